@@ -1,0 +1,45 @@
+"""A device: an accelerator or CPU on a node, and what its probe measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NewType
+
+NodeName = NewType("NodeName", str)
+DeviceId = NewType("DeviceId", str)
+"""The name of the device's DeviceProfile, unique in the cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One probe's result: seconds per run, and its relative spread (IQR / median)."""
+
+    seconds: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareVector:
+    """What the HRM suite measured on one platform. A probe that could not run is absent.
+
+    `readings` maps the probe's name to its reading; names and workloads are those of `suite` in
+    `version` (`acesniper.probe.suite`).
+    """
+
+    suite: str
+    version: str
+    readings: Mapping[str, Reading]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A place that runs inferences, as placement sees it.
+
+    `slots` tasks run at a time. `schedulable` is False for a cordoned or not-ready node.
+    """
+
+    id: DeviceId
+    node: NodeName
+    provider: str
+    slots: int
+    memory_bytes: int
+    schedulable: bool = True

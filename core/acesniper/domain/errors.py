@@ -1,0 +1,53 @@
+"""The errors Ace-Sniper raises, one tree.
+
+AcesniperError
+├── InvalidInput      the user's: a spec, a model or a file that cannot be used; retrying won't help
+│   ├── InvalidTask
+│   └── InvalidModel
+├── Unavailable       something outside does not answer now; try later
+│   ├── Conflict      the object changed under us; read again
+│   └── Throttled     the server asked us to wait
+└── VersionMismatch   two parts speak different versions of a vector
+
+Expected outcomes (a node that does not fit, a prediction nobody can make) are values, not errors.
+"""
+
+
+class AcesniperError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class InvalidInput(AcesniperError):
+    """Something a person wrote cannot be used; the message names the field, value and fix."""
+
+
+class InvalidTask(InvalidInput):
+    """An InferenceTask that can never run as written."""
+
+
+class InvalidModel(InvalidInput):
+    """A model that cannot be fetched, verified or read. `reason` is a CamelCase word for conditions."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Unavailable(AcesniperError):
+    """A part outside of us does not answer now; the same call may succeed later."""
+
+
+class Conflict(Unavailable):
+    """The object changed since it was read, or exists already."""
+
+
+class Throttled(Unavailable):
+    """The server asked for a pause of `retry_after_s` seconds."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class VersionMismatch(AcesniperError):
+    """A vector was written by another version than the one that reads it."""

@@ -1,0 +1,1 @@
+"""The life of our custom resources (kopf)."""
