@@ -26,7 +26,10 @@ class InvalidTask(InvalidInput):
 
 
 class InvalidModel(InvalidInput):
-    """A model that cannot be fetched, verified or read. `reason` is a CamelCase word for conditions."""
+    """A model that cannot be fetched, verified or read.
+
+    `reason` is one CamelCase word, for conditions.
+    """
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)

@@ -1,0 +1,28 @@
+"""The words Ace-Sniper writes into the cluster: group, labels, annotations, resources."""
+
+from typing import Final
+
+GROUP: Final = "acesniper.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = "acesniper.io/v1alpha1"
+
+SCHEDULER_NAME = "ace-sniper"
+SLOT_RESOURCE = f"{GROUP}/slot"
+"""Extended resource of a node: how many tasks its devices run at a time."""
+PLAN_GATE = f"{GROUP}/plan"
+"""Scheduling gate that holds a task's pod until the planner admits it."""
+
+MODEL_LABEL = f"{GROUP}/model"
+"""The ModelProfile a pod runs; any pod opts in with it."""
+TASK_LABEL = f"{GROUP}/task"
+ATTEMPT_LABEL = f"{GROUP}/attempt"
+
+DEVICE_ANNOTATION = f"{GROUP}/device"
+"""The device the planner chose; the runner reads it through the downward API."""
+DECISION_ANNOTATION = f"{GROUP}/decision"
+"""Why there: the best candidates with each term, as JSON (`acesniper.api.decision`)."""
+DEVICES_ANNOTATION = f"{GROUP}/devices"
+"""Of a node: a digest of its devices' state; its change makes kube-scheduler retry waiting pods."""
+
+RUNNER_CONTAINER = "runner"
+"""The container whose termination message is the task's report."""

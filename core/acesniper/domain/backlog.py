@@ -1,0 +1,102 @@
+"""The ledger of work promised to devices, in seconds.
+
+One entry per pod, keyed by its UID: reserved when the planner admits it (before the API server
+shows it anywhere), bound when it is seen on a node, running once it started. A reservation that is
+never bound expires; a pod that is gone is released. Nothing else changes a backlog.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import NewType
+
+from acesniper.domain.device import DeviceId
+
+PodUid = NewType("PodUid", str)
+
+OVERDUE_SHARE = 0.1
+"""What is left of a pod that runs longer than expected, as a share of the time it has run: the
+longer it is overdue, the less a finish in the next moment is to be believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Work promised to a device: `expected_s` of run time, from `started_s` once it runs.
+
+    `expires_s` is set while it is only reserved.
+    """
+
+    device: DeviceId
+    expected_s: float
+    started_s: float | None = None
+    expires_s: float | None = None
+
+    def remaining_s(self, now_s: float) -> float:
+        """Expected seconds until it is done; never negative, and never 0 while it is here."""
+        if self.started_s is None:
+            return self.expected_s
+        elapsed_s = max(now_s - self.started_s, 0.0)
+        return max(self.expected_s - elapsed_s, OVERDUE_SHARE * elapsed_s)
+
+
+class Ledger:
+    """Promises by pod UID and by device."""
+
+    def __init__(self) -> None:
+        self._promises: dict[PodUid, Promise] = {}
+        self._by_device: dict[DeviceId, set[PodUid]] = {}
+
+    def __len__(self) -> int:
+        return len(self._promises)
+
+    def __iter__(self) -> Iterator[PodUid]:
+        return iter(self._promises)
+
+    def get(self, pod: PodUid) -> Promise | None:
+        """The promise made to a pod, if any."""
+        return self._promises.get(pod)
+
+    def promise(self, pod: PodUid, promise: Promise) -> None:
+        """Write or rewrite a pod's promise; a start time that is known already is kept."""
+        if promise.expected_s < 0:
+            raise ValueError(f"expected_s must not be negative: {promise.expected_s}")
+        before = self._promises.get(pod)
+        if before is not None:
+            if before.device == promise.device and promise.started_s is None:
+                promise = replace(promise, started_s=before.started_s)
+            self.release(pod)
+        self._promises[pod] = promise
+        self._by_device.setdefault(promise.device, set()).add(pod)
+
+    def release(self, pod: PodUid) -> bool:
+        """Forget a pod that finished or is gone; True if it was known."""
+        promise = self._promises.pop(pod, None)
+        if promise is None:
+            return False
+        pods = self._by_device[promise.device]
+        pods.discard(pod)
+        if not pods:
+            del self._by_device[promise.device]
+        return True
+
+    def expire(self, now_s: float) -> list[PodUid]:
+        """Release reservations that were never bound; returns their pods."""
+        late = [
+            pod
+            for pod, promise in self._promises.items()
+            if promise.expires_s is not None and promise.expires_s <= now_s
+        ]
+        for pod in late:
+            self.release(pod)
+        return late
+
+    def on(self, device: DeviceId) -> Iterable[Promise]:
+        """The promises made to a device."""
+        return (self._promises[pod] for pod in self._by_device.get(device, ()))
+
+    def busy_s(self, device: DeviceId, now_s: float) -> tuple[float, ...]:
+        """Remaining seconds of each pod on a device, shortest first."""
+        return tuple(sorted(promise.remaining_s(now_s) for promise in self.on(device)))
+
+    def backlog_s(self, device: DeviceId, now_s: float) -> float:
+        """Remaining seconds promised to a device, summed."""
+        return sum(promise.remaining_s(now_s) for promise in self.on(device))

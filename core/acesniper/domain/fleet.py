@@ -1,0 +1,35 @@
+"""The devices of a cluster, what each model takes on them, and what they are promised."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from acesniper.domain.device import Device, DeviceId
+from acesniper.domain.prediction import Prediction
+from acesniper.domain.task import ModelKey
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One frozen view of the fleet at `now_s`, for one decision.
+
+    `latency[model][device]` is the predicted latency of one inference; a missing pair is unknown.
+    `busy_s[device]` holds the remaining seconds of each pod on it, shortest first.
+    `labels[device]` are the labels of its node.
+    """
+
+    now_s: float
+    devices: Mapping[DeviceId, Device]
+    latency: Mapping[ModelKey, Mapping[DeviceId, Prediction]]
+    busy_s: Mapping[DeviceId, tuple[float, ...]]
+    labels: Mapping[DeviceId, Mapping[str, str]]
+
+    def slot_free_s(self, device: Device) -> list[float]:
+        """For each slot of a device, the seconds until it is free, soonest first.
+
+        More pods than slots share the slots: each slot's wait is the sum of its queue.
+        """
+        slots = [0.0] * device.slots
+        for remaining_s in self.busy_s.get(device.id, ()):
+            slots.sort()
+            slots[0] += remaining_s
+        return sorted(slots)

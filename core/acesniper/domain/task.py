@@ -1,0 +1,29 @@
+"""A task, as order and placement see it."""
+
+from dataclasses import dataclass, field
+from typing import NewType
+
+TaskKey = NewType("TaskKey", str)
+"""`namespace/name`, unique in the cluster."""
+ModelKey = NewType("ModelKey", str)
+"""`namespace/name` of a ModelProfile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A finite piece of inference work.
+
+    `created_s` and `deadline_s` are points on the wall clock (seconds since the epoch). Empty
+    `providers` means any; `devices_excluded` are those it must not run on again.
+    """
+
+    key: TaskKey
+    model: ModelKey
+    created_s: float
+    inferences: int = 1
+    providers: frozenset[str] = frozenset()
+    deadline_s: float | None = None
+    reject_late: bool = False
+    priority: int = 0
+    memory_bytes: int = 0
+    node_selector: tuple[tuple[str, str], ...] = field(default=())

@@ -1,0 +1,279 @@
+"""The cluster, over the official client: the only module that imports it.
+
+Objects are plain JSON mappings: the client's generated classes cost more to build than all our
+decisions together. What the client gives us is configuration, authentication and the connection.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import aiohttp
+from kubernetes.aio import client, config
+
+from acesniper.domain.errors import Conflict, InvalidInput, Throttled, Unavailable
+
+Object = dict[str, Any]
+"""One Kubernetes object as JSON."""
+PatchType = Literal["merge", "strategic", "apply", "json"]
+
+_CONTENT_TYPES: Mapping[PatchType, str] = {
+    "merge": "application/merge-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+    "apply": "application/apply-patch+yaml",
+    "json": "application/json-patch+json",
+}
+REQUEST_TIMEOUT_S = 30.0
+WATCH_TIMEOUT_S = 240
+"""The server ends a watch after this long; the reader gives it `WATCH_GRACE_S` more. A connection
+that was cut silently is thus noticed after their sum at the latest."""
+WATCH_GRACE_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Where objects of a kind live in the API."""
+
+    prefix: str
+    plural: str
+    namespaced: bool = True
+
+    def path(self, namespace: str | None = None, name: str = "", subresource: str = "") -> str:
+        """The URL path of a collection, an object or a subresource."""
+        parts = [self.prefix]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts += [self.plural, name, subresource]
+        return "/".join(part for part in parts if part)
+
+
+PODS = Kind("/api/v1", "pods")
+NODES = Kind("/api/v1", "nodes", namespaced=False)
+EVENTS = Kind("/api/v1", "events")
+CONFIG_MAPS = Kind("/api/v1", "configmaps")
+LEASES = Kind("/apis/coordination.k8s.io/v1", "leases")
+PRIORITY_CLASSES = Kind("/apis/scheduling.k8s.io/v1", "priorityclasses", namespaced=False)
+INFERENCE_TASKS = Kind("/apis/acesniper.io/v1alpha1", "inferencetasks")
+MODEL_PROFILES = Kind("/apis/acesniper.io/v1alpha1", "modelprofiles")
+DEVICE_PROFILES = Kind("/apis/acesniper.io/v1alpha1", "deviceprofiles", namespaced=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One line of a watch: ADDED, MODIFIED, DELETED or BOOKMARK."""
+
+    type: str
+    object: Object
+
+
+class Gone(Unavailable):
+    """The resource version to watch from is too old; list again."""
+
+
+class NotFound(Unavailable):
+    """The object does not exist (any more)."""
+
+
+@asynccontextmanager
+async def _translated(what: str) -> AsyncIterator[None]:
+    """Turn the transport's errors into ours, at the place of the call."""
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Unavailable(f"{what}: the API server does not answer: {error!r}") from error
+
+
+def _failure(status: int, body: bytes, retry_after: str | None, what: str) -> Exception:
+    try:
+        message = str(json.loads(body).get("message", ""))
+    except (ValueError, AttributeError):
+        message = body[:200].decode(errors="replace")
+    text = f"{what}: {message or HTTPStatus(status).phrase} ({status})"
+    match status:
+        case HTTPStatus.NOT_FOUND:
+            return NotFound(text)
+        case HTTPStatus.CONFLICT:
+            return Conflict(text)
+        case HTTPStatus.GONE:
+            return Gone(text)
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            seconds = float(retry_after) if retry_after and retry_after.isdigit() else 1.0
+            return Throttled(text, seconds)
+        case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY:
+            return InvalidInput(text)
+    return Unavailable(text)
+
+
+class Cluster:
+    """A connection to one API server."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = api
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, kubeconfig: Path | None = None) -> AsyncIterator[Self]:
+        """Connect by a kubeconfig file, or as the pod we run in when there is none.
+
+        Raises:
+            InvalidInput: neither is usable.
+        """
+        settings = client.Configuration()
+        try:
+            if kubeconfig is not None:
+                await config.load_kube_config(
+                    str(kubeconfig), client_configuration=settings, persist_config=False
+                )
+            else:
+                config.load_incluster_config(client_configuration=settings)
+        except (config.ConfigException, OSError) as error:
+            raise InvalidInput(f"no way to the cluster: {error}; pass --kubeconfig FILE") from error
+        settings.connection_pool_maxsize = 200
+        async with client.ApiClient(configuration=settings) as api:
+            yield cls(api)
+
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: object = None,
+        content_type: str = "application/json",
+        timeout: aiohttp.ClientTimeout | None = None,
+    ) -> Any:
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        request = await self._api.param_serialize(
+            method=method,
+            resource_path=path,
+            query_params=list(query.items()),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        answer = await self._api.call_api(
+            *request, _request_timeout=timeout or aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
+        )
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            retry_after = answer.getheader("Retry-After")
+            raise _failure(answer.status, await answer.read(), retry_after, f"{method} {path}")
+        return answer
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        async with _translated(f"{method} {path}"):
+            answer = await self._open(method, path, query or {}, body, content_type)
+            parsed: Object = json.loads(await answer.read())
+            return parsed
+
+    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+        """The object, or None when there is none."""
+        try:
+            return await self._call("GET", kind.path(namespace, name))
+        except NotFound:
+            return None
+
+    async def list(
+        self, kind: Kind, namespace: str | None = None, labels: str = ""
+    ) -> tuple[list[Object], str]:
+        """All objects, and the resource version to watch from."""
+        query = {"labelSelector": labels} if labels else {}
+        answer = await self._call("GET", kind.path(namespace), query)
+        return answer.get("items") or [], answer["metadata"]["resourceVersion"]
+
+    async def create(self, kind: Kind, manifest: Object, namespace: str | None = None) -> Object:
+        """Create an object.
+
+        Raises:
+            Conflict: one of this name exists.
+            InvalidInput: the API server refuses it; the message is the server's.
+        """
+        return await self._call("POST", kind.path(namespace), body=manifest)
+
+    async def patch(
+        self,
+        kind: Kind,
+        name: str,
+        patch: object,
+        namespace: str | None = None,
+        subresource: str = "",
+        patch_type: PatchType = "merge",
+    ) -> Object:
+        """Change an object. With a `metadata.resourceVersion` in it, only if unchanged since.
+
+        Raises:
+            NotFound, Conflict, InvalidInput: as the server answers.
+        """
+        query = {"fieldManager": "acesniper", "force": "true"} if patch_type == "apply" else {}
+        return await self._call(
+            "PATCH",
+            kind.path(namespace, name, subresource),
+            query,
+            patch,
+            _CONTENT_TYPES[patch_type],
+        )
+
+    async def delete(
+        self, kind: Kind, name: str, namespace: str | None = None, uid: str | None = None
+    ) -> bool:
+        """Delete an object, with `uid` only that very one; False if it was gone already."""
+        body: Object = {"propagationPolicy": "Background"}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        try:
+            await self._call("DELETE", kind.path(namespace, name), body=body)
+        except NotFound:
+            return False
+        return True
+
+    async def watch(
+        self, kind: Kind, resource_version: str, namespace: str | None = None, labels: str = ""
+    ) -> AsyncIterator[WatchEvent]:
+        """Events from `resource_version` on, until the server ends the watch.
+
+        Raises:
+            Gone: the version is too old; list again.
+            Unavailable: the connection broke or fell silent.
+        """
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(WATCH_TIMEOUT_S),
+        }
+        if labels:
+            query["labelSelector"] = labels
+        timeout = aiohttp.ClientTimeout(sock_read=WATCH_TIMEOUT_S + WATCH_GRACE_S, sock_connect=10)
+        async with _translated(f"watch {kind.plural}"):
+            answer = await self._open("GET", kind.path(namespace), query, timeout=timeout)
+            try:
+                async for line in _lines(answer.response.content):
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        status = event["object"]
+                        body = json.dumps(status).encode()
+                        raise _failure(status.get("code", 500), body, None, f"watch {kind.plural}")
+                    yield WatchEvent(event["type"], event["object"])
+            finally:
+                answer.response.close()
+
+
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Lines of any length: the reader's own `readline` refuses long ones."""
+    rest = b""
+    async for chunk in stream.iter_any():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            if line:
+                yield line
+        await asyncio.sleep(0)

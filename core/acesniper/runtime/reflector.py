@@ -1,0 +1,79 @@
+"""A local mirror of the objects of one kind, kept by list and watch.
+
+The official client's informer is a thread per kind with blocking I/O; planner and extender live on
+one event loop, where every decision is made between two events, without locks.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from acesniper.domain.errors import AcesniperError
+from acesniper.runtime.kube import Cluster, Gone, Kind, Object
+
+log = logging.getLogger(__name__)
+
+Apply = Callable[[str, Object], None]
+"""Called with UPSERT or DELETE and the object, for every change."""
+UPSERT = "UPSERT"
+DELETE = "DELETE"
+RETRY_S = (0.2, 5.0)
+"""First and longest pause after a failure; doubled in between."""
+
+
+@dataclass(slots=True)
+class Reflector:
+    """Follows one kind for ever; `synced` is set once the first list was applied."""
+
+    cluster: Cluster
+    kind: Kind
+    apply: Apply
+    labels: str = ""
+    synced: asyncio.Event = field(default_factory=asyncio.Event)
+    last_event_s: float = 0.0
+    """Monotonic time of the last line from the server; bookmarks count."""
+    _known: dict[str, Object] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """List, watch, and list again when the watch lost its place."""
+        pause_s = RETRY_S[0]
+        version: str | None = None
+        while True:
+            try:
+                if version is None:
+                    version = await self._list()
+                async for event in self.cluster.watch(self.kind, version, labels=self.labels):
+                    self.last_event_s = time.monotonic()
+                    version = event.object["metadata"]["resourceVersion"]
+                    self._take(event.type, event.object)
+                    pause_s = RETRY_S[0]
+            except Gone:
+                version = None
+            except AcesniperError as error:
+                log.warning("%s: %s; trying again in %.1f s", self.kind.plural, error, pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, RETRY_S[1])
+
+    async def _list(self) -> str:
+        objects, version = await self.cluster.list(self.kind, labels=self.labels)
+        self.last_event_s = time.monotonic()
+        listed = {each["metadata"]["uid"] for each in objects}
+        for uid in self._known.keys() - listed:
+            self._take("DELETED", self._known[uid])
+        for each in objects:
+            self._take("ADDED", each)
+        self.synced.set()
+        return version
+
+    def _take(self, event_type: str, obj: Object) -> None:
+        if event_type == "BOOKMARK":
+            return
+        uid = obj["metadata"]["uid"]
+        if event_type == "DELETED":
+            self._known.pop(uid, None)
+            self.apply(DELETE, obj)
+        else:
+            self._known[uid] = obj
+            self.apply(UPSERT, obj)
