@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
 OPSET = 17
 IR_VERSION = 8
@@ -258,7 +258,7 @@ class GraphBuilder:
         return self.add("Reshape", [joined, dims], (batch, ways * hidden))
 
     def build(self, *outputs: str) -> ModelProto:
-        """The finished graph; shapes of outputs are left to inference."""
+        """The finished graph; the shapes of its outputs are inferred."""
         graph = helper.make_graph(
             self._nodes,
             self._name,
@@ -267,9 +267,13 @@ class GraphBuilder:
             self._initializers,
         )
         opset = helper.make_opsetid("", OPSET)
-        return helper.make_model(
+        model = helper.make_model(
             graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="ace-sniper"
         )
+        inferred = shape_inference.infer_shapes(model, data_prop=True)
+        del model.graph.output[:]
+        model.graph.output.extend(inferred.graph.output)
+        return model
 
     def _initializer(self, array: np.ndarray) -> str:
         self._count += 1
