@@ -13,6 +13,8 @@ import (
 
 // runKwok wires KWOK's command: its log and configuration flags are read before cobra's own.
 func runKwok() {
+	// Kubernetes' own version flag, registered at import, is no bool, as cobra wants KWOK's to be.
+	pflag.CommandLine = pflag.NewFlagSet("kwok", pflag.ExitOnError)
 	flags := pflag.NewFlagSet("global", pflag.ContinueOnError)
 	flags.ParseErrorsAllowlist.UnknownFlags = true
 	flags.Usage = func() {}

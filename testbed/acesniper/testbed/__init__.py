@@ -1,0 +1,29 @@
+"""A real Kubernetes control plane on this machine, for the demo and the end-to-end tests.
+
+etcd, kube-apiserver, kube-controller-manager, kube-scheduler and KWOK run as plain processes with
+TLS and RBAC on, in a temporary folder and on free ports of 127.0.0.1. Start at `ControlPlane`.
+"""
+
+from acesniper.testbed.control_plane import ControlPlane
+from acesniper.testbed.errors import (
+    BinariesMissing,
+    BuildFailed,
+    CommandFailed,
+    NotReady,
+    TestbedError,
+)
+from acesniper.testbed.kwok import finish_annotations, make_node, start_kwok
+from acesniper.testbed.scheduler import start_scheduler
+
+__all__ = [
+    "BinariesMissing",
+    "BuildFailed",
+    "CommandFailed",
+    "ControlPlane",
+    "NotReady",
+    "TestbedError",
+    "finish_annotations",
+    "make_node",
+    "start_kwok",
+    "start_scheduler",
+]

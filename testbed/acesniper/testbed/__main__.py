@@ -1,0 +1,34 @@
+"""What `make` asks of the testbed before it can start anything.
+
+python -m acesniper.testbed toolchain      ends with 0 when a Go compiler that is new enough exists
+python -m acesniper.testbed control-plane  builds the programs if need be, and prints their folder
+python -m acesniper.testbed tools FOLDER   puts kubectl, helm and promtool into FOLDER
+"""
+
+import sys
+from pathlib import Path
+
+from acesniper.testbed.binaries import ensure_binaries
+from acesniper.testbed.errors import TestbedError
+from acesniper.testbed.toolchain import find_go
+from acesniper.testbed.tools import install_tools
+
+
+def main(argv: list[str]) -> str:
+    """Do what `argv` says and return what to print."""
+    match argv:
+        case ["toolchain"]:
+            return str(find_go())
+        case ["control-plane"]:
+            return str(ensure_binaries())
+        case ["tools", folder]:
+            return "\n".join(map(str, install_tools(Path(folder))))
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    try:
+        sys.stdout.write(f"{main(sys.argv[1:])}\n")
+    except TestbedError as error:
+        sys.exit(str(error))

@@ -1,0 +1,147 @@
+"""The command line of each control-plane component: configured as in production, on loopback."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from acesniper.testbed.pki import Certificate
+
+QPS = 1000
+"""Client rate limit of controller manager and schedulers; the defaults (20 to 50) cap a testbed."""
+
+_LOOPBACK = "127.0.0.1"
+_SERVICE_RANGE = "10.96.0.0/16"
+_ISSUER = "https://kubernetes.default.svc.cluster.local"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a control plane lives: its files, ports and certificates."""
+
+    data: Path
+    etcd_port: int
+    etcd_peer_port: int
+    api_port: int
+    ca: Certificate
+    serving: Certificate
+    etcd_ca: Certificate
+    etcd: Certificate
+    front_proxy_ca: Certificate
+    front_proxy: Certificate
+    service_accounts: Certificate
+
+
+def etcd(site: Site) -> list[str]:
+    """One member, client certificates required, without fsync: the data die with the testbed."""
+    client = f"https://{_LOOPBACK}:{site.etcd_port}"
+    peer = f"https://{_LOOPBACK}:{site.etcd_peer_port}"
+    return _flags(
+        name="testbed",
+        data_dir=site.data / "etcd",
+        listen_client_urls=client,
+        advertise_client_urls=client,
+        listen_peer_urls=peer,
+        initial_advertise_peer_urls=peer,
+        initial_cluster=f"testbed={peer}",
+        cert_file=site.etcd.cert,
+        key_file=site.etcd.key,
+        client_cert_auth=True,
+        trusted_ca_file=site.etcd_ca.cert,
+        peer_cert_file=site.etcd.cert,
+        peer_key_file=site.etcd.key,
+        peer_client_cert_auth=True,
+        peer_trusted_ca_file=site.etcd_ca.cert,
+        unsafe_no_fsync=True,
+        log_level="warn",
+    )
+
+
+def kube_apiserver(site: Site) -> list[str]:
+    """TLS, RBAC, node restriction and the aggregation layer's request headers, all on."""
+    return _flags(
+        etcd_servers=f"https://{_LOOPBACK}:{site.etcd_port}",
+        etcd_cafile=site.etcd_ca.cert,
+        etcd_certfile=site.etcd.cert,
+        etcd_keyfile=site.etcd.key,
+        bind_address=_LOOPBACK,
+        secure_port=site.api_port,
+        # Nobody reaches the API server through its in-cluster address here, and a loopback address
+        # would be refused as an endpoint: advertise one reserved for documentation, publish none.
+        advertise_address="192.0.2.1",
+        endpoint_reconciler_type="none",
+        external_hostname="localhost",
+        service_cluster_ip_range=_SERVICE_RANGE,
+        allow_privileged=True,
+        authorization_mode="Node,RBAC",
+        client_ca_file=site.ca.cert,
+        tls_cert_file=site.serving.cert,
+        tls_private_key_file=site.serving.key,
+        service_account_issuer=_ISSUER,
+        service_account_key_file=site.service_accounts.cert,
+        service_account_signing_key_file=site.service_accounts.key,
+        requestheader_client_ca_file=site.front_proxy_ca.cert,
+        requestheader_allowed_names="front-proxy-client",
+        requestheader_username_headers="X-Remote-User",
+        requestheader_group_headers="X-Remote-Group",
+        requestheader_extra_headers_prefix="X-Remote-Extra-",
+        proxy_client_cert_file=site.front_proxy.cert,
+        proxy_client_key_file=site.front_proxy.key,
+    )
+
+
+def kube_controller_manager(site: Site, kubeconfig: Path, port: int) -> list[str]:
+    """All controllers. No leader election: alone, it would wait for its own old lease."""
+    return _flags(
+        **_delegation(site, kubeconfig, port),
+        kubeconfig=kubeconfig,
+        leader_elect=False,
+        use_service_account_credentials=True,
+        service_account_private_key_file=site.service_accounts.key,
+        root_ca_file=site.ca.cert,
+        cluster_signing_cert_file=site.ca.cert,
+        cluster_signing_key_file=site.ca.key,
+        service_cluster_ip_range=_SERVICE_RANGE,
+        kube_api_qps=QPS,
+        kube_api_burst=2 * QPS,
+    )
+
+
+def kube_scheduler(site: Site, kubeconfig: Path, port: int, config: Path) -> list[str]:
+    """A scheduler with this KubeSchedulerConfiguration; `kubeconfig` is for checking callers."""
+    return _flags(**_delegation(site, kubeconfig, port), config=config)
+
+
+def write_stock_scheduler_config(path: Path, kubeconfig: Path) -> Path:
+    """The configuration of the stock scheduler: the defaults, but for its client's rate limit."""
+    config = {
+        "apiVersion": "kubescheduler.config.k8s.io/v1",
+        "kind": "KubeSchedulerConfiguration",
+        "clientConnection": {"kubeconfig": str(kubeconfig), "qps": QPS, "burst": 2 * QPS},
+        "leaderElection": {"leaderElect": False},
+    }
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+_Value = str | int | Path
+
+
+def _delegation(site: Site, kubeconfig: Path, port: int) -> dict[str, _Value]:
+    """Serving flags of a component that asks the API server who its callers are."""
+    return {
+        "bind_address": _LOOPBACK,
+        "secure_port": port,
+        "tls_cert_file": site.serving.cert,
+        "tls_private_key_file": site.serving.key,
+        "authentication_kubeconfig": kubeconfig,
+        "authorization_kubeconfig": kubeconfig,
+    }
+
+
+def _flags(**values: _Value) -> list[str]:
+    return [f"--{name.replace('_', '-')}={_text(value)}" for name, value in values.items()]
+
+
+def _text(value: _Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,201 @@
+"""One Kubernetes control plane, started and stopped as a context manager."""
+
+import logging
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from acesniper.testbed import components, kubeconfig
+from acesniper.testbed.binaries import ensure_binaries
+from acesniper.testbed.errors import CommandFailed, NotReady
+from acesniper.testbed.pki import Authority, Certificate, write_signing_key
+from acesniper.testbed.ports import free_port
+from acesniper.testbed.processes import Child, Children, Ready
+from acesniper.testbed.readiness import https_ok
+
+logger = logging.getLogger(__name__)
+
+MANIFESTS = Path(__file__).parent / "manifests"
+
+
+class ControlPlane:
+    """etcd, kube-apiserver, kube-controller-manager and the stock kube-scheduler.
+
+    Entering starts them and waits until a pod could be created; leaving stops them and all that
+    was spawned. Logs are removed unless the block raised or `keep_logs` was set. Everything runs in
+    one process group that dies with this process, even if that is killed.
+    """
+
+    def __init__(self, binaries: Path | None = None) -> None:
+        """Use the programs in the folder `binaries`, by default those that `binaries.py` finds."""
+        self.binaries = binaries or ensure_binaries()
+        self.keep_logs = False
+
+    def __enter__(self) -> Self:
+        self.folder = Path(tempfile.mkdtemp(prefix="acesniper-testbed-"))
+        self.logs = self._folder("logs")
+        self._secrets = self._folder("secrets")
+        self._kubeconfigs: dict[str, Path] = {}
+        self.children = Children(self.logs)
+        try:
+            self._start()
+        except BaseException:
+            self._stop(keep_logs=True)
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._stop(keep_logs=self.keep_logs or kind is not None)
+
+    @property
+    def url(self) -> str:
+        """Where the API server listens."""
+        return f"https://127.0.0.1:{self.site.api_port}"
+
+    def program(self, name: str) -> Path:
+        """The path of one of the programs, such as kubectl."""
+        return self.binaries / name
+
+    def kubeconfig(self, identity: str = "admin") -> Path:
+        """A kubeconfig for the user `identity`; any name will do, an unbound one has no rights."""
+        if identity not in self._kubeconfigs:
+            name = kubeconfig.file_name(identity)
+            client = self.authority.client(name, identity, kubeconfig.GROUPS.get(identity, ()))
+            self._kubeconfigs[identity] = kubeconfig.write_kubeconfig(
+                self.folder / "kubeconfigs" / name,
+                port=self.site.api_port,
+                ca=self.authority.ca.cert,
+                user=identity,
+                client=client,
+            )
+        return self._kubeconfigs[identity]
+
+    def kubectl(
+        self,
+        *args: str | Path,
+        stdin: str | None = None,
+        identity: str = "admin",
+        timeout_s: float = 60.0,
+    ) -> str:
+        """Run kubectl and return its output. Raises CommandFailed with what it said."""
+        argv = [
+            *(str(self.program("kubectl")), "--cache-dir", str(self.folder / "kubectl-cache")),
+            *("--kubeconfig", str(self.kubeconfig(identity))),
+            *map(str, args),
+        ]
+        try:
+            done = subprocess.run(
+                argv, input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False
+            )
+        except subprocess.TimeoutExpired as late:
+            raise NotReady(f"kubectl {args[0]} did not end within {timeout_s:g} s") from late
+        if done.returncode:
+            command = " ".join(map(str, args))
+            raise CommandFailed(f"kubectl {command}: {done.stderr.strip()}", done.stderr)
+        return done.stdout
+
+    def spawn(
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        env: Mapping[str, str] | None = None,
+        ready: Ready | None = None,
+        timeout_s: float = 60.0,
+    ) -> Child:
+        """Start a further process beside the components, and wait for it when `ready` is given."""
+        child = self.children.spawn(name, argv, env, ready)
+        child.wait_ready(timeout_s)
+        return child
+
+    def kill(self, name: str) -> None:
+        """SIGKILL a process by name, such as `kube-apiserver`."""
+        self.children[name].kill()
+
+    def stop(self, name: str) -> None:
+        """Ask a process to end, and wait until it has."""
+        self.children[name].stop()
+
+    def start(self, name: str, timeout_s: float = 60.0) -> None:
+        """Start a killed or stopped process again with the same arguments, and wait for it."""
+        self.children[name].start()
+        self.children[name].wait_ready(timeout_s)
+
+    def healthy(self, port: int, path: str = "/healthz") -> Ready:
+        """A readiness question over HTTPS to a server with the testbed's serving certificate."""
+        ca = self.authority.ca.cert
+        return https_ok(port, path, ca=ca, cert=self._admin.cert, key=self._admin.key)
+
+    def _start(self) -> None:
+        self.site = self._prepare_site()
+        self._spawn("etcd", components.etcd(self.site), self._etcd_ready())
+        self._spawn("kube-apiserver", components.kube_apiserver(self.site), self._api("/readyz"))
+        manager, scheduler = "kube-controller-manager", "kube-scheduler"
+        config = self.kubeconfig(f"system:{manager}")
+        port = free_port()
+        argv = components.kube_controller_manager(self.site, config, port)
+        self.children.spawn(manager, [self.program(manager), *argv], ready=self.healthy(port))
+        stock = components.write_stock_scheduler_config(
+            self.folder / "kube-scheduler.yaml", self.kubeconfig(f"system:{scheduler}")
+        )
+        port = free_port()
+        argv = components.kube_scheduler(
+            self.site, self.kubeconfig(f"system:{scheduler}"), port, stock
+        )
+        self._spawn(scheduler, argv, self.healthy(port, "/readyz"))
+        self.kubectl("apply", "--server-side", "-f", MANIFESTS / "rbac.yaml")
+        self.children[manager].wait_ready()
+        self._await_default_service_account()
+
+    def _spawn(self, name: str, argv: Sequence[str], ready: Ready) -> None:
+        self.spawn(name, [self.program(name), *argv], ready=ready)
+
+    def _prepare_site(self) -> components.Site:
+        self.authority = Authority(self._secrets, "ca")
+        etcd_ca = Authority(self._folder("secrets/etcd"), "etcd-ca")
+        front_proxy_ca = Authority(self._folder("secrets/front-proxy"), "front-proxy-ca")
+        self._admin: Certificate = self.authority.client("admin", "admin", ("system:masters",))
+        return components.Site(
+            data=self._folder("data"),
+            etcd_port=free_port(),
+            etcd_peer_port=free_port(),
+            api_port=free_port(),
+            ca=self.authority.ca,
+            serving=self.authority.serving("serving"),
+            etcd_ca=etcd_ca.ca,
+            etcd=etcd_ca.serving("etcd"),
+            front_proxy_ca=front_proxy_ca.ca,
+            front_proxy=front_proxy_ca.client("front-proxy", "front-proxy-client"),
+            service_accounts=write_signing_key(self._secrets),
+        )
+
+    def _etcd_ready(self) -> Ready:
+        site = self.site
+        return https_ok(
+            site.etcd_port, "/health", ca=site.etcd_ca.cert, cert=site.etcd.cert, key=site.etcd.key
+        )
+
+    def _api(self, path: str) -> Ready:
+        return self.healthy(self.site.api_port, path)
+
+    def _await_default_service_account(self) -> None:
+        """Without it every pod is refused; the controller manager makes it soon after starting."""
+        manager = self.children["kube-controller-manager"]
+        manager.wait_until(self._api("/api/v1/namespaces/default/serviceaccounts/default"))
+
+    def _stop(self, *, keep_logs: bool) -> None:
+        self.children.stop()
+        if not keep_logs:
+            shutil.rmtree(self.folder)
+            return
+        for each in self.folder.iterdir():
+            if each.is_dir() and each != self.logs:
+                shutil.rmtree(each)  # keys and data: of no use to a reader of logs
+        logger.warning("the logs of the control plane are kept in %s", self.logs)
+
+    def _folder(self, name: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder

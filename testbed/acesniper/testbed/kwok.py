@@ -1,0 +1,85 @@
+"""Fake nodes: KWOK plays the kubelet, so that pods run for as long as an emulator says.
+
+A pod on a fake node is Running right after binding and stays so until it is annotated with
+`finish_annotations`. An update of the pod starts KWOK's delay anew, so the end is an instant
+(`finish-at`), not a duration. Kubernetes' own times are whole seconds, so the stages write start
+and end with sub-second digits into the messages of the pod conditions `STARTED` and `FINISHED`.
+"""
+
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from acesniper.testbed.control_plane import MANIFESTS, ControlPlane
+from acesniper.testbed.ports import free_port
+from acesniper.testbed.processes import Child
+from acesniper.testbed.readiness import http_ok
+
+FINISH_AT = "emulation.acesniper.io/finish-at"
+"""When the pod ends: RFC 3339 with fraction. Wins over RUN_SECONDS."""
+
+RUN_SECONDS = "emulation.acesniper.io/run-seconds"
+"""Or how long from its last update, in seconds, as a decimal number; any update starts it anew."""
+
+MESSAGE = "emulation.acesniper.io/message"
+"""The termination message that the runner would have written."""
+
+EXIT_CODE = "emulation.acesniper.io/exit-code"
+"""The exit code; anything but 0 makes the pod Failed."""
+
+STARTED = "emulation.acesniper.io/Started"
+FINISHED = "emulation.acesniper.io/Finished"
+
+_FAKE = {"kwok.x-k8s.io/node": "fake"}
+
+
+def start_kwok(plane: ControlPlane) -> Child:
+    """Start KWOK as `kwok`; it manages the nodes that `make_node` describes, no others."""
+    port = free_port()
+    argv: list[str | Path] = [
+        plane.program("kwok"),
+        f"--kubeconfig={plane.kubeconfig('kwok')}",
+        f"--config={MANIFESTS / 'kwok.yaml'}",
+        "--manage-all-nodes=false",
+        "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
+        "--node-lease-duration-seconds=40",
+        f"--server-address=127.0.0.1:{port}",
+    ]
+    return plane.spawn("kwok", argv, ready=http_ok(port, "/healthz"))
+
+
+def finish_annotations(
+    at: datetime.datetime, *, message: str = "", exit_code: int = 0
+) -> dict[str, str]:
+    """The annotations that end a pod at the instant `at` (time zone aware; past means now)."""
+    when = at.astimezone(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return {FINISH_AT: when, MESSAGE: message, EXIT_CODE: str(exit_code)}
+
+
+def make_node(
+    name: str,
+    *,
+    cpu: str = "4",
+    memory: str = "8Gi",
+    pods: int = 110,
+    labels: Mapping[str, str] | None = None,
+    extended: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The manifest of a fake node; `extended` are further resources such as acesniper.io/slot."""
+    resources = {"cpu": cpu, "memory": memory, "pods": str(pods), **(extended or {})}
+    standard = {
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": "amd64",
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "labels": {**standard, **(labels or {})},
+            "annotations": dict(_FAKE),
+        },
+        "status": {"allocatable": resources, "capacity": resources},
+    }
