@@ -1,8 +1,44 @@
-"""kubectl, helm and promtool for the developer's environment."""
+"""kubectl, helm and promtool for the developer: fetched once into the cache, then linked."""
 
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+
+from acesniper.testbed import helm, promtool
+from acesniper.testbed.binaries import ensure_binaries
+from acesniper.testbed.cache import cache_root, ensure_folder
+from acesniper.testbed.errors import BinariesMissing
 
 
 def install_tools(folder: Path) -> list[Path]:
-    """Link the tools into `folder`."""
-    return []
+    """Link the tools into `folder` and return the links.
+
+    Raises BinariesMissing naming a tool that can neither be fetched here nor found on PATH.
+    """
+    programs = {
+        "kubectl": ensure_binaries() / "kubectl",
+        "helm": _fetched("helm", helm.cache_key(), helm.fetch, folder),
+        "promtool": _fetched("promtool", promtool.cache_key(), promtool.fetch, folder),
+    }
+    return [_link(folder / name, program) for name, program in programs.items()]
+
+
+def _fetched(name: str, key: str, fetch: Callable[[Path], None], folder: Path) -> Path:
+    """The program `name` from the cache, where `fetch` puts it; else one on PATH."""
+    try:
+        return ensure_folder(cache_root() / "tools" / f"{name}-{key}", fetch) / name
+    except BinariesMissing as missing:
+        elsewhere = [
+            each for each in os.get_exec_path() if Path(each).resolve() != folder.resolve()
+        ]
+        found = shutil.which(name, path=os.pathsep.join(elsewhere))
+        if found is None:
+            raise BinariesMissing(f"{name} is not on PATH, and {missing}") from missing
+        return Path(found)
+
+
+def _link(link: Path, program: Path) -> Path:
+    link.unlink(missing_ok=True)
+    link.symlink_to(program)
+    return link

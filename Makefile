@@ -1,0 +1,91 @@
+# `make help` lists the targets. Everything lives in .venv and in the cache of the user.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv
+RUN := $(BIN)/python -m acesniper.testbed
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+STAMP := .venv/.installed
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(STAMP) ## Create .venv with the locked packages and this project, editable
+
+$(BIN)/uv: requirements/bootstrap.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv .venv || { echo "On Debian, venv is the package python3-venv." >&2; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	touch $@
+
+$(STAMP): requirements/dev.txt pyproject.toml $(BIN)/uv
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+.PHONY: lock
+lock: $(BIN)/uv ## Resolve requirements/*.txt anew from pyproject.toml (UPGRADE=1: newest versions)
+	$(LOCK) --extra operator --extra extender --extra probe --extra runtimes --group dev \
+		pyproject.toml -o requirements/dev.txt
+	for part in operator extender probe; do \
+		$(LOCK) --constraint requirements/dev.txt --extra $$part pyproject.toml -o requirements/$$part.txt; \
+	done
+	for group in bootstrap go helm; do \
+		$(LOCK) --no-deps --group pyproject.toml:$$group -o requirements/$$group.txt; \
+	done
+
+.PHONY: control-plane
+control-plane: setup ## Build etcd, Kubernetes and KWOK, unless the cache has them
+	@$(RUN) toolchain >/dev/null 2>&1 || [ -n "$${ACESNIPER_CONTROL_PLANE:-}" ] || \
+		$(UV) pip install --python $(BIN)/python --require-hashes -r requirements/go.txt
+	@$(RUN) control-plane
+
+.PHONY: tools
+tools: control-plane ## Put kubectl, helm and promtool into .venv/bin
+	@$(RUN) tools $(BIN)
+
+.PHONY: demo
+demo: control-plane ## Run the main job on a real control plane (JSON=FILE: write the figures too)
+	$(BIN)/acesniper demo $(if $(JSON),--json "$(JSON)")
+
+.PHONY: test
+test: ## Set up and run everything: check, unit, property, integration, e2e; timed
+	@.ci/stages setup check control-plane tools test-fast e2e
+
+.PHONY: check
+check: setup ## Format, lint, types, imports, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m acesniper.api.crd --check
+
+.PHONY: test-fast
+test-fast: setup ## Unit, property and integration tests
+	$(BIN)/pytest tests/unit tests/property tests/integration
+
+.PHONY: e2e
+e2e: tools ## Tests on a real control plane
+	$(BIN)/pytest tests/e2e
+
+.PHONY: generate
+generate: setup ## Write the generated files (CRDs) anew
+	$(BIN)/python -m acesniper.api.crd
+
+.PHONY: format
+format: setup ## Format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: clean
+clean: ## Remove what was built here, the virtual environment included
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
