@@ -138,6 +138,9 @@ def definition(resource: Resource) -> dict[str, Any]:
     status = root["properties"]["status"]
     status.pop("required", None)
     root["required"] = ["spec"]
+    if resource.scope == "Namespaced":
+        name_rule = {"rule": v1alpha1.NAME_RULE.expression, "message": v1alpha1.NAME_RULE.message}
+        root["x-kubernetes-validations"] = [name_rule]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

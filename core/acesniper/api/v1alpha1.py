@@ -84,6 +84,13 @@ class DeadlinePolicy(StrEnum):
     REJECT = "Reject"
 
 
+class ModelPolicy(StrEnum):
+    """What to do with a task whose model cannot be used."""
+
+    FAIL = "Fail"
+    WAIT = "Wait"
+
+
 class InferenceTaskSpec(Wire):
     """A finite piece of inference work: a model, how much of it, and until when."""
 
@@ -94,6 +101,12 @@ class InferenceTaskSpec(Wire):
     source: ModelSource | None = Field(
         default=None,
         description="The model itself, when there is no ModelProfile for it yet; one is made.",
+    )
+    model_policy: ModelPolicy = Field(
+        default=ModelPolicy.FAIL,
+        description="What happens when the model cannot be used (wrong digest, no ONNX, too large): "
+        "Fail fails the task, Wait keeps it until the ModelProfile is replaced. A model that only "
+        "cannot be fetched just now is always waited for.",
     )
     batch_size: int = Field(
         default=1, ge=1, le=65536, description="Inputs that one inference takes at once."
@@ -112,7 +125,7 @@ class InferenceTaskSpec(Wire):
     )
     deadline: Duration | None = Field(
         default=None,
-        description="How long after its creation the task should be finished, such as 90s or 1h30m.",
+        description="How long after its creation it should be finished, such as 90s or 1h30m.",
     )
     deadline_policy: DeadlinePolicy = Field(
         default=DeadlinePolicy.BEST_EFFORT,
@@ -393,6 +406,10 @@ TASK_RULES = (
     *map(_immutable, ("model", "source", "batchSize", "inferences", "inputShapes", "runtime")),
 )
 DEVICE_RULES = (_immutable("node"), _immutable("provider"))
+NAME_RULE = Rule(
+    "self.metadata.name.size() <= 63",
+    "metadata.name must have at most 63 characters: pods carry it as a label",
+)
 MODEL_RULES = tuple(map(_immutable, ("source", "batchSize", "inputShapes")))
 
 TASK_COLUMNS = (

@@ -93,6 +93,10 @@ class Ledger:
         """The promises made to a device."""
         return (self._promises[pod] for pod in self._by_device.get(device, ()))
 
+    def devices(self) -> Iterable[DeviceId]:
+        """Devices that anything is promised to."""
+        return self._by_device.keys()
+
     def busy_s(self, device: DeviceId, now_s: float) -> tuple[float, ...]:
         """Remaining seconds of each pod on a device, shortest first."""
         return tuple(sorted(promise.remaining_s(now_s) for promise in self.on(device)))

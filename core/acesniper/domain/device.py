@@ -43,3 +43,26 @@ class Device:
     slots: int
     memory_bytes: int
     schedulable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What one run of the probe suite found on one platform, and the facts about it.
+
+    `cpu_quota` is in cores (None: no limit); `missing` names the probes that could not run;
+    `measured_at` is an ISO 8601 time.
+    """
+
+    vector: HardwareVector
+    provider: str
+    runtime: str
+    runtime_version: str
+    architecture: str
+    cpu_model: str
+    cores: int
+    threads: int
+    cpu_quota: float | None
+    memory_bytes: int
+    measured_at: str
+    duration_s: float
+    missing: tuple[str, ...] = ()

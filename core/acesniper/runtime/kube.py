@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 import aiohttp
 from kubernetes.aio import client, config
+from kubernetes.aio.client import rest
 
 from acesniper.domain.errors import Conflict, InvalidInput, Throttled, Unavailable
 
@@ -28,7 +29,7 @@ _CONTENT_TYPES: Mapping[PatchType, str] = {
     "apply": "application/apply-patch+yaml",
     "json": "application/json-patch+json",
 }
-REQUEST_TIMEOUT_S = 30.0
+REQUEST_LIMITS = aiohttp.ClientTimeout(total=30.0)
 WATCH_TIMEOUT_S = 240
 """The server ends a watch after this long; the reader gives it `WATCH_GRACE_S` more. A connection
 that was cut silently is thus noticed after their sum at the latest."""
@@ -144,8 +145,8 @@ class Cluster:
         query: Mapping[str, str],
         body: object = None,
         content_type: str = "application/json",
-        timeout: aiohttp.ClientTimeout | None = None,
-    ) -> Any:
+        limits: aiohttp.ClientTimeout = REQUEST_LIMITS,
+    ) -> rest.RESTResponse:
         headers = {"Accept": "application/json", "Content-Type": content_type}
         request = await self._api.param_serialize(
             method=method,
@@ -155,9 +156,7 @@ class Cluster:
             body=body,
             auth_settings=["BearerToken"],
         )
-        answer = await self._api.call_api(
-            *request, _request_timeout=timeout or aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
-        )
+        answer = await self._api.call_api(*request, _request_timeout=limits)
         if answer.status >= HTTPStatus.BAD_REQUEST:
             retry_after = answer.getheader("Retry-After")
             raise _failure(answer.status, await answer.read(), retry_after, f"{method} {path}")
@@ -253,9 +252,9 @@ class Cluster:
         }
         if labels:
             query["labelSelector"] = labels
-        timeout = aiohttp.ClientTimeout(sock_read=WATCH_TIMEOUT_S + WATCH_GRACE_S, sock_connect=10)
+        limits = aiohttp.ClientTimeout(sock_read=WATCH_TIMEOUT_S + WATCH_GRACE_S, sock_connect=10)
         async with _translated(f"watch {kind.plural}"):
-            answer = await self._open("GET", kind.path(namespace), query, timeout=timeout)
+            answer = await self._open("GET", kind.path(namespace), query, limits=limits)
             try:
                 async for line in _lines(answer.response.content):
                     event = json.loads(line)

@@ -75,5 +75,8 @@ class Reflector:
             self._known.pop(uid, None)
             self.apply(DELETE, obj)
         else:
-            self._known[uid] = obj
+            # Enough to report it gone: whole objects would double the memory of every mirror.
+            metadata = obj["metadata"]
+            kept = {key: metadata.get(key) for key in ("uid", "name", "namespace")}
+            self._known[uid] = {"metadata": kept}
             self.apply(UPSERT, obj)

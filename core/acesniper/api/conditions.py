@@ -1,0 +1,41 @@
+"""Conditions by the Kubernetes API conventions."""
+
+from collections.abc import Sequence
+
+from acesniper.api.times import rfc3339
+from acesniper.api.v1alpha1 import Condition
+
+
+def find(conditions: Sequence[Condition], kind: str) -> Condition | None:
+    """The condition of a type."""
+    return next((each for each in conditions if each.type == kind), None)
+
+
+def is_true(conditions: Sequence[Condition], kind: str) -> bool:
+    """Whether a condition holds."""
+    found = find(conditions, kind)
+    return found is not None and found.status == "True"
+
+
+def with_condition(
+    conditions: Sequence[Condition],
+    kind: str,
+    holds: bool,
+    reason: str,
+    message: str,
+    now_s: float,
+    generation: int | None = None,
+) -> list[Condition]:
+    """The conditions with one set; its transition time moves only when its status does."""
+    status = "True" if holds else "False"
+    before = find(conditions, kind)
+    since = before.last_transition_time if before and before.status == status else rfc3339(now_s)
+    changed = Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=message,
+        last_transition_time=since,
+        observed_generation=generation,
+    )
+    return [each for each in conditions if each.type != kind] + [changed]

@@ -1,0 +1,91 @@
+"""A placement decision with its reasons: in a pod's annotation and from `/explain`."""
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from acesniper.api.times import duration_text
+from acesniper.api.v1alpha1 import Wire
+from acesniper.domain.completion import Completion
+from acesniper.policies.plan import Planned
+
+
+class Candidate(Wire):
+    """A device with every term of the sum, in seconds."""
+
+    device: str
+    node: str
+    latency_seconds: float
+    low_seconds: float
+    high_seconds: float
+    source: str
+    inferences: int
+    backlog_seconds: float
+    cold_start_seconds: float
+    transfer_seconds: float
+    run_seconds: float
+    finish_seconds: float
+
+    @classmethod
+    def of(cls, completion: Completion) -> "Candidate":
+        """A candidate of the plan, on the wire."""
+        return cls(
+            device=completion.device.id,
+            node=completion.device.node,
+            latency_seconds=completion.prediction.latency_s,
+            low_seconds=completion.prediction.low_s,
+            high_seconds=completion.prediction.high_s,
+            source=completion.prediction.source,
+            inferences=completion.inferences,
+            backlog_seconds=completion.backlog_s,
+            cold_start_seconds=completion.cold_start_s,
+            transfer_seconds=completion.transfer_s,
+            run_seconds=completion.run_s,
+            finish_seconds=completion.finish_s,
+        )
+
+    def sentence(self) -> str:
+        """The sum, for people."""
+        terms = [
+            ("backlog", self.backlog_seconds),
+            ("cold start", self.cold_start_seconds),
+            ("transfer", self.transfer_seconds),
+        ]
+        shown = [f"{name} {duration_text(value)}" for name, value in terms if value > 0]
+        shown.append(f"{self.inferences} x {duration_text(self.latency_seconds)}")
+        return f"{self.node} {duration_text(self.finish_seconds)} ({' + '.join(shown)})"
+
+
+class Decision(Wire):
+    """What was chosen for a pod, when, by which rules, among which candidates (best first).
+
+    `answered` is the node that `/filter` gave kube-scheduler for it; `refused` says why not, per
+    device that cannot take it.
+    """
+
+    task: str = ""
+    decided_at: float
+    policy: str
+    candidates: list[Candidate] = Field(default_factory=list)
+    refused: dict[str, str] = Field(default_factory=dict)
+    answered: str | None = None
+
+    @classmethod
+    def of(
+        cls, planned: Planned, now_s: float, policy: str, refused: Mapping[str, str]
+    ) -> "Decision":
+        """The decision to admit a planned task now."""
+        return cls(
+            task=planned.task.key,
+            decided_at=now_s,
+            policy=policy,
+            candidates=[Candidate.of(each) for each in planned.candidates],
+            refused=dict(refused),
+        )
+
+    def sentence(self) -> str:
+        """Where and why, for people: the chosen candidate and the next best."""
+        if not self.candidates:
+            return "no prediction; placed as the stock scheduler would"
+        best, *others = (each.sentence() for each in self.candidates)
+        return f"{best}" + (f"; then {', '.join(others)}" if others else "")

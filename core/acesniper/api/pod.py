@@ -1,0 +1,83 @@
+"""A pod that takes a device's slot, as planner, extender and operator see it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from acesniper.api.names import (
+    DECISION_ANNOTATION,
+    DEVICE_ANNOTATION,
+    MODEL_LABEL,
+    PLAN_GATE,
+    SLOT_RESOURCE,
+    TASK_LABEL,
+)
+from acesniper.api.times import epoch_s
+from acesniper.domain.backlog import PodUid
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """The few facts of a pod that decisions need."""
+
+    uid: PodUid
+    namespace: str
+    name: str
+    phase: str
+    resource_version: str
+    task: str | None = None
+    model: str | None = None
+    gated: bool = False
+    node: str | None = None
+    device: str | None = None
+    decision: str | None = None
+    started_s: float | None = None
+    deleting: bool = False
+    slots: int = 0
+    other_gates: tuple[str, ...] = ()
+    affinity: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self.phase in ("Succeeded", "Failed")
+
+    @classmethod
+    def of(cls, pod: Mapping[str, Any]) -> "PodView":
+        """Read a pod object."""
+        metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status", {})
+        labels = metadata.get("labels") or {}
+        annotations = metadata.get("annotations") or {}
+        gates = [gate["name"] for gate in spec.get("schedulingGates") or ()]
+        started = status.get("startTime") if status.get("phase") != "Pending" else None
+        return cls(
+            uid=PodUid(metadata["uid"]),
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            phase=status.get("phase", "Pending"),
+            resource_version=metadata.get("resourceVersion", ""),
+            task=labels.get(TASK_LABEL),
+            model=labels.get(MODEL_LABEL),
+            gated=PLAN_GATE in gates,
+            node=spec.get("nodeName"),
+            device=annotations.get(DEVICE_ANNOTATION),
+            decision=annotations.get(DECISION_ANNOTATION),
+            started_s=epoch_s(started) if started else None,
+            deleting=metadata.get("deletionTimestamp") is not None,
+            slots=_slots(spec),
+            other_gates=tuple(name for name in gates if name != PLAN_GATE),
+            affinity=spec.get("affinity") or {},
+        )
+
+
+def _slots(spec: Mapping[str, Any]) -> int:
+    """Slots a pod asks for: `acesniper.io/slot` over its containers."""
+    return sum(
+        int((container.get("resources", {}).get("limits") or {}).get(SLOT_RESOURCE, 0))
+        for container in spec.get("containers", ())
+    )

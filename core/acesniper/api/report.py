@@ -1,0 +1,42 @@
+"""The runner's report: what a pod's termination message says about its run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from acesniper.api.names import RUNNER_CONTAINER
+
+
+class Report(BaseModel):
+    """Version 1 of the report. Seconds."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    version: int = Field(default=1, ge=1, le=1)
+    model: str = ""
+    sha256: str = ""
+    device: str = ""
+    inferences: int = Field(default=0, ge=0)
+    latency_median_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    latency_p90_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    load_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    total_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
+def parse(message: str) -> Report | None:
+    """The report in a termination message; None when it is none (a user's own container)."""
+    try:
+        return Report.model_validate_json(message)
+    except ValidationError:
+        return None
+
+
+def terminated(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The terminated state of a pod's runner container (or its first), empty if there is none."""
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    named = [each for each in statuses if each.get("name") == RUNNER_CONTAINER]
+    for status in named or statuses:
+        state: Mapping[str, Any] = (status.get("state") or {}).get("terminated") or {}
+        return state
+    return {}

@@ -1,0 +1,58 @@
+"""Starts the extender: settings, adapters, application, run."""
+
+import asyncio
+import gc
+import os
+import sys
+
+import uvicorn
+import uvloop
+from prometheus_client import CollectorRegistry
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from acesniper.domain.errors import InvalidInput
+from acesniper.extender.app import create_app
+from acesniper.extender.state import ExtenderState
+from acesniper.predictor.physical import PhysicalPredictor
+from acesniper.runtime import logs
+from acesniper.runtime.kube import Cluster
+from acesniper.runtime.settings import ExtenderSettings
+
+
+async def serve(settings: ExtenderSettings) -> None:
+    """Serve until the process is told to stop."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    async with Cluster.connect(settings.kubeconfig) as cluster:
+        state = ExtenderState.build(settings, cluster, PhysicalPredictor(), registry)
+        config = uvicorn.Config(
+            create_app(state, registry),
+            host=settings.host,
+            port=settings.port,
+            access_log=False,
+            log_config=None,
+        )
+        # What exists now lives as long as we do: keep the collector from walking it again.
+        gc.freeze()
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(state.run())
+            await uvicorn.Server(config).serve()
+            following.cancel()
+
+
+def main() -> int:
+    """The program; 2 if its settings are wrong."""
+    try:
+        settings = ExtenderSettings.read(os.environ)
+        logs.configure(settings.log_format, settings.log_level)
+        uvloop.run(serve(settings))
+    except InvalidInput as error:
+        sys.stderr.write(f"acesniper extender: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,84 @@
+"""The answers to kube-scheduler, from memory only: no call, no inference, no await."""
+
+from collections.abc import Mapping, Sequence
+
+from acesniper.api.names import MODEL_LABEL, TASK_LABEL
+from acesniper.domain.backlog import PodUid
+from acesniper.domain.task import ModelKey
+from acesniper.extender.book import DecisionBook
+from acesniper.extender.fleet import Fleet
+from acesniper.extender.metrics import ExtenderMetrics
+from acesniper.extender.wire import MAX_SCORE, ExtenderArgs, FilterResult, HostPriority, Pod
+
+NO_DEVICE = "no DeviceProfile predicts this model here; see kubectl get dprof"
+
+
+class Answers:
+    """Filters and scores nodes for one pod at a time."""
+
+    def __init__(self, fleet: Fleet, book: DecisionBook, metrics: ExtenderMetrics) -> None:
+        self._fleet = fleet
+        self._book = book
+        self._metrics = metrics
+
+    def filter(self, args: ExtenderArgs) -> FilterResult:
+        """Nodes that can take the pod: the planned one, those with a prediction, or all."""
+        names = args.node_names or []
+        if (node := self._planned_node(args.pod)) is not None:
+            return self._only(args.pod, node, names)
+        latency = self._latency(args.pod)
+        if latency is None:
+            self._count("filter", "stock")
+            return FilterResult(names)
+        fitting = [name for name in names if name in latency]
+        self._count("filter", "predicted" if fitting else "refused")
+        if len(fitting) == len(names):
+            return FilterResult(fitting)
+        return FilterResult(fitting, {name: NO_DEVICE for name in names if name not in latency})
+
+    def prioritize(self, args: ExtenderArgs) -> list[HostPriority]:
+        """Scores 0..10: the first to finish gets 10, one twice as late 5."""
+        names = args.node_names or []
+        latency = self._latency(args.pod)
+        if self._planned_node(args.pod) is not None or not latency:
+            self._count("prioritize", "neutral")
+            return [HostPriority(name, 0) for name in names]
+        self._count("prioritize", "predicted")
+        return [
+            HostPriority(*each) for each in zip(names, self._scores(names, latency), strict=True)
+        ]
+
+    def _scores(self, names: Sequence[str], latency: Mapping[str, float]) -> list[int]:
+        waits = self._fleet.wait_by_node()
+        never = float("inf")
+        finish = [latency.get(name, never) + waits.get(name, 0.0) for name in names]
+        best = min(finish, default=never)
+        if best in (0.0, never):
+            return [0] * len(names)
+        return [int(MAX_SCORE * best / each) for each in finish]
+
+    def _only(self, pod: Pod, node: str, names: Sequence[str]) -> FilterResult:
+        reason = f"planned for {node}"
+        failed = {name: reason for name in names if name != node}
+        if node in names:
+            self._book.answered(pod.metadata.uid, node)
+            self._count("filter", "planned")
+            return FilterResult([node], failed)
+        self._count("filter", "refused")
+        return FilterResult([], failed)
+
+    def _planned_node(self, pod: Pod) -> str | None:
+        if TASK_LABEL not in (pod.metadata.labels or {}):
+            return None
+        promise = self._fleet.ledger.get(PodUid(pod.metadata.uid))
+        device = self._fleet.device(promise.device) if promise else None
+        return device.node if device else None
+
+    def _latency(self, pod: Pod) -> Mapping[str, float] | None:
+        model = (pod.metadata.labels or {}).get(MODEL_LABEL)
+        if model is None:
+            return None
+        return self._fleet.fastest_by_node(ModelKey(f"{pod.metadata.namespace}/{model}"))
+
+    def _count(self, verb: str, outcome: str) -> None:
+        self._metrics.decisions.labels(verb, outcome).inc()

@@ -1,0 +1,70 @@
+"""The HTTP face of the extender: parse, call, answer."""
+
+import time
+from collections.abc import Callable
+
+import msgspec
+from fastapi import FastAPI, HTTPException, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from acesniper.extender.answers import Answers
+from acesniper.extender.metrics import ExtenderMetrics
+from acesniper.extender.state import ExtenderState
+from acesniper.extender.wire import ExtenderArgs, FilterResult, HostPriority, decode_args, encode
+
+Answer = Callable[[ExtenderArgs], FilterResult | list[HostPriority]]
+
+
+def create_app(state: ExtenderState, registry: CollectorRegistry) -> FastAPI:
+    """The application over a state that watches keep fresh."""
+    app = FastAPI(title="Ace-Sniper extender", docs_url=None, redoc_url=None)
+    answers = Answers(state.fleet, state.book, state.metrics)
+
+    @app.post("/filter")
+    async def filter_(request: Request) -> Response:
+        return _answer("filter", await request.body(), answers.filter, state.metrics)
+
+    @app.post("/prioritize")
+    async def prioritize(request: Request) -> Response:
+        return _answer("prioritize", await request.body(), answers.prioritize, state.metrics)
+
+    @app.get("/explain")
+    def explain(pod: str) -> dict[str, object]:
+        uid = state.pod_uid(pod)
+        decision = state.book.read(uid) if uid else None
+        if decision is None:
+            raise HTTPException(404, f"no decision for pod {pod!r}; give its UID or namespace/name")
+        return decision.model_dump(by_alias=True) | {"text": decision.sentence()}
+
+    @app.get("/plan")
+    def plan() -> list[dict[str, object]]:
+        return state.plan_rows()
+
+    @app.get("/healthz")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    def readyz() -> dict[str, str]:
+        if missing := state.unsynced():
+            raise HTTPException(503, f"not listed yet: {', '.join(missing)}")
+        return {"status": "ok"}
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def _answer(verb: str, body: bytes, answer: Answer, metrics: ExtenderMetrics) -> Response:
+    started_s = time.perf_counter()
+    try:
+        args = decode_args(body)
+    except msgspec.MsgspecError as error:
+        # kube-scheduler takes any status but 200 as "the extender is away", which fits.
+        return Response(f"not an ExtenderArgs with NodeNames: {error}", status_code=400)
+    content = encode(answer(args))
+    metrics.request_nodes.labels(verb).observe(len(args.node_names or ()))
+    metrics.request_seconds.labels(verb).observe(time.perf_counter() - started_s)
+    return Response(content, media_type="application/json")

@@ -1,0 +1,275 @@
+"""The live view of the cluster that decisions are made on, filled by watches.
+
+Everything here runs on one event loop, between two awaits, so that no lock is needed and a decision
+sees one consistent state. Nothing here calls out.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from acesniper.api import convert
+from acesniper.api.decision import Decision
+from acesniper.api.pod import PodView
+from acesniper.api.v1alpha1 import FINISHED, DeviceProfile, InferenceTask, ModelProfile
+from acesniper.domain.backlog import Ledger, PodUid, Promise
+from acesniper.domain.device import Device, DeviceId, NodeName
+from acesniper.domain.fleet import Snapshot
+from acesniper.domain.task import ModelKey, Task
+from acesniper.extender.table import LatencyTable
+from acesniper.runtime.kube import Object
+from acesniper.runtime.reflector import DELETE
+
+UNKNOWN_RUN_S = 30.0
+"""Expected run time of a pod that takes a slot and says nothing of a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """The few facts of a node that decisions need."""
+
+    schedulable: bool
+    labels: Mapping[str, str]
+
+    @classmethod
+    def of(cls, node: Object) -> "NodeView":
+        """Read a node object."""
+        conditions = node.get("status", {}).get("conditions") or ()
+        ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+        cordoned = bool(node.get("spec", {}).get("unschedulable"))
+        return cls(ready and not cordoned, node["metadata"].get("labels") or {})
+
+
+@dataclass(slots=True)
+class Fleet:
+    """Devices, models, tasks and pods, the latency table, and the ledger.
+
+    `clock` gives seconds since the epoch. `changed` is set by every event that may change a plan.
+    """
+
+    table: LatencyTable
+    clock: Callable[[], float]
+    bind_timeout_s: float = 15.0
+    cold_start_s: float = 0.0
+    ledger: Ledger = field(default_factory=Ledger)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    pods: dict[PodUid, PodView] = field(default_factory=dict)
+    tasks: dict[str, InferenceTask] = field(default_factory=dict)
+    measured_at: dict[DeviceId, str] = field(default_factory=dict)
+    _nodes: dict[NodeName, NodeView] = field(default_factory=dict)
+    _profiles: dict[DeviceId, DeviceProfile] = field(default_factory=dict)
+    _devices: dict[DeviceId, Device] = field(default_factory=dict)
+    _on_node: dict[NodeName, list[Device]] = field(default_factory=dict)
+    _fastest: dict[ModelKey, dict[str, float]] = field(default_factory=dict)
+
+    # --- what watches tell ---------------------------------------------------------------------
+
+    def take_node(self, change: str, node: Object) -> None:
+        """A node changed: its readiness or labels may change who can run what."""
+        name = NodeName(node["metadata"]["name"])
+        before = self._nodes.get(name)
+        if change == DELETE:
+            self._nodes.pop(name, None)
+        else:
+            self._nodes[name] = NodeView.of(node)
+        if self._nodes.get(name) != before:
+            self._index_devices()
+
+    def take_device_profile(self, change: str, manifest: Object) -> None:
+        """A profile changed: its device appears, goes, or is predicted anew."""
+        device = DeviceId(manifest["metadata"]["name"])
+        if change == DELETE:
+            self._profiles.pop(device, None)
+            self.table.set_device(device, None)
+            self.measured_at.pop(device, None)
+        else:
+            profile = DeviceProfile.model_validate(manifest)
+            self._profiles[device] = profile
+            self.table.set_device(device, convert.hardware(profile.status))
+            if profile.status.measured_at:
+                self.measured_at[device] = profile.status.measured_at
+        self._index_devices()
+
+    def take_model_profile(self, change: str, manifest: Object) -> None:
+        """A model was read, or is gone."""
+        metadata = manifest["metadata"]
+        model = ModelKey(f"{metadata['namespace']}/{metadata['name']}")
+        if change == DELETE:
+            found = None
+        else:
+            found = convert.model_features(ModelProfile.model_validate(manifest))
+        self.table.set_model(model, found)
+        self._fastest.pop(model, None)
+        self.changed.set()
+
+    def take_task(self, change: str, manifest: Object) -> None:
+        """A task was made, changed or is gone."""
+        key = f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}"
+        if change == DELETE:
+            self.tasks.pop(key, None)
+        else:
+            self.tasks[key] = InferenceTask.model_validate(manifest)
+        self.changed.set()
+
+    def take_pod(self, change: str, manifest: Object) -> None:
+        """A pod changed: the ledger follows what is bound, running and gone."""
+        uid = PodUid(manifest["metadata"]["uid"])
+        if change == DELETE:
+            self.pods.pop(uid, None)
+            self._freed(uid)
+            return
+        pod = PodView.of(manifest)
+        if pod.model is None and not pod.slots:
+            return
+        before = self.pods.get(uid)
+        self.pods[uid] = pod
+        if pod.finished:
+            self._freed(uid)
+        elif device := self._device_of(pod):
+            self._promise(pod, device, before)
+        elif before is None or before.gated != pod.gated:
+            self.changed.set()
+
+    # --- what decisions ask --------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """One frozen view for a plan."""
+        now_s = self.clock()
+        busy = {each: self.ledger.busy_s(each, now_s) for each in self._devices}
+        labels = {
+            each.id: self._nodes[each.node].labels
+            for each in self._devices.values()
+            if each.node in self._nodes
+        }
+        return Snapshot(now_s, dict(self._devices), self.table.latency, busy, labels)
+
+    def waiting(self) -> tuple[list[Task], dict[str, PodView]]:
+        """Tasks that are neither finished, suspended nor admitted; and their gated pods."""
+        gated: dict[str, PodView] = {}
+        admitted: set[str] = set()
+        for pod in self.pods.values():
+            if pod.task is None or pod.finished or pod.deleting:
+                continue
+            key = f"{pod.namespace}/{pod.task}"
+            if pod.gated and pod.uid not in self.ledger:
+                gated[key] = pod
+            else:
+                admitted.add(key)
+        tasks = [
+            task
+            for key, resource in self.tasks.items()
+            if key not in admitted and (task := self._plannable(resource)) is not None
+        ]
+        return tasks, gated
+
+    def device(self, device: DeviceId) -> Device | None:
+        """A device by its profile's name."""
+        return self._devices.get(device)
+
+    def devices(self) -> Iterator[Device]:
+        """All devices whose node exists."""
+        return iter(self._devices.values())
+
+    def fastest_by_node(self, model: ModelKey) -> Mapping[str, float] | None:
+        """Node name to the latency of its fastest device; None for an unknown model."""
+        if model not in self.table.latency:
+            return None
+        if (cached := self._fastest.get(model)) is None:
+            cached = {}
+            for device_id, prediction in self.table.latency[model].items():
+                device = self._devices.get(device_id)
+                if device is not None and device.schedulable:
+                    best = cached.get(device.node, prediction.latency_s)
+                    cached[device.node] = min(best, prediction.latency_s)
+            self._fastest[model] = cached
+        return cached
+
+    def wait_by_node(self) -> dict[str, float]:
+        """Node name to the seconds until one of its slots is free; only nodes that are busy."""
+        now_s = self.clock()
+        waits: dict[str, float] = {}
+        for device_id in self.ledger.devices():
+            device = self._devices.get(device_id)
+            if device is not None:
+                busy_s = self.ledger.busy_s(device_id, now_s)
+                wait_s = busy_s[-device.slots] if len(busy_s) >= device.slots else 0.0
+                waits[device.node] = min(waits.get(device.node, wait_s), wait_s)
+        return waits
+
+    def reserve(self, pod: PodView, device: Device, expected_s: float) -> None:
+        """Promise a device to a pod that is being admitted."""
+        expires_s = self.clock() + self.bind_timeout_s
+        promise = Promise(device.id, expected_s, expires_s=expires_s)
+        self.ledger.promise(pod.uid, promise)
+
+    def withdraw(self, pod: PodView) -> None:
+        """Take a reservation back: its admission failed."""
+        self._freed(pod.uid)
+
+    # --- inside --------------------------------------------------------------------------------
+
+    def _freed(self, uid: PodUid) -> None:
+        self.ledger.release(uid)
+        self.changed.set()
+
+    def _plannable(self, resource: InferenceTask) -> Task | None:
+        status = resource.status
+        if status.phase in FINISHED or resource.spec.suspend or not status.model_profile:
+            return None
+        model = ModelKey(f"{resource.metadata['namespace']}/{status.model_profile}")
+        found = self.table.features(model)
+        if found is None or resource.metadata.get("deletionTimestamp"):
+            return None
+        return convert.task(resource, status.model_profile, found.peak_memory_bytes)
+
+    def _device_of(self, pod: PodView) -> Device | None:
+        """The device a pod is on or was admitted to; a foreign pod takes its node's first."""
+        if pod.gated:
+            return None
+        named = self._devices.get(DeviceId(pod.device)) if pod.device else None
+        if named is not None:
+            return named
+        on_node = self._on_node.get(NodeName(pod.node)) if pod.node else None
+        return on_node[0] if on_node else None
+
+    def _promise(self, pod: PodView, device: Device, before: PodView | None) -> None:
+        uid = pod.uid
+        known = self.ledger.get(uid)
+        seen_start = before is not None and before.started_s is None
+        started_s = pod.started_s
+        if started_s is not None and seen_start:
+            # The API server's times are whole seconds; what we saw happen is finer.
+            started_s = self.clock()
+        expires_s = None
+        if pod.node is None:
+            expires_s = known.expires_s if known else self.clock() + self.bind_timeout_s
+        expected_s = known.expected_s if known else self._expected_s(pod, device)
+        if known is not None and known.started_s is not None:
+            started_s = known.started_s
+        self.ledger.promise(uid, Promise(device.id, expected_s, started_s, expires_s))
+        if before is None or (before.started_s is None) != (pod.started_s is None):
+            self.changed.set()
+
+    def _expected_s(self, pod: PodView, device: Device) -> float:
+        if pod.decision:
+            chosen = Decision.model_validate_json(pod.decision).candidates[0]
+            return chosen.cold_start_seconds + chosen.transfer_seconds + chosen.run_seconds
+        model = ModelKey(f"{pod.namespace}/{pod.model}")
+        prediction = self.table.latency.get(model, {}).get(device.id)
+        return prediction.latency_s if prediction else UNKNOWN_RUN_S
+
+    def _index_devices(self) -> None:
+        """Devices are the profiles whose node exists."""
+        self._devices = {
+            name: convert.device(profile, schedulable=node.schedulable)
+            for name, profile in self._profiles.items()
+            if (node := self._nodes.get(NodeName(profile.spec.node))) is not None
+        }
+        self._on_node = {}
+        for device in self._devices.values():
+            self._on_node.setdefault(device.node, []).append(device)
+        self._fastest.clear()
+        for pod in self.pods.values():
+            if not pod.finished and pod.uid not in self.ledger and (found := self._device_of(pod)):
+                self._promise(pod, found, pod)
+        self.changed.set()

@@ -1,0 +1,126 @@
+"""Plans at every event, and admits what should start now.
+
+A task's pod waits behind a scheduling gate. When the plan says that its device has a free slot now,
+the planner reserves the slot in the ledger and opens the gate towards that node. Pods that were
+admitted and never bound are withdrawn (deleted by UID); the operator makes them anew, gated, and no
+retry is counted.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+
+from acesniper.api.decision import Decision
+from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION
+from acesniper.api.pod import PodView
+from acesniper.domain.errors import AcesniperError
+from acesniper.extender.admission import admission_patch
+from acesniper.extender.book import DecisionBook
+from acesniper.extender.fleet import Fleet
+from acesniper.extender.metrics import ExtenderMetrics
+from acesniper.policies.feasibility import judge
+from acesniper.policies.plan import Plan, Planned, Policy, make_plan
+from acesniper.runtime.kube import PODS, Cluster, NotFound
+
+log = logging.getLogger(__name__)
+
+PARALLEL_ADMISSIONS = 32
+REASONS_KEPT = 10
+
+
+@dataclass(slots=True)
+class Planner:
+    """Turns events into plans, and plans into admissions."""
+
+    fleet: Fleet
+    cluster: Cluster
+    policy: Policy
+    book: DecisionBook
+    metrics: ExtenderMetrics
+    replan_s: float = 1.0
+    settle_s: float = 0.02
+    plan: Plan = field(default_factory=Plan)
+    _slots: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(PARALLEL_ADMISSIONS)
+    )
+
+    async def run(self) -> None:
+        """Plan for ever: at every event, and every `replan_s` while tasks wait."""
+        async with asyncio.TaskGroup() as admissions:
+            while True:
+                timeout_s = self.replan_s if self.plan.planned or len(self.fleet.ledger) else None
+                try:
+                    async with asyncio.timeout(timeout_s):
+                        await self.fleet.changed.wait()
+                except TimeoutError:
+                    pass
+                await asyncio.sleep(self.settle_s)
+                self.fleet.changed.clear()
+                for planned, pod in self.decide():
+                    admissions.create_task(self._admit(planned, pod))
+                for pod in self._expired():
+                    admissions.create_task(self._withdraw(pod))
+
+    def decide(self) -> list[tuple[Planned, PodView]]:
+        """Make the plan, and reserve for every task that should start now and has its pod."""
+        tasks, gated = self.fleet.waiting()
+        with self.metrics.plan_seconds.time():
+            self.plan = make_plan(tasks, self.fleet.snapshot(), self.policy)
+        self.metrics.queue_length.set(len(tasks))
+        oldest_s = min((task.created_s for task in tasks), default=self.fleet.clock())
+        self.metrics.queue_age_seconds.set(max(self.fleet.clock() - oldest_s, 0.0))
+        admitted = []
+        for planned in self.plan.planned:
+            pod = gated.get(planned.task.key)
+            if planned.starts_now and pod is not None:
+                self.fleet.reserve(pod, planned.chosen.device, planned.chosen.busy_s)
+                admitted.append((planned, pod))
+        return admitted
+
+    async def _admit(self, planned: Planned, pod: PodView) -> None:
+        device = planned.chosen.device
+        policy = f"{self.policy.order}-{self.policy.placement}"
+        decision = Decision.of(planned, self.fleet.clock(), policy, self._refused(planned))
+        self.book.write(pod.uid, decision)
+        annotations = {
+            DEVICE_ANNOTATION: device.id,
+            DECISION_ANNOTATION: decision.model_dump_json(by_alias=True, exclude={"refused"}),
+        }
+        try:
+            async with self._slots:
+                await self.cluster.patch(
+                    PODS, pod.name, admission_patch(pod, device, annotations), pod.namespace
+                )
+        except AcesniperError as error:
+            # The pod changed or is gone: the reservation falls, the next plan decides anew.
+            self.fleet.withdraw(pod)
+            self.metrics.decisions.labels("admit", "failed").inc()
+            log.warning("not admitted: %s", error, extra={"task": planned.task.key})
+            return
+        self.metrics.decisions.labels("admit", "planned").inc()
+        log.info(
+            "admitted: %s", decision.sentence(), extra={"task": planned.task.key, "pod": pod.uid}
+        )
+
+    def _refused(self, planned: Planned) -> Mapping[str, str]:
+        """Why other devices cannot take the task; the first few, for people."""
+        snapshot = self.fleet.snapshot()
+        verdicts = ((each.id, judge(planned.task, each, snapshot)) for each in self.fleet.devices())
+        refused = ((device, verdict.reason) for device, verdict in verdicts if not verdict.feasible)
+        return dict(islice(refused, REASONS_KEPT))
+
+    def _expired(self) -> list[PodView]:
+        uids = self.fleet.ledger.expire(self.fleet.clock())
+        return [pod for uid in uids if (pod := self.fleet.pods.get(uid)) and pod.node is None]
+
+    async def _withdraw(self, pod: PodView) -> None:
+        self.metrics.decisions.labels("admit", "expired").inc()
+        log.warning("admitted but not bound in time; withdrawn", extra={"pod": pod.key})
+        try:
+            await self.cluster.delete(PODS, pod.name, pod.namespace, uid=pod.uid)
+        except NotFound:
+            return
+        except AcesniperError as error:
+            log.warning("not withdrawn: %s", error, extra={"pod": pod.key})

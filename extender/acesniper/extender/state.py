@@ -1,0 +1,133 @@
+"""Everything the extender's process holds: the fleet, its watches, the planner, the book."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+
+from acesniper.api.times import epoch_s
+from acesniper.domain.ports import Predictor
+from acesniper.extender.book import DecisionBook
+from acesniper.extender.fleet import Fleet
+from acesniper.extender.metrics import ExtenderMetrics, Sampled
+from acesniper.extender.planner import Planner
+from acesniper.extender.table import LatencyTable
+from acesniper.policies.plan import Policy
+from acesniper.runtime.kube import (
+    DEVICE_PROFILES,
+    INFERENCE_TASKS,
+    MODEL_PROFILES,
+    NODES,
+    PODS,
+    Cluster,
+)
+from acesniper.runtime.reflector import Reflector
+from acesniper.runtime.settings import ExtenderSettings
+
+
+@dataclass(slots=True)
+class ExtenderState:
+    """The parts of the process, wired once."""
+
+    fleet: Fleet
+    book: DecisionBook
+    metrics: ExtenderMetrics
+    planner: Planner
+    reflectors: list[Reflector] = field(default_factory=list)
+
+    @classmethod
+    def build(
+        cls,
+        settings: ExtenderSettings,
+        cluster: Cluster,
+        predictor: Predictor,
+        registry: CollectorRegistry,
+    ) -> "ExtenderState":
+        """Wire the parts.
+
+        Raises:
+            ValueError: a policy's name is unknown.
+        """
+        fleet = Fleet(
+            LatencyTable(predictor), time.time, settings.bind_timeout_s, settings.cold_start_s
+        )
+        book, metrics = DecisionBook(), ExtenderMetrics.on(registry)
+        policy = Policy(settings.order, settings.placement)
+        planner = Planner(
+            fleet, cluster, policy, book, metrics, settings.replan_s, settings.settle_s
+        )
+        reflectors = [
+            Reflector(cluster, NODES, fleet.take_node),
+            Reflector(cluster, DEVICE_PROFILES, fleet.take_device_profile),
+            Reflector(cluster, MODEL_PROFILES, fleet.take_model_profile),
+            Reflector(cluster, INFERENCE_TASKS, fleet.take_task),
+            Reflector(cluster, PODS, fleet.take_pod),
+        ]
+        state = cls(fleet, book, metrics, planner, reflectors)
+        registry.register(state.sampled())
+        return state
+
+    async def run(self) -> None:
+        """Follow the cluster and plan, until cancelled. No plan is made on half a picture."""
+        async with asyncio.TaskGroup() as group:
+            for reflector in self.reflectors:
+                group.create_task(reflector.run())
+            for reflector in self.reflectors:
+                await reflector.synced.wait()
+            group.create_task(self.planner.run())
+
+    def unsynced(self) -> list[str]:
+        """Kinds whose first list has not come yet."""
+        return [each.kind.plural for each in self.reflectors if not each.synced.is_set()]
+
+    def pod_uid(self, pod: str) -> str | None:
+        """The UID of a pod given as `namespace/name`, or a UID itself."""
+        if "/" not in pod:
+            return pod
+        return next((uid for uid, view in self.fleet.pods.items() if view.key == pod), None)
+
+    def plan_rows(self) -> list[dict[str, object]]:
+        """The running plan, in order: task, device, when, how long (seconds from now)."""
+        return [
+            {
+                "task": planned.task.key,
+                "device": planned.chosen.device.id,
+                "startsInSeconds": planned.chosen.backlog_s,
+                "busySeconds": planned.chosen.busy_s,
+            }
+            for planned in self.planner.plan.planned
+        ]
+
+    def sampled(self) -> Sampled:
+        """Gauges that are read when asked."""
+
+        def backlog() -> Iterable[tuple[str, float]]:
+            now_s = self.fleet.clock()
+            for device in self.fleet.devices():
+                yield device.id, self.fleet.ledger.backlog_s(device.id, now_s)
+
+        def profile_age() -> Iterable[tuple[str, float]]:
+            now_s = self.fleet.clock()
+            for device, measured_at in self.fleet.measured_at.items():
+                yield device, max(now_s - epoch_s(measured_at), 0.0)
+
+        def watch_age() -> Iterable[tuple[str, float]]:
+            now_s = time.monotonic()
+            for each in self.reflectors:
+                if each.synced.is_set():
+                    yield each.kind.plural, now_s - each.last_event_s
+
+        return Sampled(
+            (
+                ("acesniper_backlog_seconds", "Work promised to a device.", "device", backlog),
+                ("acesniper_profile_age_seconds", "Age of a measurement.", "device", profile_age),
+                (
+                    "acesniper_watch_event_age_seconds",
+                    "Time since the API server last wrote to a watch.",
+                    "kind",
+                    watch_age,
+                ),
+            )
+        )

@@ -1,0 +1,60 @@
+"""The latency table: every known model on every measured device, computed when either changes."""
+
+import logging
+from dataclasses import dataclass, field
+
+from acesniper.domain.device import DeviceId, HardwareVector
+from acesniper.domain.errors import VersionMismatch
+from acesniper.domain.model import ModelFeatures
+from acesniper.domain.ports import Predictor
+from acesniper.domain.prediction import Prediction
+from acesniper.domain.task import ModelKey
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class LatencyTable:
+    """`latency[model][device]`; pairs that cannot be predicted are absent, models are not."""
+
+    predictor: Predictor
+    latency: dict[ModelKey, dict[DeviceId, Prediction]] = field(default_factory=dict)
+    _features: dict[ModelKey, ModelFeatures] = field(default_factory=dict)
+    _hardware: dict[DeviceId, HardwareVector] = field(default_factory=dict)
+
+    def features(self, model: ModelKey) -> ModelFeatures | None:
+        """What is known of a model, None if nothing is."""
+        return self._features.get(model)
+
+    def set_model(self, model: ModelKey, found: ModelFeatures | None) -> None:
+        """Predict a row anew; None removes it."""
+        if found == self._features.get(model):
+            return
+        self._features.pop(model, None)
+        self.latency.pop(model, None)
+        if found is None:
+            return
+        self._features[model] = found
+        row = {device: self._predict(found, vector) for device, vector in self._hardware.items()}
+        self.latency[model] = {device: value for device, value in row.items() if value is not None}
+
+    def set_device(self, device: DeviceId, vector: HardwareVector | None) -> None:
+        """Predict a column anew; None removes it."""
+        if vector == self._hardware.get(device):
+            return
+        self._hardware.pop(device, None)
+        for row in self.latency.values():
+            row.pop(device, None)
+        if vector is None:
+            return
+        self._hardware[device] = vector
+        for model, found in self._features.items():
+            if (prediction := self._predict(found, vector)) is not None:
+                self.latency[model][device] = prediction
+
+    def _predict(self, model: ModelFeatures, device: HardwareVector) -> Prediction | None:
+        try:
+            return self.predictor.predict(model, device)
+        except VersionMismatch as error:
+            log.warning("no prediction: %s", error)
+            return None

@@ -1,0 +1,116 @@
+"""The pod of one attempt of a task: a pure function of the task and its model."""
+
+import copy
+import hashlib
+from typing import Any
+
+from acesniper.api.names import (
+    API_VERSION,
+    ATTEMPT_LABEL,
+    DEVICE_ANNOTATION,
+    MODEL_LABEL,
+    PLAN_GATE,
+    RUNNER_CONTAINER,
+    SCHEDULER_NAME,
+    SLOT_RESOURCE,
+    TASK_LABEL,
+)
+from acesniper.api.v1alpha1 import InferenceTask, ModelSource
+
+Json = dict[str, Any]
+LONGEST_NAME = 63
+
+
+def pod_name(task: InferenceTask) -> str:
+    """The name of the current attempt's pod: a function of the task's UID, attempt, incarnation.
+
+    Creating it twice is therefore a conflict, never a second pod.
+    """
+    digest = hashlib.sha256(task.metadata["uid"].encode()).hexdigest()[:6]
+    suffix = f"-{digest}-{task.status.attempts}"
+    if task.status.incarnation:
+        suffix += f"-{task.status.incarnation}"
+    return task.metadata["name"][: LONGEST_NAME - len(suffix)].rstrip("-.") + suffix
+
+
+def render_pod(task: InferenceTask, model: str, source: ModelSource, image: str) -> Json:
+    """The gated pod that runs one attempt of `task`."""
+    pod: Json = copy.deepcopy(task.spec.template) or {"spec": _runner_spec(task, source, image)}
+    spec: Json = pod.setdefault("spec", {})
+    metadata: Json = pod.setdefault("metadata", {})
+    pod |= {"apiVersion": "v1", "kind": "Pod"}
+    metadata["name"] = pod_name(task)
+    metadata["namespace"] = task.metadata["namespace"]
+    metadata["ownerReferences"] = [_owner(task)]
+    metadata["labels"] = {
+        **(metadata.get("labels") or {}),
+        TASK_LABEL: task.metadata["name"],
+        MODEL_LABEL: model,
+        ATTEMPT_LABEL: str(task.status.attempts),
+    }
+    gates = spec.get("schedulingGates") or []
+    spec["schedulerName"] = SCHEDULER_NAME
+    spec["schedulingGates"] = [*gates, {"name": PLAN_GATE}]
+    spec["restartPolicy"] = "Never"
+    if task.spec.node_selector:
+        spec["nodeSelector"] = {**(spec.get("nodeSelector") or {}), **task.spec.node_selector}
+    if task.spec.tolerations:
+        spec["tolerations"] = [*(spec.get("tolerations") or []), *task.spec.tolerations]
+    if task.spec.priority_class_name:
+        spec["priorityClassName"] = task.spec.priority_class_name
+    _ask_for_slot(spec)
+    return pod
+
+
+def _owner(task: InferenceTask) -> Json:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "InferenceTask",
+        "name": task.metadata["name"],
+        "uid": task.metadata["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _ask_for_slot(spec: Json) -> None:
+    """One slot for the pod, asked for by its runner container (or its first one)."""
+    containers: list[Json] = spec.get("containers") or []
+    named = [each for each in containers if each.get("name") == RUNNER_CONTAINER]
+    for container in (named or containers)[:1]:
+        resources = container.setdefault("resources", {})
+        resources["limits"] = {**(resources.get("limits") or {}), SLOT_RESOURCE: "1"}
+
+
+def _runner_spec(task: InferenceTask, source: ModelSource, image: str) -> Json:
+    arguments = ["run", source.uri, "--sha256", source.sha256]
+    arguments += ["--inferences", str(task.spec.inferences)]
+    arguments += ["--batch", str(task.spec.batch_size)]
+    for name, size in sorted(task.spec.input_shapes.items()):
+        arguments += ["--shape", f"{name}={size}"]
+    device = {"fieldRef": {"fieldPath": f"metadata.annotations['{DEVICE_ANNOTATION}']"}}
+    return {
+        "automountServiceAccountToken": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": RUNNER_CONTAINER,
+                "image": image,
+                "args": arguments,
+                "env": [{"name": "ACESNIPER_DEVICE", "valueFrom": device}],
+                "resources": copy.deepcopy(task.spec.resources),
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+                "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],  # noqa: S108 - a volume
+            }
+        ],
+        "volumes": [{"name": "scratch", "emptyDir": {}}],
+    }
