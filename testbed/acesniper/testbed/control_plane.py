@@ -128,10 +128,16 @@ class ControlPlane:
         ca = self.authority.ca.cert
         return https_ok(port, path, ca=ca, cert=self._admin.cert, key=self._admin.key)
 
+    def api_answers(self, path: str) -> Ready:
+        """A readiness question: does the API server answer 200 to the admin's GET of `path`?"""
+        return self.healthy(self.site.api_port, path)
+
     def _start(self) -> None:
         self.site = self._prepare_site()
         self._spawn("etcd", components.etcd(self.site), self._etcd_ready())
-        self._spawn("kube-apiserver", components.kube_apiserver(self.site), self._api("/readyz"))
+        self._spawn(
+            "kube-apiserver", components.kube_apiserver(self.site), self.api_answers("/readyz")
+        )
         manager, scheduler = "kube-controller-manager", "kube-scheduler"
         config = self.kubeconfig(f"system:{manager}")
         port = free_port()
@@ -177,13 +183,10 @@ class ControlPlane:
             site.etcd_port, "/health", ca=site.etcd_ca.cert, cert=site.etcd.cert, key=site.etcd.key
         )
 
-    def _api(self, path: str) -> Ready:
-        return self.healthy(self.site.api_port, path)
-
     def _await_default_service_account(self) -> None:
         """Without it every pod is refused; the controller manager makes it soon after starting."""
         manager = self.children["kube-controller-manager"]
-        manager.wait_until(self._api("/api/v1/namespaces/default/serviceaccounts/default"))
+        manager.wait_until(self.api_answers("/api/v1/namespaces/default/serviceaccounts/default"))
 
     def _stop(self, *, keep_logs: bool) -> None:
         self.children.stop()

@@ -52,7 +52,12 @@ def start_kwok(plane: ControlPlane) -> Child:
 def finish_annotations(
     at: datetime.datetime, *, message: str = "", exit_code: int = 0
 ) -> dict[str, str]:
-    """The annotations that end a pod at the instant `at` (time zone aware; past means now)."""
+    """The annotations that end a pod at the instant `at`; one in the past means now.
+
+    Raises ValueError when `at` has no time zone.
+    """
+    if at.tzinfo is None:
+        raise ValueError(f"{at} has no time zone")
     when = at.astimezone(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     return {FINISH_AT: when, MESSAGE: message, EXIT_CODE: str(exit_code)}
 

@@ -1,0 +1,27 @@
+"""One real control plane for the whole session."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from acesniper.testbed import ControlPlane, start_kwok
+
+
+@pytest.fixture(scope="session")
+def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
+    """Stock components and KWOK; logs stay when a test of the session failed."""
+    with ControlPlane() as plane:
+        start_kwok(plane)
+        yield plane
+        plane.keep_logs = request.session.testsfailed > 0
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of the test's own, in which pods can be made at once."""
+    name = request.node.name.split("[")[0].replace("_", "-")[:63].rstrip("-")
+    control_plane.kubectl("create", "namespace", name)
+    ready = control_plane.api_answers(f"/api/v1/namespaces/{name}/serviceaccounts/default")
+    control_plane.children["kube-controller-manager"].wait_until(ready)
+    yield name
+    control_plane.kubectl("delete", "namespace", name, "--wait=false")

@@ -1,0 +1,47 @@
+import threading
+from pathlib import Path
+
+import pytest
+
+from acesniper.testbed.cache import cache_root, ensure_folder
+
+
+def test_the_root_follows_the_xdg_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert cache_root() == Path("/somewhere/acesniper")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert cache_root() == Path("/home/someone/.cache/acesniper")
+
+
+def test_a_failed_fill_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "half").touch()
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        ensure_folder(tmp_path / "key", fail)
+
+    assert [each.name for each in tmp_path.iterdir()] == ["key.lock"]
+
+
+def test_two_at_once_fill_once(tmp_path: Path) -> None:
+    filled: list[Path] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def fill(folder: Path) -> None:
+        filled.append(folder)
+        begun.set()
+        assert go_on.wait(10)
+
+    both = [threading.Thread(target=ensure_folder, args=(tmp_path / "key", fill)) for _ in range(2)]
+    both[0].start()
+    assert begun.wait(10)
+    both[1].start()
+    go_on.set()
+    for each in both:
+        each.join(10)
+
+    assert len(filled) == 1
+    assert (tmp_path / "key").is_dir()
