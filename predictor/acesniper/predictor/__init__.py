@@ -1,0 +1,1 @@
+"""Reads models and predicts their latency on devices neither has met before."""

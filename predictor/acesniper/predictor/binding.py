@@ -1,0 +1,70 @@
+"""Give every dimension of a model's inputs a size."""
+
+from collections.abc import Mapping
+
+from onnx import ModelProto, ValueInfoProto
+
+from acesniper.domain.errors import InvalidModel
+
+
+def bind(model: ModelProto, batch: int = 1, shapes: Mapping[str, int] | None = None) -> None:
+    """Set the inputs' open dimensions in place, and forget shapes inferred before.
+
+    A symbolic first dimension is the batch; other symbolic names come from `shapes`, dimensions
+    without a name as `INPUT:AXIS`. Raises InvalidModel (UnboundDimension, FixedBatch).
+    """
+    sizes = {"batch": batch, **(shapes or {})}
+    if any(size < 1 for size in sizes.values()):
+        raise InvalidModel("BadShape", f"dimensions must be 1 or more, not {sizes}")
+    names = {tensor.name for tensor in model.graph.initializer}
+    inputs = [each for each in model.graph.input if each.name not in names]
+    first = {_name(each, 0) for each in inputs if _open(each, 0)}
+    sizes = {**dict.fromkeys(first, batch), **(shapes or {})}
+    for each in inputs:
+        _bind_input(each, sizes)
+    if batch != 1 and inputs and not any(_axis(each, 0) == batch for each in inputs):
+        raise InvalidModel(
+            "FixedBatch",
+            f"batch {batch} was asked for, but input {inputs[0].name!r} has the fixed first"
+            f" dimension {_axis(inputs[0], 0)}; export the model with a symbolic batch",
+        )
+    del model.graph.value_info[:]
+    for output in model.graph.output:
+        if output.type.HasField("tensor_type"):
+            output.type.tensor_type.ClearField("shape")
+
+
+def _bind_input(value: ValueInfoProto, sizes: Mapping[str, int]) -> None:
+    if not value.type.HasField("tensor_type"):
+        raise InvalidModel(
+            "UnsupportedInput", f"input {value.name!r} is no tensor (a sequence, map or optional)"
+        )
+    if not value.type.tensor_type.HasField("shape"):
+        raise InvalidModel(
+            "UnboundDimension", f"input {value.name!r} has no shape; export the model with one"
+        )
+    for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+        if not _open(value, axis):
+            continue
+        name = _name(value, axis)
+        if name not in sizes:
+            raise InvalidModel(
+                "UnboundDimension",
+                f"dimension {name!r} (axis {axis} of input {value.name!r}) has no size;"
+                f" give it one: --shape {name}=SIZE, or spec.inputShapes",
+            )
+        dim.dim_value = sizes[name]
+
+
+def _open(value: ValueInfoProto, axis: int) -> bool:
+    dims = value.type.tensor_type.shape.dim
+    return axis < len(dims) and not (dims[axis].HasField("dim_value") and dims[axis].dim_value > 0)
+
+
+def _axis(value: ValueInfoProto, axis: int) -> int:
+    dims = value.type.tensor_type.shape.dim
+    return int(dims[axis].dim_value) if axis < len(dims) else 0
+
+
+def _name(value: ValueInfoProto, axis: int) -> str:
+    return value.type.tensor_type.shape.dim[axis].dim_param or f"{value.name}:{axis}"

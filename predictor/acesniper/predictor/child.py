@@ -1,0 +1,54 @@
+"""The process that opens a foreign model: `python -m acesniper.predictor.child REQUEST`.
+
+REQUEST is JSON (path, batch, shapes, memory_bytes, cpu_s). Standard output gets one JSON object,
+`{"features": ...}`, `{"histogram": ...}` too, or `{"reason": ..., "message": ...}`.
+"""
+
+import json
+import resource
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+
+def limit(memory_bytes: int, cpu_s: int) -> None:
+    """Take from this process what a hostile model could use: memory, time, files, cores."""
+    for what, most in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CPU, cpu_s),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (most, most))
+
+
+def read(path: Path, batch: int, shapes: dict[str, int]) -> dict[str, object]:
+    """The features and the histogram of the model at `path`; raises InvalidModel."""
+    from acesniper.predictor.graph import load
+    from acesniper.predictor.similarity import histogram, nearest
+    from acesniper.predictor.summary import summarise
+
+    graph = load(path, batch, shapes)
+    features = summarise(graph, nearest(graph))
+    return {"features": asdict(features), "histogram": histogram(graph)}
+
+
+def main() -> None:
+    """Read the model that the request names, under its limits."""
+    from acesniper.domain.errors import InvalidModel
+
+    request = json.loads(sys.argv[1])
+    limit(request["memory_bytes"], request["cpu_s"])
+    try:
+        answer = read(Path(request["path"]), request["batch"], request["shapes"])
+    except InvalidModel as error:
+        answer = {"reason": error.reason, "message": str(error)}
+    except MemoryError:
+        answer = {"reason": "OutOfMemory", "message": "reading the model takes too much memory"}
+    except RecursionError:
+        answer = {"reason": "TooDeep", "message": "the graph nests too deeply"}
+    sys.stdout.write(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

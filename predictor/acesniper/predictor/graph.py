@@ -1,0 +1,51 @@
+"""From a file to a classified graph; runs in the child process."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import ModelProto
+from onnx.inliner import inline_local_functions
+
+from acesniper.domain.errors import InvalidModel
+from acesniper.predictor.binding import bind
+from acesniper.predictor.folding import infer
+from acesniper.predictor.nodes import walk
+from acesniper.predictor.summary import Classified, classified
+from acesniper.predictor.tensors import check_external_data
+
+
+def load(path: Path, batch: int, shapes: Mapping[str, int]) -> list[Classified]:
+    """The classified nodes of the model at `path`, its inputs bound. Raises InvalidModel."""
+    model = parse(path)
+    check_external_data(model, path.parent)
+    if model.functions:
+        model = _inlined(model)
+    bind(model, batch, shapes)
+    return classified(walk(infer(model).graph))
+
+
+def parse(path: Path) -> ModelProto:
+    """The model in a file, without its external weights. Raises InvalidModel (NotOnnx)."""
+    model = ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except DecodeError as error:
+        raise InvalidModel("NotOnnx", f"{path.name} is no ONNX file: {error}") from error
+    if not model.graph.node or not model.opset_import:
+        raise InvalidModel("NotOnnx", f"{path.name} holds no ONNX graph")
+    newest = onnx.defs.onnx_opset_version()
+    for opset in model.opset_import:
+        if opset.domain in ("", "ai.onnx") and opset.version > newest:
+            raise InvalidModel(
+                "UnsupportedOpset", f"{path.name} uses opset {opset.version}; {newest} is known"
+            )
+    return model
+
+
+def _inlined(model: ModelProto) -> ModelProto:
+    try:
+        return inline_local_functions(model)
+    except (RuntimeError, ValueError) as error:
+        raise InvalidModel("NotOnnx", f"local functions cannot be resolved: {error}") from error

@@ -1,0 +1,117 @@
+"""What is known of the tensors of a graph: shape, size, and whether they are constant."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+
+from acesniper.domain.errors import InvalidModel
+
+MAX_ELEMENTS = 1 << 40
+"""A tensor beyond this is a mistake or an attack: a tebi of elements fits no device."""
+
+KEPT_ELEMENTS = 4096
+"""Constants up to this size keep their values, because shapes may depend on them."""
+
+
+ITEM_BYTES = {
+    **dict.fromkeys((TensorProto.INT4, TensorProto.UINT4), 0.5),
+    **dict.fromkeys((TensorProto.INT8, TensorProto.UINT8, TensorProto.BOOL), 1.0),
+    **dict.fromkeys((TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E5M2), 1.0),
+    **dict.fromkeys((TensorProto.FLOAT16, TensorProto.BFLOAT16), 2.0),
+    **dict.fromkeys((TensorProto.INT16, TensorProto.UINT16), 2.0),
+    **dict.fromkeys((TensorProto.INT64, TensorProto.UINT64, TensorProto.DOUBLE), 8.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor's shape (None: unknown), bytes per element, and whether it never changes."""
+
+    shape: tuple[int, ...] | None
+    item_bytes: float
+    constant: bool = False
+
+    @property
+    def elements(self) -> int:
+        """How many elements; 0 for an unknown shape."""
+        return math.prod(self.shape) if self.shape is not None else 0
+
+    @property
+    def bytes(self) -> float:
+        """The size in memory; 0 for an unknown shape."""
+        return self.elements * self.item_bytes
+
+
+NOTHING = Tensor((), 0.0, constant=True)
+"""An optional input left out."""
+
+
+def from_value(value: ValueInfoProto, *, constant: bool = False) -> Tensor:
+    """The tensor that a value info describes."""
+    kind = value.type.tensor_type
+    if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
+        return Tensor(None, item_bytes(kind.elem_type), constant)
+    dims = kind.shape.dim
+    if not all(dim.HasField("dim_value") and dim.dim_value >= 0 for dim in dims):
+        return Tensor(None, item_bytes(kind.elem_type), constant)
+    return checked(value.name, [dim.dim_value for dim in dims], kind.elem_type, constant)
+
+
+def checked(name: str, dims: Iterable[int], kind: int, constant: bool) -> Tensor:
+    """A tensor of known shape. Raises InvalidModel where the shape is absurd."""
+    shape = tuple(int(dim) for dim in dims)
+    if any(dim < 0 for dim in shape):
+        raise InvalidModel("NotOnnx", f"tensor {name!r} has a negative dimension: {shape}")
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise InvalidModel("TooLarge", f"tensor {name!r} of shape {shape} fits no device")
+    return Tensor(shape, item_bytes(kind), constant)
+
+
+def item_bytes(kind: int) -> float:
+    """Bytes per element of an ONNX element type; strings and unknown types count 4."""
+    return ITEM_BYTES.get(kind, 4.0)
+
+
+def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
+    """The graphs inside a node: branches and bodies."""
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            yield attribute.g
+        elif attribute.type == AttributeProto.GRAPHS:
+            yield from attribute.graphs
+
+
+def graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    """A graph and every graph nested in it."""
+    yield graph
+    for node in graph.node:
+        for inner in subgraphs(node):
+            yield from graphs(inner)
+
+
+def check_external_data(model: ModelProto, folder: Path) -> None:
+    """Refuse weights that lie outside the model's folder; none is ever opened."""
+    home = folder.resolve()
+    for graph in graphs(model.graph):
+        for tensor in _tensors(graph):
+            if tensor.data_location != TensorProto.EXTERNAL:
+                continue
+            entry = next((e.value for e in tensor.external_data if e.key == "location"), "")
+            location = Path(entry)
+            inside = (home / location).resolve().is_relative_to(home)
+            if not entry or location.is_absolute() or ".." in location.parts or not inside:
+                raise InvalidModel(
+                    "ExternalDataOutside",
+                    f"weights of {tensor.name!r} lie at {entry!r}, outside the model's folder",
+                )
+
+
+def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.TENSOR:
+                yield attribute.t
