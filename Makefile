@@ -11,28 +11,29 @@ UV := $(BIN)/uv
 RUN := $(BIN)/python -m acesniper.testbed
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
-STAMP := .venv/.installed
+BOOTSTRAPPED := .venv/.bootstrapped
+INSTALLED := .venv/.installed
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(STAMP) ## Create .venv with the locked packages and this project, editable
+setup: $(INSTALLED) ## Create .venv with the locked packages and this project, editable
 
-$(BIN)/uv: requirements/bootstrap.txt
+$(BOOTSTRAPPED): requirements/bootstrap.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv .venv || { echo "On Debian, venv is the package python3-venv." >&2; exit 1; }
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	touch $@
 
-$(STAMP): requirements/dev.txt pyproject.toml $(BIN)/uv
+$(INSTALLED): requirements/dev.txt pyproject.toml $(BOOTSTRAPPED)
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
 .PHONY: lock
-lock: $(BIN)/uv ## Resolve requirements/*.txt anew from pyproject.toml (UPGRADE=1: newest versions)
+lock: $(BOOTSTRAPPED) ## Resolve requirements/*.txt anew from pyproject.toml (UPGRADE=1: newest versions)
 	$(LOCK) --extra operator --extra extender --extra probe --extra runtimes --group dev \
 		pyproject.toml -o requirements/dev.txt
 	for part in operator extender probe; do \
