@@ -1,0 +1,1 @@
+"""What runs on a device: the probe suite that measures it, and the runner of models."""
