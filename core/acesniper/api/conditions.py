@@ -1,6 +1,7 @@
 """Conditions by the Kubernetes API conventions."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from acesniper.api.times import rfc3339
 from acesniper.api.v1alpha1 import Condition
@@ -27,7 +28,7 @@ def with_condition(
     generation: int | None = None,
 ) -> list[Condition]:
     """The conditions with one set; its transition time moves only when its status does."""
-    status = "True" if holds else "False"
+    status: Literal["True", "False"] = "True" if holds else "False"
     before = find(conditions, kind)
     since = before.last_transition_time if before and before.status == status else rfc3339(now_s)
     changed = Condition(

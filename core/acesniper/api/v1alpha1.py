@@ -104,7 +104,7 @@ class InferenceTaskSpec(Wire):
     )
     model_policy: ModelPolicy = Field(
         default=ModelPolicy.FAIL,
-        description="What happens when the model cannot be used (wrong digest, no ONNX, too large): "
+        description="What happens when the model cannot be used (wrong digest, no ONNX, too big): "
         "Fail fails the task, Wait keeps it until the ModelProfile is replaced. A model that only "
         "cannot be fetched just now is always waited for.",
     )

@@ -6,6 +6,7 @@ AcesniperError
 │   └── InvalidModel
 ├── Unavailable       something outside does not answer now; try later
 │   ├── Conflict      the object changed under us; read again
+│   ├── Forbidden     a right or a quota is missing; someone has to grant it
 │   └── Throttled     the server asked us to wait
 └── VersionMismatch   two parts speak different versions of a vector
 
@@ -42,6 +43,10 @@ class Unavailable(AcesniperError):
 
 class Conflict(Unavailable):
     """The object changed since it was read, or exists already."""
+
+
+class Forbidden(Unavailable):
+    """The server refuses for now: a right, a quota or a pod security level is missing."""
 
 
 class Throttled(Unavailable):

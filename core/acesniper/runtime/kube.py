@@ -17,7 +17,7 @@ import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.client import rest
 
-from acesniper.domain.errors import Conflict, InvalidInput, Throttled, Unavailable
+from acesniper.domain.errors import Conflict, Forbidden, InvalidInput, Throttled, Unavailable
 
 Object = dict[str, Any]
 """One Kubernetes object as JSON."""
@@ -98,6 +98,8 @@ def _failure(status: int, body: bytes, retry_after: str | None, what: str) -> Ex
     match status:
         case HTTPStatus.NOT_FOUND:
             return NotFound(text)
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+            return Forbidden(text)
         case HTTPStatus.CONFLICT:
             return Conflict(text)
         case HTTPStatus.GONE:
@@ -203,8 +205,8 @@ class Cluster:
         self,
         kind: Kind,
         name: str,
+        namespace: str | None,
         patch: object,
-        namespace: str | None = None,
         subresource: str = "",
         patch_type: PatchType = "merge",
     ) -> Object:

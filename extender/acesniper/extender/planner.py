@@ -91,7 +91,7 @@ class Planner:
         try:
             async with self._slots:
                 await self.cluster.patch(
-                    PODS, pod.name, admission_patch(pod, device, annotations), pod.namespace
+                    PODS, pod.name, pod.namespace, admission_patch(pod, device, annotations)
                 )
         except AcesniperError as error:
             # The pod changed or is gone: the reservation falls, the next plan decides anew.

@@ -30,7 +30,8 @@ def pod_name(task: InferenceTask) -> str:
     suffix = f"-{digest}-{task.status.attempts}"
     if task.status.incarnation:
         suffix += f"-{task.status.incarnation}"
-    return task.metadata["name"][: LONGEST_NAME - len(suffix)].rstrip("-.") + suffix
+    name: str = task.metadata["name"]
+    return name[: LONGEST_NAME - len(suffix)].rstrip("-.") + suffix
 
 
 def render_pod(task: InferenceTask, model: str, source: ModelSource, image: str) -> Json:

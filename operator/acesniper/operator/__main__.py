@@ -1,0 +1,96 @@
+"""Starts the operator: settings, adapters, kopf and the controller on one loop."""
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+
+import kopf
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.process_collector import ProcessCollector
+
+from acesniper.api.names import TASK_LABEL
+from acesniper.api.v1alpha1 import ModelProfileSpec
+from acesniper.domain.errors import InvalidInput
+from acesniper.domain.model import ModelFeatures
+from acesniper.operator.controller import Controller
+from acesniper.operator.devices import DeviceReconciler
+from acesniper.operator.fetch import Fetcher
+from acesniper.operator.handlers import build_registry
+from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.models import ModelReconciler
+from acesniper.operator.store import Store
+from acesniper.operator.tasks import TaskReconciler
+from acesniper.operator.window import Window
+from acesniper.predictor.features import FEATURES_VERSION
+from acesniper.predictor.reader import read_model
+from acesniper.runtime import logs
+from acesniper.runtime.kube import NODES, PODS, Cluster
+from acesniper.runtime.reflector import Reflector
+from acesniper.runtime.settings import OperatorSettings
+
+
+def _read(path: Path, spec: ModelProfileSpec) -> ModelFeatures:
+    return read_model(path, batch=spec.batch_size, shapes=spec.input_shapes)
+
+
+def build_controller(
+    settings: OperatorSettings, cluster: Cluster, metrics: OperatorMetrics
+) -> Controller:
+    """Wire the parts."""
+    store, clock = Store(), time.time
+    window = Window(store, settings.max_gated_pods)
+    fetcher = Fetcher(cluster, settings.max_model_bytes, settings.fetch_timeout_s)
+    return Controller(
+        store=store,
+        window=window,
+        tasks=TaskReconciler(cluster, store, window, metrics, settings.runner_image, clock),
+        models=ModelReconciler(cluster, store, fetcher, _read, FEATURES_VERSION, metrics, clock),
+        devices=DeviceReconciler(cluster, store, clock),
+        metrics=metrics,
+        clock=clock,
+    )
+
+
+async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
+    """Operate until told to stop."""
+    async with Cluster.connect(settings.kubeconfig) as cluster:
+        controller = build_controller(settings, cluster, metrics)
+        pods = Reflector(cluster, PODS, controller.pod_change, labels=TASK_LABEL)
+        nodes = Reflector(cluster, NODES, controller.node_change)
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(each.run()) for each in (pods, nodes)]
+            # A task must not be judged before its pods are known.
+            await asyncio.gather(pods.synced.wait(), nodes.synced.wait())
+            background.append(group.create_task(controller.run(settings.workers)))
+            await kopf.operator(
+                registry=build_registry(controller),
+                clusterwide=not settings.namespace,
+                namespaces=[settings.namespace] if settings.namespace else [],
+                liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
+            )
+            for each in background:
+                each.cancel()
+
+
+def main() -> int:
+    """The program; 2 if its settings are wrong."""
+    try:
+        settings = OperatorSettings.read(os.environ)
+    except InvalidInput as error:
+        sys.stderr.write(f"acesniper operator: {error}\n")
+        return 2
+    logs.configure(settings.log_format, settings.log_level)
+    if settings.kubeconfig is not None:
+        # The one way to tell kopf's own login.
+        os.environ["KUBECONFIG"] = str(settings.kubeconfig)
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    start_http_server(settings.metrics_port, registry=registry)
+    asyncio.run(operate(settings, OperatorMetrics.on(registry)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,153 @@
+"""Where events become keys to reconcile, and keys find their reconciler."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from acesniper.domain.errors import AcesniperError, InvalidInput
+from acesniper.operator.devices import DeviceReconciler
+from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.models import ModelReconciler
+from acesniper.operator.store import Store, object_key
+from acesniper.operator.tasks import TaskReconciler
+from acesniper.operator.window import Window
+from acesniper.operator.workqueue import WorkQueue
+from acesniper.runtime.reflector import DELETE
+
+log = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+"""(kind, object key)."""
+TASK, MODEL, DEVICE, NODE = "task", "model", "device", "node"
+WINDOW_S = 0.2
+"""How often the window of queued tasks is moved on."""
+RESYNC_S = 300.0
+"""Everything is looked at again this often, whatever events said."""
+
+
+@dataclass(slots=True)
+class Controller:
+    """One queue over all kinds."""
+
+    store: Store
+    window: Window
+    tasks: TaskReconciler
+    models: ModelReconciler
+    devices: DeviceReconciler
+    metrics: OperatorMetrics
+    clock: Callable[[], float]
+    queue: WorkQueue[Key] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.queue = WorkQueue(self._reconcile)
+
+    # --- events --------------------------------------------------------------------------------
+
+    def task_event(self, gone: bool, obj: Mapping[str, Any]) -> None:
+        """An InferenceTask was seen."""
+        self._saw("InferenceTask")
+        key = object_key(obj)
+        if gone:
+            self.store.tasks.pop(key, None)
+        elif self._readable(self.store.take_task, obj):
+            self.queue.add((TASK, key))
+
+    def model_event(self, gone: bool, obj: Mapping[str, Any]) -> None:
+        """A ModelProfile was seen: it may have to be read, and tasks may wait for it."""
+        self._saw("ModelProfile")
+        key = object_key(obj)
+        if gone:
+            self.store.models.pop(key, None)
+        elif self._readable(self.store.take_model, obj):
+            self.queue.add((MODEL, key))
+        for task in self.store.tasks_of_model(key):
+            self.queue.add((TASK, task))
+
+    def device_event(self, gone: bool, obj: Mapping[str, Any]) -> None:
+        """A DeviceProfile was seen: its conditions and its node's slots may change."""
+        self._saw("DeviceProfile")
+        name = object_key(obj)
+        node = str(obj["spec"]["node"])
+        if gone:
+            self.store.devices.pop(name, None)
+        elif self._readable(self.store.take_device, obj):
+            self.queue.add((DEVICE, name))
+        self.queue.add((NODE, node))
+
+    def node_change(self, change: str, obj: Mapping[str, Any]) -> None:
+        """A node changed."""
+        self._saw("Node")
+        name = str(obj["metadata"]["name"])
+        if change == DELETE:
+            self.store.nodes.pop(name, None)
+        else:
+            self.store.nodes[name] = {"status": obj.get("status", {})}
+            self.queue.add((NODE, name))
+
+    def pod_change(self, change: str, obj: Mapping[str, Any]) -> None:
+        """A pod of a task changed."""
+        self._saw("Pod")
+        task = self.store.drop_pod(obj) if change == DELETE else self.store.take_pod(obj)
+        if task is not None:
+            self.queue.add((TASK, task))
+
+    # --- work ----------------------------------------------------------------------------------
+
+    async def run(self, workers: int) -> None:
+        """Work for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.queue.run(workers))
+            group.create_task(self._move_window())
+            group.create_task(self._resync())
+
+    async def _move_window(self) -> None:
+        while True:
+            for key in self.window.refresh(self.clock()):
+                self.queue.add((TASK, key))
+            await asyncio.sleep(WINDOW_S)
+
+    async def _resync(self) -> None:
+        while True:
+            await asyncio.sleep(RESYNC_S)
+            for kind, keys in (
+                (TASK, self.store.tasks),
+                (MODEL, self.store.models),
+                (DEVICE, self.store.devices),
+                (NODE, self.store.nodes),
+            ):
+                for key in keys:
+                    self.queue.add((kind, key))
+
+    async def _reconcile(self, key: Key) -> float | None:
+        kind, name = key
+        started_s = time.perf_counter()
+        try:
+            match kind:
+                case "task":
+                    return await self.tasks.reconcile(name)
+                case "model":
+                    return await self.models.reconcile(name)
+                case "device":
+                    return await self.devices.reconcile(name)
+            await self.devices.reconcile_node(name)
+            return None
+        except AcesniperError:
+            self.metrics.reconcile_errors.labels(kind).inc()
+            raise
+        finally:
+            self.metrics.reconcile_seconds.labels(kind).observe(time.perf_counter() - started_s)
+
+    def _saw(self, kind: str) -> None:
+        self.metrics.last_event_seconds.labels(kind).set(self.clock())
+
+    @staticmethod
+    def _readable(take: Callable[[Mapping[str, Any]], str], obj: Mapping[str, Any]) -> bool:
+        try:
+            take(obj)
+        except InvalidInput as error:
+            log.warning("ignored: %s", error)
+            return False
+        return True

@@ -1,0 +1,54 @@
+"""kopf's side: which events we hear, how it connects, what it answers when asked for its health.
+
+Handlers are `event` handlers: they only note what was seen. Everything is decided by level in the
+controller, and kopf writes nothing into our objects (no finalizers, no annotations).
+"""
+
+from typing import Any
+
+import kopf
+
+from acesniper.api.names import GROUP, VERSION
+from acesniper.operator.controller import Controller
+
+
+def build_registry(controller: Controller) -> kopf.OperatorRegistry:
+    """The handlers over a controller, on a registry of their own."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.startup(registry=registry)
+    def configure(settings: kopf.OperatorSettings, **_: Any) -> None:  # noqa: ANN401
+        # A watch that was cut silently is noticed within these times (seconds).
+        settings.watching.server_timeout = 240
+        settings.watching.client_timeout = 260
+        settings.watching.connect_timeout = 10
+        settings.watching.reconnect_backoff = 0.5
+        settings.networking.request_timeout = 30
+        settings.networking.connect_timeout = 10
+        settings.posting.enabled = False
+        settings.peering.standalone = True
+        settings.scanning.disabled = True
+
+    @kopf.on.event(GROUP, VERSION, "inferencetasks", registry=registry)
+    async def task(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401
+        controller.task_event(event["type"] == "DELETED", event["object"])
+
+    @kopf.on.event(GROUP, VERSION, "modelprofiles", registry=registry)
+    async def model(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401
+        controller.model_event(event["type"] == "DELETED", event["object"])
+
+    @kopf.on.event(GROUP, VERSION, "deviceprofiles", registry=registry)
+    async def device(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401
+        controller.device_event(event["type"] == "DELETED", event["object"])
+
+    @kopf.on.probe(id="queued", registry=registry)
+    def queued(**_: Any) -> int:  # noqa: ANN401
+        return len(controller.queue)
+
+    @kopf.on.login(registry=registry)
+    def login(**arguments: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401
+        return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(
+            **arguments
+        )
+
+    return registry

@@ -1,0 +1,140 @@
+"""Reconciles ModelProfiles: fetches the file once, reads its graph once, writes the features."""
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from acesniper.api.conditions import find, with_condition
+from acesniper.api.convert import model_status
+from acesniper.api.v1alpha1 import Condition, ModelProfile, ModelProfileSpec, ModelProfileStatus
+from acesniper.domain.errors import InvalidModel, Unavailable
+from acesniper.domain.model import ModelFeatures
+from acesniper.operator.fetch import Fetcher
+from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.notices import tell
+from acesniper.operator.step import Notice
+from acesniper.operator.store import Store
+from acesniper.runtime.kube import MODEL_PROFILES, Cluster
+
+log = logging.getLogger(__name__)
+
+READERS = 2
+"""Graphs read at the same time: each is a process of its own with memory of its own."""
+
+
+class ReadModel(Protocol):
+    """Reads the graph in a file for a batch and shapes, in a child process with limits."""
+
+    def __call__(self, path: Path, spec: ModelProfileSpec) -> ModelFeatures:
+        """Raise InvalidModel when the file cannot be used."""
+        ...
+
+
+@dataclass(slots=True)
+class ModelReconciler:
+    """One model at a time: what is read stays read, until the spec or the reader changes."""
+
+    cluster: Cluster
+    store: Store
+    fetcher: Fetcher
+    read: ReadModel
+    features_version: str
+    metrics: OperatorMetrics
+    clock: Callable[[], float]
+    _readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
+
+    async def reconcile(self, key: str) -> float | None:
+        """Read a model that was not read yet.
+
+        Raises:
+            Unavailable: it cannot be fetched now; the condition says so, and it is tried again.
+        """
+        profile = self.store.models.get(key)
+        if profile is None or self._settled(profile):
+            return None
+        try:
+            found = await self._read(profile)
+        except InvalidModel as error:
+            log.warning("%s: %s", key, error)
+            await self._write(profile, self._unusable(profile, error))
+            await self._tell(profile, Notice(error.reason, str(error), warning=True))
+            self.metrics.models.labels(error.reason).inc()
+            return None
+        except Unavailable as error:
+            await self._write(profile, self._unfetched(profile, error))
+            raise
+        await self._write(profile, self._profiled(profile, found))
+        await self._tell(profile, Notice("Profiled", model_status(found).text or ""))
+        self.metrics.models.labels("Profiled").inc()
+        return None
+
+    def _settled(self, profile: ModelProfile) -> bool:
+        """Whether this generation was read by this reader, or found unusable by it."""
+        found = find(profile.status.conditions, "Profiled")
+        if found is None or found.observed_generation != profile.metadata.get("generation"):
+            return False
+        if found.status == "True":
+            return profile.status.features_version == self.features_version
+        return find(profile.status.conditions, "Unsupported") is not None
+
+    async def _read(self, profile: ModelProfile) -> ModelFeatures:
+        with tempfile.TemporaryDirectory(prefix="acesniper-model-") as folder:
+            path = Path(folder) / "model.onnx"
+            await self.fetcher.fetch(profile.spec.source, profile.metadata["namespace"], path)
+            async with self._readers:
+                return await asyncio.to_thread(self.read, path, profile.spec)
+
+    def _profiled(self, profile: ModelProfile, found: ModelFeatures) -> ModelProfileStatus:
+        status = model_status(found)
+        conditions = self._condition(profile, True, "Profiled", status.text or "")
+        conditions = [each for each in conditions if each.type != "Unsupported"]
+        return status.model_copy(update={"conditions": conditions, **_generation(profile)})
+
+    def _unusable(self, profile: ModelProfile, error: InvalidModel) -> ModelProfileStatus:
+        conditions = with_condition(
+            self._condition(profile, False, error.reason, str(error)),
+            "Unsupported",
+            True,
+            error.reason,
+            str(error),
+            self.clock(),
+            profile.metadata.get("generation"),
+        )
+        return ModelProfileStatus(
+            text=f"unusable: {error.reason}", conditions=conditions, **_generation(profile)
+        )
+
+    def _unfetched(self, profile: ModelProfile, error: Unavailable) -> ModelProfileStatus:
+        conditions = self._condition(profile, False, "FetchFailed", str(error))
+        return profile.status.model_copy(
+            update={"conditions": conditions, "text": "not fetched yet", **_generation(profile)}
+        )
+
+    def _condition(
+        self, profile: ModelProfile, holds: bool, reason: str, message: str
+    ) -> list[Condition]:
+        generation = profile.metadata.get("generation")
+        return with_condition(
+            profile.status.conditions, "Profiled", holds, reason, message, self.clock(), generation
+        )
+
+    async def _write(self, profile: ModelProfile, status: ModelProfileStatus) -> None:
+        if status == profile.status:
+            return
+        name, namespace = profile.metadata["name"], profile.metadata["namespace"]
+        patch = {"status": status.model_dump(by_alias=True, mode="json")}
+        written = await self.cluster.patch(
+            MODEL_PROFILES, name, namespace, patch, subresource="status"
+        )
+        self.store.take_model(written)
+
+    async def _tell(self, profile: ModelProfile, notice: Notice) -> None:
+        await tell(self.cluster, "ModelProfile", profile.metadata, notice, self.clock())
+
+
+def _generation(profile: ModelProfile) -> dict[str, int | None]:
+    return {"observed_generation": profile.metadata.get("generation")}

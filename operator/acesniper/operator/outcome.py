@@ -1,0 +1,65 @@
+"""What was expected of a task, and what came out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from acesniper.api.convert import prediction_text
+from acesniper.api.decision import Decision
+from acesniper.api.report import Report, terminated
+from acesniper.api.times import duration_text, epoch_s, rfc3339
+from acesniper.api.v1alpha1 import TaskObservation, TaskPrediction
+from acesniper.domain.prediction import Prediction
+
+LONGEST_MESSAGE = 500
+"""Characters of a container's last words that are shown; enough for the error under a traceback."""
+
+
+def prediction(decision: Decision, created_s: float) -> TaskPrediction:
+    """What the chosen candidate of a decision promised."""
+    chosen = decision.candidates[0]
+    latency = Prediction(
+        chosen.latency_seconds, chosen.low_seconds, chosen.high_seconds, chosen.source
+    )
+    return TaskPrediction(
+        text=prediction_text(latency),
+        latency_seconds=latency.latency_s,
+        low_seconds=latency.low_s,
+        high_seconds=latency.high_s,
+        wait_seconds=max(decision.decided_at + chosen.backlog_seconds - created_s, 0.0),
+        cold_start_seconds=chosen.cold_start_seconds,
+        run_seconds=chosen.run_seconds,
+        finish_time=rfc3339(decision.decided_at + chosen.finish_seconds),
+    )
+
+
+def observation(
+    found: Report | None, pod: Mapping[str, Any], created_s: float, now_s: float
+) -> tuple[TaskObservation, str]:
+    """What a finished pod tells: its report, its times; and a sentence about it."""
+    state = terminated(pod)
+    started = state.get("startedAt") or pod.get("status", {}).get("startTime")
+    finished = state.get("finishedAt") or rfc3339(now_s)
+    wait_s = max(epoch_s(started) - created_s, 0.0) if started else None
+    median_s = found.latency_median_s if found else None
+    text = duration_text(median_s) if median_s else "not reported"
+    observed = TaskObservation(
+        text=text,
+        latency_median_seconds=median_s,
+        latency_p90_seconds=found.latency_p90_s if found else None,
+        load_seconds=found.load_s if found else None,
+        wait_seconds=wait_s,
+        start_time=started,
+        finish_time=finished,
+    )
+    return observed, f"observed {text}"
+
+
+def failure_message(pod: Mapping[str, Any]) -> str:
+    """Why a pod failed, from its container's last words or its own status."""
+    state = terminated(pod)
+    status = pod.get("status", {})
+    code = state.get("exitCode")
+    words = str(state.get("message") or status.get("message") or "").strip()[-LONGEST_MESSAGE:]
+    reason = state.get("reason") or status.get("reason") or "Failed"
+    shown = f"{reason}, exit code {code}" if code is not None else str(reason)
+    return f"{shown}: {words}" if words else shown

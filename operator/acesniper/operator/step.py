@@ -1,0 +1,34 @@
+"""What reconciling a task comes to: the status it should have, and what to do in the cluster."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from acesniper.api.pod import PodView
+from acesniper.api.v1alpha1 import InferenceTaskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An event to show under `kubectl describe`."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The way from what is to what should be; done in the order of the fields.
+
+    `confirm_gone` names a pod that must really be gone (asked of the API server, not of a watch
+    that may be late) before the rest is done. `look_again_s` asks for another look later.
+    """
+
+    status: InferenceTaskStatus
+    confirm_gone: str | None = None
+    create_model: dict[str, Any] | None = None
+    delete_pod: PodView | None = None
+    create_pod: dict[str, Any] | None = None
+    notices: tuple[Notice, ...] = field(default=())
+    delete_task: bool = False
+    look_again_s: float | None = None

@@ -1,0 +1,141 @@
+"""The operator's mirror of the cluster: tasks, their pods, models, devices and nodes.
+
+What we wrote ourselves is taken at once from the server's answer; an older version that a watch
+brings later is ignored.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from acesniper.api.pod import PodView
+from acesniper.api.v1alpha1 import (
+    FINISHED,
+    DeviceProfile,
+    InferenceTask,
+    ModelProfile,
+    Wire,
+)
+from acesniper.domain.errors import InvalidInput
+
+Object = Mapping[str, Any]
+
+
+def object_key(obj: Object) -> str:
+    """`namespace/name`, or just the name of a cluster object."""
+    metadata = obj["metadata"]
+    namespace = metadata.get("namespace")
+    return f"{namespace}/{metadata['name']}" if namespace else str(metadata["name"])
+
+
+@dataclass(slots=True)
+class Store:
+    """Objects by key. Pods are kept by the key of their task, then by name."""
+
+    tasks: dict[str, InferenceTask] = field(default_factory=dict)
+    models: dict[str, ModelProfile] = field(default_factory=dict)
+    devices: dict[str, DeviceProfile] = field(default_factory=dict)
+    nodes: dict[str, Object] = field(default_factory=dict)
+    pods: dict[str, dict[str, tuple[PodView, Object]]] = field(default_factory=dict)
+
+    def take_task(self, obj: Object) -> str:
+        """Keep a task; returns its key."""
+        return self._take(self.tasks, obj, InferenceTask)
+
+    def take_model(self, obj: Object) -> str:
+        """Keep a model profile; returns its key."""
+        return self._take(self.models, obj, ModelProfile)
+
+    def take_device(self, obj: Object) -> str:
+        """Keep a device profile; returns its key."""
+        return self._take(self.devices, obj, DeviceProfile)
+
+    def take_pod(self, obj: Object) -> str | None:
+        """Keep a pod; returns the key of its task, None for a pod that belongs to none."""
+        view = PodView.of(obj)
+        if view.task is None:
+            return None
+        task = f"{view.namespace}/{view.task}"
+        pods = self.pods.setdefault(task, {})
+        known = pods.get(view.name)
+        if known is None or known[0].uid != view.uid or not _older(obj, known[1]):
+            pods[view.name] = (view, obj)
+        return task
+
+    def drop_pod(self, obj: Object) -> str | None:
+        """Forget a pod that is gone; returns the key of its task."""
+        uid, name = obj["metadata"]["uid"], obj["metadata"]["name"]
+        for task, pods in self.pods.items():
+            if (known := pods.get(name)) is not None and known[0].uid == uid:
+                del pods[name]
+                if not pods:
+                    del self.pods[task]
+                return task
+        return None
+
+    def pods_of(self, key: str, uid: str) -> dict[str, tuple[PodView, Object]]:
+        """The pods that a task owns, by name."""
+        return {
+            name: (view, obj)
+            for name, (view, obj) in self.pods.get(key, {}).items()
+            if any(owner["uid"] == uid for owner in obj["metadata"].get("ownerReferences") or ())
+        }
+
+    def models_in(self, namespace: str) -> "NamespaceModels":
+        """The model profiles of a namespace, by name."""
+        return NamespaceModels(self.models, namespace)
+
+    def tasks_of_model(self, model: str) -> list[str]:
+        """Keys of unfinished tasks that name a profile or were resolved to it."""
+        namespace, _, name = model.partition("/")
+        return [
+            key
+            for key, task in self.tasks.items()
+            if task.metadata["namespace"] == namespace
+            and task.status.phase not in FINISHED
+            and (task.spec.model is None or name.startswith(task.spec.model[:40].rstrip("-.")))
+        ]
+
+    def slots_of(self, node: str) -> int:
+        """How many tasks the devices of a node run at a time."""
+        return sum(each.spec.slots for each in self.devices.values() if each.spec.node == node)
+
+    def _take(self, kept: dict[str, Any], obj: Object, model: type[Wire]) -> str:
+        key = object_key(obj)
+        known = kept.get(key)
+        same = known is not None and known.metadata["uid"] == obj["metadata"]["uid"]
+        if known is None or not same or not _older(obj, {"metadata": known.metadata}):
+            try:
+                kept[key] = model.model_validate(obj)
+            except ValidationError as error:
+                raise InvalidInput(f"{key} cannot be read: {error}") from error
+        return key
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceModels(Mapping[str, ModelProfile]):
+    """The model profiles of one namespace by name, without copying them."""
+
+    models: Mapping[str, ModelProfile]
+    namespace: str
+
+    def __getitem__(self, name: str) -> ModelProfile:
+        return self.models[f"{self.namespace}/{name}"]
+
+    def __iter__(self) -> Any:  # noqa: ANN401 - an iterator of names
+        prefix = f"{self.namespace}/"
+        return (key[len(prefix) :] for key in self.models if key.startswith(prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _older(left: Object, right: Object) -> bool:
+    """Whether `left` is an older version of the same object (versions are comparable numbers)."""
+    versions: Iterable[str] = (
+        each["metadata"].get("resourceVersion") or "0" for each in (left, right)
+    )
+    first, second = map(int, versions)
+    return first < second

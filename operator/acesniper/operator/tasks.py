@@ -1,0 +1,144 @@
+"""Reconciles InferenceTasks: asks the life cycle what to do, and does it."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
+from acesniper.domain.errors import Conflict, Forbidden, InvalidInput
+from acesniper.operator.lifecycle import Sight, next_step, refused
+from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.notices import tell
+from acesniper.operator.step import Notice, Step
+from acesniper.operator.store import Store
+from acesniper.operator.window import Window
+from acesniper.runtime.kube import INFERENCE_TASKS, MODEL_PROFILES, PODS, Cluster, NotFound, Object
+
+log = logging.getLogger(__name__)
+
+LATE_WATCH_S = 1.0
+"""When the API server knows better than our watch, we look again this much later."""
+
+
+@dataclass(slots=True)
+class TaskReconciler:
+    """One task at a time: look, decide, act, write down."""
+
+    cluster: Cluster
+    store: Store
+    window: Window
+    metrics: OperatorMetrics
+    image: str
+    clock: Callable[[], float]
+
+    async def reconcile(self, key: str) -> float | None:
+        """Bring one task a step further; returns when to look again, in seconds."""
+        task = self.store.tasks.get(key)
+        if task is None or task.metadata.get("deletionTimestamp"):
+            return None
+        step = next_step(self._sight(key, task))
+        try:
+            return await self._take(task, step)
+        except NotFound:
+            if await self.cluster.get(INFERENCE_TASKS, *_name_of(task)) is not None:
+                raise
+            # Deleted while no watch was looking.
+            self.store.tasks.pop(key, None)
+            return None
+
+    def _sight(self, key: str, task: InferenceTask) -> Sight:
+        return Sight(
+            task=task,
+            pods=self.store.pods_of(key, task.metadata["uid"]),
+            models=self.store.models_in(task.metadata["namespace"]),
+            may_queue=key in self.window,
+            now_s=self.clock(),
+            image=self.image,
+        )
+
+    async def _take(self, task: InferenceTask, step: Step) -> float | None:
+        name, namespace = _name_of(task)
+        if step.confirm_gone and await self._still_there(step.confirm_gone, namespace):
+            return LATE_WATCH_S
+        if step.create_model is not None:
+            await self._create_model(step.create_model, namespace)
+        if step.delete_pod is not None:
+            pod = step.delete_pod
+            await self.cluster.delete(PODS, pod.name, pod.namespace, uid=pod.uid)
+        if step.delete_task:
+            await self.cluster.delete(INFERENCE_TASKS, name, namespace, task.metadata["uid"])
+            return None
+        if step.create_pod is not None:
+            step = await self._create_pod(task, step, step.create_pod)
+        await self._write(task, step.status)
+        for notice in step.notices:
+            await tell(self.cluster, "InferenceTask", task.metadata, notice, self.clock())
+        return step.look_again_s
+
+    async def _still_there(self, pod: str, namespace: str) -> bool:
+        found = await self.cluster.get(PODS, pod, namespace)
+        if found is None:
+            return False
+        self.store.take_pod(found)
+        return True
+
+    async def _create_model(self, manifest: Object, namespace: str) -> None:
+        try:
+            created = await self.cluster.create(MODEL_PROFILES, manifest, namespace)
+        except Conflict:
+            return
+        self.store.take_model(created)
+
+    async def _create_pod(self, task: InferenceTask, step: Step, manifest: Object) -> Step:
+        """Create the attempt's pod, or find that it was created before."""
+        namespace = task.metadata["namespace"]
+        try:
+            pod = await self.cluster.create(PODS, manifest, namespace)
+        except Conflict:
+            found = await self.cluster.get(PODS, manifest["metadata"]["name"], namespace)
+            if found is None:
+                raise
+            pod = found
+        except InvalidInput as error:
+            return refused(self._sight(f"{namespace}/{task.metadata['name']}", task), str(error))
+        except Forbidden as error:
+            notice = Notice("PodRefused", str(error), warning=True)
+            await tell(self.cluster, "InferenceTask", task.metadata, notice, self.clock())
+            raise
+        self.store.take_pod(pod)
+        metadata = pod["metadata"]
+        made = {"pod": metadata["name"], "pod_uid": metadata["uid"]}
+        return replace(step, status=step.status.model_copy(update=made))
+
+    async def _write(self, task: InferenceTask, status: InferenceTaskStatus) -> None:
+        """Write the status if it differs, only over the version it was made from."""
+        if status == task.status:
+            return
+        wanted = status.model_dump(by_alias=True, mode="json")
+        known = task.status.model_dump(by_alias=True, mode="json")
+        changed: dict[str, Any] = {
+            field: value for field, value in wanted.items() if value != known[field]
+        }
+        patch = {
+            "metadata": {"resourceVersion": task.metadata["resourceVersion"]},
+            "status": changed,
+        }
+        written = await self.cluster.patch(
+            INFERENCE_TASKS, *_name_of(task), patch=patch, subresource="status"
+        )
+        self.store.take_task(written)
+        self._count(task.status.phase, status)
+
+    def _count(self, before: Phase | None, status: InferenceTaskStatus) -> None:
+        if status.phase is before or status.phase is None:
+            return
+        self.metrics.phases.labels(status.phase.value).inc()
+        if status.phase is Phase.SUCCEEDED and status.error_ratio is not None:
+            self.metrics.prediction_error_ratio.observe(status.error_ratio)
+        if status.observed is not None and status.observed.wait_seconds is not None:
+            self.metrics.wait_seconds.observe(status.observed.wait_seconds)
+
+
+def _name_of(task: InferenceTask) -> tuple[str, str]:
+    return task.metadata["name"], task.metadata["namespace"]

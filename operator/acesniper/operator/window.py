@@ -1,0 +1,44 @@
+"""Which waiting tasks are near enough to their turn to have a gated pod.
+
+The API server keeps any number of tasks; kube-scheduler and the planner should not have to keep as
+many pods. The order is the policies' own.
+"""
+
+from dataclasses import dataclass, field
+
+from acesniper.api import convert
+from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
+from acesniper.operator.store import Store
+from acesniper.policies.order import first_come, in_order
+
+PLACED = FINISHED | {Phase.SCHEDULED, Phase.RUNNING}
+
+
+@dataclass(slots=True)
+class Window:
+    """The first `size` waiting tasks."""
+
+    store: Store
+    size: int
+    _inside: frozenset[str] = field(default_factory=frozenset)
+
+    def __contains__(self, key: object) -> bool:
+        return len(self.store.tasks) <= self.size or key in self._inside
+
+    def refresh(self, now_s: float) -> frozenset[str]:
+        """Move the window to the present; returns the tasks that are new in it."""
+        if len(self.store.tasks) <= self.size:
+            return frozenset()
+        waiting = [
+            convert.task(task, task.status.model_profile or "")
+            for task in self.store.tasks.values()
+            if _waits(task)
+        ]
+        before = self._inside
+        first = in_order(waiting, first_come, now_s)[: self.size]
+        self._inside = frozenset(task.key for task in first)
+        return self._inside - before
+
+
+def _waits(task: InferenceTask) -> bool:
+    return task.status.phase not in PLACED and not task.spec.suspend
