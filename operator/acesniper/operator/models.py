@@ -105,7 +105,9 @@ class ModelReconciler:
             profile.metadata.get("generation"),
         )
         return ModelProfileStatus(
-            text=f"unusable: {error.reason}", conditions=conditions, **_generation(profile)
+            text=f"unusable: {error.reason}",
+            conditions=conditions,
+            observed_generation=profile.metadata.get("generation"),
         )
 
     def _unfetched(self, profile: ModelProfile, error: Unavailable) -> ModelProfileStatus:
