@@ -1,0 +1,101 @@
+"""From raw readings to a complete, plausible vector for each device.
+
+A probe that is missing takes the value its relatives imply; one that departs wildly from them is
+pulled back, because a wrong probe is worse than none. Nothing is invented from nothing: a device
+with too few readings stays unknown.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from acesniper.domain.device import HardwareVector
+from acesniper.predictor.workloads import DISPATCH, NULL, Suite
+
+FEWEST = 4
+"""With fewer usable readings a device is unknown."""
+
+CLIP = np.log(8.0)
+"""How far (as a factor of 8) a probe may depart from what its relatives imply. A prior: kernels of
+one runtime were seen to be 11 times slower than their kin, and real ones up to 5 times."""
+
+FLOOR = 0.05
+"""A probe net of the fixed cost of a run keeps at least this share of its time."""
+
+FAMILIES = (
+    ("stem_3", "stem_7", "conv_wide_16", "conv_wide_64", "conv_deep_128", "conv_deep_512", "conv1d"),
+    ("conv1x1_wide_24", "conv1x1_wide_128", "conv1x1_deep_96", "conv1x1_deep_1024", "grouped"),
+    ("depthwise_wide", "depthwise_deep"),
+    ("matmul_128", "matmul_384", "gemm", "attention", "recurrent", "fused", "convtranspose"),
+    ("gemv", "gemv_cold", "memory"),
+    ("elementwise", "norm", "softmax", "pool", "movement"),
+)
+"""Probes that imply one another first; beyond them, all others do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Seconds of each probe net of the fixed cost of a run, shape (devices, probes).
+
+    `implied` marks those that relatives filled in; rows of unknown devices are NaN. `run_s` is the
+    fixed cost of a run and `node_s` of a node, shape (devices,).
+    """
+
+    net_s: np.ndarray
+    implied: np.ndarray
+    run_s: np.ndarray
+    node_s: np.ndarray
+
+
+def gather(devices: Sequence[HardwareVector], suite: Suite) -> Readings:
+    """The readings of devices whose vectors are of this suite and version; NaN for others."""
+    raw = np.full((len(devices), len(suite.probes)), np.nan)
+    for row, device in zip(raw, devices, strict=True):
+        if (device.suite, device.version) != (suite.name, suite.version):
+            continue
+        for i, probe in enumerate(suite.probes):
+            reading = device.readings.get(probe)
+            if reading is not None and np.isfinite(reading.seconds) and reading.seconds > 0:
+                row[i] = reading.seconds
+    return complete(raw, suite)
+
+
+def complete(raw: np.ndarray, suite: Suite) -> Readings:
+    """Net, filled and clipped readings from raw seconds of shape (devices, probes)."""
+    run_s = np.nan_to_num(raw[:, suite.index(NULL)], nan=0.0)
+    net = np.maximum(raw - run_s[:, None], FLOOR * raw)
+    dispatch = net[:, suite.index(DISPATCH)]
+    nodes = suite.work[suite.index(DISPATCH), :, 2].sum()
+    node_s = np.nan_to_num(dispatch / nodes, nan=0.0)
+    excess = np.log(net / suite.typical_s)
+    expected = _expected(excess, suite)
+    implied = np.isnan(excess)
+    excess = np.where(implied, expected, np.clip(excess, expected - CLIP, expected + CLIP))
+    usable = (~np.isnan(raw)).sum(axis=1) >= FEWEST
+    return Readings(
+        net_s=np.where(usable[:, None], np.exp(excess) * suite.typical_s, np.nan),
+        implied=implied,
+        run_s=run_s,
+        node_s=node_s,
+    )
+
+
+def _expected(excess: np.ndarray, suite: Suite) -> np.ndarray:
+    """What the others imply for each probe, as log of the ratio to its typical time."""
+    expected = np.empty_like(excess)
+    for i, probe in enumerate(suite.probes):
+        family = next((each for each in FAMILIES if probe in each), ())
+        kin = [suite.index(each) for each in family if each != probe]
+        others = [j for j in range(len(suite.probes)) if j != i and suite.probes[j] != NULL]
+        near, far = _median(excess[:, kin]), _median(excess[:, others])
+        expected[:, i] = np.where(np.isnan(near), far, near)
+    return expected
+
+
+def _median(values: np.ndarray) -> np.ndarray:
+    """The median of each row, NaN for one without numbers."""
+    result = np.full(len(values), np.nan)
+    some = ~np.isnan(values).all(axis=1) if values.shape[1] else np.zeros(len(values), dtype=bool)
+    result[some] = np.nanmedian(values[some], axis=1)
+    return result

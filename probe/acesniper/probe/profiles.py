@@ -1,0 +1,30 @@
+"""DeviceProfile manifests as files: what `acesniper probe` writes and other commands read."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from acesniper.api.convert import device_profile_manifest, probe_result
+from acesniper.domain.device import ProbeResult
+from acesniper.domain.errors import InvalidInput
+
+
+def profile_text(name: str, node: str, result: ProbeResult) -> str:
+    """A probe's result as a YAML manifest."""
+    manifest = device_profile_manifest(name, node, result)
+    return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=100)
+
+
+def read_profile(path: Path) -> ProbeResult:
+    """The measurement in a YAML or JSON manifest. Raises InvalidInput where there is none."""
+    try:
+        manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidInput(f"{path} cannot be read as a DeviceProfile: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("kind") != "DeviceProfile":
+        raise InvalidInput(f"{path} holds no DeviceProfile; `acesniper probe -o yaml` writes one")
+    try:
+        return probe_result(manifest)
+    except (ValidationError, ValueError, KeyError) as error:
+        raise InvalidInput(f"{path} is no measured DeviceProfile: {error}") from error

@@ -1,0 +1,72 @@
+"""Write what each probe asks for, so that the predictor need not build the suite.
+
+`python -m acesniper.probe.workloads PROFILE...` reads every probe graph with the product's own
+graph reader and, from probed platforms, takes the usual time of each probe relative to the others.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from acesniper.domain.device import HardwareVector
+from acesniper.predictor.features import CLASSES, FEATURES_VERSION, MEASURES
+from acesniper.predictor.reader import read_model
+from acesniper.probe.profiles import read_profile
+from acesniper.probe.suite import MEMORY, MEMORY_BYTES, PROBES, SUITE, VERSION
+
+Workload = Mapping[str, Mapping[str, float]]
+
+
+def workload(name: str, folder: Path) -> Workload:
+    """Per operator class of one probe: FLOPs, bytes and nodes."""
+    path = folder / f"{name}.onnx"
+    path.write_bytes(PROBES[name].build().SerializeToString())
+    values = read_model(path).values
+    return {
+        kind: {each: values[f"{kind}.{each}"] for each in MEASURES}
+        for kind in CLASSES
+        if values[f"{kind}.nodes"] > 0
+    }
+
+
+def workloads() -> dict[str, Workload]:
+    """The workload of every probe; the copy of memory is an elementwise operation."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = {name: workload(name, Path(folder)) for name in PROBES}
+    copy = {"elementwise": {"flops": 0.0, "bytes": float(MEMORY_BYTES), "nodes": 1.0}}
+    return {**found, MEMORY: copy}
+
+
+def typical_s(vectors: Sequence[HardwareVector]) -> dict[str, float]:
+    """The geometric mean of each probe over platforms, in seconds."""
+    names = [*PROBES, MEMORY]
+    return {
+        name: float(f"{np.exp(np.mean(np.log(_seconds(vectors, name)))):.4g}") for name in names
+    }
+
+
+def _seconds(vectors: Sequence[HardwareVector], name: str) -> list[float]:
+    return [each.readings[name].seconds for each in vectors if name in each.readings]
+
+
+def main() -> None:
+    """Write `workloads.json` into the predictor."""
+    vectors = [read_profile(Path(each)).vector for each in sys.argv[1:]]
+    content = {
+        "suite": SUITE,
+        "suite_version": VERSION,
+        "features_version": FEATURES_VERSION,
+        "typical_s": typical_s(vectors),
+        "workloads": workloads(),
+    }
+    target = Path(str(files("acesniper.predictor"))) / "workloads.json"
+    target.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
