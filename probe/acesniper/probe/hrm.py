@@ -29,12 +29,17 @@ def probe(
     options: Options,
     *,
     effort: Effort = FULL,
+    cpu_quota: float | None = None,
     progress: Progress = lambda _: None,
 ) -> ProbeResult:
-    """What this platform does in that runtime. A probe that cannot run is named in `missing`."""
+    """What this platform does in that runtime. A probe that cannot run is named in `missing`.
+
+    `cpu_quota` is the limit in cores where no cgroup says it.
+    """
     start = time.perf_counter()
     found = facts()
-    throttled = found.cpu_quota is not None and found.cpu_quota < options.threads
+    quota = cpu_quota or found.cpu_quota
+    throttled = quota is not None and quota < options.threads
     progress("loading the probes")
     runs = {**_runs(runtime, options), MEMORY: copy_memory()}
     progress("measuring")
@@ -48,7 +53,7 @@ def probe(
         cpu_model=found.cpu_model,
         cores=found.cores,
         threads=options.threads,
-        cpu_quota=found.cpu_quota,
+        cpu_quota=quota,
         memory_bytes=found.memory_bytes,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         duration_s=round(time.perf_counter() - start, 3),

@@ -1,5 +1,6 @@
 """DeviceProfile manifests as files: what `acesniper probe` writes and other commands read."""
 
+import json
 from pathlib import Path
 
 import yaml
@@ -10,9 +11,11 @@ from acesniper.domain.device import ProbeResult
 from acesniper.domain.errors import InvalidInput
 
 
-def profile_text(name: str, node: str, result: ProbeResult) -> str:
-    """A probe's result as a YAML manifest."""
+def profile_text(name: str, node: str, result: ProbeResult, form: str = "yaml") -> str:
+    """A probe's result as a manifest, in YAML or in JSON."""
     manifest = device_profile_manifest(name, node, result)
+    if form == "json":
+        return json.dumps(manifest, indent=2) + "\n"
     return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=100)
 
 

@@ -1,0 +1,29 @@
+"""The command line: `acesniper COMMAND`, or `python -m acesniper.cli COMMAND`."""
+
+import sys
+from collections.abc import Sequence
+
+from acesniper.cli.commands import application
+from acesniper.domain.errors import AcesniperError, InvalidInput
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command. Exits with 2 for input that cannot be used, 1 for other known failures."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        application(given)(args=given, prog_name="acesniper")
+    except InvalidInput as error:
+        _fail(error, 2)
+    except AcesniperError as error:
+        _fail(error, 1)
+
+
+def _fail(error: AcesniperError, code: int) -> None:
+    reason = getattr(error, "reason", None)
+    label = f"error ({reason})" if reason else "error"
+    sys.stderr.write(f"{label}: {' '.join(str(error).split())}\n")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The commands, each in a module that is imported only when it is called.
+
+A device has little memory: `acesniper run` must not load what only the operator needs. So the
+names and summaries stand here, and `application` imports the one module that was asked for.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+
+import typer
+
+COMMANDS: Mapping[str, str] = {
+    "probe": "Measure what this device can do.",
+    "model": "Read what a model asks for.",
+    "predict": "Predict a model's latency on devices that never ran it.",
+    "run": "Run a model over batches, as a task's pod does.",
+    "collect": "Measure models on this device into a CSV table.",
+}
+"""Name to summary. The module `acesniper.cli.NAME` has a function `command` or a Typer `app`."""
+
+
+def application(arguments: Sequence[str]) -> typer.Typer:
+    """The application for these arguments, with the real command in place of its stub."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    asked = next((each for each in arguments if not each.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        _add(app, name, summary, real=name == asked)
+    return app
+
+
+def _root() -> None:
+    """Places AI inference on heterogeneous edge nodes by predicted latency."""
+
+
+def _add(app: typer.Typer, name: str, summary: str, *, real: bool) -> None:
+    if not real:
+        app.command(name, help=summary)(_stub)
+        return
+    module = import_module(f"acesniper.cli.{name}")
+    if hasattr(module, "app"):
+        app.add_typer(module.app, name=name, help=summary)
+    else:
+        app.command(name)(module.command)
+
+
+def _stub() -> None:
+    """Stands in the list of commands for one that was not asked for."""

@@ -1,0 +1,29 @@
+"""Where commands print: results to standard output, progress to standard error."""
+
+import json
+
+from rich.console import Console
+
+out = Console()
+err = Console(stderr=True)
+
+
+def print_json(value: object) -> None:
+    """A result for machines; bare lines, never wrapped or coloured."""
+    print(json.dumps(value, indent=2))
+
+
+def seconds(value: float) -> str:
+    """A duration for people: 15.2 ms, 1.31 s."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value * 1e6:.3g} µs"
+
+
+def amount(value: float, unit: str) -> str:
+    """A count for people: 4.09 G, 25.6 M."""
+    for prefix, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"

@@ -1,0 +1,132 @@
+"""`acesniper predict`: the latency of a model on devices that never ran it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from acesniper.cli.console import out, print_json, seconds
+from acesniper.cli.options import AsJson, Batch, ModelFile, Shapes, parse_shapes
+from acesniper.domain.device import HardwareVector
+from acesniper.domain.errors import InvalidInput
+from acesniper.domain.prediction import Prediction
+
+Rows = Sequence[tuple[str, Prediction | None, Mapping[str, float]]]
+
+
+def command(
+    model: ModelFile,
+    device: Annotated[
+        list[str],
+        typer.Option(
+            metavar="FILE_OR_NAME",
+            help="A DeviceProfile: a file, a folder of them, or its name in the cluster.",
+        ),
+    ],
+    batch: Batch = 1,
+    shape: Shapes = [],  # noqa: B006
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(envvar="KUBECONFIG", help="The cluster that names are looked up in."),
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show where the time goes.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Predict how long one inference takes, and the interval that holds it nine times in ten.
+
+    Examples:
+      acesniper predict resnet50.onnx --device edge-1.yaml --explain
+      acesniper predict resnet50.onnx --device profiles/
+    """
+    from acesniper.predictor.physics import default_predictor
+    from acesniper.predictor.reader import read_model
+
+    vectors = _vectors(device, kubeconfig)
+    features = read_model(model, batch=batch, shapes=parse_shapes(shape))
+    predictor = default_predictor()
+    rows = [
+        (name, predictor.predict(features, each), predictor.explain(features, each))
+        for name, each in vectors.items()
+    ]
+    rows.sort(key=lambda row: row[1].latency_s if row[1] else float("inf"))
+    if json:
+        print_json({"model": model.name, "batch": batch, "devices": [_record(*row) for row in rows]})
+    else:
+        out.print(table(model.name, rows, explain=explain))
+
+
+def table(name: str, rows: Rows, *, explain: bool) -> Table:
+    """The predictions for people, fastest first."""
+    shown = Table(title=f"Predicted latency of {name}")
+    shown.add_column("Device")
+    shown.add_column("Latency", justify="right")
+    shown.add_column("90 % interval", justify="right")
+    if explain:
+        shown.add_column("Where the time goes")
+    for device, found, parts in rows:
+        line = [device, "unknown", "the device has too few readings"]
+        if found:
+            interval = f"{seconds(found.low_s)} to {seconds(found.high_s)}"
+            line = [device, seconds(found.latency_s), interval]
+        shown.add_row(*line, *([_where(parts)] if explain else []))
+    return shown
+
+
+def _where(parts: Mapping[str, float]) -> str:
+    total = sum(parts.values())
+    return ", ".join(f"{kind} {value / total:.0%}" for kind, value in list(parts.items())[:4])
+
+
+def _record(name: str, found: Prediction | None, parts: Mapping[str, float]) -> dict[str, object]:
+    if found is None:
+        return {"device": name, "latency_s": None}
+    return {
+        "device": name,
+        "latency_s": found.latency_s,
+        "low_s": found.low_s,
+        "high_s": found.high_s,
+        "source": found.source,
+        "parts_s": dict(parts),
+    }
+
+
+def _vectors(names: Sequence[str], kubeconfig: Path | None) -> dict[str, HardwareVector]:
+    """The vectors of profiles by name; those not found as files are asked of the cluster."""
+    from acesniper.probe.profiles import read_profile
+
+    found: dict[str, HardwareVector] = {}
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            found |= {each.stem: read_profile(each).vector for each in sorted(path.glob("*.yaml"))}
+        elif path.is_file():
+            found[path.stem] = read_profile(path).vector
+        elif "/" in name or path.suffix:
+            raise InvalidInput(f"there is no file {name}")
+        else:
+            found[name] = _from_cluster(name, kubeconfig)
+    if not found:
+        raise InvalidInput(f"no DeviceProfile in {', '.join(names)}")
+    return found
+
+
+def _from_cluster(name: str, kubeconfig: Path | None) -> HardwareVector:
+    """The vector of a DeviceProfile in the cluster that the kubeconfig names."""
+    import asyncio
+
+    from acesniper.api.convert import probe_result
+    from acesniper.runtime.kube import DEVICE_PROFILES, Cluster
+
+    async def fetch() -> dict[str, object] | None:
+        async with Cluster.connect(kubeconfig) as cluster:
+            return await cluster.get(DEVICE_PROFILES, name)
+
+    manifest = asyncio.run(fetch())
+    if manifest is None:
+        raise InvalidInput(f"there is neither a file {name} nor a DeviceProfile of that name")
+    try:
+        return probe_result(manifest).vector
+    except ValueError as error:
+        raise InvalidInput(str(error)) from error

@@ -1,0 +1,89 @@
+"""`acesniper probe`: measure this device."""
+
+import platform
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from acesniper.cli.console import err, out, seconds
+from acesniper.cli.options import Optimise, Precision, RuntimeName, Threads, thread_count
+from acesniper.domain.device import ProbeResult
+
+
+class Output(StrEnum):
+    """How to print the result."""
+
+    TABLE = "table"
+    YAML = "yaml"
+    JSON = "json"
+
+
+def command(
+    output: Annotated[
+        Output, typer.Option("--output", "-o", help="yaml and json print a DeviceProfile.")
+    ] = Output.TABLE,
+    node: Annotated[str, typer.Option(help="Node it belongs to; default: this host.")] = "",
+    file: Annotated[Path | None, typer.Option(help="Write there, not to standard output.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the profile; default: NODE-PROVIDER.")] = "",
+    runtime: RuntimeName = "onnxruntime",
+    threads: Threads = 0,
+    optimise: Optimise = True,
+    precision: Precision = "f32",
+    quick: Annotated[bool, typer.Option("--quick", help="About 3 s, less exact.")] = False,
+    cpu_quota: Annotated[
+        float | None,
+        typer.Option(help="Cores this process is limited to, where no cgroup says so.", min=0.01),
+    ] = None,
+) -> None:
+    """Measure what this device can do, once, in a few seconds.
+
+    Runs the HRM suite: small graphs, each typical of one class of operators. The readings describe
+    the device to the predictor, so that no model has to be tried on it.
+
+    Examples:
+      acesniper probe
+      acesniper probe -o yaml --node edge-1 > edge-1.yaml
+      acesniper probe -o yaml --node edge-1 | kubectl apply -f -
+    """
+    from acesniper.probe.hrm import probe
+    from acesniper.probe.profiles import profile_text
+    from acesniper.probe.runtimes import Options
+    from acesniper.probe.runtimes import runtime as runtime_named
+    from acesniper.probe.timing import FULL, QUICK
+
+    host = node or platform.node() or "localhost"
+    with err.status("probing") as status:
+        result = probe(
+            runtime_named(runtime),
+            Options(thread_count(threads), optimise, precision),
+            effort=QUICK if quick else FULL,
+            cpu_quota=cpu_quota,
+            progress=status.update,
+        )
+    if output is Output.TABLE:
+        out.print(table(result))
+        return
+    text = profile_text(name or f"{host}-{result.provider}", host, result, output.value)
+    if file is None:
+        print(text, end="")
+    else:
+        file.write_text(text, encoding="utf-8")
+
+
+def table(result: ProbeResult) -> Table:
+    """The readings for people."""
+    limit = f", {result.cpu_quota:g} cores allowed" if result.cpu_quota else ""
+    shown = Table(
+        title=f"{result.cpu_model}, {result.threads} of {result.cores} cores{limit}",
+        caption=f"{result.runtime} {result.runtime_version}, {result.duration_s:.1f} s"
+        + (f"; could not run: {', '.join(result.missing)}" if result.missing else ""),
+    )
+    shown.add_column("Probe")
+    shown.add_column("Time", justify="right")
+    shown.add_column("Spread", justify="right")
+    for name, reading in result.vector.readings.items():
+        shown.add_row(name, seconds(reading.seconds), f"{reading.spread:.1%}")
+    return shown

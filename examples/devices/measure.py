@@ -1,0 +1,77 @@
+"""Measure the example platforms: `python examples/devices/measure.py [--quick] [--only NAME ...]`.
+
+For each platform a child process probes it (NAME.yaml) and another measures every example model on
+it (a row each of latencies.csv). The predictor is given the profiles and never sees the latencies.
+Wants a quiet machine; needs the packages of the extra `runtimes`.
+"""
+
+import argparse
+import csv
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from limiter import run_limited
+from platforms import PLATFORMS, Platform
+
+HERE = Path(__file__).parent
+MODELS = HERE.parent / "models"
+ACESNIPER = [sys.executable, "-m", "acesniper.cli"]
+
+
+def measure(platform: Platform, folder: Path, *, quick: bool) -> list[dict[str, str]]:
+    """Probe one platform into `folder` and return the latencies of the models on it."""
+    speed = ["--quick"] if quick else []
+    profile, table = folder / f"{platform.name}.yaml", folder / f".{platform.name}.csv"
+    named = ["--node", platform.name, "--name", platform.name, "-o", "yaml"]
+    commands = (
+        [*ACESNIPER, "probe", *platform.options(), *speed, *named, "--file", str(profile)],
+        [
+            *[*ACESNIPER, "collect", str(MODELS), *platform.options(), *speed],
+            *["--device", platform.name, "--output", str(table)],
+        ],
+    )
+    environment = {**os.environ, **platform.environment()}
+    for command in commands:
+        run_limited(command, environment, platform.quota, platform.threads)
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    table.unlink()
+    return rows
+
+
+def merge(path: Path, fresh: Sequence[dict[str, str]], names: Iterable[str]) -> None:
+    """Replace the rows of the platforms just measured; keep the others in their order."""
+    order = {platform.name: i for i, platform in enumerate(PLATFORMS)}
+    kept: list[dict[str, str]] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            kept = [row for row in csv.DictReader(file) if row["device"] not in set(names)]
+    rows = sorted([*kept, *fresh], key=lambda row: order.get(row["device"], len(order)))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def main() -> None:
+    """Measure all platforms, or those named."""
+    parser = argparse.ArgumentParser(description="Measure the example platforms.")
+    parser.add_argument("--quick", action="store_true", help="to try the program, not to keep")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="some platforms")
+    parser.add_argument("--folder", type=Path, default=HERE, help="where results go")
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    chosen = [each for each in PLATFORMS if not asked.only or each.name in asked.only]
+    for platform in chosen:
+        start = time.monotonic()
+        rows = measure(platform, asked.folder, quick=asked.quick)
+        merge(asked.folder / "latencies.csv", rows, [platform.name])
+        taken = time.monotonic() - start
+        sys.stderr.write(f"{platform.name}: {len(rows)} models, {taken:.0f} s\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Load a model file for a runtime: verified, its inputs bound, its weights inside its folder."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto, TensorProto
+
+from acesniper.domain.errors import InvalidModel
+from acesniper.predictor.binding import bind
+from acesniper.predictor.graph import parse
+from acesniper.predictor.tensors import check_external_data
+
+
+def verify(path: Path, sha256: str | None) -> str:
+    """The SHA-256 of the file. Raises InvalidModel (NotFound, DigestMismatch)."""
+    if not path.is_file():
+        raise InvalidModel("NotFound", f"there is no file {path}")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 is not None and digest != sha256.lower():
+        raise InvalidModel("DigestMismatch", f"{path.name} has the SHA-256 {digest}, not {sha256}")
+    return digest
+
+
+def bound_model(path: Path, batch: int = 1, shapes: Mapping[str, int] | None = None) -> bytes:
+    """The model as bytes, ready for a runtime. Raises InvalidModel, as the graph reader does."""
+    if not path.is_file():
+        raise InvalidModel("NotFound", f"there is no file {path}")
+    model = parse(path)
+    check_external_data(model, path.parent)
+    bind(model, batch, shapes)
+    if _has_external_data(model):
+        onnx.load_external_data_for_model(model, str(path.parent))
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def _has_external_data(model: ModelProto) -> bool:
+    return any(t.data_location == TensorProto.EXTERNAL for t in model.graph.initializer)

@@ -1,0 +1,125 @@
+"""Run a model over batches and report how it went: what a task's pod does."""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+
+from acesniper.domain.errors import InvalidInput
+from acesniper.probe.feeds import file_feeds, random_feeds
+from acesniper.probe.models import bound_model, verify
+from acesniper.probe.runtimes import Input, Options, Runtime
+
+REPORT_VERSION = 1
+Feeds = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to run. `source` is a .npy or .npz file, or a folder of them taken in turn; without
+    it the input is random. `output` is a folder that gets one .npz per batch.
+    """
+
+    model: Path
+    inferences: int = 1
+    batch: int = 1
+    shapes: Mapping[str, int] = field(default_factory=dict)
+    sha256: str | None = None
+    source: Path | None = None
+    output: Path | None = None
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a run went; `inferences` counts the batches that finished."""
+
+    version: int
+    model: str
+    sha256: str
+    device: str
+    inferences: int
+    latency_median_s: float
+    latency_p90_s: float
+    load_s: float
+    total_s: float
+
+    def json(self) -> str:
+        """One line, as it goes to standard output and to the termination message."""
+        return json.dumps(asdict(self))
+
+
+def run_model(
+    job: Job,
+    runtime: Runtime,
+    options: Options,
+    *,
+    progress: Callable[[int], object] = lambda _: None,
+) -> Report:
+    """Run every batch; `progress` hears the number done.
+
+    On SIGTERM the batch at work finishes and the report counts what was done. Raises InvalidModel
+    and InvalidInput before anything runs.
+    """
+    if job.inferences < 1:
+        raise InvalidInput(f"inferences must be 1 or more, not {job.inferences}")
+    start = time.perf_counter()
+    digest = verify(job.model, job.sha256)
+    session = runtime.load(bound_model(job.model, job.batch, job.shapes), options)
+    feeds = _feeds(job.source, session.inputs)
+    if job.output is not None:
+        job.output.mkdir(parents=True, exist_ok=True)
+    load_s = time.perf_counter() - start
+    times: list[float] = []
+    with _stopping() as stopped:
+        for number in range(job.inferences):
+            begin = time.perf_counter()
+            result = session.run(feeds[number % len(feeds)])
+            times.append(time.perf_counter() - begin)
+            if job.output is not None:
+                np.savez(job.output / f"batch-{number:06d}.npz", **result)  # type: ignore[arg-type]
+            progress(number + 1)
+            if stopped():
+                break
+    return Report(
+        version=REPORT_VERSION,
+        model=job.model.name,
+        sha256=digest,
+        device=job.device,
+        inferences=len(times),
+        latency_median_s=round(float(np.median(times)), 9),
+        latency_p90_s=round(float(np.quantile(times, 0.9)), 9),
+        load_s=round(load_s, 6),
+        total_s=round(time.perf_counter() - start, 6),
+    )
+
+
+def _feeds(source: Path | None, inputs: Sequence[Input]) -> list[Feeds]:
+    if source is None:
+        return [random_feeds(inputs)]
+    paths = sorted(source.glob("*.np[yz]")) if source.is_dir() else [source]
+    if not paths:
+        raise InvalidInput(f"the folder {source} holds no .npy or .npz file")
+    return [file_feeds(path, inputs) for path in paths]
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Whether SIGTERM has come since the block began; restores the handler after it."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+
+    before = signal.signal(signal.SIGTERM, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGTERM, before)
