@@ -15,8 +15,15 @@ COMMANDS: Mapping[str, str] = {
     "predict": "Predict a model's latency on devices that never ran it.",
     "run": "Run a model over batches, as a task's pod does.",
     "collect": "Measure models on this device into a CSV table.",
+    "demo": "Place a workload on an emulated fleet, next to the stock scheduler.",
+    "operator": "Run the operator (settings from the environment).",
+    "extender": "Run the scheduler extender and planner (settings from the environment).",
+    "scheduler-config": "Print the configuration of our kube-scheduler.",
 }
 """Name to summary. The module `acesniper.cli.NAME` has a function `command` or a Typer `app`."""
+
+_MODULES: Mapping[str, str] = {"operator": "operating", "scheduler-config": "scheduler_config"}
+"""Where the module is named otherwise: a file operator.py would hide the standard library's."""
 
 
 def application(arguments: Sequence[str]) -> typer.Typer:
@@ -42,7 +49,7 @@ def _add(app: typer.Typer, name: str, summary: str, *, real: bool) -> None:
     if not real:
         app.command(name, help=summary)(_stub)
         return
-    module = import_module(f"acesniper.cli.{name}")
+    module = import_module(f"acesniper.cli.{_MODULES.get(name, name)}")
     if hasattr(module, "app"):
         app.add_typer(module.app, name=name, help=summary)
     else:

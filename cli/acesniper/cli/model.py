@@ -53,5 +53,7 @@ def table(name: str, features: ModelFeatures) -> Table:
         nodes = features.values[f"{kind}.nodes"]
         if nodes and f"{kind}.flops" in features.values:
             flops, moved = features.values[f"{kind}.flops"], features.values[f"{kind}.bytes"]
-            shown.add_row(kind, f"{nodes:g}", amount(flops, "") if flops else "-", amount(moved, "B"))
+            shown.add_row(
+                kind, f"{nodes:g}", amount(flops, "") if flops else "-", amount(moved, "B")
+            )
     return shown

@@ -52,7 +52,9 @@ def command(
     ]
     rows.sort(key=lambda row: row[1].latency_s if row[1] else float("inf"))
     if json:
-        print_json({"model": model.name, "batch": batch, "devices": [_record(*row) for row in rows]})
+        print_json(
+            {"model": model.name, "batch": batch, "devices": [_record(*row) for row in rows]}
+        )
     else:
         out.print(table(model.name, rows, explain=explain))
 

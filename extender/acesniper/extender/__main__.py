@@ -14,7 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 from acesniper.domain.errors import InvalidInput
 from acesniper.extender.app import create_app
 from acesniper.extender.state import ExtenderState
-from acesniper.predictor.physical import PhysicalPredictor
+from acesniper.predictor.physics import default_predictor
 from acesniper.runtime import logs
 from acesniper.runtime.kube import Cluster
 from acesniper.runtime.settings import ExtenderSettings
@@ -26,7 +26,7 @@ async def serve(settings: ExtenderSettings) -> None:
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
     async with Cluster.connect(settings.kubeconfig) as cluster:
-        state = ExtenderState.build(settings, cluster, PhysicalPredictor(), registry)
+        state = ExtenderState.build(settings, cluster, default_predictor(), registry)
         config = uvicorn.Config(
             create_app(state, registry),
             host=settings.host,

@@ -1,0 +1,164 @@
+"""Plays the runner on fake nodes: a pod runs for the latency that was measured on that platform.
+
+KWOK makes a bound pod Running at once; we look up what its model took on the node's platform and
+annotate the pod with the instant at which it ends and the report its runner would have written.
+Only this module sees the table of measured latencies; profiles and predictions never do.
+"""
+
+import argparse
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from acesniper.api.names import MODEL_LABEL, RUNNER_CONTAINER, TASK_LABEL
+from acesniper.api.times import epoch_s
+from acesniper.domain.errors import AcesniperError
+from acesniper.runtime.kube import PODS, Cluster
+from acesniper.runtime.reflector import DELETE, Reflector
+from acesniper.testbed.kwok import FINISH_AT, FINISHED, STARTED, finish_annotations
+
+Json = Mapping[str, Any]
+Latencies = Mapping[tuple[str, str], float]
+"""(node, model) to the measured seconds of one inference."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One pod on a fake node. Seconds since the epoch, with fractions."""
+
+    pod: str
+    namespace: str
+    uid: str
+    task: str
+    model: str
+    node: str
+    inferences: int
+    started_s: float | None = None
+    finished_s: float | None = None
+    phase: str = "Pending"
+
+
+@dataclass(slots=True)
+class Emulator:
+    """Annotates pods as they are bound, and keeps a record of every run by pod UID.
+
+    `on_change` is called in the emulator's own thread after every change of a run.
+    """
+
+    kubeconfig: Path
+    latencies: Latencies
+    on_change: Callable[[Run], None] = lambda _: None
+    runs: dict[str, Run] = field(default_factory=dict)
+    _ready: threading.Event = field(default_factory=threading.Event)
+    _loop: asyncio.AbstractEventLoop | None = None
+    _task: "asyncio.Task[None] | None" = None
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> "Emulator":
+        self._thread = threading.Thread(target=self._live, name="emulator", daemon=True)
+        self._thread.start()
+        if not self._ready.wait(30):
+            raise TimeoutError("the emulator did not see the API server within 30 s")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._loop is not None and self._task is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+            self._thread.join(10)
+
+    def _live(self) -> None:
+        with asyncio.Runner() as runner:
+            self._loop = runner.get_loop()
+            self._task = self._loop.create_task(self._follow())
+            try:
+                self._loop.run_until_complete(self._task)
+            except asyncio.CancelledError:
+                return
+
+    async def _follow(self) -> None:
+        async with Cluster.connect(self.kubeconfig) as cluster, asyncio.TaskGroup() as group:
+
+            def take(change: str, pod: dict[str, Any]) -> None:
+                if change != DELETE and (patch := self._take(pod)) is not None:
+                    group.create_task(_annotate(cluster, pod, patch))
+
+            reflector = Reflector(cluster, PODS, take, labels=MODEL_LABEL)
+            following = group.create_task(reflector.run())
+            await reflector.synced.wait()
+            self._ready.set()
+            await following
+
+    def _take(self, pod: Json) -> dict[str, str] | None:
+        """Note what a pod does; the annotations to write if it has just been bound."""
+        node = pod["spec"].get("nodeName")
+        if node is None:
+            return None
+        metadata = pod["metadata"]
+        run = self.runs.get(metadata["uid"])
+        fresh = run is None
+        if run is None:
+            run = self.runs[metadata["uid"]] = Run(
+                pod=metadata["name"],
+                namespace=metadata["namespace"],
+                uid=metadata["uid"],
+                task=metadata["labels"].get(TASK_LABEL, metadata["name"]),
+                model=metadata["labels"][MODEL_LABEL],
+                node=node,
+                inferences=_inferences(pod),
+            )
+        run.phase = pod.get("status", {}).get("phase", "Pending")
+        run.started_s = _instant(pod, STARTED) or run.started_s
+        run.finished_s = _instant(pod, FINISHED) or run.finished_s
+        self.on_change(run)
+        if not fresh or FINISH_AT in (metadata.get("annotations") or {}):
+            return None
+        return self._finish(run)
+
+    def _finish(self, run: Run) -> dict[str, str] | None:
+        latency_s = self.latencies.get((run.node, run.model))
+        if latency_s is None:
+            return None
+        total_s = run.inferences * latency_s
+        report = {
+            "version": 1,
+            "model": run.model,
+            "device": run.node,
+            "inferences": run.inferences,
+            "latency_median_s": latency_s,
+            "latency_p90_s": latency_s,
+            "load_s": 0.0,
+            "total_s": total_s,
+        }
+        at = datetime.fromtimestamp(time.time() + total_s, UTC)
+        return finish_annotations(at, message=json.dumps(report))
+
+
+async def _annotate(cluster: Cluster, pod: Json, annotations: Mapping[str, str]) -> None:
+    metadata = pod["metadata"]
+    patch = {"metadata": {"annotations": dict(annotations)}}
+    try:
+        await cluster.patch(PODS, metadata["name"], metadata["namespace"], patch)
+    except AcesniperError:
+        return  # deleted meanwhile: nothing runs any more
+
+
+def _instant(pod: Json, condition: str) -> float | None:
+    for each in pod.get("status", {}).get("conditions") or ():
+        if each["type"] == condition:
+            return epoch_s(each["message"])
+    return None
+
+
+def _inferences(pod: Json) -> int:
+    containers = pod["spec"]["containers"]
+    runner = next((each for each in containers if each["name"] == RUNNER_CONTAINER), containers[0])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--inferences", type=int, default=1)
+    known, _ = parser.parse_known_args(runner.get("args") or [])
+    return int(known.inferences)

@@ -1,0 +1,139 @@
+"""Ace-Sniper itself on a testbed: CRDs, rights, extender, our kube-scheduler, operator."""
+
+import json
+import os
+import sys
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from acesniper.api.scheduler_config import SchedulerConfig
+from acesniper.testbed.control_plane import ControlPlane
+from acesniper.testbed.errors import CommandFailed
+from acesniper.testbed.ports import free_port
+from acesniper.testbed.readiness import http_ok
+from acesniper.testbed.scheduler import start_scheduler
+
+ROOT = Path(__file__).parents[3]
+"""The repository: CRDs, rules and examples are read from it."""
+
+OPERATOR, EXTENDER, SCHEDULER = "acesniper-operator", "acesniper-extender", "ace-sniper-scheduler"
+
+
+@dataclass(slots=True)
+class System:
+    """The parts, each a supervised process of the control plane's testbed."""
+
+    plane: ControlPlane
+    environment: Mapping[str, str] = field(default_factory=dict)
+    extender_port: int = field(default_factory=free_port)
+    health_port: int = field(default_factory=free_port)
+    metrics_port: int = field(default_factory=free_port)
+
+    def start(self) -> None:
+        """Install and start everything; returns when all parts are ready."""
+        self.plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
+        self.plane.kubectl("apply", "--server-side", "-f", "-", stdin=_rights())
+        self.plane.kubectl(
+            *("wait", "--for=condition=Established", "--timeout=30s"),
+            *("crd", "inferencetasks.acesniper.io", "modelprofiles.acesniper.io"),
+            "deviceprofiles.acesniper.io",
+        )
+        self.start_extender()
+        self.start_scheduler()
+        self.start_operator()
+
+    def start_extender(self) -> None:
+        """Start the extender and wait until it has seen the cluster."""
+        self._spawn(
+            EXTENDER,
+            "acesniper.extender",
+            {"ACESNIPER_PORT": str(self.extender_port)},
+            self.extender_port,
+            "/readyz",
+        )
+
+    def start_scheduler(self) -> None:
+        """Start our kube-scheduler with the configuration generated from settings."""
+        settings = SchedulerConfig(
+            extender_url=f"http://127.0.0.1:{self.extender_port}",
+            lease_namespace="acesniper-system",
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            config = Path(folder) / "scheduler.yaml"
+            config.write_text(yaml.safe_dump(settings.manifest()))
+            start_scheduler(self.plane, config, name=SCHEDULER)
+
+    def start_operator(self) -> None:
+        """Start the operator and wait until kopf says it is alive."""
+        self._spawn(
+            OPERATOR,
+            "acesniper.operator",
+            {
+                "ACESNIPER_HEALTH_PORT": str(self.health_port),
+                "ACESNIPER_METRICS_PORT": str(self.metrics_port),
+            },
+            self.health_port,
+            "/healthz",
+        )
+
+    def kill(self, name: str) -> None:
+        """SIGKILL a part."""
+        self.plane.kill(name)
+
+    def restart(self, name: str) -> None:
+        """Start a killed part again, with the arguments it had, and wait for it."""
+        self.plane.start(name)
+
+    def ask(self, path: str) -> Any:  # noqa: ANN401 - whatever JSON the extender answers
+        """GET a JSON answer from the extender, such as `/explain?pod=UID`.
+
+        Raises:
+            CommandFailed: it answers anything but 200.
+        """
+        url = f"http://127.0.0.1:{self.extender_port}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            text = error.read().decode(errors="replace")
+            raise CommandFailed(f"GET {path}: {error.code} {text}", text) from error
+
+    def _spawn(
+        self, name: str, module: str, environment: Mapping[str, str], port: int, path: str
+    ) -> None:
+        own = {name: value for name, value in os.environ.items() if name.startswith("ACESNIPER_")}
+        config = {"ACESNIPER_KUBECONFIG": str(self.plane.kubeconfig(name))}
+        self.plane.spawn(
+            name,
+            [sys.executable, "-m", module],
+            {**own, **config, **self.environment, **environment},
+            http_ok(port, path),
+        )
+
+
+def _rights() -> str:
+    """ClusterRoles with the chart's rules, bound to the testbed's identities."""
+    documents: list[dict[str, Any]] = []
+    for part in ("operator", "extender"):
+        name = f"acesniper-{part}"
+        rules = yaml.safe_load((ROOT / f"charts/acesniper/files/{part}-rules.yaml").read_text())
+        kind = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": name}}
+        group = "rbac.authorization.k8s.io"
+        documents.append({**kind, "kind": "ClusterRole", "rules": rules})
+        documents.append(
+            {
+                **kind,
+                "kind": "ClusterRoleBinding",
+                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+                "subjects": [{"apiGroup": group, "kind": "User", "name": name}],
+            }
+        )
+    return yaml.safe_dump_all(documents)
