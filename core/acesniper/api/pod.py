@@ -9,6 +9,7 @@ from acesniper.api.names import (
     DEVICE_ANNOTATION,
     MODEL_LABEL,
     PLAN_GATE,
+    REFUSED_ANNOTATION,
     SLOT_RESOURCE,
     TASK_LABEL,
 )
@@ -31,6 +32,8 @@ class PodView:
     node: str | None = None
     device: str | None = None
     decision: str | None = None
+    refused: str | None = None
+    priority: int = 0
     started_s: float | None = None
     deleting: bool = False
     slots: int = 0
@@ -67,6 +70,8 @@ class PodView:
             node=spec.get("nodeName"),
             device=annotations.get(DEVICE_ANNOTATION),
             decision=annotations.get(DECISION_ANNOTATION),
+            refused=annotations.get(REFUSED_ANNOTATION),
+            priority=spec.get("priority") or 0,
             started_s=epoch_s(started) if started else None,
             deleting=metadata.get("deletionTimestamp") is not None,
             slots=_slots(spec),

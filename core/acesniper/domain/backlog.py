@@ -78,13 +78,13 @@ class Ledger:
             del self._by_device[promise.device]
         return True
 
-    def expire(self, now_s: float) -> list[PodUid]:
-        """Release reservations that were never bound; returns their pods."""
-        late = [
-            pod
+    def expire(self, now_s: float) -> dict[PodUid, Promise]:
+        """Release reservations that were never bound; returns them by pod."""
+        late = {
+            pod: promise
             for pod, promise in self._promises.items()
             if promise.expires_s is not None and promise.expires_s <= now_s
-        ]
+        }
         for pod in late:
             self.release(pod)
         return late

@@ -1,7 +1,9 @@
 """A task, as order and placement see it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NewType
+
+from acesniper.domain.device import DeviceId
 
 TaskKey = NewType("TaskKey", str)
 """`namespace/name`, unique in the cluster."""
@@ -14,7 +16,7 @@ class Task:
     """A finite piece of inference work.
 
     `created_s` and `deadline_s` are points on the wall clock (seconds since the epoch). Empty
-    `providers` means any; `devices_excluded` are those it must not run on again.
+    `providers` means any; `excluded` are devices that did not take its pod a moment ago.
     """
 
     key: TaskKey
@@ -26,4 +28,5 @@ class Task:
     reject_late: bool = False
     priority: int = 0
     memory_bytes: int = 0
-    node_selector: tuple[tuple[str, str], ...] = field(default=())
+    node_selector: tuple[tuple[str, str], ...] = ()
+    excluded: frozenset[DeviceId] = frozenset()

@@ -13,6 +13,8 @@ def judge(task: Task, device: Device, snapshot: Snapshot) -> Verdict:
         return Verdict(
             False, f"its provider is {device.provider}, the task asks for {wanted}", True
         )
+    if device.id in task.excluded:
+        return Verdict(False, "kube-scheduler did not bind the task's pod there a moment ago")
     if not device.schedulable:
         return Verdict(False, "its node is cordoned or not ready")
     labels = snapshot.labels.get(device.id, {})

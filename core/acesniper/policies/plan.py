@@ -19,6 +19,7 @@ from acesniper.policies.feasibility import judge, misses_deadline
 from acesniper.policies.order import ORDERS, in_order
 from acesniper.policies.placement import PLACEMENTS, ranked
 
+LATE = "the deadline"
 NEUTRAL_SPREAD = 10.0
 """Half-width, as a factor, of the interval of a prediction nobody could make."""
 
@@ -92,7 +93,7 @@ def candidates_for(
             prediction = fallback = fallback or neutral(known)
         candidate = Completion(device, prediction, task.inferences, slots[device.id][0])
         if misses_deadline(task, candidate, snapshot.now_s):
-            refused[device.id] = f"it would finish {candidate.finish_s:.1f} s from now, too late"
+            refused[device.id] = f"would finish {candidate.finish_s:.1f} s from now, after {LATE}"
             continue
         found.append(candidate)
     return found, refused

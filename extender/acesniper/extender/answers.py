@@ -1,6 +1,6 @@
 """The answers to kube-scheduler, from memory only: no call, no inference, no await."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from acesniper.api.names import MODEL_LABEL, TASK_LABEL
 from acesniper.domain.backlog import PodUid
@@ -16,7 +16,15 @@ NO_DEVICE = "no DeviceProfile predicts this model here; see kubectl get dprof"
 class Answers:
     """Filters and scores nodes for one pod at a time."""
 
-    def __init__(self, fleet: Fleet, book: DecisionBook, metrics: ExtenderMetrics) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        book: DecisionBook,
+        metrics: ExtenderMetrics,
+        on_unknown: Callable[[Pod], None] = lambda _: None,
+    ) -> None:
+        """`on_unknown` is told of pods that name a model nobody knows; it must not block."""
+        self._on_unknown = on_unknown
         self._fleet = fleet
         self._book = book
         self._metrics = metrics
@@ -29,6 +37,8 @@ class Answers:
         latency = self._latency(args.pod)
         if latency is None:
             self._count("filter", "stock")
+            if MODEL_LABEL in (args.pod.metadata.labels or {}):
+                self._on_unknown(args.pod)
             return FilterResult(names)
         fitting = [name for name in names if name in latency]
         self._count("filter", "predicted" if fitting else "refused")

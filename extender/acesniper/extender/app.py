@@ -18,7 +18,7 @@ Answer = Callable[[ExtenderArgs], FilterResult | list[HostPriority]]
 def create_app(state: ExtenderState, registry: CollectorRegistry) -> FastAPI:
     """The application over a state that watches keep fresh."""
     app = FastAPI(title="Ace-Sniper extender", docs_url=None, redoc_url=None)
-    answers = Answers(state.fleet, state.book, state.metrics)
+    answers = Answers(state.fleet, state.book, state.metrics, state.strangers.note)
 
     @app.post("/filter")
     async def filter_(request: Request) -> Response:

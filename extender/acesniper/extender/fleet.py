@@ -6,7 +6,7 @@ sees one consistent state. Nothing here calls out.
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from acesniper.api import convert
 from acesniper.api.decision import Decision
@@ -20,6 +20,8 @@ from acesniper.extender.table import LatencyTable
 from acesniper.runtime.kube import Object
 from acesniper.runtime.reflector import DELETE
 
+AVOID_S = 60.0
+"""How long a device that did not take a task's pod is not chosen for it again."""
 UNKNOWN_RUN_S = 30.0
 """Expected run time of a pod that takes a slot and says nothing of a model."""
 
@@ -60,6 +62,7 @@ class Fleet:
     _profiles: dict[DeviceId, DeviceProfile] = field(default_factory=dict)
     _devices: dict[DeviceId, Device] = field(default_factory=dict)
     _on_node: dict[NodeName, list[Device]] = field(default_factory=dict)
+    _avoid: dict[str, dict[DeviceId, float]] = field(default_factory=dict)
     _fastest: dict[ModelKey, dict[str, float]] = field(default_factory=dict)
 
     # --- what watches tell ---------------------------------------------------------------------
@@ -120,12 +123,12 @@ class Fleet:
             return
         pod = PodView.of(manifest)
         if pod.model is None and not pod.slots:
-            return
+            return  # takes nothing of what we give out
         before = self.pods.get(uid)
         self.pods[uid] = pod
         if pod.finished:
             self._freed(uid)
-        elif device := self._device_of(pod):
+        elif pod.slots and (device := self._device_of(pod)):
             self._promise(pod, device, before)
         elif before is None or before.gated != pod.gated:
             self.changed.set()
@@ -158,7 +161,8 @@ class Fleet:
         tasks = [
             task
             for key, resource in self.tasks.items()
-            if key not in admitted and (task := self._plannable(resource)) is not None
+            if key not in admitted
+            and (task := self._plannable(key, resource, gated.get(key))) is not None
         ]
         return tasks, gated
 
@@ -206,13 +210,29 @@ class Fleet:
         """Take a reservation back: its admission failed."""
         self._freed(pod.uid)
 
+    def expired(self) -> list[PodView]:
+        """Release reservations that were not bound in time; their devices are avoided for a while.
+
+        Without that, a node that takes no pods (a taint, a full disk) would be chosen for ever.
+        """
+        now_s = self.clock()
+        late = []
+        for uid, promise in self.ledger.expire(now_s).items():
+            self.changed.set()
+            pod = self.pods.get(uid)
+            if pod is not None and pod.node is None:
+                late.append(pod)
+                avoided = self._avoid.setdefault(f"{pod.namespace}/{pod.task}", {})
+                avoided[promise.device] = now_s + AVOID_S
+        return late
+
     # --- inside --------------------------------------------------------------------------------
 
     def _freed(self, uid: PodUid) -> None:
         self.ledger.release(uid)
         self.changed.set()
 
-    def _plannable(self, resource: InferenceTask) -> Task | None:
+    def _plannable(self, key: str, resource: InferenceTask, pod: PodView | None) -> Task | None:
         status = resource.status
         if status.phase in FINISHED or resource.spec.suspend or not status.model_profile:
             return None
@@ -220,7 +240,20 @@ class Fleet:
         found = self.table.features(model)
         if found is None or resource.metadata.get("deletionTimestamp"):
             return None
-        return convert.task(resource, status.model_profile, found.peak_memory_bytes)
+        task = convert.task(resource, status.model_profile, found.peak_memory_bytes)
+        excluded = self._excluded(key)
+        # The API server has looked the priority class up for the pod.
+        return replace(task, priority=pod.priority if pod else 0, excluded=excluded)
+
+    def _excluded(self, task: str) -> frozenset[DeviceId]:
+        """Devices a task's pod was withdrawn from a moment ago; outdated entries go."""
+        now_s = self.clock()
+        recent = {each: end for each, end in self._avoid.get(task, {}).items() if end > now_s}
+        if recent:
+            self._avoid[task] = recent
+        else:
+            self._avoid.pop(task, None)
+        return frozenset(recent)
 
     def _device_of(self, pod: PodView) -> Device | None:
         """The device a pod is on or was admitted to; a foreign pod takes its node's first."""
@@ -270,6 +303,7 @@ class Fleet:
             self._on_node.setdefault(device.node, []).append(device)
         self._fastest.clear()
         for pod in self.pods.values():
-            if not pod.finished and pod.uid not in self.ledger and (found := self._device_of(pod)):
+            unknown = pod.slots and not pod.finished and pod.uid not in self.ledger
+            if unknown and (found := self._device_of(pod)):
                 self._promise(pod, found, pod)
         self.changed.set()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from acesniper.api.decision import Decision
-from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION
+from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, REFUSED_ANNOTATION
 from acesniper.api.pod import PodView
 from acesniper.domain.errors import AcesniperError
 from acesniper.extender.admission import admission_patch
@@ -21,7 +21,7 @@ from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.policies.feasibility import judge
-from acesniper.policies.plan import Plan, Planned, Policy, make_plan
+from acesniper.policies.plan import LATE, Plan, Planned, Policy, make_plan
 from acesniper.runtime.kube import PODS, Cluster, NotFound
 
 log = logging.getLogger(__name__)
@@ -60,8 +60,10 @@ class Planner:
                 self.fleet.changed.clear()
                 for planned, pod in self.decide():
                     admissions.create_task(self._admit(planned, pod))
-                for pod in self._expired():
+                for pod in self.fleet.expired():
                     admissions.create_task(self._withdraw(pod))
+                for pod, reason in self._unreachable():
+                    admissions.create_task(self._refuse(pod, reason))
 
     def decide(self) -> list[tuple[Planned, PodView]]:
         """Make the plan, and reserve for every task that should start now and has its pod."""
@@ -111,9 +113,27 @@ class Planner:
         refused = ((device, verdict.reason) for device, verdict in verdicts if not verdict.feasible)
         return dict(islice(refused, REASONS_KEPT))
 
-    def _expired(self) -> list[PodView]:
-        uids = self.fleet.ledger.expire(self.fleet.clock())
-        return [pod for uid in uids if (pod := self.fleet.pods.get(uid)) and pod.node is None]
+    async def _refuse(self, pod: PodView, reason: str) -> None:
+        """Tell the operator, by an annotation, that a task's deadline is out of reach."""
+        patch = {"metadata": {"annotations": {REFUSED_ANNOTATION: reason}}}
+        try:
+            await self.cluster.patch(PODS, pod.name, pod.namespace, patch)
+        except AcesniperError as error:
+            log.warning("not refused: %s", error, extra={"pod": pod.key})
+            return
+        self.metrics.decisions.labels("admit", "refused").inc()
+
+    def _unreachable(self) -> list[tuple[PodView, str]]:
+        """Gated pods of tasks that reject being late and that every device would finish late."""
+        _, gated = self.fleet.waiting()
+        found = []
+        for task, refused in self.plan.unplanned.items():
+            pod = gated.get(task)
+            late = [device for device, reason in refused.items() if reason.endswith(LATE)]
+            if pod is not None and pod.refused is None and late:
+                reasons = "; ".join(f"{device} {refused[device]}" for device in late[:3])
+                found.append((pod, f"no device can meet the deadline: {reasons}"))
+        return found
 
     async def _withdraw(self, pod: PodView) -> None:
         self.metrics.decisions.labels("admit", "expired").inc()

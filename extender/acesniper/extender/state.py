@@ -13,8 +13,10 @@ from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics, Sampled
 from acesniper.extender.planner import Planner
+from acesniper.extender.strangers import Strangers
 from acesniper.extender.table import LatencyTable
 from acesniper.policies.plan import Policy
+from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.kube import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
@@ -35,6 +37,7 @@ class ExtenderState:
     book: DecisionBook
     metrics: ExtenderMetrics
     planner: Planner
+    strangers: Strangers
     reflectors: list[Reflector] = field(default_factory=list)
 
     @classmethod
@@ -65,7 +68,8 @@ class ExtenderState:
             Reflector(cluster, INFERENCE_TASKS, fleet.take_task),
             Reflector(cluster, PODS, fleet.take_pod),
         ]
-        state = cls(fleet, book, metrics, planner, reflectors)
+        strangers = Strangers(EventRecorder(cluster, "acesniper-extender"), time.time)
+        state = cls(fleet, book, metrics, planner, strangers, reflectors)
         registry.register(state.sampled())
         return state
 
@@ -74,6 +78,7 @@ class ExtenderState:
         async with asyncio.TaskGroup() as group:
             for reflector in self.reflectors:
                 group.create_task(reflector.run())
+            group.create_task(self.strangers.run())
             for reflector in self.reflectors:
                 await reflector.synced.wait()
             group.create_task(self.planner.run())

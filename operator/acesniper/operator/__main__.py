@@ -1,6 +1,7 @@
 """Starts the operator: settings, adapters, kopf and the controller on one loop."""
 
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -26,6 +27,7 @@ from acesniper.operator.window import Window
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.reader import read_model
 from acesniper.runtime import logs
+from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.kube import NODES, PODS, Cluster
 from acesniper.runtime.reflector import Reflector
 from acesniper.runtime.settings import OperatorSettings
@@ -40,13 +42,16 @@ def build_controller(
 ) -> Controller:
     """Wire the parts."""
     store, clock = Store(), time.time
+    events = EventRecorder(cluster, "acesniper-operator")
     window = Window(store, settings.max_gated_pods)
     fetcher = Fetcher(cluster, settings.max_model_bytes, settings.fetch_timeout_s)
     return Controller(
         store=store,
         window=window,
-        tasks=TaskReconciler(cluster, store, window, metrics, settings.runner_image, clock),
-        models=ModelReconciler(cluster, store, fetcher, _read, FEATURES_VERSION, metrics, clock),
+        tasks=TaskReconciler(cluster, store, window, metrics, events, settings.runner_image, clock),
+        models=ModelReconciler(
+            cluster, store, fetcher, _read, FEATURES_VERSION, metrics, events, clock
+        ),
         devices=DeviceReconciler(cluster, store, clock),
         metrics=metrics,
         clock=clock,
@@ -82,6 +87,8 @@ def main() -> int:
         sys.stderr.write(f"acesniper operator: {error}\n")
         return 2
     logs.configure(settings.log_format, settings.log_level)
+    # kopf tells of every handler that ran; what matters is told by the controller.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     if settings.kubeconfig is not None:
         # The one way to tell kopf's own login.
         os.environ["KUBECONFIG"] = str(settings.kubeconfig)

@@ -25,8 +25,9 @@ from acesniper.api.v1alpha1 import (
 )
 from acesniper.operator.outcome import failure_message, observation, prediction
 from acesniper.operator.render import pod_name, render_pod
-from acesniper.operator.step import Notice, Step
+from acesniper.operator.step import Step
 from acesniper.operator.variant import variant_manifest, variant_name
+from acesniper.runtime.events import Notice
 
 FIRST_BACKOFF_S = 5.0
 LAST_BACKOFF_S = 300.0
@@ -85,7 +86,7 @@ def _model(sight: Sight) -> tuple[str, ModelProfile | None, Step | None]:
         if source is None:
             raise AssertionError("the schema demands spec.model or spec.source")
         manifest = variant_manifest(name, task.metadata["namespace"], source, spec, base)
-        step = _wait(sight, "Profiling", f"ModelProfile {name} is being made")
+        step = _wait(sight, "Profiling", f"ModelProfile {name} is being made", model=name)
         return name, None, replace(step, create_model=manifest)
     if is_true(profile.status.conditions, "Profiled"):
         return name, profile, None
@@ -95,20 +96,26 @@ def _model(sight: Sight) -> tuple[str, ModelProfile | None, Step | None]:
 def _unprofiled(sight: Sight, name: str, profile: ModelProfile) -> Step:
     found = find(profile.status.conditions, "Profiled")
     if found is None:
-        return _wait(sight, "Profiling", f"ModelProfile {name} is being read")
+        return _wait(sight, "Profiling", f"ModelProfile {name} is being read", model=name)
     text = f"ModelProfile {name}: {found.message}"
     unsupported = is_true(profile.status.conditions, "Unsupported")
     if unsupported and sight.task.spec.model_policy is ModelPolicy.FAIL:
         return _end(sight, sight.task.status, Phase.FAILED, found.reason, text)
-    return _wait(sight, found.reason, text, warning=True)
+    return _wait(sight, found.reason, text, model=name, warning=True)
 
 
-def _wait(sight: Sight, reason: str, text: str, *, warning: bool = False) -> Step:
+def _wait(sight: Sight, reason: str, text: str, *, model: str = "", warning: bool = False) -> Step:
     before = find(sight.task.status.conditions, "Profiled")
     conditions = with_condition(
         sight.task.status.conditions, "Profiled", False, reason, text, sight.now_s
     )
-    status = _status(sight, phase=Phase.PENDING, message=text, conditions=conditions)
+    status = _status(
+        sight,
+        phase=Phase.PENDING,
+        message=text,
+        conditions=conditions,
+        model_profile=model or sight.task.spec.model,
+    )
     news = before is None or before.reason != reason
     notices = (Notice(reason, text, warning),) if news and warning else ()
     return Step(status, notices=notices, look_again_s=_until_deadline(sight))
@@ -180,6 +187,9 @@ def _gated(sight: Sight, pod: PodView, status: InferenceTaskStatus) -> Step:
         return Step(status.model_copy(update=update), delete_pod=pod)
     if (late := _too_late(sight)) is not None:
         return replace(late, delete_pod=pod)
+    if pod.refused is not None:
+        end = _end(sight, status, Phase.FAILED, "DeadlineUnreachable", pod.refused)
+        return replace(end, delete_pod=pod)
     return Step(status, look_again_s=_until_deadline(sight))
 
 

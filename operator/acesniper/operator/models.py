@@ -15,9 +15,8 @@ from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
 from acesniper.operator.fetch import Fetcher
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.notices import tell
-from acesniper.operator.step import Notice
 from acesniper.operator.store import Store
+from acesniper.runtime.events import EventRecorder, Notice
 from acesniper.runtime.kube import MODEL_PROFILES, Cluster
 
 log = logging.getLogger(__name__)
@@ -44,6 +43,7 @@ class ModelReconciler:
     read: ReadModel
     features_version: str
     metrics: OperatorMetrics
+    events: EventRecorder
     clock: Callable[[], float]
     _readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
 
@@ -135,7 +135,7 @@ class ModelReconciler:
         self.store.take_model(written)
 
     async def _tell(self, profile: ModelProfile, notice: Notice) -> None:
-        await tell(self.cluster, "ModelProfile", profile.metadata, notice, self.clock())
+        await self.events.tell("ModelProfile", profile.metadata, notice, self.clock())
 
 
 def _generation(profile: ModelProfile) -> dict[str, int | None]:

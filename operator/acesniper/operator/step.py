@@ -5,15 +5,7 @@ from typing import Any
 
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import InferenceTaskStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """An event to show under `kubectl describe`."""
-
-    reason: str
-    message: str
-    warning: bool = False
+from acesniper.runtime.events import Notice
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
 from acesniper.domain.errors import Conflict, Forbidden, InvalidInput
 from acesniper.operator.lifecycle import Sight, next_step, refused
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.notices import tell
-from acesniper.operator.step import Notice, Step
+from acesniper.operator.step import Step
 from acesniper.operator.store import Store
 from acesniper.operator.window import Window
+from acesniper.runtime.events import EventRecorder, Notice
 from acesniper.runtime.kube import INFERENCE_TASKS, MODEL_PROFILES, PODS, Cluster, NotFound, Object
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ class TaskReconciler:
     store: Store
     window: Window
     metrics: OperatorMetrics
+    events: EventRecorder
     image: str
     clock: Callable[[], float]
 
@@ -73,7 +74,7 @@ class TaskReconciler:
             step = await self._create_pod(task, step, step.create_pod)
         await self._write(task, step.status)
         for notice in step.notices:
-            await tell(self.cluster, "InferenceTask", task.metadata, notice, self.clock())
+            await self._tell(task, notice)
         return step.look_again_s
 
     async def _still_there(self, pod: str, namespace: str) -> bool:
@@ -104,12 +105,15 @@ class TaskReconciler:
             return refused(self._sight(f"{namespace}/{task.metadata['name']}", task), str(error))
         except Forbidden as error:
             notice = Notice("PodRefused", str(error), warning=True)
-            await tell(self.cluster, "InferenceTask", task.metadata, notice, self.clock())
+            await self._tell(task, notice)
             raise
         self.store.take_pod(pod)
         metadata = pod["metadata"]
         made = {"pod": metadata["name"], "pod_uid": metadata["uid"]}
         return replace(step, status=step.status.model_copy(update=made))
+
+    async def _tell(self, task: InferenceTask, notice: Notice) -> None:
+        await self.events.tell("InferenceTask", task.metadata, notice, self.clock())
 
     async def _write(self, task: InferenceTask, status: InferenceTaskStatus) -> None:
         """Write the status if it differs, only over the version it was made from."""

@@ -88,7 +88,7 @@ class Emulator:
                 if change != DELETE and (patch := self._take(pod)) is not None:
                     group.create_task(_annotate(cluster, pod, patch))
 
-            reflector = Reflector(cluster, PODS, take, labels=MODEL_LABEL)
+            reflector = Reflector(cluster, PODS, take, labels=TASK_LABEL)
             following = group.create_task(reflector.run())
             await reflector.synced.wait()
             self._ready.set()
