@@ -1,0 +1,40 @@
+"""The twin keeps the contract of the real cluster (tests/e2e/test_cluster_contract.py)."""
+
+import pytest
+
+from acesniper.runtime.kube import CONFIG_MAPS, PODS, Gone
+from builders import make_pod
+from cluster_contract import ClusterContract, config_map, take
+from fake_cluster import FakeCluster
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster()
+
+
+@pytest.fixture
+def namespace() -> str:
+    return "default"
+
+
+class TestFakeCluster(ClusterContract):
+    """The same promises."""
+
+
+async def test_a_watch_from_before_the_compaction_is_gone(cluster: FakeCluster) -> None:
+    await cluster.create(CONFIG_MAPS, config_map("a"), "default")
+    cluster.compact()
+
+    with pytest.raises(Gone):
+        await take(cluster.watch(CONFIG_MAPS, "0", "default"), 1)
+
+
+async def test_a_pod_that_runs_is_marked_and_stays_until_its_kubelet_agrees(
+    cluster: FakeCluster,
+) -> None:
+    cluster.put(PODS, make_pod("p", node="n", phase="Running"))
+
+    await cluster.delete(PODS, "p", "default")
+
+    assert cluster.one(PODS, "p", "default")["metadata"]["deletionTimestamp"]

@@ -1,0 +1,282 @@
+"""What tests are about, in one line each: everything that is not said has a plain default."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from acesniper.api.decision import Decision
+from acesniper.api.names import (
+    API_VERSION,
+    ATTEMPT_LABEL,
+    DECISION_ANNOTATION,
+    DEVICE_ANNOTATION,
+    MODEL_LABEL,
+    PLAN_GATE,
+    SLOT_RESOURCE,
+    TASK_LABEL,
+)
+from acesniper.api.times import rfc3339
+from acesniper.domain.device import Device, DeviceId, HardwareVector, NodeName
+from acesniper.domain.fleet import Snapshot
+from acesniper.domain.model import ModelFeatures
+from acesniper.domain.prediction import Prediction
+from acesniper.domain.task import ModelKey, Task, TaskKey
+
+Json = dict[str, Any]
+SHA256 = "a" * 64
+EPOCH = "1970-01-01T00:00:00Z"
+
+
+# --- the domain ------------------------------------------------------------------------------
+
+
+def make_task(key: str = "default/task", model: str = "default/model", **rest: Any) -> Task:  # noqa: ANN401
+    rest.setdefault("created_s", 0.0)
+    return Task(key=TaskKey(key), model=ModelKey(model), **rest)
+
+
+def make_device(
+    name: str = "d1",
+    node: str | None = None,
+    *,
+    slots: int = 1,
+    provider: str = "cpu",
+    memory_bytes: int = 0,
+    schedulable: bool = True,
+) -> Device:
+    """A device, on a node of its own unless told."""
+    on = NodeName(node or f"node-{name}")
+    return Device(DeviceId(name), on, provider, slots, memory_bytes, schedulable)
+
+
+def make_prediction(latency_s: float = 1.0, low_s: float | None = None) -> Prediction:
+    low_s = latency_s / 2 if low_s is None else low_s
+    return Prediction(latency_s, low_s, latency_s * 2, "test")
+
+
+def make_snapshot(
+    devices: Sequence[Device],
+    latency: Mapping[str, Mapping[str, float]] | None = None,
+    busy: Mapping[str, Sequence[float]] | None = None,
+    labels: Mapping[str, Mapping[str, str]] | None = None,
+    now_s: float = 0.0,
+) -> Snapshot:
+    """A snapshot; `latency[model][device]` in seconds, models in namespace `default`."""
+    return Snapshot(
+        now_s=now_s,
+        devices={each.id: each for each in devices},
+        latency={
+            ModelKey(f"default/{model}"): {
+                DeviceId(device): make_prediction(seconds) for device, seconds in row.items()
+            }
+            for model, row in (latency or {}).items()
+        },
+        busy_s={DeviceId(each): tuple(sorted(value)) for each, value in (busy or {}).items()},
+        labels={DeviceId(each): value for each, value in (labels or {}).items()},
+    )
+
+
+class WorkPredictor:
+    """Predicts work x pace: `features.values["work"]` times the reading `pace`."""
+
+    def predict(self, model: ModelFeatures, device: HardwareVector) -> Prediction | None:
+        """The product as the latency, with half and double as the interval."""
+        return make_prediction(model.values["work"] * device.readings["pace"].seconds)
+
+
+# --- manifests -------------------------------------------------------------------------------
+
+
+def make_itask(
+    name: str = "task",
+    namespace: str = "default",
+    *,
+    model: str | None = "model",
+    status: Json | None = None,
+    metadata: Json | None = None,
+    **spec: Any,  # noqa: ANN401 - any field of the spec, camelCase
+) -> Json:
+    """An InferenceTask as the API server would give it back, created at the epoch."""
+    given: Json = {"model": model} if model else {}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "InferenceTask",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "uid": f"uid-{namespace}-{name}",
+            "resourceVersion": "1",
+            "generation": 1,
+            "creationTimestamp": EPOCH,
+            **(metadata or {}),
+        },
+        "spec": given | spec,
+        "status": status or {},
+    }
+
+
+def condition(kind: str, status: str = "True", reason: str = "Test", at_s: float = 0.0) -> Json:
+    return {
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": f"{reason} it is",
+        "lastTransitionTime": rfc3339(at_s),
+        "observedGeneration": 1,
+    }
+
+
+def make_model_profile(
+    name: str = "model",
+    namespace: str = "default",
+    *,
+    work: float | None = 1.0,
+    status: Json | None = None,
+    uri: str = "https://models.example/model.onnx",
+    sha256: str = SHA256,
+    **spec: Any,  # noqa: ANN401 - any field of the spec, camelCase
+) -> Json:
+    """A ModelProfile that was read, unless `work` is None."""
+    profiled: Json = {
+        "text": f"{work} units of work",
+        "featuresVersion": "test",
+        "features": {"work": work},
+        "conditions": [condition("Profiled", reason="Profiled")],
+    }
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ModelProfile",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "uid": f"uid-{namespace}-{name}",
+            "resourceVersion": "1",
+            "generation": 1,
+        },
+        "spec": {"source": {"uri": uri, "sha256": sha256}, **spec},
+        "status": status if status is not None else profiled if work is not None else {},
+    }
+
+
+def make_device_profile(
+    name: str = "d1",
+    node: str | None = None,
+    *,
+    pace: float | None = 1.0,
+    spread: float = 0.01,
+    measured_at: str | None = EPOCH,
+    conditions: Sequence[Json] = (),
+    **spec: Any,  # noqa: ANN401 - any field of the spec, camelCase
+) -> Json:
+    """A DeviceProfile that was measured, unless `pace` is None."""
+    measured: Json = {
+        "suite": "hrm",
+        "suiteVersion": "1",
+        "readings": {"pace": {"seconds": pace, "spread": spread}},
+        "measuredAt": measured_at,
+    }
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "DeviceProfile",
+        "metadata": {
+            "name": name,
+            "uid": f"uid-{name}",
+            "resourceVersion": "1",
+            "generation": 1,
+        },
+        "spec": {"node": node or f"node-{name}", **spec},
+        "status": {**(measured if pace is not None else {}), "conditions": list(conditions)},
+    }
+
+
+def make_node(
+    name: str = "node-d1",
+    *,
+    ready: bool = True,
+    cordoned: bool = False,
+    labels: Mapping[str, str] | None = None,
+    slots: int | None = None,
+) -> Json:
+    offered = {} if slots is None else {SLOT_RESOURCE: str(slots)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "uid": f"uid-{name}",
+            "resourceVersion": "1",
+            "labels": dict(labels or {}),
+        },
+        "spec": {"unschedulable": True} if cordoned else {},
+        "status": {
+            "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+            "capacity": dict(offered),
+            "allocatable": dict(offered),
+        },
+    }
+
+
+def make_pod(
+    name: str = "pod",
+    namespace: str = "default",
+    *,
+    task: str | None = "task",
+    model: str | None = "model",
+    uid: str | None = None,
+    gates: Sequence[str] = (),
+    node: str | None = None,
+    device: str | None = None,
+    decision: Decision | str | None = None,
+    phase: str = "Pending",
+    started: str | None = None,
+    deleting: bool = False,
+    slots: int | str = 1,
+    affinity: Json | None = None,
+    terminated: Json | None = None,
+    resource_version: str = "1",
+) -> Json:
+    """A pod of a task as the API server would give it back; `gates=[PLAN_GATE]` makes it wait."""
+    text = decision.model_dump_json(by_alias=True) if isinstance(decision, Decision) else decision
+    labels = {TASK_LABEL: task, MODEL_LABEL: model, ATTEMPT_LABEL: "0" if task else None}
+    annotations = {DEVICE_ANNOTATION: device, DECISION_ANNOTATION: text}
+    limits = {SLOT_RESOURCE: str(slots)} if slots else {}
+    metadata: Json = {
+        "name": name,
+        "namespace": namespace,
+        "uid": uid or f"uid-{namespace}-{name}",
+        "resourceVersion": resource_version,
+        "labels": {key: value for key, value in labels.items() if value},
+        "annotations": {key: value for key, value in annotations.items() if value},
+    }
+    if task is not None:
+        owner = {"kind": "InferenceTask", "name": task, "uid": f"uid-{namespace}-{task}"}
+        metadata["ownerReferences"] = [owner]
+    if deleting:
+        metadata["deletionTimestamp"] = EPOCH
+    spec: Json = {"containers": [{"name": "runner", "resources": {"limits": limits}}]}
+    if gates:
+        spec["schedulingGates"] = [{"name": each} for each in gates]
+    if node is not None:
+        spec["nodeName"] = node
+    if affinity is not None:
+        spec["affinity"] = affinity
+    status: Json = {"phase": phase}
+    if started is not None:
+        status["startTime"] = started
+    if terminated is not None:
+        status["containerStatuses"] = [{"name": "runner", "state": {"terminated": terminated}}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": spec,
+        "status": status,
+    }
+
+
+def make_gated_pod(name: str = "pod", **rest: Any) -> Json:  # noqa: ANN401 - as make_pod
+    return make_pod(name, gates=[PLAN_GATE], **rest)
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

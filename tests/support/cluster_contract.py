@@ -1,0 +1,328 @@
+"""What a cluster promises its callers: one set of tests for the real adapter and for its twin.
+
+A test module inherits from `ClusterContract` and provides `cluster` and `namespace` fixtures.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from acesniper.api.names import API_VERSION
+from acesniper.domain.errors import Conflict, InvalidInput
+from acesniper.runtime.kube import (
+    CONFIG_MAPS,
+    MODEL_PROFILES,
+    NODES,
+    PODS,
+    Cluster,
+    NotFound,
+    WatchEvent,
+)
+from builders import SHA256
+
+Json = dict[str, Any]
+PATIENCE_S = 30.0
+"""How long an event may take before a test gives up: a limit for failures, not a measure."""
+
+
+def config_map(name: str, labels: dict[str, str] | None = None, **data: str) -> Json:
+    metadata = {"name": name, "labels": labels or {}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def model_profile(name: str) -> Json:
+    source = {"uri": "https://models.example/m.onnx", "sha256": SHA256}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ModelProfile",
+        "metadata": {"name": name},
+        "spec": {"source": source},
+    }
+
+
+def waiting_pod(name: str) -> Json:
+    """A pod that nobody schedules."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {
+            "schedulerName": "nobody",
+            "schedulingGates": [{"name": "acesniper.io/wait"}],
+            "containers": [{"name": "main", "image": "none"}],
+        },
+    }
+
+
+async def take(events: AsyncIterator[WatchEvent], count: int) -> list[tuple[str, str]]:
+    """The next events as (type, name); bookmarks do not count."""
+    found: list[tuple[str, str]] = []
+    async with asyncio.timeout(PATIENCE_S):
+        async for event in events:
+            if event.type != "BOOKMARK":
+                found.append((event.type, event.object["metadata"]["name"]))
+            if len(found) == count:
+                break
+    return found
+
+
+class ClusterContract:
+    """The promises."""
+
+    # --- one object --------------------------------------------------------------------------
+
+    async def test_what_was_created_can_be_read(self, cluster: Cluster, namespace: str) -> None:
+        made = await cluster.create(CONFIG_MAPS, config_map("a", colour="red"), namespace)
+
+        found = await cluster.get(CONFIG_MAPS, "a", namespace)
+
+        assert found is not None
+        assert found["data"] == {"colour": "red"}
+        assert found["metadata"]["namespace"] == namespace
+        assert found["metadata"]["creationTimestamp"]
+        assert found["metadata"]["uid"] == made["metadata"]["uid"]
+        assert found["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+
+    async def test_what_does_not_exist_is_none(self, cluster: Cluster, namespace: str) -> None:
+        assert await cluster.get(CONFIG_MAPS, "nothing", namespace) is None
+
+    async def test_a_name_can_be_taken_once(self, cluster: Cluster, namespace: str) -> None:
+        await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
+
+        with pytest.raises(Conflict):
+            await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
+
+    async def test_an_object_without_a_name_is_refused(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        with pytest.raises(InvalidInput):
+            await cluster.create(CONFIG_MAPS, {"metadata": {}}, namespace)
+
+    async def test_a_new_object_of_the_same_name_has_another_uid(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        first = await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
+        await cluster.delete(CONFIG_MAPS, "a", namespace)
+
+        second = await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
+
+        assert first["metadata"]["uid"] != second["metadata"]["uid"]
+
+    # --- patch -------------------------------------------------------------------------------
+
+    async def test_a_merge_patch_sets_keeps_and_removes(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        made = await cluster.create(CONFIG_MAPS, config_map("a", kept="1", gone="2"), namespace)
+
+        patch = {"data": {"gone": None, "new": "3"}}
+        changed = await cluster.patch(CONFIG_MAPS, "a", namespace, patch)
+
+        assert changed["data"] == {"kept": "1", "new": "3"}
+        version = int(changed["metadata"]["resourceVersion"])
+        assert version > int(made["metadata"]["resourceVersion"])
+
+    async def test_a_patch_that_changes_nothing_makes_no_version(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        made = await cluster.create(CONFIG_MAPS, config_map("a", colour="red"), namespace)
+
+        same = await cluster.patch(CONFIG_MAPS, "a", namespace, {"data": {"colour": "red"}})
+
+        assert same["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+
+    async def test_a_patch_over_an_old_version_is_a_conflict(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        made = await cluster.create(CONFIG_MAPS, config_map("a", colour="red"), namespace)
+        await cluster.patch(CONFIG_MAPS, "a", namespace, {"data": {"colour": "blue"}})
+
+        version = {"resourceVersion": made["metadata"]["resourceVersion"]}
+        with pytest.raises(Conflict):
+            await cluster.patch(
+                CONFIG_MAPS, "a", namespace, {"metadata": version, "data": {"colour": "green"}}
+            )
+
+    async def test_a_patch_over_the_present_version_succeeds(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        made = await cluster.create(CONFIG_MAPS, config_map("a", colour="red"), namespace)
+
+        version = {"resourceVersion": made["metadata"]["resourceVersion"]}
+        changed = await cluster.patch(
+            CONFIG_MAPS, "a", namespace, {"metadata": version, "data": {"colour": "blue"}}
+        )
+
+        assert changed["data"] == {"colour": "blue"}
+
+    async def test_what_does_not_exist_cannot_be_patched(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        with pytest.raises(NotFound):
+            await cluster.patch(CONFIG_MAPS, "nothing", namespace, {"data": {"a": "b"}})
+
+    async def test_a_status_is_written_by_its_subresource_only(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        manifest = model_profile("m") | {"status": {"text": "ignored"}}
+        made = await cluster.create(MODEL_PROFILES, manifest, namespace)
+        status = {"status": {"text": "read"}, "spec": {"batchSize": 8}}
+
+        plain = await cluster.patch(MODEL_PROFILES, "m", namespace, {"status": {"text": "no"}})
+        written = await cluster.patch(MODEL_PROFILES, "m", namespace, status, subresource="status")
+
+        assert "status" not in made
+        assert "status" not in plain
+        assert written["status"] == {"text": "read"}
+        assert written["spec"].get("batchSize", 1) == 1
+        assert written["metadata"]["generation"] == made["metadata"]["generation"] == 1
+
+    async def test_a_status_over_an_old_version_is_a_conflict(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        made = await cluster.create(MODEL_PROFILES, model_profile("m"), namespace)
+        version = {"resourceVersion": made["metadata"]["resourceVersion"]}
+        patch = {"metadata": version, "status": {"text": "mine"}}
+        await cluster.patch(MODEL_PROFILES, "m", namespace, patch, subresource="status")
+
+        patch = {"metadata": version, "status": {"text": "yours"}}
+        with pytest.raises(Conflict):
+            await cluster.patch(MODEL_PROFILES, "m", namespace, patch, subresource="status")
+
+    async def test_a_new_pod_is_pending_and_its_gate_opens_with_one_patch(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        made = await cluster.create(PODS, waiting_pod("p"), namespace)
+        here = {"key": "metadata.name", "operator": "In", "values": ["some-node"]}
+        terms = {"nodeSelectorTerms": [{"matchFields": [here]}]}
+        required = {"requiredDuringSchedulingIgnoredDuringExecution": terms}
+
+        opened = await cluster.patch(
+            PODS,
+            "p",
+            namespace,
+            {"spec": {"schedulingGates": [], "affinity": {"nodeAffinity": required}}},
+        )
+
+        assert made["status"]["phase"] == "Pending"
+        assert not opened["spec"].get("schedulingGates")
+        assert opened["spec"]["affinity"] == {"nodeAffinity": required}
+
+    # --- delete ------------------------------------------------------------------------------
+
+    async def test_delete_says_whether_there_was_anything(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
+
+        assert await cluster.delete(CONFIG_MAPS, "a", namespace) is True
+        assert await cluster.delete(CONFIG_MAPS, "a", namespace) is False
+        assert await cluster.get(CONFIG_MAPS, "a", namespace) is None
+
+    async def test_delete_with_another_uid_touches_nothing(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
+
+        with pytest.raises(Conflict):
+            await cluster.delete(CONFIG_MAPS, "a", namespace, uid="another")
+
+        assert await cluster.get(CONFIG_MAPS, "a", namespace) is not None
+
+    async def test_delete_with_its_uid_deletes(self, cluster: Cluster, namespace: str) -> None:
+        made = await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
+
+        assert await cluster.delete(CONFIG_MAPS, "a", namespace, uid=made["metadata"]["uid"])
+        assert await cluster.get(CONFIG_MAPS, "a", namespace) is None
+
+    async def test_a_pod_that_never_ran_is_gone_at_once(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        await cluster.create(PODS, waiting_pod("p"), namespace)
+
+        assert await cluster.delete(PODS, "p", namespace)
+
+        assert await cluster.get(PODS, "p", namespace) is None
+
+    # --- lists and watches -------------------------------------------------------------------
+
+    async def test_a_list_knows_namespaces_and_labels(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        await cluster.create(CONFIG_MAPS, config_map("a", {"x/y": "1"}), namespace)
+        await cluster.create(CONFIG_MAPS, config_map("b", {"x/y": "2"}), namespace)
+        await cluster.create(CONFIG_MAPS, config_map("c"), namespace)
+
+        async def names(labels: str) -> set[str]:
+            found, _ = await cluster.list(CONFIG_MAPS, namespace, labels)
+            return {each["metadata"]["name"] for each in found}
+
+        assert {"a", "b", "c"} <= await names("")
+        assert await names("x/y") == {"a", "b"}
+        assert await names("x/y=2") == {"b"}
+
+    async def test_a_list_of_all_namespaces_contains_ours(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
+
+        found, _ = await cluster.list(CONFIG_MAPS)
+
+        assert (namespace, "a") in {
+            (each["metadata"]["namespace"], each["metadata"]["name"]) for each in found
+        }
+
+    async def test_a_list_of_cluster_objects_needs_no_namespace(self, cluster: Cluster) -> None:
+        found, version = await cluster.list(NODES)
+
+        assert isinstance(found, list)
+        assert int(version) >= 0
+
+    async def test_a_watch_tells_what_happened_since_the_list(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        await cluster.create(CONFIG_MAPS, config_map("before"), namespace)
+        _, version = await cluster.list(CONFIG_MAPS, namespace)
+        await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
+        await cluster.patch(CONFIG_MAPS, "a", namespace, {"data": {"b": "c"}})
+        await cluster.delete(CONFIG_MAPS, "a", namespace)
+
+        events = await take(cluster.watch(CONFIG_MAPS, version, namespace), 3)
+
+        assert events == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
+
+    async def test_a_watch_waits_for_what_has_not_happened(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        _, version = await cluster.list(CONFIG_MAPS, namespace)
+        watching = asyncio.create_task(take(cluster.watch(CONFIG_MAPS, version, namespace), 1))
+
+        await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
+
+        assert await watching == [("ADDED", "a")]
+
+    async def test_a_watch_goes_on_from_any_event(self, cluster: Cluster, namespace: str) -> None:
+        _, version = await cluster.list(CONFIG_MAPS, namespace)
+        first = await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
+        await cluster.create(CONFIG_MAPS, config_map("b"), namespace)
+
+        seen = first["metadata"]["resourceVersion"]
+        events = await take(cluster.watch(CONFIG_MAPS, seen, namespace), 1)
+
+        assert int(seen) > int(version)
+        assert events == [("ADDED", "b")]
+
+    async def test_a_watch_with_labels_sees_what_comes_and_goes(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        _, version = await cluster.list(CONFIG_MAPS, namespace)
+        await cluster.create(CONFIG_MAPS, config_map("other"), namespace)
+        await cluster.create(CONFIG_MAPS, config_map("a", {"x/y": "1"}), namespace)
+        labels = {"metadata": {"labels": {"x/y": None}}}
+        await cluster.patch(CONFIG_MAPS, "a", namespace, labels)
+
+        events = await take(cluster.watch(CONFIG_MAPS, version, namespace, "x/y"), 2)
+
+        assert events == [("ADDED", "a"), ("DELETED", "a")]
