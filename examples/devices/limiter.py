@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 (a program and its modules, not a package)
 """Give a process only a share of the processor: a cgroup as root, else stop and go.
 
 With the cgroup the kernel enforces the quota over periods of 100 ms, as a container's CPU limit

@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 (a program and its modules, not a package)
 """Measure the example platforms: `python examples/devices/measure.py [--quick] [--only NAME ...]`.
 
 For each platform a child process probes it (NAME.yaml) and another measures every example model on

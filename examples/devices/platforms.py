@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 (a program and its modules, not a package)
 """The example platforms: one machine made into many by runtime, threads, instruction set and quota.
 
 They differ as real devices do: by what they are good at, not only by how fast they are.
@@ -34,14 +35,14 @@ PLATFORMS = (
     Platform("ort-1t"),
     Platform("ort-1t-plain", optimise=False),
     Platform("ort-1t-q50", quota=0.5),
-    Platform("ort-1t-q20", quota=0.2),
+    Platform("ort-1t-q30", quota=0.3),
     Platform("vino-2t-bf16", "openvino", threads=2, precision="bf16"),
     Platform("vino-2t", "openvino", threads=2),
     Platform("vino-1t", "openvino"),
-    Platform("vino-1t-bf16-q60", "openvino", quota=0.6, precision="bf16"),
-    Platform("vino-1t-avx2-q70", "openvino", quota=0.7, isa="AVX2"),
-    Platform("vino-2t-sse", "openvino", threads=2, isa="SSE41"),
-    Platform("vino-1t-sse-q50", "openvino", quota=0.5, isa="SSE41"),
+    Platform("vino-1t-bf16-q70", "openvino", quota=0.7, precision="bf16"),
+    Platform("vino-1t-avx2-q80", "openvino", quota=0.8, isa="AVX2"),
+    Platform("vino-2t-avx", "openvino", threads=2, isa="AVX"),
+    Platform("vino-1t-avx-q60", "openvino", quota=0.6, isa="AVX"),
     Platform("tract-1t", "tract"),
-    Platform("tract-1t-q30", "tract", quota=0.3),
+    Platform("tract-1t-q40", "tract", quota=0.4),
 )

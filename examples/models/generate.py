@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 (a program and its modules, not a package)
 """Write the example networks beside this file: `python examples/models/generate.py`.
 
 `index.json` lists each with its SHA-256, the values of its symbolic dimensions and its published
@@ -9,8 +10,9 @@ import json
 from pathlib import Path
 
 import onnx
-from acesniper.probe.graphs import GraphBuilder
 from networks import NETWORKS
+
+from acesniper.probe.graphs import GraphBuilder
 
 HERE = Path(__file__).parent
 # Millions of multiply-accumulates: torchvision's documentation of its weights, else the papers.

@@ -1,7 +1,9 @@
+# ruff: noqa: INP001 (a program and its modules, not a package)
 """Well-known networks, their published topology and shapes, with weights left out."""
 
-from acesniper.probe.graphs import GraphBuilder
 from onnx import ModelProto
+
+from acesniper.probe.graphs import GraphBuilder
 
 
 def classify(b: GraphBuilder, x: str, classes: int = 1000) -> ModelProto:
@@ -62,7 +64,14 @@ def resnet50(b: GraphBuilder) -> ModelProto:
 def mobilenet_v2(b: GraphBuilder) -> ModelProto:
     """MobileNetV2, width 1.0."""
     x = b.conv(image(b), 32, stride=2, act="Relu6")
-    stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2))
+    stages = (
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+    )
     for expand, channels, blocks, first in (*stages, (6, 320, 1, 1)):
         for block in range(blocks):
             stride = 1 if block else first
@@ -154,7 +163,13 @@ def shufflenet_v2(b: GraphBuilder) -> ModelProto:
 def efficientnet_b0(b: GraphBuilder) -> ModelProto:
     """EfficientNet-B0."""
     x = b.conv(image(b), 32, stride=2, act="Silu")
-    stages = ((1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3), (6, 5, 1, 112, 3))
+    stages = (
+        (1, 3, 1, 16, 1),
+        (6, 3, 2, 24, 2),
+        (6, 5, 2, 40, 2),
+        (6, 3, 2, 80, 3),
+        (6, 5, 1, 112, 3),
+    )
     for expand, kernel, first, channels, blocks in (*stages, (6, 5, 2, 192, 4), (6, 3, 1, 320, 1)):
         for block in range(blocks):
             stride = 1 if block else first

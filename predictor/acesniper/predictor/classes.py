@@ -16,30 +16,37 @@ WIDE = 28 * 28
 FEW_ROWS = 8
 """A product with fewer rows is bound by reading its matrix once."""
 
-VIEWS = frozenset(
-    "Constant Dropout Flatten Identity Reshape Shape Size Squeeze Unsqueeze"
-    " If Loop Scan SequenceEmpty Optional".split()
+
+def names(text: str) -> frozenset[str]:
+    """Operator names parted by blanks."""
+    return frozenset(text.split())
+
+
+VIEWS = names(
+    "Constant Dropout Flatten Identity Reshape Shape Size Squeeze Unsqueeze If Loop Scan "
+    "SequenceEmpty Optional"
 )
-MOVES = frozenset(
-    "Concat DepthToSpace Expand Gather GatherElements GatherND Pad Resize ReverseSequence Scatter"
-    " ScatterElements ScatterND Slice SpaceToDepth Split Tile Transpose Upsample OneHot Range"
-    " ConstantOfShape Compress NonZero EyeLike Trilu".split()
+MOVES = names(
+    "Concat DepthToSpace Expand Gather GatherElements GatherND Pad Resize ReverseSequence "
+    "Scatter ScatterElements ScatterND Slice SpaceToDepth Split Tile Transpose Upsample "
+    "OneHot Range ConstantOfShape Compress NonZero EyeLike Trilu"
 )
-POOLS = frozenset(
-    "AveragePool GlobalAveragePool GlobalMaxPool LpPool MaxPool ReduceL1 ReduceL2 ReduceLogSum"
-    " ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare ArgMax"
-    " ArgMin TopK CumSum MaxRoiPool RoiAlign".split()
+POOLS = names(
+    "AveragePool GlobalAveragePool GlobalMaxPool LpPool MaxPool ReduceL1 ReduceL2 "
+    "ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
+    "ReduceSumSquare ArgMax ArgMin TopK CumSum MaxRoiPool RoiAlign"
 )
-NORMS = frozenset(
-    "BatchNormalization GroupNormalization InstanceNormalization LRN LayerNormalization"
-    " LpNormalization MeanVarianceNormalization RMSNormalization".split()
+NORMS = names(
+    "BatchNormalization GroupNormalization InstanceNormalization LRN LayerNormalization "
+    "LpNormalization MeanVarianceNormalization RMSNormalization"
 )
-ELEMENTWISE = frozenset(
-    "Abs Acos Add And Asin Atan BitShift Cast CastLike Ceil Celu Clip Cos Cosh DequantizeLinear Div"
-    " DynamicQuantizeLinear Elu Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid"
-    " HardSwish IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or"
-    " PRelu Pow QuantizeLinear Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus"
-    " Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu Where Xor".split()
+ELEMENTWISE = names(
+    "Abs Acos Add And Asin Atan BitShift Cast CastLike Ceil Celu Clip Cos Cosh "
+    "DequantizeLinear Div DynamicQuantizeLinear Elu Equal Erf Exp Floor Gelu Greater "
+    "GreaterOrEqual HardSigmoid HardSwish IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean "
+    "Min Mish Mod Mul Neg Not Or PRelu Pow QuantizeLinear Reciprocal Relu Round Selu Shrink "
+    "Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu "
+    "Where Xor"
 )
 SOFTMAXES = frozenset(("Softmax", "LogSoftmax", "Hardmax"))
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}

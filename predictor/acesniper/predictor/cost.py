@@ -50,7 +50,7 @@ FUSED_LEAST = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Cost of models: `share[class]` has shape (models, probes); `nodes` (models,) is dispatched."""
+    """Cost of models: `share[class]` of shape (models, probes), dispatched `nodes` (models,)."""
 
     share: Mapping[str, np.ndarray]
     nodes: np.ndarray

@@ -8,12 +8,13 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from onnx.reference import ReferenceEvaluator
 
 from acesniper.domain.errors import InvalidModel
+from acesniper.predictor.classes import names
 from acesniper.predictor.tensors import KEPT_ELEMENTS, from_value, graphs
 
-FOLDABLE = frozenset(
-    "Abs Add And Cast Ceil Concat ConstantOfShape Div Equal Expand Floor Gather Greater Identity"
-    " Less Max Min Mod Mul Neg Not Or Range ReduceMax ReduceMin ReduceProd ReduceSum Reshape Size"
-    " Slice Sqrt Squeeze Sub Tile Transpose Unsqueeze Where".split()
+FOLDABLE = names(
+    "Abs Add And Cast Ceil Concat ConstantOfShape Div Equal Expand Floor Gather Greater "
+    "Identity Less Max Min Mod Mul Neg Not Or Range ReduceMax ReduceMin ReduceProd ReduceSum "
+    "Reshape Size Slice Sqrt Squeeze Sub Tile Transpose Unsqueeze Where"
 )
 """Operators that exporters leave in the arithmetic of shapes; cheap on small tensors."""
 
@@ -47,8 +48,8 @@ def _infer_once(model: ModelProto) -> ModelProto:
 def _drop_large_values(graph: GraphProto) -> None:
     """Keep the type and shape of big weights, and forget their values."""
     for tensor in graph.initializer:
-        if np.prod([float(dim) for dim in tensor.dims]) <= KEPT_ELEMENTS and not (
-            tensor.data_location == TensorProto.EXTERNAL
+        if np.prod([float(dim) for dim in tensor.dims]) <= KEPT_ELEMENTS and (
+            tensor.data_location != TensorProto.EXTERNAL
         ):
             continue
         kept = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)

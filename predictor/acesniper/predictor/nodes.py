@@ -95,7 +95,9 @@ def _trip_counts(graph: GraphProto) -> dict[str, float]:
     return {
         tensor.name: float(numpy_helper.to_array(tensor).ravel()[0])
         for tensor in graph.initializer
-        if len(tensor.dims) <= 1 and tensor.data_type == 7 and (tensor.raw_data or tensor.int64_data)
+        if len(tensor.dims) <= 1
+        and tensor.data_type == 7
+        and (tensor.raw_data or tensor.int64_data)
     }
 
 

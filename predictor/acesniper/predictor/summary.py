@@ -31,7 +31,7 @@ def classified(nodes: Iterable[Node]) -> list[Classified]:
     origin: dict[str, int] = {}
     result: list[Classified] = []
     for node in nodes:
-        if node.constant and node.inputs or node.op == "Constant":
+        if (node.constant and node.inputs) or node.op == "Constant":
             continue
         kind = classify(node)
         moving = [n for n, t in zip(node.feeds, node.inputs, strict=True) if n and not t.constant]
@@ -97,7 +97,7 @@ def _check_shapes(graph: Sequence[Classified]) -> None:
             tainted.update(node.gives)
         if node.shaped or opaque:
             continue
-        if node.op in HEAVY_OPS or not taint and any(t.shape is None for t in node.outputs):
+        if node.op in HEAVY_OPS or (not taint and any(t.shape is None for t in node.outputs)):
             raise InvalidModel(
                 "ShapeInferenceFailed",
                 f"the shapes of {node.op} giving {', '.join(node.gives) or '?'} stay unknown;"
@@ -135,7 +135,10 @@ def _peak_activations(graph: Sequence[Classified]) -> float:
 
 
 def _touched(node: Node) -> list[tuple[str, float]]:
-    pairs = [*zip(node.feeds, node.inputs, strict=True), *zip(node.gives, node.outputs, strict=True)]
+    pairs = [
+        *zip(node.feeds, node.inputs, strict=True),
+        *zip(node.gives, node.outputs, strict=True),
+    ]
     return [(name, tensor.bytes) for name, tensor in pairs if name and not tensor.constant]
 
 

@@ -92,7 +92,7 @@ class GraphBuilder:
         groups: int = 1,
         act: str | None = None,
     ) -> str:
-        """A convolution with bias (a folded batch norm), 1-D or 2-D by its input; "same" padding."""
+        """A convolution with bias (a folded batch norm), 1-D or 2-D; "same" padding."""
         depth, *space = self.shape(x)
         size = kernel if isinstance(kernel, tuple) else (kernel,) * len(space)
         if pad is None:
@@ -118,7 +118,10 @@ class GraphBuilder:
     def conv_transpose(self, x: str, channels: int, kernel: int = 2, stride: int = 2) -> str:
         """An up-sampling transposed convolution without overlap or padding."""
         depth, height, width = self.shape(x)
-        weights = [self.weight(depth, channels, kernel, kernel, fan_in=depth), self.weight(channels)]
+        weights = [
+            self.weight(depth, channels, kernel, kernel, fan_in=depth),
+            self.weight(channels),
+        ]
         out = (channels, (height - 1) * stride + kernel, (width - 1) * stride + kernel)
         return self.add(
             "ConvTranspose",
@@ -159,7 +162,14 @@ class GraphBuilder:
         return self.add("Concat", parts, (channels, *first[1:]), axis=1)
 
     def pool(
-        self, x: str, kernel: int, stride: int, *, pad: int = 0, kind: str = "Max", ceil: bool = False
+        self,
+        x: str,
+        kernel: int,
+        stride: int,
+        *,
+        pad: int = 0,
+        kind: str = "Max",
+        ceil: bool = False,
     ) -> str:
         """A max or average pool over two dimensions."""
         channels, *space = self.shape(x)

@@ -22,8 +22,10 @@ Feeds = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to run. `source` is a .npy or .npz file, or a folder of them taken in turn; without
-    it the input is random. `output` is a folder that gets one .npz per batch.
+    """What to run.
+
+    `source` is a .npy or .npz file, or a folder of them taken in turn; without it the input is
+    random. `output` is a folder that gets one .npz per batch.
     """
 
     model: Path

@@ -124,7 +124,9 @@ PROBES: Mapping[str, Probe] = {
         Probe("gemv", (512,), chain(2, lambda b, x: b.gemm(x, 512))),
         Probe("gemv_cold", (4096,), lambda b, x: b.gemm(x, 4096)),
         Probe("fused", (128, 384), mlp(1536, "Gelu")),
-        Probe("elementwise", (64, 56, 56), chain(4, lambda b, x: b.mul(b.activation(x, "Tanh"), x))),
+        Probe(
+            "elementwise", (64, 56, 56), chain(4, lambda b, x: b.mul(b.activation(x, "Tanh"), x))
+        ),
         Probe("norm", (128, 384), chain(4, lambda b, x: b.layer_norm(x))),
         Probe("softmax", (8, 128, 128), chain(2, lambda b, x: b.add("Softmax", [x], b.shape(x)))),
         Probe("pool", (64, 112, 112), lambda b, x: b.pool(x, 3, 2, pad=1)),

@@ -39,7 +39,11 @@ LOW = 0.1
 
 
 def measure(
-    items: Mapping[str, Run], effort: Effort, *, sentinel: Run | None = None, throttled: bool = False
+    items: Mapping[str, Run],
+    effort: Effort,
+    *,
+    sentinel: Run | None = None,
+    throttled: bool = False,
 ) -> dict[str, Reading]:
     """A reading for each item, in seconds per run; each has run twice before it counts."""
     for run in items.values():

@@ -27,9 +27,7 @@ class TractSession:
     def run(self, feeds: Feeds) -> Mapping[str, np.ndarray]:
         """Run once."""
         results = self._runnable.run([feeds[each.name] for each in self.inputs])
-        return {
-            name: each.to_numpy() for name, each in zip(self._outputs, results, strict=True)
-        }
+        return {name: each.to_numpy() for name, each in zip(self._outputs, results, strict=True)}
 
 
 class Tract:
