@@ -1,13 +1,16 @@
 """A placement decision with its reasons: in a pod's annotation and from `/explain`."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from acesniper.api.times import duration_text
 from acesniper.api.v1alpha1 import Wire
 from acesniper.domain.completion import Completion
 from acesniper.policies.plan import Planned
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Candidate(Wire):
@@ -15,16 +18,16 @@ class Candidate(Wire):
 
     device: str
     node: str
-    latency_seconds: float
-    low_seconds: float
-    high_seconds: float
+    latency_seconds: Seconds
+    low_seconds: Seconds
+    high_seconds: Seconds
     source: str
     inferences: int
-    backlog_seconds: float
-    cold_start_seconds: float
-    transfer_seconds: float
-    run_seconds: float
-    finish_seconds: float
+    backlog_seconds: Seconds
+    cold_start_seconds: Seconds
+    transfer_seconds: Seconds
+    run_seconds: Seconds
+    finish_seconds: Seconds
 
     @classmethod
     def of(cls, completion: Completion) -> "Candidate":
@@ -64,7 +67,7 @@ class Decision(Wire):
     """
 
     task: str = ""
-    decided_at: float
+    decided_at: Seconds
     policy: str
     candidates: list[Candidate] = Field(default_factory=list)
     refused: dict[str, str] = Field(default_factory=dict)
@@ -82,6 +85,15 @@ class Decision(Wire):
             candidates=[Candidate.of(each) for each in planned.candidates],
             refused=dict(refused),
         )
+
+    @classmethod
+    def read(cls, text: str | None) -> "Decision | None":
+        """The decision in an annotation; None if there is none: anyone can write annotations."""
+        try:
+            found = cls.model_validate_json(text or "")
+        except ValidationError:
+            return None
+        return found if found.candidates else None
 
     def sentence(self) -> str:
         """Where and why, for people: the chosen candidate and the next best."""

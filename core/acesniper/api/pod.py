@@ -13,6 +13,7 @@ from acesniper.api.names import (
     SLOT_RESOURCE,
     TASK_LABEL,
 )
+from acesniper.api.quantity import count
 from acesniper.api.times import epoch_s
 from acesniper.domain.backlog import PodUid
 
@@ -83,6 +84,6 @@ class PodView:
 def _slots(spec: Mapping[str, Any]) -> int:
     """Slots a pod asks for: `acesniper.io/slot` over its containers."""
     return sum(
-        int((container.get("resources", {}).get("limits") or {}).get(SLOT_RESOURCE, 0))
+        count((container.get("resources", {}).get("limits") or {}).get(SLOT_RESOURCE))
         for container in spec.get("containers", ())
     )

@@ -62,6 +62,9 @@ class Fleet:
     _profiles: dict[DeviceId, DeviceProfile] = field(default_factory=dict)
     _devices: dict[DeviceId, Device] = field(default_factory=dict)
     _on_node: dict[NodeName, list[Device]] = field(default_factory=dict)
+    _measured_on: dict[NodeName, set[DeviceId]] = field(default_factory=dict)
+    _homeless: set[PodUid] = field(default_factory=set)
+    """Pods that take a slot of a device that is not known yet."""
     _avoid: dict[str, dict[DeviceId, float]] = field(default_factory=dict)
     _fastest: dict[ModelKey, dict[str, float]] = field(default_factory=dict)
 
@@ -76,11 +79,15 @@ class Fleet:
         else:
             self._nodes[name] = NodeView.of(node)
         if self._nodes.get(name) != before:
-            self._index_devices()
+            for device in tuple(self._measured_on.get(name, ())):
+                self._index(device)
 
     def take_device_profile(self, change: str, manifest: Object) -> None:
         """A profile changed: its device appears, goes, or is predicted anew."""
         device = DeviceId(manifest["metadata"]["name"])
+        before = self._profiles.get(device)
+        if before is not None:
+            self._measured_on[NodeName(before.spec.node)].discard(device)
         if change == DELETE:
             self._profiles.pop(device, None)
             self.table.set_device(device, None)
@@ -88,10 +95,11 @@ class Fleet:
         else:
             profile = DeviceProfile.model_validate(manifest)
             self._profiles[device] = profile
+            self._measured_on.setdefault(NodeName(profile.spec.node), set()).add(device)
             self.table.set_device(device, convert.hardware(profile.status))
             if profile.status.measured_at:
                 self.measured_at[device] = profile.status.measured_at
-        self._index_devices()
+        self._index(device)
 
     def take_model_profile(self, change: str, manifest: Object) -> None:
         """A model was read, or is gone."""
@@ -128,9 +136,10 @@ class Fleet:
         self.pods[uid] = pod
         if pod.finished:
             self._freed(uid)
-        elif pod.slots and (device := self._device_of(pod)):
-            self._promise(pod, device, before)
-        elif before is None or before.gated != pod.gated:
+            return
+        if pod.slots and not pod.gated:
+            self._take_slot(pod, before)
+        if before is None or before.gated != pod.gated:
             self.changed.set()
 
     # --- what decisions ask --------------------------------------------------------------------
@@ -229,6 +238,7 @@ class Fleet:
     # --- inside --------------------------------------------------------------------------------
 
     def _freed(self, uid: PodUid) -> None:
+        self._homeless.discard(uid)
         self.ledger.release(uid)
         self.changed.set()
 
@@ -284,26 +294,35 @@ class Fleet:
             self.changed.set()
 
     def _expected_s(self, pod: PodView, device: Device) -> float:
-        if pod.decision:
-            chosen = Decision.model_validate_json(pod.decision).candidates[0]
+        if (decision := Decision.read(pod.decision)) is not None:
+            chosen = decision.candidates[0]
             return chosen.cold_start_seconds + chosen.transfer_seconds + chosen.run_seconds
         model = ModelKey(f"{pod.namespace}/{pod.model}")
         prediction = self.table.latency.get(model, {}).get(device.id)
         return prediction.latency_s if prediction else UNKNOWN_RUN_S
 
-    def _index_devices(self) -> None:
-        """Devices are the profiles whose node exists."""
-        self._devices = {
-            name: convert.device(profile, schedulable=node.schedulable)
-            for name, profile in self._profiles.items()
-            if (node := self._nodes.get(NodeName(profile.spec.node))) is not None
-        }
-        self._on_node = {}
-        for device in self._devices.values():
+    def _index(self, name: DeviceId) -> None:
+        """A profile is a device while its node exists; keep what is derived from that."""
+        before = self._devices.pop(name, None)
+        if before is not None:
+            self._on_node[before.node].remove(before)
+        profile = self._profiles.get(name)
+        node = self._nodes.get(NodeName(profile.spec.node)) if profile else None
+        if profile is not None and node is not None:
+            device = convert.device(profile, schedulable=node.schedulable)
+            self._devices[name] = device
             self._on_node.setdefault(device.node, []).append(device)
+            self._on_node[device.node].sort(key=lambda each: each.id)
+            for pod in [self.pods[uid] for uid in self._homeless if uid in self.pods]:
+                self._take_slot(pod, pod)
         self._fastest.clear()
-        for pod in self.pods.values():
-            unknown = pod.slots and not pod.finished and pod.uid not in self.ledger
-            if unknown and (found := self._device_of(pod)):
-                self._promise(pod, found, pod)
         self.changed.set()
+
+    def _take_slot(self, pod: PodView, before: PodView | None) -> None:
+        """Write the promise of a pod that is on a device, or remember it until that is known."""
+        device = self._device_of(pod)
+        if device is not None:
+            self._homeless.discard(pod.uid)
+            self._promise(pod, device, before)
+        elif pod.device or pod.node:
+            self._homeless.add(pod.uid)

@@ -6,6 +6,7 @@ from statistics import median
 
 from acesniper.api.conditions import with_condition
 from acesniper.api.names import SLOT_RESOURCE
+from acesniper.api.quantity import count
 from acesniper.api.times import epoch_s
 from acesniper.api.v1alpha1 import Condition, DeviceProfile
 from acesniper.operator.store import Store
@@ -52,7 +53,7 @@ class DeviceReconciler:
         wanted = self.store.slots_of(name)
         status = node.get("status", {})
         offered = [(status.get(each) or {}) for each in ("capacity", "allocatable")]
-        if all(int(each.get(SLOT_RESOURCE, 0)) == wanted for each in offered):
+        if all(count(each.get(SLOT_RESOURCE)) == wanted for each in offered):
             return
         slots = {SLOT_RESOURCE: str(wanted)}
         patch = {"status": {"capacity": slots, "allocatable": slots}}

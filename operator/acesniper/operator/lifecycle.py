@@ -196,7 +196,7 @@ def _gated(sight: Sight, pod: PodView, status: InferenceTaskStatus) -> Step:
 def _placed(sight: Sight, pod: PodView, seen: dict[str, Any]) -> Step:
     status = _status(sight, **seen)
     running = pod.phase == "Running"
-    decision = Decision.model_validate_json(pod.decision) if pod.decision else None
+    decision = Decision.read(pod.decision)
     reason = decision.sentence() if decision else "placed as the stock scheduler would"
     update: dict[str, Any] = {
         "phase": Phase.RUNNING if running else Phase.SCHEDULED,
@@ -207,7 +207,7 @@ def _placed(sight: Sight, pod: PodView, seen: dict[str, Any]) -> Step:
             status.conditions, "Placed", True, "Placed", reason, sight.now_s
         ),
     }
-    if decision is not None and decision.candidates:
+    if decision is not None:
         update["predicted"] = prediction(
             decision, epoch_s(sight.task.metadata["creationTimestamp"])
         )
