@@ -1,0 +1,35 @@
+from acesniper.api.conditions import find, is_true, with_condition
+from acesniper.api.v1alpha1 import Condition
+
+
+def ready(holds: bool, now_s: float, before: list[Condition] | None = None) -> list[Condition]:
+    return with_condition(before or [], "Ready", holds, "Reason", "message", now_s)
+
+
+def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
+    first = ready(True, 10.0)
+
+    second = ready(True, 20.0, first)
+
+    assert second == first
+
+
+def test_a_condition_that_changes_its_status_changes_its_time() -> None:
+    first = ready(True, 10.0)
+
+    second = ready(False, 20.0, first)
+
+    assert second[0].last_transition_time == "1970-01-01T00:00:20.000Z"
+
+
+def test_other_conditions_are_left_alone() -> None:
+    both = with_condition(ready(True, 10.0), "Stale", False, "Recent", "", 20.0)
+
+    assert [each.type for each in both] == ["Ready", "Stale"]
+    assert is_true(both, "Ready")
+    assert not is_true(both, "Stale")
+
+
+def test_a_condition_that_is_missing_does_not_hold() -> None:
+    assert find([], "Ready") is None
+    assert not is_true([], "Ready")

@@ -1,0 +1,103 @@
+import pytest
+
+from acesniper.api import convert
+from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask
+from acesniper.domain.device import HardwareVector, ProbeResult, Reading
+from acesniper.domain.model import ModelFeatures
+from acesniper.domain.task import Task
+from builders import EPOCH, make_device_profile, make_itask, make_prediction
+
+RESULT = ProbeResult(
+    vector=HardwareVector("hrm", "3", {"gemm": Reading(0.25, 0.01), "copy": Reading(1e-6, 0.2)}),
+    provider="cpu",
+    runtime="onnxruntime",
+    runtime_version="1.23",
+    architecture="x86_64",
+    cpu_model="Some CPU",
+    cores=8,
+    threads=4,
+    cpu_quota=1.5,
+    memory_bytes=8 * 2**30,
+    measured_at="2026-01-02T03:04:05Z",
+    duration_s=12.5,
+    missing=("int8",),
+)
+FEATURES = ModelFeatures("1", {"work": 2.0}, 3e9, 1e6, 1000, 2**20, {"Conv": 3}, {"resnet": 0.9})
+
+
+def parsed(**spec: object) -> Task:
+    return convert.task(InferenceTask.model_validate(make_itask("t", "ns", **spec)), "profile")
+
+
+def test_a_task_is_named_by_namespace_and_needs_its_profile() -> None:
+    task = parsed(inferences=5, runtime=["cuda", "cpu"], nodeSelector={"b": "2", "a": "1"})
+
+    assert (task.key, task.model, task.created_s) == ("ns/t", "ns/profile", 0.0)
+    assert task.inferences == 5
+    assert task.providers == {"cuda", "cpu"}
+    assert task.node_selector == (("a", "1"), ("b", "2"))
+
+
+def test_a_deadline_counts_from_the_creation() -> None:
+    task = parsed(deadline="1m30s", deadlinePolicy="Reject")
+
+    assert (task.deadline_s, task.reject_late) == (90.0, True)
+
+
+def test_a_task_without_a_deadline_is_never_late() -> None:
+    task = parsed()
+
+    assert (task.deadline_s, task.reject_late) == (None, False)
+
+
+def test_a_device_is_what_its_profile_says() -> None:
+    profile = DeviceProfile.model_validate(
+        make_device_profile("d", "n", provider="cuda", slots=3, threads=2)
+    )
+
+    device = convert.device(profile, schedulable=False)
+
+    assert (device.id, device.node, device.provider, device.slots) == ("d", "n", "cuda", 3)
+    assert not device.schedulable
+
+
+def test_a_probe_result_comes_back_from_its_manifest_unchanged() -> None:
+    manifest = convert.device_profile_manifest("d", "n", RESULT)
+
+    assert convert.probe_result(manifest) == RESULT
+
+
+def test_a_manifest_shows_the_device_in_a_few_words() -> None:
+    manifest = convert.device_profile_manifest("d", "n", RESULT)
+
+    shown = DeviceProfile.model_validate(manifest).status.text
+    assert shown == "Some CPU, 4 threads, onnxruntime, 1.5 cores allowed"
+
+
+def test_a_profile_that_was_not_measured_has_no_vector() -> None:
+    manifest = make_device_profile("d", pace=None)
+
+    assert convert.hardware(DeviceProfile.model_validate(manifest).status) is None
+    with pytest.raises(ValueError, match="DeviceProfile d was not measured"):
+        convert.probe_result(manifest)
+
+
+def test_features_come_back_from_the_status_they_were_written_to() -> None:
+    assert convert.features(convert.model_status(FEATURES)) == FEATURES
+
+
+def test_a_model_is_shown_by_its_size() -> None:
+    assert convert.model_status(FEATURES).text == "3 GFLOP, 0.001 M parameters"
+
+
+def test_a_prediction_is_shown_with_its_interval() -> None:
+    assert convert.prediction_text(make_prediction(0.0123)) == "12.3 ms (6.15 ms to 24.6 ms)"
+
+
+def test_the_creation_time_is_a_point_on_the_wall_clock() -> None:
+    manifest = make_itask(metadata={"creationTimestamp": "1970-01-01T00:01:00Z"})
+
+    task = convert.task(InferenceTask.model_validate(manifest), "m")
+
+    assert manifest["metadata"]["creationTimestamp"] != EPOCH
+    assert task.created_s == 60.0

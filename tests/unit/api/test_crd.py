@@ -1,0 +1,132 @@
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel, Field
+
+from acesniper.api.crd import RESOURCES, Resource, definition, drift, files, main, structural
+
+ROOT = Path(__file__).parents[3]
+
+
+def schema_of(resource: Resource) -> dict[str, Any]:
+    found: dict[str, Any] = definition(resource)["spec"]["versions"][0]["schema"]
+    return dict(found["openAPIV3Schema"])
+
+
+def fields(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, each in schema.get("properties", {}).items():
+        yield f"{path}.{name}", each
+        yield from fields(each, f"{path}.{name}")
+    for below in ("items", "additionalProperties"):
+        if isinstance(each := schema.get(below), Mapping):
+            yield from fields(each, f"{path}[]")
+
+
+def structural_of(model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema(by_alias=True)
+    return structural(schema, schema.get("$defs", {}))
+
+
+def test_the_files_in_the_repository_are_what_the_models_say() -> None:
+    assert drift([ROOT / "crds", ROOT / "charts/acesniper/crds"]) == []
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.kind)
+def test_every_field_is_described(resource: Resource) -> None:
+    schema = schema_of(resource)
+    top = {".apiVersion", ".kind", ".metadata"}
+
+    bare = [path for path, each in fields(schema) if path not in top and "description" not in each]
+
+    assert bare == []
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.kind)
+def test_every_column_shows_a_field_that_exists(resource: Resource) -> None:
+    paths = {path for path, _ in fields(schema_of(resource))}
+
+    shown = [column.path.split("[")[0] for column in resource.columns]
+
+    assert [each for each in shown if each not in paths | {".metadata.creationTimestamp"}] == []
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.kind)
+def test_every_rule_speaks_of_fields_that_exist_and_tells_the_fix(resource: Resource) -> None:
+    spec = schema_of(resource)["properties"]["spec"]
+
+    for rule in spec["x-kubernetes-validations"]:
+        assert "spec." in rule["message"]
+        named = [word for word in spec["properties"] if f"self.{word}" in rule["rule"]]
+        assert named
+
+
+def test_a_status_is_never_required() -> None:
+    for resource in RESOURCES:
+        schema = schema_of(resource)
+        assert schema["required"] == ["spec"]
+        assert "required" not in schema["properties"]["status"]
+
+
+def test_bounds_defaults_and_maps_are_kept() -> None:
+    class Inner(BaseModel):
+        ratio: float = Field(gt=0, lt=1)
+
+    class Model(BaseModel):
+        count: int = Field(default=3, ge=1, le=9)
+        maybe: str | None = Field(default=None, max_length=5)
+        inner: dict[str, Inner] = Field(default_factory=dict)
+        several: list[Inner] = Field(default_factory=list, max_length=2)
+
+    properties = structural_of(Model)["properties"]
+
+    assert properties["count"] == {"type": "integer", "minimum": 1, "maximum": 9, "default": 3}
+    assert properties["maybe"] == {"type": "string", "maxLength": 5}
+    ratio = properties["inner"]["additionalProperties"]["properties"]["ratio"]
+    assert (ratio["minimum"], ratio["exclusiveMinimum"]) == (0, True)
+    assert (ratio["maximum"], ratio["exclusiveMaximum"]) == (1, True)
+    assert properties["several"]["maxItems"] == 2
+    assert properties["several"]["items"]["type"] == "object"
+
+
+def test_a_union_is_refused() -> None:
+    class Model(BaseModel):
+        either: int | str
+
+    with pytest.raises(ValueError, match="a structural schema has no unions"):
+        structural_of(Model)
+
+
+def test_a_field_of_any_type_is_refused() -> None:
+    class Model(BaseModel):
+        anything: Any
+
+    with pytest.raises(ValueError, match="no structural form"):
+        structural_of(Model)
+
+
+def test_the_program_writes_then_checks_then_sees_drift(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "crds"
+
+    assert main(["--check", str(folder)]) == 1
+    assert main([str(folder)]) == 0
+    assert main(["--check", str(folder)]) == 0
+    changed = next(folder.iterdir())
+    changed.write_text("something else")
+    capsys.readouterr()
+
+    assert main(["--check", str(folder)]) == 1
+    assert capsys.readouterr().out == f"differs {changed}\n"
+
+
+def test_every_file_is_one_definition_named_like_its_resource() -> None:
+    for name, text in files().items():
+        manifest = yaml.safe_load(text)
+        group, plural = manifest["spec"]["group"], manifest["spec"]["names"]["plural"]
+
+        assert name == f"{group}_{plural}.yaml"
+        assert manifest["metadata"]["name"] == f"{plural}.{group}"

@@ -1,0 +1,59 @@
+from acesniper.api.names import PLAN_GATE
+from acesniper.api.pod import PodView
+from builders import make_gated_pod, make_pod
+
+
+def test_a_gated_pod_names_its_gates() -> None:
+    pod = make_pod(gates=["other/gate", PLAN_GATE], task="t", model="m")
+
+    view = PodView.of(pod)
+
+    assert (view.gated, view.other_gates) == (True, ("other/gate",))
+    assert (view.key, view.task, view.model) == ("default/pod", "t", "m")
+
+
+def test_another_gate_is_not_ours() -> None:
+    assert not PodView.of(make_pod(gates=["other/gate"])).gated
+
+
+def test_a_pending_pod_has_not_started_whatever_its_start_time_says() -> None:
+    started = "1970-01-01T00:00:10Z"
+
+    pending = PodView.of(make_pod(phase="Pending", started=started))
+    running = PodView.of(make_pod(phase="Running", started=started))
+
+    assert (pending.started_s, running.started_s) == (None, 10.0)
+
+
+def test_a_pod_ends_well_or_not() -> None:
+    ended = {each: PodView.of(make_pod(phase=each)).finished for each in ("Running", "Failed")}
+
+    assert ended == {"Running": False, "Failed": True}
+    assert PodView.of(make_pod(phase="Succeeded")).finished
+
+
+def test_slots_are_summed_over_containers() -> None:
+    pod = make_pod(slots=2)
+    pod["spec"]["containers"] += [pod["spec"]["containers"][0], {"name": "sidecar"}]
+
+    assert PodView.of(pod).slots == 4
+
+
+def test_slots_are_read_in_the_way_the_api_server_writes_large_ones() -> None:
+    assert PodView.of(make_pod(slots="1k")).slots == 1000
+
+
+def test_a_bare_pod_is_read_with_defaults() -> None:
+    metadata = {"name": "p", "namespace": "n", "uid": "u"}
+
+    view = PodView.of({"metadata": metadata, "spec": {"containers": [{"name": "c"}]}})
+
+    assert (view.phase, view.task, view.model, view.node, view.slots) == (
+        "Pending",
+        None,
+        None,
+        None,
+        0,
+    )
+    assert not view.deleting
+    assert PodView.of(make_gated_pod(deleting=True)).deleting

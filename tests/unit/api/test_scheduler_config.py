@@ -1,0 +1,35 @@
+from acesniper.api.scheduler_config import EXTENDER_WEIGHT, SchedulerConfig
+
+ALL_DEFAULT_PLUGINS = 12 * 100
+POINTS_PER_SCORE = 10  # kube-scheduler scales an extender's 0..10 to its own 0..100
+
+
+def test_one_point_of_ours_outweighs_all_other_plugins() -> None:
+    assert EXTENDER_WEIGHT * POINTS_PER_SCORE > ALL_DEFAULT_PLUGINS
+
+
+def test_the_scheduler_goes_on_without_us() -> None:
+    (extender,) = SchedulerConfig(timeout_s=0.5).manifest()["extenders"]
+
+    assert extender["ignorable"] is True
+    assert extender["nodeCacheCapable"] is True
+    assert extender["httpTimeout"] == "0.5s"
+
+
+def test_settings_reach_the_configuration() -> None:
+    config = SchedulerConfig("http://x:1", "/k", "mine", "ns", "lease", leader_elect=False, qps=7)
+
+    manifest = config.manifest()
+
+    assert manifest["extenders"][0]["urlPrefix"] == "http://x:1"
+    assert manifest["clientConnection"] == {"kubeconfig": "/k", "qps": 7, "burst": 14}
+    assert manifest["profiles"][0]["schedulerName"] == "mine"
+    election = manifest["leaderElection"]
+    assert (election["resourceNamespace"], election["resourceName"]) == ("ns", "lease")
+    assert election["leaderElect"] is False
+
+
+def test_every_node_is_scored() -> None:
+    (profile,) = SchedulerConfig().manifest()["profiles"]
+
+    assert profile["percentageOfNodesToScore"] == 100
