@@ -11,6 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 
+PARSED_RATIO = 2
+"""A parsed model takes its own size again, beside the bytes of the file."""
+
+
 def limit(memory_bytes: int, cpu_s: int) -> None:
     """Take from this process what a hostile model could use: memory, time, files, cores."""
     for what, most in (
@@ -22,12 +26,21 @@ def limit(memory_bytes: int, cpu_s: int) -> None:
         resource.setrlimit(what, (most, most))
 
 
+def check_room(file_bytes: int) -> None:
+    """Raise MemoryError where a file this large cannot be parsed; the parser would say "broken"."""
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    if most != resource.RLIM_INFINITY and used + PARSED_RATIO * file_bytes > most:
+        raise MemoryError
+
+
 def read(path: Path, batch: int, shapes: dict[str, int]) -> dict[str, object]:
     """The features and the histogram of the model at `path`; raises InvalidModel."""
     from acesniper.predictor.graph import load
     from acesniper.predictor.similarity import histogram, nearest
     from acesniper.predictor.summary import summarise
 
+    check_room(path.stat().st_size)
     graph = load(path, batch, shapes)
     features = summarise(graph, nearest(graph))
     return {"features": asdict(features), "histogram": histogram(graph)}

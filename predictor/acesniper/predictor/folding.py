@@ -9,7 +9,7 @@ from onnx.reference import ReferenceEvaluator
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.predictor.classes import names
-from acesniper.predictor.tensors import KEPT_ELEMENTS, from_value, graphs
+from acesniper.predictor.tensors import KEPT_ELEMENTS, from_value, graphs, values
 
 FOLDABLE = names(
     "Abs Add And Cast Ceil Concat ConstantOfShape Div Equal Expand Floor Gather Greater "
@@ -64,16 +64,16 @@ def _unknown(graph: GraphProto) -> bool:
 
 def _fold(graph: GraphProto) -> bool:
     """Turn small computable values into initializers; whether anything was folded."""
-    values = dict(_small_values(graph))
+    known = dict(_small_values(graph))
     shapes = {v.name: from_value(v).shape for v in [*graph.input, *graph.value_info]}
     shapes |= {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     kept: list[NodeProto] = []
     for node in graph.node:
-        result = _value(node, values, shapes)
+        result = _value(node, known, shapes)
         if result is None or result.size > KEPT_ELEMENTS:
             kept.append(node)
             continue
-        values[node.output[0]] = result
+        known[node.output[0]] = result
         graph.initializer.append(numpy_helper.from_array(result, node.output[0]))
     changed = len(kept) < len(graph.node)
     del graph.node[:]
@@ -84,12 +84,12 @@ def _fold(graph: GraphProto) -> bool:
 def _small_values(graph: GraphProto) -> Iterator[tuple[str, np.ndarray]]:
     for tensor in graph.initializer:
         if _has_values(tensor):
-            yield tensor.name, numpy_helper.to_array(tensor)
+            yield tensor.name, values(tensor)
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
             tensor = node.attribute[0].t
             if np.prod([float(dim) for dim in tensor.dims]) <= KEPT_ELEMENTS:
-                yield node.output[0], numpy_helper.to_array(tensor)
+                yield node.output[0], values(tensor)
 
 
 def _has_values(tensor: TensorProto) -> bool:
@@ -99,7 +99,7 @@ def _has_values(tensor: TensorProto) -> bool:
 
 def _value(
     node: NodeProto,
-    values: dict[str, np.ndarray],
+    known: dict[str, np.ndarray],
     shapes: dict[str, tuple[int, ...] | None],
 ) -> np.ndarray | None:
     if len(node.output) != 1 or node.domain not in ("", "ai.onnx"):
@@ -107,16 +107,16 @@ def _value(
     if node.op_type == "Shape" and not node.attribute:
         shape = shapes.get(node.input[0])
         return None if shape is None else np.asarray(shape, dtype=np.int64)
-    if node.op_type not in FOLDABLE or any(name and name not in values for name in node.input):
+    if node.op_type not in FOLDABLE or any(name and name not in known for name in node.input):
         return None
-    if not _stays_small(node, values):
+    if not _stays_small(node, known):
         return None
-    return _evaluate(node, {name: values[name] for name in node.input if name})
+    return _evaluate(node, {name: known[name] for name in node.input if name})
 
 
-def _stays_small(node: NodeProto, values: dict[str, np.ndarray]) -> bool:
+def _stays_small(node: NodeProto, known: dict[str, np.ndarray]) -> bool:
     """Whether an operator that can blow up a tiny input does not do so here."""
-    operands = [values[name] for name in node.input if name]
+    operands = [known[name] for name in node.input if name]
     if node.op_type == "Range":
         start, limit, delta = (float(np.ravel(each)[0]) for each in operands)
         return delta != 0 and abs((limit - start) / delta) <= KEPT_ELEMENTS

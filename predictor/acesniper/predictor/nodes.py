@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from onnx import AttributeProto, GraphProto, NodeProto, helper, numpy_helper
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper
 
-from acesniper.predictor.tensors import NOTHING, Tensor, checked, from_value, subgraphs
+from acesniper.predictor.tensors import NOTHING, Tensor, checked, from_value, subgraphs, values
 
 STANDARD = ("", "ai.onnx")
 RANDOM = frozenset(("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"))
@@ -93,10 +93,10 @@ def _has_subgraph(proto: NodeProto) -> bool:
 def _trip_counts(graph: GraphProto) -> dict[str, float]:
     """Scalars that may bound a loop."""
     return {
-        tensor.name: float(numpy_helper.to_array(tensor).ravel()[0])
+        tensor.name: float(values(tensor).ravel()[0])
         for tensor in graph.initializer
         if len(tensor.dims) <= 1
-        and tensor.data_type == 7
+        and tensor.data_type == TensorProto.INT64
         and (tensor.raw_data or tensor.int64_data)
     }
 

@@ -5,7 +5,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+import numpy as np
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    numpy_helper,
+)
 
 from acesniper.domain.errors import InvalidModel
 
@@ -73,6 +82,16 @@ def checked(name: str, dims: Iterable[int], kind: int, constant: bool) -> Tensor
 def item_bytes(kind: int) -> float:
     """Bytes per element of an ONNX element type; strings and unknown types count 4."""
     return ITEM_BYTES.get(kind, 4.0)
+
+
+def values(tensor: TensorProto) -> np.ndarray:
+    """The values a tensor holds itself. Raises InvalidModel (NotOnnx) for a damaged one."""
+    if tensor.data_location == TensorProto.EXTERNAL:
+        raise InvalidModel("NotOnnx", f"constant {tensor.name!r} lies outside of the file")
+    try:
+        return np.asarray(numpy_helper.to_array(tensor))
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidModel("NotOnnx", f"tensor {tensor.name!r} is damaged: {error}") from error
 
 
 def subgraphs(node: NodeProto) -> Iterator[GraphProto]:

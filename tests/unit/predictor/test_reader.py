@@ -1,0 +1,235 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from acesniper.domain.errors import InvalidModel
+from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION
+from acesniper.predictor.reader import Limits, read_model
+from onnx import TensorProto, helper
+from small_models import linear_model, make_model, save
+
+
+def refusal(path: Path, **options: object) -> InvalidModel:
+    with pytest.raises(InvalidModel) as caught:
+        read_model(path, **options)  # type: ignore[arg-type]
+    return caught.value
+
+
+def test_a_dense_layer_counts_its_products_and_weights(tmp_path: Path) -> None:
+    features = read_model(save(linear_model(), tmp_path / "m.onnx"), batch=16)
+
+    assert features.version == FEATURES_VERSION
+    assert tuple(features.values) == FEATURE_NAMES
+    assert features.values["matmul.flops"] == features.flops == 2 * 16 * 8 * 4
+    assert features.values["matmul.bytes"] == 4 * (16 * 8 + 8 * 4 + 16 * 4)
+    assert features.values["fused.nodes"] == 1
+    assert features.parameters == 32
+    assert features.operators == {"MatMul": 1, "Relu": 1}
+
+
+def test_garbage_is_not_onnx(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"this is a picture of a cat")
+
+    assert refusal(path).reason == "NotOnnx"
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08\x08"], ids=["empty", "no graph"])
+def test_a_file_without_a_graph_is_not_onnx(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+
+    assert refusal(path).reason == "NotOnnx"
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    error = refusal(tmp_path / "m.onnx")
+
+    assert error.reason == "NotFound"
+    assert "m.onnx" in str(error)
+
+
+def test_a_file_over_the_limit_is_too_large(tmp_path: Path) -> None:
+    path = save(linear_model(), tmp_path / "m.onnx")
+
+    assert refusal(path, limits=Limits(file_bytes=10)).reason == "TooLarge"
+
+
+def test_a_slow_reader_is_stopped(tmp_path: Path) -> None:
+    path = save(linear_model(), tmp_path / "m.onnx")
+
+    assert refusal(path, limits=Limits(wall_s=0.01)).reason == "TimedOut"
+
+
+def test_a_reader_that_wants_too_much_memory_is_stopped(tmp_path: Path) -> None:
+    bomb = make_model(
+        [
+            helper.make_node("ConstantOfShape", ["dims"], ["big"]),
+            helper.make_node("NonZero", ["big"], ["where"]),
+            helper.make_node("Reshape", ["x", "where"], ["y"]),
+        ],
+        {"x": [4]},
+        weights={"dims": np.asarray([1 << 30], np.int64), "pad": np.ones(1 << 24, np.float32)},
+    )
+    path = save(bomb, tmp_path / "m.onnx")
+
+    assert refusal(path, limits=Limits(memory_bytes=200 << 20)).reason == "OutOfMemory"
+
+
+def test_an_absurd_tensor_fits_no_device(tmp_path: Path) -> None:
+    model = make_model([helper.make_node("Relu", ["x"], ["y"])], {"x": [1, 1 << 40, 1 << 20]})
+
+    assert refusal(save(model, tmp_path / "m.onnx")).reason == "TooLarge"
+
+
+def test_an_unbound_dimension_is_named_with_the_fix(tmp_path: Path) -> None:
+    model = make_model([helper.make_node("Relu", ["x"], ["y"])], {"x": ["batch", "length", 8]})
+    path = save(model, tmp_path / "m.onnx")
+
+    error = refusal(path)
+
+    assert error.reason == "UnboundDimension"
+    assert "'length'" in str(error)
+    assert "--shape length=SIZE" in str(error)
+    assert read_model(path, shapes={"length": 5}).values["elementwise.bytes"] == 2 * 4 * 5 * 8
+
+
+def test_a_dimension_without_a_name_is_bound_by_its_axis(tmp_path: Path) -> None:
+    model = make_model([helper.make_node("Relu", ["x"], ["y"])], {"x": [None, None, 8]})
+    path = save(model, tmp_path / "m.onnx")
+
+    assert "x:1" in str(refusal(path))
+    assert read_model(path, shapes={"x:1": 5}).values["elementwise.nodes"] == 1
+
+
+def test_a_batch_that_the_model_cannot_have_is_refused(tmp_path: Path) -> None:
+    path = save(linear_model(batch=1), tmp_path / "m.onnx")
+
+    assert refusal(path, batch=2).reason == "FixedBatch"
+    assert read_model(path).flops > 0
+
+
+def test_shapes_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    model = make_model(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        {"x": [1, 7]},
+        weights={"w": np.ones((8, 4), np.float32)},
+    )
+
+    assert refusal(save(model, tmp_path / "m.onnx")).reason == "ShapeInferenceFailed"
+
+
+def test_a_shape_that_depends_on_values_is_refused_before_heavy_work(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["where"]),
+        helper.make_node("Cast", ["where"], ["found"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["found"], ["turned"]),
+        helper.make_node("MatMul", ["turned", "w"], ["y"]),
+    ]
+    model = make_model(nodes, {"x": [4, 4]}, weights={"w": np.ones((2, 4), np.float32)})
+
+    assert refusal(save(model, tmp_path / "m.onnx")).reason == "ShapeInferenceFailed"
+
+
+def test_arithmetic_on_shapes_is_folded(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Shape", ["x"], ["dims"]),
+        helper.make_node("Gather", ["dims", "first"], ["n"], axis=0),
+        helper.make_node("Mul", ["n", "two"], ["doubled"]),
+        helper.make_node("Concat", ["doubled", "rest"], ["target"], axis=0),
+        helper.make_node("Reshape", ["x", "target"], ["r"]),
+        helper.make_node("MatMul", ["r", "w"], ["y"]),
+    ]
+    weights = {
+        "first": np.asarray([0], np.int64),
+        "two": np.asarray([2], np.int64),
+        "rest": np.asarray([4], np.int64),
+        "w": np.ones((4, 3), np.float32),
+    }
+    path = save(make_model(nodes, {"x": ["batch", 8]}, weights=weights), tmp_path / "m.onnx")
+
+    assert read_model(path, batch=10).flops == 2 * 20 * 4 * 3
+
+
+def test_a_custom_operator_is_counted_and_reported(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Magic", ["h"], ["m"], domain="example.org"),
+        helper.make_node("Relu", ["m"], ["y"]),
+    ]
+    model = make_model(nodes, {"x": [16, 8]}, weights={"w": np.ones((8, 4), np.float32)})
+    model.opset_import.append(helper.make_opsetid("example.org", 1))
+
+    features = read_model(save(model, tmp_path / "m.onnx"))
+
+    assert features.values["unknown.nodes"] == 1
+    assert features.values["unshaped.nodes"] == 2
+    assert features.operators["custom:Magic"] == 1
+
+
+def test_a_loop_body_counts_once_per_trip(tmp_path: Path) -> None:
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("MatMul", ["state", "w"], ["next"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, [16, 4]),
+        ],
+        [
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, [16, 4]),
+        ],
+    )
+    loop = helper.make_node("Loop", ["trips", "", "x"], ["y"], body=body)
+    weights = {"trips": np.asarray(5, np.int64), "w": np.ones((4, 4), np.float32)}
+
+    features = read_model(
+        save(make_model([loop], {"x": [16, 4]}, weights=weights), tmp_path / "m.onnx")
+    )
+
+    assert features.values["matmul.nodes"] == 5
+    assert features.flops == 5 * 2 * 16 * 4 * 4
+
+
+@pytest.mark.parametrize("location", ["/etc/passwd", "../secret.bin", "link.bin"])
+def test_weights_outside_the_folder_are_refused(tmp_path: Path, location: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (tmp_path / "secret.bin").write_bytes(b"0" * 128)
+    (home / "link.bin").symlink_to(tmp_path / "secret.bin")
+    model = linear_model()
+    external = model.graph.initializer[0]
+    external.ClearField("raw_data")
+    external.data_location = TensorProto.EXTERNAL
+    external.external_data.add(key="location", value=location)
+
+    error = refusal(save(model, home / "m.onnx"))
+
+    assert error.reason == "ExternalDataOutside"
+    assert location in str(error)
+
+
+def test_weights_in_the_folder_are_not_read(tmp_path: Path) -> None:
+    model = linear_model()
+    onnx.save_model(
+        model, tmp_path / "m.onnx", save_as_external_data=True, size_threshold=0, location="w.bin"
+    )
+    (tmp_path / "w.bin").unlink()
+
+    assert read_model(tmp_path / "m.onnx", batch=16).parameters == 32
+
+
+def test_the_child_process_sees_no_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "onnx.py").write_text("raise SystemExit('taken over')")
+    monkeypatch.setenv("PYTHONPATH", os.fspath(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    assert read_model(save(linear_model(), tmp_path / "m.onnx")).flops > 0
