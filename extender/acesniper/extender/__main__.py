@@ -34,8 +34,10 @@ async def serve(settings: ExtenderSettings) -> None:
             access_log=False,
             log_config=None,
         )
-        # What exists now lives as long as we do: keep the collector from walking it again.
+        # A full collection over the mirrors of a large cluster stops every answer for tens of
+        # milliseconds; nothing here makes cycles in bulk, so it may come rarely.
         gc.freeze()
+        gc.set_threshold(50_000, 50, 100)
         async with asyncio.TaskGroup() as group:
             following = group.create_task(state.run())
             await uvicorn.Server(config).serve()

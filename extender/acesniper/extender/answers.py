@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from acesniper.api.names import MODEL_LABEL, TASK_LABEL
 from acesniper.domain.backlog import PodUid
 from acesniper.domain.task import ModelKey
@@ -54,18 +56,18 @@ class Answers:
             self._count("prioritize", "neutral")
             return [HostPriority(name, 0) for name in names]
         self._count("prioritize", "predicted")
-        return [
-            HostPriority(*each) for each in zip(names, self._scores(names, latency), strict=True)
-        ]
+        return list(map(HostPriority, names, self._scores(names, latency)))
 
     def _scores(self, names: Sequence[str], latency: Mapping[str, float]) -> list[int]:
-        waits = self._fleet.wait_by_node()
-        never = float("inf")
-        finish = [latency.get(name, never) + waits.get(name, 0.0) for name in names]
-        best = min(finish, default=never)
-        if best in (0.0, never):
+        """Vectorised: with 5,000 names this is what a request's time goes into."""
+        finish = np.fromiter(map(latency.__getitem__, names), float, len(names))
+        if waits := self._fleet.wait_by_node():
+            finish += np.fromiter((waits.get(name, 0.0) for name in names), float, len(names))
+        best = finish.min(initial=np.inf)
+        if not 0.0 < best < np.inf:
             return [0] * len(names)
-        return [int(MAX_SCORE * best / each) for each in finish]
+        scores: list[int] = (MAX_SCORE * best / finish).astype(int).tolist()
+        return scores
 
     def _only(self, pod: Pod, node: str, names: Sequence[str]) -> FilterResult:
         reason = f"planned for {node}"

@@ -7,6 +7,7 @@ sees one consistent state. Nothing here calls out.
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from acesniper.api import convert
 from acesniper.api.decision import Decision
@@ -42,6 +43,13 @@ class NodeView:
         return cls(ready and not cordoned, node["metadata"].get("labels") or {})
 
 
+class Fastest(dict[str, float]):
+    """Seconds by node name; a name that is missing takes for ever."""
+
+    def __missing__(self, name: str) -> float:
+        return inf
+
+
 @dataclass(slots=True)
 class Fleet:
     """Devices, models, tasks and pods, the latency table, and the ledger.
@@ -66,7 +74,7 @@ class Fleet:
     _homeless: set[PodUid] = field(default_factory=set)
     """Pods that take a slot of a device that is not known yet."""
     _avoid: dict[str, dict[DeviceId, float]] = field(default_factory=dict)
-    _fastest: dict[ModelKey, dict[str, float]] = field(default_factory=dict)
+    _fastest: dict[ModelKey, Fastest] = field(default_factory=dict)
 
     # --- what watches tell ---------------------------------------------------------------------
 
@@ -184,11 +192,14 @@ class Fleet:
         return iter(self._devices.values())
 
     def fastest_by_node(self, model: ModelKey) -> Mapping[str, float] | None:
-        """Node name to the latency of its fastest device; None for an unknown model."""
+        """Node name to the latency of its fastest device; None for an unknown model.
+
+        A node without one is not `in` it, and looks up as infinitely slow.
+        """
         if model not in self.table.latency:
             return None
         if (cached := self._fastest.get(model)) is None:
-            cached = {}
+            cached = Fastest()
             for device_id, prediction in self.table.latency[model].items():
                 device = self._devices.get(device_id)
                 if device is not None and device.schedulable:

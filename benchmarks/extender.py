@@ -1,0 +1,229 @@
+"""How long the extender takes to answer kube-scheduler, next to a bare echo of the same bytes.
+
+Serves the real application over loopback in a process of its own, with a fleet of N nodes and some
+models in memory, and asks it the way kube-scheduler does: one keep-alive connection, one request
+after the other. The echo is the same server with an application that only returns as many bytes.
+
+    python benchmarks/extender.py [--nodes 500 --nodes 5000] [--requests 2000] [--json FILE]
+"""
+
+import argparse
+import asyncio
+import http.client
+import json
+import multiprocessing
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+from rich.console import Console
+from rich.table import Table
+
+from acesniper.api.names import MODEL_LABEL
+from acesniper.domain.device import HardwareVector
+from acesniper.domain.model import ModelFeatures
+from acesniper.domain.prediction import Prediction
+from acesniper.extender.app import create_app
+from acesniper.extender.state import ExtenderState
+from acesniper.runtime.settings import ExtenderSettings
+from acesniper.testbed.ports import free_port
+
+MODELS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Milliseconds per request; `ratio` is p99 over the echo's p99."""
+
+    nodes: int
+    verb: str
+    p50_ms: float
+    p99_ms: float
+    echo_p99_ms: float
+    ratio: float
+
+
+class Guess:
+    """A predictor that costs nothing: the benchmark is of the request path."""
+
+    def predict(self, model: ModelFeatures, device: HardwareVector) -> Prediction:
+        """A latency made from the names."""
+        latency_s = device.readings["probe"].seconds * model.flops
+        return Prediction(latency_s, latency_s / 2, latency_s * 2, "guess")
+
+
+def fill(state: ExtenderState, nodes: int) -> None:
+    """Put nodes, devices and models into the fleet, as its watches would."""
+    ready = [{"type": "Ready", "status": "True"}]
+    for number in range(nodes):
+        name = f"edge-node-{number:05d}.example.local"
+        seconds = 0.001 * (1 + number % 97)
+        state.fleet.take_node(
+            "UPSERT", {"metadata": {"name": name}, "spec": {}, "status": {"conditions": ready}}
+        )
+        state.fleet.take_device_profile(
+            "UPSERT",
+            {
+                "metadata": {"name": f"{name}-cpu"},
+                "spec": {"node": name},
+                "status": {
+                    "suite": "hrm",
+                    "suiteVersion": "1",
+                    "readings": {"probe": {"seconds": seconds, "spread": 0.0}},
+                },
+            },
+        )
+    for number in range(MODELS):
+        metadata = {"name": f"model-{number}", "namespace": "default"}
+        spec = {"source": {"uri": "http://models/x.onnx", "sha256": "0" * 64}}
+        status = {"featuresVersion": "1", "features": {}, "flops": float(number + 1)}
+        state.fleet.take_model_profile(
+            "UPSERT", {"metadata": metadata, "spec": spec, "status": status}
+        )
+
+
+def serve_extender(port: int, nodes: int) -> None:
+    """Serve the real application with a filled fleet."""
+    registry = CollectorRegistry()
+    state = ExtenderState.build(ExtenderSettings(), Mock(), Guess(), registry)
+    fill(state, nodes)
+    serve(create_app(state, registry), port)
+
+
+def serve_echo(port: int, size: int) -> None:
+    """Serve an application that reads the body and returns `size` bytes."""
+    content = b"x" * size
+
+    async def echo(scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:  # noqa: ANN401
+        if scope["type"] != "http":
+            return
+        while (await receive()).get("more_body"):
+            pass
+        headers = [(b"content-length", str(size).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    serve(echo, port)
+
+
+def serve(app: Any, port: int) -> None:  # noqa: ANN401 - any ASGI application
+    """Serve an application the way the extender is served."""
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, access_log=False, log_config=None, loop="uvloop"
+    )
+    asyncio.run(uvicorn.Server(config).serve())
+
+
+class Server:
+    """A server in a process of its own."""
+
+    def __init__(self, target: Callable[[int, int], None], size: int) -> None:
+        """`target` is called with the port and `size`."""
+        self.port = free_port()
+        context = multiprocessing.get_context("spawn")
+        self._process = context.Process(target=target, args=(self.port, size), daemon=True)
+
+    def __enter__(self) -> "Server":
+        self._process.start()
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+                connection.request("GET", "/healthz")
+                connection.getresponse().read()
+            except OSError:
+                self._process.join(0.05)
+                continue
+            return self
+        raise TimeoutError("the server did not start within 120 s")
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.join()
+
+    def times_ms(self, path: str, body: bytes, requests: int) -> tuple[list[float], int]:
+        """Milliseconds of each request on one connection, and the size of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers = {"Content-Type": "application/json"}
+        times, size = [], 0
+        for number in range(requests + requests // 10):
+            started = time.perf_counter()
+            connection.request("POST", path, body, headers)
+            size = len(connection.getresponse().read())
+            if number >= requests // 10:  # the first tenth warms up
+                times.append(1e3 * (time.perf_counter() - started))
+        return times, size
+
+
+def body(nodes: int) -> bytes:
+    """What kube-scheduler sends for a pod that named a model, with every node a candidate."""
+    pod = {
+        "metadata": {
+            "name": "server",
+            "namespace": "default",
+            "uid": "6f5902ac-237b-4be1-8bd6-5c5f6d5d4a3e",
+            "labels": {MODEL_LABEL: "model-3", "app": "server"},
+        },
+        "spec": {"containers": [{"name": "main", "image": "x", "resources": {}}] * 2},
+        "status": {"phase": "Pending"},
+    }
+    names = [f"edge-node-{number:05d}.example.local" for number in range(nodes)]
+    return json.dumps({"Pod": pod, "Nodes": None, "NodeNames": names}).encode()
+
+
+def measure(nodes: int, requests: int) -> list[Result]:
+    """Both verbs at one fleet size."""
+    asked, found = body(nodes), []
+    with Server(serve_extender, nodes) as extender:
+        for verb in ("filter", "prioritize"):
+            times, size = extender.times_ms(f"/{verb}", asked, requests)
+            with Server(serve_echo, size) as echo:
+                bare, _ = echo.times_ms("/", asked, requests)
+            p99, echo_p99 = quantile(times, 0.99), quantile(bare, 0.99)
+            found.append(Result(nodes, verb, quantile(times, 0.5), p99, echo_p99, p99 / echo_p99))
+    return found
+
+
+def quantile(values: list[float], share: float) -> float:
+    """The value below which `share` of them lie."""
+    return sorted(values)[min(int(share * len(values)), len(values) - 1)]
+
+
+def machine() -> Mapping[str, object]:
+    """What the figures were taken on."""
+    return {"python": platform.python_version(), "machine": platform.platform()}
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--nodes", type=int, action="append")
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    table = Table("nodes", "verb", "p50 ms", "p99 ms", "echo p99 ms", "p99 / echo")
+    results = [
+        result
+        for nodes in options.nodes or [500, 5000]
+        for result in measure(nodes, options.requests)
+    ]
+    for each in results:
+        figures = (each.p50_ms, each.p99_ms, each.echo_p99_ms, each.ratio)
+        table.add_row(str(each.nodes), each.verb, *(f"{value:.2f}" for value in figures))
+    console = Console(file=sys.stdout)
+    console.print(table)
+    console.print(f"{machine()}")
+    if options.json:
+        document = {"machine": machine(), "results": [asdict(each) for each in results]}
+        options.json.write_text(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
