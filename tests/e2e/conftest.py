@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from acesniper.testbed import ControlPlane, start_kwok
+from acesniper.testbed.system import System
+from fleet_of_five import FleetOfFive
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +27,18 @@ def namespace(control_plane: ControlPlane, request: pytest.FixtureRequest) -> It
     control_plane.children["kube-controller-manager"].wait_until(ready)
     yield name
     control_plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def system(control_plane: ControlPlane) -> System:
+    """Ace-Sniper on the control plane: CRDs, operator, extender, our kube-scheduler."""
+    system = System(control_plane)
+    system.start()
+    return system
+
+
+@pytest.fixture(scope="session")
+def fleet(system: System) -> Iterator[FleetOfFive]:
+    """Five emulated devices of the examples, and three of the example models."""
+    with FleetOfFive(system) as fleet:
+        yield fleet

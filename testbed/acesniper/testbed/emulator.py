@@ -48,12 +48,14 @@ class Run:
 class Emulator:
     """Annotates pods as they are bound, and keeps a record of every run by pod UID.
 
-    `on_change` is called in the emulator's own thread after every change of a run.
+    `on_change` is called in the emulator's own thread after every change of a run; `exit_code` says
+    how a run will end.
     """
 
     kubeconfig: Path
     latencies: Latencies
     on_change: Callable[[Run], None] = lambda _: None
+    exit_code: Callable[[Run], int] = lambda _: 0
     runs: dict[str, Run] = field(default_factory=dict)
     _ready: threading.Event = field(default_factory=threading.Event)
     _loop: asyncio.AbstractEventLoop | None = None
@@ -136,7 +138,9 @@ class Emulator:
             "total_s": total_s,
         }
         at = datetime.fromtimestamp(time.time() + total_s, UTC)
-        return finish_annotations(at, message=json.dumps(report))
+        code = self.exit_code(run)
+        message = "emulated failure" if code else json.dumps(report)
+        return finish_annotations(at, message=message, exit_code=code)
 
 
 async def _annotate(cluster: Cluster, pod: Json, annotations: Mapping[str, str]) -> None:

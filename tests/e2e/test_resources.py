@@ -1,0 +1,134 @@
+"""What the API server itself says to specs: accepted whole, or refused with a helpful message."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from acesniper.api.crd import RESOURCES, Resource
+from acesniper.testbed import ControlPlane
+from acesniper.testbed.errors import CommandFailed
+from acesniper.testbed.system import ROOT, System
+
+SHA = "a" * 64
+SOURCE = {"uri": "http://models/x.onnx", "sha256": SHA}
+
+
+def manifest(kind: str, spec: object, name: str = "x") -> str:
+    metadata = {"name": name, "namespace": "default"}
+    document = {"apiVersion": "acesniper.io/v1alpha1", "kind": kind, "metadata": metadata}
+    return json.dumps({**document, "spec": spec})
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "message"),
+    [
+        pytest.param("InferenceTask", {}, "give either spec.model", id="neither model nor source"),
+        pytest.param(
+            "InferenceTask", {"model": "m", "source": SOURCE}, "give either spec.model", id="both"
+        ),
+        pytest.param(
+            "InferenceTask",
+            {"model": "m", "inferences": 0},
+            "spec.inferences in body should be greater than or equal to 1",
+            id="no inferences",
+        ),
+        pytest.param(
+            "InferenceTask",
+            {"model": "m", "deadline": "soon"},
+            "spec.deadline in body should match",
+            id="deadline is no duration",
+        ),
+        pytest.param(
+            "InferenceTask",
+            {"model": "m", "deadline": "0s"},
+            "spec.deadline must be longer than 0s",
+            id="deadline of zero",
+        ),
+        pytest.param(
+            "InferenceTask",
+            {"model": "m", "deadlinePolicy": "Reject"},
+            "spec.deadlinePolicy Reject needs spec.deadline",
+            id="reject without deadline",
+        ),
+        pytest.param(
+            "InferenceTask",
+            {"source": {**SOURCE, "sha256": "abc"}},
+            "spec.source.sha256 in body should match",
+            id="digest is none",
+        ),
+        pytest.param(
+            "InferenceTask",
+            {"source": {**SOURCE, "uri": "file:///etc/passwd"}},
+            "spec.source.uri in body should match",
+            id="a file of the host",
+        ),
+        pytest.param(
+            "InferenceTask",
+            {"model": "m", "inputShapes": {"sequence": 0}},
+            "spec.inputShapes.sequence in body should be greater than or equal to 1",
+            id="empty dimension",
+        ),
+        pytest.param(
+            "DeviceProfile", {"node": "n", "slots": 0}, "spec.slots in body", id="no slots"
+        ),
+        pytest.param("DeviceProfile", {}, "spec.node: Required value", id="no node"),
+        pytest.param("ModelProfile", {}, "spec.source: Required value", id="no source"),
+    ],
+)
+def test_a_wrong_spec_is_refused_and_told_what_to_mend(
+    system: System, kind: str, spec: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(CommandFailed) as refused:
+        system.plane.kubectl("create", "-f", "-", stdin=manifest(kind, spec))
+
+    assert message in str(refused.value)
+
+
+def test_a_name_too_long_for_a_label_is_refused(system: System) -> None:
+    with pytest.raises(CommandFailed, match=r"at most 63 characters"):
+        system.plane.kubectl(
+            "create", "-f", "-", stdin=manifest("InferenceTask", {"model": "m"}, "x" * 64)
+        )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("model", "other"), ("inferences", 3), ("batchSize", 2), ("runtime", ["cuda"])],
+)
+def test_what_is_being_run_cannot_be_changed(
+    system: System, namespace: str, field: str, value: object
+) -> None:
+    document = json.loads(manifest("InferenceTask", {"model": "m"}))
+    document["metadata"]["namespace"] = namespace
+    system.plane.kubectl("create", "-f", "-", stdin=json.dumps(document))
+
+    patch = json.dumps({"spec": {field: value}})
+    with pytest.raises(CommandFailed, match=rf"spec\.{field} cannot be changed"):
+        system.plane.kubectl("patch", "itask", "x", "-n", namespace, "--type=merge", "-p", patch)
+
+
+def test_the_api_server_prunes_nothing_of_a_measured_profile(control_plane: ControlPlane) -> None:
+    path = sorted((ROOT / "examples/devices").glob("*.yaml"))[0]
+    shipped = yaml.safe_load(path.read_text())
+    shipped["metadata"]["name"] = "prune-nothing"
+    shipped["spec"]["node"] = "nowhere"
+    text = json.dumps(shipped)
+
+    control_plane.kubectl("apply", "--server-side", "-f", "-", stdin=text)
+    control_plane.kubectl("apply", "--server-side", "--subresource=status", "-f", "-", stdin=text)
+    kept = json.loads(control_plane.kubectl("get", "dprof", "prune-nothing", "-o", "json"))
+    control_plane.kubectl("delete", "dprof", "prune-nothing")
+
+    assert shipped["spec"].items() <= kept["spec"].items()
+    assert shipped["status"].items() <= kept["status"].items()
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.kind)
+def test_every_field_explains_itself(system: System, resource: Resource) -> None:
+    for part in ("spec", "status"):
+        text = system.plane.kubectl("explain", f"{resource.plural}.{part}", "--recursive=false")
+
+        assert "<no description>" not in text
+        assert "FIELDS:" in text

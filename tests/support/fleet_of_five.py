@@ -1,0 +1,151 @@
+"""Five of the example devices, emulated on a real control plane, with a few of the models."""
+
+import json
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Self
+
+from acesniper.testbed.demo import files
+from acesniper.testbed.demo.fleet import EmulatedDevice, object_name, shipped
+from acesniper.testbed.demo.workload import latency_table
+from acesniper.testbed.emulator import Emulator, Run
+from acesniper.testbed.kwok import make_node
+from acesniper.testbed.system import ROOT, System
+
+MODELS = ("mobilenet_v3_small", "squeezenet1_1", "resnet18")
+PATIENCE_S = 120.0
+
+
+@dataclass
+class FleetOfFive:
+    """Registers the devices, serves the models, plays the runner, and knows when pods change."""
+
+    system: System
+    exit_codes: dict[str, list[int]] = field(default_factory=dict)
+    """Exit codes of a task's first runs, by task name; the rest end with 0."""
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        plane = self.system.plane
+        self.devices: list[EmulatedDevice] = shipped(ROOT / "examples/devices")[:5]
+        models = [ROOT / f"examples/models/{name}.onnx" for name in MODELS]
+        url = self._stack.enter_context(files.served(ROOT / "examples/models"))
+        self.url = url
+        self.sources = files.sources(models, url)
+        self.emulator = self._stack.enter_context(
+            Emulator(
+                plane.kubeconfig("admin"),
+                latency_table(self.devices),
+                on_change=self._note,
+                exit_code=self._exit_code,
+            )
+        )
+        nodes = [make_node(device.node) for device in self.devices]
+        profiles = [device.profile for device in self.devices]
+        for items, flags in ((nodes, ()), (profiles, ()), (profiles, ("--subresource=status",))):
+            self.apply(items, *flags)
+        names = [device.node for device in self.devices]
+        slot = r"jsonpath={.status.allocatable.acesniper\.io/slot}=1"
+        plane.kubectl("wait", f"--for={slot}", "--timeout=60s", "node", *names, timeout_s=90)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def apply(self, items: Iterable[Mapping[str, Any]], *flags: str) -> None:
+        """`kubectl apply` a list of objects."""
+        listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(items)})
+        self.system.plane.kubectl("apply", "--server-side", *flags, "-f", "-", stdin=listed)
+
+    def add_models(self, namespace: str) -> None:
+        """Make the ModelProfiles in a namespace, and wait until they are read."""
+        listed = files.model_profiles(self.sources, {}, namespace)
+        self.system.plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(listed))
+        self.wait_for("modelprofile", "condition=Profiled", namespace, "--all")
+
+    def task(self, name: str, namespace: str, **spec: object) -> dict[str, Any]:
+        """An InferenceTask of the smallest model, unless `spec` says otherwise."""
+        wanted = spec if "source" in spec else {"model": object_name(MODELS[0]), **spec}
+        return {
+            "apiVersion": "acesniper.io/v1alpha1",
+            "kind": "InferenceTask",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": wanted,
+        }
+
+    def inferences(self, seconds: float, model: str = object_name(MODELS[0])) -> int:
+        """So many inferences that the fastest device takes about so many seconds."""
+        return max(1, round(seconds / min(each.latency_s[model] for each in self.devices)))
+
+    def wait_for(self, kind: str, what: str, namespace: str, *names: str) -> None:
+        """`kubectl wait`."""
+        self.system.plane.kubectl(
+            *("wait", f"--for={what}", f"--timeout={PATIENCE_S:g}s", "-n", namespace, kind),
+            *names,
+            timeout_s=PATIENCE_S + 10,
+        )
+
+    def finish(self, namespace: str, *names: str) -> dict[str, dict[str, Any]]:
+        """Wait until tasks have finished (all of the namespace by default); their statuses."""
+        self.wait_for("inferencetask", "condition=Finished", namespace, *(names or ("--all",)))
+        return {name: each["status"] for name, each in self.tasks(namespace).items()}
+
+    def tasks(self, namespace: str) -> dict[str, dict[str, Any]]:
+        """The InferenceTasks of a namespace, by name."""
+        found = self.get("inferencetasks", namespace)
+        return {each["metadata"]["name"]: each for each in found}
+
+    def get(self, kind: str, namespace: str) -> list[dict[str, Any]]:
+        """Objects of a kind."""
+        text = self.system.plane.kubectl("get", kind, "-n", namespace, "-o", "json")
+        found: list[dict[str, Any]] = json.loads(text)["items"]
+        return found
+
+    def runs(self, namespace: str) -> list[Run]:
+        """The runs of a namespace's pods so far."""
+        return [run for run in self.emulator.runs.values() if run.namespace == namespace]
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Wait for something that pods' changes bring about."""
+        deadline = time.monotonic() + PATIENCE_S
+        with self._changed:
+            while not holds():
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"did not happen within {PATIENCE_S:g} s")
+                self._changed.wait(1.0)
+
+    def events(self, namespace: str, name: str) -> dict[str, str]:
+        """The messages of the events about an object, by reason."""
+        return {
+            each["reason"]: each["message"]
+            for each in self.get("events", namespace)
+            if each["involvedObject"]["name"] == name
+        }
+
+    def _note(self, _: Run) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _exit_code(self, run: Run) -> int:
+        codes = self.exit_codes.get(run.task)
+        return codes.pop(0) if codes else 0
+
+
+def overlaps(runs: Iterable[Run]) -> list[tuple[str, str]]:
+    """Pairs of pods that ran at the same time on one node."""
+    by_node: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_node[run.node].append(run)
+    found = []
+    for each in by_node.values():
+        each.sort(key=lambda run: run.started_s or 0.0)
+        for first, second in pairwise(each):
+            if (first.finished_s or float("inf")) > (second.started_s or 0.0):
+                found.append((first.pod, second.pod))
+    return found
