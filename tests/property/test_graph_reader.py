@@ -4,6 +4,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from acesniper.domain.errors import InvalidModel
 from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.graph import load
@@ -11,8 +14,6 @@ from acesniper.predictor.reader import read_model
 from acesniper.predictor.similarity import nearest
 from acesniper.predictor.summary import summarise
 from acesniper.probe.graphs import GraphBuilder
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from small_models import linear_model
 
 LAYERS = st.lists(
@@ -46,7 +47,8 @@ def build(layers: list[str], channels: int, size: int) -> bytes:
             x = b.mul(x, b.conv(b.global_pool(x), depth, 1, act="Sigmoid"))
         else:
             x = b.activation(x, layer.capitalize())
-    return b.build(b.gemm(b.flatten(b.global_pool(x)), 10)).SerializeToString()
+    data: bytes = b.build(b.gemm(b.flatten(b.global_pool(x)), 10)).SerializeToString()
+    return data
 
 
 @settings(max_examples=40, deadline=None)
@@ -90,10 +92,10 @@ def test_a_garbled_model_is_read_or_refused(data: st.DataObject) -> None:
 
         try:
             features = read_here(path)
-        except InvalidModel as error:
-            assert error.reason[0].isupper()
-        else:
-            assert np.isfinite(list(features.values.values())).all()
+        except InvalidModel:
+            return  # refused, as it may be
+
+    assert np.isfinite(list(features.values.values())).all()
 
 
 @settings(max_examples=4, deadline=None)

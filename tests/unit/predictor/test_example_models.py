@@ -2,6 +2,7 @@ import hashlib
 import json
 
 import pytest
+
 from acesniper.predictor.reader import read_model
 from small_models import MODELS
 

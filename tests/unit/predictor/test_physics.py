@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from acesniper.domain.device import HardwareVector, Reading
 from acesniper.domain.errors import VersionMismatch
 from acesniper.domain.model import ModelFeatures

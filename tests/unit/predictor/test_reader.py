@@ -4,10 +4,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper
+
 from acesniper.domain.errors import InvalidModel
 from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION
 from acesniper.predictor.reader import Limits, read_model
-from onnx import TensorProto, helper
 from small_models import linear_model, make_model, save
 
 
@@ -142,7 +143,7 @@ def test_arithmetic_on_shapes_is_folded(tmp_path: Path) -> None:
         helper.make_node("Reshape", ["x", "target"], ["r"]),
         helper.make_node("MatMul", ["r", "w"], ["y"]),
     ]
-    weights = {
+    weights: dict[str, np.ndarray] = {
         "first": np.asarray([0], np.int64),
         "two": np.asarray([2], np.int64),
         "rest": np.asarray([4], np.int64),
@@ -187,7 +188,10 @@ def test_a_loop_body_counts_once_per_trip(tmp_path: Path) -> None:
         ],
     )
     loop = helper.make_node("Loop", ["trips", "", "x"], ["y"], body=body)
-    weights = {"trips": np.asarray(5, np.int64), "w": np.ones((4, 4), np.float32)}
+    weights: dict[str, np.ndarray] = {
+        "trips": np.asarray(5, np.int64),
+        "w": np.ones((4, 4), np.float32),
+    }
 
     features = read_model(
         save(make_model([loop], {"x": [16, 4]}, weights=weights), tmp_path / "m.onnx")

@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acesniper.domain.errors import InvalidInput, InvalidModel
+from acesniper.probe import hrm
+from acesniper.probe.feeds import random_feeds
+from acesniper.probe.hrm import probe
+from acesniper.probe.profiles import profile_text, read_profile
+from acesniper.probe.runtimes import Options, Runtime, Session, runtime
+from acesniper.probe.suite import MEMORY, PROBES, SUITE, VERSION
+from acesniper.probe.timing import Effort
+
+TINY = Effort(rounds=1, item_s=0.0, extra_rounds=0, throttled_item_s=0.0)
+FEW = {name: PROBES[name] for name in ("null", "dispatch", "gemv", "norm")}
+
+
+class Picky:
+    """onnxruntime without one of its kernels."""
+
+    name, version, provider = "picky", "1", "cpu"
+
+    def __init__(self, inner: Runtime) -> None:
+        self._inner = inner
+
+    def load(self, model: bytes, options: Options) -> Session:
+        if b"LayerNormalization" in model:
+            raise InvalidModel("Unloadable", "no such kernel")
+        return self._inner.load(model, options)
+
+
+@pytest.fixture(autouse=True)
+def few_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hrm, "PROBES", FEW)
+    monkeypatch.setattr(hrm, "MEMORY_BYTES", 1 << 16)
+
+
+def test_a_probe_run_reads_every_probe_with_facts_beside_them() -> None:
+    result = probe(runtime("onnxruntime"), Options(), effort=TINY)
+
+    assert (result.vector.suite, result.vector.version) == (SUITE, VERSION)
+    assert set(result.vector.readings) == {*FEW, MEMORY}
+    assert all(reading.seconds > 0 for reading in result.vector.readings.values())
+    assert result.missing == ()
+    assert result.runtime == "onnxruntime"
+    assert result.threads == 1
+
+
+def test_a_probe_that_cannot_run_is_absent_and_named() -> None:
+    result = probe(Picky(runtime("onnxruntime")), Options(), effort=TINY)
+
+    assert "norm" not in result.vector.readings
+    assert result.missing == ("norm",)
+
+
+def test_a_quota_below_the_threads_is_noted() -> None:
+    result = probe(runtime("onnxruntime"), Options(), effort=TINY, cpu_quota=0.5)
+
+    assert result.cpu_quota == 0.5
+
+
+@pytest.mark.parametrize("form", ["yaml", "json"])
+def test_a_profile_survives_its_file(tmp_path: Path, form: str) -> None:
+    result = probe(runtime("onnxruntime"), Options(), effort=TINY)
+    path = tmp_path / "device"
+
+    path.write_text(profile_text("edge-1-cpu", "edge-1", result, form))
+
+    assert read_profile(path).vector.readings.keys() == result.vector.readings.keys()
+    assert read_profile(path).cpu_model == result.cpu_model
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[", "kind: Pod", "kind: DeviceProfile", "\x00"],
+    ids=["broken", "another kind", "no measurement", "binary"],
+)
+def test_a_file_that_is_no_profile_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "device.yaml"
+    path.write_text(text)
+
+    with pytest.raises(InvalidInput, match=r"device\.yaml"):
+        read_profile(path)
+
+
+def test_an_unknown_runtime_is_named_with_the_known_ones() -> None:
+    with pytest.raises(InvalidInput, match="onnxruntime, openvino, tract"):
+        runtime("caffe")
+
+
+def test_random_input_has_no_denormals() -> None:
+    session = runtime("onnxruntime").load(PROBES["gemv"].build().SerializeToString(), Options())
+
+    (values,) = random_feeds(session.inputs).values()
+
+    assert values.min() >= 0.1
+    assert np.isfinite(next(iter(session.run({"x": values}).values()))).all()

@@ -1,0 +1,129 @@
+import hashlib
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acesniper.domain.errors import InvalidInput, InvalidModel
+from acesniper.probe.collect import COLUMNS, Plan, Wanted, collect
+from acesniper.probe.runner import Job, run_model
+from acesniper.probe.runtimes import Options, runtime
+from acesniper.probe.timing import Effort
+from small_models import linear_model, save
+
+ORT = runtime("onnxruntime")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return save(linear_model(), tmp_path / "linear.onnx")
+
+
+def test_the_report_counts_and_times_every_batch(model: Path) -> None:
+    report = run_model(Job(model, inferences=5, batch=3, device="edge-1"), ORT, Options())
+
+    assert (report.version, report.model, report.device) == (1, "linear.onnx", "edge-1")
+    assert report.inferences == 5
+    assert report.sha256 == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert 0 < report.latency_median_s <= report.latency_p90_s < report.total_s
+    assert set(json.loads(report.json())) == {
+        *("version", "model", "sha256", "device", "inferences"),
+        *("latency_median_s", "latency_p90_s", "load_s", "total_s"),
+    }
+
+
+def test_a_model_with_another_digest_does_not_run(model: Path) -> None:
+    with pytest.raises(InvalidModel) as caught:
+        run_model(Job(model, sha256="0" * 64), ORT, Options())
+
+    assert caught.value.reason == "DigestMismatch"
+
+
+def test_outputs_of_given_inputs_are_written(model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.full((2, 8), 0.5, np.float32))
+    job = Job(model, 2, batch=2, source=tmp_path / "x.npy", output=tmp_path / "out")
+
+    run_model(job, ORT, Options())
+
+    written = sorted((tmp_path / "out").iterdir())
+    assert [each.name for each in written] == ["batch-000000.npz", "batch-000001.npz"]
+    with np.load(written[0]) as content:
+        assert content["y"].tolist() == [[4.0] * 4] * 2
+
+
+def test_a_folder_of_inputs_is_taken_in_turn(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(2):
+        np.savez(folder / f"{number}.npz", x=np.full((1, 8), number, np.float32))
+
+    run_model(Job(model, 3, source=folder, output=tmp_path / "out"), ORT, Options())
+
+    sums = [float(np.load(each)["y"].sum()) for each in sorted((tmp_path / "out").iterdir())]
+    assert sums == [0.0, 32.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [(np.zeros((3, 8), np.float32), "has shape"), (np.asarray([{}]), "cannot be read")],
+    ids=["shape", "pickle"],
+)
+def test_an_input_that_does_not_fit_is_refused(
+    model: Path, tmp_path: Path, array: np.ndarray, message: str
+) -> None:
+    np.save(tmp_path / "x.npy", array, allow_pickle=True)
+
+    with pytest.raises(InvalidInput, match=message):
+        run_model(Job(model, source=tmp_path / "x.npy"), ORT, Options())
+
+
+def test_sigterm_ends_the_run_after_the_batch_at_work(model: Path) -> None:
+    def stop_at_three(done: int) -> None:
+        if done == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    report = run_model(Job(model, inferences=100_000), ORT, Options(), progress=stop_at_three)
+
+    assert report.inferences in (3, 4)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_model_that_the_runtime_cannot_load_is_unloadable(tmp_path: Path) -> None:
+    broken = linear_model()
+    broken.graph.node[0].op_type = "NoSuchOperator"
+
+    with pytest.raises(InvalidModel) as caught:
+        run_model(Job(save(broken, tmp_path / "m.onnx")), ORT, Options())
+
+    assert caught.value.reason == "Unloadable"
+
+
+def test_collect_gives_a_row_per_model_and_skips_what_cannot_run(
+    model: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no model")
+    heard: list[str] = []
+    plan = Plan(passes=2, effort=Effort(rounds=1, item_s=0.0, extra_rounds=0))
+
+    rows = list(
+        collect(
+            [Wanted(model, 4), Wanted(broken)],
+            ORT,
+            Options(),
+            device="edge-1",
+            plan=plan,
+            progress=heard.append,
+        )
+    )
+
+    assert [(row.device, row.runtime, row.model, row.batch) for row in rows] == [
+        ("edge-1", "onnxruntime", "linear", 4)
+    ]
+    assert rows[0].latency_ms > 0
+    assert COLUMNS[:5] == ("device", "runtime", "model", "batch", "latency_ms")
+    assert any("NotOnnx" in each for each in heard)
