@@ -28,7 +28,7 @@ class Effort:
     item_s: float = 0.03
     sentinel_tolerance: float = 0.05
     extra_rounds: int = 3
-    throttled_item_s: float = 0.6
+    throttled_item_s: float = 0.4
     most_s: float = 20.0
 
 
