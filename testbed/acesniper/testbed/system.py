@@ -98,13 +98,21 @@ class System:
         Raises:
             CommandFailed: it answers anything but 200.
         """
+        return json.loads(self.text(path))
+
+    def text(self, path: str) -> str:
+        """GET from the extender, such as `/metrics`.
+
+        Raises:
+            CommandFailed: it answers anything but 200.
+        """
         url = f"http://127.0.0.1:{self.extender_port}{path}"
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:
-                return json.load(answer)
+                return str(answer.read().decode())
         except urllib.error.HTTPError as error:
-            text = error.read().decode(errors="replace")
-            raise CommandFailed(f"GET {path}: {error.code} {text}", text) from error
+            said = error.read().decode(errors="replace")
+            raise CommandFailed(f"GET {path}: {error.code} {said}", said) from error
 
     def _spawn(
         self, name: str, module: str, environment: Mapping[str, str], port: int, path: str

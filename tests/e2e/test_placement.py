@@ -1,0 +1,130 @@
+"""Where pods go: to the device that was planned, one at a time; and what happens without us."""
+
+import json
+
+import pytest
+
+from acesniper.testbed.system import EXTENDER
+from fleet_of_five import FleetOfFive, overlaps
+
+
+def pod(name: str, namespace: str, **labels: str) -> dict[str, object]:
+    """A pod that asks for our scheduler, and says what it runs by its labels."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {
+            "schedulerName": "ace-sniper",
+            "containers": [{"name": "main", "image": "example"}],
+        },
+    }
+
+
+def test_a_burst_is_spread_by_plan_and_never_two_share_a_device(
+    fleet: FleetOfFive, namespace: str
+) -> None:
+    fleet.add_models(namespace)
+    models = [name for name in fleet.sources for _ in range(7)]
+
+    fleet.apply(
+        fleet.task(
+            *(f"t{number:02d}", namespace), model=model, inferences=fleet.inferences(0.3, model)
+        )
+        for number, model in enumerate(models)
+    )
+    statuses = fleet.finish(namespace)
+    fleet.wait_until(lambda: sum(run.phase == "Succeeded" for run in fleet.runs(namespace)) == 21)
+
+    runs = fleet.runs(namespace)
+    assert {status["phase"] for status in statuses.values()} == {"Succeeded"}
+    assert len(runs) == 21
+    assert not overlaps(runs)
+    for run in runs:
+        decision = fleet.system.ask(f"/explain?pod={run.uid}")
+        assert decision["answered"] == run.node, "kube-scheduler placed it by our answer"
+        assert decision["candidates"][0]["node"] == run.node
+        finish = [each["finishSeconds"] for each in decision["candidates"]]
+        assert finish == sorted(finish)
+
+
+def test_a_labelled_pod_goes_to_the_fastest_idle_node(fleet: FleetOfFive, namespace: str) -> None:
+    fleet.add_models(namespace)
+
+    fleet.apply([pod("server", namespace, **{"acesniper.io/model": "resnet18"})])
+    fleet.wait_for("pod", "condition=PodScheduled", namespace, "server")
+
+    fleet.apply([fleet.task("same", namespace, model="resnet18")])
+    predicted = fleet.finish(namespace)["same"]
+    node = fleet.get("pods", namespace)
+    chosen = next(each["spec"]["nodeName"] for each in node if each["metadata"]["name"] == "server")
+    assert chosen == predicted["node"]
+
+
+def test_a_pod_with_an_unknown_model_is_placed_all_the_same_and_told(
+    fleet: FleetOfFive, namespace: str
+) -> None:
+    fleet.apply([pod("stranger", namespace, **{"acesniper.io/model": "nobody"})])
+
+    fleet.wait_for("pod", "condition=PodScheduled", namespace, "stranger")
+
+    fleet.wait_until(lambda: "NoPrediction" in fleet.events(namespace, "stranger"))
+
+
+def test_a_pod_of_ours_is_placed_while_the_extender_is_away(
+    fleet: FleetOfFive, namespace: str
+) -> None:
+    fleet.system.kill(EXTENDER)
+    try:
+        fleet.apply([pod("alone", namespace)])
+
+        fleet.wait_for("pod", "condition=PodScheduled", namespace, "alone")
+    finally:
+        fleet.system.restart(EXTENDER)
+
+
+@pytest.mark.parametrize(
+    "path", ["/explain?pod=nobody", "/explain?pod=default/nobody"], ids=["uid", "name"]
+)
+def test_explaining_an_unknown_pod_says_what_to_ask(fleet: FleetOfFive, path: str) -> None:
+    with pytest.raises(Exception, match="give its UID or namespace/name"):
+        fleet.system.ask(path)
+
+
+def test_a_node_without_a_profile_is_no_crash_and_no_candidate(
+    fleet: FleetOfFive, namespace: str
+) -> None:
+    fleet.add_models(namespace)
+    bare = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "bare", "annotations": {"kwok.x-k8s.io/node": "fake"}},
+    }
+    fleet.apply([bare])
+    fleet.wait_for("node", "condition=Ready", namespace, "bare")
+
+    fleet.apply([fleet.task("careful", namespace)])
+    status = fleet.finish(namespace)["careful"]
+    fleet.system.plane.kubectl("delete", "node", "bare")
+
+    assert status["node"] in {each.node for each in fleet.devices}
+
+
+def test_a_node_that_takes_no_pods_is_left_for_another(fleet: FleetOfFive, namespace: str) -> None:
+    """Its taint makes kube-scheduler refuse what we planned; the plan moves on by itself."""
+    fleet.add_models(namespace)
+    fleet.apply([fleet.task("first", namespace)])
+    best = fleet.finish(namespace)["first"]["node"]
+    taint = "example.com/full=true:NoSchedule"
+    fleet.system.plane.kubectl("taint", "node", best, taint)
+
+    try:
+        fleet.apply([fleet.task("second", namespace)])
+        status = fleet.finish(namespace)["second"]
+    finally:
+        fleet.system.plane.kubectl("taint", "node", best, f"{taint}-")
+
+    assert status["phase"] == "Succeeded"
+    assert status["node"] != best
+    assert status["attempts"] == 0, "a withdrawn pod costs no retry"
+    assert json.dumps(status["incarnation"]) == "1"
