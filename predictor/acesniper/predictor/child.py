@@ -10,7 +10,6 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-
 PARSED_RATIO = 2
 """A parsed model takes its own size again, beside the bytes of the file."""
 
@@ -19,11 +18,12 @@ def limit(memory_bytes: int, cpu_s: int) -> None:
     """Take from this process what a hostile model could use: memory, time, files, cores."""
     for what, most in (
         (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_CPU, cpu_s),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(what, (most, most))
+    # The soft limit first, whose signal tells time from memory.
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
 
 
 def check_room(file_bytes: int) -> None:

@@ -5,6 +5,7 @@ little memory, little time and no environment; whatever happens there ends as In
 """
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -101,8 +102,9 @@ def _answer(name: str, done: subprocess.CompletedProcess[bytes]) -> Json:
             raise InvalidModel(str(answer["reason"]), f"{name}: {answer['message']}")
         return answer
     last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-    if done.returncode in (-24, -9):  # SIGXCPU, and SIGKILL at the hard limit
+    if done.returncode == -signal.SIGXCPU:
         raise InvalidModel("TimedOut", f"{name} takes too much computing time to read")
-    if any(word in done.stderr for word in (b"MemoryError", b"bad_alloc", b"Cannot allocate")):
+    starved = any(word in done.stderr for word in (b"MemoryError", b"bad_alloc", b"Cannot alloc"))
+    if starved or done.returncode == -signal.SIGKILL:  # the kernel kills where a container's ends
         raise InvalidModel("OutOfMemory", f"{name} takes too much memory to read")
     raise InvalidModel("ReaderCrashed", f"{name} cannot be read: {last[0][:300]}")

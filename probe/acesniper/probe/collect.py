@@ -47,7 +47,7 @@ class Plan:
     """Passes over all models, and seconds per model and pass (`effort`)."""
 
     passes: int = 2
-    effort: Effort = Effort(rounds=3, item_s=0.1, extra_rounds=0, throttled_item_s=0.5)  # noqa: RUF009
+    effort: Effort = Effort(rounds=2, item_s=0.1, extra_rounds=0, throttled_item_s=0.5)  # noqa: RUF009
 
 
 def collect(
