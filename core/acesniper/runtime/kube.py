@@ -85,7 +85,7 @@ async def _translated(what: str) -> AsyncIterator[None]:
     """Turn the transport's errors into ours, at the place of the call."""
     try:
         yield
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+    except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
         raise Unavailable(f"{what}: the API server does not answer: {error!r}") from error
 
 
@@ -94,7 +94,7 @@ def _failure(status: int, body: bytes, retry_after: str | None, what: str) -> Ex
         message = str(json.loads(body).get("message", ""))
     except (ValueError, AttributeError):
         message = body[:200].decode(errors="replace")
-    text = f"{what}: {message or HTTPStatus(status).phrase} ({status})"
+    text = f"{what}: {message or 'no reason given'} ({status})"
     match status:
         case HTTPStatus.NOT_FOUND:
             return NotFound(text)

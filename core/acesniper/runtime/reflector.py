@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from acesniper.domain.errors import AcesniperError
+from acesniper.domain.errors import AcesniperError, InvalidInput
 from acesniper.runtime.kube import Cluster, Gone, Kind, Object
 
 log = logging.getLogger(__name__)
 
 Apply = Callable[[str, Object], None]
-"""Called with UPSERT or DELETE and the object, for every change."""
+"""Called with UPSERT or DELETE and the object, for every change. An object that it refuses with
+InvalidInput is left out; the others are not disturbed."""
 UPSERT = "UPSERT"
 DELETE = "DELETE"
 RETRY_S = (0.2, 5.0)
@@ -53,6 +54,10 @@ class Reflector:
                 version = None
             except AcesniperError as error:
                 log.warning("%s: %s; trying again in %.1f s", self.kind.plural, error, pause_s)
+                if pause_s > RETRY_S[0]:
+                    # Twice in a row: it may be our version that the server cannot serve (restored
+                    # from a backup, it may have never seen it).
+                    version = None
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RETRY_S[1])
 
@@ -73,10 +78,16 @@ class Reflector:
         uid = obj["metadata"]["uid"]
         if event_type == "DELETED":
             self._known.pop(uid, None)
-            self.apply(DELETE, obj)
+            self._tell(DELETE, obj)
         else:
             # Enough to report it gone: whole objects would double the memory of every mirror.
             metadata = obj["metadata"]
             kept = {key: metadata.get(key) for key in ("uid", "name", "namespace")}
             self._known[uid] = {"metadata": kept}
-            self.apply(UPSERT, obj)
+            self._tell(UPSERT, obj)
+
+    def _tell(self, change: str, obj: Object) -> None:
+        try:
+            self.apply(change, obj)
+        except InvalidInput as error:
+            log.warning("ignored: %s", error)

@@ -1,17 +1,35 @@
 """Settings of each part: read once at start, from a mapping, all mistakes shown at once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from acesniper.domain.errors import InvalidInput
+from acesniper.policies.order import ORDERS
+from acesniper.policies.placement import PLACEMENTS
 
 PREFIX = "ACESNIPER_"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
+
+
+def _one_of(known: Mapping[str, object]) -> Callable[[str], str]:
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(f"unknown; use one of {', '.join(known)}")
+        return name
+
+    return check
 
 
 class Settings(BaseModel):
@@ -57,8 +75,8 @@ class ExtenderSettings(Settings):
     host: str = "127.0.0.1"
     """kube-scheduler runs in the same pod, so nothing else needs to reach us."""
     port: Port = 8780
-    order: str = "fcfs"
-    placement: str = "mct"
+    order: Annotated[str, AfterValidator(_one_of(ORDERS))] = "fcfs"
+    placement: Annotated[str, AfterValidator(_one_of(PLACEMENTS))] = "mct"
     replan_s: Annotated[float, Field(gt=0)] = 1.0
     """Longest time between two plans while tasks wait; events replan at once."""
     settle_s: Annotated[float, Field(ge=0)] = 0.02
