@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from acesniper.api import convert
@@ -25,7 +27,7 @@ RESULT = ProbeResult(
 FEATURES = ModelFeatures("1", {"work": 2.0}, 3e9, 1e6, 1000, 2**20, {"Conv": 3}, {"resnet": 0.9})
 
 
-def parsed(**spec: object) -> Task:
+def parsed(**spec: Any) -> Task:  # noqa: ANN401 - fields of the spec
     return convert.task(InferenceTask.model_validate(make_itask("t", "ns", **spec)), "profile")
 
 

@@ -1,0 +1,63 @@
+import logging
+
+import pytest
+
+from acesniper.domain.errors import Forbidden
+from acesniper.runtime.events import LONGEST_NOTE, EventRecorder, Notice, event
+from acesniper.runtime.kube import EVENTS
+from builders import make_itask
+from fake_cluster import Call, FakeCluster
+
+METADATA = make_itask("t", "ns")["metadata"]
+
+
+async def tell(cluster: FakeCluster, *notices: Notice) -> list[str]:
+    recorder = EventRecorder(cluster, "test")
+    for now_s, notice in enumerate(notices):
+        await recorder.tell("InferenceTask", METADATA, notice, float(now_s))
+    return [each["message"] for each in cluster.all(EVENTS, "ns")]
+
+
+def test_an_event_points_at_its_object() -> None:
+    made = event("InferenceTask", METADATA, Notice("Placed", "on n1"), 1.9, "operator")
+
+    assert made["involvedObject"] == {
+        "apiVersion": "acesniper.io/v1alpha1",
+        "kind": "InferenceTask",
+        "name": "t",
+        "namespace": "ns",
+        "uid": "uid-ns-t",
+    }
+    assert (made["reason"], made["message"], made["type"]) == ("Placed", "on n1", "Normal")
+    assert made["lastTimestamp"] == "1970-01-01T00:00:01Z"
+
+
+def test_a_warning_is_a_warning() -> None:
+    assert event("Pod", METADATA, Notice("X", "x", warning=True), 0.0, "t")["type"] == "Warning"
+
+
+def test_a_long_message_is_cut_to_what_the_api_server_takes() -> None:
+    made = event("Pod", METADATA, Notice("X", "x" * 5000), 0.0, "t")
+
+    assert len(made["message"]) == LONGEST_NOTE
+
+
+async def test_the_same_notice_is_told_once() -> None:
+    said = Notice("Placed", "on n1")
+
+    told = await tell(FakeCluster(), said, said, Notice("Placed", "on n2"))
+
+    assert sorted(told) == ["on n1", "on n2"]
+
+
+async def test_what_cannot_be_told_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    cluster = FakeCluster()
+
+    def forbid(call: Call) -> None:
+        raise Forbidden(f"{call.verb} is not for you")
+
+    cluster.before = forbid
+    with caplog.at_level(logging.WARNING):
+        await tell(cluster, Notice("Placed", "on n1"))
+
+    assert "event Placed not told: create is not for you" in caplog.text

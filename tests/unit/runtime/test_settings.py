@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+
+from acesniper.domain.errors import InvalidInput
+from acesniper.runtime.settings import ExtenderSettings, OperatorSettings, Settings
+
+
+@pytest.mark.parametrize("part", [ExtenderSettings, OperatorSettings])
+def test_an_empty_environment_gives_the_defaults(part: type[Settings]) -> None:
+    assert part.read({}) == part()
+
+
+def test_settings_are_read_from_prefixed_variables_and_typed() -> None:
+    environment = {
+        "ACESNIPER_PORT": "9000",
+        "ACESNIPER_REPLAN_S": "0.5",
+        "ACESNIPER_KUBECONFIG": "/etc/kube",
+        "PORT": "1",
+        "ACESNIPER_OF_ANOTHER_PART": "x",
+    }
+
+    settings = ExtenderSettings.read(environment)
+
+    assert (settings.port, settings.replan_s) == (9000, 0.5)
+    assert settings.kubeconfig == Path("/etc/kube")
+
+
+def test_an_empty_kubeconfig_means_the_service_account() -> None:
+    assert ExtenderSettings.read({"ACESNIPER_KUBECONFIG": ""}).kubeconfig is None
+
+
+def test_all_mistakes_are_shown_at_once_by_variable_and_value() -> None:
+    environment = {
+        "ACESNIPER_PORT": "70000",
+        "ACESNIPER_REPLAN_S": "0",
+        "ACESNIPER_LOG_LEVEL": "loud",
+        "ACESNIPER_HOST": "::1",
+    }
+
+    with pytest.raises(InvalidInput) as caught:
+        ExtenderSettings.read(environment)
+
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "ACESNIPER_LOG_LEVEL='loud'",
+        "ACESNIPER_PORT='70000'",
+        "ACESNIPER_REPLAN_S='0'",
+    ]
+
+
+@pytest.mark.parametrize("name", ["ORDER", "PLACEMENT"])
+def test_a_policy_nobody_knows_is_a_mistake_too(name: str) -> None:
+    with pytest.raises(InvalidInput, match=f"ACESNIPER_{name}='magic': .* use one of"):
+        ExtenderSettings.read({f"ACESNIPER_{name}": "magic"})
+
+
+def test_settings_never_change() -> None:
+    settings = OperatorSettings()
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.workers = 3  # type: ignore[misc]
