@@ -12,6 +12,7 @@ from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.wire import MAX_SCORE, ExtenderArgs, FilterResult, HostPriority, Pod
 
+ROUNDING = 1e-9
 NO_DEVICE = "no DeviceProfile predicts this model here; see kubectl get dprof"
 
 
@@ -33,13 +34,13 @@ class Answers:
 
     def filter(self, args: ExtenderArgs) -> FilterResult:
         """Nodes that can take the pod: the planned one, those with a prediction, or all."""
-        names = args.node_names or []
+        names = args.node_names
         if (node := self._planned_node(args.pod)) is not None:
             return self._only(args.pod, node, names)
         latency = self._latency(args.pod)
-        if latency is None:
+        if not latency:
             self._count("filter", "stock")
-            if MODEL_LABEL in (args.pod.metadata.labels or {}):
+            if latency is None and MODEL_LABEL in (args.pod.metadata.labels or {}):
                 self._on_unknown(args.pod)
             return FilterResult(names)
         fitting = [name for name in names if name in latency]
@@ -50,7 +51,7 @@ class Answers:
 
     def prioritize(self, args: ExtenderArgs) -> list[HostPriority]:
         """Scores 0..10: the first to finish gets 10, one twice as late 5."""
-        names = args.node_names or []
+        names = args.node_names
         latency = self._latency(args.pod)
         if self._planned_node(args.pod) is not None or not latency:
             self._count("prioritize", "neutral")
@@ -66,7 +67,8 @@ class Answers:
         best = finish.min(initial=np.inf)
         if not 0.0 < best < np.inf:
             return [0] * len(names)
-        scores: list[int] = (MAX_SCORE * best / finish).astype(int).tolist()
+        # The best divided by itself may come out just below 10, and must not be cut to 9.
+        scores: list[int] = (MAX_SCORE * best / finish + ROUNDING).astype(int).tolist()
         return scores
 
     def _only(self, pod: Pod, node: str, names: Sequence[str]) -> FilterResult:

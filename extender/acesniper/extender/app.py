@@ -16,7 +16,11 @@ Answer = Callable[[ExtenderArgs], FilterResult | list[HostPriority]]
 
 
 def create_app(state: ExtenderState, registry: CollectorRegistry) -> FastAPI:
-    """The application over a state that watches keep fresh."""
+    """The application over a state that watches keep fresh.
+
+    Every route is a coroutine: FastAPI runs plain functions in threads, over mappings that the
+    watches change meanwhile.
+    """
     app = FastAPI(title="Ace-Sniper extender", docs_url=None, redoc_url=None)
     answers = Answers(state.fleet, state.book, state.metrics, state.strangers.note)
 
@@ -29,7 +33,7 @@ def create_app(state: ExtenderState, registry: CollectorRegistry) -> FastAPI:
         return _answer("prioritize", await request.body(), answers.prioritize, state.metrics)
 
     @app.get("/explain")
-    def explain(pod: str) -> dict[str, object]:
+    async def explain(pod: str) -> dict[str, object]:
         uid = state.pod_uid(pod)
         decision = state.book.read(uid) if uid else None
         if decision is None:
@@ -37,21 +41,21 @@ def create_app(state: ExtenderState, registry: CollectorRegistry) -> FastAPI:
         return decision.model_dump(by_alias=True) | {"text": decision.sentence()}
 
     @app.get("/plan")
-    def plan() -> list[dict[str, object]]:
+    async def plan() -> list[dict[str, object]]:
         return state.plan_rows()
 
     @app.get("/healthz")
-    def healthz() -> dict[str, str]:
+    async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
     @app.get("/readyz")
-    def readyz() -> dict[str, str]:
+    async def readyz() -> dict[str, str]:
         if missing := state.unsynced():
             raise HTTPException(503, f"not listed yet: {', '.join(missing)}")
         return {"status": "ok"}
 
     @app.get("/metrics")
-    def metrics() -> Response:
+    async def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return app
@@ -65,6 +69,6 @@ def _answer(verb: str, body: bytes, answer: Answer, metrics: ExtenderMetrics) ->
         # kube-scheduler takes any status but 200 as "the extender is away", which fits.
         return Response(f"not an ExtenderArgs with NodeNames: {error}", status_code=400)
     content = encode(answer(args))
-    metrics.request_nodes.labels(verb).observe(len(args.node_names or ()))
+    metrics.request_nodes.labels(verb).observe(len(args.node_names))
     metrics.request_seconds.labels(verb).observe(time.perf_counter() - started_s)
     return Response(content, media_type="application/json")

@@ -211,14 +211,11 @@ class Fleet:
     def wait_by_node(self) -> dict[str, float]:
         """Node name to the seconds until one of its slots is free; only nodes that are busy."""
         now_s = self.clock()
-        waits: dict[str, float] = {}
-        for device_id in self.ledger.devices():
-            device = self._devices.get(device_id)
-            if device is not None:
-                busy_s = self.ledger.busy_s(device_id, now_s)
-                wait_s = busy_s[-device.slots] if len(busy_s) >= device.slots else 0.0
-                waits[device.node] = min(waits.get(device.node, wait_s), wait_s)
-        return waits
+        busy = [self._devices[each] for each in self.ledger.devices() if each in self._devices]
+        return {
+            node: min(self._wait_s(each, now_s) for each in self._on_node[node])
+            for node in {device.node for device in busy}
+        }
 
     def reserve(self, pod: PodView, device: Device, expected_s: float) -> None:
         """Promise a device to a pod that is being admitted."""
@@ -247,6 +244,10 @@ class Fleet:
         return late
 
     # --- inside --------------------------------------------------------------------------------
+
+    def _wait_s(self, device: Device, now_s: float) -> float:
+        busy_s = self.ledger.busy_s(device.id, now_s)
+        return busy_s[-device.slots] if len(busy_s) >= device.slots else 0.0
 
     def _freed(self, uid: PodUid) -> None:
         self._homeless.discard(uid)

@@ -27,7 +27,7 @@ class ExtenderArgs(msgspec.Struct):
     """What `/filter` and `/prioritize` are asked: names only (`nodeCacheCapable: true`)."""
 
     pod: Pod = msgspec.field(name="Pod")
-    node_names: list[str] | None = msgspec.field(name="NodeNames", default=None)
+    node_names: list[str] = msgspec.field(name="NodeNames")
 
 
 class FilterResult(msgspec.Struct):
