@@ -59,4 +59,4 @@ def test_settings_never_change() -> None:
     settings = OperatorSettings()
 
     with pytest.raises(ValueError, match="frozen"):
-        settings.workers = 3  # type: ignore[misc]
+        settings.workers = 3

@@ -1,0 +1,162 @@
+"""The extender's application over ASGI, as kube-scheduler, Prometheus and a person call it."""
+
+import inspect
+from dataclasses import dataclass
+
+import pytest
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from acesniper.api.decision import Decision
+from acesniper.extender.app import create_app
+from acesniper.extender.state import ExtenderState
+from acesniper.runtime.reflector import UPSERT
+from acesniper.runtime.settings import ExtenderSettings
+from asgi import call
+from builders import (
+    WorkPredictor,
+    make_device_profile,
+    make_model_profile,
+    make_node,
+    make_pod,
+)
+from fake_cluster import FakeCluster
+from fleets import make_waiting
+
+POD = make_pod("p", task=None, model="model", uid="u", slots=0)
+QUESTION = {"Pod": POD, "NodeNames": ["node-a", "node-b"]}
+
+
+@dataclass
+class Setup:
+    app: FastAPI
+    state: ExtenderState
+
+    def sync(self) -> None:
+        for reflector in self.state.reflectors:
+            reflector.synced.set()
+
+
+@pytest.fixture
+def setup() -> Setup:
+    registry = CollectorRegistry()
+    state = ExtenderState.build(ExtenderSettings(), FakeCluster(), WorkPredictor(), registry)
+    for name, pace in (("a", 1.0), ("b", 2.0)):
+        state.fleet.take_node(UPSERT, make_node(f"node-{name}"))
+        state.fleet.take_device_profile(UPSERT, make_device_profile(name, pace=pace))
+    state.fleet.take_model_profile(UPSERT, make_model_profile())
+    return Setup(create_app(state, registry), state)
+
+
+async def test_filter_answers_in_the_words_of_the_scheduler(setup: Setup) -> None:
+    answer = await call(setup.app, "POST", "/filter", QUESTION)
+
+    assert answer.status == 200
+    assert answer.json == {
+        "NodeNames": ["node-a", "node-b"],
+        "FailedNodes": {},
+        "FailedAndUnresolvableNodes": {},
+        "Error": "",
+    }
+
+
+async def test_prioritize_answers_in_the_words_of_the_scheduler(setup: Setup) -> None:
+    answer = await call(setup.app, "POST", "/prioritize", QUESTION)
+
+    assert answer.json == [{"Host": "node-a", "Score": 10}, {"Host": "node-b", "Score": 5}]
+
+
+@pytest.mark.parametrize("verb", ["filter", "prioritize"])
+async def test_the_scheduler_can_keep_its_connection(setup: Setup, verb: str) -> None:
+    """It does not drain bodies: without a length each request would open a new one."""
+    answer = await call(setup.app, "POST", f"/{verb}", QUESTION)
+
+    assert answer.headers["content-length"] == str(len(answer.body))
+    assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("verb", ["filter", "prioritize"])
+@pytest.mark.parametrize("body", [b"", b"nonsense", b"{}", b"[]", b"\xff", b'{"Pod": 1}'])
+async def test_a_bad_body_is_a_bad_request(setup: Setup, verb: str, body: bytes) -> None:
+    answer = await call(setup.app, "POST", f"/{verb}", body)
+
+    assert answer.status == 400
+    assert answer.body.startswith(b"not an ExtenderArgs with NodeNames: ")
+
+
+async def test_a_decision_is_explained_by_uid_and_by_name(setup: Setup) -> None:
+    setup.state.fleet.take_pod(UPSERT, POD)
+    setup.state.book.write("u", Decision(decided_at=1.0, policy="fcfs-mct"))
+
+    by_uid = await call(setup.app, "GET", "/explain?pod=u")
+    by_name = await call(setup.app, "GET", "/explain?pod=default/p")
+
+    assert by_uid.status == 200
+    assert by_uid.json == by_name.json
+    assert by_uid.json["text"] == "no prediction; placed as the stock scheduler would"
+
+
+@pytest.mark.parametrize("pod", ["nobody", "default/nobody"])
+async def test_what_was_never_decided_is_not_found_and_the_help_says_how(
+    setup: Setup, pod: str
+) -> None:
+    answer = await call(setup.app, "GET", f"/explain?pod={pod}")
+
+    assert answer.status == 404
+    detail = f"no decision for pod {pod!r}; give its UID or namespace/name"
+    assert answer.json == {"detail": detail}
+
+
+async def test_the_plan_shows_who_goes_where_and_when(setup: Setup) -> None:
+    for name in ("t1", "t2"):
+        task, pod = make_waiting(name)
+        setup.state.fleet.take_task(UPSERT, task)
+        setup.state.fleet.take_pod(UPSERT, pod)
+    setup.state.planner.decide()
+
+    rows = (await call(setup.app, "GET", "/plan")).json
+
+    assert [(row["task"], row["device"], row["startsInSeconds"]) for row in rows] == [
+        ("default/t1", "a", 0.0),
+        ("default/t2", "a", 1.0),
+    ]
+
+
+async def test_it_is_not_ready_before_every_kind_was_listed(setup: Setup) -> None:
+    before = await call(setup.app, "GET", "/readyz")
+    setup.sync()
+    after = await call(setup.app, "GET", "/readyz")
+
+    assert before.status == 503
+    assert "inferencetasks" in before.json["detail"]
+    assert (after.status, after.json) == (200, {"status": "ok"})
+
+
+async def test_it_is_healthy_from_the_start(setup: Setup) -> None:
+    assert (await call(setup.app, "GET", "/healthz")).status == 200
+
+
+async def test_metrics_count_what_was_answered(setup: Setup) -> None:
+    setup.sync()
+    await call(setup.app, "POST", "/filter", QUESTION)
+
+    text = (await call(setup.app, "GET", "/metrics")).body.decode()
+
+    assert 'acesniper_decisions_total{outcome="predicted",verb="filter"} 1.0' in text
+    assert 'acesniper_extender_request_seconds_count{verb="filter"} 1.0' in text
+    assert 'acesniper_backlog_seconds{device="a"} 0.0' in text
+    assert 'acesniper_watch_event_age_seconds{kind="pods"}' in text
+    assert 'acesniper_profile_age_seconds{device="b"}' in text
+
+
+async def test_nothing_runs_beside_the_loop_that_changes_the_fleet(setup: Setup) -> None:
+    """A plain function as a route would run in a thread, over mappings that change meanwhile."""
+    endpoints = {
+        getattr(route, "path", ""): getattr(route, "endpoint", None)
+        for route in setup.app.routes
+        if getattr(route, "path", "") != "/openapi.json"
+    }
+
+    assert {path for path, each in endpoints.items() if not inspect.iscoroutinefunction(each)} == (
+        set()
+    )

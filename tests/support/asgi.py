@@ -1,0 +1,53 @@
+"""Calls an ASGI application without a server or a client library."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import ASGIApp, Message
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the application sent."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - whatever was sent
+        """The body, parsed."""
+        return json.loads(self.body)
+
+
+async def call(app: ASGIApp, method: str, target: str, body: bytes | object = b"") -> Answer:
+    """One request; a body that is not bytes is sent as JSON."""
+    path, _, query = target.partition("?")
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": data, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "scheme": "http",
+        "server": ("testserver", 80),
+        "client": ("testclient", 1),
+        "root_path": "",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [(b"content-length", str(len(data)).encode())],
+    }
+    await app(scope, receive, send)
+    start, *rest = sent
+    headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+    return Answer(start["status"], headers, b"".join(each.get("body", b"") for each in rest))

@@ -1,0 +1,50 @@
+"""Fleets that were told of devices, models, tasks and pods."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from acesniper.extender.answers import Answers
+from acesniper.extender.book import DecisionBook
+from acesniper.extender.fleet import Fleet
+from acesniper.extender.metrics import ExtenderMetrics
+from acesniper.extender.table import LatencyTable
+from acesniper.extender.wire import ExtenderArgs, Metadata, Pod
+from acesniper.runtime.reflector import UPSERT
+from builders import (
+    WorkPredictor,
+    make_device_profile,
+    make_gated_pod,
+    make_itask,
+    make_model_profile,
+    make_node,
+)
+from virtual_time import Clock
+
+Json = dict[str, Any]
+
+
+def make_fleet(paces: Mapping[str, float], clock: Clock | None = None, work: float = 1.0) -> Fleet:
+    """Devices by name and pace (seconds per unit of work), each on `node-NAME`; one `model`."""
+    fleet = Fleet(LatencyTable(WorkPredictor()), clock or Clock())
+    for name, pace in paces.items():
+        fleet.take_node(UPSERT, make_node(f"node-{name}"))
+        fleet.take_device_profile(UPSERT, make_device_profile(name, pace=pace))
+    fleet.take_model_profile(UPSERT, make_model_profile(work=work))
+    return fleet
+
+
+def make_waiting(name: str, **spec: Any) -> tuple[Json, Json]:  # noqa: ANN401 - as make_itask
+    """A queued task and its gated pod."""
+    status = {"phase": "Queued", "modelProfile": "model"}
+    return make_itask(name, status=status, **spec), make_gated_pod(f"{name}-0", task=name)
+
+
+def make_answers(fleet: Fleet, book: DecisionBook | None = None) -> Answers:
+    return Answers(fleet, book or DecisionBook(), ExtenderMetrics.on(CollectorRegistry()))
+
+
+def make_args(*names: str, uid: str = "u", labels: Mapping[str, str] | None = None) -> ExtenderArgs:
+    pod = Pod(Metadata("p", "default", uid, dict(labels or {})))
+    return ExtenderArgs(pod, list(names))
