@@ -1,7 +1,9 @@
-"""Between resources on the wire and the domain.
+"""Between resources on the wire and the domain."""
 
-Raises pydantic's ValidationError only for objects the API server would not have let through.
-"""
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from acesniper.api.names import API_VERSION
 from acesniper.api.schema import duration_s
@@ -14,6 +16,7 @@ from acesniper.api.v1alpha1 import (
     InferenceTask,
     ModelProfile,
     ModelProfileStatus,
+    Wire,
 )
 from acesniper.domain.device import (
     Device,
@@ -23,11 +26,27 @@ from acesniper.domain.device import (
     ProbeResult,
     Reading,
 )
+from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey, Task, TaskKey
 
 Json = dict[str, object]
+Resource = TypeVar("Resource", bound=Wire)
+
+
+def read(kind: type[Resource], manifest: Mapping[str, Any]) -> Resource:
+    """A resource as the API server gave it.
+
+    Raises:
+        InvalidInput: it is not what its schema says: stored under another version of it.
+    """
+    try:
+        return kind.model_validate(manifest)
+    except ValidationError as error:
+        metadata = manifest.get("metadata", {})
+        name = "/".join(filter(None, (metadata.get("namespace"), metadata.get("name"))))
+        raise InvalidInput(f"{kind.__name__} {name} cannot be read: {error}") from error
 
 
 def task(resource: InferenceTask, model: str, memory_bytes: int = 0, priority: int = 0) -> Task:

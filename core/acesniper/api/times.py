@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-
 LAST_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 """The last day that RFC 3339 can write: an absurd amount of work ends there at the latest."""
 

@@ -8,9 +8,10 @@ pure function of what is known.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from statistics import median
 
-from acesniper.domain.completion import Completion
+from acesniper.domain.completion import Completion, Verdict
 from acesniper.domain.device import Device, DeviceId
 from acesniper.domain.fleet import Snapshot
 from acesniper.domain.prediction import Prediction
@@ -63,10 +64,10 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every waiting task, either planned, or not with the reason per device."""
+    """Every waiting task, either planned, or not with the verdict on each device."""
 
     planned: tuple[Planned, ...] = ()
-    unplanned: Mapping[str, Mapping[DeviceId, str]] = field(default_factory=dict)
+    unplanned: Mapping[str, Mapping[DeviceId, Verdict]] = field(default_factory=dict)
 
 
 def neutral(latency: Mapping[DeviceId, Prediction]) -> Prediction:
@@ -77,35 +78,43 @@ def neutral(latency: Mapping[DeviceId, Prediction]) -> Prediction:
 
 def candidates_for(
     task: Task, snapshot: Snapshot, slots: Mapping[DeviceId, list[float]]
-) -> tuple[list[Completion], dict[DeviceId, str]]:
+) -> tuple[list[Completion], dict[DeviceId, Verdict]]:
     """Every device that can take the task with the terms of its finish, and why others cannot."""
     known = snapshot.latency.get(task.model, {})
     fallback: Prediction | None = None
     found: list[Completion] = []
-    refused: dict[DeviceId, str] = {}
+    refused: dict[DeviceId, Verdict] = {}
     for device in snapshot.devices.values():
         verdict = judge(task, device, snapshot)
         if not verdict.feasible:
-            refused[device.id] = verdict.reason
+            refused[device.id] = verdict
             continue
         prediction = known.get(device.id)
         if prediction is None:
             prediction = fallback = fallback or neutral(known)
         candidate = Completion(device, prediction, task.inferences, slots[device.id][0])
         if misses_deadline(task, candidate, snapshot.now_s):
-            refused[device.id] = f"would finish {candidate.finish_s:.1f} s from now, after {LATE}"
+            text = f"would finish {candidate.finish_s:.1f} s from now, after {LATE}"
+            refused[device.id] = Verdict(False, text, lasting=True)
             continue
         found.append(candidate)
     return found, refused
 
 
-def make_plan(tasks: Iterable[Task], snapshot: Snapshot, policy: Policy) -> Plan:
-    """Plan all waiting tasks. O(tasks x devices)."""
-    placement = PLACEMENTS[policy.placement]
+def make_plan(
+    tasks: Iterable[Task], snapshot: Snapshot, policy: Policy, behind: Iterable[Task] = ()
+) -> Plan:
+    """Plan all waiting tasks. O(tasks x devices).
+
+    Those `behind` cannot start yet, whatever is free: they are planned after all others, so that
+    no device stands idle for them.
+    """
+    order, placement = ORDERS[policy.order], PLACEMENTS[policy.placement]
     slots = {each.id: snapshot.slot_free_s(each) for each in snapshot.devices.values()}
     planned: list[Planned] = []
-    unplanned: dict[str, Mapping[DeviceId, str]] = {}
-    for task in in_order(tasks, ORDERS[policy.order], snapshot.now_s):
+    unplanned: dict[str, Mapping[DeviceId, Verdict]] = {}
+    in_turn = (in_order(each, order, snapshot.now_s) for each in (tasks, behind))
+    for task in chain.from_iterable(in_turn):
         candidates, refused = candidates_for(task, snapshot, slots)
         if not candidates:
             unplanned[task.key] = refused

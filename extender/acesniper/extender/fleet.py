@@ -101,7 +101,7 @@ class Fleet:
             self.table.set_device(device, None)
             self.measured_at.pop(device, None)
         else:
-            profile = DeviceProfile.model_validate(manifest)
+            profile = convert.read(DeviceProfile, manifest)
             self._profiles[device] = profile
             self._measured_on.setdefault(NodeName(profile.spec.node), set()).add(device)
             self.table.set_device(device, convert.hardware(profile.status))
@@ -116,7 +116,7 @@ class Fleet:
         if change == DELETE:
             found = None
         else:
-            found = convert.model_features(ModelProfile.model_validate(manifest))
+            found = convert.model_features(convert.read(ModelProfile, manifest))
         self.table.set_model(model, found)
         self._fastest.pop(model, None)
         self.changed.set()
@@ -127,7 +127,7 @@ class Fleet:
         if change == DELETE:
             self.tasks.pop(key, None)
         else:
-            self.tasks[key] = InferenceTask.model_validate(manifest)
+            self.tasks[key] = convert.read(InferenceTask, manifest)
         self.changed.set()
 
     def take_pod(self, change: str, manifest: Object) -> None:
@@ -242,6 +242,11 @@ class Fleet:
                 avoided = self._avoid.setdefault(f"{pod.namespace}/{pod.task}", {})
                 avoided[promise.device] = now_s + AVOID_S
         return late
+
+    def renew(self, pod: PodView) -> None:
+        """Promise anew what expired: the pod could not be withdrawn, and is to be next time."""
+        if (known := self.pods.get(pod.uid)) is not None:
+            self._take_slot(known, known)
 
     # --- inside --------------------------------------------------------------------------------
 

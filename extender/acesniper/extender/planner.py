@@ -22,7 +22,7 @@ from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.policies.feasibility import judge
 from acesniper.policies.plan import LATE, Plan, Planned, Policy, make_plan
-from acesniper.runtime.kube import PODS, Cluster, NotFound
+from acesniper.runtime.kube import PODS, Cluster
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +68,10 @@ class Planner:
     def decide(self) -> list[tuple[Planned, PodView]]:
         """Make the plan, and reserve for every task that should start now and has its pod."""
         tasks, gated = self.fleet.waiting()
+        ready = [task for task in tasks if task.key in gated]
+        behind = [task for task in tasks if task.key not in gated]
         with self.metrics.plan_seconds.time():
-            self.plan = make_plan(tasks, self.fleet.snapshot(), self.policy)
+            self.plan = make_plan(ready, self.fleet.snapshot(), self.policy, behind)
         self.metrics.queue_length.set(len(tasks))
         oldest_s = min((task.created_s for task in tasks), default=self.fleet.clock())
         self.metrics.queue_age_seconds.set(max(self.fleet.clock() - oldest_s, 0.0))
@@ -124,14 +126,18 @@ class Planner:
         self.metrics.decisions.labels("admit", "refused").inc()
 
     def _unreachable(self) -> list[tuple[PodView, str]]:
-        """Gated pods of tasks that reject being late and that every device would finish late."""
+        """Gated pods of tasks that reject being late and that no device could finish in time.
+
+        A device that is only away for now leaves hope.
+        """
         _, gated = self.fleet.waiting()
         found = []
         for task, refused in self.plan.unplanned.items():
             pod = gated.get(task)
-            late = [device for device, reason in refused.items() if reason.endswith(LATE)]
-            if pod is not None and pod.refused is None and late:
-                reasons = "; ".join(f"{device} {refused[device]}" for device in late[:3])
+            late = [each for each, verdict in refused.items() if verdict.reason.endswith(LATE)]
+            hopeless = late and all(verdict.lasting for verdict in refused.values())
+            if pod is not None and pod.refused is None and hopeless:
+                reasons = "; ".join(f"{device} {refused[device].reason}" for device in late[:3])
                 found.append((pod, f"no device can meet the deadline: {reasons}"))
         return found
 
@@ -140,7 +146,6 @@ class Planner:
         log.warning("admitted but not bound in time; withdrawn", extra={"pod": pod.key})
         try:
             await self.cluster.delete(PODS, pod.name, pod.namespace, uid=pod.uid)
-        except NotFound:
-            return
         except AcesniperError as error:
             log.warning("not withdrawn: %s", error, extra={"pod": pod.key})
+            self.fleet.renew(pod)

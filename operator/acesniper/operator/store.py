@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
+from acesniper.api import convert
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import (
     FINISHED,
@@ -18,7 +17,6 @@ from acesniper.api.v1alpha1 import (
     ModelProfile,
     Wire,
 )
-from acesniper.domain.errors import InvalidInput
 
 Object = Mapping[str, Any]
 
@@ -107,10 +105,7 @@ class Store:
         known = kept.get(key)
         same = known is not None and known.metadata["uid"] == obj["metadata"]["uid"]
         if known is None or not same or not _older(obj, {"metadata": known.metadata}):
-            try:
-                kept[key] = model.model_validate(obj)
-            except ValidationError as error:
-                raise InvalidInput(f"{key} cannot be read: {error}") from error
+            kept[key] = convert.read(model, obj)
         return key
 
 
