@@ -13,6 +13,10 @@ def placed(plan: Plan) -> dict[str, tuple[str, float]]:
     return {each.task.key: (each.chosen.device.id, each.chosen.backlog_s) for each in plan.planned}
 
 
+def reasons(plan: Plan, task: str) -> dict[str, str]:
+    return {device: verdict.reason for device, verdict in plan.unplanned[task].items()}
+
+
 def test_a_task_starts_now_on_the_device_where_it_finishes_first() -> None:
     plan = make_plan([make_task("n/t")], make_snapshot([SLOW, FAST], LATENCY), Policy())
 
@@ -56,6 +60,14 @@ def test_a_device_with_two_slots_starts_two_tasks_now() -> None:
     assert placed(plan)["n/c"] == ("fast", 1.0)
 
 
+def test_no_device_stands_idle_for_a_task_that_cannot_start_yet() -> None:
+    first, second = make_task("n/a", created_s=0.0), make_task("n/b", created_s=1.0)
+
+    plan = make_plan([second], make_snapshot([FAST], LATENCY), Policy(), behind=[first])
+
+    assert placed(plan) == {"n/b": ("fast", 0.0), "n/a": ("fast", 1.0)}
+
+
 def test_a_pod_that_is_overdue_still_holds_its_slot() -> None:
     snapshot = make_snapshot([FAST], LATENCY, busy={"fast": [0.001]})
 
@@ -96,7 +108,7 @@ def test_a_task_that_no_device_can_take_keeps_the_reason_of_each() -> None:
     plan = make_plan([task, other], make_snapshot([FAST, SLOW], LATENCY), Policy())
 
     assert placed(plan) == {"n/u": ("fast", 0.0)}
-    assert plan.unplanned["n/t"] == {
+    assert reasons(plan, "n/t") == {
         "fast": "its provider is cpu, the task asks for cuda",
         "slow": "its provider is cpu, the task asks for cuda",
     }
@@ -109,7 +121,7 @@ def test_reject_leaves_out_devices_that_would_be_too_late() -> None:
     plan = make_plan([task], snapshot, Policy())
 
     assert plan.planned == ()
-    assert plan.unplanned["n/t"] == {
+    assert reasons(plan, "n/t") == {
         "fast": "would finish 10.0 s from now, after the deadline",
         "slow": "would finish 10.0 s from now, after the deadline",
     }

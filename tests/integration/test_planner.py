@@ -1,0 +1,319 @@
+"""The planner over a cluster in memory, with a scheduler and kubelets that take their time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from acesniper.api.decision import Decision
+from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, REFUSED_ANNOTATION
+from acesniper.api.pod import PodView
+from acesniper.api.times import rfc3339
+from acesniper.domain.errors import Unavailable
+from acesniper.extender.book import DecisionBook
+from acesniper.extender.fleet import AVOID_S, Fleet
+from acesniper.extender.metrics import ExtenderMetrics
+from acesniper.extender.planner import Planner
+from acesniper.extender.table import LatencyTable
+from acesniper.policies.plan import Policy
+from acesniper.runtime.kube import (
+    DEVICE_PROFILES,
+    INFERENCE_TASKS,
+    MODEL_PROFILES,
+    NODES,
+    PODS,
+    Object,
+)
+from acesniper.runtime.reflector import Reflector
+from builders import (
+    WorkPredictor,
+    make_device_profile,
+    make_gated_pod,
+    make_model_profile,
+    make_node,
+)
+from fake_cluster import Call, FakeCluster
+from fleets import make_waiting
+from virtual_time import in_virtual_time, now_s
+
+BIND_TIMEOUT_S = 15.0
+
+
+@dataclass
+class Edge:
+    """An edge cluster: `binding` says whether kube-scheduler does its work."""
+
+    paces: Mapping[str, float]
+    cluster: FakeCluster = field(default_factory=FakeCluster)
+    binding: bool = True
+    running: dict[str, set[str]] = field(default_factory=dict)
+    most_at_once: dict[str, int] = field(default_factory=dict)
+    started_s: dict[str, float] = field(default_factory=dict)
+    _jobs: set["asyncio.Task[None]"] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for name, pace in self.paces.items():
+            self.cluster.put(NODES, make_node(f"node-{name}"))
+            self.cluster.put(DEVICE_PROFILES, make_device_profile(name, pace=pace))
+        self.cluster.put(MODEL_PROFILES, make_model_profile())
+        self.fleet = Fleet(LatencyTable(WorkPredictor()), now_s, BIND_TIMEOUT_S)
+        metrics = ExtenderMetrics.on(CollectorRegistry())
+        self.planner = Planner(self.fleet, self.cluster, Policy(), DecisionBook(), metrics)
+
+    def apply(self, name: str, **spec: Any) -> None:  # noqa: ANN401 - as make_itask
+        """A task that the operator has queued."""
+        task, pod = make_waiting(name, **spec)
+        self.cluster.put(INFERENCE_TASKS, task)
+        self.cluster.put(PODS, pod)
+
+    def pod(self, task: str) -> Object:
+        return self.cluster.one(PODS, f"{task}-0", "default")
+
+    def is_admitted(self, task: str) -> bool:
+        return not PodView.of(self.pod(task)).gated
+
+    def phases(self) -> list[str]:
+        return [each["status"]["phase"] for each in self.cluster.all(PODS)]
+
+    async def all_done(self) -> None:
+        while set(self.phases()) != {"Succeeded"}:  # noqa: ASYNC110 - virtual time
+            await asyncio.sleep(1.0)
+
+    @asynccontextmanager
+    async def alive(self) -> AsyncIterator[None]:
+        follow = (
+            (NODES, self.fleet.take_node),
+            (DEVICE_PROFILES, self.fleet.take_device_profile),
+            (MODEL_PROFILES, self.fleet.take_model_profile),
+            (INFERENCE_TASKS, self.fleet.take_task),
+            (PODS, self.fleet.take_pod),
+            (PODS, self._schedule),
+        )
+        jobs = [
+            asyncio.create_task(Reflector(self.cluster, kind, take).run()) for kind, take in follow
+        ]
+        await asyncio.sleep(0.001)
+        jobs.append(asyncio.create_task(self.planner.run()))
+        try:
+            yield
+        finally:
+            for job in (*jobs, *self._jobs):
+                job.cancel()
+            for job in (*jobs, *self._jobs):
+                with suppress(asyncio.CancelledError):
+                    await job
+
+    def _schedule(self, change: str, pod: Object) -> None:
+        view = PodView.of(pod) if change == "UPSERT" else None
+        if view and self.binding and not view.gated and not view.node and not view.finished:
+            job = asyncio.create_task(self._run(view))
+            self._jobs.add(job)
+            job.add_done_callback(self._jobs.discard)
+
+    async def _run(self, pod: PodView) -> None:
+        """Bind to the one node that the affinity allows, run there as long as predicted."""
+        required = pod.affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        (node,) = required["nodeSelectorTerms"][0]["matchFields"][0]["values"]
+        patch: Object = {"spec": {"nodeName": node}}
+        self.cluster.change(PODS, pod.name, "default", patch)
+        here = self.running.setdefault(node, set())
+        here.add(pod.name)
+        self.most_at_once[node] = max(self.most_at_once.get(node, 0), len(here))
+        self.started_s[pod.name.removesuffix("-0")] = now_s()
+        started = {"phase": "Running", "startTime": rfc3339(now_s())}
+        self.cluster.change(PODS, pod.name, "default", {"status": started})
+        await asyncio.sleep(self.paces[node.removeprefix("node-")])
+        here.remove(pod.name)
+        self.cluster.change(PODS, pod.name, "default", {"status": {"phase": "Succeeded"}})
+        task = {"status": {"phase": "Succeeded"}}
+        self.cluster.change(INFERENCE_TASKS, str(pod.task), "default", task)
+
+
+@in_virtual_time
+async def test_a_burst_runs_to_its_end_and_no_device_ever_gets_two_at_once() -> None:
+    edge = Edge({"a": 1.0, "b": 1.5, "c": 2.0, "d": 7.0, "e": 30.0})
+
+    async with edge.alive():
+        for number in range(50):
+            edge.apply(f"t{number:02}")
+        await edge.all_done()
+
+    assert len(edge.phases()) == 50
+    assert set(edge.most_at_once.values()) == {1}
+    assert len(edge.fleet.ledger) == 0
+
+
+@in_virtual_time
+async def test_a_task_waits_for_the_fast_device_and_starts_when_that_is_free() -> None:
+    edge = Edge({"fast": 1.0, "slow": 10.0})
+
+    async with edge.alive():
+        edge.apply("first")
+        edge.apply("second")
+        await asyncio.sleep(0.9)
+        held_back = not edge.is_admitted("second")
+        await asyncio.sleep(2.0)
+
+    assert held_back
+    assert edge.started_s["second"] - edge.started_s["first"] >= 1.0
+    assert edge.pod("second")["spec"]["nodeName"] == "node-fast"
+
+
+@in_virtual_time
+async def test_an_admitted_pod_carries_its_device_and_the_reasons() -> None:
+    edge = Edge({"fast": 1.0, "slow": 10.0})
+
+    async with edge.alive():
+        edge.apply("t")
+        await asyncio.sleep(0.5)
+
+    annotations = edge.pod("t")["metadata"]["annotations"]
+    decision = Decision.read(annotations[DECISION_ANNOTATION])
+    assert annotations[DEVICE_ANNOTATION] == "fast"
+    assert decision is not None
+    assert [each.device for each in decision.candidates] == ["fast", "slow"]
+    assert edge.planner.book.read("uid-default-t-0") is not None
+
+
+@in_virtual_time
+async def test_a_failed_patch_gives_the_slot_back_and_is_tried_again() -> None:
+    edge = Edge({"a": 1.0})
+    failures = [Unavailable("away"), Unavailable("away")]
+
+    def fail(call: Call) -> None:
+        if call.verb == "patch" and failures:
+            raise failures.pop()
+
+    edge.cluster.before = fail
+    async with edge.alive():
+        edge.apply("t")
+        await asyncio.sleep(10.0)
+
+    assert edge.pod("t")["status"]["phase"] == "Succeeded"
+    assert len(edge.fleet.ledger) == 0
+
+
+@in_virtual_time
+async def test_a_pod_that_is_not_bound_in_time_is_withdrawn() -> None:
+    edge = Edge({"a": 1.0}, binding=False)
+
+    async with edge.alive():
+        edge.apply("t")
+        await asyncio.sleep(BIND_TIMEOUT_S - 1.0)
+        early = edge.phases()
+        await asyncio.sleep(3.0)
+
+    assert early == ["Pending"]
+    assert edge.cluster.all(PODS) == []
+    assert len(edge.fleet.ledger) == 0
+
+
+@in_virtual_time
+async def test_a_withdrawal_that_fails_is_tried_again() -> None:
+    edge = Edge({"a": 1.0}, binding=False)
+    failures = [Unavailable("away"), Unavailable("away")]
+
+    def fail(call: Call) -> None:
+        if call.verb == "delete" and failures:
+            raise failures.pop()
+
+    edge.cluster.before = fail
+    async with edge.alive():
+        edge.apply("t")
+        await asyncio.sleep(10 * BIND_TIMEOUT_S)
+
+    assert edge.cluster.all(PODS) == []
+
+
+@in_virtual_time
+async def test_a_device_that_did_not_take_a_pod_is_avoided_for_a_while() -> None:
+    edge = Edge({"fast": 1.0, "slow": 2.0}, binding=False)
+
+    async with edge.alive():
+        edge.apply("t")
+        await asyncio.sleep(BIND_TIMEOUT_S + 3.0)
+        edge.binding = True
+        edge.cluster.put(PODS, make_gated_pod("t-1", task="t"))
+        await asyncio.sleep(1.0)
+        second = edge.cluster.one(PODS, "t-1", "default")
+
+    assert AVOID_S > 1.0
+    assert second["spec"]["nodeName"] == "node-slow"
+
+
+@in_virtual_time
+async def test_a_task_whose_pod_is_not_there_yet_keeps_no_device_from_others() -> None:
+    """It may back off after a failure, or its namespace may be out of quota."""
+    edge = Edge({"a": 1.0})
+
+    async with edge.alive():
+        task, _ = make_waiting("a-first-in-order")
+        edge.cluster.put(INFERENCE_TASKS, task)
+        edge.apply("b")
+        await asyncio.sleep(5.0)
+
+    assert edge.pod("b")["status"]["phase"] == "Succeeded"
+
+
+@in_virtual_time
+async def test_a_deadline_out_of_reach_is_told_to_the_operator() -> None:
+    edge = Edge({"a": 10.0})
+
+    async with edge.alive():
+        edge.apply("t", deadline="1s", deadlinePolicy="Reject")
+        await asyncio.sleep(1.0)
+
+    refused = edge.pod("t")["metadata"]["annotations"][REFUSED_ANNOTATION]
+    assert refused.startswith("no device can meet the deadline: a would finish 10.0 s from now")
+    assert not edge.is_admitted("t")
+
+
+@in_virtual_time
+async def test_a_device_that_is_only_away_for_now_leaves_hope() -> None:
+    edge = Edge({"fast": 0.5, "slow": 100.0})
+    edge.cluster.put(NODES, make_node("node-fast", ready=False))
+
+    async with edge.alive():
+        edge.apply("t", deadline="20s", deadlinePolicy="Reject")
+        await asyncio.sleep(2.0)
+        annotations = dict(edge.pod("t")["metadata"]["annotations"])
+        ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+        edge.cluster.change(NODES, "node-fast", None, ready)
+        await asyncio.sleep(2.0)
+
+    assert REFUSED_ANNOTATION not in annotations
+    assert edge.pod("t")["spec"]["nodeName"] == "node-fast"
+
+
+@in_virtual_time
+async def test_a_suspended_task_is_not_admitted() -> None:
+    edge = Edge({"a": 1.0})
+
+    async with edge.alive():
+        edge.apply("t", suspend=True)
+        await asyncio.sleep(1.0)
+
+    assert not edge.is_admitted("t")
+
+
+@in_virtual_time
+async def test_a_restart_in_the_middle_of_a_burst_doubles_nothing() -> None:
+    edge = Edge({"a": 1.0, "b": 3.0})
+    async with edge.alive():
+        for number in range(10):
+            edge.apply(f"t{number}")
+        await asyncio.sleep(2.5)
+
+    running = [each for each in edge.cluster.all(PODS) if each["status"]["phase"] == "Running"]
+    for pod in running:
+        patch = {"status": {"phase": "Succeeded"}}
+        edge.cluster.change(PODS, pod["metadata"]["name"], "default", patch)
+    again = Edge({"a": 1.0, "b": 3.0}, cluster=edge.cluster)
+    async with again.alive():
+        await again.all_done()
+
+    assert set(again.most_at_once.values()) == {1}
+    assert len(again.fleet.ledger) == 0
