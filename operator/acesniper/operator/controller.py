@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from acesniper.domain.errors import AcesniperError, InvalidInput
+from acesniper.domain.errors import InvalidInput
 from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.models import ModelReconciler
@@ -51,7 +51,7 @@ class Controller:
         self._saw("InferenceTask")
         key = object_key(obj)
         if gone:
-            self.store.tasks.pop(key, None)
+            self.store.drop_task(obj)
         elif self._readable(self.store.take_task, obj):
             self.queue.add((TASK, key))
 
@@ -60,7 +60,7 @@ class Controller:
         self._saw("ModelProfile")
         key = object_key(obj)
         if gone:
-            self.store.models.pop(key, None)
+            self.store.drop_model(obj)
         elif self._readable(self.store.take_model, obj):
             self.queue.add((MODEL, key))
         for task in self.store.tasks_of_model(key):
@@ -72,7 +72,7 @@ class Controller:
         name = object_key(obj)
         node = str(obj["spec"]["node"])
         if gone:
-            self.store.devices.pop(name, None)
+            self.store.drop_device(obj)
         elif self._readable(self.store.take_device, obj):
             self.queue.add((DEVICE, name))
         self.queue.add((NODE, node))
@@ -134,7 +134,7 @@ class Controller:
                     return await self.devices.reconcile(name)
             await self.devices.reconcile_node(name)
             return None
-        except AcesniperError:
+        except Exception:
             self.metrics.reconcile_errors.labels(kind).inc()
             raise
         finally:

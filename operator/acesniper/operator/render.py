@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import json
 from typing import Any
 
 from acesniper.api.names import (
@@ -16,9 +17,11 @@ from acesniper.api.names import (
     TASK_LABEL,
 )
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
+from acesniper.domain.errors import InvalidTask
 
 Json = dict[str, Any]
 LONGEST_NAME = 63
+TEMPLATE = "spec.template"
 
 
 def pod_name(task: InferenceTask) -> str:
@@ -26,37 +29,42 @@ def pod_name(task: InferenceTask) -> str:
 
     Creating it twice is therefore a conflict, never a second pod.
     """
-    digest = hashlib.sha256(task.metadata["uid"].encode()).hexdigest()[:6]
+    digest = hashlib.sha256(task.metadata["uid"].encode()).hexdigest()[:10]
     suffix = f"-{digest}-{task.status.attempts}"
     if task.status.incarnation:
         suffix += f"-{task.status.incarnation}"
-    name: str = task.metadata["name"]
-    return name[: LONGEST_NAME - len(suffix)].rstrip("-.") + suffix
+    # A pod's name is its host name: no dots.
+    name = str(task.metadata["name"]).replace(".", "-")
+    return name[: LONGEST_NAME - len(suffix)].rstrip("-") + suffix
 
 
 def render_pod(task: InferenceTask, model: str, source: ModelSource, image: str) -> Json:
-    """The gated pod that runs one attempt of `task`."""
+    """The gated pod that runs one attempt of `task`.
+
+    Raises:
+        InvalidTask: spec.template has the shape of no pod. (The schema lets any JSON through.)
+    """
     pod: Json = copy.deepcopy(task.spec.template) or {"spec": _runner_spec(task, source, image)}
-    spec: Json = pod.setdefault("spec", {})
-    metadata: Json = pod.setdefault("metadata", {})
+    spec = _object(pod, "spec", TEMPLATE)
+    metadata = _object(pod, "metadata", TEMPLATE)
     pod |= {"apiVersion": "v1", "kind": "Pod"}
     metadata["name"] = pod_name(task)
     metadata["namespace"] = task.metadata["namespace"]
     metadata["ownerReferences"] = [_owner(task)]
     metadata["labels"] = {
-        **(metadata.get("labels") or {}),
+        **_object(metadata, "labels", f"{TEMPLATE}.metadata"),
         TASK_LABEL: task.metadata["name"],
         MODEL_LABEL: model,
         ATTEMPT_LABEL: str(task.status.attempts),
     }
-    gates = spec.get("schedulingGates") or []
     spec["schedulerName"] = SCHEDULER_NAME
-    spec["schedulingGates"] = [*gates, {"name": PLAN_GATE}]
+    spec["schedulingGates"] = [*_list(spec, "schedulingGates"), {"name": PLAN_GATE}]
     spec["restartPolicy"] = "Never"
     if task.spec.node_selector:
-        spec["nodeSelector"] = {**(spec.get("nodeSelector") or {}), **task.spec.node_selector}
+        selector = _object(spec, "nodeSelector", f"{TEMPLATE}.spec")
+        spec["nodeSelector"] = {**selector, **task.spec.node_selector}
     if task.spec.tolerations:
-        spec["tolerations"] = [*(spec.get("tolerations") or []), *task.spec.tolerations]
+        spec["tolerations"] = [*_list(spec, "tolerations"), *task.spec.tolerations]
     if task.spec.priority_class_name:
         spec["priorityClassName"] = task.spec.priority_class_name
     _ask_for_slot(spec)
@@ -76,11 +84,32 @@ def _owner(task: InferenceTask) -> Json:
 
 def _ask_for_slot(spec: Json) -> None:
     """One slot for the pod, asked for by its runner container (or its first one)."""
-    containers: list[Json] = spec.get("containers") or []
+    containers = _list(spec, "containers")
+    where = f"{TEMPLATE}.spec.containers"
+    if not all(isinstance(each, dict) for each in containers):
+        raise InvalidTask(f"{where} must be a list of objects")
     named = [each for each in containers if each.get("name") == RUNNER_CONTAINER]
     for container in (named or containers)[:1]:
-        resources = container.setdefault("resources", {})
-        resources["limits"] = {**(resources.get("limits") or {}), SLOT_RESOURCE: "1"}
+        resources = _object(container, "resources", where)
+        resources["limits"] = {**_object(resources, "limits", where), SLOT_RESOURCE: "1"}
+
+
+def _object(parent: Json, field: str, where: str) -> Json:
+    """The object in a field, made if there is none."""
+    if parent.get(field) is None:
+        parent[field] = {}
+    value = parent[field]
+    if not isinstance(value, dict):
+        raise InvalidTask(f"{where}.{field} must be an object, not {json.dumps(value)[:40]}")
+    return value
+
+
+def _list(spec: Json, field: str) -> list[Any]:
+    value = spec.get(field) or []
+    if not isinstance(value, list):
+        text = json.dumps(value)[:40]
+        raise InvalidTask(f"{TEMPLATE}.spec.{field} must be a list, not {text}")
+    return value
 
 
 def _runner_spec(task: InferenceTask, source: ModelSource, image: str) -> Json:

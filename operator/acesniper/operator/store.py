@@ -50,6 +50,18 @@ class Store:
         """Keep a device profile; returns its key."""
         return self._take(self.devices, obj, DeviceProfile)
 
+    def drop_task(self, obj: Object) -> None:
+        """Forget a task that is gone."""
+        _drop(self.tasks, obj)
+
+    def drop_model(self, obj: Object) -> None:
+        """Forget a model profile that is gone."""
+        _drop(self.models, obj)
+
+    def drop_device(self, obj: Object) -> None:
+        """Forget a device profile that is gone."""
+        _drop(self.devices, obj)
+
     def take_pod(self, obj: Object) -> str | None:
         """Keep a pod; returns the key of its task, None for a pod that belongs to none."""
         view = PodView.of(obj)
@@ -125,6 +137,13 @@ class NamespaceModels(Mapping[str, ModelProfile]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _drop(kept: dict[str, Any], obj: Object) -> None:
+    """Forget an object, but not another of the same name that has taken its place already."""
+    key = object_key(obj)
+    if (known := kept.get(key)) is not None and known.metadata["uid"] == obj["metadata"]["uid"]:
+        del kept[key]
 
 
 def _older(left: Object, right: Object) -> bool:

@@ -27,17 +27,15 @@ class Window:
 
     def refresh(self, now_s: float) -> frozenset[str]:
         """Move the window to the present; returns the tasks that are new in it."""
-        if len(self.store.tasks) <= self.size:
-            return frozenset()
-        waiting = [
-            convert.task(task, task.status.model_profile or "")
-            for task in self.store.tasks.values()
-            if _waits(task)
-        ]
-        before = self._inside
-        first = in_order(waiting, first_come, now_s)[: self.size]
-        self._inside = frozenset(task.key for task in first)
+        before, self._inside = self._inside, self._first(now_s)
         return self._inside - before
+
+    def _first(self, now_s: float) -> frozenset[str]:
+        waiting = {key: task for key, task in self.store.tasks.items() if _waits(task)}
+        if len(waiting) <= self.size:
+            return frozenset(waiting)
+        tasks = (convert.task(task, task.status.model_profile or "") for task in waiting.values())
+        return frozenset(task.key for task in in_order(tasks, first_come, now_s)[: self.size])
 
 
 def _waits(task: InferenceTask) -> bool:

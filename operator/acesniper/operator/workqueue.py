@@ -77,16 +77,25 @@ class WorkQueue(Generic[K]):
                     self._again.discard(key)
                     self.add(key)
 
+    def _failed(self, key: K) -> float:
+        """Count a failure; returns the seconds to wait."""
+        self.errors += 1
+        count = self._failures[key] = self._failures.get(key, 0) + 1
+        # Beyond 20 the power would only grow.
+        return min(FIRST_RETRY_S * 2.0 ** min(count - 1, 20), LAST_RETRY_S)
+
     async def _attempt(self, key: K) -> None:
         try:
             again_s = await self._handle(key)
         except AcesniperError as error:
-            self.errors += 1
-            count = self._failures[key] = self._failures.get(key, 0) + 1
-            again_s = min(FIRST_RETRY_S * 2.0 ** (count - 1), LAST_RETRY_S)
+            again_s = self._failed(key)
             if isinstance(error, Throttled):
                 again_s = max(again_s, error.retry_after_s)
             log.warning("%s: %s; trying again in %.1f s", key, error, again_s)
+        except Exception:
+            # The outermost loop: our mistake with one object must not stop all the others.
+            again_s = self._failed(key)
+            log.exception("%s: trying again in %.1f s", key, again_s)
         else:
             self._failures.pop(key, None)
         if again_s is not None:
