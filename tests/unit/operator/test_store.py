@@ -1,0 +1,103 @@
+import pytest
+
+from acesniper.domain.errors import InvalidInput
+from acesniper.operator.store import Store
+from builders import make_itask, make_model_profile, make_pod
+
+
+def version(number: int) -> dict[str, str]:
+    return {"resourceVersion": str(number)}
+
+
+def test_what_a_late_watch_brings_does_not_undo_what_we_wrote() -> None:
+    store = Store()
+    store.take_task(make_itask("t", status={"phase": "Queued"}, metadata=version(10)))
+
+    store.take_task(make_itask("t", status={}, metadata=version(9)))
+
+    assert store.tasks["default/t"].status.phase == "Queued"
+
+
+def test_a_new_object_of_the_same_name_replaces_the_old_one_whatever_its_version() -> None:
+    store = Store()
+    store.take_task(make_itask("t", metadata=version(10)))
+
+    store.take_task(make_itask("t", metadata={"uid": "new", **version(9)}))
+
+    assert store.tasks["default/t"].metadata["uid"] == "new"
+
+
+def test_the_end_of_an_old_object_does_not_take_its_successor_along() -> None:
+    """Events of different objects may be handled in any order."""
+    store = Store()
+    old, new = make_itask("t"), make_itask("t", metadata={"uid": "new"})
+    store.take_task(old)
+    store.take_task(new)
+
+    store.drop_task(old)
+    kept = "default/t" in store.tasks
+    store.drop_task(new)
+
+    assert kept
+    assert store.tasks == {}
+
+
+def test_pods_are_found_by_the_task_that_owns_them() -> None:
+    store = Store()
+    store.take_pod(make_pod("mine", task="t"))
+    store.take_pod(make_pod("labelled-like-mine", task="t") | {"spec": {"containers": []}})
+    store.pods["default/t"]["labelled-like-mine"][1]["metadata"]["ownerReferences"] = []
+
+    assert set(store.pods_of("default/t", "uid-default-t")) == {"mine"}
+    assert store.pods_of("default/t", "another-uid") == {}
+
+
+def test_a_pod_without_a_task_is_nobodys() -> None:
+    store = Store()
+
+    assert store.take_pod(make_pod(task=None)) is None
+    assert store.pods == {}
+
+
+def test_a_pod_that_is_gone_wakes_its_task() -> None:
+    store = Store()
+    store.take_pod(make_pod("p", task="t"))
+
+    # A deletion seen in a gap carries no labels.
+    metadata = {"name": "p", "namespace": "default", "uid": "uid-default-p"}
+
+    assert store.drop_pod({"metadata": {**metadata, "uid": "another"}}) is None
+    assert store.drop_pod({"metadata": metadata}) == "default/t"
+    assert store.pods == {}
+
+
+def test_tasks_are_found_by_the_model_they_wait_for() -> None:
+    store = Store()
+    store.take_task(make_itask("named", model="net"))
+    store.take_task(make_itask("inline", model=None))
+    store.take_task(make_itask("other", model="other"))
+    store.take_task(make_itask("done", model="net", status={"phase": "Succeeded"}))
+    store.take_task(make_itask("elsewhere", "ns2", model="net"))
+
+    assert store.tasks_of_model("default/net") == ["default/named", "default/inline"]
+    assert store.tasks_of_model("default/net-b4-0123456789")[0] == "default/named"
+
+
+def test_models_are_seen_per_namespace() -> None:
+    store = Store()
+    store.take_model(make_model_profile("m", "a"))
+    store.take_model(make_model_profile("n", "b"))
+
+    models = store.models_in("a")
+
+    assert dict(models) == {"m": store.models["a/m"]}
+    assert len(models) == 1
+
+
+def test_what_cannot_be_read_is_said_and_not_kept() -> None:
+    store = Store()
+
+    with pytest.raises(InvalidInput, match="InferenceTask default/t cannot be read"):
+        store.take_task(make_itask("t", inferences=0))
+
+    assert store.tasks == {}
