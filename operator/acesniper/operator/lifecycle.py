@@ -13,7 +13,7 @@ from acesniper.api.conditions import find, is_true, with_condition
 from acesniper.api.decision import Decision
 from acesniper.api.pod import PodView
 from acesniper.api.schema import duration_s
-from acesniper.api.times import duration_text, epoch_s
+from acesniper.api.times import epoch_s, rfc3339
 from acesniper.api.v1alpha1 import (
     FINISHED,
     DeadlinePolicy,
@@ -23,6 +23,7 @@ from acesniper.api.v1alpha1 import (
     ModelProfile,
     Phase,
 )
+from acesniper.domain.errors import InvalidTask
 from acesniper.operator.outcome import failure_message, observation, prediction
 from acesniper.operator.render import pod_name, render_pod
 from acesniper.operator.step import Step
@@ -137,7 +138,9 @@ def _queue(sight: Sight, name: str, profile: ModelProfile) -> Step:
         status = status.model_copy(update={"phase": Phase.PENDING, "message": text})
         return Step(status, notices=tuple(notices))
     if (pause_s := _backoff_s(sight)) > 0:
-        text = f"attempt {task.status.attempts + 1} starts in {duration_text(pause_s)}"
+        # A point in time, not a countdown: every new text is a write, an event and a new look.
+        at = rfc3339(sight.now_s + pause_s)
+        text = f"attempt {task.status.attempts + 1} starts at {at}"
         status = status.model_copy(update={"phase": Phase.PENDING, "message": text})
         return Step(status, notices=tuple(notices), look_again_s=pause_s)
     if task.status.phase is not Phase.QUEUED:
@@ -145,7 +148,10 @@ def _queue(sight: Sight, name: str, profile: ModelProfile) -> Step:
     status = status.model_copy(update={"phase": Phase.QUEUED, "message": "waits for a device"})
     if not sight.may_queue:
         return Step(status, notices=tuple(notices), look_again_s=_until_deadline(sight))
-    pod = render_pod(task, name, profile.spec.source, sight.image)
+    try:
+        pod = render_pod(task, name, profile.spec.source, sight.image)
+    except InvalidTask as error:
+        return _end(sight, status, Phase.FAILED, "InvalidPod", str(error))
     return Step(status, create_pod=pod, notices=tuple(notices))
 
 
@@ -197,7 +203,8 @@ def _placed(sight: Sight, pod: PodView, seen: dict[str, Any]) -> Step:
     status = _status(sight, **seen)
     running = pod.phase == "Running"
     decision = Decision.read(pod.decision)
-    reason = decision.sentence() if decision else "placed as the stock scheduler would"
+    stock = f"{pod.node}, as the stock scheduler would"
+    reason = decision.sentence() if decision else stock
     update: dict[str, Any] = {
         "phase": Phase.RUNNING if running else Phase.SCHEDULED,
         "message": f"runs on {pod.node}" if running else f"starts on {pod.node}",
