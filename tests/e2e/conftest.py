@@ -1,12 +1,17 @@
 """One real control plane for the whole session."""
 
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 
 from acesniper.testbed import ControlPlane, start_kwok
 from acesniper.testbed.system import System
 from fleet_of_five import FleetOfFive
+
+
+_numbers = count()
+"""Namespaces go slowly: the next case of a parametrised test must not meet the last one's."""
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +26,8 @@ def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
 @pytest.fixture
 def namespace(control_plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace of the test's own, in which pods can be made at once."""
-    name = request.node.name.split("[")[0].replace("_", "-")[:63].rstrip("-")
+    stem = request.node.name.split("[")[0].replace("_", "-")[:56].rstrip("-")
+    name = f"{stem}-{next(_numbers)}"
     control_plane.kubectl("create", "namespace", name)
     ready = control_plane.api_answers(f"/api/v1/namespaces/{name}/serviceaccounts/default")
     control_plane.children["kube-controller-manager"].wait_until(ready)

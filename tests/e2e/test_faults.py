@@ -48,7 +48,14 @@ def test_a_kill_in_the_middle_loses_and_doubles_nothing(
 def test_a_rebuilt_ledger_equals_the_live_one(fleet: FleetOfFive, namespace: str) -> None:
     fleet.add_models(namespace)
     long = fleet.inferences(600)
-    fleet.apply([fleet.task(f"long-{number}", namespace, inferences=long) for number in range(3)])
+    fleet.apply(
+        fleet.task(
+            *(f"long-{number}", namespace),
+            inferences=long,
+            nodeSelector={"kubernetes.io/hostname": device.node},
+        )
+        for number, device in enumerate(fleet.devices[:3])
+    )
     fleet.wait_until(lambda: len(fleet.runs(namespace)) == 3)
     live = backlogs(fleet)
 

@@ -145,16 +145,18 @@ def test_a_failed_attempt_is_tried_again_and_counted(fleet: FleetOfFive, namespa
 
 def test_a_deleted_task_frees_its_device(fleet: FleetOfFive, namespace: str) -> None:
     fleet.add_models(namespace)
-    long = fleet.inferences(3600)
-    fleet.apply([fleet.task(f"long-{number}", namespace, inferences=long) for number in range(5)])
-    fleet.wait_until(lambda: len(fleet.runs(namespace)) == 5)
-    fleet.apply([fleet.task("next", namespace)])
+    here = {"kubernetes.io/hostname": fleet.devices[0].node}
+    long = fleet.task("long", namespace, inferences=fleet.inferences(3600), nodeSelector=here)
+    fleet.apply([long])
+    fleet.wait_until(lambda: len(fleet.runs(namespace)) == 1)
+    fleet.apply([fleet.task("next", namespace, nodeSelector=here)])
+    fleet.wait_for("inferencetask", "jsonpath={.status.phase}=Queued", namespace, "next")
 
-    fleet.system.plane.kubectl("delete", "itask", "-n", namespace, "long-0")
+    fleet.system.plane.kubectl("delete", "itask", "-n", namespace, "long")
     status = fleet.finish(namespace, "next")["next"]
-    fleet.system.plane.kubectl("delete", "itask", "-n", namespace, "--all")
 
     assert status["phase"] == "Succeeded"
+    assert status["node"] == fleet.devices[0].node
 
 
 def test_a_finished_task_goes_after_its_time_to_live(fleet: FleetOfFive, namespace: str) -> None:
