@@ -9,7 +9,6 @@ from acesniper.testbed import ControlPlane, start_kwok
 from acesniper.testbed.system import System
 from fleet_of_five import FleetOfFive
 
-
 _numbers = count()
 """Namespaces go slowly: the next case of a parametrised test must not meet the last one's."""
 

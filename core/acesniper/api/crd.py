@@ -177,7 +177,7 @@ def _column(column: Column) -> dict[str, Any]:
 
 def files() -> dict[str, str]:
     """File name to text, for every CRD."""
-    header = "# Generated from core/acesniper/api/v1alpha1.py by `make generate`; do not edit.\n"
+    header = "# Generated from core/acesniper/api/v1alpha1 by `make generate`; do not edit.\n"
     return {
         f"{GROUP}_{resource.plural}.yaml": header
         + yaml.safe_dump(definition(resource), sort_keys=False, width=100)

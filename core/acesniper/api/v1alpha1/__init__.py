@@ -1,0 +1,66 @@
+"""The resources of `acesniper.io/v1alpha1`: the one source of schemas, checks and documentation.
+
+Every field's description is what `kubectl explain` prints. `acesniper.api.crd` turns these models
+into `crds/`. Messages of the rules name the field and the fix.
+"""
+
+from acesniper.api.v1alpha1.device import (
+    DEVICE_COLUMNS,
+    DEVICE_RULES,
+    DeviceProfile,
+    DeviceProfileSpec,
+    DeviceProfileStatus,
+    DeviceReading,
+)
+from acesniper.api.v1alpha1.model import (
+    MODEL_COLUMNS,
+    MODEL_RULES,
+    DeviceClassLatency,
+    ModelProfile,
+    ModelProfileSpec,
+    ModelProfileStatus,
+)
+from acesniper.api.v1alpha1.task import (
+    FINISHED,
+    TASK_COLUMNS,
+    TASK_RULES,
+    DeadlinePolicy,
+    InferenceTask,
+    InferenceTaskSpec,
+    InferenceTaskStatus,
+    ModelPolicy,
+    Phase,
+    TaskObservation,
+    TaskPrediction,
+)
+from acesniper.api.v1alpha1.wire import NAME_RULE, Condition, ModelSource, Wire
+
+__all__ = [
+    "DEVICE_COLUMNS",
+    "DEVICE_RULES",
+    "FINISHED",
+    "MODEL_COLUMNS",
+    "MODEL_RULES",
+    "NAME_RULE",
+    "TASK_COLUMNS",
+    "TASK_RULES",
+    "Condition",
+    "DeadlinePolicy",
+    "DeviceClassLatency",
+    "DeviceProfile",
+    "DeviceProfileSpec",
+    "DeviceProfileStatus",
+    "DeviceReading",
+    "InferenceTask",
+    "InferenceTaskSpec",
+    "InferenceTaskStatus",
+    "ModelPolicy",
+    "ModelProfile",
+    "ModelProfileSpec",
+    "ModelProfileStatus",
+    "ModelSource",
+    "Phase",
+    "TaskObservation",
+    "TaskPrediction",
+    "Wire",
+]

@@ -1,0 +1,96 @@
+"""DeviceProfile: what a device can do."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from acesniper.api.names import API_VERSION
+from acesniper.api.schema import Column
+from acesniper.api.v1alpha1.wire import (
+    Condition,
+    Name,
+    Wire,
+    conditions_field,
+    immutable,
+)
+
+
+class DeviceProfileSpec(Wire):
+    """Which device is measured, and how."""
+
+    node: Name = Field(description="The node that holds the device.")
+    provider: str = Field(
+        default="cpu",
+        max_length=32,
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        description="The runtime provider: cpu, cuda, openvino, ...",
+    )
+    slots: int = Field(
+        default=1, ge=1, le=64, description="How many tasks the device runs at a time."
+    )
+    threads: int | None = Field(
+        default=None, ge=1, le=1024, description="Threads per inference. Empty: one per core."
+    )
+    reprobe: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Any new value asks the node to measure itself again.",
+    )
+
+
+class DeviceReading(Wire):
+    """One reading of the probe suite."""
+
+    seconds: float = Field(description="Seconds per run.", gt=0)
+    spread: float = Field(description="Interquartile range over the median.", ge=0)
+
+
+class DeviceProfileStatus(Wire):
+    """What the probe measured, written by the probe on that node."""
+
+    text: str | None = Field(default=None, description="The device in a few words, for people.")
+    suite: str | None = Field(default=None, description="Name of the probe suite.")
+    suite_version: str | None = Field(default=None, description="Version of the probe suite.")
+    readings: dict[str, DeviceReading] = Field(
+        default_factory=dict, description="The HRM vector: what each probe took."
+    )
+    missing: list[str] = Field(default_factory=list, description="Probes that could not run here.")
+    runtime: str | None = Field(default=None, description="The inference runtime that was used.")
+    runtime_version: str | None = Field(default=None, description="Its version.")
+    architecture: str | None = Field(default=None, description="The CPU architecture.")
+    cpu_model: str | None = Field(default=None, description="The processor's own name.")
+    cores: int | None = Field(default=None, description="Processor cores of the node.")
+    threads: int | None = Field(default=None, description="Threads used per inference.")
+    cpu_quota: float | None = Field(default=None, description="Cores that the quota allows.")
+    memory_bytes: int | None = Field(default=None, description="Memory of the device.")
+    measured_at: str | None = Field(
+        default=None, description="When.", json_schema_extra={"format": "date-time"}
+    )
+    duration_seconds: float | None = Field(default=None, description="How long measuring took.")
+    reprobed: str | None = Field(default=None, description="The `reprobe` value this answers.")
+    observed_generation: int | None = Field(
+        default=None, description="The generation of the spec that this status is about."
+    )
+    conditions: list[Condition] = conditions_field("Ready, Stale and Noisy.")
+
+
+class DeviceProfile(Wire):
+    """What a device can do: the vector its probe measured, one per node and provider."""
+
+    api_version: Literal["acesniper.io/v1alpha1"] = API_VERSION
+    kind: Literal["DeviceProfile"] = "DeviceProfile"
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    spec: DeviceProfileSpec
+    status: DeviceProfileStatus = Field(default_factory=DeviceProfileStatus)
+
+
+DEVICE_RULES = (immutable("node"), immutable("provider"))
+DEVICE_COLUMNS = (
+    Column("Node", ".spec.node"),
+    Column("Provider", ".spec.provider"),
+    Column("Slots", ".spec.slots", "integer"),
+    Column("Ready", ".status.conditions[?(@.type=='Ready')].status"),
+    Column("Device", ".status.text"),
+    Column("Suite", ".status.suiteVersion", priority=1),
+    Column("Measured", ".status.measuredAt", "date"),
+)

@@ -1,0 +1,218 @@
+"""InferenceTask: a finite piece of inference work."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from acesniper.api.names import API_VERSION
+from acesniper.api.schema import Column, Rule
+from acesniper.api.v1alpha1.wire import (
+    Condition,
+    Duration,
+    Free,
+    ModelSource,
+    Name,
+    Shapes,
+    Wire,
+    conditions_field,
+    immutable,
+)
+
+
+class Phase(StrEnum):
+    """A task's state in one word, for people."""
+
+    PENDING = "Pending"
+    QUEUED = "Queued"
+    SCHEDULED = "Scheduled"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+FINISHED = frozenset({Phase.SUCCEEDED, Phase.FAILED})
+
+
+class DeadlinePolicy(StrEnum):
+    """What to do with a task whose deadline cannot be met."""
+
+    BEST_EFFORT = "BestEffort"
+    REJECT = "Reject"
+
+
+class ModelPolicy(StrEnum):
+    """What to do with a task whose model cannot be used."""
+
+    FAIL = "Fail"
+    WAIT = "Wait"
+
+
+class InferenceTaskSpec(Wire):
+    """A finite piece of inference work: a model, how much of it, and until when."""
+
+    model: Name | None = Field(
+        default=None,
+        description="Name of a ModelProfile in this namespace. Give either this or `source`.",
+    )
+    source: ModelSource | None = Field(
+        default=None,
+        description="The model itself, when there is no ModelProfile for it yet; one is made.",
+    )
+    model_policy: ModelPolicy = Field(
+        default=ModelPolicy.FAIL,
+        description="What happens when the model cannot be used (wrong digest, no ONNX, too big): "
+        "Fail fails the task, Wait keeps it until the ModelProfile is replaced. A model that only "
+        "cannot be fetched just now is always waited for.",
+    )
+    batch_size: int = Field(
+        default=1, ge=1, le=65536, description="Inputs that one inference takes at once."
+    )
+    inferences: int = Field(
+        default=1, ge=1, le=1_000_000_000, description="How many inferences (batches) to run."
+    )
+    input_shapes: Shapes = Field(
+        default_factory=dict,
+        description="Values for the model's symbolic dimensions, by name, such as {sequence: 128}.",
+    )
+    runtime: list[Annotated[str, Field(max_length=32)]] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Providers that may run it, such as cpu or cuda. Empty: any.",
+    )
+    deadline: Duration | None = Field(
+        default=None,
+        description="How long after its creation it should be finished, such as 90s or 1h30m.",
+    )
+    deadline_policy: DeadlinePolicy = Field(
+        default=DeadlinePolicy.BEST_EFFORT,
+        description="BestEffort runs it all the same; Reject fails it as soon as no device can "
+        "meet the deadline.",
+    )
+    priority_class_name: str | None = Field(
+        default=None, max_length=253, description="PriorityClass of the task's pods."
+    )
+    node_selector: Annotated[dict[str, str], Field(max_length=64)] = Field(
+        default_factory=dict, description="Labels a node must have to run this task."
+    )
+    tolerations: list[Free] = Field(
+        default_factory=list, max_length=64, description="Tolerations of the task's pods."
+    )
+    resources: Free = Field(
+        default_factory=dict, description="Resources of the runner container (requests, limits)."
+    )
+    template: Free = Field(
+        default_factory=dict,
+        description="A pod template for your own container; without it the runner image runs the "
+        "model. Container `runner` is the one whose termination message is read as the report.",
+    )
+    retries: int = Field(
+        default=2, ge=0, le=100, description="How often a failed task is tried again."
+    )
+    ttl_after_finished: Duration | None = Field(
+        default=None, description="How long a finished task is kept. Empty: until you delete it."
+    )
+    suspend: bool = Field(default=False, description="True holds the task back; it keeps its turn.")
+
+
+class TaskPrediction(Wire):
+    """What was expected when the task was placed. Seconds."""
+
+    text: str = Field(description="Latency of one inference with its interval, for people.")
+    latency_seconds: float = Field(description="Expected latency of one inference.")
+    low_seconds: float = Field(description="Lower end of the 90 % interval of the latency.")
+    high_seconds: float = Field(description="Upper end of the 90 % interval of the latency.")
+    wait_seconds: float = Field(description="Expected wait in the queue, from creation to start.")
+    cold_start_seconds: float = Field(description="Expected time to load image and model.")
+    run_seconds: float = Field(description="Expected run time of all inferences.")
+    finish_time: str = Field(
+        description="When it was expected to finish.", json_schema_extra={"format": "date-time"}
+    )
+
+
+class TaskObservation(Wire):
+    """What really happened. Seconds."""
+
+    text: str = Field(description="Median latency of one inference, for people.")
+    latency_median_seconds: float | None = Field(
+        default=None, description="Median latency of one inference, as the runner measured it."
+    )
+    latency_p90_seconds: float | None = Field(
+        default=None, description="90th percentile of the latency of one inference."
+    )
+    load_seconds: float | None = Field(default=None, description="Time to load the model.")
+    wait_seconds: float | None = Field(default=None, description="From creation to start.")
+    start_time: str | None = Field(
+        default=None, description="When it started.", json_schema_extra={"format": "date-time"}
+    )
+    finish_time: str | None = Field(
+        default=None, description="When it finished.", json_schema_extra={"format": "date-time"}
+    )
+
+
+class InferenceTaskStatus(Wire):
+    """The state of an InferenceTask, written by the operator."""
+
+    phase: Phase | None = Field(default=None, description="The state in one word, for people.")
+    message: str | None = Field(default=None, description="The state in a sentence, for people.")
+    observed_generation: int | None = Field(
+        default=None, description="The generation of the spec that this status is about."
+    )
+    conditions: list[Condition] = conditions_field("Profiled, Placed and Finished, for machines.")
+    model_profile: str | None = Field(
+        default=None, description="The ModelProfile with this task's batch and shapes."
+    )
+    node: str | None = Field(default=None, description="The node it runs or ran on.")
+    device: str | None = Field(default=None, description="The DeviceProfile it was placed on.")
+    pod: str | None = Field(default=None, description="The pod of the current attempt.")
+    pod_uid: str | None = Field(default=None, description="UID of that pod once it was made.")
+    attempts: int = Field(default=0, description="Attempts that failed.")
+    incarnation: int = Field(
+        default=0, description="Pods of this attempt that were withdrawn before they started."
+    )
+    predicted: TaskPrediction | None = Field(default=None, description="What was expected.")
+    observed: TaskObservation | None = Field(default=None, description="What happened.")
+    error_ratio: float | None = Field(
+        default=None, description="|predicted - observed| / observed, of the latency."
+    )
+
+
+class InferenceTask(Wire):
+    """A finite piece of AI inference work, placed where it is predicted to finish first."""
+
+    api_version: Literal["acesniper.io/v1alpha1"] = API_VERSION
+    kind: Literal["InferenceTask"] = "InferenceTask"
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    spec: InferenceTaskSpec
+    status: InferenceTaskStatus = Field(default_factory=InferenceTaskStatus)
+
+
+def _duration(field: str) -> Rule:
+    return Rule(
+        f"!has(self.{field}) || duration(self.{field}) > duration('0s')",
+        f"spec.{field} must be longer than 0s, such as 90s or 1h30m",
+    )
+
+
+TASK_RULES = (
+    Rule(
+        "has(self.model) != has(self.source)",
+        "give either spec.model (the name of a ModelProfile) or spec.source (uri and sha256)",
+    ),
+    Rule(
+        "self.deadlinePolicy != 'Reject' || has(self.deadline)",
+        "spec.deadlinePolicy Reject needs spec.deadline, such as 90s",
+    ),
+    _duration("deadline"),
+    _duration("ttlAfterFinished"),
+    *map(immutable, ("model", "source", "batchSize", "inferences", "inputShapes", "runtime")),
+)
+TASK_COLUMNS = (
+    Column("Phase", ".status.phase"),
+    Column("Model", ".status.modelProfile"),
+    Column("Node", ".status.node"),
+    Column("Predicted", ".status.predicted.text"),
+    Column("Observed", ".status.observed.text"),
+    Column("Message", ".status.message", priority=1),
+    Column("Age", ".metadata.creationTimestamp", "date"),
+)

@@ -1,0 +1,84 @@
+"""What the three resources have in common."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from acesniper.api.schema import DURATION_PATTERN, Rule, Schema
+
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+SHA256_PATTERN = r"^[a-f0-9]{64}$"
+URI_PATTERN = r"^(https?|configmap)://.+$"
+
+Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=253)]
+Dimension = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Shapes = Annotated[dict[str, Dimension], Field(max_length=32)]
+Free = Annotated[dict[str, Any], Schema({"x-kubernetes-preserve-unknown-fields": True})]
+
+
+class Wire(BaseModel):
+    """camelCase outside, snake_case inside; unknown fields are kept out, as the API server does."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, extra="ignore", frozen=True
+    )
+
+
+class ModelSource(Wire):
+    """Where a model's ONNX file is, and which bytes it must be."""
+
+    uri: str = Field(
+        pattern=URI_PATTERN,
+        max_length=2048,
+        description="Where the ONNX file is: http://, https:// or configmap://NAME/KEY "
+        "(in the same namespace).",
+    )
+    sha256: str = Field(
+        pattern=SHA256_PATTERN,
+        description="SHA-256 of the file in lower-case hex, as `sha256sum FILE` prints it. "
+        "A file with another digest is never used.",
+    )
+
+
+class Condition(Wire):
+    """One aspect of an object's state, by the Kubernetes API conventions."""
+
+    type: str = Field(description="The aspect, in CamelCase.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    reason: str = Field(description="Why, as one CamelCase word for machines.")
+    message: str = Field(default="", description="Why, as a sentence for people.")
+    last_transition_time: str = Field(
+        description="When the status last changed.", json_schema_extra={"format": "date-time"}
+    )
+    observed_generation: int | None = Field(
+        default=None, description="The generation of the spec that this was seen for."
+    )
+
+
+def conditions_field(description: str) -> Any:  # noqa: ANN401 - as pydantic's Field
+    """A list of conditions by type; `description` names the types."""
+    return Field(
+        default_factory=list,
+        description=description,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+        },
+    )
+
+
+def immutable(field: str) -> Rule:
+    """The rule that a field of the spec keeps its value."""
+    same = (
+        f"has(self.{field}) == has(oldSelf.{field}) && "
+        f"(!has(self.{field}) || self.{field} == oldSelf.{field})"
+    )
+    return Rule(same, f"spec.{field} cannot be changed; delete the object and create a new one")
+
+
+NAME_RULE = Rule(
+    "self.metadata.name.size() <= 63",
+    "metadata.name must have at most 63 characters: pods carry it as a label",
+)
