@@ -1,5 +1,7 @@
 """`acesniper demo`: the whole main job on this machine."""
 
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +27,8 @@ def command(
     from acesniper.testbed.demo.play import Options, play
     from acesniper.testbed.errors import TestbedError
 
+    # Ended from outside, it still stops what it started and removes its files.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         play(Options(tasks, waves, seed, json_file), out)
     except TestbedError as error:

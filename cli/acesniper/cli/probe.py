@@ -33,6 +33,15 @@ def command(
     optimise: Optimise = True,
     precision: Precision = "f32",
     quick: Annotated[bool, typer.Option("--quick", help="About 3 s, less exact.")] = False,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Write the DeviceProfile into the cluster.")
+    ] = False,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="KUBECONFIG", help="For --publish; without it, the pod's own service account."
+        ),
+    ] = None,
     cpu_quota: Annotated[
         float | None,
         typer.Option(help="Cores this process is limited to, where no cgroup says so.", min=0.01),
@@ -46,7 +55,7 @@ def command(
     Examples:
       acesniper probe
       acesniper probe -o yaml --node edge-1 > edge-1.yaml
-      acesniper probe -o yaml --node edge-1 | kubectl apply -f -
+      acesniper probe --publish --node edge-1 --kubeconfig ~/.kube/config
     """
     from acesniper.probe.hrm import probe
     from acesniper.probe.profiles import profile_text
@@ -63,14 +72,27 @@ def command(
             cpu_quota=cpu_quota,
             progress=status.update,
         )
+    profile = name or f"{host}-{result.provider}"
+    if publish:
+        _publish(profile, host, result, kubeconfig)
     if output is Output.TABLE:
         out.print(table(result))
         return
-    text = profile_text(name or f"{host}-{result.provider}", host, result, output.value)
+    text = profile_text(profile, host, result, output.value)
     if file is None:
         print(text, end="")
     else:
         file.write_text(text, encoding="utf-8")
+
+
+def _publish(name: str, node: str, result: ProbeResult, kubeconfig: Path | None) -> None:
+    import asyncio
+
+    from acesniper.api.convert import device_profile_manifest
+    from acesniper.probe.publish import publish
+
+    asyncio.run(publish(device_profile_manifest(name, node, result), kubeconfig))
+    err.print(f"published DeviceProfile {name}")
 
 
 def table(result: ProbeResult) -> Table:

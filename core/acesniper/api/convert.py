@@ -154,7 +154,9 @@ def device_profile_manifest(name: str, node: str, result: ProbeResult) -> Json:
         "kind": "DeviceProfile",
         "metadata": {"name": name},
         "spec": {"node": node, "provider": result.provider, "threads": result.threads},
-        "status": status.model_dump(by_alias=True, exclude_none=True, mode="json"),
+        "status": status.model_dump(
+            by_alias=True, exclude_none=True, exclude={"conditions"}, mode="json"
+        ),
     }
 
 

@@ -30,6 +30,7 @@ _CONTENT_TYPES: Mapping[PatchType, str] = {
     "json": "application/json-patch+json",
 }
 REQUEST_LIMITS = aiohttp.ClientTimeout(total=30.0)
+FIELD_MANAGER = "acesniper"
 WATCH_TIMEOUT_S = 240
 """The server ends a watch after this long; the reader gives it `WATCH_GRACE_S` more. A connection
 that was cut silently is thus noticed after their sum at the latest."""
@@ -215,7 +216,7 @@ class Cluster:
         Raises:
             NotFound, Conflict, InvalidInput: as the server answers.
         """
-        query = {"fieldManager": "acesniper", "force": "true"} if patch_type == "apply" else {}
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"} if patch_type == "apply" else {}
         return await self._call(
             "PATCH",
             kind.path(namespace, name, subresource),

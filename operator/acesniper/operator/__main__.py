@@ -25,6 +25,7 @@ from acesniper.operator.store import Store
 from acesniper.operator.tasks import TaskReconciler
 from acesniper.operator.window import Window
 from acesniper.predictor.features import FEATURES_VERSION
+from acesniper.predictor.physics import default_predictor
 from acesniper.predictor.reader import read_model
 from acesniper.runtime import logs
 from acesniper.runtime.events import EventRecorder
@@ -50,7 +51,9 @@ def build_controller(
         window=window,
         tasks=TaskReconciler(cluster, store, window, metrics, events, settings.runner_image, clock),
         models=ModelReconciler(
-            cluster, store, fetcher, _read, FEATURES_VERSION, metrics, events, clock
+            *(cluster, store, fetcher, _read, FEATURES_VERSION, metrics, events),
+            default_predictor(),
+            clock,
         ),
         devices=DeviceReconciler(cluster, store, clock),
         metrics=metrics,

@@ -24,6 +24,8 @@ Key = tuple[str, str]
 TASK, MODEL, DEVICE, NODE = "task", "model", "device", "node"
 WINDOW_S = 0.2
 """How often the window of queued tasks is moved on."""
+FLEET_SETTLES_S = 5.0
+"""Devices come in bursts; what is told of models per device class waits until they have."""
 RESYNC_S = 300.0
 """Everything is looked at again this often, whatever events said."""
 
@@ -76,6 +78,8 @@ class Controller:
         elif self._readable(self.store.take_device, obj):
             self.queue.add((DEVICE, name))
         self.queue.add((NODE, node))
+        for model in self.store.models:
+            self.queue.add_after((MODEL, model), FLEET_SETTLES_S)
 
     def node_change(self, change: str, obj: Mapping[str, Any]) -> None:
         """A node changed."""

@@ -10,7 +10,7 @@ from acesniper.api.quantity import count
 from acesniper.api.times import epoch_s
 from acesniper.api.v1alpha1 import Condition, DeviceProfile
 from acesniper.operator.store import Store
-from acesniper.runtime.kube import DEVICE_PROFILES, NODES, Cluster
+from acesniper.runtime.kube import DEVICE_PROFILES, NODES, Cluster, NotFound
 
 STALE_AFTER_S = 30 * 24 * 3600.0
 """A measurement older than this is Stale: system updates and dust change a device in a month."""
@@ -36,9 +36,15 @@ class DeviceReconciler:
         if conditions != profile.status.conditions:
             shown = [each.model_dump(by_alias=True, mode="json") for each in conditions]
             patch = {"status": {"conditions": shown}}
-            written = await self.cluster.patch(
-                DEVICE_PROFILES, name, None, patch, subresource="status"
-            )
+            try:
+                written = await self.cluster.patch(
+                    DEVICE_PROFILES, name, None, patch, subresource="status"
+                )
+            except NotFound:
+                # Deleted while no watch was looking: its node has fewer slots.
+                self.store.drop_device({"metadata": profile.metadata})
+                await self.reconcile_node(profile.spec.node)
+                return None
             self.store.take_device(written)
         if profile.status.measured_at is None:
             return None

@@ -2,7 +2,8 @@
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,21 +31,29 @@ class Fetcher:
             Unavailable: it cannot be had now.
             InvalidModel: TooLarge, DigestMismatch, NoSuchKey: it will never be what was asked for.
         """
+        try:
+            found = await self._write(source.uri, namespace, target)
+        except OSError as error:
+            raise Unavailable(f"{source.uri} cannot be kept here: {error}") from error
+        if found != source.sha256:
+            text = f"{source.uri} has sha256 {found}, spec.source.sha256 says {source.sha256}"
+            raise InvalidModel("DigestMismatch", text)
+
+    async def _write(self, uri: str, namespace: str, target: Path) -> str:
         digest = hashlib.sha256()
         size = 0
-        with target.open("wb") as file:
-            async for chunk in self._chunks(source.uri, namespace):
-                size += len(chunk)
-                if size > self.max_bytes:
-                    limit = f"{self.max_bytes / 2**20:.0f} MiB"
-                    raise InvalidModel("TooLarge", f"{source.uri} is larger than {limit}")
-                digest.update(chunk)
-                file.write(chunk)
-        if digest.hexdigest() != source.sha256:
-            text = f"{source.uri} has sha256 {digest.hexdigest()}, spec.source.sha256 says "
-            raise InvalidModel("DigestMismatch", text + source.sha256)
+        async with aclosing(self._chunks(uri, namespace)) as chunks:
+            with target.open("wb") as file:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if size > self.max_bytes:
+                        limit = f"{self.max_bytes / 2**20:.0f} MiB"
+                        raise InvalidModel("TooLarge", f"{uri} is larger than {limit}")
+                    digest.update(chunk)
+                    file.write(chunk)
+        return digest.hexdigest()
 
-    async def _chunks(self, uri: str, namespace: str) -> AsyncIterator[bytes]:
+    async def _chunks(self, uri: str, namespace: str) -> AsyncGenerator[bytes, None]:
         if uri.startswith("configmap://"):
             yield await self._from_config_map(uri, namespace)
             return

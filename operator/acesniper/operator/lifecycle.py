@@ -137,12 +137,11 @@ def _queue(sight: Sight, name: str, profile: ModelProfile) -> Step:
         text = "suspended; set spec.suspend to false to go on"
         status = status.model_copy(update={"phase": Phase.PENDING, "message": text})
         return Step(status, notices=tuple(notices))
-    if (pause_s := _backoff_s(sight)) > 0:
+    if (due_s := _retry_due_s(sight)) > sight.now_s:
         # A point in time, not a countdown: every new text is a write, an event and a new look.
-        at = rfc3339(sight.now_s + pause_s)
-        text = f"attempt {task.status.attempts + 1} starts at {at}"
+        text = f"attempt {task.status.attempts + 1} starts at {rfc3339(due_s)}"
         status = status.model_copy(update={"phase": Phase.PENDING, "message": text})
-        return Step(status, notices=tuple(notices), look_again_s=pause_s)
+        return Step(status, notices=tuple(notices), look_again_s=due_s - sight.now_s)
     if task.status.phase is not Phase.QUEUED:
         notices.append(Notice("Queued", f"waits for a device; model {name}"))
     status = status.model_copy(update={"phase": Phase.QUEUED, "message": "waits for a device"})
@@ -155,14 +154,14 @@ def _queue(sight: Sight, name: str, profile: ModelProfile) -> Step:
     return Step(status, create_pod=pod, notices=tuple(notices))
 
 
-def _backoff_s(sight: Sight) -> float:
-    """Seconds until the next attempt may start: doubled with every failed attempt."""
+def _retry_due_s(sight: Sight) -> float:
+    """When the next attempt may start; the pause doubles with every failed attempt."""
     attempts = sight.task.status.attempts
     retried = find(sight.task.status.conditions, "Retrying")
     if not attempts or retried is None:
         return 0.0
     pause_s = min(FIRST_BACKOFF_S * 2.0 ** (attempts - 1), LAST_BACKOFF_S)
-    return epoch_s(retried.last_transition_time) + pause_s - sight.now_s
+    return epoch_s(retried.last_transition_time) + pause_s
 
 
 # --- while there is a pod ----------------------------------------------------------------------
@@ -189,8 +188,8 @@ def _follow(sight: Sight, pod: PodView, manifest: Mapping[str, Any]) -> Step:
 def _gated(sight: Sight, pod: PodView, status: InferenceTaskStatus) -> Step:
     if sight.task.spec.suspend:
         text = "suspended; set spec.suspend to false to go on"
-        update = {"phase": Phase.PENDING, "message": text, **_next_incarnation(status)}
-        return Step(status.model_copy(update=update), delete_pod=pod)
+        held = next_incarnation(status).model_copy(update={"phase": Phase.PENDING, "message": text})
+        return Step(held, delete_pod=pod)
     if (late := _too_late(sight)) is not None:
         return replace(late, delete_pod=pod)
     if pod.refused is not None:
@@ -229,12 +228,14 @@ def _vanished(sight: Sight) -> Step:
     if status.phase in (Phase.RUNNING, Phase.SCHEDULED):
         step = _again(sight, f"pod {gone} disappeared from node {status.node}", "PodLost")
         return replace(step, confirm_gone=gone)
-    update = {"message": "its turn was revised", **_next_incarnation(status)}
-    return Step(status.model_copy(update=update), confirm_gone=gone, look_again_s=0.0)
+    revised = next_incarnation(status).model_copy(update={"message": "its turn was revised"})
+    return Step(revised, confirm_gone=gone, look_again_s=0.0)
 
 
-def _next_incarnation(status: InferenceTaskStatus) -> dict[str, Any]:
-    return {"incarnation": status.incarnation + 1, "pod": None, "pod_uid": None}
+def next_incarnation(status: InferenceTaskStatus) -> InferenceTaskStatus:
+    """The status of an attempt that needs another pod, and has lost nothing but that."""
+    update = {"incarnation": status.incarnation + 1, "pod": None, "pod_uid": None}
+    return status.model_copy(update=update)
 
 
 # --- ends --------------------------------------------------------------------------------------

@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Protocol
 
 from acesniper.api.conditions import find, with_condition
+from acesniper.api.convert import features as model_features_of
 from acesniper.api.convert import model_status
+from acesniper.api.merge import merge_patch
 from acesniper.api.v1alpha1 import Condition, ModelProfile, ModelProfileSpec, ModelProfileStatus
 from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
+from acesniper.domain.ports import Predictor
+from acesniper.operator.classes import class_latencies
 from acesniper.operator.fetch import Fetcher
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
 from acesniper.runtime.events import EventRecorder, Notice
-from acesniper.runtime.kube import MODEL_PROFILES, Cluster
+from acesniper.runtime.kube import MODEL_PROFILES, Cluster, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +48,7 @@ class ModelReconciler:
     features_version: str
     metrics: OperatorMetrics
     events: EventRecorder
+    predictor: Predictor
     clock: Callable[[], float]
     _readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
 
@@ -54,7 +59,10 @@ class ModelReconciler:
             Unavailable: it cannot be fetched now; the condition says so, and it is tried again.
         """
         profile = self.store.models.get(key)
-        if profile is None or self._settled(profile):
+        if profile is None:
+            return None
+        if self._settled(profile):
+            await self._write(profile, self._with_latency(profile.status))
             return None
         try:
             found = await self._read(profile)
@@ -92,7 +100,16 @@ class ModelReconciler:
         status = model_status(found)
         conditions = self._condition(profile, True, "Profiled", status.text or "")
         conditions = [each for each in conditions if each.type != "Unsupported"]
-        return status.model_copy(update={"conditions": conditions, **_generation(profile)})
+        status = status.model_copy(update={"conditions": conditions, **_generation(profile)})
+        return self._with_latency(status)
+
+    def _with_latency(self, status: ModelProfileStatus) -> ModelProfileStatus:
+        """The status with the present fleet's predicted latencies, for people."""
+        found = model_features_of(status)
+        if found is None:
+            return status
+        latency = class_latencies(self.predictor, found, self.store.devices.values())
+        return status.model_copy(update={"latency": latency})
 
     def _unusable(self, profile: ModelProfile, error: InvalidModel) -> ModelProfileStatus:
         conditions = with_condition(
@@ -128,10 +145,18 @@ class ModelReconciler:
         if status == profile.status:
             return
         name, namespace = profile.metadata["name"], profile.metadata["namespace"]
-        patch = {"status": status.model_dump(by_alias=True, mode="json")}
-        written = await self.cluster.patch(
-            MODEL_PROFILES, name, namespace, patch, subresource="status"
+        before, after = (
+            each.model_dump(by_alias=True, mode="json") for each in (profile.status, status)
         )
+        patch = {"status": merge_patch(before, after)}
+        try:
+            written = await self.cluster.patch(
+                MODEL_PROFILES, name, namespace, patch, subresource="status"
+            )
+        except NotFound:
+            # Deleted while no watch was looking.
+            self.store.drop_model({"metadata": profile.metadata})
+            return
         self.store.take_model(written)
 
     async def _tell(self, profile: ModelProfile, notice: Notice) -> None:

@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
+from acesniper.api.merge import merge_patch
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
 from acesniper.domain.errors import Conflict, Forbidden, InvalidInput
-from acesniper.operator.lifecycle import Sight, next_step, refused
+from acesniper.operator.lifecycle import Sight, next_incarnation, next_step, refused
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.step import Step
 from acesniper.operator.store import Store
@@ -102,13 +102,16 @@ class TaskReconciler:
                 raise
             pod = found
         except InvalidInput as error:
-            return refused(self._sight(f"{namespace}/{task.metadata['name']}", task), str(error))
+            return refused(self._sight(_key_of(task), task), str(error))
         except Forbidden as error:
             notice = Notice("PodRefused", str(error), warning=True)
             await self._tell(task, notice)
             raise
         self.store.take_pod(pod)
         metadata = pod["metadata"]
+        if metadata["name"] not in self.store.pods_of(_key_of(task), task.metadata["uid"]):
+            # Somebody else's pod has that name: take the next one.
+            return replace(step, status=next_incarnation(step.status), look_again_s=0.0)
         made = {"pod": metadata["name"], "pod_uid": metadata["uid"]}
         return replace(step, status=step.status.model_copy(update=made))
 
@@ -121,12 +124,9 @@ class TaskReconciler:
             return
         wanted = status.model_dump(by_alias=True, mode="json")
         known = task.status.model_dump(by_alias=True, mode="json")
-        changed: dict[str, Any] = {
-            field: value for field, value in wanted.items() if value != known[field]
-        }
         patch = {
             "metadata": {"resourceVersion": task.metadata["resourceVersion"]},
-            "status": changed,
+            "status": merge_patch(known, wanted),
         }
         written = await self.cluster.patch(
             INFERENCE_TASKS, *_name_of(task), patch=patch, subresource="status"
@@ -142,6 +142,10 @@ class TaskReconciler:
             self.metrics.prediction_error_ratio.observe(status.error_ratio)
         if status.observed is not None and status.observed.wait_seconds is not None:
             self.metrics.wait_seconds.observe(status.observed.wait_seconds)
+
+
+def _key_of(task: InferenceTask) -> str:
+    return f"{task.metadata['namespace']}/{task.metadata['name']}"
 
 
 def _name_of(task: InferenceTask) -> tuple[str, str]:

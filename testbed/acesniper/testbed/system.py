@@ -130,7 +130,7 @@ class System:
 def _rights() -> str:
     """ClusterRoles with the chart's rules, bound to the testbed's identities."""
     documents: list[dict[str, Any]] = []
-    for part in ("operator", "extender"):
+    for part in ("operator", "extender", "probe"):
         name = f"acesniper-{part}"
         rules = yaml.safe_load((ROOT / f"charts/acesniper/files/{part}-rules.yaml").read_text())
         kind = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": name}}

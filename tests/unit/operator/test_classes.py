@@ -1,0 +1,59 @@
+from collections.abc import Mapping
+
+from acesniper.api.v1alpha1 import (
+    DeviceProfile,
+    DeviceProfileSpec,
+    DeviceProfileStatus,
+    DeviceReading,
+)
+from acesniper.domain.device import HardwareVector
+from acesniper.domain.errors import VersionMismatch
+from acesniper.domain.model import ModelFeatures
+from acesniper.domain.prediction import Prediction
+from acesniper.operator.classes import class_latencies
+
+MODEL = ModelFeatures("1", {}, 1.0, 1.0, 1, 1, {}, {})
+
+
+class Echo:
+    """Predicts what the device's one reading says."""
+
+    def predict(self, model: ModelFeatures, device: HardwareVector) -> Prediction:
+        if device.version != "1":
+            raise VersionMismatch(device.version)
+        seconds = device.readings["p"].seconds
+        return Prediction(seconds, seconds, seconds, "echo")
+
+
+def profile(name: str, architecture: str, seconds: float, version: str = "1") -> DeviceProfile:
+    readings: Mapping[str, DeviceReading] = {"p": DeviceReading(seconds=seconds, spread=0.0)}
+    status = DeviceProfileStatus(
+        suite="hrm", suite_version=version, readings=dict(readings), architecture=architecture
+    )
+    return DeviceProfile(metadata={"name": name}, spec=DeviceProfileSpec(node=name), status=status)
+
+
+def test_devices_are_summed_up_by_provider_and_architecture() -> None:
+    devices = [
+        profile("a", "arm64", 3.0),
+        profile("b", "amd64", 1.0),
+        profile("c", "arm64", 2.0),
+        profile("d", "arm64", 9.0),
+    ]
+
+    found = class_latencies(Echo(), MODEL, devices)
+
+    assert [(each.device_class, each.devices) for each in found] == [
+        ("cpu/amd64", 1),
+        ("cpu/arm64", 3),
+    ]
+    arm = found[1]
+    assert (arm.fastest_seconds, arm.median_seconds, arm.slowest_seconds) == (2.0, 3.0, 9.0)
+
+
+def test_devices_that_cannot_be_predicted_are_left_out() -> None:
+    unmeasured = DeviceProfile(metadata={"name": "u"}, spec=DeviceProfileSpec(node="u"))
+
+    found = class_latencies(Echo(), MODEL, [unmeasured, profile("old", "arm64", 1.0, "0")])
+
+    assert found == []
