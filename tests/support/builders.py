@@ -131,6 +131,7 @@ def make_model_profile(
     namespace: str = "default",
     *,
     work: float | None = 1.0,
+    version: str = "test",
     status: Json | None = None,
     uri: str = "https://models.example/model.onnx",
     sha256: str = SHA256,
@@ -139,7 +140,7 @@ def make_model_profile(
     """A ModelProfile that was read, unless `work` is None."""
     profiled: Json = {
         "text": f"{work} units of work",
-        "featuresVersion": "test",
+        "featuresVersion": version,
         "features": {"work": work},
         "conditions": [condition("Profiled", reason="Profiled")],
     }

@@ -1,0 +1,149 @@
+"""Events in, reconciled objects out: the controller as kopf and the mirrors call it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from acesniper.api.names import SLOT_RESOURCE
+from acesniper.operator.__main__ import build_controller
+from acesniper.operator.controller import Controller
+from acesniper.operator.metrics import OperatorMetrics
+from acesniper.predictor.features import FEATURES_VERSION
+from acesniper.runtime.kube import (
+    DEVICE_PROFILES,
+    INFERENCE_TASKS,
+    MODEL_PROFILES,
+    NODES,
+    PODS,
+    Kind,
+    Object,
+)
+from acesniper.runtime.reflector import UPSERT, Reflector
+from acesniper.runtime.settings import OperatorSettings
+from builders import (
+    make_device_profile,
+    make_itask,
+    make_model_profile,
+    make_node,
+    make_pod,
+)
+from fake_cluster import FakeCluster
+from virtual_time import in_virtual_time
+
+
+@dataclass
+class Setup:
+    cluster: FakeCluster
+    controller: Controller
+    registry: CollectorRegistry
+
+    async def until(self, kind: Kind, name: str, *path: str, becomes: object) -> None:
+        """Follow an object until the field is as wanted."""
+        namespace = "default" if kind.namespaced else None
+        async with asyncio.timeout(30):
+            async for _ in self.cluster.watch(kind, "0"):
+                value: object = self.cluster.one(kind, name, namespace)
+                for step in path:
+                    value = value.get(step) if isinstance(value, dict) else None
+                if value == becomes:
+                    return
+
+
+@asynccontextmanager
+async def operating(*objects: tuple[Kind, Object]) -> AsyncIterator[Setup]:
+    cluster, registry = FakeCluster(), CollectorRegistry()
+    for kind, obj in objects:
+        cluster.put(kind, obj)
+    controller = build_controller(OperatorSettings(), cluster, OperatorMetrics.on(registry))
+    follow = (
+        (NODES, controller.node_change),
+        (PODS, controller.pod_change),
+        (DEVICE_PROFILES, lambda kind, obj: controller.device_event(kind != UPSERT, obj)),
+        (MODEL_PROFILES, lambda kind, obj: controller.model_event(kind != UPSERT, obj)),
+        (INFERENCE_TASKS, lambda kind, obj: controller.task_event(kind != UPSERT, obj)),
+    )
+    reflectors = [Reflector(cluster, kind, take) for kind, take in follow]
+    jobs = [asyncio.create_task(each.run()) for each in reflectors]
+    jobs.append(asyncio.create_task(controller.run(4)))
+    try:
+        yield Setup(cluster, controller, registry)
+    finally:
+        for job in jobs:
+            job.cancel()
+        for job in jobs:
+            with suppress(asyncio.CancelledError):
+                await job
+
+
+@in_virtual_time
+async def test_a_task_lives_by_its_events_alone() -> None:
+    async with operating((MODEL_PROFILES, make_model_profile(version=FEATURES_VERSION))) as setup:
+        setup.cluster.put(INFERENCE_TASKS, make_itask("t"))
+        await setup.until(INFERENCE_TASKS, "t", "status", "phase", becomes="Queued")
+        (pod,) = setup.cluster.all(PODS)
+        name = pod["metadata"]["name"]
+        bound = {"spec": {"schedulingGates": [], "nodeName": "n"}, "status": {"phase": "Running"}}
+        setup.cluster.change(PODS, name, "default", bound)
+        await setup.until(INFERENCE_TASKS, "t", "status", "phase", becomes="Running")
+        setup.cluster.change(PODS, name, "default", {"status": {"phase": "Succeeded"}})
+        await setup.until(INFERENCE_TASKS, "t", "status", "phase", becomes="Succeeded")
+
+    assert len(setup.cluster.created(PODS)) == 1
+
+
+@in_virtual_time
+async def test_a_task_goes_on_when_its_model_comes() -> None:
+    async with operating() as setup:
+        setup.cluster.put(INFERENCE_TASKS, make_itask("t"))
+        await setup.until(INFERENCE_TASKS, "t", "status", "phase", becomes="Pending")
+        setup.cluster.put(MODEL_PROFILES, make_model_profile(version=FEATURES_VERSION))
+        await setup.until(INFERENCE_TASKS, "t", "status", "phase", becomes="Queued")
+
+
+@in_virtual_time
+async def test_a_device_gives_its_node_a_slot_and_takes_it_along() -> None:
+    field = ("status", "allocatable", SLOT_RESOURCE)
+    async with operating((NODES, make_node("n"))) as setup:
+        setup.cluster.put(DEVICE_PROFILES, make_device_profile("d", "n"))
+        await setup.until(NODES, "n", *field, becomes="1")
+        setup.cluster.remove(DEVICE_PROFILES, "d")
+        await setup.until(NODES, "n", *field, becomes="0")
+
+
+@in_virtual_time
+async def test_what_cannot_be_read_is_said_and_disturbs_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        async with operating(
+            (MODEL_PROFILES, make_model_profile(version=FEATURES_VERSION))
+        ) as setup:
+            setup.cluster.put(INFERENCE_TASKS, make_itask("bad", inferences=0))
+            setup.cluster.put(INFERENCE_TASKS, make_itask("good"))
+            await setup.until(INFERENCE_TASKS, "good", "status", "phase", becomes="Queued")
+
+    assert "InferenceTask default/bad cannot be read" in caplog.text
+
+
+@in_virtual_time
+async def test_a_pod_of_nobody_is_no_work() -> None:
+    async with operating() as setup:
+        setup.controller.pod_change(UPSERT, make_pod(task=None))
+
+        assert len(setup.controller.queue) == 0
+
+
+@in_virtual_time
+async def test_every_event_is_dated_in_the_metrics() -> None:
+    async with operating() as setup:
+        setup.controller.pod_change(UPSERT, make_pod(task=None))
+
+    name = "acesniper_watch_last_event_timestamp_seconds"
+    seen_s = setup.registry.get_sample_value(name, {"kind": "Pod"})
+    assert seen_s is not None
+    assert seen_s > 0

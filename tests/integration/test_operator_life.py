@@ -1,0 +1,360 @@
+"""The operator over a cluster in memory: a whole life, a restart at every step, faults."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from acesniper.api.names import PLAN_GATE
+from acesniper.api.v1alpha1 import InferenceTask, Phase
+from acesniper.domain.errors import AcesniperError, Conflict, Forbidden, InvalidInput
+from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.store import Store
+from acesniper.operator.tasks import LATE_WATCH_S, TaskReconciler
+from acesniper.operator.window import Window
+from acesniper.runtime.events import EventRecorder
+from acesniper.runtime.kube import EVENTS, INFERENCE_TASKS, MODEL_PROFILES, PODS, Object
+from builders import make_itask, make_model_profile, make_pod
+from fake_cluster import Call, FakeCluster
+from virtual_time import Clock
+
+KEY = "default/t"
+SUCCEEDED: Object = {"phase": "Succeeded"}
+FAILED: Object = {"phase": "Failed"}
+
+
+class Killed(BaseException):
+    """The process is gone, just after a call reached the API server."""
+
+
+@dataclass
+class Operator:
+    """An operator that can be killed, and the cluster that stays."""
+
+    cluster: FakeCluster = field(default_factory=FakeCluster)
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.metrics = OperatorMetrics.on(self.registry)
+        self.start()
+
+    def start(self) -> None:
+        """A new process: all that it knows is what the API server lists."""
+        self.store = Store()
+        self.see()
+        self.tasks = TaskReconciler(
+            self.cluster,
+            self.store,
+            Window(self.store, 100),
+            self.metrics,
+            EventRecorder(self.cluster, "test"),
+            "runner:1",
+            self.clock,
+        )
+
+    def see(self) -> None:
+        """What the watches bring."""
+        for obj in self.cluster.all(INFERENCE_TASKS):
+            self.store.take_task(obj)
+        for obj in self.cluster.all(MODEL_PROFILES):
+            self.store.take_model(obj)
+        alive = {each["metadata"]["uid"] for each in self.cluster.all(PODS)}
+        for pods in list(self.store.pods.values()):
+            for view, known in list(pods.values()):
+                if view.uid not in alive:
+                    self.store.drop_pod(known)
+        for obj in self.cluster.all(PODS):
+            self.store.take_pod(obj)
+
+    async def settle(self) -> None:
+        """Reconcile until nothing is left to do now."""
+        for _ in range(20):
+            self.see()
+            before = len(self.cluster._history)
+            again_s = await self.tasks.reconcile(KEY)
+            if again_s != 0.0 and len(self.cluster._history) == before:
+                return
+        raise AssertionError("it does not come to rest")
+
+    @property
+    def task(self) -> InferenceTask:
+        return InferenceTask.model_validate(self.cluster.one(INFERENCE_TASKS, "t", "default"))
+
+    @property
+    def phase(self) -> Phase | None:
+        return self.task.status.phase
+
+    @property
+    def pod(self) -> Object:
+        (pod,) = [
+            each
+            for each in self.cluster.all(PODS)
+            if each["status"]["phase"] not in ("Succeeded", "Failed")
+        ]
+        return pod
+
+    def change_pod(self, **patch: Any) -> None:  # noqa: ANN401
+        self.cluster.change(PODS, self.pod["metadata"]["name"], "default", patch)
+
+    def reasons(self) -> set[str]:
+        return {each["reason"] for each in self.cluster.all(EVENTS)}
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def operator() -> Operator:
+    made = Operator()
+    made.cluster.put(MODEL_PROFILES, make_model_profile())
+    made.cluster.put(INFERENCE_TASKS, make_itask("t", retries=1))
+    return made
+
+
+def bind(operator: Operator) -> None:
+    operator.change_pod(spec={"schedulingGates": [], "nodeName": "n"})
+
+
+def run(operator: Operator) -> None:
+    operator.change_pod(status={"phase": "Running", "startTime": "1970-01-01T00:00:05Z"})
+
+
+def end(operator: Operator, status: Object) -> None:
+    operator.change_pod(status=status)
+
+
+async def test_a_whole_life_from_apply_to_succeeded(operator: Operator) -> None:
+    phases = []
+    for event in (lambda _: None, bind, run, lambda each: end(each, SUCCEEDED)):
+        event(operator)
+        await operator.settle()
+        phases.append(operator.phase)
+
+    assert phases == [Phase.QUEUED, Phase.SCHEDULED, Phase.RUNNING, Phase.SUCCEEDED]
+    assert len(operator.cluster.created(PODS)) == 1
+    assert operator.reasons() == {"Profiled", "Queued", "Placed", "Finished"}
+    assert operator.sample("acesniper_task_phases_total", phase="Succeeded") == 1.0
+
+
+async def test_a_failed_attempt_gets_a_second_pod_and_no_third(operator: Operator) -> None:
+    await operator.settle()
+    for _ in range(2):
+        bind(operator)
+        run(operator)
+        end(operator, FAILED)
+        await operator.settle()
+        operator.clock.now_s += 1000.0
+        await operator.settle()
+
+    assert operator.phase is Phase.FAILED
+    assert operator.task.status.attempts == 2
+    assert len(operator.cluster.created(PODS)) == 2
+
+
+async def test_a_withdrawn_pod_is_made_anew_and_costs_no_attempt(operator: Operator) -> None:
+    await operator.settle()
+    operator.cluster.remove(PODS, operator.pod["metadata"]["name"], "default")
+
+    await operator.settle()
+
+    assert (operator.task.status.attempts, operator.task.status.incarnation) == (0, 1)
+    assert operator.phase is Phase.QUEUED
+    assert operator.pod["spec"]["schedulingGates"] == [{"name": PLAN_GATE}]
+
+
+async def test_a_pod_lost_with_its_node_costs_an_attempt(operator: Operator) -> None:
+    await operator.settle()
+    bind(operator)
+    run(operator)
+    await operator.settle()
+    operator.cluster.remove(PODS, operator.pod["metadata"]["name"], "default")
+
+    await operator.settle()
+
+    assert operator.task.status.attempts == 1
+    assert "PodLost" in operator.reasons()
+
+
+def killing(cluster: FakeCluster, after: int) -> Iterator[bool]:
+    """Kill at the call number `after` that changes something; tells whether it came to that."""
+    count = 0
+
+    def kill(call: Call) -> None:
+        nonlocal count
+        count += 1
+        if count == after:
+            raise Killed
+
+    cluster.after = kill
+    yield True
+    cluster.after = lambda call: None
+    yield count >= after
+
+
+async def live(operator: Operator, kill_at: int) -> bool:
+    """A life with one failed attempt, killed once; tells whether the kill happened."""
+    killer = killing(operator.cluster, kill_at)
+    next(killer)
+
+    async def settle() -> None:
+        try:
+            await operator.settle()
+        except Killed:
+            operator.start()
+            await operator.settle()
+
+    for status in (FAILED, SUCCEEDED):
+        await settle()
+        operator.clock.now_s += 1000.0
+        await settle()
+        for event in (bind, run, lambda each, status=status: end(each, status)):
+            event(operator)
+            await settle()
+    return next(killer)
+
+
+@pytest.mark.parametrize("kill_at", range(1, 25))
+async def test_killed_at_any_call_and_restarted_every_attempt_has_exactly_one_pod(
+    operator: Operator, kill_at: int
+) -> None:
+    await live(operator, kill_at)
+
+    created = [each["metadata"]["name"] for each in operator.cluster.created(PODS)]
+    assert operator.phase is Phase.SUCCEEDED
+    assert operator.task.status.attempts == 1
+    assert operator.task.status.incarnation == 0
+    assert len(created) == len(set(created)) == 2
+
+
+async def test_the_kills_reach_every_call_of_a_life(operator: Operator) -> None:
+    assert not await live(operator, kill_at=25)
+
+
+async def test_a_watch_that_is_late_leads_to_no_second_pod(operator: Operator) -> None:
+    await operator.settle()
+    pod = operator.pod
+    operator.store.drop_pod(pod)
+
+    again_s = await operator.tasks.reconcile(KEY)
+
+    assert again_s == LATE_WATCH_S
+    assert operator.task.status.incarnation == 0
+    assert len(operator.cluster.created(PODS)) == 1
+
+
+async def test_a_status_written_over_a_changed_task_is_a_conflict_and_then_right(
+    operator: Operator,
+) -> None:
+    operator.see()
+    suspend: Object = {"spec": {"suspend": True}}
+    operator.cluster.change(INFERENCE_TASKS, "t", "default", suspend)
+
+    with pytest.raises(Conflict):
+        await operator.tasks.reconcile(KEY)
+    await operator.settle()
+
+    assert operator.task.status.message == "suspended; set spec.suspend to false to go on"
+    assert operator.cluster.all(PODS) == []
+
+
+async def test_suspending_and_going_on_keeps_every_attempt(operator: Operator) -> None:
+    await operator.settle()
+    operator.cluster.change(INFERENCE_TASKS, "t", "default", {"spec": {"suspend": True}})
+    await operator.settle()
+    suspended = operator.phase, len(operator.cluster.all(PODS))
+
+    operator.cluster.change(INFERENCE_TASKS, "t", "default", {"spec": {"suspend": False}})
+    await operator.settle()
+
+    assert suspended == (Phase.PENDING, 0)
+    assert operator.phase is Phase.QUEUED
+    assert operator.task.status.attempts == 0
+
+
+async def test_a_model_given_inline_is_made_and_waited_for(operator: Operator) -> None:
+    source = {"uri": "https://models.example/x.onnx", "sha256": "b" * 64}
+    operator.cluster.remove(INFERENCE_TASKS, "t", "default")
+    operator.cluster.put(INFERENCE_TASKS, make_itask("t", model=None, source=source))
+    operator.start()
+
+    await operator.settle()
+
+    name = str(operator.task.status.model_profile)
+    made = operator.cluster.one(MODEL_PROFILES, name, "default")
+    assert made["spec"]["source"] == source
+    assert operator.phase is Phase.PENDING
+
+
+def refuse(operator: Operator, error: AcesniperError) -> None:
+    def fail(call: Call) -> None:
+        if (call.verb, call.kind) == ("create", PODS):
+            raise error
+
+    operator.cluster.before = fail
+
+
+async def test_a_pod_that_the_api_server_refuses_fails_the_task_with_its_words(
+    operator: Operator,
+) -> None:
+    refuse(operator, InvalidInput("spec.containers[0].image: Required value"))
+
+    await operator.settle()
+
+    assert operator.phase is Phase.FAILED
+    assert "spec.containers[0].image: Required value" in str(operator.task.status.message)
+
+
+async def test_a_quota_is_told_and_tried_again(operator: Operator) -> None:
+    refuse(operator, Forbidden("exceeded quota"))
+    with pytest.raises(Forbidden):
+        await operator.settle()
+    told = operator.reasons()
+
+    operator.cluster.before = lambda call: None
+    await operator.settle()
+
+    assert "PodRefused" in told
+    assert operator.phase is Phase.QUEUED
+
+
+async def test_a_stranger_with_the_name_of_our_pod_is_left_alone(operator: Operator) -> None:
+    await operator.settle()
+    name = operator.pod["metadata"]["name"]
+    operator.cluster.remove(PODS, name, "default")
+    operator.cluster.put(PODS, make_pod(name, task=None))
+    status: Object = {"status": {"pod": None, "podUid": None, "phase": None}}
+    operator.cluster.change(INFERENCE_TASKS, "t", "default", status)
+    operator.start()
+
+    await operator.settle()
+
+    ours = [each for each in operator.cluster.all(PODS) if each["metadata"]["name"] != name]
+    assert len(ours) == 1
+    assert operator.task.status.pod == ours[0]["metadata"]["name"]
+
+
+async def test_a_task_deleted_while_no_watch_looked_is_forgotten(operator: Operator) -> None:
+    operator.cluster.remove(INFERENCE_TASKS, "t", "default")
+
+    await operator.tasks.reconcile(KEY)
+
+    assert KEY not in operator.store.tasks
+
+
+async def test_a_finished_task_goes_when_its_time_has_come(operator: Operator) -> None:
+    operator.cluster.change(INFERENCE_TASKS, "t", "default", {"spec": {"ttlAfterFinished": "1m"}})
+    await operator.settle()
+    bind(operator)
+    end(operator, SUCCEEDED)
+    await operator.settle()
+    kept = operator.phase
+
+    operator.clock.now_s += 61.0
+    operator.see()
+    await operator.tasks.reconcile(KEY)
+
+    assert kept is Phase.SUCCEEDED
+    assert operator.cluster.all(INFERENCE_TASKS) == []
