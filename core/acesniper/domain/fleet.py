@@ -14,7 +14,8 @@ class Snapshot:
 
     `latency[model][device]` is the predicted latency of one inference; a missing pair is unknown.
     `busy_s[device]` holds the remaining seconds of each pod on it, shortest first.
-    `labels[device]` are the labels of its node.
+    `labels[device]` are the labels of its node. `cold_start_s` is from binding to the first
+    inference.
     """
 
     now_s: float
@@ -22,6 +23,7 @@ class Snapshot:
     latency: Mapping[ModelKey, Mapping[DeviceId, Prediction]]
     busy_s: Mapping[DeviceId, tuple[float, ...]]
     labels: Mapping[DeviceId, Mapping[str, str]]
+    cold_start_s: float = 0.0
 
     def slot_free_s(self, device: Device) -> list[float]:
         """For each slot of a device, the seconds until it is free, soonest first.

@@ -92,7 +92,9 @@ def candidates_for(
         prediction = known.get(device.id)
         if prediction is None:
             prediction = fallback = fallback or neutral(known)
-        candidate = Completion(device, prediction, task.inferences, slots[device.id][0])
+        candidate = Completion(
+            device, prediction, task.inferences, slots[device.id][0], snapshot.cold_start_s
+        )
         if misses_deadline(task, candidate, snapshot.now_s):
             text = f"would finish {candidate.finish_s:.1f} s from now, after {LATE}"
             refused[device.id] = Verdict(False, text, lasting=True)

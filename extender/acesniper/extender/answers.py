@@ -85,7 +85,7 @@ class Answers:
         if TASK_LABEL not in (pod.metadata.labels or {}):
             return None
         promise = self._fleet.ledger.get(PodUid(pod.metadata.uid))
-        device = self._fleet.device(promise.device) if promise else None
+        device = self._fleet.devices.get(promise.device) if promise else None
         return device.node if device else None
 
     def _latency(self, pod: Pod) -> Mapping[str, float] | None:

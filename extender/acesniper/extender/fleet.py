@@ -5,7 +5,7 @@ sees one consistent state. Nothing here calls out.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
@@ -17,6 +17,7 @@ from acesniper.domain.backlog import Ledger, PodUid, Promise
 from acesniper.domain.device import Device, DeviceId, NodeName
 from acesniper.domain.fleet import Snapshot
 from acesniper.domain.task import ModelKey, Task
+from acesniper.extender.devices import Devices, NodeView
 from acesniper.extender.table import LatencyTable
 from acesniper.runtime.kube import Object
 from acesniper.runtime.reflector import DELETE
@@ -25,22 +26,6 @@ AVOID_S = 60.0
 """How long a device that did not take a task's pod is not chosen for it again."""
 UNKNOWN_RUN_S = 30.0
 """Expected run time of a pod that takes a slot and says nothing of a model."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeView:
-    """The few facts of a node that decisions need."""
-
-    schedulable: bool
-    labels: Mapping[str, str]
-
-    @classmethod
-    def of(cls, node: Object) -> "NodeView":
-        """Read a node object."""
-        conditions = node.get("status", {}).get("conditions") or ()
-        ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-        cordoned = bool(node.get("spec", {}).get("unschedulable"))
-        return cls(ready and not cordoned, node["metadata"].get("labels") or {})
 
 
 class Fastest(dict[str, float]):
@@ -65,12 +50,7 @@ class Fleet:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     pods: dict[PodUid, PodView] = field(default_factory=dict)
     tasks: dict[str, InferenceTask] = field(default_factory=dict)
-    measured_at: dict[DeviceId, str] = field(default_factory=dict)
-    _nodes: dict[NodeName, NodeView] = field(default_factory=dict)
-    _profiles: dict[DeviceId, DeviceProfile] = field(default_factory=dict)
-    _devices: dict[DeviceId, Device] = field(default_factory=dict)
-    _on_node: dict[NodeName, list[Device]] = field(default_factory=dict)
-    _measured_on: dict[NodeName, set[DeviceId]] = field(default_factory=dict)
+    devices: Devices = field(default_factory=Devices)
     _homeless: set[PodUid] = field(default_factory=set)
     """Pods that take a slot of a device that is not known yet."""
     _avoid: dict[str, dict[DeviceId, float]] = field(default_factory=dict)
@@ -81,33 +61,17 @@ class Fleet:
     def take_node(self, change: str, node: Object) -> None:
         """A node changed: its readiness or labels may change who can run what."""
         name = NodeName(node["metadata"]["name"])
-        before = self._nodes.get(name)
-        if change == DELETE:
-            self._nodes.pop(name, None)
-        else:
-            self._nodes[name] = NodeView.of(node)
-        if self._nodes.get(name) != before:
-            for device in tuple(self._measured_on.get(name, ())):
-                self._index(device)
+        view = None if change == DELETE else NodeView.of(node)
+        if self.devices.set_node(name, view):
+            self._devices_changed()
 
     def take_device_profile(self, change: str, manifest: Object) -> None:
         """A profile changed: its device appears, goes, or is predicted anew."""
         device = DeviceId(manifest["metadata"]["name"])
-        before = self._profiles.get(device)
-        if before is not None:
-            self._measured_on[NodeName(before.spec.node)].discard(device)
-        if change == DELETE:
-            self._profiles.pop(device, None)
-            self.table.set_device(device, None)
-            self.measured_at.pop(device, None)
-        else:
-            profile = convert.read(DeviceProfile, manifest)
-            self._profiles[device] = profile
-            self._measured_on.setdefault(NodeName(profile.spec.node), set()).add(device)
-            self.table.set_device(device, convert.hardware(profile.status))
-            if profile.status.measured_at:
-                self.measured_at[device] = profile.status.measured_at
-        self._index(device)
+        profile = None if change == DELETE else convert.read(DeviceProfile, manifest)
+        self.table.set_device(device, convert.hardware(profile.status) if profile else None)
+        self.devices.set_profile(device, profile)
+        self._devices_changed()
 
     def take_model_profile(self, change: str, manifest: Object) -> None:
         """A model was read, or is gone."""
@@ -155,13 +119,15 @@ class Fleet:
     def snapshot(self) -> Snapshot:
         """One frozen view for a plan."""
         now_s = self.clock()
-        busy = {each: self.ledger.busy_s(each, now_s) for each in self._devices}
-        labels = {
-            each.id: self._nodes[each.node].labels
-            for each in self._devices.values()
-            if each.node in self._nodes
-        }
-        return Snapshot(now_s, dict(self._devices), self.table.latency, busy, labels)
+        busy = {each.id: self.ledger.busy_s(each.id, now_s) for each in self.devices}
+        return Snapshot(
+            now_s,
+            dict(self.devices.by_id),
+            self.table.latency,
+            busy,
+            self.devices.labels(),
+            self.cold_start_s,
+        )
 
     def waiting(self) -> tuple[list[Task], dict[str, PodView]]:
         """Tasks that are neither finished, suspended nor admitted; and their gated pods."""
@@ -183,14 +149,6 @@ class Fleet:
         ]
         return tasks, gated
 
-    def device(self, device: DeviceId) -> Device | None:
-        """A device by its profile's name."""
-        return self._devices.get(device)
-
-    def devices(self) -> Iterator[Device]:
-        """All devices whose node exists."""
-        return iter(self._devices.values())
-
     def fastest_by_node(self, model: ModelKey) -> Mapping[str, float] | None:
         """Node name to the latency of its fastest device; None for an unknown model.
 
@@ -201,7 +159,7 @@ class Fleet:
         if (cached := self._fastest.get(model)) is None:
             cached = Fastest()
             for device_id, prediction in self.table.latency[model].items():
-                device = self._devices.get(device_id)
+                device = self.devices.get(device_id)
                 if device is not None and device.schedulable:
                     best = cached.get(device.node, prediction.latency_s)
                     cached[device.node] = min(best, prediction.latency_s)
@@ -211,9 +169,9 @@ class Fleet:
     def wait_by_node(self) -> dict[str, float]:
         """Node name to the seconds until one of its slots is free; only nodes that are busy."""
         now_s = self.clock()
-        busy = [self._devices[each] for each in self.ledger.devices() if each in self._devices]
+        busy = [device for each in self.ledger.devices() if (device := self.devices.get(each))]
         return {
-            node: min(self._wait_s(each, now_s) for each in self._on_node[node])
+            node: min(self._wait_s(each, now_s) for each in self.devices.on_node[node])
             for node in {device.node for device in busy}
         }
 
@@ -282,16 +240,6 @@ class Fleet:
             self._avoid.pop(task, None)
         return frozenset(recent)
 
-    def _device_of(self, pod: PodView) -> Device | None:
-        """The device a pod is on or was admitted to; a foreign pod takes its node's first."""
-        if pod.gated:
-            return None
-        named = self._devices.get(DeviceId(pod.device)) if pod.device else None
-        if named is not None:
-            return named
-        on_node = self._on_node.get(NodeName(pod.node)) if pod.node else None
-        return on_node[0] if on_node else None
-
     def _promise(self, pod: PodView, device: Device, before: PodView | None) -> None:
         uid = pod.uid
         known = self.ledger.get(uid)
@@ -318,26 +266,15 @@ class Fleet:
         prediction = self.table.latency.get(model, {}).get(device.id)
         return prediction.latency_s if prediction else UNKNOWN_RUN_S
 
-    def _index(self, name: DeviceId) -> None:
-        """A profile is a device while its node exists; keep what is derived from that."""
-        before = self._devices.pop(name, None)
-        if before is not None:
-            self._on_node[before.node].remove(before)
-        profile = self._profiles.get(name)
-        node = self._nodes.get(NodeName(profile.spec.node)) if profile else None
-        if profile is not None and node is not None:
-            device = convert.device(profile, schedulable=node.schedulable)
-            self._devices[name] = device
-            self._on_node.setdefault(device.node, []).append(device)
-            self._on_node[device.node].sort(key=lambda each: each.id)
-            for pod in [self.pods[uid] for uid in self._homeless if uid in self.pods]:
-                self._take_slot(pod, pod)
+    def _devices_changed(self) -> None:
+        for pod in [self.pods[uid] for uid in self._homeless if uid in self.pods]:
+            self._take_slot(pod, pod)
         self._fastest.clear()
         self.changed.set()
 
     def _take_slot(self, pod: PodView, before: PodView | None) -> None:
         """Write the promise of a pod that is on a device, or remember it until that is known."""
-        device = self._device_of(pod)
+        device = self.devices.of_pod(pod)
         if device is not None:
             self._homeless.discard(pod.uid)
             self._promise(pod, device, before)

@@ -111,7 +111,7 @@ class Planner:
     def _refused(self, planned: Planned) -> Mapping[str, str]:
         """Why other devices cannot take the task; the first few, for people."""
         snapshot = self.fleet.snapshot()
-        verdicts = ((each.id, judge(planned.task, each, snapshot)) for each in self.fleet.devices())
+        verdicts = ((each.id, judge(planned.task, each, snapshot)) for each in self.fleet.devices)
         refused = ((device, verdict.reason) for device, verdict in verdicts if not verdict.feasible)
         return dict(islice(refused, REASONS_KEPT))
 

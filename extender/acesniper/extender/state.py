@@ -110,12 +110,12 @@ class ExtenderState:
 
         def backlog() -> Iterable[tuple[str, float]]:
             now_s = self.fleet.clock()
-            for device in self.fleet.devices():
+            for device in self.fleet.devices:
                 yield device.id, self.fleet.ledger.backlog_s(device.id, now_s)
 
         def profile_age() -> Iterable[tuple[str, float]]:
             now_s = self.fleet.clock()
-            for device, measured_at in self.fleet.measured_at.items():
+            for device, measured_at in self.fleet.devices.measured_at.items():
                 yield device, max(now_s - epoch_s(measured_at), 0.0)
 
         def watch_age() -> Iterable[tuple[str, float]]:

@@ -20,7 +20,7 @@ TASK = {MODEL_LABEL: "model", TASK_LABEL: "task"}
 
 
 def reserve(fleet: Fleet, uid: str, device: str, expected_s: float = 10.0) -> None:
-    found = fleet.device(DeviceId(device))
+    found = fleet.devices.get(DeviceId(device))
     assert found is not None
     fleet.reserve(PodView.of(make_gated_pod(uid=uid)), found, expected_s)
 
