@@ -36,6 +36,9 @@ from fake_cluster import FakeCluster
 from virtual_time import in_virtual_time
 
 
+MODEL = make_model_profile(version=FEATURES_VERSION)
+
+
 @dataclass
 class Setup:
     cluster: FakeCluster
@@ -101,7 +104,7 @@ async def test_a_task_goes_on_when_its_model_comes() -> None:
     async with operating() as setup:
         setup.cluster.put(INFERENCE_TASKS, make_itask("t"))
         await setup.until(INFERENCE_TASKS, "t", "status", "phase", becomes="Pending")
-        setup.cluster.put(MODEL_PROFILES, make_model_profile(version=FEATURES_VERSION))
+        setup.cluster.put(MODEL_PROFILES, MODEL)
         await setup.until(INFERENCE_TASKS, "t", "status", "phase", becomes="Queued")
 
 
@@ -120,9 +123,7 @@ async def test_what_cannot_be_read_is_said_and_disturbs_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        async with operating(
-            (MODEL_PROFILES, make_model_profile(version=FEATURES_VERSION))
-        ) as setup:
+        async with operating((MODEL_PROFILES, MODEL)) as setup:
             setup.cluster.put(INFERENCE_TASKS, make_itask("bad", inferences=0))
             setup.cluster.put(INFERENCE_TASKS, make_itask("good"))
             await setup.until(INFERENCE_TASKS, "good", "status", "phase", becomes="Queued")
