@@ -35,7 +35,6 @@ from builders import (
 from fake_cluster import FakeCluster
 from virtual_time import in_virtual_time
 
-
 MODEL = make_model_profile(version=FEATURES_VERSION)
 
 

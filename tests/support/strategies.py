@@ -1,0 +1,62 @@
+"""Hypothesis strategies for what the domain is about."""
+
+from hypothesis import strategies as st
+
+from acesniper.domain.backlog import PodUid, Promise
+from acesniper.domain.device import DeviceId
+from acesniper.domain.fleet import Snapshot
+from acesniper.domain.task import Task
+from builders import make_device, make_snapshot, make_task
+
+NAMES = ("a", "b", "c", "d", "e")
+MODELS = ("m1", "m2")
+
+seconds = st.floats(0.001, 1e6)
+device_ids = st.sampled_from(NAMES).map(DeviceId)
+pod_uids = st.integers(0, 20).map(lambda number: PodUid(f"pod-{number}"))
+dns_labels = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
+dns_names = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", fullmatch=True)
+
+
+@st.composite
+def promises(draw: st.DrawFn) -> Promise:
+    started_s = draw(st.none() | seconds)
+    expires_s = draw(st.none() | seconds) if started_s is None else None
+    return Promise(draw(device_ids), draw(seconds), started_s, expires_s)
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> Snapshot:
+    """Up to five devices, some busy, some that no model is predicted on."""
+    names = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=5))
+    devices = [
+        make_device(
+            name,
+            slots=draw(st.integers(1, 3)),
+            provider=draw(st.sampled_from(["cpu", "cuda"])),
+            schedulable=draw(st.booleans()),
+        )
+        for name in names
+    ]
+    known = st.dictionaries(st.sampled_from(names), seconds) if names else st.just({})
+    latency = {model: draw(known) for model in MODELS}
+    busy = {name: draw(st.lists(seconds, max_size=4)) for name in names}
+    return make_snapshot(devices, latency, busy)
+
+
+@st.composite
+def task_lists(draw: st.DrawFn, max_size: int = 12) -> list[Task]:
+    """Waiting tasks with distinct names."""
+    return [
+        make_task(
+            f"default/t{number:02}",
+            f"default/{draw(st.sampled_from(MODELS))}",
+            created_s=draw(st.floats(-100, 0)),
+            inferences=draw(st.integers(1, 1000)),
+            providers=draw(st.frozensets(st.sampled_from(["cpu", "cuda"]))),
+            deadline_s=draw(st.none() | seconds),
+            reject_late=draw(st.booleans()),
+            priority=draw(st.integers(0, 2)),
+        )
+        for number in range(draw(st.integers(0, max_size)))
+    ]
