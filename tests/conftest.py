@@ -4,5 +4,5 @@ import pytest
 from hypothesis import settings
 
 pytest.register_assert_rewrite("cluster_contract", "asgi")
-settings.register_profile("acesniper", deadline=None)
+settings.register_profile("acesniper", deadline=None, max_examples=60)
 settings.load_profile("acesniper")

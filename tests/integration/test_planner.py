@@ -27,7 +27,7 @@ from acesniper.runtime.kube import (
     PODS,
     Object,
 )
-from acesniper.runtime.reflector import Reflector
+from acesniper.runtime.reflector import UPSERT, Reflector
 from builders import (
     WorkPredictor,
     make_device_profile,
@@ -163,6 +163,22 @@ async def test_a_task_waits_for_the_fast_device_and_starts_when_that_is_free() -
 
 
 @in_virtual_time
+async def test_a_slot_is_taken_before_the_api_server_shows_it() -> None:
+    edge = Edge({"a": 1.0})
+
+    async with edge.alive():
+        edge.planner.replan_s = 1e6
+        for name in ("t1", "t2"):
+            task, pod = make_waiting(name)
+            edge.fleet.take_task(UPSERT, task)
+            edge.fleet.take_pod(UPSERT, pod)
+        first, second = edge.planner.decide(), edge.planner.decide()
+
+    assert [planned.task.key for planned, _ in first] == ["default/t1"]
+    assert second == []
+
+
+@in_virtual_time
 async def test_an_admitted_pod_carries_its_device_and_the_reasons() -> None:
     edge = Edge({"fast": 1.0, "slow": 10.0})
 
@@ -209,6 +225,24 @@ async def test_a_pod_that_is_not_bound_in_time_is_withdrawn() -> None:
     assert early == ["Pending"]
     assert edge.cluster.all(PODS) == []
     assert len(edge.fleet.ledger) == 0
+
+
+@in_virtual_time
+async def test_a_withdrawal_does_not_hit_a_new_pod_of_the_same_name() -> None:
+    edge = Edge({"a": 1.0}, binding=False)
+
+    def replace_it(call: Call) -> None:
+        if call.verb == "delete":
+            edge.cluster.remove(PODS, "t-0", "default")
+            edge.cluster.put(PODS, make_gated_pod("t-0", task="t", uid="another"))
+
+    async with edge.alive():
+        edge.apply("t")
+        await asyncio.sleep(BIND_TIMEOUT_S - 1.0)
+        edge.cluster.before = replace_it
+        await asyncio.sleep(3.0)
+
+    assert edge.pod("t")["metadata"]["uid"] == "another"
 
 
 @in_virtual_time
