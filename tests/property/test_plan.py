@@ -11,7 +11,7 @@ from acesniper.policies.order import ORDERS, in_order
 from acesniper.policies.placement import PLACEMENTS
 from acesniper.policies.plan import Plan, Policy, make_plan, rank_devices
 from builders import make_task
-from strategies import seconds, snapshots, task_lists
+from strategies import floats, seconds, snapshots, task_lists
 
 policies = st.builds(Policy, st.sampled_from(list(ORDERS)), st.sampled_from(list(PLACEMENTS)))
 
@@ -89,7 +89,7 @@ def starts(plan: Plan) -> dict[str, float]:
 
 @given(
     snapshot=snapshots(),
-    created=st.lists(st.floats(0, 100), min_size=1, max_size=10),
+    created=st.lists(floats(0, 100), min_size=1, max_size=10),
     order=st.sampled_from(list(ORDERS)),
 )
 def test_among_equal_tasks_nobody_overtakes(

@@ -18,11 +18,11 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.operator.render import pod_name
 from builders import make_itask
 from fake_cluster import merged
-from strategies import dns_names
+from strategies import dns_names, floats
 
 words = st.text("abcdefghijklmnopqrstuvwxyz0123456789-. ", min_size=1, max_size=20)
-positive = st.floats(1e-9, 1e9)
-readings = st.builds(Reading, positive, st.floats(0, 10))
+positive = floats(1e-9, 1e9)
+readings = st.builds(Reading, positive, floats(0, 10))
 results = st.builds(
     ProbeResult,
     vector=st.builds(
@@ -35,22 +35,22 @@ results = st.builds(
     cpu_model=words,
     cores=st.integers(1, 256),
     threads=st.integers(1, 256),
-    cpu_quota=st.none() | st.floats(0.01, 256),
+    cpu_quota=st.none() | floats(0.01, 256),
     memory_bytes=st.integers(1, 2**50),
-    measured_at=st.floats(0, 4e9).map(rfc3339),
+    measured_at=floats(0, 4e9).map(rfc3339),
     duration_s=positive,
     missing=st.lists(words).map(tuple),
 )
 models = st.builds(
     ModelFeatures,
     version=words,
-    values=st.dictionaries(words, st.floats(-1e18, 1e18)),
+    values=st.dictionaries(words, floats(-1e18, 1e18)),
     flops=positive,
     bytes_moved=positive,
     parameters=st.integers(0, 2**50),
     peak_memory_bytes=st.integers(0, 2**50),
     operators=st.dictionaries(words, st.integers(0, 10**6)),
-    similar=st.dictionaries(words, st.floats(0, 1)),
+    similar=st.dictionaries(words, floats(0, 1)),
 )
 
 
@@ -64,7 +64,7 @@ def test_features_come_back_from_their_status(found: ModelFeatures) -> None:
     assert convert.features(convert.model_status(found)) == found
 
 
-@given(st.floats(0, 4e9))
+@given(floats(0, 4e9))
 def test_a_time_comes_back_to_the_millisecond(seconds: float) -> None:
     assert math.isclose(epoch_s(rfc3339(seconds)), seconds, abs_tol=0.00101)
 
@@ -84,7 +84,7 @@ def test_a_duration_is_the_sum_of_its_parts(parts: list[tuple[int, str]]) -> Non
     assert math.isclose(duration_s(text), sum(number * units[unit] for number, unit in parts))
 
 
-@given(st.floats(1e-6, 1e7))
+@given(floats(1e-6, 1e7))
 def test_a_shown_duration_has_a_unit_and_is_right_to_three_digits(seconds: float) -> None:
     number, unit = duration_text(seconds).split(" ")
 
