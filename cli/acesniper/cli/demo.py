@@ -12,7 +12,7 @@ from acesniper.cli.console import err, out
 
 def command(
     tasks: Annotated[int, typer.Option(help="How many InferenceTasks.", min=1, max=1000)] = 72,
-    waves: Annotated[int, typer.Option(help="In how many waves they arrive.", min=1)] = 6,
+    waves: Annotated[int, typer.Option(help="In how many waves they arrive.", min=1)] = 12,
     seed: Annotated[int, typer.Option(help="Of the workload.")] = 1,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the figures to this file.")

@@ -1,5 +1,6 @@
 """The HTTP face of the extender: parse, call, answer."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -56,7 +57,9 @@ def create_app(state: ExtenderState, registry: CollectorRegistry) -> FastAPI:
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        state.sampled.sample()
+        content = await asyncio.to_thread(generate_latest, registry)
+        return Response(content, media_type=CONTENT_TYPE_LATEST)
 
     return app
 

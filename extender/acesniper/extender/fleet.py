@@ -15,7 +15,7 @@ from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile, InferenceTask, ModelProfile
 from acesniper.domain.backlog import Ledger, PodUid, Promise
 from acesniper.domain.device import Device, DeviceId, NodeName
-from acesniper.domain.fleet import Snapshot
+from acesniper.domain.fleet import Snapshot, slots_free_s
 from acesniper.domain.task import ModelKey, Task
 from acesniper.extender.devices import Devices, NodeView
 from acesniper.extender.table import LatencyTable
@@ -209,8 +209,7 @@ class Fleet:
     # --- inside --------------------------------------------------------------------------------
 
     def _wait_s(self, device: Device, now_s: float) -> float:
-        busy_s = self.ledger.busy_s(device.id, now_s)
-        return busy_s[-device.slots] if len(busy_s) >= device.slots else 0.0
+        return slots_free_s(self.ledger.busy_s(device.id, now_s), device.slots)[0]
 
     def _freed(self, uid: PodUid) -> None:
         self._homeless.discard(uid)

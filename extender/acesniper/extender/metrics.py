@@ -1,7 +1,7 @@
 """The extender's and planner's metrics, declared in one place."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -64,19 +64,27 @@ class ExtenderMetrics:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # a registry keeps collectors by identity
 class Sampled(Collector):
     """Gauges with one label whose values are read when Prometheus asks.
 
-    Each entry of `families` is name, help, label, and a function that yields (label, value).
+    Each entry of `families` is name, help, label, and a function that yields (label, value). The
+    functions read what watches change, so `sample` is called on the event loop; writing the text
+    for thousands of devices is not, and `collect` uses what was sampled last.
     """
 
     families: tuple[tuple[str, str, str, Callable[[], Iterable[tuple[str, float]]]], ...]
+    _last: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
+
+    def sample(self) -> None:
+        """Read every family now."""
+        for name, _, _, read in self.families:
+            self._last[name] = list(read())
 
     def collect(self) -> Iterable[Metric]:
-        """Read every family now."""
-        for name, text, label, read in self.families:
+        """The families as they were sampled."""
+        for name, text, label, _ in self.families:
             family = GaugeMetricFamily(name, text, labels=[label])
-            for key, value in read():
+            for key, value in self._last.get(name, ()):
                 family.add_metric([key], value)
             yield family

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
@@ -38,7 +38,8 @@ class ExtenderState:
     metrics: ExtenderMetrics
     planner: Planner
     strangers: Strangers
-    reflectors: list[Reflector] = field(default_factory=list)
+    reflectors: list[Reflector]
+    sampled: Sampled
 
     @classmethod
     def build(
@@ -69,9 +70,9 @@ class ExtenderState:
             Reflector(cluster, PODS, fleet.take_pod),
         ]
         strangers = Strangers(EventRecorder(cluster, "acesniper-extender"), time.time)
-        state = cls(fleet, book, metrics, planner, strangers, reflectors)
-        registry.register(state.sampled())
-        return state
+        sampled = _sampled(fleet, reflectors)
+        registry.register(sampled)
+        return cls(fleet, book, metrics, planner, strangers, reflectors, sampled)
 
     async def run(self) -> None:
         """Follow the cluster and plan, until cancelled. No plan is made on half a picture."""
@@ -105,34 +106,35 @@ class ExtenderState:
             for planned in self.planner.plan.planned
         ]
 
-    def sampled(self) -> Sampled:
-        """Gauges that are read when asked."""
 
-        def backlog() -> Iterable[tuple[str, float]]:
-            now_s = self.fleet.clock()
-            for device in self.fleet.devices:
-                yield device.id, self.fleet.ledger.backlog_s(device.id, now_s)
+def _sampled(fleet: Fleet, reflectors: Sequence[Reflector]) -> Sampled:
+    """Gauges that are read when asked."""
 
-        def profile_age() -> Iterable[tuple[str, float]]:
-            now_s = self.fleet.clock()
-            for device, measured_at in self.fleet.devices.measured_at.items():
-                yield device, max(now_s - epoch_s(measured_at), 0.0)
+    def backlog() -> Iterable[tuple[str, float]]:
+        now_s = fleet.clock()
+        for device in fleet.devices:
+            yield device.id, fleet.ledger.backlog_s(device.id, now_s)
 
-        def watch_age() -> Iterable[tuple[str, float]]:
-            now_s = time.monotonic()
-            for each in self.reflectors:
-                if each.synced.is_set():
-                    yield each.kind.plural, now_s - each.last_event_s
+    def profile_age() -> Iterable[tuple[str, float]]:
+        now_s = fleet.clock()
+        for device, measured_at in fleet.devices.measured_at.items():
+            yield device, max(now_s - epoch_s(measured_at), 0.0)
 
-        return Sampled(
+    def watch_age() -> Iterable[tuple[str, float]]:
+        now_s = time.monotonic()
+        for each in reflectors:
+            if each.synced.is_set():
+                yield each.kind.plural, now_s - each.last_event_s
+
+    return Sampled(
+        (
+            ("acesniper_backlog_seconds", "Work promised to a device.", "device", backlog),
+            ("acesniper_profile_age_seconds", "Age of a measurement.", "device", profile_age),
             (
-                ("acesniper_backlog_seconds", "Work promised to a device.", "device", backlog),
-                ("acesniper_profile_age_seconds", "Age of a measurement.", "device", profile_age),
-                (
-                    "acesniper_watch_event_age_seconds",
-                    "Time since the API server last wrote to a watch.",
-                    "kind",
-                    watch_age,
-                ),
-            )
+                "acesniper_watch_event_age_seconds",
+                "Time since the API server last wrote to a watch.",
+                "kind",
+                watch_age,
+            ),
         )
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from acesniper.api import convert
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
+from acesniper.domain.task import Task
 from acesniper.operator.store import Store
 from acesniper.policies.order import first_come, in_order
 
@@ -21,6 +22,8 @@ class Window:
     store: Store
     size: int
     _inside: frozenset[str] = field(default_factory=frozenset)
+    _known: dict[str, tuple[str, Task]] = field(default_factory=dict)
+    """Tasks by key, with the UID they were made from: what orders a task never changes."""
 
     def __contains__(self, key: object) -> bool:
         return len(self.store.tasks) <= self.size or key in self._inside
@@ -34,8 +37,14 @@ class Window:
         waiting = {key: task for key, task in self.store.tasks.items() if _waits(task)}
         if len(waiting) <= self.size:
             return frozenset(waiting)
-        tasks = (convert.task(task, task.status.model_profile or "") for task in waiting.values())
+        self._known = {key: self._task(key, resource) for key, resource in waiting.items()}
+        tasks = (task for _, task in self._known.values())
         return frozenset(task.key for task in in_order(tasks, first_come, now_s)[: self.size])
+
+    def _task(self, key: str, resource: InferenceTask) -> tuple[str, Task]:
+        uid = resource.metadata["uid"]
+        known = self._known.get(key)
+        return known if known and known[0] == uid else (uid, convert.task(resource, ""))
 
 
 def _waits(task: InferenceTask) -> bool:

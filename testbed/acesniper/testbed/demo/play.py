@@ -38,7 +38,7 @@ class Options:
     """What a person may choose."""
 
     tasks: int = 72
-    waves: int = 6
+    waves: int = 12
     seed: int = 1
     json_file: Path | None = None
 

@@ -13,6 +13,8 @@ from rich.table import Table
 from acesniper.api.times import duration_text
 from acesniper.testbed.emulator import Run
 
+LOG_WIDTH = 120
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -84,6 +86,8 @@ def _p95(values: Sequence[float]) -> float:
 
 def show(console: Console, ours: Sequence[Row], summaries: Mapping[str, Summary]) -> None:
     """Print the table of our tasks and the summaries side by side."""
+    if not console.is_terminal:
+        console.width = LOG_WIDTH  # a file or a pipe cuts nothing off
     table = Table("task", "model", "node", title="Placed by Ace-Sniper")
     for column in ("predicted", "actual", "wait", "response"):
         table.add_column(column, justify="right")

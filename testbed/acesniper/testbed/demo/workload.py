@@ -9,9 +9,9 @@ from typing import Any
 from acesniper.api.names import API_VERSION
 from acesniper.testbed.demo.fleet import EmulatedDevice
 
-RUN_S = (2.0, 8.0)
+RUN_S = (4.0, 14.0)
 """Run time on the median device that a task's number of inferences aims at, from and to."""
-LOAD = 0.9
+LOAD = 0.7
 """Arrival rate over the fleet's capacity (sum over devices of 1 / mean run time)."""
 
 
