@@ -9,7 +9,7 @@ from typing import Any
 from acesniper.api.names import API_VERSION
 from acesniper.testbed.demo.fleet import EmulatedDevice
 
-RUN_S = (4.0, 14.0)
+RUN_S = (3.0, 9.0)
 """Run time on the median device that a task's number of inferences aims at, from and to."""
 LOAD = 0.7
 """Arrival rate over the fleet's capacity (sum over devices of 1 / mean run time)."""
