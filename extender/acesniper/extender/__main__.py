@@ -20,6 +20,16 @@ from acesniper.runtime.kube import Cluster
 from acesniper.runtime.settings import ExtenderSettings
 
 
+def calm_collector() -> None:
+    """Let garbage collections come rarely.
+
+    A full one over the mirrors of a large cluster stops every answer for tens of milliseconds, and
+    nothing here makes cycles in bulk.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+
+
 async def serve(settings: ExtenderSettings) -> None:
     """Serve until the process is told to stop."""
     registry = CollectorRegistry()
@@ -34,10 +44,7 @@ async def serve(settings: ExtenderSettings) -> None:
             access_log=False,
             log_config=None,
         )
-        # A full collection over the mirrors of a large cluster stops every answer for tens of
-        # milliseconds; nothing here makes cycles in bulk, so it may come rarely.
-        gc.freeze()
-        gc.set_threshold(50_000, 50, 100)
+        calm_collector()
         async with asyncio.TaskGroup() as group:
             following = group.create_task(state.run())
             await uvicorn.Server(config).serve()

@@ -41,8 +41,12 @@ class FilterResult(msgspec.Struct):
     error: str = msgspec.field(name="Error", default="")
 
 
-class HostPriority(msgspec.Struct):
-    """One entry of the answer of `/prioritize`; the score is 0 to 10."""
+class HostPriority(msgspec.Struct, gc=False):
+    """One entry of the answer of `/prioritize`; the score is 0 to 10.
+
+    Thousands are made per answer and hold nothing but a string and a number: the garbage collector
+    need not know them.
+    """
 
     host: str = msgspec.field(name="Host")
     score: int = msgspec.field(name="Score")
