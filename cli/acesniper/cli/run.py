@@ -12,7 +12,6 @@ from rich.progress import Progress
 from acesniper.cli.console import err
 from acesniper.cli.options import (
     Batch,
-    ModelFile,
     Precision,
     RuntimeName,
     Shapes,
@@ -30,7 +29,7 @@ PATIENCE_S = 2.0
 
 
 def command(
-    model: ModelFile,
+    model: Annotated[str, typer.Argument(help="ONNX file, or its http(s) address.")],
     inferences: Annotated[int, typer.Option("--inferences", "-n", help="Batches.", min=1)] = 1,
     batch: Batch = 1,
     shape: Shapes = [],  # noqa: B006
@@ -62,10 +61,12 @@ def command(
     from acesniper.probe.runner import Job, run_model
     from acesniper.probe.runtimes import Options
     from acesniper.probe.runtimes import runtime as runtime_named
+    from acesniper.probe.source import local_model
 
-    job = Job(model, inferences, batch, parse_shapes(shape), sha256, source, output, device)
+    shapes = parse_shapes(shape)
     options = Options(thread_count(threads), precision=precision)
-    with _progress(model.name, inferences) as progress:
+    with local_model(model) as path, _progress(path.name, inferences) as progress:
+        job = Job(path, inferences, batch, shapes, sha256, source, output, device)
         found = run_model(job, runtime_named(runtime), options, progress=progress)
     print(found.json())
     target = report or (TERMINATION_LOG if TERMINATION_LOG.exists() else None)

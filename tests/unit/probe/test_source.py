@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+
+from acesniper.domain.errors import InvalidModel, Unavailable
+from acesniper.probe.source import local_model
+from acesniper.testbed.demo.files import served
+
+
+def test_a_file_is_used_where_it_is(tmp_path: Path) -> None:
+    with local_model(str(tmp_path / "model.onnx")) as path:
+        assert path == tmp_path / "model.onnx"
+
+
+def test_an_address_is_fetched_and_removed_afterwards(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"weights")
+
+    with served(tmp_path) as url, local_model(f"{url}/model.onnx") as path:
+        assert path.read_bytes() == b"weights"
+        assert path.name == "model.onnx"
+
+    assert not path.exists()
+
+
+def test_a_file_beyond_the_limit_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"x" * 101)
+
+    with (
+        served(tmp_path) as url,
+        pytest.raises(InvalidModel, match="larger than"),
+        local_model(f"{url}/model.onnx", max_bytes=100),
+    ):
+        pass
+
+
+def test_what_is_not_there_may_come_later(tmp_path: Path) -> None:
+    with (
+        served(tmp_path) as url,
+        pytest.raises(Unavailable, match="404"),
+        local_model(f"{url}/none.onnx"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://host/model.onnx"])
+def test_other_schemes_are_refused(where: str) -> None:
+    with pytest.raises(InvalidModel, match=r"http:// or https://"), local_model(where):
+        pass
