@@ -47,6 +47,7 @@ def test_a_kill_in_the_middle_loses_and_doubles_nothing(
 
 def test_a_rebuilt_ledger_equals_the_live_one(fleet: FleetOfFive, namespace: str) -> None:
     fleet.add_models(namespace)
+    fleet.wait_idle()
     long = fleet.inferences(600)
     fleet.apply(
         fleet.task(
@@ -57,23 +58,15 @@ def test_a_rebuilt_ledger_equals_the_live_one(fleet: FleetOfFive, namespace: str
         for number, device in enumerate(fleet.devices[:3])
     )
     fleet.wait_until(lambda: len(fleet.runs(namespace)) == 3)
-    live = backlogs(fleet)
+    live = fleet.backlogs()
 
     fleet.system.kill(EXTENDER)
     fleet.system.restart(EXTENDER)
 
-    rebuilt = backlogs(fleet)
+    rebuilt = fleet.backlogs()
     fleet.system.plane.kubectl("delete", "itask", "-n", namespace, "--all")
     assert sum(each > 0 for each in live.values()) == 3
     assert rebuilt.keys() == live.keys()
     for device, seconds in live.items():
         # Time goes on between the two, and Kubernetes' start times are whole seconds.
         assert rebuilt[device] == pytest.approx(seconds, abs=30)
-
-
-def backlogs(fleet: FleetOfFive) -> dict[str, float]:
-    """Backlog by device, as the extender's metrics tell it."""
-    prefix = "acesniper_backlog_seconds{device="
-    lines = fleet.system.text("/metrics").splitlines()
-    found = (line.removeprefix(prefix).split("} ") for line in lines if line.startswith(prefix))
-    return {device.strip('"'): float(value) for device, value in found}

@@ -50,6 +50,7 @@ def test_a_burst_is_spread_by_plan_and_never_two_share_a_device(
 
 def test_a_labelled_pod_goes_to_the_fastest_idle_node(fleet: FleetOfFive, namespace: str) -> None:
     fleet.add_models(namespace)
+    fleet.wait_idle()
 
     fleet.apply([pod("server", namespace, **{"acesniper.io/model": "resnet18"})])
     fleet.wait_for("pod", "condition=PodScheduled", namespace, "server")
@@ -113,6 +114,7 @@ def test_a_node_without_a_profile_is_no_crash_and_no_candidate(
 def test_a_node_that_takes_no_pods_is_left_for_another(fleet: FleetOfFive, namespace: str) -> None:
     """Its taint makes kube-scheduler refuse what we planned; the plan moves on by itself."""
     fleet.add_models(namespace)
+    fleet.wait_idle()
     fleet.apply([fleet.task("first", namespace)])
     best = fleet.finish(namespace)["first"]["node"]
     taint = "example.com/full=true:NoSchedule"

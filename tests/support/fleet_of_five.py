@@ -120,6 +120,17 @@ class FleetOfFive:
                     raise TimeoutError(f"did not happen within {PATIENCE_S:g} s")
                 self._changed.wait(1.0)
 
+    def backlogs(self) -> dict[str, float]:
+        """Backlog by device in seconds, as the extender's metrics tell it."""
+        prefix = "acesniper_backlog_seconds{device="
+        lines = self.system.text("/metrics").splitlines()
+        found = (line.removeprefix(prefix).split("} ") for line in lines if line.startswith(prefix))
+        return {device.strip('"'): float(value) for device, value in found}
+
+    def wait_idle(self) -> None:
+        """Wait until nothing of earlier tests is left on a device."""
+        self.wait_until(lambda: not any(self.backlogs().values()))
+
     def events(self, namespace: str, name: str) -> dict[str, str]:
         """The messages of the events about an object, by reason."""
         return {
