@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+from acesniper.testbed import make_node
 from fleet_of_five import FleetOfFive
 
 
@@ -11,16 +12,7 @@ def test_a_probe_publishes_a_profile_that_is_used(fleet: FleetOfFive, namespace:
     fleet.add_models(namespace)
     plane = fleet.system.plane
     command = [sys.executable, "-m", "acesniper.cli", "probe", "--quick", "--publish"]
-    node = {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {
-            "name": "measured",
-            "annotations": {"kwok.x-k8s.io/node": "fake"},
-            "labels": {"kubernetes.io/hostname": "measured"},
-        },
-    }
-    fleet.apply([node])
+    fleet.apply([make_node("measured")])
     fleet.wait_for("node", "condition=Ready", namespace, "measured")
 
     kubeconfig = str(plane.kubeconfig("acesniper-probe"))
