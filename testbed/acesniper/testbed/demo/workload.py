@@ -11,6 +11,8 @@ from acesniper.testbed.demo.fleet import EmulatedDevice
 
 RUN_S = (3.0, 9.0)
 """Run time on the median device that a task's number of inferences aims at, from and to."""
+LONGEST_S = 45.0
+"""No task runs longer than this on any device: the stock scheduler would be waited for too long."""
 LOAD = 0.7
 """Arrival rate over the fleet's capacity (sum over devices of 1 / mean run time)."""
 
@@ -55,11 +57,12 @@ def make_workload(devices: Sequence[EmulatedDevice], tasks: int, waves: int, see
     draw = random.Random(seed)  # noqa: S311 - a workload, not a secret
     models = sorted({model for device in devices for model in device.latency_s})
     typical = {model: median(_latencies(devices, model)) for model in models}
+    slowest = {model: max(_latencies(devices, model)) for model in models}
     made = []
     for number in range(tasks):
         model = models[number % len(models)]
-        inferences = max(1, round(draw.uniform(*RUN_S) / typical[model]))
-        made.append(DemoTask(f"{model}-{number:03d}", model, inferences))
+        inferences = round(min(draw.uniform(*RUN_S) / typical[model], LONGEST_S / slowest[model]))
+        made.append(DemoTask(f"{model}-{number:03d}", model, max(1, inferences)))
     draw.shuffle(made)
     size = -(-tasks // waves)
     grouped = [made[start : start + size] for start in range(0, tasks, size)]
