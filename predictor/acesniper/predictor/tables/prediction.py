@@ -1,0 +1,153 @@
+"""Predict every held-out cell of a split, with intervals, from the cells that are known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from acesniper.predictor.tables.completion import Devices, complete
+from acesniper.predictor.tables.extension import Member, extend, tuned
+from acesniper.predictor.tables.families import folds, model_family
+from acesniper.predictor.tables.imputation import filled
+from acesniper.predictor.tables.intervals import Scores, margin, own_margin
+from acesniper.predictor.tables.similarity import Described, describe
+from acesniper.predictor.tables.split import Split
+from acesniper.predictor.tables.table import group
+from acesniper.predictor.tables.traits import Traits
+
+STEPS = 10
+"""Weights of the members are tried in tenths."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """ln ms of shape (devices, models): the middle, and the ends of the 90 % interval."""
+
+    middle: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """The part of a split that a method may see: known devices and models, gaps filled."""
+
+    devices: np.ndarray
+    models: np.ndarray
+    log_ms: np.ndarray
+    measured: np.ndarray
+
+
+def predict(split: Split, traits: Sequence[Traits] | None = None) -> Prediction:
+    """Fit on what is known and predict every cell; without traits only known models.
+
+    Only `split.known` is read, never `split.table.log_ms`.
+    """
+    devices, models = np.flatnonzero(~split.new_device), np.flatnonzero(~split.new_model)
+    block = split.known[np.ix_(devices, models)]
+    known = _Known(devices, models, filled(block), np.isfinite(block))
+    middle, margins = np.full_like(split.known, np.nan), np.full_like(split.known, np.nan)
+    new_devices = np.flatnonzero(split.new_device)
+    middle[np.ix_(devices, models)], margins[np.ix_(devices, models)] = known.log_ms, 0.0
+    rehearsed = _rehearsed(split, known)
+    middle[np.ix_(new_devices, models)] = _completed(split, known, devices, new_devices)
+    margins[np.ix_(new_devices, models)] = _margin_p1(known, rehearsed)
+    if traits is not None and split.new_model.any():
+        described = describe(split.table.models, traits)
+        everyone = np.r_[devices, new_devices]
+        found, wide = _extended(
+            split, known, described, rehearsed, middle[np.ix_(everyone, models)]
+        )
+        new_models = np.flatnonzero(split.new_model)
+        middle[np.ix_(everyone, new_models)], margins[np.ix_(everyone, new_models)] = found, wide
+    return Prediction(middle, middle - margins, middle + margins)
+
+
+def _completed(split: Split, known: _Known, fit: np.ndarray, ask: np.ndarray) -> np.ndarray:
+    """P1 for the devices `ask`, from those in `fit`: ln ms (ask, known models)."""
+    names, place = split.table.devices, {int(m): i for i, m in enumerate(known.models)}
+    columns = [place[model] for model in split.references]
+    rows = np.searchsorted(known.devices, fit)
+    devices = Devices(tuple(names[i] for i in fit), known.log_ms[rows])
+    readings = split.known[np.ix_(ask, np.array(split.references, dtype=int))]
+    return complete(devices, [names[i] for i in ask], readings, columns)
+
+
+def _rehearsed(split: Split, known: _Known) -> np.ndarray:
+    """P1 for each known device as if its group were new: ln ms (known devices, known models)."""
+    found = known.log_ms.copy()
+    for fold in folds([group(split.table.devices[i]) for i in known.devices]):
+        if split.references and not fold.all():
+            found[fold] = _completed(split, known, known.devices[~fold], known.devices[fold])
+    return found
+
+
+def _margin_p1(known: _Known, rehearsed: np.ndarray) -> np.ndarray:
+    """Half widths (known models,) from the mistakes made on one's own devices."""
+    wrong = np.where(known.measured, np.abs(rehearsed - known.log_ms), np.nan)
+    usual = np.sqrt(np.nanmean(wrong**2))
+    per_model = np.sqrt(
+        (np.nansum(wrong**2, axis=0) + 3 * usual**2) / (known.measured.sum(axis=0) + 3)
+    )
+    return np.asarray(per_model * margin(Scores(wrong / per_model)))
+
+
+def _extended(
+    split: Split, known: _Known, models: Described, rehearsed: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """P2 and P3: middle and half width (known then new devices, new models)."""
+    count = len(known.devices)
+    members = tuned(models, known.log_ms, known.models)
+    tried, spread = _tried(split, known, models, members, np.r_[known.log_ms, rehearsed])
+    weights = _weights(tried[:, :count], known)
+    mixed = np.tensordot(weights, tried, 1)
+    new = np.flatnonzero(split.new_model)
+    each = [extend(models, rows, known.models, new, member) for member in members]
+    found = np.tensordot(weights, np.array([mean for mean, _ in each]), 1)
+    expected = weights @ np.array([deviation for _, deviation in each])
+    expected = np.clip(expected, *np.quantile(weights @ spread, (0.1, 1.0)))
+    scale = weights @ spread
+    truth, seen = known.log_ms, known.measured
+    scores = [
+        np.where(seen, np.abs(part - truth) / scale, np.nan)
+        for part in (mixed[:count], mixed[count:])
+    ]
+    factors = np.r_[
+        own_margin(Scores(scores[0])), np.full(len(rows) - count, margin(Scores(scores[1])))
+    ]
+    return found, factors[:, None] * expected[None]
+
+
+def _tried(
+    split: Split, known: _Known, models: Described, members: list[Member], rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each member's predictions of the known models as if their families were new.
+
+    Shapes (members, rows, known models) and (members, known models).
+    """
+    middle = np.zeros((len(members), *rows.shape))
+    spread = np.zeros((len(members), rows.shape[1]))
+    for fold in folds([model_family(split.table.models[i]) for i in known.models]):
+        fit, ask = known.models[~fold], known.models[fold]
+        for i, member in enumerate(members):
+            middle[i][:, fold], spread[i][fold] = extend(models, rows[:, ~fold], fit, ask, member)
+    return middle, spread
+
+
+def _weights(tried: np.ndarray, known: _Known) -> np.ndarray:
+    """The weights (members,), in tenths, of the mean with the least error."""
+    best, least = np.ones(len(tried)) / len(tried), np.inf
+    for weights in _simplex(len(tried), STEPS):
+        share = np.array(weights) / STEPS
+        wrong = np.abs(np.tensordot(share, tried, 1) - known.log_ms)[known.measured]
+        error = float(np.minimum(np.expm1(np.minimum(wrong, 3.0)), 1.0).mean())
+        if error < least:
+            best, least = share, error
+    return best
+
+
+def _simplex(parts: int, total: int) -> list[tuple[int, ...]]:
+    """All ways to write `total` as a sum of so many whole numbers."""
+    if parts == 1:
+        return [(total,)]
+    return [(i, *rest) for i in range(total + 1) for rest in _simplex(parts - 1, total - i)]
