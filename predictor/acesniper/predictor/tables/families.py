@@ -17,13 +17,14 @@ def model_family(name: str) -> str:
 def folds(families: Sequence[str], count: int = FOLDS) -> list[np.ndarray]:
     """Disjoint masks that together cover all, no family in two of them.
 
-    Where there are fewer families than folds, each item stands alone.
+    There are as many folds as families if these are few; with one family each item stands alone.
     """
     names = sorted(set(families))
     items = list(families)
-    if len(names) < count:
+    if len(names) < 2:
         items = [str(i) for i in range(len(items))]
         names = list(items)
+    count = min(count, len(names))
     order = np.random.default_rng(0).permutation(len(names))
     fold = {names[at]: i % count for i, at in enumerate(order)}
     place = np.array([fold[each] for each in items], dtype=int)

@@ -5,13 +5,14 @@ device; a device that is unlike the others needs more, so the quantile of a high
 counts too (Vovk et al., "Algorithmic Learning in a Random World", 2005, on groups).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 COVERED = 0.9
 DEVICES = 0.8
-"""The share of past devices on which an interval would have covered as promised."""
+"""The share of past devices, and of their groups, that an interval should have sufficed for."""
 
 SHRINK = 20.0
 """How many scores the others' quantile weighs in a device's own."""
@@ -41,9 +42,11 @@ class Scores:
         return np.array(found)
 
 
-def margin(scores: Scores) -> float:
-    """The factor for a device that was never seen."""
-    return max(scores.pooled(), float(np.quantile(scores.each(), DEVICES)))
+def margin(scores: Scores, groups: Sequence[str]) -> float:
+    """The factor for a device that was never seen, of a group that was not either."""
+    each = scores.each()
+    worst = [np.quantile(each[np.array(groups) == name], DEVICES) for name in set(groups)]
+    return max(scores.pooled(), float(np.quantile(worst, DEVICES, method="higher")))
 
 
 def own_margin(scores: Scores) -> np.ndarray:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acesniper.predictor.tables.completion import Devices, complete
+from acesniper.predictor.tables.completion import Bonds, Devices, complete, learned_bonds
 from acesniper.predictor.tables.extension import Member, extend, tuned
 from acesniper.predictor.tables.families import folds, model_family
 from acesniper.predictor.tables.imputation import filled
 from acesniper.predictor.tables.intervals import Scores, margin, own_margin
 from acesniper.predictor.tables.similarity import Described, describe
 from acesniper.predictor.tables.split import Split
-from acesniper.predictor.tables.table import group
+from acesniper.predictor.tables.table import JOIN, group
 from acesniper.predictor.tables.traits import Traits
 
 STEPS = 10
@@ -49,9 +49,11 @@ def predict(split: Split, traits: Sequence[Traits] | None = None) -> Prediction:
     middle, margins = np.full_like(split.known, np.nan), np.full_like(split.known, np.nan)
     new_devices = np.flatnonzero(split.new_device)
     middle[np.ix_(devices, models)], margins[np.ix_(devices, models)] = known.log_ms, 0.0
-    rehearsed = _rehearsed(split, known)
-    middle[np.ix_(new_devices, models)] = _completed(split, known, devices, new_devices)
-    margins[np.ix_(new_devices, models)] = _margin_p1(known, rehearsed)
+    bonds = _bonds(split, known)
+    rehearsed, unlike = _rehearsed(split, known, bonds)
+    found, strange = _completed(split, known, devices, new_devices, bonds)
+    middle[np.ix_(new_devices, models)] = found
+    margins[np.ix_(new_devices, models)] = _margin_p1(split, known, rehearsed, unlike, strange)
     if traits is not None and split.new_model.any():
         described = describe(split.table.models, traits)
         everyone = np.r_[devices, new_devices]
@@ -63,33 +65,54 @@ def predict(split: Split, traits: Sequence[Traits] | None = None) -> Prediction:
     return Prediction(middle, middle - margins, middle + margins)
 
 
-def _completed(split: Split, known: _Known, fit: np.ndarray, ask: np.ndarray) -> np.ndarray:
-    """P1 for the devices `ask`, from those in `fit`: ln ms (ask, known models)."""
+def _completed(
+    split: Split, known: _Known, fit: np.ndarray, ask: np.ndarray, bonds: Bonds
+) -> tuple[np.ndarray, np.ndarray]:
+    """P1 for the devices `ask` from those in `fit`: ln ms (ask, known models), strangeness."""
     names, place = split.table.devices, {int(m): i for i, m in enumerate(known.models)}
     columns = [place[model] for model in split.references]
     rows = np.searchsorted(known.devices, fit)
     devices = Devices(tuple(names[i] for i in fit), known.log_ms[rows])
     readings = split.known[np.ix_(ask, np.array(split.references, dtype=int))]
-    return complete(devices, [names[i] for i in ask], readings, columns)
+    return complete(devices, [names[i] for i in ask], readings, columns, bonds)
 
 
-def _rehearsed(split: Split, known: _Known) -> np.ndarray:
-    """P1 for each known device as if its group were new: ln ms (known devices, known models)."""
-    found = known.log_ms.copy()
-    for fold in folds([group(split.table.devices[i]) for i in known.devices]):
+def _groups(split: Split, known: _Known) -> list[str]:
+    return [group(split.table.devices[i]) for i in known.devices]
+
+
+def _bonds(split: Split, known: _Known) -> Bonds:
+    """How much the parts of the devices' names bind them, by rehearsal."""
+    parts = max(split.table.devices[i].count(JOIN) for i in known.devices)
+
+    def error(bonds: Bonds) -> float:
+        wrong = (_rehearsed(split, known, bonds)[0] - known.log_ms)[known.measured]
+        return float(np.minimum(np.abs(wrong), 1.0).mean())
+
+    return learned_bonds(parts, error)
+
+
+def _rehearsed(split: Split, known: _Known, bonds: Bonds) -> tuple[np.ndarray, np.ndarray]:
+    """P1 for each known device as if its group were new, and its strangeness then."""
+    found, strange = known.log_ms.copy(), np.ones(len(known.devices))
+    for fold in folds(_groups(split, known)):
         if split.references and not fold.all():
-            found[fold] = _completed(split, known, known.devices[~fold], known.devices[fold])
-    return found
+            fit, ask = known.devices[~fold], known.devices[fold]
+            found[fold], strange[fold] = _completed(split, known, fit, ask, bonds)
+    return found, strange
 
 
-def _margin_p1(known: _Known, rehearsed: np.ndarray) -> np.ndarray:
-    """Half widths (known models,) from the mistakes made on one's own devices."""
-    wrong = np.where(known.measured, np.abs(rehearsed - known.log_ms), np.nan)
-    usual = np.sqrt(np.nanmean(wrong**2))
-    per_model = np.sqrt(
-        (np.nansum(wrong**2, axis=0) + 3 * usual**2) / (known.measured.sum(axis=0) + 3)
-    )
-    return np.asarray(per_model * margin(Scores(wrong / per_model)))
+def _margin_p1(
+    split: Split, known: _Known, rehearsed: np.ndarray, unlike: np.ndarray, strange: np.ndarray
+) -> np.ndarray:
+    """Half widths (new devices, known models) from the mistakes made on one's own devices."""
+    wrong = np.abs(rehearsed - known.log_ms) / unlike[:, None]
+    wrong = np.where(known.measured, wrong, np.nan)
+    usual = np.nanmean(wrong**2)
+    counts = known.measured.sum(axis=0)
+    per_model = np.sqrt((np.nansum(wrong**2, axis=0) + 3 * usual) / (counts + 3))
+    factor = margin(Scores(wrong / per_model), _groups(split, known))
+    return np.asarray(factor * strange[:, None] * per_model)
 
 
 def _extended(
@@ -113,7 +136,8 @@ def _extended(
         for part in (mixed[:count], mixed[count:])
     ]
     factors = np.r_[
-        own_margin(Scores(scores[0])), np.full(len(rows) - count, margin(Scores(scores[1])))
+        own_margin(Scores(scores[0])),
+        np.full(len(rows) - count, margin(Scores(scores[1]), _groups(split, known))),
     ]
     return found, factors[:, None] * expected[None]
 

@@ -111,6 +111,8 @@ def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def standard(values: np.ndarray) -> np.ndarray:
     """Columns with mean 0 and deviation 1."""
+    if not values.size:
+        return values
     return np.asarray((values - values.mean(axis=0)) / (values.std(axis=0) + 1e-9))
 
 
@@ -136,7 +138,7 @@ def _pieces(name: str) -> set[str]:
 
 def _scaled(values: np.ndarray) -> np.ndarray:
     """Standard columns without constant ones, so that a mean squared distance is 2."""
-    moving = values[:, values.std(axis=0) > 0] if len(values) else values
+    moving = values[:, values.std(axis=0) > 0] if values.size else values
     return np.asarray(standard(moving) / np.sqrt(max(moving.shape[1], 1)))
 
 
