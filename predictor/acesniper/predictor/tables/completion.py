@@ -7,12 +7,10 @@ of taking the nearest devices), and one over the parts of the device's name (uni
 runtime). Four settings of their weights are averaged: none is best everywhere.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from acesniper.predictor.tables.table import JOIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,66 +33,43 @@ LEVEL = 0.1
 """Weight of how fast a device is as a whole, next to the shape of its readings."""
 
 
-Bonds = tuple[float, ...]
-"""For each part of a device's name after the first: what a device that differs in it is worth."""
-
-BONDS = (0.7, 0.4, 0.1)
-"""Values tried for a bond besides 1, in this order."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Devices:
-    """Names and ln ms (devices, models) of known devices, without gaps."""
-
-    names: tuple[str, ...]
-    log_ms: np.ndarray
-
-
 def complete(
-    known: Devices,
-    names: Sequence[str],
-    readings: np.ndarray,
-    references: Sequence[int],
-    bonds: Bonds = (),
+    known: np.ndarray, readings: np.ndarray, references: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Latencies, ln ms (new devices, models), and how unlike the known each new device is.
 
-    `readings` (new devices, references) are their ln ms of the columns `references`; NaN where one
-    was not taken. A device without any is taken for the median one. The second array (new devices,)
-    is the deviation the process expects, in units of its noise: 1 for a device like the known.
+    `known` (known devices, models) has no gaps. `readings` (new devices, references) are ln ms of
+    the columns `references`; NaN where one was not taken. A device without any is taken for the
+    median one. The second array (new devices,) is the deviation the process expects, in units of
+    its noise: 1 for a device like the known.
     """
-    found = np.tile(np.median(known.log_ms, axis=0), (len(names), 1))
-    strange = np.full(len(names), 3.0)
+    found = np.tile(np.median(known, axis=0), (len(readings), 1))
+    strange = np.full(len(readings), 3.0)
+    if not readings.size:
+        return found, strange
     taken = np.isfinite(readings)
     for pattern in np.unique(taken, axis=0):
         rows = np.flatnonzero((taken == pattern).all(axis=1))
         if pattern.any():
             columns = [c for c, there in zip(references, pattern, strict=True) if there]
-            alike = (
-                shared_parts(known.names, known.names, bonds),
-                shared_parts([names[int(row)] for row in rows], known.names, bonds),
-            )
             shown = readings[np.ix_(rows, pattern)]
-            found[rows], strange[rows] = _conditioned(known, shown, columns, alike)
+            found[rows], strange[rows] = _conditioned(known, shown, columns)
     return found, strange
 
 
 def _conditioned(
-    known: Devices,
-    readings: np.ndarray,
-    columns: list[int],
-    alike: tuple[np.ndarray, np.ndarray],
+    known: np.ndarray, readings: np.ndarray, columns: list[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The means of the members."""
-    shown = known.log_ms[:, columns]
+    shown = known[:, columns]
     level, new_level = shown.mean(axis=1), readings.mean(axis=1)
     old, new = _described(shown, level, readings, new_level)
-    target = known.log_ms - level[:, None]
+    target = known - level[:, None]
     mean = target.mean(axis=0)
     total, strange = np.zeros((len(readings), len(mean))), np.zeros(len(readings))
     for each in MEMBERS:
-        inner = _kernel(each, old, old) * alike[0] + each.noise * np.eye(len(old))
-        outer = _kernel(each, new, old) * alike[1]
+        inner = _kernel(each, old, old) + each.noise * np.eye(len(old))
+        outer = _kernel(each, new, old)
         weights = np.linalg.solve(inner, outer.T)
         total += weights.T @ (target - mean)
         prior = each.linear * (new**2).sum(axis=1) + each.nearness
@@ -121,30 +96,3 @@ def _kernel(weights: Weights, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     apart = ((a[:, None] - b[None]) ** 2).sum(axis=2)
     near = np.exp(-apart / (2 * weights.length**2))
     return np.asarray(weights.linear * a @ b.T + weights.nearness * near)
-
-
-def shared_parts(first: Sequence[str], second: Sequence[str], bonds: Bonds) -> np.ndarray:
-    """The product of the bonds of all parts that differ; shape (first, second)."""
-    total = np.ones((len(first), len(second)))
-    for at, bond in enumerate(bonds, start=1):
-        one, two = (np.array([_part(name, at) for name in names]) for names in (first, second))
-        total = total * np.where(one[:, None] == two[None], 1.0, bond)
-    return total
-
-
-def learned_bonds(count: int, error: Callable[[Bonds], float]) -> Bonds:
-    """The bonds of `count` parts with the least error, one part after the other."""
-    bonds: Bonds = (1.0,) * count
-    least = error(bonds)
-    for at in range(count):
-        for bond in BONDS:
-            tried = (*bonds[:at], bond, *bonds[at + 1 :])
-            found = error(tried)
-            if found < least:
-                bonds, least = tried, found
-    return bonds
-
-
-def _part(name: str, at: int) -> str:
-    parts = name.split(JOIN)
-    return parts[at].strip() if at < len(parts) else ""

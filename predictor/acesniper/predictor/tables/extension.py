@@ -22,7 +22,7 @@ ROUNDS = 4
 TUNED_ON = 400
 """Models that the weights are found on; more only cost time."""
 
-FITTED_ON = 2500
+FITTED_ON = 1200
 """Models that a member is fitted on at most: solving takes the cube of it."""
 
 

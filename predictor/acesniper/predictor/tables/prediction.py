@@ -5,18 +5,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acesniper.predictor.tables.completion import Bonds, Devices, complete, learned_bonds
+from acesniper.predictor.tables.completion import complete
 from acesniper.predictor.tables.extension import Member, extend, tuned
 from acesniper.predictor.tables.families import folds, model_family
 from acesniper.predictor.tables.imputation import filled
 from acesniper.predictor.tables.intervals import Scores, margin, own_margin
 from acesniper.predictor.tables.similarity import Described, describe
 from acesniper.predictor.tables.split import Split
-from acesniper.predictor.tables.table import JOIN, group
+from acesniper.predictor.tables.table import group
 from acesniper.predictor.tables.traits import Traits
 
 STEPS = 10
 """Weights of the members are tried in tenths."""
+
+BLIND = float(np.log(2.0))
+"""The half width where a single known device leaves nothing to rehearse: a factor of two."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,9 +52,8 @@ def predict(split: Split, traits: Sequence[Traits] | None = None) -> Prediction:
     middle, margins = np.full_like(split.known, np.nan), np.full_like(split.known, np.nan)
     new_devices = np.flatnonzero(split.new_device)
     middle[np.ix_(devices, models)], margins[np.ix_(devices, models)] = known.log_ms, 0.0
-    bonds = _bonds(split, known)
-    rehearsed, unlike = _rehearsed(split, known, bonds)
-    found, strange = _completed(split, known, devices, new_devices, bonds)
+    rehearsed, unlike = _rehearsed(split, known)
+    found, strange = _completed(split, known, devices, new_devices)
     middle[np.ix_(new_devices, models)] = found
     margins[np.ix_(new_devices, models)] = _margin_p1(split, known, rehearsed, unlike, strange)
     if traits is not None and split.new_model.any():
@@ -66,39 +68,27 @@ def predict(split: Split, traits: Sequence[Traits] | None = None) -> Prediction:
 
 
 def _completed(
-    split: Split, known: _Known, fit: np.ndarray, ask: np.ndarray, bonds: Bonds
+    split: Split, known: _Known, fit: np.ndarray, ask: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """P1 for the devices `ask` from those in `fit`: ln ms (ask, known models), strangeness."""
-    names, place = split.table.devices, {int(m): i for i, m in enumerate(known.models)}
+    place = {int(m): i for i, m in enumerate(known.models)}
     columns = [place[model] for model in split.references]
     rows = np.searchsorted(known.devices, fit)
-    devices = Devices(tuple(names[i] for i in fit), known.log_ms[rows])
     readings = split.known[np.ix_(ask, np.array(split.references, dtype=int))]
-    return complete(devices, [names[i] for i in ask], readings, columns, bonds)
+    return complete(known.log_ms[rows], readings, columns)
 
 
 def _groups(split: Split, known: _Known) -> list[str]:
     return [group(split.table.devices[i]) for i in known.devices]
 
 
-def _bonds(split: Split, known: _Known) -> Bonds:
-    """How much the parts of the devices' names bind them, by rehearsal."""
-    parts = max(split.table.devices[i].count(JOIN) for i in known.devices)
-
-    def error(bonds: Bonds) -> float:
-        wrong = (_rehearsed(split, known, bonds)[0] - known.log_ms)[known.measured]
-        return float(np.minimum(np.abs(wrong), 1.0).mean())
-
-    return learned_bonds(parts, error)
-
-
-def _rehearsed(split: Split, known: _Known, bonds: Bonds) -> tuple[np.ndarray, np.ndarray]:
+def _rehearsed(split: Split, known: _Known) -> tuple[np.ndarray, np.ndarray]:
     """P1 for each known device as if its group were new, and its strangeness then."""
     found, strange = known.log_ms.copy(), np.ones(len(known.devices))
     for fold in folds(_groups(split, known)):
         if split.references and not fold.all():
             fit, ask = known.devices[~fold], known.devices[fold]
-            found[fold], strange[fold] = _completed(split, known, fit, ask, bonds)
+            found[fold], strange[fold] = _completed(split, known, fit, ask)
     return found, strange
 
 
@@ -106,9 +96,11 @@ def _margin_p1(
     split: Split, known: _Known, rehearsed: np.ndarray, unlike: np.ndarray, strange: np.ndarray
 ) -> np.ndarray:
     """Half widths (new devices, known models) from the mistakes made on one's own devices."""
+    if len(known.devices) < 2:
+        return np.full((len(strange), len(known.models)), BLIND)
     wrong = np.abs(rehearsed - known.log_ms) / unlike[:, None]
     wrong = np.where(known.measured, wrong, np.nan)
-    usual = np.nanmean(wrong**2)
+    usual = max(float(np.nanmean(wrong**2)), 1e-8)
     counts = known.measured.sum(axis=0)
     per_model = np.sqrt((np.nansum(wrong**2, axis=0) + 3 * usual) / (counts + 3))
     factor = margin(Scores(wrong / per_model), _groups(split, known))

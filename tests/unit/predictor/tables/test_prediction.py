@@ -122,3 +122,21 @@ def test_without_features_only_known_models_are_predicted() -> None:
     assert document["P2"] == {"cells": 0.0}
     assert set(document) == {"P1", "P2", "P3", "devices"}
     assert set(document["devices"]) == set(table.devices[-5:])
+
+
+@pytest.mark.parametrize(
+    ("devices", "models", "tasks"),
+    [
+        pytest.param(slice(0), slice(-8, None), {"P2"}, id="new models only"),
+        pytest.param(slice(-5, None), slice(0), {"P1"}, id="new devices only"),
+        pytest.param(slice(1, None), slice(-8, None), {"P1", "P2", "P3"}, id="one known device"),
+        pytest.param(slice(0), slice(0), set(), id="nothing held out"),
+    ],
+)
+def test_tasks_without_cells_say_so(devices: slice, models: slice, tasks: set[str]) -> None:
+    table, traits = synthetic(devices=8, models=24)
+    cut = split(table, table.models[:REFERENCES], table.devices[devices], table.models[models])
+
+    document = evaluate(cut, traits)
+
+    assert {task for task in ("P1", "P2", "P3") if document[task]["cells"]} == tasks
