@@ -14,10 +14,13 @@ from acesniper.domain.errors import InvalidInput
 if TYPE_CHECKING:
     from acesniper.predictor.tables.traits import Traits
 
-SHOWN = (
-    *("cells", "mean", "median", "within10", "within20", "spearman", "kendall"),
-    *("regret", "coverage90", "width90"),
-)
+SHOWN = {
+    **{"cells": "cells", "mean": "mean", "median": "med.", "within10": "<10%", "within20": "<20%"},
+    **{"spearman": "spear.", "kendall": "kend.", "regret": "regret"},
+    **{"coverage90": "cover", "width90": "width"},
+}
+"""What is printed of the figures, and under which heading; the JSON file has the rest."""
+
 Names = Annotated[Path | None, typer.Option(metavar="LIST", help="A file with one name a line.")]
 Column = Annotated[list[str], typer.Option(help="May be repeated: the values are joined by `|`.")]
 
@@ -73,16 +76,16 @@ def command(
 
 def shown(document: Mapping[str, Mapping[str, object]], *, each: bool) -> Table:
     """The figures for people."""
-    result = Table("Task", "Device", title="All figures in per cent")
-    for name in SHOWN:
-        result.add_column(name, justify="right")
+    result = Table("", title="All figures in per cent", box=None, pad_edge=False)
+    for heading in SHOWN.values():
+        result.add_column(heading, justify="right", no_wrap=True)
     rows = [(task, "all", document[task]) for task in document if task != "devices"]
     if each:
         for device, tasks in document["devices"].items():
             if isinstance(tasks, Mapping):
                 rows += [(task, device, found) for task, found in tasks.items()]
     for task, device, found in rows:
-        result.add_row(task, device, *(_figure(name, found.get(name)) for name in SHOWN))
+        result.add_row(f"{task} {device}", *(_figure(name, found.get(name)) for name in SHOWN))
     return result
 
 
