@@ -1,0 +1,194 @@
+"""How well latencies of other people's devices are predicted, next to simple methods.
+
+Holds out whole groups of devices and whole families of models in five folds of public tables, and
+predicts P1 (known model, new device), P2 (new model, known device) and P3 (both new) from the first
+k reference models. The simple methods see the same folds.
+
+    python benchmarks/tables.py DATA_FOLDER [--only NAME ...] [-k 10] [--json FILE]
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table as Shown
+
+from acesniper.predictor.tables.baselines import BASELINES, by_work
+from acesniper.predictor.tables.evaluation import outcome, overall
+from acesniper.predictor.tables.families import folds, model_family
+from acesniper.predictor.tables.features import aligned, read_features
+from acesniper.predictor.tables.imputation import filled
+from acesniper.predictor.tables.metrics import Outcome
+from acesniper.predictor.tables.prediction import Prediction, predict
+from acesniper.predictor.tables.split import TASKS, Split, split
+from acesniper.predictor.tables.table import Columns, Table, from_rows, group, read_rows
+from acesniper.predictor.tables.traits import Traits
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One table: its file, columns, key of the references, features, and rows to keep."""
+
+    file: str
+    columns: Columns
+    references: str
+    features: tuple[str, ...]
+    keep: Callable[[Row], bool] = lambda _: True
+    groups: Callable[[str], str] = group
+
+
+USC = ("mobile_usc_cnn_real.csv.gz", Columns(("phone", "unit", "precision", "runtime")))
+OPERATORS = {name: f"mobile_usc_ops_{name}_structure.csv.gz" for name in ("tflite", "torch")}
+
+
+def chip(device: str) -> str:
+    """A device of NAS-Bench-201 without its batch size."""
+    return device.rstrip("0123456789").rstrip("_")
+
+
+CASES: Mapping[str, Case] = {
+    "usc": Case(*USC, "mobile_usc_cnn_real", tuple(OPERATORS.values())),
+    "usc tflite": Case(
+        *USC, "mobile_usc_cnn_real", (OPERATORS["tflite"],), lambda row: row["runtime"] == "tflite"
+    ),
+    "usc torch": Case(
+        *USC, "mobile_usc_cnn_real", (OPERATORS["torch"],), lambda row: row["runtime"] == "torch"
+    ),
+    "ncnn cpu": Case(
+        "ncnn.csv.gz",
+        Columns(("soc_group", "board", "unit"), latency="min_ms"),
+        "ncnn",
+        ("ncnn_param",),
+        lambda row: row["unit"].startswith("cpu"),
+    ),
+    "nasbench201": Case(
+        "nasbench201.csv.gz",
+        Columns(),
+        "nasbench201",
+        ("nasbench201_archs.csv.gz",),
+        groups=chip,
+    ),
+    "timm": Case(
+        "timm.csv.gz",
+        Columns(("device", "runtime"), ("model", "img_size"), "per_sample_ms"),
+        "timm (model@img)",
+        ("timm_models.csv.gz",),
+    ),
+}
+
+
+def read_case(case: Case, folder: Path) -> tuple[Table, list[Traits], list[str]]:
+    """The table, what is known of its models, and its references in order."""
+    rows = [row for row in read_rows(folder / case.file) if case.keep(row)]
+    found: dict[str, Traits] = {}
+    for each in case.features:
+        for name, traits in read_features(folder / each, case.columns.model).items():
+            found[name] = found[name] | traits if name in found else traits
+    if case.references == "nasbench201":
+        whole = {row["model"] for row in read_rows(folder / case.features[0]) if _connected(row)}
+        rows = [row for row in rows if row["model"] in whole]
+    table = from_rows(rows, case.columns)
+    references = json.loads((folder / "reference_models.json").read_text())[case.references]
+    return table, aligned(found, table.models), [name.replace("@", "|") for name in references]
+
+
+def _connected(row: Row) -> bool:
+    return row["output_connected"] == "1"
+
+
+def simple(cut: Split, traits: list[Traits]) -> dict[str, np.ndarray]:
+    """Ln ms (devices, models) by each simple method."""
+    devices, models = np.flatnonzero(~cut.new_device), np.flatnonzero(~cut.new_model)
+    known = filled(cut.known[np.ix_(devices, models)])
+    new, unseen = np.flatnonzero(cut.new_device), np.flatnonzero(cut.new_model)
+    place = {int(model): i for i, model in enumerate(models)}
+    found = {name: np.full_like(cut.known, np.nan) for name in (*BASELINES, "work")}
+    for row in new:
+        shown = [model for model in cut.references if np.isfinite(cut.known[row, model])]
+        if shown:
+            columns = [place[model] for model in shown]
+            readings = cut.known[row, shown][None]
+            for name, method in BASELINES.items():
+                found[name][row, models] = method(known, readings, columns)[0]
+    rows = found["gaussian"][:, models]
+    rows[devices] = known
+    found["work"][:, unseen] = by_work(rows, traits, models, unseen)
+    return found
+
+
+def run(case: Case, folder: Path, k: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Figures per method and task, over all folds."""
+    table, traits, references = read_case(case, folder)
+    device_folds = folds([case.groups(name) for name in table.devices])
+    model_folds = folds([model_family(name) for name in table.models])
+    parts: dict[str, dict[str, list[Outcome]]] = {}
+    for turn, new_devices in enumerate(device_folds):
+        new_models = model_folds[turn % len(model_folds)]
+        cut = split(
+            table,
+            references[:k],
+            {name for name, new in zip(table.devices, new_devices, strict=True) if new},
+            {n for n, new in zip(table.models, new_models, strict=True) if new}
+            - set(references[:k]),
+        )
+        ours = predict(cut, traits)
+        every = {"ours": ours, **{n: Prediction(m, m, m) for n, m in simple(cut, traits).items()}}
+        for method, prediction in every.items():
+            for task in TASKS:
+                got = outcome(cut, prediction, task)
+                parts.setdefault(method, {}).setdefault(task, []).append(got)
+    return {
+        method: {task: summary(outcomes) for task, outcomes in tasks.items()}
+        for method, tasks in parts.items()
+    }
+
+
+def summary(outcomes: list[Outcome]) -> dict[str, float]:
+    """The figures of all folds as one: a device keeps its row, the models of each fold follow."""
+    names = ("measured", "predicted", "low", "high", "wanted")
+    return overall(
+        Outcome(*(np.concatenate([getattr(o, n) for o in outcomes], axis=1) for n in names))
+    )
+
+
+COLUMNS = (
+    *("mean", "median", "within10", "within20", "spearman", "regret"),
+    *("coverage90", "width90", "worst_device_mean", "worst_device_coverage90"),
+)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="*", choices=CASES, default=[])
+    parser.add_argument("-k", type=int, default=10)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    console, document = Console(file=sys.stdout, width=160), {}
+    for name in options.only or CASES:
+        started = time.perf_counter()
+        document[name] = run(CASES[name], options.folder, options.k)
+        took = time.perf_counter() - started
+        shown = Shown("task", "method", *COLUMNS, title=f"{name}, k={options.k}, {took:.0f} s, %")
+        for task in TASKS:
+            for method, tasks in document[name].items():
+                if tasks[task].get("cells"):
+                    ours = method == "ours"
+                    values = (tasks[task][c] if ours or "90" not in c else np.nan for c in COLUMNS)
+                    shown.add_row(task, method, *(f"{v:.1f}" if v == v else "" for v in values))
+        console.print(shown)
+    if options.json:
+        options.json.write_text(json.dumps(document, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

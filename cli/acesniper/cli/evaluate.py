@@ -1,0 +1,163 @@
+"""`acesniper evaluate`: judge the predictions on a table of measured latencies."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from acesniper.cli.console import err, out
+from acesniper.domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from acesniper.predictor.tables.traits import Traits
+
+SHOWN = {
+    **{"cells": "cells", "mean": "mean", "median": "med.", "within10": "<10%", "within20": "<20%"},
+    **{"spearman": "spear.", "kendall": "kend.", "regret": "regret"},
+    **{"coverage90": "cover", "width90": "width"},
+}
+"""What is printed of the figures, and under which heading; the JSON file has the rest."""
+
+Names = Annotated[Path | None, typer.Option(metavar="LIST", help="A file with one name a line.")]
+Column = Annotated[list[str], typer.Option(help="May be repeated: the values are joined by `|`.")]
+
+
+def command(
+    table: Annotated[Path, typer.Option(help="CSV of latencies, packed by gzip or not.")],
+    references: Annotated[str, typer.Option(metavar="REF.json[:KEY]", help="Models, in order.")],
+    features: Annotated[
+        list[Path],
+        typer.Option(help="What describes the models: a file or folder; may be repeated."),
+    ] = [],  # noqa: B006
+    k: Annotated[int, typer.Option("-k", help="References run on a new device.", min=1)] = 10,
+    held_out_devices: Names = None,
+    held_out_models: Names = None,
+    device_column: Column = ["device"],  # noqa: B006
+    model_column: Column = ["model"],  # noqa: B006
+    latency_column: Annotated[str, typer.Option(help="In milliseconds.")] = "latency_ms",
+    each: Annotated[bool, typer.Option("--each", help="Show every device, not only all.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT", help="Write the figures as JSON.")
+    ] = None,
+) -> None:
+    """Judge the predictions on a table of measured latencies, held out by device and by model.
+
+    P1: known models on new devices, P2: new models on known devices, P3: new models on new devices.
+    Of a new device only the first k references are revealed. All figures are per cent.
+
+    Example:
+      acesniper evaluate --table phones.csv.gz --references references.json:phones -k 10
+      --features operators.csv.gz --held-out-devices new-phones.txt --held-out-models new-models.txt
+    """
+    from acesniper.predictor.tables.evaluation import evaluate
+    from acesniper.predictor.tables.split import split
+    from acesniper.predictor.tables.table import Columns, read_table
+
+    columns = Columns(_flat(device_column), _flat(model_column), latency_column)
+    latencies = read_table(table, columns)
+    new_devices = _listed(held_out_devices, latencies.devices)
+    new_models = _listed(held_out_models, latencies.models)
+    named = _named(_references(references)[:k], latencies.models)
+    cut = split(latencies, named, new_devices, new_models)
+    if len(cut.references) < k:
+        err.print(f"only {len(cut.references)} of the first {k} references are known models")
+    traits = _traits(features, table, latencies.models, columns.model)
+    if traits is None and new_models:
+        err.print("without --features new models cannot be predicted: P2 and P3 stay empty")
+    with err.status("fitting and predicting"):
+        document = evaluate(cut, traits)
+    if json_file is not None:
+        json_file.write_text(json.dumps(_finite(document), indent=2) + "\n", encoding="utf-8")
+    out.print(shown(document, each=each))
+
+
+def shown(document: Mapping[str, Mapping[str, object]], *, each: bool) -> Table:
+    """The figures for people."""
+    result = Table("", title="All figures in per cent", box=None, pad_edge=False)
+    for heading in SHOWN.values():
+        result.add_column(heading, justify="right", no_wrap=True)
+    rows = [(task, "all", document[task]) for task in document if task != "devices"]
+    if each:
+        for device, tasks in document["devices"].items():
+            if isinstance(tasks, Mapping):
+                rows += [(task, device, found) for task, found in tasks.items()]
+    for task, device, found in rows:
+        result.add_row(f"{task} {device}", *(_figure(name, found.get(name)) for name in SHOWN))
+    return result
+
+
+def _figure(name: str, value: object) -> str:
+    if not isinstance(value, float) or value != value:
+        return "-"
+    return f"{value:.0f}" if name == "cells" else f"{value:.1f}"
+
+
+def _finite(value: object) -> object:
+    """The same document with null in place of what JSON has no number for."""
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return None if value != value else value
+
+
+def _flat(columns: Collection[str]) -> tuple[str, ...]:
+    """Columns given one by one, or several in one joined by `|` or a comma."""
+    return tuple(part for each in columns for part in each.replace(",", "|").split("|"))
+
+
+def _listed(path: Path | None, names: Collection[str]) -> set[str]:
+    """The names in a file. Raises InvalidInput where none of them stands in the table."""
+    if path is None:
+        return set()
+    wanted = {line.rstrip("\r\n") for line in _text(path).splitlines() if line.strip()}
+    found = wanted & set(names)
+    if wanted and not found:
+        example = next(iter(names))
+        raise InvalidInput(f"no name in {path} is in the table, whose names are like {example!r}")
+    if wanted - found:
+        err.print(f"{len(wanted - found)} of {len(wanted)} names in {path} are not in the table")
+    return found
+
+
+def _references(given: str) -> list[str]:
+    """A list of names from FILE or FILE:KEY."""
+    path, _, key = (given, "", "") if Path(given).is_file() else given.rpartition(":")
+    try:
+        found = json.loads(_text(Path(path)))
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"{path} is not JSON: {error}") from error
+    if isinstance(found, dict) and key:
+        found = found.get(key)
+    if not isinstance(found, list):
+        raise InvalidInput(f"{given} names no list of models; give REF.json:KEY")
+    return [str(name) for name in found]
+
+
+def _named(references: Sequence[str], models: Collection[str]) -> list[str]:
+    """The references as the table writes them: `@` may join columns as `|` does there."""
+    return [name if name in models else name.replace("@", "|") for name in references]
+
+
+def _traits(
+    paths: Collection[Path], table: Path, models: tuple[str, ...], columns: tuple[str, ...]
+) -> "list[Traits] | None":
+    from acesniper.predictor.tables.features import aligned, read_features
+
+    if not paths:
+        return None
+    found: dict[str, Traits] = {}
+    for path in paths:
+        if path.resolve() == table.resolve():
+            raise InvalidInput("--features must not be the table: its latencies would be features")
+        for name, traits in read_features(path, columns).items():
+            found[name] = found[name] | traits if name in found else traits
+    return aligned(found, models)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} is not readable: {error}") from error

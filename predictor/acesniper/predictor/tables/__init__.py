@@ -1,0 +1,7 @@
+"""Predict the cells of a latency table: models nobody ran here, devices known by k readings.
+
+A table holds the measured latency of models on devices. Of a new device only the latencies of a
+few reference models are known; of a new model only its features. `prediction` fills three kinds
+of unknown cells: P1 (known model, new device), P2 (new model, known device), P3 (both new).
+Pure functions over arrays; only `table` and the readers under `features` open files.
+"""

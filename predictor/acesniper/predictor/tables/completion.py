@@ -1,0 +1,98 @@
+"""P1: what a new device takes for known models, from its readings of the references.
+
+A device is described by x, its ln latencies of the references less their mean. Its ln latency of a
+model, less the same mean, is a Gaussian process over devices: a linear kernel over x (which is
+conditioning a joint Gaussian, or ridge regression), a squared exponential (which is a smooth form
+of taking the nearest devices), and one over the parts of the device's name (unit, precision,
+runtime). Four settings of their weights are averaged: none is best everywhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights of the kernels; `length` in units of the mean distance of a device from the mean."""
+
+    linear: float
+    nearness: float
+    length: float
+    noise: float
+
+
+MEMBERS = (
+    Weights(1.0, 0.0, 1.0, 0.03),
+    Weights(1.0, 0.3, 1.0, 0.03),
+    Weights(1.0, 1.0, 0.4, 0.01),
+    Weights(0.1, 1.0, 0.7, 0.01),
+)
+LEVEL = 0.1
+"""Weight of how fast a device is as a whole, next to the shape of its readings."""
+
+
+def complete(
+    known: np.ndarray, readings: np.ndarray, references: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Latencies, ln ms (new devices, models), and how unlike the known each new device is.
+
+    `known` (known devices, models) has no gaps. `readings` (new devices, references) are ln ms of
+    the columns `references`; NaN where one was not taken. A device without any is taken for the
+    median one. The second array (new devices,) is the deviation the process expects, in units of
+    its noise: 1 for a device like the known.
+    """
+    found = np.tile(np.median(known, axis=0), (len(readings), 1))
+    strange = np.full(len(readings), 3.0)
+    if not readings.size:
+        return found, strange
+    taken = np.isfinite(readings)
+    for pattern in np.unique(taken, axis=0):
+        rows = np.flatnonzero((taken == pattern).all(axis=1))
+        if pattern.any():
+            columns = [c for c, there in zip(references, pattern, strict=True) if there]
+            shown = readings[np.ix_(rows, pattern)]
+            found[rows], strange[rows] = _conditioned(known, shown, columns)
+    return found, strange
+
+
+def _conditioned(
+    known: np.ndarray, readings: np.ndarray, columns: list[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The means of the members."""
+    shown = known[:, columns]
+    level, new_level = shown.mean(axis=1), readings.mean(axis=1)
+    old, new = _described(shown, level, readings, new_level)
+    target = known - level[:, None]
+    mean = target.mean(axis=0)
+    total, strange = np.zeros((len(readings), len(mean))), np.zeros(len(readings))
+    for each in MEMBERS:
+        inner = _kernel(each, old, old) + each.noise * np.eye(len(old))
+        outer = _kernel(each, new, old)
+        weights = np.linalg.solve(inner, outer.T)
+        total += weights.T @ (target - mean)
+        prior = each.linear * (new**2).sum(axis=1) + each.nearness
+        variance = np.maximum(prior - (outer * weights.T).sum(axis=1), 0.0)
+        strange += np.sqrt(1.0 + variance / each.noise)
+    middle = new_level[:, None] + mean + total / len(MEMBERS)
+    return np.asarray(middle), np.asarray(strange / len(MEMBERS))
+
+
+def _described(
+    shown: np.ndarray, level: np.ndarray, readings: np.ndarray, new_level: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates of the known and the new devices: shape over references, and level."""
+    shape, new_shape = shown - level[:, None], readings - new_level[:, None]
+    centre = shape.mean(axis=0)
+    scale = np.sqrt(((shape - centre) ** 2).sum(axis=1).mean()) or 1.0
+    middle = level.mean()
+    old = np.c_[(shape - centre) / scale, LEVEL * (level - middle)]
+    new = np.c_[(new_shape - centre) / scale, LEVEL * (new_level - middle)]
+    return old, new
+
+
+def _kernel(weights: Weights, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    apart = ((a[:, None] - b[None]) ** 2).sum(axis=2)
+    near = np.exp(-apart / (2 * weights.length**2))
+    return np.asarray(weights.linear * a @ b.T + weights.nearness * near)

@@ -1,0 +1,119 @@
+"""P2 and P3: what devices take for new models, from what they take for known ones.
+
+ln T_d(m) = base_d(m) + residual, the residual a Gaussian process over models whose weights are
+shared by all devices and found by marginal likelihood (Rasmussen and Williams, 2006, chapter 5).
+Three members differ in the base: physics with much and with little shrinking, and none at all.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from acesniper.predictor.tables.costs import fit_costs
+from acesniper.predictor.tables.similarity import START, Described, Kernel, Theta, kernel
+
+RIDGES: tuple[float | None, ...] = (1e-3, 1e-5, None)
+"""How far each member's physics is shrunk; None has no physics."""
+
+LENGTHS = (0.3, 0.5, 0.8, 1.3, 2.0, 3.5, 6.0)
+"""Lengths tried for operators: few, as the kernel over all operators is kept for each."""
+
+ROUNDS = 4
+TUNED_ON = 400
+"""Models that the weights are found on; more only cost time."""
+
+FITTED_ON = 1200
+"""Models that a member is fitted on at most: solving takes the cube of it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """One form of the method with the weights that were found for it."""
+
+    ridge: float | None
+    theta: Theta
+
+
+def tuned(models: Described, log_ms: np.ndarray, known: np.ndarray) -> list[Member]:
+    """Find the weights of each member on ln ms (devices, known models) without gaps."""
+    chosen = _some(len(known), TUNED_ON)
+    members = []
+    for ridge in RIDGES if models.operators.counts.shape[1] else RIDGES[-1:]:
+        base, alike = _base(models, log_ms, known, ridge)
+        residual = (log_ms - base[:, known])[:, chosen]
+        members.append(Member(ridge, _best(alike, known[chosen], residual)))
+    return members
+
+
+def extend(
+    models: Described, log_ms: np.ndarray, known: np.ndarray, new: np.ndarray, member: Member
+) -> tuple[np.ndarray, np.ndarray]:
+    """Latencies, ln ms (devices, new models), and the deviations (new models,) to expect."""
+    chosen = _some(len(known), FITTED_ON)
+    known, log_ms = known[chosen], log_ms[:, chosen]
+    base, alike = _base(models, log_ms, known, member.ridge)
+    theta = member.theta
+    inner = alike(theta, known, known) + theta["noise"] * np.eye(len(known))
+    outer = alike(theta, new, known)
+    weights = np.linalg.solve(inner, outer.T)
+    mean = base[:, new] + (log_ms - base[:, known]) @ weights
+    prior = np.array([alike(theta, new[i : i + 1], new[i : i + 1])[0, 0] for i in range(len(new))])
+    variance = prior + theta["noise"] - (outer * weights.T).sum(axis=1)
+    return np.asarray(mean), np.sqrt(np.maximum(variance, 1e-6))
+
+
+def _base(
+    models: Described, log_ms: np.ndarray, known: np.ndarray, ridge: float | None
+) -> tuple[np.ndarray, Kernel]:
+    """The physical part (devices, all models), and the kernel that goes with it."""
+    amounts = models.design
+    costs = np.zeros((len(log_ms), amounts.shape[1]))
+    used = amounts[known].max(axis=0) > 0
+    if models.operators.counts.shape[1]:
+        costs[:, used] = fit_costs(amounts[known][:, used], log_ms, ridge or RIDGES[0] or 0.0)
+    alike = kernel(models, costs)
+    if ridge is None:
+        return np.repeat(log_ms.mean(axis=1)[:, None], len(amounts), axis=1), alike
+    floor = np.exp(log_ms.min(axis=1)) * 0.1
+    return np.log(np.maximum(costs @ amounts.T, floor[:, None])), alike
+
+
+def _best(alike: Kernel, known: np.ndarray, residual: np.ndarray) -> Theta:
+    """Walk the weights one by one, up and down, while the likelihood grows."""
+
+    def loss(theta: Theta) -> float:
+        return _surprise(alike(theta, known, known), theta["noise"], residual)
+
+    theta, least, step = dict(START), loss(START), 4.0
+    for _ in range(ROUNDS):
+        for name in START:
+            for factor in (step, 1 / step):
+                changed = _changed(theta, name, factor)
+                found = loss(changed)
+                if found < least - 1e-9:
+                    theta, least = changed, found
+                    break
+        step **= 0.7
+    return theta
+
+
+def _changed(theta: Theta, name: str, factor: float) -> Theta:
+    if name != "operators_length":
+        return {**theta, name: float(np.clip(theta[name] * factor, 1e-6, 1e4))}
+    at = LENGTHS.index(theta[name]) + (1 if factor > 1 else -1)
+    return {**theta, name: LENGTHS[min(max(at, 0), len(LENGTHS) - 1)]}
+
+
+def _surprise(inner: np.ndarray, noise: float, residual: np.ndarray) -> float:
+    """The negative log likelihood per device, without constants."""
+    try:
+        root = np.linalg.cholesky(inner + noise * np.eye(len(inner)))
+    except np.linalg.LinAlgError:
+        return float("inf")
+    white = np.linalg.solve(root, residual.T)
+    return float((white**2).sum(axis=0).mean() / 2 + np.log(np.diag(root)).sum())
+
+
+def _some(count: int, most: int) -> np.ndarray:
+    """Indices of at most so many of `count`, drawn alike each time."""
+    return np.sort(np.random.default_rng(0).permutation(count)[:most])

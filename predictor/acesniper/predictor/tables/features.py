@@ -1,0 +1,118 @@
+"""Read the features of models from whatever describes them: files, lists, columns."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from acesniper.domain.errors import InvalidInput
+from acesniper.predictor.features import CLASSES
+from acesniper.predictor.reader import read_model
+from acesniper.predictor.tables.cells import cell_operators
+from acesniper.predictor.tables.lists import listed_operators
+from acesniper.predictor.tables.params import read_param
+from acesniper.predictor.tables.similarity import name_pieces
+from acesniper.predictor.tables.table import group, joined, read_rows
+from acesniper.predictor.tables.traits import Traits, operator
+
+
+def read_features(path: Path, model_columns: Sequence[str] = ("model",)) -> dict[str, Traits]:
+    """The features of every model a file or folder describes, by the model's name.
+
+    A folder holds `.onnx`, `.param` (ncnn) and `.csv` files. A CSV file is either a list of
+    operators (columns `operation` and `feature`) or has a row per model: its numbers are taken as
+    they are, unless they differ between rows of one model; a column `ops` of six digits is a cell
+    of NAS-Bench-201. Raises InvalidInput.
+    """
+    if path.is_dir():
+        found: dict[str, Traits] = {}
+        for file in sorted(each for each in path.iterdir() if each.is_file()):
+            if file.name.endswith((".onnx", ".param", ".csv", ".csv.gz")):
+                _merge(found, read_features(file, model_columns))
+        return found
+    if not path.exists():
+        raise InvalidInput(f"there is no file {path}")
+    if path.suffix == ".onnx":
+        return {path.stem: onnx_traits(path)}
+    if path.suffix == ".param":
+        return {path.stem: Traits(read_param(path))}
+    return _csv(path, model_columns)
+
+
+def aligned(found: Mapping[str, Traits], models: Sequence[str]) -> list[Traits]:
+    """The features of each model of a table, in its order.
+
+    A model whose name joins several columns may be described by the first alone. One that nothing
+    describes borrows from the model with the most alike name.
+    """
+    direct = [found.get(name) or found.get(group(name)) for name in models]
+    if not any(direct):
+        raise InvalidInput("the features describe none of the table's models")
+    described = [i for i, each in enumerate(direct) if each is not None]
+    pieces = name_pieces(models)
+    result = []
+    for i, traits in enumerate(direct):
+        nearest = described[int(np.argmax(pieces[described] @ pieces[i]))]
+        result.append(traits or direct[nearest] or Traits())
+    return result
+
+
+def onnx_traits(path: Path) -> Traits:
+    """One operator per class of the graph, with the mean sizes of its nodes."""
+    features = read_model(path)
+    operators = []
+    for kind in CLASSES:
+        nodes = features.values[f"{kind}.nodes"]
+        if nodes:
+            flops, moved = (
+                features.values[f"{kind}.{each}"] / nodes for each in ("flops", "bytes")
+            )
+            operators.append(operator(kind, nodes, flops=flops, read=moved / 8, written=moved / 8))
+    totals = {"flops": features.flops, "parameters": features.parameters}
+    return Traits(tuple(operators), totals)
+
+
+def _csv(path: Path, model_columns: Sequence[str]) -> dict[str, Traits]:
+    rows = read_rows(path)
+    lacking = [name for name in model_columns if rows and name not in rows[0]]
+    if lacking or not rows:
+        raise InvalidInput(f"{path} has no column {', '.join(lacking) or 'and no row'}")
+    if "operation" in rows[0] and "feature" in rows[0]:
+        source = path.name.split(".")[0]
+        return listed_operators(rows, model_columns, source)
+    described: dict[str, Traits] = {}
+    varying: set[str] = set()
+    for row in rows:
+        name, traits = joined(row, model_columns), _row_traits(row, model_columns)
+        before = described.setdefault(name, traits).values
+        varying |= {key for key, value in traits.values.items() if before.get(key, value) != value}
+    return {
+        name: Traits(each.operators, {k: v for k, v in each.values.items() if k not in varying})
+        for name, each in described.items()
+    }
+
+
+def _row_traits(row: dict[str, str], model_columns: Sequence[str]) -> Traits:
+    cell = row.get("ops", "")
+    values = {}
+    for name, text in row.items():
+        number = _number(text)
+        if number is not None and name != "ops" and (name not in model_columns or number > 0):
+            values[name] = number
+    if len(cell) == 6 and cell.isdecimal():
+        operators, depth = cell_operators(cell)
+        return Traits(operators, depth)
+    values |= {f"ops{i}={digit}": 1.0 for i, digit in enumerate(cell)}
+    return Traits((), values)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None
+
+
+def _merge(found: dict[str, Traits], more: dict[str, Traits]) -> None:
+    for name, traits in more.items():
+        found[name] = found[name] | traits if name in found else traits

@@ -1,0 +1,91 @@
+"""A table of measured latencies: devices by models, in log milliseconds."""
+
+import csv
+import gzip
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from acesniper.domain.errors import InvalidInput
+
+JOIN = "|"
+"""Between the values of several columns that together name one device or model."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """`log_ms` has shape (devices, models): ln of milliseconds, NaN where nothing was measured."""
+
+    devices: tuple[str, ...]
+    models: tuple[str, ...]
+    log_ms: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns name the device, the model and the latency."""
+
+    device: tuple[str, ...] = ("device",)
+    model: tuple[str, ...] = ("model",)
+    latency: str = "latency_ms"
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, packed by gzip or not. Raises InvalidInput."""
+    try:
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw).decode("utf-8-sig")
+        return list(csv.DictReader(text.splitlines(), strict=True))
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(f"{path} is not a readable CSV file: {error}") from error
+
+
+def read_table(path: Path, columns: Columns) -> Table:
+    """The table in a CSV file. Raises InvalidInput where a column is missing or nothing is left."""
+    rows = read_rows(path)
+    wanted = (*columns.device, *columns.model, columns.latency)
+    missing = [name for name in wanted if rows and name not in rows[0]]
+    if missing or not rows:
+        raise InvalidInput(f"{path} has no column {', '.join(missing) or 'and no row'}")
+    return from_rows(rows, columns)
+
+
+def from_rows(rows: Iterable[Mapping[str, str]], columns: Columns) -> Table:
+    """The median of each cell's readings; what is no positive number was not measured."""
+    cells: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in rows:
+        value = _latency(row[columns.latency])
+        if value is not None:
+            cells[joined(row, columns.device), joined(row, columns.model)].append(value)
+    if not cells:
+        raise InvalidInput(f"no row has a latency in the column {columns.latency}")
+    devices = tuple(dict.fromkeys(device for device, _ in cells))
+    models = tuple(dict.fromkeys(model for _, model in cells))
+    log_ms = np.full((len(devices), len(models)), np.nan)
+    places = ({name: i for i, name in enumerate(names)} for names in (devices, models))
+    device_at, model_at = places
+    for (device, model), values in cells.items():
+        log_ms[device_at[device], model_at[model]] = math.log(float(np.median(values)))
+    return Table(devices, models, log_ms)
+
+
+def joined(row: Mapping[str, str], columns: Sequence[str]) -> str:
+    """The values of several columns as one name."""
+    return JOIN.join(row[name] for name in columns)
+
+
+def group(name: str) -> str:
+    """What a device or model belongs to: the part of its name before the first `|`."""
+    return name.split(JOIN)[0].strip()
+
+
+def _latency(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value > 0 else None

@@ -1,0 +1,52 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from acesniper.predictor.tables.costs import fit_costs
+from acesniper.predictor.tables.families import folds
+from acesniper.predictor.tables.imputation import filled
+from acesniper.predictor.tables.metrics import kendall, spearman
+from strategies import floats
+
+NUMBERS = arrays(np.float64, st.integers(2, 12), elements=st.integers(-5, 5).map(float))
+
+
+@given(NUMBERS)
+def test_an_order_agrees_with_itself_and_not_with_its_reverse(values: np.ndarray) -> None:
+    for measure in (spearman, kendall):
+        itself, reverse = measure(values, values), measure(values, -values)
+        assert np.isnan(itself) or (abs(itself - 1) < 1e-9 and abs(reverse + 1) < 1e-9)
+
+
+@given(st.lists(st.sampled_from("abcdefg"), min_size=2, max_size=30))
+def test_folds_cover_all_once_and_never_split_a_family(families: list[str]) -> None:
+    found = folds(families)
+
+    assert (np.sum(found, axis=0) == 1).all()
+    if len(set(families)) > 1:
+        for mask in found:
+            inside = {f for f, there in zip(families, mask, strict=True) if there}
+            outside = {f for f, there in zip(families, mask, strict=True) if not there}
+            assert not inside & outside
+
+
+@given(st.integers(0, 1000))
+def test_costs_are_never_negative(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    amounts, log_ms = draw.random((8, 4)), draw.normal(size=(3, 8))
+
+    assert (fit_costs(amounts, log_ms, 1e-3) >= 0).all()
+
+
+@given(st.integers(0, 1000), floats(0.0, 0.9))
+def test_filling_keeps_what_is_there(seed: int, share: float) -> None:
+    draw = np.random.default_rng(seed)
+    values = draw.normal(size=(6, 7))
+    values[draw.random(values.shape) < share] = np.nan
+    there = np.isfinite(values)
+
+    found = filled(values)
+
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found[there], values[there])

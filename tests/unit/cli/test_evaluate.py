@@ -1,0 +1,97 @@
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acesniper.cli.__main__ import main
+from tables import KINDS, synthetic
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    table, traits = synthetic(devices=12, models=20)
+    with (tmp_path / "table.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("board", "unit", "model", "latency_ms"))
+        for device, row in zip(table.devices, table.log_ms, strict=True):
+            writer.writerows(
+                (*device.split("|"), model, np.exp(value))
+                for model, value in zip(table.models, row, strict=True)
+            )
+    with (tmp_path / "features.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("model", *KINDS))
+        for model, each in zip(table.models, traits, strict=True):
+            writer.writerow((model, *(part.sizes[0] for part in each.operators)))
+    (tmp_path / "references.json").write_text(json.dumps({"mine": list(table.models[:10])}))
+    (tmp_path / "devices.txt").write_text("\n".join((*table.devices[-3:], "nobody|cpu")) + "\n")
+    (tmp_path / "models.txt").write_text("\n".join(table.models[-4:]))
+    return tmp_path
+
+
+def call(folder: Path, *more: str, references: str = "references.json:mine") -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(
+            (
+                *("evaluate", "--table", str(folder / "table.csv"), "-k", "5"),
+                *("--references", str(folder / references)),
+                *("--device-column", "board|unit"),
+                *("--held-out-devices", str(folder / "devices.txt")),
+                *("--held-out-models", str(folder / "models.txt")),
+                *more,
+            )
+        )
+    return int(caught.value.code or 0)
+
+
+def test_the_figures_are_shown_and_written(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = call(
+        folder, "--features", str(folder / "features.csv"), "--json", str(folder / "out.json")
+    )
+
+    shown, document = capsys.readouterr(), json.loads((folder / "out.json").read_text())
+    assert done == 0
+    assert "P3" in shown.out
+    assert "1 of 4 names" in shown.err
+    assert document["P1"]["cells"] == 3 * (16 - 5)
+    assert document["P2"]["cells"] == 9 * 4
+    assert document["P3"]["cells"] == 3 * 4
+    assert {"mean", "median", "within10", "within20", "spearman", "coverage90"} <= set(
+        document["P3"]
+    )
+    assert set(document["devices"]["board11|cpu"]) == {"P1", "P3"}
+
+
+def test_without_features_new_models_stay_out(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(folder, "--each") == 0
+
+    assert "without --features" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("references", ["references.json", "nowhere.json", "references.json:x"])
+def test_references_that_name_no_list_are_refused(
+    folder: Path, references: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(folder, references=references) == 2
+
+    assert "error" in capsys.readouterr().err
+
+
+def test_the_table_is_no_feature(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(folder, "--features", str(folder / "table.csv")) == 2
+
+    assert "must not be the table" in capsys.readouterr().err
+
+
+def test_a_list_of_strangers_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "devices.txt").write_text("board1\n")
+
+    assert call(folder) == 2
+
+    assert "'board0|cpu'" in capsys.readouterr().err

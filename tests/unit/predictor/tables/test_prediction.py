@@ -1,0 +1,142 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from acesniper.domain.errors import InvalidInput
+from acesniper.predictor.tables.baselines import by_ratio
+from acesniper.predictor.tables.evaluation import evaluate
+from acesniper.predictor.tables.prediction import Prediction, predict
+from acesniper.predictor.tables.split import Split, split
+from acesniper.predictor.tables.table import Table
+from acesniper.predictor.tables.traits import Traits
+from tables import synthetic
+
+REFERENCES = 6
+
+
+def held_out(table: Table) -> Split:
+    return split(table, table.models[:REFERENCES], table.devices[-5:], table.models[-8:])
+
+
+def wrong(cut: Split, middle: np.ndarray, task: str) -> float:
+    at = cut.wanted(task)
+    return float(np.abs(np.expm1(middle - cut.table.log_ms))[at].mean())
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[Split, list[Traits], Prediction]:
+    table, traits = synthetic()
+    cut = held_out(table)
+    return cut, traits, predict(cut, traits)
+
+
+def test_only_the_references_of_a_new_device_are_known() -> None:
+    table, _ = synthetic()
+
+    cut = held_out(table)
+
+    assert np.isfinite(cut.known[-5:]).sum(axis=1).tolist() == [REFERENCES] * 5
+    assert np.isnan(cut.known[:, -8:]).all()
+    assert cut.wanted("P1").sum() == 5 * (40 - 8 - REFERENCES)
+    assert cut.wanted("P2").sum() == (24 - 5) * 8
+    assert cut.wanted("P3").sum() == 5 * 8
+
+
+def test_a_reference_that_is_held_out_is_not_revealed() -> None:
+    table, _ = synthetic()
+
+    cut = split(table, table.models[:3], table.devices[-1:], table.models[:1])
+
+    assert np.isnan(cut.known[:, 0]).all()
+    assert cut.references == (1, 2)
+
+
+@pytest.mark.parametrize(("devices", "models"), [(slice(None), slice(0)), (slice(0), slice(None))])
+def test_nothing_left_to_fit_on_is_refused(devices: slice, models: slice) -> None:
+    table, _ = synthetic()
+
+    with pytest.raises(InvalidInput, match="nothing is left"):
+        split(table, table.models[:3], table.devices[devices], table.models[models])
+
+
+def test_held_out_latencies_reach_nothing(whole: tuple[Split, list[Traits], Prediction]) -> None:
+    cut, traits, clean = whole
+    hidden = np.isnan(cut.known)
+    poison = np.where(
+        hidden, 1e3 * np.sign(np.sin(np.arange(hidden.size))).reshape(hidden.shape), 0
+    )
+    poisoned = held_out(replace(cut.table, log_ms=cut.table.log_ms + poison))
+
+    found = predict(poisoned, traits)
+
+    for name in ("middle", "low", "high"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(clean, name))
+
+
+def test_known_structure_beats_scaling_by_far(
+    whole: tuple[Split, list[Traits], Prediction],
+) -> None:
+    cut, _, ours = whole
+    known = cut.known[:-5, :-8]
+    scaled = cut.known.copy()
+    scaled[-5:, :-8] = by_ratio(known, cut.known[-5:, :REFERENCES], list(range(REFERENCES)))
+
+    assert wrong(cut, ours.middle, "P1") < 0.4 * wrong(cut, scaled, "P1")
+    assert wrong(cut, ours.middle, "P2") < 0.05
+    assert wrong(cut, ours.middle, "P3") < 0.15
+
+
+def test_intervals_hold_the_middle_and_most_of_the_truth(
+    whole: tuple[Split, list[Traits], Prediction],
+) -> None:
+    cut, _, found = whole
+
+    assert (found.low <= found.middle).all()
+    assert (found.middle <= found.high).all()
+    for task in ("P1", "P2", "P3"):
+        at = cut.wanted(task)
+        inside = (found.low <= cut.table.log_ms) & (cut.table.log_ms <= found.high)
+        assert inside[at].mean() >= 0.8
+
+
+def test_gaps_and_missing_readings_are_lived_with() -> None:
+    table, traits = synthetic()
+    log_ms = table.log_ms.copy()
+    log_ms[np.random.default_rng(1).random(log_ms.shape) < 0.1] = np.nan
+    log_ms[-1, :REFERENCES] = np.nan
+    cut = held_out(replace(table, log_ms=log_ms))
+
+    found = predict(cut, traits)
+
+    assert np.isfinite(found.middle).all()
+    assert wrong(cut, found.middle[:, :], "P2") < 0.1
+
+
+def test_without_features_only_known_models_are_predicted() -> None:
+    table, _ = synthetic()
+
+    document = evaluate(held_out(table), None)
+
+    assert document["P1"]["cells"] == 5 * (40 - 8 - REFERENCES)
+    assert document["P2"] == {"cells": 0.0}
+    assert set(document) == {"P1", "P2", "P3", "devices"}
+    assert set(document["devices"]) == set(table.devices[-5:])
+
+
+@pytest.mark.parametrize(
+    ("devices", "models", "tasks"),
+    [
+        pytest.param(slice(0), slice(-8, None), {"P2"}, id="new models only"),
+        pytest.param(slice(-5, None), slice(0), {"P1"}, id="new devices only"),
+        pytest.param(slice(1, None), slice(-8, None), {"P1", "P2", "P3"}, id="one known device"),
+        pytest.param(slice(0), slice(0), set(), id="nothing held out"),
+    ],
+)
+def test_tasks_without_cells_say_so(devices: slice, models: slice, tasks: set[str]) -> None:
+    table, traits = synthetic(devices=8, models=24)
+    cut = split(table, table.models[:REFERENCES], table.devices[devices], table.models[models])
+
+    document = evaluate(cut, traits)
+
+    assert {task for task in ("P1", "P2", "P3") if document[task]["cells"]} == tasks

@@ -1,0 +1,137 @@
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acesniper.domain.errors import InvalidInput
+from acesniper.predictor.tables.cells import cell_operators
+from acesniper.predictor.tables.features import aligned, read_features
+from acesniper.predictor.tables.params import read_param
+from acesniper.predictor.tables.table import Columns, read_table
+from acesniper.predictor.tables.traits import SIZES, Operator, Traits, operator_table
+from small_models import linear_model, save
+
+ROWS = (
+    "device,unit,model,latency_ms\n"
+    "pi,cpu,a,10\npi,cpu,a,30\npi,cpu,a,20\npi,gpu,b,fail\npi,gpu,a,5\n"
+)
+
+
+def sizes(each: Operator) -> dict[str, float]:
+    return dict(zip(SIZES, each.sizes, strict=True))
+
+
+def test_a_cell_is_the_median_of_its_readings_and_columns_join(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(ROWS.encode()))
+
+    table = read_table(path, Columns(("device", "unit")))
+
+    assert table.devices == ("pi|cpu", "pi|gpu")
+    assert np.exp(table.log_ms).ravel() == pytest.approx([20.0, 5.0])
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "message"),
+    [
+        pytest.param(ROWS, Columns(latency="ms"), "no column ms", id="missing column"),
+        pytest.param("", Columns(), "no column", id="empty"),
+        pytest.param("device,model,latency_ms\np,a,x\n", Columns(), "no row", id="no number"),
+    ],
+)
+def test_a_table_that_says_nothing_is_refused(
+    tmp_path: Path, text: str, columns: Columns, message: str
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+
+    with pytest.raises(InvalidInput, match=message):
+        read_table(path, columns)
+
+
+def test_a_list_of_operators_gives_their_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "ops.csv"
+    shapes = (
+        "{'Input_shape': '8', 'Input_channel': 3, 'Output_shape': '4', 'Stride': '2',"
+        " 'Kernel': '3', 'Filter': '16', 'Group': '1', 'FLOPS': '6912'}"
+    )
+    path.write_text(f'model,operation,feature\nnet,CONV_2D,"{shapes}"\n')
+
+    (found,) = read_features(path)["net"].operators
+
+    assert sizes(found) == {
+        **{"flops": 6912, "read": 8 * 8 * 3, "written": 4 * 4 * 16},
+        **{"weights": 9 * 3 * 16, "kernel": 3, "stride": 2, "groups": 1},
+    }
+
+
+@pytest.mark.parametrize("hints", [True, False])
+def test_ncnn_layers_with_and_without_hints(tmp_path: Path, hints: bool) -> None:
+    hint = "-23330=4,3,4,4,16" if hints else ""
+    path = tmp_path / "net.param"
+    path.write_text(
+        "7767517\n4 4\n"
+        "Input data 0 1 data 0=8 1=8 2=3\n"
+        f"Convolution c 1 1 data c {hint} 0=16 1=3 3=2 4=1 5=1 6=432\n"
+        "Pooling p 1 1 c p 0=1 4=1\n"
+        "InnerProduct f 1 1 p f 0=10 1=1 2=160\n"
+    )
+
+    conv, _, product = read_param(path)
+
+    assert sizes(conv) | {"stride": 2} == {
+        **{"flops": 432 * 16, "read": 192, "written": 256},
+        **{"weights": 432, "kernel": 3, "stride": 2, "groups": 1},
+    }
+    assert sizes(product)["flops"] == 160
+
+
+def test_edges_of_a_cell_that_lead_nowhere_cost_nothing() -> None:
+    # 0 -> 1 is a 3x3 convolution, but nothing leaves 1; 0 -> 3 is a 1x1 convolution
+    operators, values = cell_operators("300200")
+
+    assert {each.kind for each in operators} == {"conv1x1", "first conv1x1"}
+    assert values["depth"] == 1
+
+
+def test_columns_that_differ_within_a_model_are_no_features(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("model,params,latency_ms\na,3,10\na,3,20\nb,4,11\n")
+
+    found = read_features(path)
+
+    assert found["a"].values == {"params": 3.0}
+    assert found["b"].values == {"params": 4.0}
+
+
+def test_an_onnx_file_is_described_by_its_classes(tmp_path: Path) -> None:
+    save(linear_model(), tmp_path / "linear.onnx")
+
+    found = read_features(tmp_path)["linear"]
+
+    assert sum(each.count for each in found.operators) >= 1
+
+
+def test_a_model_nothing_describes_borrows_from_the_nearest_name(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("model,params\nresnet18,3\nvit_base,9\n")
+    found = read_features(path)
+
+    result = aligned(found, ["resnet18|224", "resnet34|224", "vit_base"])
+
+    assert [each.values["params"] for each in result] == [3.0, 3.0, 9.0]
+
+
+def test_features_of_other_models_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="none of the table's models"):
+        aligned({}, ["a"])
+
+
+def test_equal_operators_are_counted_together() -> None:
+    operators, _ = cell_operators("333333")
+
+    table = operator_table([Traits(operators)])
+
+    assert table.counts.sum() == sum(each.count for each in operators)
+    assert len(table.kinds) == len({(each.kind, each.sizes) for each in operators})
