@@ -96,7 +96,7 @@ class OperatorSettings(Settings):
     metrics_port: Port = 8782
     max_gated_pods: Annotated[int, Field(ge=1)] = 500
     """Pods that wait, gated, for the planner; tasks beyond stay in the API server only."""
-    runner_image: str = "ghcr.io/acesniper/runner:0.1.0"
+    runner_image: str = "acesniper/runner:0.1.0"
     max_model_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
     fetch_timeout_s: Annotated[float, Field(gt=0)] = 120.0
     workers: Annotated[int, Field(ge=1, le=256)] = 16
