@@ -44,7 +44,7 @@ class Controller:
     queue: WorkQueue[Key] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.queue = WorkQueue(self._reconcile)
+        self.queue = WorkQueue(self._reconcile, self._failed)
 
     # --- events --------------------------------------------------------------------------------
 
@@ -138,11 +138,11 @@ class Controller:
                     return await self.devices.reconcile(name)
             await self.devices.reconcile_node(name)
             return None
-        except Exception:
-            self.metrics.reconcile_errors.labels(kind).inc()
-            raise
         finally:
             self.metrics.reconcile_seconds.labels(kind).observe(time.perf_counter() - started_s)
+
+    def _failed(self, key: Key) -> None:
+        self.metrics.reconcile_errors.labels(key[0]).inc()
 
     def _saw(self, kind: str) -> None:
         self.metrics.last_event_seconds.labels(kind).set(self.clock())

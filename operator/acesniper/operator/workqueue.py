@@ -22,8 +22,15 @@ LAST_RETRY_S = 60.0
 class WorkQueue(Generic[K]):
     """Keys to reconcile, and the workers that do it."""
 
-    def __init__(self, handle: Callable[[K], Awaitable[float | None]]) -> None:
-        """`handle` reconciles a key; it may return seconds after which to look again."""
+    def __init__(
+        self,
+        handle: Callable[[K], Awaitable[float | None]],
+        on_failure: Callable[[K], None] = lambda _: None,
+    ) -> None:
+        """`handle` reconciles a key; it may return seconds after which to look again.
+
+        `on_failure` is told of every key that could not be reconciled and will be tried again.
+        """
         self._handle = handle
         self._ready: asyncio.Queue[K] = asyncio.Queue()
         self._waiting: set[K] = set()
@@ -31,7 +38,7 @@ class WorkQueue(Generic[K]):
         self._again: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
-        self.errors = 0
+        self._on_failure = on_failure
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._working)
@@ -79,7 +86,7 @@ class WorkQueue(Generic[K]):
 
     def _failed(self, key: K) -> float:
         """Count a failure; returns the seconds to wait."""
-        self.errors += 1
+        self._on_failure(key)
         count = self._failures[key] = self._failures.get(key, 0) + 1
         # Beyond 20 the power would only grow.
         return min(FIRST_RETRY_S * 2.0 ** min(count - 1, 20), LAST_RETRY_S)
