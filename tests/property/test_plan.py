@@ -4,6 +4,7 @@ from dataclasses import replace
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from acesniper.domain.device import DeviceId
 from acesniper.domain.fleet import Snapshot
 from acesniper.domain.task import ModelKey, Task
 from acesniper.policies.feasibility import judge
@@ -43,12 +44,12 @@ def test_no_device_ever_has_more_tasks_than_slots(
 ) -> None:
     plan = make_plan(tasks, snapshot, policy)
 
-    spans: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    spans: dict[DeviceId, list[tuple[float, float]]] = defaultdict(list)
     for planned in plan.planned:
         chosen = planned.chosen
         spans[chosen.device.id].append((chosen.backlog_s, chosen.finish_s))
     for device, each in spans.items():
-        assert most_at_once(each) <= snapshot.devices[device].slots  # type: ignore[index]
+        assert most_at_once(each) <= snapshot.devices[device].slots
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)

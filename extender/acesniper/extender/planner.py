@@ -8,7 +8,7 @@ retry is counted.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -16,6 +16,7 @@ from acesniper.api.decision import Decision
 from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, REFUSED_ANNOTATION
 from acesniper.api.pod import PodView
 from acesniper.domain.errors import AcesniperError
+from acesniper.domain.fleet import Snapshot
 from acesniper.extender.admission import admission_patch
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
@@ -42,6 +43,10 @@ class Planner:
     replan_s: float = 1.0
     settle_s: float = 0.02
     plan: Plan = field(default_factory=Plan)
+    _snapshot: Snapshot | None = None
+    """What the plan was made on."""
+    _unreachable: list[tuple[PodView, str]] = field(default_factory=list)
+    """Gated pods whose deadline the plan found out of reach, and why."""
     _slots: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(PARALLEL_ADMISSIONS)
     )
@@ -62,7 +67,7 @@ class Planner:
                     admissions.create_task(self._admit(planned, pod))
                 for pod in self.fleet.expired():
                     admissions.create_task(self._withdraw(pod))
-                for pod, reason in self._unreachable():
+                for pod, reason in self._unreachable:
                     admissions.create_task(self._refuse(pod, reason))
 
     def decide(self) -> list[tuple[Planned, PodView]]:
@@ -71,10 +76,13 @@ class Planner:
         ready = [task for task in tasks if task.key in gated]
         behind = [task for task in tasks if task.key not in gated]
         with self.metrics.plan_seconds.time():
-            self.plan = make_plan(ready, self.fleet.snapshot(), self.policy, behind)
+            snapshot = self.fleet.snapshot()
+            self.plan = make_plan(ready, snapshot, self.policy, behind)
         self.metrics.queue_length.set(len(tasks))
         oldest_s = min((task.created_s for task in tasks), default=self.fleet.clock())
         self.metrics.queue_age_seconds.set(max(self.fleet.clock() - oldest_s, 0.0))
+        self._snapshot = snapshot
+        self._unreachable = list(_out_of_reach(self.plan, gated))
         admitted = []
         for planned in self.plan.planned:
             pod = gated.get(planned.task.key)
@@ -110,8 +118,10 @@ class Planner:
 
     def _refused(self, planned: Planned) -> Mapping[str, str]:
         """Why other devices cannot take the task; the first few, for people."""
-        snapshot = self.fleet.snapshot()
-        verdicts = ((each.id, judge(planned.task, each, snapshot)) for each in self.fleet.devices)
+        if self._snapshot is None:
+            return {}
+        seen = self._snapshot
+        verdicts = ((each.id, judge(planned.task, each, seen)) for each in seen.devices.values())
         refused = ((device, verdict.reason) for device, verdict in verdicts if not verdict.feasible)
         return dict(islice(refused, REASONS_KEPT))
 
@@ -125,22 +135,6 @@ class Planner:
             return
         self.metrics.decisions.labels("admit", "refused").inc()
 
-    def _unreachable(self) -> list[tuple[PodView, str]]:
-        """Gated pods of tasks that reject being late and that no device could finish in time.
-
-        A device that is only away for now leaves hope.
-        """
-        _, gated = self.fleet.waiting()
-        found = []
-        for task, refused in self.plan.unplanned.items():
-            pod = gated.get(task)
-            late = [each for each, verdict in refused.items() if verdict.reason.endswith(LATE)]
-            hopeless = late and all(verdict.lasting for verdict in refused.values())
-            if pod is not None and pod.refused is None and hopeless:
-                reasons = "; ".join(f"{device} {refused[device].reason}" for device in late[:3])
-                found.append((pod, f"no device can meet the deadline: {reasons}"))
-        return found
-
     async def _withdraw(self, pod: PodView) -> None:
         self.metrics.decisions.labels("admit", "expired").inc()
         log.warning("admitted but not bound in time; withdrawn", extra={"pod": pod.key})
@@ -149,3 +143,17 @@ class Planner:
         except AcesniperError as error:
             log.warning("not withdrawn: %s", error, extra={"pod": pod.key})
             self.fleet.renew(pod)
+
+
+def _out_of_reach(plan: Plan, gated: Mapping[str, PodView]) -> Iterator[tuple[PodView, str]]:
+    """Gated pods of tasks that reject being late and that no device could finish in time.
+
+    A device that is only away for now leaves hope.
+    """
+    for task, refused in plan.unplanned.items():
+        pod = gated.get(task)
+        late = [each for each, verdict in refused.items() if verdict.reason.endswith(LATE)]
+        hopeless = late and all(verdict.lasting for verdict in refused.values())
+        if pod is not None and pod.refused is None and hopeless:
+            reasons = "; ".join(f"{device} {refused[device].reason}" for device in late[:3])
+            yield pod, f"no device can meet the deadline: {reasons}"

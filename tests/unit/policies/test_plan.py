@@ -146,17 +146,17 @@ def test_a_decision_keeps_the_best_few_candidates_best_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "message"),
+    ("order", "placement", "message"),
     [
-        ({"order": "fifo"}, "policy order 'fifo' is unknown; use one of ['fcfs', 'edf']"),
-        ({"placement": "x"}, "policy placement 'x' is unknown; use one of ['mct', 'met']"),
+        ("fifo", "mct", "policy order 'fifo' is unknown; use one of ['fcfs', 'edf']"),
+        ("fcfs", "x", "policy placement 'x' is unknown; use one of ['mct', 'met']"),
     ],
 )
 def test_an_unknown_policy_is_refused_with_those_that_exist(
-    policy: dict[str, str], message: str
+    order: str, placement: str, message: str
 ) -> None:
     with pytest.raises(ValueError, match="is unknown") as caught:
-        Policy(**policy)  # type: ignore[arg-type]
+        Policy(order, placement)
 
     assert str(caught.value) == message
 

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,18 @@ from onnx import TensorProto, helper
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION
-from acesniper.predictor.reader import Limits, read_model
+from acesniper.predictor.reader import DEFAULT_LIMITS, Limits, read_model
 from small_models import linear_model, make_model, save
 
 
-def refusal(path: Path, **options: object) -> InvalidModel:
+def refusal(
+    path: Path,
+    batch: int = 1,
+    shapes: Mapping[str, int] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> InvalidModel:
     with pytest.raises(InvalidModel) as caught:
-        read_model(path, **options)  # type: ignore[arg-type]
+        read_model(path, batch=batch, shapes=shapes, limits=limits)
     return caught.value
 
 
