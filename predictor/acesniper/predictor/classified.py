@@ -1,11 +1,12 @@
 """Nodes with their classes, after looking at their neighbours."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from acesniper.predictor.classes import classify
 from acesniper.predictor.features import FREE, HEAVY
 from acesniper.predictor.nodes import Node
+from acesniper.predictor.quantisation import absorbed, narrowed
 from acesniper.predictor.tensors import Tensor
 
 ANCHORS = frozenset(HEAVY) | {"gemv"}
@@ -30,7 +31,7 @@ class Graph:
     outputs: tuple[Tensor, ...]
 
 
-def classified(nodes: Iterable[Node]) -> list[Classified]:
+def classified(nodes: Sequence[Node]) -> list[Classified]:
     """The nodes that run, with elementwise ones that ride on a heavy one marked as fused.
 
     A node rides when all its changing inputs come from one heavy node: an activation, a bias, a
@@ -38,14 +39,15 @@ def classified(nodes: Iterable[Node]) -> list[Classified]:
     """
     origin: dict[str, int] = {}
     result: list[Classified] = []
-    for node in nodes:
+    vanishing = absorbed(nodes)
+    for place, node in enumerate(narrowed(nodes)):
         if (node.constant and node.inputs) or node.op == "Constant":
             continue
-        kind = alone = classify(node)
+        kind = alone = FREE if node.folded else classify(node)
         moving = [n for n, t in zip(node.feeds, node.inputs, strict=True) if n and not t.constant]
         roots = {origin.get(name) for name in moving}
         root = roots.pop() if len(roots) == 1 else None
-        if kind in ("elementwise", "norm") and root is not None and _may_ride(node, kind):
+        if place in vanishing or (root is not None and _may_ride(node, kind)):
             kind = "fused"
         anchor = len(result) if kind in ANCHORS else root if kind in ("fused", FREE) else None
         if anchor is not None:
@@ -55,4 +57,4 @@ def classified(nodes: Iterable[Node]) -> list[Classified]:
 
 
 def _may_ride(node: Node, kind: str) -> bool:
-    return kind == "elementwise" or node.op == "BatchNormalization"
+    return kind == "elementwise" or (kind == "norm" and node.op == "BatchNormalization")
