@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.domain.model import ModelFeatures
-from acesniper.predictor.graph import load
+from acesniper.predictor.child import read
 from acesniper.predictor.reader import read_model
-from acesniper.predictor.similarity import nearest
-from acesniper.predictor.summary import summarise
 from acesniper.probe.graphs import GraphBuilder
 from small_models import linear_model
 
@@ -24,8 +22,7 @@ LAYERS = st.lists(
 
 def read_here(path: Path, batch: int = 1) -> ModelFeatures:
     """The child's work without the child: a property test wants hundreds of examples."""
-    graph = load(path, batch, {})
-    return summarise(graph, nearest(graph))
+    return read(path, batch, {})
 
 
 def build(layers: list[str], channels: int, size: int) -> bytes:

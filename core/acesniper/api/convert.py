@@ -101,6 +101,7 @@ def features(status: ModelProfileStatus) -> ModelFeatures | None:
         peak_memory_bytes=status.peak_memory_bytes or 0,
         operators=status.operators,
         similar=status.similar,
+        labels=status.labels,
     )
 
 
@@ -117,6 +118,7 @@ def model_status(found: ModelFeatures) -> ModelProfileStatus:
         peak_memory_bytes=found.peak_memory_bytes,
         operators=dict(found.operators),
         similar=dict(found.similar),
+        labels=dict(found.labels),
     )
 
 

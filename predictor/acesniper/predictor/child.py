@@ -1,14 +1,16 @@
 """The process that opens a foreign model: `python -m acesniper.predictor.child REQUEST`.
 
 REQUEST is JSON (path, batch, shapes, memory_bytes, cpu_s). Standard output gets one JSON object,
-`{"features": ...}`, `{"histogram": ...}` too, or `{"reason": ..., "message": ...}`.
+`{"features": ...}` or `{"reason": ..., "message": ...}`.
 """
 
 import json
 import resource
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+
+from acesniper.domain.model import ModelFeatures
 
 PARSED_RATIO = 2
 """A parsed model takes its own size again, beside the bytes of the file."""
@@ -34,16 +36,15 @@ def check_room(file_bytes: int) -> None:
         raise MemoryError
 
 
-def read(path: Path, batch: int, shapes: dict[str, int]) -> dict[str, object]:
-    """The features and the histogram of the model at `path`; raises InvalidModel."""
+def read(path: Path, batch: int, shapes: dict[str, int]) -> ModelFeatures:
+    """The features of the model at `path`; raises InvalidModel."""
     from acesniper.predictor.graph import load
-    from acesniper.predictor.similarity import histogram, nearest
+    from acesniper.predictor.library import nearest
     from acesniper.predictor.summary import summarise
 
     check_room(path.stat().st_size)
-    graph = load(path, batch, shapes)
-    features = summarise(graph, nearest(graph))
-    return {"features": asdict(features), "histogram": histogram(graph)}
+    features = summarise(load(path, batch, shapes))
+    return replace(features, similar=nearest(features))
 
 
 def main() -> None:
@@ -52,8 +53,10 @@ def main() -> None:
 
     request = json.loads(sys.argv[1])
     limit(request["memory_bytes"], request["cpu_s"])
+    answer: dict[str, object]
     try:
-        answer = read(Path(request["path"]), request["batch"], request["shapes"])
+        found = read(Path(request["path"]), request["batch"], request["shapes"])
+        answer = {"features": asdict(found)}
     except InvalidModel as error:
         answer = {"reason": error.reason, "message": str(error)}
     except MemoryError:

@@ -3,12 +3,26 @@
 Operators of one class run through the same kind of kernel, so that one probe speaks for them.
 """
 
-import math
 from collections.abc import Callable, Mapping
 
+from acesniper.predictor.attention import CONTRIBUTED as CONTRIBUTED_ATTENTION
+from acesniper.predictor.attention import EXPERTS, linear_attention, standard_attention
 from acesniper.predictor.features import FREE
-from acesniper.predictor.nodes import Node
-from acesniper.predictor.tensors import NOTHING, Tensor
+from acesniper.predictor.nodes import CONTRIBUTED, Node, names
+from acesniper.predictor.products import (
+    CONVOLUTIONS,
+    GEMMS,
+    MATRIX_PRODUCTS,
+    PACKED_PRODUCTS,
+    PRODUCTS,
+    RECURRENT,
+    TRANSPOSED,
+    Products,
+    operand,
+    pixels,
+    weight,
+    window,
+)
 
 WIDE = 28 * 28
 """Images of at least so many pixels stream activations; smaller ones stream weights."""
@@ -17,154 +31,140 @@ FEW_ROWS = 8
 """A product with fewer rows is bound by reading its matrix once."""
 
 
-def names(text: str) -> frozenset[str]:
-    """Operator names parted by blanks."""
-    return frozenset(text.split())
-
-
 VIEWS = names(
-    "Constant Dropout Flatten Identity Reshape Shape Size Squeeze Unsqueeze If Loop Scan "
-    "SequenceEmpty Optional"
+    "BitCast Constant Dropout ExpandDims Flatten Identity Reshape Shape Size Squeeze Unsqueeze If "
+    "Loop Scan SequenceMap SequenceAt SequenceConstruct SequenceEmpty SequenceErase "
+    "SequenceInsert SequenceLength Optional OptionalGetElement OptionalHasElement"
 )
 MOVES = names(
-    "Concat DepthToSpace Expand Gather GatherElements GatherND Pad Resize ReverseSequence "
-    "Scatter ScatterElements ScatterND Slice SpaceToDepth Split Tile Transpose Upsample "
-    "OneHot Range ConstantOfShape Compress NonZero EyeLike Trilu"
+    "AffineGrid CenterCropPad Col2Im Concat ConcatFromSequence CropAndResize DepthToSpace Expand "
+    "EmbedLayerNormalization Gather GatherBlockQuantized GatherElements GatherND GridSample "
+    "ImageDecoder MaxUnpool Pad QLinearConcat Resize ReorderInput ReorderOutput "
+    "ReverseSequence Scatter ScatterElements ScatterND Slice SpaceToDepth Split SplitToSequence "
+    "TensorScatter Tile TorchEmbedding Transpose UnfoldTensor Upsample OneHot Range "
+    "ConstantOfShape Compress NonZero EyeLike Trilu"
 )
 POOLS = names(
-    "AveragePool GlobalAveragePool GlobalMaxPool LpPool MaxPool ReduceL1 ReduceL2 "
+    "AveragePool GlobalAveragePool GlobalLpPool GlobalMaxPool LpPool MaxPool NhwcMaxPool "
+    "QLinearAveragePool QLinearGlobalAveragePool QLinearReduceMean ReduceL1 ReduceL2 "
     "ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
-    "ReduceSumSquare ArgMax ArgMin TopK CumSum MaxRoiPool RoiAlign"
+    "ReduceSumInteger ReduceSumSquare ArgMax ArgMin TopK CumProd CumSum MaxRoiPool RoiAlign"
 )
 NORMS = names(
-    "BatchNormalization GroupNormalization InstanceNormalization LRN LayerNormalization "
-    "LpNormalization MeanVarianceNormalization RMSNormalization"
+    "BatchNormalization GroupNorm GroupNormalization InstanceNormalization LRN LayerNormalization "
+    "LpNormalization MeanVarianceNormalization RMSNormalization SimplifiedLayerNormalization "
+    "SkipGroupNorm SkipLayerNormalization SkipSimplifiedLayerNormalization"
 )
 ELEMENTWISE = names(
-    "Abs Acos Add And Asin Atan BitShift Cast CastLike Ceil Celu Clip Cos Cosh "
-    "DequantizeLinear Div DynamicQuantizeLinear Elu Equal Erf Exp Floor Gelu Greater "
-    "GreaterOrEqual HardSigmoid HardSwish IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean "
-    "Min Mish Mod Mul Neg Not Or PRelu Pow QuantizeLinear Reciprocal Relu Round Selu Shrink "
-    "Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu "
-    "Where Xor"
+    "Abs Acos Acosh Add And Asin Asinh Atan Atanh Bernoulli BiasAdd BiasGelu BiasSplitGelu "
+    "BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor BlackmanWindow Cast CastLike Ceil Celu "
+    "Clip Cos Cosh DequantizeLinear Div DynamicQuantizeLinear Elu Equal Erf Exp FastGelu Floor "
+    "Gelu Greater GreaterOrEqual HammingWindow HannWindow HardSigmoid HardSwish IsInf IsNaN "
+    "LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or PRelu Pow QLinearAdd "
+    "QLinearLeakyRelu QLinearMul QLinearSigmoid QLinearWhere QuantizeLinear QuickGelu "
+    "RandomNormal RandomNormalLike RandomUniform RandomUniformLike Reciprocal Relu "
+    "RotaryEmbedding Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum "
+    "SwiGLU Swish Tan Tanh ThresholdedRelu Where Xor"
 )
-SOFTMAXES = frozenset(("Softmax", "LogSoftmax", "Hardmax"))
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
-WEIGHT = {"QLinearConv": 3, "QLinearMatMul": 3}
-"""Where the weight stands, if not second."""
+SOFTMAXES = names(
+    "BiasSoftmax Hardmax LogSoftmax NegativeLogLikelihoodLoss QLinearSoftmax Softmax "
+    "SoftmaxCrossEntropyLoss"
+)
+RARE = names(
+    "DFT Det ImageDecoder Inverse MelWeightMatrix Multinomial NonMaxSuppression RegexFullMatch "
+    "STFT StringConcat StringNormalizer StringSplit TfIdfVectorizer Unique"
+)
+"""Operators that no probe speaks for."""
+
+MEMBERS = {
+    **{FREE: VIEWS, "movement": MOVES, "pool": POOLS, "norm": NORMS},
+    **{"elementwise": ELEMENTWISE, "softmax": SOFTMAXES, "other": RARE},
+}
+LIGHT_CLASS = {op: name for name, members in MEMBERS.items() for op in members}
+
+STANDARD_PRODUCTS: Mapping[str, Callable[[Node], Products]] = {
+    **PRODUCTS,
+    "Attention": standard_attention,
+    "FlexAttention": standard_attention,
+    "LinearAttention": linear_attention,
+}
+CONTRIBUTED_PRODUCTS = {**STANDARD_PRODUCTS, **CONTRIBUTED_ATTENTION}
 
 
-def operand(node: Node, index: int) -> Tensor:
-    """An input by position; NOTHING where it is left out."""
-    return node.inputs[index] if index < len(node.inputs) else NOTHING
+def known(node: Node) -> bool:
+    """Whether the operator's domain is one whose operators are known."""
+    return node.standard or node.domain in CONTRIBUTED or node.op == "FlexAttention"
 
 
-def weight(node: Node) -> Tensor:
-    """The matrix or kernel of a heavy operator."""
-    return operand(node, WEIGHT.get(node.op, 1))
+def heavy(node: Node) -> bool:
+    """Whether the operator is a matrix product."""
+    return known(node) and node.op in _counters(node)
 
 
-def rows(node: Node) -> float:
-    """The rows of a matrix product: output elements over columns."""
-    shape = node.outputs[0].shape
-    return node.outputs[0].elements / shape[-1] if shape and shape[-1] else 0.0
+def products(node: Node) -> Products:
+    """The matrix products of one run; none for light operators and unknown shapes."""
+    if not heavy(node) or not node.outputs:
+        return ()
+    return _counters(node)[node.op](node)
+
+
+def flops(node: Node) -> float:
+    """2 x multiply-accumulates of one run; light operators count none."""
+    return sum(each.flops for each in products(node))
+
+
+def _counters(node: Node) -> Mapping[str, Callable[[Node], Products]]:
+    return CONTRIBUTED_PRODUCTS if node.domain in CONTRIBUTED else STANDARD_PRODUCTS
+
+
+def classify(node: Node) -> str:
+    """The class of a node; whether an elementwise one is fused depends on its neighbours."""
+    if not known(node):
+        return "unknown"
+    if heavy(node):
+        return _heavy_class(node) if node.outputs else "other"
+    return LIGHT_CLASS.get(node.op, "other" if node.standard else "unknown")
+
+
+def _heavy_class(node: Node) -> str:
+    if node.op in CONVOLUTIONS:
+        return _conv_class(node)
+    if node.op in TRANSPOSED:
+        return "convtranspose"
+    if node.op in RECURRENT:
+        return "recurrent"
+    if node.op in MATRIX_PRODUCTS | GEMMS | PACKED_PRODUCTS | EXPERTS:
+        return _product_class(node)
+    if node.op == "Einsum" and any(each.constant for each in node.inputs):
+        return _product_class(node)
+    return "attention"
 
 
 def _conv_class(node: Node) -> str:
     kernel, image = weight(node).shape or (), node.outputs[0].shape or ()
     if len(kernel) < 3 or len(image) < 3:
         return "other"
-    groups = node.attributes.get("group", 1)
-    groups = groups if isinstance(groups, int) else 1
-    pixels = math.prod(image[2:])
-    size = "wide" if pixels >= WIDE else "deep"
-    pointwise = math.prod(kernel[2:]) == 1
+    depth = kernel[-1] if node.op.startswith("Nhwc") else kernel[1]
+    size = "wide" if pixels(node) >= WIDE else "deep"
     if len(kernel) == 3:
         return "conv1d"
-    if groups > 1:
-        return f"depthwise_{size}" if kernel[1] == 1 else "grouped"
-    if pointwise:
-        return f"conv1x1_{size}" if pixels * image[0] >= FEW_ROWS else "gemv"
-    return "stem" if kernel[1] <= 4 else f"conv_{size}"
+    if node.integer("group", 1) > 1:
+        return f"depthwise_{size}" if depth == 1 else "grouped"
+    if all(each == 1 for each in window(node)):
+        return f"conv1x1_{size}" if pixels(node) * image[0] >= FEW_ROWS else "gemv"
+    return "stem" if depth <= 4 else f"conv_{size}"
 
 
 def _product_class(node: Node) -> str:
-    if not weight(node).constant and not operand(node, 0).constant:
+    if node.op not in PACKED_PRODUCTS | EXPERTS and not _weighted(node):
         return "attention"
-    if rows(node) < FEW_ROWS:
+    if max((each.count * each.rows for each in products(node)), default=0) < FEW_ROWS:
         return "gemv"
-    return "gemm" if node.op == "Gemm" else "matmul"
+    return "gemm" if node.op in GEMMS else "matmul"
 
 
-def _conv_flops(node: Node) -> float:
-    kernel = weight(node)
-    filters = (kernel.shape or (0,))[0]
-    return 2.0 * node.outputs[0].elements * kernel.elements / filters if filters else 0.0
-
-
-def _transposed_flops(node: Node) -> float:
-    kernel = weight(node)
-    depth = (kernel.shape or (0,))[0]
-    return 2.0 * operand(node, 0).elements * kernel.elements / depth if depth else 0.0
-
-
-def _product_flops(node: Node) -> float:
-    shape = operand(node, 0).shape or ()
-    if not shape:
-        return 0.0
-    depth = shape[0] if node.op == "Gemm" and node.attributes.get("transA") else shape[-1]
-    return 2.0 * node.outputs[0].elements * depth
-
-
-def _recurrent_flops(node: Node) -> float:
-    steps = operand(node, 0).shape or (0, 0)
-    if len(steps) < 2:
-        return 0.0
-    return 2.0 * steps[0] * steps[1] * (weight(node).elements + operand(node, 2).elements)
-
-
-def _einsum_flops(node: Node) -> float:
-    equation = node.attributes.get("equation", b"")
-    text = equation.decode(errors="replace") if isinstance(equation, bytes) else ""
-    sizes: dict[str, int] = {}
-    for term, tensor in zip(text.split("->")[0].split(","), node.inputs, strict=False):
-        sizes.update(zip(term.strip(), tensor.shape or (), strict=False))
-    return 2.0 * math.prod(sizes.values()) if len(node.inputs) > 1 else 0.0
-
-
-HEAVY_OPS: Mapping[str, tuple[Callable[[Node], str], Callable[[Node], float]]] = {
-    **dict.fromkeys(("Conv", "ConvInteger", "QLinearConv"), (_conv_class, _conv_flops)),
-    "ConvTranspose": (lambda _: "convtranspose", _transposed_flops),
-    **dict.fromkeys(
-        ("MatMul", "Gemm", "MatMulInteger", "QLinearMatMul"), (_product_class, _product_flops)
-    ),
-    "Einsum": (lambda _: "attention", _einsum_flops),
-    **dict.fromkeys(GATES, (lambda _: "recurrent", _recurrent_flops)),
-}
-
-
-def classify(node: Node) -> str:
-    """The class of a node; whether an elementwise one is fused depends on its neighbours."""
-    if not node.standard:
-        return "unknown"
-    if node.op in HEAVY_OPS:
-        return HEAVY_OPS[node.op][0](node) if node.outputs else "other"
-    if node.op in VIEWS:
-        return FREE
-    for name, members in (
-        *(("movement", MOVES), ("pool", POOLS), ("norm", NORMS)),
-        *(("elementwise", ELEMENTWISE), ("softmax", SOFTMAXES)),
-    ):
-        if node.op in members:
-            return name
-    return "other"
-
-
-def flops(node: Node) -> float:
-    """2 x multiply-accumulates of one run; light operators count none."""
-    if not node.standard or node.op not in HEAVY_OPS or not node.outputs:
-        return 0.0
-    return HEAVY_OPS[node.op][1](node)
+def _weighted(node: Node) -> bool:
+    return weight(node).constant or operand(node, 0).constant
 
 
 def moved_bytes(node: Node) -> float:

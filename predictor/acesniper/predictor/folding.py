@@ -8,7 +8,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from onnx.reference import ReferenceEvaluator
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor.classes import names
+from acesniper.predictor.nodes import names
 from acesniper.predictor.tensors import KEPT_ELEMENTS, from_value, graphs, values
 
 FOLDABLE = names(

@@ -10,20 +10,24 @@ from onnx.inliner import inline_local_functions
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.predictor.binding import bind
+from acesniper.predictor.classified import Graph, classified
 from acesniper.predictor.folding import infer
 from acesniper.predictor.nodes import walk
-from acesniper.predictor.summary import Classified, classified
-from acesniper.predictor.tensors import check_external_data
+from acesniper.predictor.tensors import check_external_data, from_value
 
 
-def load(path: Path, batch: int, shapes: Mapping[str, int]) -> list[Classified]:
-    """The classified nodes of the model at `path`, its inputs bound. Raises InvalidModel."""
+def load(path: Path, batch: int, shapes: Mapping[str, int]) -> Graph:
+    """The classified graph of the model at `path`, its inputs bound. Raises InvalidModel."""
     model = parse(path)
     check_external_data(model, path.parent)
     if model.functions:
         model = _inlined(model)
     bind(model, batch, shapes)
-    return classified(walk(infer(model).graph))
+    graph = infer(model).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = tuple(from_value(each) for each in graph.input if each.name not in weights)
+    outputs = tuple(from_value(each) for each in graph.output)
+    return Graph(tuple(classified(walk(graph))), inputs, outputs)
 
 
 def parse(path: Path) -> ModelProto:

@@ -8,7 +8,19 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper
 from acesniper.predictor.tensors import NOTHING, Tensor, checked, from_value, subgraphs, values
 
 STANDARD = ("", "ai.onnx")
-RANDOM = frozenset(("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike"))
+NHWC = "com.ms.internal.nhwc"
+CONTRIBUTED = ("com.microsoft", "com.microsoft.nchwc", NHWC)
+"""Domains of the operators that onnxruntime's optimiser and quantiser write."""
+
+
+def names(text: str) -> frozenset[str]:
+    """Operator names parted by blanks."""
+    return frozenset(text.split())
+
+
+RANDOM = names(
+    "RandomNormal RandomUniform RandomNormalLike RandomUniformLike Bernoulli Multinomial"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +32,7 @@ class Node:
     """
 
     op: str
-    standard: bool
+    domain: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     attributes: Mapping[str, object]
@@ -28,6 +40,38 @@ class Node:
     gives: tuple[str, ...]
     repeats: float = 1.0
     bounded: bool = True
+
+    @property
+    def standard(self) -> bool:
+        """Whether it is an operator of ONNX itself."""
+        return self.domain in STANDARD
+
+    @property
+    def nhwc(self) -> bool:
+        """Whether its domain says that channels come last."""
+        return self.domain == NHWC
+
+    @property
+    def name(self) -> str:
+        """The operator's name, with the domain if it is not ONNX's own."""
+        if self.standard:
+            return self.op
+        return f"{self.domain if self.domain in CONTRIBUTED else 'custom'}:{self.op}"
+
+    def integer(self, attribute: str, default: int = 0) -> int:
+        """An attribute that is a whole number."""
+        found = self.attributes.get(attribute, default)
+        return found if isinstance(found, int) else default
+
+    def integers(self, attribute: str) -> tuple[int, ...]:
+        """An attribute that is a list of whole numbers; empty where it is missing."""
+        found = self.attributes.get(attribute)
+        return tuple(found) if isinstance(found, (list, tuple)) else ()
+
+    def text(self, attribute: str) -> str:
+        """An attribute that is a string; empty where it is missing."""
+        found = self.attributes.get(attribute, b"")
+        return found.decode(errors="replace") if isinstance(found, bytes) else ""
 
     @property
     def constant(self) -> bool:
@@ -71,7 +115,7 @@ def _node(proto: NodeProto, known: Mapping[str, Tensor]) -> Node:
     unknown = Tensor(None, 4.0)
     return Node(
         op=proto.op_type,
-        standard=proto.domain in STANDARD,
+        domain=proto.domain,
         inputs=tuple(known.get(name, unknown) if name else NOTHING for name in proto.input),
         outputs=tuple(known.get(name, unknown) for name in proto.output),
         attributes={a.name: _attribute(a) for a in proto.attribute},
@@ -82,7 +126,9 @@ def _node(proto: NodeProto, known: Mapping[str, Tensor]) -> Node:
 
 def _attribute(attribute: AttributeProto) -> object:
     """Numbers and names; tensors and graphs are left out."""
-    plain = (AttributeProto.INT, AttributeProto.INTS, AttributeProto.FLOAT, AttributeProto.STRING)
+    if attribute.type == AttributeProto.INTS:
+        return tuple(attribute.ints)
+    plain = (AttributeProto.INT, AttributeProto.FLOAT, AttributeProto.STRING)
     return helper.get_attribute_value(attribute) if attribute.type in plain else None
 
 

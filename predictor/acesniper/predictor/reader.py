@@ -52,12 +52,6 @@ def read_model(
     return ModelFeatures(**features)
 
 
-def read_histogram(path: Path, *, batch: int = 1, shapes: Mapping[str, int]) -> Mapping[str, int]:
-    """The Weisfeiler-Lehman histogram of a model, for the library of known networks."""
-    found = _ask(path, batch, dict(shapes), DEFAULT_LIMITS)["histogram"]
-    return found if isinstance(found, dict) else {}
-
-
 def _ask(path: Path, batch: int, shapes: dict[str, int], limits: Limits) -> Json:
     _check_file(path, limits)
     request = {

@@ -1,68 +1,106 @@
-"""How alike two networks are: Weisfeiler-Lehman histograms over typed nodes.
+"""How alike two networks are: in the patterns of their graphs, and in how their work is spread.
 
-A node's label starts as its operator class and takes in, round by round, the labels of the nodes
-it reads from. Two networks are as alike as their histograms of labels overlap.
+`structure` compares Weisfeiler-Lehman histograms (Shervashidze et al. 2011): a node's label starts
+as its operator class and takes in, round by round, the labels of the nodes it reads from; two
+networks are as alike as their histograms overlap. `spread` compares over which operator shapes the
+work goes, group by group, by Bhattacharyya's coefficient (1943). Both are kernels with values in
+[0, 1], and so is `likeness`, their product.
 """
 
 import hashlib
-import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 
-from acesniper.predictor.features import FEATURES_VERSION, FREE
-from acesniper.predictor.summary import Classified
+import numpy as np
+
+from acesniper.domain.model import ModelFeatures
+from acesniper.predictor.classified import Classified
+from acesniper.predictor.features import CLASSES, FEATURE_NAMES, FREE, MEASURES, SPREADS
 
 ROUNDS = 2
-KEPT = 5
-"""Nearest networks reported; the rest says nothing more."""
+MOST_LABELS = 512
+"""Rarer labels are left out, so that a huge graph has a bounded description."""
 
 Histogram = Mapping[str, int]
 
 
-def histogram(graph: Sequence[Classified]) -> dict[str, int]:
+def histogram(nodes: Sequence[Classified]) -> dict[str, int]:
     """How often each label occurs, over all rounds; views and constants are left out."""
-    labels = {i: each.kind for i, each in enumerate(graph) if each.kind != FREE}
-    reads = _reads(graph)
+    labels = {i: each.kind for i, each in enumerate(nodes) if each.kind != FREE}
+    reads = _reads(nodes)
     counts = Counter(f"0:{label}" for label in labels.values())
     for turn in range(1, ROUNDS + 1):
         labels = {
             i: _digest(label, sorted(labels[j] for j in reads[i])) for i, label in labels.items()
         }
         counts.update(f"{turn}:{label}" for label in labels.values())
-    return dict(sorted(counts.items()))
+    kept = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_LABELS]
+    return dict(sorted(kept))
 
 
-def likeness(one: Histogram, other: Histogram) -> float:
-    """The overlap of two histograms over their union, in [0, 1]."""
-    union = sum(max(one.get(k, 0), other.get(k, 0)) for k in one.keys() | other.keys())
-    overlap = sum(min(count, other.get(label, 0)) for label, count in one.items())
-    return overlap / union if union else 0.0
+def structure(ones: Sequence[Histogram], others: Sequence[Histogram]) -> np.ndarray:
+    """The overlap over the union of histograms, shape (ones, others)."""
+    overlap = np.zeros((len(ones), len(others)))
+    left, right = _postings(ones), _postings(others)
+    for label in left.keys() & right.keys():
+        (rows, here), (columns, there) = left[label], right[label]
+        overlap[np.ix_(rows, columns)] += np.minimum.outer(here, there)
+    sizes = [np.asarray([sum(each.values()) for each in side], float) for side in (ones, others)]
+    union = np.add.outer(*sizes) - overlap
+    return np.asarray(overlap / np.maximum(union, 1.0))
 
 
-def nearest(graph: Sequence[Classified]) -> dict[str, float]:
-    """The known networks most like this graph, nearest first."""
-    own = histogram(graph)
-    scores = {name: likeness(own, known) for name, known in library().items()}
-    best = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:KEPT]
-    return {name: round(score, 4) for name, score in best if score > 0}
+def spread_vectors(values: Sequence[Mapping[str, float]]) -> np.ndarray:
+    """Unit vectors whose products are the spread kernel, shape (models, bins)."""
+    rows = [[each.get(name, 0.0) for name in FEATURE_NAMES] for each in values]
+    matrix = np.asarray(rows, dtype=float).reshape(len(values), len(FEATURE_NAMES))
+    columns = np.hstack([_roots(matrix[:, group]) for group in GROUPS])
+    return np.asarray(columns / np.sqrt(len(GROUPS)))
 
 
-@cache
-def library() -> Mapping[str, Histogram]:
-    """The histograms of known networks; empty where they were made by another version."""
-    text = (files("acesniper.predictor") / "library.json").read_text()
-    content = json.loads(text)
-    networks: Mapping[str, Histogram] = content["networks"]
-    return networks if content["features_version"] == FEATURES_VERSION else {}
+def likeness(ones: Sequence[ModelFeatures], others: Sequence[ModelFeatures]) -> np.ndarray:
+    """How alike models are, in [0, 1], shape (ones, others); 1 for the same model."""
+    spread = spread_vectors([m.values for m in ones]) @ spread_vectors([m.values for m in others]).T
+    patterns = structure([model.labels for model in ones], [model.labels for model in others])
+    return np.asarray(np.clip(spread, 0.0, 1.0) * patterns)
 
 
-def _reads(graph: Sequence[Classified]) -> dict[int, list[int]]:
+def _roots(amounts: np.ndarray) -> np.ndarray:
+    """Square roots of shares; a last column stands for "nothing of this kind"."""
+    total = amounts.sum(axis=1, keepdims=True)
+    shares = amounts / np.where(total > 0, total, 1.0)
+    return np.asarray(np.sqrt(np.hstack([shares, total <= 0])))
+
+
+def _groups() -> tuple[np.ndarray, ...]:
+    """The columns of features that share out one amount: a measure of classes, or a spread."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for measure in MEASURES:
+        groups[measure] = [f"{name}.{measure}" for name in CLASSES]
+    for each in SPREADS:
+        groups[each.name].extend(each.features)
+    position = {name: i for i, name in enumerate(FEATURE_NAMES)}
+    return tuple(np.asarray([position[name] for name in group]) for group in groups.values())
+
+
+GROUPS = _groups()
+
+
+def _postings(histograms: Sequence[Histogram]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By label: which histograms hold it, and how often."""
+    found: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    for i, each in enumerate(histograms):
+        for label, count in each.items():
+            found[label].append((i, count))
+    arrays = {label: np.asarray(pairs).T for label, pairs in found.items()}
+    return {label: (pair[0], pair[1]) for label, pair in arrays.items()}
+
+
+def _reads(nodes: Sequence[Classified]) -> dict[int, list[int]]:
     """Which nodes each node reads from, looking through views."""
     source: dict[str, list[int]] = {}
     reads: dict[int, list[int]] = {}
-    for i, each in enumerate(graph):
+    for i, each in enumerate(nodes):
         before = sorted({j for name in each.node.feeds for j in source.get(name, [])})
         reads[i] = before
         source.update(dict.fromkeys(each.node.gives, before if each.kind == FREE else [i]))

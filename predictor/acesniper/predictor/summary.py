@@ -1,89 +1,73 @@
 """Sum the nodes of a graph up to its features."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.domain.model import ModelFeatures
-from acesniper.predictor.classes import HEAVY_OPS, classify, flops, moved_bytes
-from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION, FREE, HEAVY
-from acesniper.predictor.nodes import Node
+from acesniper.predictor.classes import flops, heavy, moved_bytes
+from acesniper.predictor.classified import Classified, Graph
+from acesniper.predictor.features import CLASSES, FEATURE_NAMES, FEATURES_VERSION, FREE
+from acesniper.predictor.memory import largest_activation, peak_activations, weights
+from acesniper.predictor.similarity import histogram
+from acesniper.predictor.spread import parts
+from acesniper.predictor.tensors import Tensor
 
-ANCHORS = frozenset(HEAVY) | {"gemv"}
-"""Classes whose kernels take a following activation along."""
-
-
-@dataclass(frozen=True, slots=True)
-class Classified:
-    """A node with its class after looking at its neighbours."""
-
-    node: Node
-    kind: str
+JOINS = frozenset(("Add", "Concat", "Mul", "Sum", "QLinearAdd", "QLinearConcat", "QLinearMul"))
 
 
-def classified(nodes: Iterable[Node]) -> list[Classified]:
-    """The nodes that run, with elementwise ones that ride on a heavy one marked as fused.
+def summarise(graph: Graph) -> ModelFeatures:
+    """The features of a classified graph; what it resembles is left open.
 
-    A node rides when all its changing inputs come from one heavy node: an activation, a bias, a
-    gate computed from the same value; the sum of a residual does not.
+    Raises InvalidModel (ShapeInferenceFailed).
     """
-    origin: dict[str, int] = {}
-    result: list[Classified] = []
-    for node in nodes:
-        if (node.constant and node.inputs) or node.op == "Constant":
-            continue
-        kind = classify(node)
-        moving = [n for n, t in zip(node.feeds, node.inputs, strict=True) if n and not t.constant]
-        roots = {origin.get(name) for name in moving}
-        root = roots.pop() if len(roots) == 1 else None
-        if kind in ("elementwise", "norm") and root is not None and _may_ride(node, kind):
-            kind = "fused"
-        anchor = len(result) if kind in ANCHORS else root if kind in ("fused", FREE) else None
-        if anchor is not None:
-            origin.update(dict.fromkeys(node.gives, anchor))
-        result.append(Classified(node, kind))
-    return result
-
-
-def _may_ride(node: Node, kind: str) -> bool:
-    return kind == "elementwise" or node.op == "BatchNormalization"
-
-
-def summarise(graph: Sequence[Classified], similar: Mapping[str, float]) -> ModelFeatures:
-    """The features of a classified graph. Raises InvalidModel (ShapeInferenceFailed)."""
-    _check_shapes(graph)
+    _check_shapes(graph.nodes)
     values = dict.fromkeys(FEATURE_NAMES, 0.0)
-    operators: Counter[str] = Counter()
-    for each in graph:
-        node, kind = each.node, each.kind
-        operators[node.op if node.standard else f"custom:{node.op}"] += 1
-        values["unshaped.nodes"] += 0.0 if node.shaped else 1.0
-        values["unbounded_loop.nodes"] += 0.0 if node.bounded else 1.0
-        if kind == FREE:
-            values["free.nodes"] += 1.0
-            continue
-        values[f"{kind}.flops"] += flops(node) * node.repeats
-        values[f"{kind}.bytes"] += moved_bytes(node) * node.repeats
-        values[f"{kind}.nodes"] += node.repeats
-    weights = _weights(graph)
-    values["weights.bytes"] = sum(size for _, size in weights.values())
-    peak = _peak_activations(graph)
-    values["activations.bytes"] = peak
-    values["depth.nodes"] = _depth(graph)
+    for each in graph.nodes:
+        _add_node(values, each)
+    held = weights(graph.nodes)
+    _add_totals(values, graph, held)
+    operators = Counter(each.node.name for each in graph.nodes)
     return ModelFeatures(
         version=FEATURES_VERSION,
         values=values,
-        flops=sum(value for name, value in values.items() if name.endswith(".flops")),
-        bytes_moved=sum(v for n, v in values.items() if n.endswith(".bytes") and n not in SIZES),
-        parameters=sum(count for count, _ in weights.values()),
-        peak_memory_bytes=int(peak + values["weights.bytes"]),
+        flops=sum(values[f"{name}.flops"] for name in CLASSES),
+        bytes_moved=sum(values[f"{name}.bytes"] for name in CLASSES),
+        parameters=sum(each.elements for each in held.values()),
+        peak_memory_bytes=int(values["activations.bytes"] + values["weights.bytes"]),
         operators=dict(operators.most_common()),
-        similar=dict(similar),
+        similar={},
+        labels=histogram(graph.nodes),
     )
 
 
-SIZES = ("weights.bytes", "activations.bytes")
+def _add_node(values: dict[str, float], each: Classified) -> None:
+    node, kind = each.node, each.kind
+    values["unshaped.nodes"] += 0.0 if node.shaped else 1.0
+    values["unbounded_loop.nodes"] += 0.0 if node.bounded else 1.0
+    if kind == FREE:
+        values["free.nodes"] += 1.0
+        return
+    values[f"{kind}.flops"] += flops(node) * node.repeats
+    values[f"{kind}.bytes"] += moved_bytes(node) * node.repeats
+    values[f"{kind}.nodes"] += node.repeats
+    moving = {name for name, t in zip(node.feeds, node.inputs, strict=True) if not t.constant}
+    if node.op in JOINS and len(moving) > 1 and kind != "fused":
+        values["join.nodes"] += node.repeats
+    for name, amount in parts(node, kind, each.alone):
+        values[name] += amount * node.repeats
+
+
+def _add_totals(values: dict[str, float], graph: Graph, held: Mapping[str, Tensor]) -> None:
+    values["weights.bytes"] = sum(each.bytes for each in held.values())
+    values["largest_weight.bytes"] = max((each.bytes for each in held.values()), default=0.0)
+    values["activations.bytes"] = peak_activations(graph.nodes)
+    values["largest_activation.bytes"] = largest_activation(graph.nodes)
+    values["input.bytes"] = sum(each.bytes for each in graph.inputs)
+    values["output.bytes"] = sum(each.bytes for each in graph.outputs)
+    first = next((each.shape for each in graph.inputs if each.shape), (1,))
+    values["batch.size"] = float(first[0])
+    values["depth.nodes"] = _depth(graph.nodes)
 
 
 def _check_shapes(graph: Sequence[Classified]) -> None:
@@ -97,49 +81,12 @@ def _check_shapes(graph: Sequence[Classified]) -> None:
             tainted.update(node.gives)
         if node.shaped or opaque:
             continue
-        if node.op in HEAVY_OPS or (not taint and any(t.shape is None for t in node.outputs)):
+        if heavy(node) or (not taint and any(t.shape is None for t in node.outputs)):
             raise InvalidModel(
                 "ShapeInferenceFailed",
                 f"the shapes of {node.op} giving {', '.join(node.gives) or '?'} stay unknown;"
                 " export the model with fixed shapes (or simplify it first)",
             )
-
-
-def _weights(graph: Sequence[Classified]) -> dict[str, tuple[int, float]]:
-    """Constants that feed a running node: name to elements and bytes."""
-    found: dict[str, tuple[int, float]] = {}
-    for each in graph:
-        for name, tensor in zip(each.node.feeds, each.node.inputs, strict=True):
-            if name and tensor.constant and each.kind != FREE:
-                found[name] = (tensor.elements, tensor.bytes)
-    return found
-
-
-def _peak_activations(graph: Sequence[Classified]) -> float:
-    """The most bytes of activations alive at once, when nodes run in order."""
-    last = {name: i for i, each in enumerate(graph) for name in each.node.feeds}
-    ending: defaultdict[int, list[str]] = defaultdict(list)
-    for name, index in last.items():
-        ending[index].append(name)
-    alive: dict[str, float] = {}
-    total = peak = 0.0
-    for index, each in enumerate(graph):
-        for name, tensor in _touched(each.node):
-            if name not in alive:
-                alive[name] = tensor
-                total += tensor
-        peak = max(peak, total)
-        for name in ending[index]:
-            total -= alive.pop(name, 0.0)
-    return max(peak, 0.0)
-
-
-def _touched(node: Node) -> list[tuple[str, float]]:
-    pairs = [
-        *zip(node.feeds, node.inputs, strict=True),
-        *zip(node.gives, node.outputs, strict=True),
-    ]
-    return [(name, tensor.bytes) for name, tensor in pairs if name and not tensor.constant]
 
 
 def _depth(graph: Sequence[Classified]) -> float:

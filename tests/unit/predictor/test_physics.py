@@ -1,4 +1,3 @@
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -11,7 +10,6 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION
 from acesniper.predictor.physics import PhysicsPredictor, default_predictor
 from acesniper.predictor.workloads import known_suite
-from small_models import MODELS
 
 SUITE = known_suite()
 TYPICAL = dict(zip(SUITE.probes, SUITE.typical_s.tolist(), strict=True))
@@ -137,9 +135,3 @@ def test_a_fleet_is_one_matrix() -> None:
 def test_no_models_and_no_devices_make_an_empty_table() -> None:
     assert PhysicsPredictor().table([], [device(TYPICAL)]).latency.shape == (0, 1)
     assert PhysicsPredictor().table([CONV], []).latency.shape == (1, 0)
-
-
-def test_the_library_knows_the_example_networks() -> None:
-    from acesniper.predictor.similarity import library
-
-    assert set(library()) == set(json.loads((MODELS / "index.json").read_text()))

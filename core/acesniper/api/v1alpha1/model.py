@@ -54,6 +54,9 @@ class ModelProfileStatus(Wire):
     similar: dict[str, float] = Field(
         default_factory=dict, description="Nearest known networks and their likeness, 0 to 1."
     )
+    labels: dict[str, int] = Field(
+        default_factory=dict, description="Patterns of nodes and how often each occurs."
+    )
     latency: list[DeviceClassLatency] = Field(
         default_factory=list, description="Predicted latency per device class."
     )
