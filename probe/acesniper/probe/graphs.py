@@ -134,6 +134,19 @@ class GraphBuilder:
             strides=[stride, stride],
         )
 
+    def upsample(self, x: str) -> str:
+        """Twice as high and wide, each pixel repeated."""
+        channels, height, width = self.shape(x)
+        scales = self._initializer(np.asarray([1, 1, 2, 2], dtype=np.float32))
+        return self.add(
+            "Resize",
+            [x, "", scales],
+            (channels, 2 * height, 2 * width),
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
+
     def activation(self, x: str, kind: str | None) -> str:
         """Relu, Relu6 (Clip), Silu, Gelu (by Erf) or any operator of one input."""
         shape = self.shape(x)

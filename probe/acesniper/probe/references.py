@@ -214,6 +214,34 @@ def unet(b: GraphBuilder, x: str) -> str:
     return b.conv(x, 2, 1)
 
 
+def _partial(b: GraphBuilder, x: str, channels: int) -> str:
+    """A cross-stage partial block: half of the channels pass a bottleneck, all are joined."""
+    y = b.conv(x, channels, 1, act="Silu")
+    first, second = _half(b, y, 0), _half(b, y, 1)
+    half = channels // 2
+    third = b.plus(second, b.conv(b.conv(second, half, act="Silu"), half, act="Silu"))
+    return b.conv(b.concat([first, second, third]), channels, 1, act="Silu")
+
+
+def yolo(b: GraphBuilder, x: str) -> str:
+    """A YOLO of two scales: SiLU, pyramid pooling, up-sampling (Redmon 2016; v8's blocks)."""
+    x = b.conv(x, 16, stride=2, act="Silu")
+    stages = []
+    for channels in (32, 64, 128):
+        x = _partial(b, b.conv(x, channels, stride=2, act="Silu"), channels)
+        stages.append(x)
+    pooled = [b.conv(x, 64, 1, act="Silu")]
+    for _ in range(3):
+        pooled.append(b.pool(pooled[-1], 5, 1, pad=2))
+    deep = b.conv(b.concat(pooled), 128, 1, act="Silu")
+    fine = _partial(b, b.concat([b.upsample(deep), stages[1]]), 64)
+    heads = []
+    for each in (fine, deep):
+        y = b.conv(b.conv(each, 64, act="Silu"), 85, 1)
+        heads.append(b.reshape(y, 85, -1))
+    return b.add("Concat", heads, (85, sum(b.shape(each)[1] for each in heads)), axis=2)
+
+
 def tagger(b: GraphBuilder, x: str) -> str:
     """A bidirectional two-layer LSTM over 48 embedded tokens (Huang et al. 2015)."""
     x = b.lstm(b.lstm(x, 128, both_ways=True), 128, both_ways=True)
@@ -231,6 +259,7 @@ REFERENCES: Mapping[str, Reference] = {
     "net_vit": Reference((3, 128, 128), vit),
     "net_bert": Reference((128, 128), bert),
     "net_mixer": Reference((3, 128, 128), mixer),
+    "net_yolo": Reference((3, 128, 128), yolo),
     "net_unet": Reference((3, 96, 96), unet),
     "net_tagger": Reference((1, 128), tagger, batch=48),
 }
