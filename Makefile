@@ -34,7 +34,7 @@ $(INSTALLED): requirements/dev.txt pyproject.toml $(BOOTSTRAPPED)
 
 .PHONY: lock
 lock: $(BOOTSTRAPPED) ## Resolve requirements/*.txt anew from pyproject.toml (UPGRADE=1: newest versions)
-	$(LOCK) --extra operator --extra extender --extra probe --extra runtimes --group dev \
+	$(LOCK) --extra operator --extra extender --extra probe --extra runtimes --extra train --group dev \
 		pyproject.toml -o requirements/dev.txt
 	for part in operator extender probe; do \
 		$(LOCK) --constraint requirements/dev.txt --extra $$part pyproject.toml -o requirements/$$part.txt; \

@@ -1,11 +1,11 @@
 """`acesniper collect`: measure models on this device."""
 
-import csv
 import json
+import os
 import platform
-import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,16 +24,28 @@ from acesniper.cli.options import (
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from acesniper.probe.collect import Row, Wanted
+    from acesniper.probe.collect import Wanted
+
+ISA = "ONEDNN_MAX_CPU_ISA"
+"""The variable by which oneDNN's instruction sets are limited; it belongs to the platform."""
 
 
 def command(
     models: Annotated[
-        list[Path], typer.Argument(help="ONNX files, or folders of them with an index.json.")
-    ],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="CSV file; default: standard output.")
+        list[Path] | None,
+        typer.Argument(help="ONNX files, or folders of them with an index.json."),
     ] = None,
+    atlas: Annotated[
+        bool, typer.Option("--atlas", help="The networks of the shipped atlas, weights drawn.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help=".csv or .parquet; default: CSV to standard output."),
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Folder of outputs to compare with, made by the first run.")
+    ] = None,
+    passes: Annotated[int, typer.Option(help="How often each model is measured.", min=1)] = 2,
     device: Annotated[str, typer.Option(help="Name of this device; default: this host.")] = "",
     batch: Annotated[list[int], typer.Option(help="Batch sizes; may be repeated.", min=1)] = [1],  # noqa: B006
     shape: Shapes = [],  # noqa: B006
@@ -47,48 +59,72 @@ def command(
         typer.Option(help="Cores this process is limited to, where no cgroup says so.", min=0.01),
     ] = None,
 ) -> None:
-    """Measure models on this device into a CSV table (device,runtime,model,batch,latency_ms,...).
+    """Measure models on this device into a table (device,runtime,model,batch,latency_ms,...).
 
-    Example:
+    Each model runs in a child process and twice, at different times. Its outputs must be finite
+    and, with --reference, agree with those of the runtime that was measured into that folder first.
+
+    Examples:
       acesniper collect examples/models --device edge-1 --output edge-1.csv
+      acesniper collect --atlas --device edge-1 --output edge-1.parquet
     """
-    from acesniper.probe.collect import Plan, collect
+    from acesniper.probe.collect import Target, collect
+    from acesniper.probe.isolation import Isolated, Job
+    from acesniper.probe.latency import QUICK, Effort
     from acesniper.probe.platform_facts import facts
     from acesniper.probe.runtimes import Options
     from acesniper.probe.runtimes import runtime as runtime_named
-    from acesniper.probe.timing import Effort
+    from acesniper.probe.table import write
 
-    wanted = _wanted(models, batch, parse_shapes(shape))
-    short = Plan(1, Effort(rounds=1, item_s=0.1, extra_rounds=0, throttled_item_s=0.3))
     count = thread_count(threads)
     quota = cpu_quota or facts().cpu_quota
-    with err.status("measuring") as status:
+    options = Options(count, optimise, precision)
+    target = Target(
+        device or platform.node(),
+        runtime,
+        runtime_named(runtime).version,
+        options,
+        quota,
+        os.environ.get(ISA),
+    )
+    throttled = quota is not None and quota < count
+    job = Job(runtime, options, QUICK if quick else Effort(), throttled, reference)
+    with (
+        _models(models or [], atlas) as folder,
+        err.status("measuring") as status,
+        Isolated(job) as one,
+    ):
+        wanted = _wanted(folder, batch, parse_shapes(shape))
         rows = list(
             collect(
                 wanted,
-                runtime_named(runtime),
-                Options(count, optimise, precision),
-                device=device or platform.node(),
-                plan=short if quick else Plan(),
-                throttled=quota is not None and quota < count,
-                progress=status.update,
+                target,
+                one.measure,
+                passes=1 if quick else passes,
+                progress=lambda text: _tell(status.update, text),
             )
         )
     write(rows, output)
 
 
-def write(rows: Iterable["Row"], output: Path | None) -> None:
-    """Write the rows as CSV, with a header."""
-    from acesniper.probe.collect import COLUMNS
+def _tell(update: Callable[[str], None], text: str) -> None:
+    """Names go by; failures stay on the screen."""
+    if ": " in text:
+        err.print(text, highlight=False)
+    else:
+        update(text)
 
-    file = sys.stdout if output is None else output.open("w", newline="", encoding="utf-8")
-    try:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    finally:
-        if output is not None:
-            file.close()
+
+@contextmanager
+def _models(models: Sequence[Path], atlas: bool) -> Iterator[Sequence[Path]]:
+    """The models asked for; the networks of the atlas are unpacked for as long as needed."""
+    from acesniper.predictor.atlas.networks import unpacked
+
+    if not atlas:
+        yield models
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield [*models, unpacked(Path(folder))]
 
 
 def _wanted(

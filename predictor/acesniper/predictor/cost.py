@@ -15,17 +15,17 @@ from acesniper.predictor.workloads import Suite
 FLOPS, BYTES, NODES = range(3)
 
 SPEAKERS: Mapping[str, tuple[str, ...]] = {
-    "stem": ("stem_3", "stem_7"),
+    "stem": ("stem",),
     "conv_wide": ("conv_wide_16", "conv_wide_64"),
     "conv_deep": ("conv_deep_128", "conv_deep_512"),
-    "conv1x1_wide": ("conv1x1_wide_24", "conv1x1_wide_128"),
-    "conv1x1_deep": ("conv1x1_deep_96", "conv1x1_deep_1024"),
+    "conv1x1_wide": ("conv1x1_wide",),
+    "conv1x1_deep": ("conv1x1_deep",),
     "depthwise_wide": ("depthwise_wide",),
     "depthwise_deep": ("depthwise_deep",),
     "grouped": ("grouped",),
     "conv1d": ("conv1d",),
     "convtranspose": ("convtranspose",),
-    "matmul": ("matmul_128", "matmul_384"),
+    "matmul": ("matmul",),
     "gemm": ("gemm",),
     "attention": ("attention",),
     "recurrent": ("recurrent",),
@@ -41,7 +41,7 @@ SPEAKERS: Mapping[str, tuple[str, ...]] = {
 }
 """The probes that speak for each class, the smaller shape first."""
 
-FUSED_PARTNER = "matmul_384"
+FUSED_PARTNER = "matmul"
 """The same products as the probe `fused`, without its activation: the difference is the fusion."""
 
 FUSED_LEAST = 0.02

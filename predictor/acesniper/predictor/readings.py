@@ -24,18 +24,10 @@ FLOOR = 0.05
 """A probe net of the fixed cost of a run keeps at least this share of its time."""
 
 FAMILIES = (
-    (
-        "stem_3",
-        "stem_7",
-        "conv_wide_16",
-        "conv_wide_64",
-        "conv_deep_128",
-        "conv_deep_512",
-        "conv1d",
-    ),
-    ("conv1x1_wide_24", "conv1x1_wide_128", "conv1x1_deep_96", "conv1x1_deep_1024", "grouped"),
+    ("stem", "conv_wide_16", "conv_wide_64", "conv_deep_128", "conv_deep_512", "conv1d"),
+    ("conv1x1_wide", "conv1x1_deep", "grouped"),
     ("depthwise_wide", "depthwise_deep"),
-    ("matmul_128", "matmul_384", "gemm", "attention", "recurrent", "fused", "convtranspose"),
+    ("matmul", "gemm", "attention", "recurrent", "fused", "convtranspose"),
     ("gemv", "gemv_cold", "memory"),
     ("elementwise", "norm", "softmax", "pool", "movement"),
 )

@@ -1,16 +1,14 @@
 """Measure models on this platform: rows for a table of true latencies."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.probe.feeds import random_feeds
-from acesniper.probe.models import bound_model
-from acesniper.probe.runtimes import Options, Runtime
-from acesniper.probe.timing import Effort, measure
+from acesniper.probe.latency import Latency
+from acesniper.probe.platform_facts import facts
+from acesniper.probe.runtimes import Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +21,28 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """Where models are measured: a device's name, and how its runtime is run.
+
+    `isa` names the instruction set where the environment limits it; `cpu_quota` is in cores.
+    """
+
+    device: str
+    runtime: str
+    runtime_version: str
+    options: Options
+    cpu_quota: float | None = None
+    isa: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One latency: `latency_ms` of one batch, and its relative spread between passes."""
+    """One latency: `latency_ms` of one batch in the quietest pass, and how passes differ.
+
+    `spread` is (highest - lowest) / lowest over the passes; `median_ms` and `p90_ms` are over the
+    runs of the quietest pass. `disagreement` is the largest difference of an output from that of
+    the reference runtime, relative to the largest value there; None where nothing was compared.
+    """
 
     device: str
     runtime: str
@@ -32,74 +50,84 @@ class Row:
     batch: int
     latency_ms: float
     spread: float
+    passes: int
+    median_ms: float
+    p90_ms: float
     load_ms: float
+    disagreement: float | None
     threads: int
     precision: str
+    optimised: bool
+    isa: str | None
+    cpu_quota: float | None
+    cpu_model: str
+    architecture: str
     runtime_version: str
     measured_at: str
 
 
 COLUMNS = tuple(each.name for each in fields(Row))
 
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Passes over all models, and seconds per model and pass (`effort`)."""
-
-    passes: int = 2
-    effort: Effort = Effort(rounds=2, item_s=0.1, extra_rounds=0, throttled_item_s=0.5)  # noqa: RUF009
+Measure = Callable[[Wanted], Latency]
+"""Measures one model once. Raises InvalidModel for one that does not run here."""
 
 
 def collect(
     wanted: Sequence[Wanted],
-    runtime: Runtime,
-    options: Options,
+    target: Target,
+    measure: Measure,
     *,
-    device: str,
-    plan: Plan,
-    throttled: bool = False,
+    passes: int = 2,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Row]:
     """Rows for the models this platform can run; `progress` hears names and failures.
 
     Every pass loads each model anew, so that a noisy minute hits different models differently;
-    the lowest pass counts, for noise only adds. Under a quota one long pass is taken as it is.
+    the lowest pass counts, for noise only adds.
     """
-    found: dict[int, list[tuple[float, float]]] = {}
-    passes_wanted = 1 if throttled else plan.passes
-    for number in range(passes_wanted):
+    found: dict[int, list[Latency]] = {}
+    failed: set[int] = set()
+    for number in range(passes):
         for index, each in enumerate(wanted):
-            progress(f"{each.path.stem} ({number + 1}/{passes_wanted})")
+            if index in failed:
+                continue
+            progress(f"{each.path.stem} ({number + 1}/{passes})")
             try:
-                times = _one(each, runtime, options, plan.effort, throttled)
+                found.setdefault(index, []).append(measure(each))
             except InvalidModel as error:
                 progress(f"{each.path.stem}: {error.reason}: {error}")
-                continue
-            found.setdefault(index, []).append(times)
-    for index, passes in found.items():
-        latencies = [latency for latency, _ in passes]
-        yield Row(
-            device=device,
-            runtime=runtime.name,
-            model=wanted[index].path.stem,
-            batch=wanted[index].batch,
-            latency_ms=round(min(latencies) * 1e3, 4),
-            spread=round((max(latencies) - min(latencies)) / min(latencies), 4),
-            load_ms=round(min(load for _, load in passes) * 1e3, 2),
-            threads=options.threads,
-            precision=options.precision,
-            runtime_version=runtime.version,
-            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
+                failed.add(index)
+    known = facts()
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    for index, measured in found.items():
+        if index not in failed:
+            yield _row(wanted[index], target, measured, (known.cpu_model, known.architecture, now))
 
 
-def _one(
-    each: Wanted, runtime: Runtime, options: Options, effort: Effort, throttled: bool
-) -> tuple[float, float]:
-    """Latency and load time of one model, in seconds."""
-    start = time.perf_counter()
-    session = runtime.load(bound_model(each.path, each.batch, each.shapes), options)
-    load_s = time.perf_counter() - start
-    feeds = random_feeds(session.inputs)
-    reading = measure({"model": lambda: session.run(feeds)}, effort, throttled=throttled)["model"]
-    return reading.seconds, load_s
+def _row(
+    wanted: Wanted, target: Target, passes: Sequence[Latency], known: tuple[str, str, str]
+) -> Row:
+    best = min(passes, key=lambda each: each.seconds)
+    compared = [each.disagreement for each in passes if each.disagreement is not None]
+    return Row(
+        device=target.device,
+        runtime=target.runtime,
+        model=wanted.path.stem,
+        batch=wanted.batch,
+        latency_ms=round(best.seconds * 1e3, 4),
+        spread=round(max(each.seconds for each in passes) / best.seconds - 1, 4),
+        passes=len(passes),
+        median_ms=round(best.median_s * 1e3, 4),
+        p90_ms=round(best.p90_s * 1e3, 4),
+        load_ms=round(min(each.load_s for each in passes) * 1e3, 2),
+        disagreement=max(compared) if compared else None,
+        threads=target.options.threads,
+        precision=target.options.precision,
+        optimised=target.options.optimise,
+        isa=target.isa,
+        cpu_quota=target.cpu_quota,
+        cpu_model=known[0],
+        architecture=known[1],
+        runtime_version=target.runtime_version,
+        measured_at=known[2],
+    )

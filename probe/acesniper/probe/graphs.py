@@ -13,6 +13,8 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
 OPSET = 17
+LAYER_NORM_SINCE = 17
+"""The first operator set with a LayerNormalization; before it, exporters spell the norm out."""
 IR_VERSION = 8
 Dimension = int | str
 
@@ -23,9 +25,10 @@ class GraphBuilder:
     Shapes are tracked without the batch: `shape(name)` holds what follows the first dimension.
     """
 
-    def __init__(self, name: str, *, dense: bool = False) -> None:
+    def __init__(self, name: str, *, dense: bool = False, opset: int = OPSET) -> None:
         self._name = name
         self._dense = dense
+        self._opset = opset
         self._nodes: list[NodeProto] = []
         self._inputs: list[tuple[str, int, tuple[Dimension, ...]]] = []
         self._initializers: list[TensorProto] = []
@@ -131,6 +134,19 @@ class GraphBuilder:
             strides=[stride, stride],
         )
 
+    def upsample(self, x: str) -> str:
+        """Twice as high and wide, each pixel repeated."""
+        channels, height, width = self.shape(x)
+        scales = self._initializer(np.asarray([1, 1, 2, 2], dtype=np.float32))
+        return self.add(
+            "Resize",
+            [x, "", scales],
+            (channels, 2 * height, 2 * width),
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
+
     def activation(self, x: str, kind: str | None) -> str:
         """Relu, Relu6 (Clip), Silu, Gelu (by Erf) or any operator of one input."""
         shape = self.shape(x)
@@ -206,10 +222,28 @@ class GraphBuilder:
         return self.activation(self.add("Add", [product, self.weight(out)], (*lead, out)), act)
 
     def layer_norm(self, x: str) -> str:
-        """Layer normalisation over the last dimension."""
-        depth = self.shape(x)[-1]
-        weights = [self.weight(depth, fan_in=1), self.weight(depth)]
-        return self.add("LayerNormalization", [x, *weights], self.shape(x), axis=-1)
+        """Layer normalisation over the last dimension, spelled out where the set lacks it."""
+        shape = self.shape(x)
+        weights = [self.weight(shape[-1], fan_in=1), self.weight(shape[-1])]
+        if self._opset >= LAYER_NORM_SINCE:
+            return self.add("LayerNormalization", [x, *weights], shape, axis=-1)
+        centred = self.add("Sub", [x, self._row_mean(x)], shape)
+        squared = self.add("Pow", [centred, self.scalar(2.0)], shape)
+        mean = self._row_mean(squared)
+        safe = self.add("Add", [mean, self.scalar(1e-5)], self.shape(mean))
+        deviation = self.add("Sqrt", [safe], self.shape(mean))
+        scaled = self.mul(self.add("Div", [centred, deviation], shape), weights[0])
+        return self.add("Add", [scaled, weights[1]], shape)
+
+    def _row_mean(self, x: str) -> str:
+        return self.add("ReduceMean", [x], (*self.shape(x)[:-1], 1), axes=[-1], keepdims=1)
+
+    def batch_norm(self, x: str, act: str | None = None) -> str:
+        """A batch normalisation that no convolution before it can take up."""
+        channels = self.shape(x)[0]
+        scale, variance = self.weight(channels, fan_in=1), self.weight(channels, fan_in=1)
+        weights = [scale, self.weight(channels), self.weight(channels), variance]
+        return self.activation(self.add("BatchNormalization", [x, *weights], self.shape(x)), act)
 
     def reshape(self, x: str, *dims: int) -> str:
         """A new shape after the batch; 0 copies a dimension, -1 is inferred by the runtime."""
@@ -276,7 +310,7 @@ class GraphBuilder:
             [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs],
             self._initializers,
         )
-        opset = helper.make_opsetid("", OPSET)
+        opset = helper.make_opsetid("", self._opset)
         model = helper.make_model(
             graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="ace-sniper"
         )

@@ -11,6 +11,7 @@ from acesniper.domain.errors import InvalidModel
 from acesniper.predictor.binding import bind
 from acesniper.predictor.graph import parse
 from acesniper.predictor.tensors import check_external_data
+from acesniper.predictor.weightless import draw
 
 
 def verify(path: Path, sha256: str | None) -> str:
@@ -31,6 +32,7 @@ def bound_model(path: Path, batch: int = 1, shapes: Mapping[str, int] | None = N
     model = parse(path)
     check_external_data(model, path.parent)
     bind(model, batch, shapes)
+    draw(model)
     if _has_external_data(model):
         onnx.load_external_data_for_model(model, str(path.parent))
     data: bytes = model.SerializeToString()

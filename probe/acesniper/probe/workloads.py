@@ -16,6 +16,7 @@ import numpy as np
 from acesniper.domain.device import HardwareVector
 from acesniper.predictor.features import CLASSES, FEATURES_VERSION, MEASURES
 from acesniper.predictor.reader import read_model
+from acesniper.probe.graphs import OPSET
 from acesniper.probe.profiles import read_profile
 from acesniper.probe.suite import MEMORY, MEMORY_BYTES, PROBES, SUITE, VERSION
 
@@ -23,9 +24,12 @@ Workload = Mapping[str, Mapping[str, float]]
 
 
 def workload(name: str, folder: Path) -> Workload:
-    """Per operator class of one probe: FLOPs, bytes and nodes."""
+    """Per operator class of one probe: FLOPs, bytes and nodes.
+
+    Read from the form with the newest operators: what an old set spells out is one operator's work.
+    """
     path = folder / f"{name}.onnx"
-    path.write_bytes(PROBES[name].build().SerializeToString())
+    path.write_bytes(PROBES[name].build(OPSET).SerializeToString())
     values = read_model(path).values
     return {
         kind: {each: values[f"{kind}.{each}"] for each in MEASURES}

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from acesniper.domain.errors import InvalidInput, InvalidModel
-from acesniper.probe.collect import COLUMNS, Plan, Wanted, collect
 from acesniper.probe.runner import Job, run_model
 from acesniper.probe.runtimes import Options, runtime
-from acesniper.probe.timing import Effort
 from small_models import linear_model, save
 
 ORT = runtime("onnxruntime")
@@ -100,30 +98,3 @@ def test_a_model_that_the_runtime_cannot_load_is_unloadable(tmp_path: Path) -> N
         run_model(Job(save(broken, tmp_path / "m.onnx")), ORT, Options())
 
     assert caught.value.reason == "Unloadable"
-
-
-def test_collect_gives_a_row_per_model_and_skips_what_cannot_run(
-    model: Path, tmp_path: Path
-) -> None:
-    broken = tmp_path / "broken.onnx"
-    broken.write_bytes(b"no model")
-    heard: list[str] = []
-    plan = Plan(passes=2, effort=Effort(rounds=1, item_s=0.0, extra_rounds=0))
-
-    rows = list(
-        collect(
-            [Wanted(model, 4), Wanted(broken)],
-            ORT,
-            Options(),
-            device="edge-1",
-            plan=plan,
-            progress=heard.append,
-        )
-    )
-
-    assert [(row.device, row.runtime, row.model, row.batch) for row in rows] == [
-        ("edge-1", "onnxruntime", "linear", 4)
-    ]
-    assert rows[0].latency_ms > 0
-    assert COLUMNS[:5] == ("device", "runtime", "model", "batch", "latency_ms")
-    assert any("NotOnnx" in each for each in heard)

@@ -1,11 +1,15 @@
 import json
 from importlib.resources import files
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from acesniper.predictor.features import CLASSES
 from acesniper.predictor.workloads import known_suite
+from acesniper.probe.feeds import random_feeds
+from acesniper.probe.runtimes import Input
 from acesniper.probe.suite import MEMORY, PROBES, SENTINEL, SUITE, VERSION
 from acesniper.probe.workloads import workload
 
@@ -15,8 +19,42 @@ def test_a_probe_is_a_valid_small_graph_and_the_same_every_time(name: str) -> No
     model = PROBES[name].build()
 
     onnx.checker.check_model(model, full_check=True)
-    assert len(model.SerializeToString()) < 20_000
+    assert len(model.SerializeToString()) < 40_000
     assert model.SerializeToString() == PROBES[name].build().SerializeToString()
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_a_probe_needs_no_new_operator_set(name: str) -> None:
+    model = PROBES[name].build()
+
+    assert model.opset_import[0].version <= 13
+    assert {node.domain for node in model.graph.node} == {""}
+    assert all(dim.dim_value > 0 for dim in model.graph.input[0].type.tensor_type.shape.dim)
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_no_value_inside_a_probe_is_denormal_or_overflows(name: str) -> None:
+    model = PROBES[name].build()
+    made = [output for node in model.graph.node for output in node.output]
+    model.graph.output.extend(
+        onnx.helper.make_tensor_value_info(each, onnx.TensorProto.FLOAT, None)
+        for each in made
+        if each not in {output.name for output in model.graph.output}
+    )
+    session = onnxruntime.InferenceSession(model.SerializeToString())  # denormals not flushed
+    feeds = random_feeds([Input("x", tuple(session.get_inputs()[0].shape), np.dtype("f4"))])
+
+    for values in session.run(None, feeds):
+        assert np.isfinite(values).all()
+        assert np.abs(values).max() < np.finfo(np.float16).max
+        assert (np.abs(values[values != 0]) > np.finfo(np.float32).tiny).all()
+
+
+def test_a_norm_spelled_out_counts_as_one_norm() -> None:
+    spelled = {node.op_type for node in PROBES["norm"].build().graph.node}
+
+    assert "LayerNormalization" not in spelled
+    assert known_suite().work[known_suite().index("norm"), CLASSES.index("norm"), 2] == 4
 
 
 def test_the_predictor_knows_this_suite() -> None:
@@ -27,7 +65,7 @@ def test_the_predictor_knows_this_suite() -> None:
     assert (suite.typical_s > 0).all()
 
 
-@pytest.mark.parametrize("name", ["conv_wide_64", "fused", "recurrent"])
+@pytest.mark.parametrize("name", ["conv_wide_64", "fused", "norm", "net_vit"])
 def test_the_predictor_knows_what_a_probe_asks_for(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

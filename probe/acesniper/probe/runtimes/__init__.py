@@ -55,7 +55,17 @@ class Runtime(Protocol):
         ...
 
 
-MODULES = {"onnxruntime": "ort", "openvino": "vino", "tract": "sonos"}
+MODULES = {
+    "onnxruntime": "ort",
+    "openvino": "vino",
+    "tract": "sonos",
+    "opencv": "opencv",
+    "ncnn": "tencent",
+    "mnn": "alibaba",
+    "torch": "torch_eager",
+    "onnxruntime-web": "web",
+}
+"""Where the name differs from the module's: a module must not be named like what it imports."""
 
 
 def runtime(name: str) -> Runtime:

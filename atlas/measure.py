@@ -1,0 +1,60 @@
+"""Measure the platforms of the atlas: `python atlas/measure.py FOLDER [--only NAME ...]`.
+
+Each platform is probed (PLATFORM.yaml) and runs every network of the atlas (PLATFORM-PASS.parquet);
+what is there already is not measured again. Wants a quiet machine, the extra `atlas`, and for
+onnxruntime-web ACESNIPER_NODE_PACKAGES. `--core` pins what has one thread.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from platforms import PLATFORMS, Platform
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "devices"))
+from limiter import run_limited
+
+ACESNIPER = [sys.executable, "-m", "acesniper.cli"]
+
+
+def run(platform: Platform, command: list[str], core: str | None) -> None:
+    """Run a command as that platform."""
+    pinned = ["taskset", "-c", core] if core and platform.threads == 1 else []
+    environment = {**os.environ, "OMP_NUM_THREADS": str(platform.threads), **platform.environment}
+    run_limited([*pinned, *command], environment, platform.quota, platform.threads)
+
+
+def main() -> None:
+    """Measure all platforms, or those named."""
+    parser = argparse.ArgumentParser(description="Measure the platforms of the atlas.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="+", default=[])
+    parser.add_argument("--core", help="for platforms with one thread")
+    parser.add_argument("--number", type=int, default=1, help="the number of this pass")
+    parser.add_argument("--what", choices=("networks", "probes", "all"), default="all")
+    asked = parser.parse_args()
+    for platform in [p for p in PLATFORMS if not asked.only or p.name in asked.only]:
+        start = time.monotonic()
+        table = asked.folder / f"{platform.name}-{asked.number}.parquet"
+        profile = asked.folder / f"{platform.name}-{asked.number}.yaml"
+        named = ["--device", platform.name, "--output", str(table), "--passes", "1"]
+        reference = ["--reference", str(asked.folder / "reference")]
+        collect = [*ACESNIPER, "collect", "--atlas", *platform.options(), *named, *reference]
+        shown = ["--node", platform.name, "--name", platform.name, "-o", "yaml"]
+        probe = [*ACESNIPER, "probe", *platform.options(), *shown, "--file", str(profile)]
+        try:
+            if asked.what != "probes" and not table.exists():
+                run(platform, collect, asked.core)
+            if asked.what != "networks" and not profile.exists():
+                run(platform, probe, asked.core)
+        except subprocess.CalledProcessError as error:
+            sys.stderr.write(f"{platform.name}: ended with {error.returncode}\n")
+            continue
+        sys.stderr.write(f"{platform.name}: {time.monotonic() - start:.0f} s\n")
+
+
+if __name__ == "__main__":
+    main()

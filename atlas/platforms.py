@@ -1,0 +1,60 @@
+"""The platforms of the atlas: one machine made into many.
+
+They differ as devices do: in whose kernels run, in what instructions they may use, in precision, in
+threads, and in whether the graph is optimised; not only in how fast they are.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """How a platform is run; `environment` is what its runtime reads from there."""
+
+    name: str
+    runtime: str
+    threads: int = 1
+    precision: str = "f32"
+    optimise: bool = True
+    environment: Mapping[str, str] = field(default_factory=dict)
+    quota: float | None = None
+
+    def options(self) -> list[str]:
+        """The options of `acesniper probe` and `acesniper collect`."""
+        given = ["--runtime", self.runtime, "--threads", str(self.threads)]
+        given += ["--precision", self.precision]
+        return given if self.optimise else [*given, "--no-optimise"]
+
+
+def isa(name: str, torch: str = "") -> Mapping[str, str]:
+    """The environment that limits oneDNN, and torch's own kernels, to an instruction set."""
+    limits = {"ONEDNN_MAX_CPU_ISA": name}
+    return {**limits, "ATEN_CPU_CAPABILITY": torch} if torch else limits
+
+
+PLATFORMS = (
+    Platform("ort", "onnxruntime"),
+    Platform("openvino", "openvino"),
+    Platform("ncnn", "ncnn"),
+    Platform("mnn", "mnn"),
+    Platform("tract", "tract"),
+    Platform("torch", "torch"),
+    Platform("opencv", "opencv"),
+    Platform("ort-plain", "onnxruntime", optimise=False),
+    Platform("openvino-bf16", "openvino", precision="bf16"),
+    Platform("openvino-avx2", "openvino", environment=isa("AVX2")),
+    Platform("mnn-bf16", "mnn", precision="bf16"),
+    Platform("ort-web", "onnxruntime-web"),
+    Platform("ncnn-plain", "ncnn", optimise=False),
+    Platform("torch-native", "torch", optimise=False),
+    Platform("openvino-sse41", "openvino", environment=isa("SSE41")),
+    Platform("opencv-plain", "opencv", optimise=False),
+    Platform("ncnn-bf16", "ncnn", precision="bf16"),
+    Platform("torch-avx2", "torch", environment=isa("AVX2", "avx2")),
+    Platform("ort-web-plain", "onnxruntime-web", optimise=False),
+    Platform("ort-q50", "onnxruntime", quota=0.5),
+    Platform("ort-2t", "onnxruntime", threads=2),
+    Platform("openvino-2t", "openvino", threads=2),
+    Platform("ncnn-2t", "ncnn", threads=2),
+)

@@ -1,0 +1,1 @@
+"""The atlas: networks of known families, and their latencies on measured platforms."""

@@ -1,0 +1,27 @@
+"""Children that measure badly, importable by the processes that tests start."""
+
+import os
+import time
+from multiprocessing.connection import Connection
+
+from acesniper.probe.isolation import Job
+from acesniper.probe.latency import Latency
+
+
+def latency(seconds: float) -> Latency:
+    return Latency(seconds, seconds, seconds, 0.1, None)
+
+
+def crashing(pipe: Connection, _: Job) -> None:
+    """A runtime that brings its process down over one model."""
+    while True:
+        if pipe.recv().path.stem == "deadly":
+            os._exit(1)
+        pipe.send(latency(0.01))
+
+
+def hanging(pipe: Connection, _: Job) -> None:
+    """A runtime that never comes back."""
+    pipe.recv()
+    while True:
+        time.sleep(3600)

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from acesniper.predictor.atlas.networks import index, pack, unpacked
+from acesniper.predictor.graph import parse
+from acesniper.predictor.reader import read_model
+from acesniper.predictor.weightless import draw, strip
+
+
+def network(width: int = 64) -> onnx.ModelProto:
+    weight = np.random.default_rng(0).standard_normal((width, width)).astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Add", ["h", "b"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [16, width])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [16, width])],
+        [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(weight[0], "b")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+
+
+def values(model: onnx.ModelProto) -> dict[str, np.ndarray]:
+    return {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+
+
+def test_a_graph_without_weights_reads_like_the_whole_one(tmp_path: Path) -> None:
+    whole, light = tmp_path / "whole.onnx", tmp_path / "light.onnx"
+    onnx.save(network(), whole)
+    light.write_bytes(strip(network()).SerializeToString())
+
+    assert light.stat().st_size < whole.stat().st_size / 10
+    assert read_model(light) == read_model(whole)
+
+
+def test_weights_are_drawn_alike_each_time_and_keep_the_signal_alive() -> None:
+    first, again = values(draw(strip(network(512)))), values(draw(strip(network(512))))
+
+    assert np.array_equal(first["w"], again["w"])
+    signal = np.random.default_rng(1).standard_normal(512).astype(np.float32)
+    assert 0.5 < float((signal @ first["w"]).std()) < 2.0
+
+
+def test_small_tensors_keep_their_values() -> None:
+    original = values(network())["b"]
+
+    assert np.array_equal(values(draw(strip(network())))["b"], original)
+
+
+def test_an_archive_gives_back_what_was_packed(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "one.onnx").write_bytes(strip(network()).SerializeToString())
+    (source / "one.json").write_text('{"family": "f", "flops": 1, "parameters": 2, "nodes": 3}')
+
+    pack(source, tmp_path / "networks.zip")
+    target = tmp_path / "target"
+    target.mkdir()
+    unpacked(target, tmp_path / "networks.zip")
+
+    assert (target / "one.onnx").read_bytes() == (source / "one.onnx").read_bytes()
+    assert index(tmp_path / "networks.zip")["one"]["family"] == "f"
+
+
+def test_the_shipped_atlas_is_as_wide_as_promised() -> None:
+    families = {entry["family"] for entry in index().values()}
+
+    assert len(index()) >= 150
+    assert len(families) >= 45
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2_100", "bert_mini", "lstm_tagger", "unet_16"])
+def test_shipped_networks_are_valid_onnx(name: str, tmp_path: Path) -> None:
+    model = draw(parse(unpacked(tmp_path) / f"{name}.onnx"))
+
+    onnx.checker.check_model(model, full_check=True)

@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from acesniper.domain.errors import InvalidModel
+from acesniper.probe.collect import COLUMNS, Row, Target, Wanted, collect
+from acesniper.probe.isolation import Isolated, Job
+from acesniper.probe.latency import Effort, Latency, measure_latency
+from acesniper.probe.runtimes import Options, runtime
+from acesniper.probe.table import write
+from small_models import linear_model, save
+from stub_runtimes import crashing, hanging, latency
+
+ORT = runtime("onnxruntime")
+SHORT = Effort(rounds=1, round_s=0.0)
+TARGET = Target("edge-1", "onnxruntime", "1.0", Options())
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return save(linear_model(), tmp_path / "linear.onnx")
+
+
+def measured(path: Path, reference: Path | None = None) -> Latency:
+    return measure_latency(path, 1, {}, ORT, Options(), effort=SHORT, reference=reference)
+
+
+def test_a_row_per_model_and_a_word_for_each_that_cannot_run(model: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no model")
+    heard: list[str] = []
+    with Isolated(Job("onnxruntime", Options(), SHORT)) as child:
+        rows = list(
+            collect(
+                [Wanted(model, 4), Wanted(broken)], TARGET, child.measure, progress=heard.append
+            )
+        )
+
+    assert [(row.device, row.runtime, row.model, row.batch) for row in rows] == [
+        ("edge-1", "onnxruntime", "linear", 4)
+    ]
+    assert rows[0].latency_ms > 0
+    assert rows[0].passes == 2
+    assert COLUMNS[:5] == ("device", "runtime", "model", "batch", "latency_ms")
+    assert any("NotOnnx" in each for each in heard)
+
+
+def test_the_quietest_pass_counts_and_the_spread_is_told() -> None:
+    passes = iter([latency(0.012), latency(0.010)])
+
+    (row,) = collect([Wanted(Path("m.onnx"))], TARGET, lambda _: next(passes))
+
+    assert (row.latency_ms, row.spread) == (10.0, 0.2)
+
+
+def test_outputs_are_compared_with_those_of_the_first_runtime(model: Path, tmp_path: Path) -> None:
+    reference = tmp_path / "reference"
+
+    first, again = measured(model, reference), measured(model, reference)
+
+    assert (first.disagreement, again.disagreement) == (0.0, 0.0)
+
+
+def test_a_wrong_result_is_no_latency(model: Path, tmp_path: Path) -> None:
+    reference = tmp_path / "reference"
+    measured(model, reference)
+    (kept,) = reference.iterdir()
+    np.savez_compressed(kept, np.zeros(4, np.float32))
+
+    with pytest.raises(InvalidModel) as caught:
+        measured(model, reference)
+
+    assert caught.value.reason == "WrongResult"
+
+
+def test_a_result_that_is_not_finite_is_no_latency(tmp_path: Path) -> None:
+    endless = linear_model()
+    zero = helper.make_tensor("zero", 1, [], [0.0])
+    endless.graph.initializer.append(zero)
+    before = endless.graph.node[-1].output[0]
+    endless.graph.node[-1].output[0] = "before"
+    endless.graph.node.append(helper.make_node("Div", ["before", "zero"], [before]))
+
+    with pytest.raises(InvalidModel) as caught:
+        measured(save(endless, tmp_path / "endless.onnx"))
+
+    assert caught.value.reason == "NotFinite"
+
+
+def test_a_crash_loses_one_model_and_not_the_rest() -> None:
+    heard: list[str] = []
+    names = ("a", "deadly", "b")
+    with Isolated(Job("onnxruntime", Options(), SHORT), serve=crashing) as child:
+        wanted = [Wanted(Path(f"{name}.onnx")) for name in names]
+        rows = list(collect(wanted, TARGET, child.measure, passes=1, progress=heard.append))
+
+    assert [row.model for row in rows] == ["a", "b"]
+    assert any("Crashed" in each for each in heard)
+
+
+def test_a_model_that_never_ends_is_given_up() -> None:
+    job = Job("onnxruntime", Options(), SHORT)
+    with (
+        Isolated(job, longest_s=0.1, serve=hanging) as child,
+        pytest.raises(InvalidModel) as caught,
+    ):
+        child.measure(Wanted(Path("endless.onnx")))
+
+    assert caught.value.reason == "TimedOut"
+
+
+def test_rows_survive_the_way_through_parquet(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = list(collect([Wanted(Path("m.onnx"))], TARGET, lambda _: latency(0.01)))
+
+    write(rows, tmp_path / "rows.parquet")
+
+    assert [
+        Row(**each) for each in parquet.read_table(tmp_path / "rows.parquet").to_pylist()
+    ] == rows
