@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import onnx
 from onnx import NodeProto, TensorProto, TypeProto, helper
 
+from acesniper.predictor.attention import cached
 from acesniper.predictor.nodes import Node, names
 from acesniper.predictor.products import PACKED_PRODUCTS, channels_last, operand
 from acesniper.predictor.scope import Dims, dims_of, tensor_type
@@ -25,7 +26,8 @@ LIKE_FIRST = names(
     "QuickGelu RotaryEmbedding SimplifiedLayerNormalization SkipGroupNorm SkipLayerNormalization "
     "SkipSimplifiedLayerNormalization Trilu UnfoldTensor"
 )
-"""The first output, and a fourth, have the type and shape of the first input."""
+"""The first output, and a fourth, have the type and shape of the first input; between them may come
+means and deviations along the last dimension."""
 
 STANDARD_FORM: Mapping[str, tuple[str, tuple[int, ...]]] = {
     **dict.fromkeys(("Conv", "FusedConv", "NhwcConv", "NhwcFusedConv"), ("Conv", (0, 1))),
@@ -50,6 +52,12 @@ STANDARD_FORM: Mapping[str, tuple[str, tuple[int, ...]]] = {
 SAME = names("DequantizeLinear GatherND GridSample Pad QuantizeLinear Range Unique")
 """Operators that mean what their namesakes in ONNX mean."""
 
+ELEMENT_OF = {
+    **{"EmbedLayerNormalization": 5, "GatherBlockQuantized": 2, "QAttention": 3},
+    **{"QLinearConcat": 2, "QLinearWhere": 1},
+}
+"""The input that tells the type of the result, if not the first."""
+
 OWN_ATTRIBUTES = names(
     "activation activation_params activation_alpha activation_beta activation_gamma channels_last"
 )
@@ -61,15 +69,14 @@ def contributed_types(proto: NodeProto, node: Node, given: Types) -> list[TypePr
     if first is None or dims_of(first) is None:
         return None
     if node.op in LIKE_FIRST:
-        return [first, _unknown(), _unknown(), first]
+        statistics = tensor_type(first.tensor_type.elem_type, (*(dims_of(first) or ())[:-1], 1))
+        return [first, statistics, statistics, first]
     if node.op in STANDARD_FORM:
         return _as_standard(proto, node, given)
     shape = SHAPES.get(node.op)
     if shape is None or not all(each.shape is not None for each in node.inputs):
         return None
-    element = first.tensor_type.elem_type
-    if node.op in ("EmbedLayerNormalization", "GatherBlockQuantized"):
-        element = _element(given, 5 if node.op.startswith("Embed") else 2)
+    element = _element(given, ELEMENT_OF.get(node.op, 0))
     return [tensor_type(element, dims) for dims in shape(node)]
 
 
@@ -116,16 +123,12 @@ def _result_element(node: Node, given: Types) -> int:
         return int(TensorProto.FLOAT)
     if node.op == "MatMulInteger16":
         return int(TensorProto.INT32)
-    return _element(given, 1 if node.op == "QLinearWhere" else 0)
+    return _element(given, ELEMENT_OF.get(node.op, 0))
 
 
 def _element(given: Types, place: int) -> int:
     found = given[place] if place < len(given) else None
     return int(found.tensor_type.elem_type) if found is not None else 0
-
-
-def _unknown() -> TypeProto:
-    return TypeProto()
 
 
 def _shape(node: Node, place: int) -> tuple[int, ...]:
@@ -151,7 +154,8 @@ def _projected(node: Node) -> list[Dims]:
     parts = node.integers("qkv_hidden_sizes") or (matrix[-1] // 3,) * 3
     heads = max(1, node.integer("num_heads"))
     past = {"QAttention": 8, "PackedAttention": 9}.get(node.op, 4)
-    length = given[-2] + (_shape(node, past)[-2] if len(_shape(node, past)) == 5 else 0)
+    cache = _shape(node, past)
+    length = cached(node, given[-2], cache[-2] if len(cache) == 5 else 0)
     present = (2, given[0], heads, length, parts[0] // heads)
     return [(*given[:-1], parts[2]), present]
 
@@ -164,7 +168,7 @@ def _separate_heads(node: Node) -> list[Dims]:
     width = value[1] * value[3] if len(value) == 4 else value[-1] if value else query[-1]
     keys = key[2] if len(key) == 4 else key[1] if len(key) > 2 else query[-2]
     past = _shape(node, 5 if node.op.startswith("Decoder") else 6)
-    total = keys + (past[2] if len(past) == 4 else 0)
+    total = cached(node, keys, past[2] if len(past) == 4 else 0)
     caches: list[Dims] = [(query[0], heads, total, each // heads) for each in (query[-1], width)]
     return [(*query[:-1], width), *caches]
 
@@ -173,7 +177,7 @@ def _grouped_heads(node: Node) -> list[Dims]:
     query, key, past = _shape(node, 0), _shape(node, 1), _shape(node, 3)
     heads, groups = max(1, node.integer("num_heads")), max(1, node.integer("kv_num_heads"))
     size = query[-1] // (heads if key else heads + 2 * groups)
-    total = query[-2] + (past[2] if len(past) == 4 else 0)
+    total = cached(node, query[-2], past[2] if len(past) == 4 else 0)
     cache = (query[0], groups, total, size)
     return [(*query[:-1], heads * size), cache, cache]
 

@@ -33,7 +33,7 @@ KINDS = {
     "bytes_by_norm": {
         "batch": names("BatchNormalization"),
         "layer": names(
-            "LayerNormalization RMSNormalization SimplifiedLayerNormalization "
+            "Div Mul LayerNormalization RMSNormalization SimplifiedLayerNormalization "
             "SkipLayerNormalization SkipSimplifiedLayerNormalization"
         ),
         "group": names("GroupNorm GroupNormalization InstanceNormalization SkipGroupNorm"),

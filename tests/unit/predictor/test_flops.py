@@ -6,17 +6,12 @@ products, convolutions and attention, nothing for biases, activations and norms,
 arithmetic inside LSTMs, which oneDNN runs as one operator: their formula stands below.
 """
 
-import io
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 
-import onnx
 import pytest
 
-from acesniper.domain.model import ModelFeatures
-from acesniper.predictor.atlas.networks import archive, index
-from acesniper.predictor.child import read
+from acesniper.predictor.atlas.networks import index
+from small_models import features_of, shipped
 
 UNSEEN = ("lstm",)
 """Families whose arithmetic torch's counter does not see."""
@@ -33,38 +28,27 @@ def one_of_each_family() -> Mapping[str, str]:
 NETWORKS = sorted(one_of_each_family().values())
 
 
-def features_of(name: str, folder: Path) -> ModelFeatures:
-    with zipfile.ZipFile(archive()) as content:
-        path = Path(content.extract(index()[name]["file"], folder))
-    return read(path, 1, dict(index()[name]["shapes"]))
-
-
 def test_the_counter_saw_many_networks_of_many_families() -> None:
     assert len(NETWORKS) >= 50
     assert all(index()[name]["flops"] > 0 for name in NETWORKS)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_arithmetic_agrees_with_the_independent_counter(name: str, tmp_path: Path) -> None:
-    features = features_of(name, tmp_path)
+def test_arithmetic_agrees_with_the_independent_counter(name: str) -> None:
+    features = features_of(shipped(name))
 
     assert features.flops == pytest.approx(index()[name]["flops"], rel=0.02)
     assert features.values["unknown.nodes"] == features.values["unshaped.nodes"] == 0
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in index() if index()[name]["family"] in UNSEEN]
-)
-def test_an_lstm_multiplies_its_input_and_its_state_at_every_step(
-    name: str, tmp_path: Path
-) -> None:
-    with zipfile.ZipFile(archive()) as content:
-        model = onnx.load(io.BytesIO(content.read(index()[name]["file"])), load_external_data=False)
+@pytest.mark.parametrize("name", [name for name in index() if index()[name]["family"] in UNSEEN])
+def test_an_lstm_multiplies_its_input_and_its_state_at_every_step(name: str) -> None:
+    model = shipped(name)
     sizes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
     cells = [node for node in model.graph.node if node.op_type == "LSTM"]
     steps = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
 
-    features = features_of(name, tmp_path)
+    features = features_of(model)
 
     weights = sum(
         sizes[matrix][0] * sizes[matrix][1] * sizes[matrix][2]
