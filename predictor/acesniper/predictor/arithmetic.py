@@ -195,6 +195,7 @@ FOLDABLE: Mapping[str, Callable[[Node, Given], Array | list[Array]]] = {
     **BINARY,
     **{"Abs": _unary(np.abs), "Neg": _unary(np.negative), "Not": _unary(np.logical_not)},
     **{"Floor": _unary(np.floor), "Ceil": _unary(np.ceil), "Sqrt": _unary(np.sqrt)},
+    **{"Reciprocal": _unary(np.reciprocal), "Log": _unary(np.log), "Exp": _unary(np.exp)},
     **{"Round": _unary(np.round), "Identity": _unary(np.asarray), "Sign": _unary(np.sign)},
     **{"Cast": _cast, "Concat": _concat, "ConstantOfShape": _filled, "CumSum": _cumsum},
     **{"Expand": _expand, "Gather": _gather, "Range": _range, "Reshape": _reshape},

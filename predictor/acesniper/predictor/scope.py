@@ -104,6 +104,11 @@ def tensor_type(element: int, dims: Iterable[int | None] | None) -> TypeProto:
     return made
 
 
+def type_of(value: np.ndarray) -> TypeProto:
+    """The type of a known value."""
+    return tensor_type(helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+
+
 def merged(one: TypeProto, other: TypeProto) -> TypeProto:
     """What two types have in common: dimensions that differ are unknown."""
     left, right = dims_of(one), dims_of(other)
