@@ -3,16 +3,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper
+from onnx.compose import add_prefix, merge_graphs
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.child import read
+from acesniper.predictor.features import CLASSES, MEASURES, SPREADS
 from acesniper.predictor.reader import read_model
+from acesniper.predictor.similarity import likeness
 from acesniper.probe.graphs import GraphBuilder
-from small_models import linear_model
+from small_models import features_of, linear_model
 
 LAYERS = st.lists(
     st.sampled_from(["conv", "pointwise", "depthwise", "relu", "silu", "pool", "residual", "se"]),
@@ -106,3 +111,88 @@ def test_the_child_process_refuses_as_well(content: bytes) -> None:
             read_model(path)
 
     assert caught.value.reason != "ReaderCrashed"
+
+
+def joined(one: onnx.ModelProto, other: onnx.ModelProto) -> onnx.ModelProto:
+    """Both graphs in one model, side by side."""
+    graph = merge_graphs(
+        add_prefix(one, "a/").graph, add_prefix(other, "b/").graph, io_map=[], name="both"
+    )
+    return helper.make_model(graph, opset_imports=one.opset_import, ir_version=one.ir_version)
+
+
+ADDING = [
+    *(f"{name}.{measure}" for name in CLASSES for measure in MEASURES),
+    *(name for spread in SPREADS for name in spread.features),
+    *("weights.bytes", "input.bytes", "output.bytes", "join.nodes"),
+]
+"""Features that add up over the parts of a graph."""
+
+
+@settings(max_examples=30, deadline=None)
+@given(LAYERS, LAYERS, st.integers(1, 8), st.integers(4, 32))
+def test_two_graphs_side_by_side_cost_the_sum_of_both(
+    one: list[str], other: list[str], channels: int, size: int
+) -> None:
+    models = [onnx.load_model_from_string(build(each, channels, size)) for each in (one, other)]
+
+    both = features_of(joined(*models))
+    parts = [features_of(model) for model in models]
+
+    for name in ADDING:
+        assert both.values[name] == pytest.approx(sum(part.values[name] for part in parts))
+    assert both.flops == sum(part.flops for part in parts)
+    assert both.parameters == sum(part.parameters for part in parts)
+    assert both.peak_memory_bytes <= sum(part.peak_memory_bytes for part in parts)
+
+
+@settings(max_examples=30, deadline=None)
+@given(LAYERS, st.integers(1, 8), st.integers(1, 32), st.integers(2, 9))
+def test_arithmetic_and_activations_grow_with_the_batch(
+    layers: list[str], channels: int, size: int, batch: int
+) -> None:
+    model = onnx.load_model_from_string(build(layers, channels, size))
+
+    one, many = features_of(model), features_of(model, batch)
+
+    assert many.flops == batch * one.flops
+    assert many.parameters == one.parameters
+    for name in ("activations.bytes", "largest_activation.bytes", "input.bytes", "batch.size"):
+        assert many.values[name] == batch * one.values[name]
+
+
+@settings(max_examples=30, deadline=None)
+@given(LAYERS, st.integers(1, 16), st.integers(1, 40))
+def test_a_spread_shares_out_what_its_classes_add_up_to(
+    layers: list[str], channels: int, size: int
+) -> None:
+    features = features_of(onnx.load_model_from_string(build(layers, channels, size)))
+
+    values = features.values
+    for spread in ("flops_by_rows", "flops_by_columns", "flops_by_depth"):
+        total = sum(value for name, value in values.items() if name.startswith(spread))
+        assert total == pytest.approx(features.flops)
+    for each in SPREADS:
+        if each.name == "bytes_by_size":
+            assert sum(values[name] for name in each.features) == pytest.approx(
+                values[f"{each.of}.bytes"]
+            )
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(LAYERS, min_size=2, max_size=4), st.integers(1, 8), st.integers(4, 24))
+def test_likeness_is_a_symmetric_kernel_between_0_and_1(
+    networks: list[list[str]], channels: int, size: int
+) -> None:
+    models = [
+        features_of(onnx.load_model_from_string(build(layers, channels, size)))
+        for layers in networks
+    ]
+
+    found = likeness(models, models)
+
+    assert (found >= 0).all()
+    assert (found <= 1 + 1e-9).all()
+    assert np.diagonal(found) == pytest.approx(1.0)
+    assert found == pytest.approx(found.T)
+    assert np.linalg.eigvalsh(found).min() > -1e-9

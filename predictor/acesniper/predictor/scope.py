@@ -42,6 +42,7 @@ class Scope:
 
     def hold(self, tensor: TensorProto) -> None:
         """Make a weight known, and its values where it is small."""
+        checked(tensor.name, tensor.dims, tensor.data_type, constant=True)
         kind = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
         self.declare(tensor.name, kind, constant=True)
         if self.tensors[tensor.name].elements <= KEPT_ELEMENTS and holds_values(tensor):
