@@ -7,12 +7,14 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import helper, numpy_helper
 from onnx.compose import add_prefix, merge_graphs
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.child import read
+from acesniper.predictor.classes import CONTRIBUTED_PRODUCTS, STANDARD_PRODUCTS
+from acesniper.predictor.contributed import LIKE_FIRST, SHAPES, STANDARD_FORM
 from acesniper.predictor.features import CLASSES, MEASURES, SPREADS
 from acesniper.predictor.reader import read_model
 from acesniper.predictor.similarity import likeness
@@ -196,3 +198,67 @@ def test_likeness_is_a_symmetric_kernel_between_0_and_1(
     assert np.diagonal(found) == pytest.approx(1.0)
     assert found == pytest.approx(found.T)
     assert np.linalg.eigvalsh(found).min() > -1e-9
+
+
+SCHEMAS = sorted(
+    (s for s in onnx.defs.get_all_schemas_with_history() if s.domain == "" and not s.deprecated),
+    key=lambda schema: (schema.name, schema.since_version),
+)
+OTHERS = sorted({*STANDARD_PRODUCTS, *CONTRIBUTED_PRODUCTS, *LIKE_FIRST, *STANDARD_FORM, *SHAPES})
+SMALL_SHAPES = st.lists(st.integers(0, 5), max_size=5)
+ATTRIBUTES = st.one_of(
+    st.integers(-3, 9), st.lists(st.integers(-2, 4), min_size=1, max_size=4), st.floats(-2, 2)
+)
+
+
+@st.composite
+def one_operator(draw: st.DrawFn) -> onnx.ModelProto:
+    """Some operator of some operator set, with inputs and attributes that mostly make no sense."""
+    if draw(st.booleans()):
+        schema = draw(st.sampled_from(SCHEMAS))
+        name, domain, opset = schema.name, "", max(schema.since_version, 7)
+        attributes = sorted(schema.attributes)
+        arity, outputs = min(schema.max_input, 5), max(1, min(schema.max_output, 3))
+    else:
+        name, domain, opset = draw(st.sampled_from(OTHERS)), "com.microsoft", 17
+        attributes = ["num_heads", "kv_num_heads", "K", "N", "axis", "group", "hidden_size"]
+        arity, outputs = 9, 3
+    count = draw(st.integers(min(arity, 1), arity))
+    shapes = [draw(SMALL_SHAPES) for _ in range(count)]
+    constants = [draw(st.booleans()) for _ in range(count)]
+    kinds = [draw(st.sampled_from([np.float32, np.int64, np.bool_])) for _ in range(count)]
+    feeds = [f"i{i}" if draw(st.integers(0, 7)) else "" for i in range(count)]
+    gives = [f"o{i}" for i in range(outputs)]
+    chosen = {each: draw(ATTRIBUTES) for each in attributes if draw(st.booleans())}
+    tensors = list(zip(feeds, shapes, kinds, constants, strict=True))
+    graph = helper.make_graph(
+        [helper.make_node(name, feeds, gives, domain=domain, **chosen)],
+        "one",
+        [
+            helper.make_tensor_value_info(
+                each, helper.np_dtype_to_tensor_dtype(np.dtype(kind)), [d or 1 for d in shape]
+            )
+            for each, shape, kind, constant in tensors
+            if each and not constant
+        ],
+        [helper.make_tensor_value_info(each, 1, None) for each in gives],
+        [
+            numpy_helper.from_array(np.ones(shape, kind), each)
+            for each, shape, kind, constant in tensors
+            if each and constant
+        ],
+    )
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+@settings(max_examples=200, deadline=None)
+@given(one_operator())
+def test_an_operator_with_senseless_inputs_is_read_or_refused(model: onnx.ModelProto) -> None:
+    try:
+        features = features_of(model)
+    except InvalidModel:
+        return  # refused, as it may be
+
+    assert np.isfinite(list(features.values.values())).all()
+    assert min(features.values.values()) >= 0

@@ -22,7 +22,7 @@ LATE = {"GreaterOrEqual": 16, "LessOrEqual": 16, "Compress": 11}
 
 UNFIT = (
     *(RuntimeError, ValueError, TypeError, IndexError),
-    *(onnx.shape_inference.InferenceError, onnx.defs.SchemaError),
+    *(onnx.shape_inference.InferenceError, onnx.defs.SchemaError, onnx.checker.ValidationError),
 )
 """What inference raises for a node that contradicts itself."""
 
