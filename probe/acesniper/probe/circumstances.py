@@ -10,6 +10,7 @@ import numpy as np
 from acesniper.probe.neighbour import READY
 from acesniper.probe.sampling import Run, Sample, samples
 
+NEIGHBOUR = (sys.executable, "-m", "acesniper.probe.neighbour")
 TURN_S = 0.05
 """How long one item runs before the next has its turn."""
 LATE = 0.5
@@ -59,8 +60,7 @@ def _gathered(turns: Iterator[tuple[str, list[Sample]]]) -> dict[str, list[Sampl
 @contextmanager
 def _neighbour() -> Iterator[bool]:
     """A busy process; whether it has begun to work."""
-    command = [sys.executable, "-m", "acesniper.probe.neighbour"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(NEIGHBOUR, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process.stdout is not None and process.stdout.readline().strip() == READY
         finally:

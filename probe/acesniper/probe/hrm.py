@@ -64,6 +64,7 @@ def probe(
         effort,
         sentinel=runs.get(SENTINEL),
         throttled=throttled,
+        quota=quota,
         alone=alone,
     )
     if not throttled:

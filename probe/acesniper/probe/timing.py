@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from acesniper.domain.device import Reading
-from acesniper.probe.quota import cores_allowed, interleaved, mean_s, metered_s
+from acesniper.probe.quota import bursts, cores_allowed, mean_s
 from acesniper.probe.sampling import Run, low, samples
 
 
@@ -53,12 +53,14 @@ def measure(
     *,
     sentinel: Run | None = None,
     throttled: bool = False,
+    quota: float | None = None,
     alone: bool = False,
 ) -> dict[str, Reading]:
     """A reading for each item, in seconds per run; each has run twice before it counts.
 
     `alone` says that one thread on the processor does all the work, so that CPU time counts.
-    `throttled` says that a quota stops the process now and then: there the mean counts.
+    `throttled` says that a quota (in cores, where it is known) stops the process now and then:
+    there the mean counts.
     """
     for run in items.values():
         run()
@@ -70,10 +72,10 @@ def measure(
         if sentinel is None:
             means = {name: mean_s(run, effort.throttled_item_s) for name, run in items.items()}
             return {name: Reading(each, 0.0) for name, each in means.items()}
-        allowed = cores_allowed(sentinel, effort.meter_s)
-        runs = interleaved(items, (effort.rounds + 1) // 2, effort.item_s)
+        allowed = cores_allowed(sentinel, effort.meter_s, quota)
+        found = bursts(items, (effort.rounds + 1) // 2, effort.item_s)
     return {
-        name: reading([metered_s(each, allowed) for each in found]) for name, found in runs.items()
+        name: reading([each.long_run_s(allowed) for each in runs]) for name, runs in found.items()
     }
 
 

@@ -16,13 +16,20 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 def test_the_share_allowed_is_read_to_a_percent(machine: Machine, quota_s: float) -> None:
     machine.now_s = 0.017  # somewhere within a period
 
-    found = cores_allowed(machine.limited(lambda: 0.0007, quota_s), 2.0)
+    found = cores_allowed(machine.limited(lambda: 0.0007, quota_s), 2.0, None)
 
     assert found == pytest.approx(quota_s / 0.1, rel=0.01)
 
 
 def test_a_process_that_is_never_stopped_has_what_it_uses(machine: Machine) -> None:
-    assert cores_allowed(machine.item(lambda: 0.01), 1.0) == pytest.approx(1.0)
+    assert cores_allowed(machine.item(lambda: 0.01), 1.0, None) == pytest.approx(1.0)
+
+
+def test_a_share_that_others_took_is_not_put_down_to_the_quota(machine: Machine) -> None:
+    contended = machine.limited(lambda: 0.001, 0.02)
+
+    assert cores_allowed(contended, 2.0, 0.5) == 0.5
+    assert cores_allowed(contended, 2.0, 0.21) == pytest.approx(0.2, rel=0.01)
 
 
 @pytest.mark.parametrize("duration_s", [0.0005, 0.003, 0.02])
