@@ -55,9 +55,8 @@ def probe(
     found = facts()
     quota = cpu_quota or found.cpu_quota
     throttled = quota is not None and quota < options.threads
-    alone = options.threads == 1 and runtime.provider not in ACCELERATORS
     progress("loading the probes")
-    runs = {**_runs(runtime, options), MEMORY: copy_memory()}
+    runs = {**_runs(runtime, options), MEMORY: copy_memory(), **_loading(runtime, options)}
     progress("measuring")
     readings = measure(
         runs,
@@ -65,13 +64,13 @@ def probe(
         sentinel=runs.get(SENTINEL),
         throttled=throttled,
         quota=quota,
-        alone=alone,
+        alone=options.threads == 1 and runtime.provider not in ACCELERATORS,
     )
     if not throttled:
         progress("measuring under load")
         readings = _under_load(readings, runs, effort, found)
-    progress("loading a model")
-    readings = {**readings, **_transfers(runtime, options, alone)}
+    if (file := read_file()) is not None:
+        readings[FILE_READ] = file
     return ProbeResult(
         vector=HardwareVector(SUITE, VERSION, readings),
         provider=runtime.provider,
@@ -85,7 +84,7 @@ def probe(
         memory_bytes=found.memory_bytes,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         duration_s=round(time.perf_counter() - start, 3),
-        missing=tuple(name for name in (*PROBES, LOAD, FILE_READ) if name not in readings),
+        missing=tuple(name for name in (*PROBES, MEMORY, LOAD, FILE_READ) if name not in readings),
     )
 
 
@@ -102,6 +101,13 @@ def _runs(runtime: Runtime, options: Options) -> dict[str, Run]:
         if right:
             runs[name] = lambda session=session, feeds=feeds: session.run(feeds)  # type: ignore[misc]
     return runs
+
+
+def _loading(runtime: Runtime, options: Options) -> dict[str, Run]:
+    try:
+        return {LOAD: load_model(runtime, options)}
+    except InvalidModel:
+        return {}
 
 
 def computes(name: str, outputs: Mapping[str, np.ndarray]) -> bool:
@@ -129,12 +135,3 @@ def _under_load(
         name: replace(each, sustained_s=warm.get(name), loaded_s=beside.get(name))
         for name, each in readings.items()
     }
-
-
-def _transfers(runtime: Runtime, options: Options, alone: bool) -> dict[str, Reading]:
-    found: dict[str, Reading | None] = {FILE_READ: read_file()}
-    try:
-        found[LOAD] = load_model(runtime, options, alone=alone)
-    except InvalidModel:
-        found[LOAD] = None  # named among the missing
-    return {name: each for name, each in found.items() if each is not None}

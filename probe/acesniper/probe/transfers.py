@@ -11,12 +11,11 @@ from onnx import ModelProto, numpy_helper
 from acesniper.domain.device import Reading
 from acesniper.probe.graphs import GraphBuilder
 from acesniper.probe.runtimes import Options, Runtime
-from acesniper.probe.sampling import Run, low, samples
+from acesniper.probe.sampling import Run
 from acesniper.probe.suite import FILE_BYTES, LOAD_BYTES, MEMORY_BYTES, PLAIN_OPSET
 from acesniper.probe.timing import reading
 
-TIMES, LOAD_S = 3, 0.1
-"""Rounds of a transfer, and seconds per round of loading."""
+TIMES = 5
 CHUNK_BYTES = 1 << 20
 SIDE = 1024
 
@@ -43,12 +42,15 @@ def weighty_model() -> ModelProto:
     return model
 
 
-def load_model(runtime: Runtime, options: Options, *, alone: bool) -> Reading:
-    """Seconds until the runtime can run a model of LOAD_BYTES that is in memory."""
+def load_model(runtime: Runtime, options: Options) -> Run:
+    """Make the runtime ready to run a model of LOAD_BYTES that is in memory.
+
+    Raises:
+        InvalidModel: the runtime cannot load it.
+    """
     model = weighty_model().SerializeToString()
     runtime.load(model, options)
-    rounds = [samples(lambda: runtime.load(model, options), LOAD_S) for _ in range(TIMES)]
-    return reading([low(each, alone=alone) for each in rounds])
+    return lambda: runtime.load(model, options)
 
 
 def read_file() -> Reading | None:

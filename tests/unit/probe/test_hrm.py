@@ -61,7 +61,6 @@ def few_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hrm, "PROBES", FEW)
     for size in ("MEMORY_BYTES", "FILE_BYTES", "LOAD_BYTES"):
         monkeypatch.setattr(transfers, size, 4 << 20)
-    monkeypatch.setattr(transfers, "LOAD_S", 0.0)
 
 
 def test_a_probe_run_reads_every_probe_with_facts_beside_them() -> None:
