@@ -1,10 +1,17 @@
 """Small ONNX files for tests."""
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from acesniper.domain.model import ModelFeatures
+from acesniper.predictor.atlas.networks import archive, index
+from acesniper.predictor.child import read
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MODELS = EXAMPLES / "models"
@@ -44,3 +51,17 @@ def save(model: ModelProto, path: Path) -> Path:
     """Write a model and return its path."""
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def features_of(model: ModelProto, batch: int = 1, **shapes: int) -> ModelFeatures:
+    """What the child process finds, without the process: tests of many graphs have no time."""
+    with TemporaryDirectory() as folder:
+        return read(save(model, Path(folder) / "m.onnx"), batch, shapes)
+
+
+def shipped(name: str) -> ModelProto:
+    """A network of the atlas, without its weights."""
+    with zipfile.ZipFile(archive()) as content:
+        data = content.read(index()[name]["file"])
+    model: ModelProto = onnx.load_model_from_string(data)
+    return model

@@ -1,13 +1,19 @@
 """`acesniper model`: read what a model asks for."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import typer
+from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
 
 from acesniper.cli.console import amount, out, print_json
 from acesniper.cli.options import AsJson, Batch, ModelFile, Shapes, parse_shapes
 from acesniper.domain.model import ModelFeatures
+
+MOST_OPERATORS = 12
+"""Kinds of operators shown; the JSON has all."""
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -27,33 +33,88 @@ def profile(model: ModelFile, batch: Batch = 1, shape: Shapes = [], json: AsJson
     Example:
       acesniper model profile bert_tiny.onnx --shape sequence=128
     """
+    from acesniper.predictor.library import distance_word
     from acesniper.predictor.reader import read_model
 
     features = read_model(model, batch=batch, shapes=parse_shapes(shape))
+    word = distance_word(features.distance)
     if json:
-        print_json(asdict(features))
+        print_json({**asdict(features), "distance": features.distance, "familiarity": word})
     else:
-        out.print(table(model.name, features))
+        out.print(report(model.name, features, word))
 
 
-def table(name: str, features: ModelFeatures) -> Table:
+def report(name: str, features: ModelFeatures, word: str) -> Group:
     """The features for people."""
-    near = ", ".join(f"{known} {score:.0%}" for known, score in features.similar.items())
-    shown = Table(
-        title=f"{name}: {amount(features.flops, 'FLOP')},"
-        f" {amount(features.parameters, '')}parameters,"
-        f" {amount(features.peak_memory_bytes, 'B')} peak memory",
-        caption=f"Nearest known networks: {near or 'none'}",
+    facts = Table.grid(padding=(0, 2))
+    for label, text in _facts(features, word):
+        facts.add_row(label, text)
+    notes = (f"[yellow]note:[/yellow] {text}" for text in _notes(features))
+    return Group(f"[bold]{name}[/bold]", Padding(facts, (0, 0, 1, 2)), _classes(features), *notes)
+
+
+def _facts(features: ModelFeatures, word: str) -> Iterator[tuple[str, str]]:
+    values, moved = features.values, features.bytes_moved
+    intensity = features.flops / moved if moved else 0.0
+    held, alive = amount(values["weights.bytes"], "B"), amount(values["activations.bytes"], "B")
+    yield "Arithmetic", f"{amount(features.flops, 'FLOP')}, {intensity:.3g} per byte moved"
+    yield (
+        "Memory",
+        (
+            f"{amount(features.peak_memory_bytes, 'B')} at its peak:"
+            f" weights {held}, activations {alive}; {amount(moved, 'B')} moved"
+        ),
     )
-    shown.add_column("Operator class")
-    for column in ("Nodes", "FLOP", "Bytes"):
-        shown.add_column(column, justify="right")
-    classes = [key.removesuffix(".nodes") for key in features.values if key.endswith(".nodes")]
-    for kind in classes:
-        nodes = features.values[f"{kind}.nodes"]
-        if nodes and f"{kind}.flops" in features.values:
-            flops, moved = features.values[f"{kind}.flops"], features.values[f"{kind}.bytes"]
-            shown.add_row(
-                kind, f"{nodes:g}", amount(flops, "") if flops else "-", amount(moved, "B")
-            )
+    yield "Parameters", amount(features.parameters, "")
+    shown = list(features.operators.items())
+    rest = sum(count for _, count in shown[MOST_OPERATORS:])
+    operators = ", ".join(f"{count} {op}" for op, count in shown[:MOST_OPERATORS])
+    yield "Operators", operators + (f", {rest} of {len(shown) - MOST_OPERATORS} more" * bool(rest))
+    near = ", ".join(f"{known} {score:.0%}" for known, score in features.similar.items())
+    yield "Nearest", near or "nothing is like it"
+    yield "Distance", f"{features.distance:.2f} ({word}); 0 is a known network, 1 like none"
+
+
+def _classes(features: ModelFeatures) -> Table:
+    values = features.values
+    shown = Table("Operator class", show_footer=True)
+    shown.columns[0].footer = "all"
+    nodes = sum(values[f"{kind}.nodes"] for kind in _kinds(features))
+    for column, total in (
+        *(("Nodes", f"{nodes:g}"), ("FLOP", amount(features.flops, "")), ("share", "")),
+        *(("Bytes", amount(features.bytes_moved, "B")), ("share", "")),
+    ):
+        shown.add_column(column, total, justify="right")
+    for kind in _kinds(features):
+        flops, moved = values[f"{kind}.flops"], values[f"{kind}.bytes"]
+        shown.add_row(
+            *(kind, f"{values[f'{kind}.nodes']:g}"),
+            *((amount(flops, ""), _share(flops, features.flops)) if flops else ("-", "")),
+            *(amount(moved, "B"), _share(moved, features.bytes_moved)),
+        )
     return shown
+
+
+def _kinds(features: ModelFeatures) -> list[str]:
+    """The classes that occur."""
+    names = [key.removesuffix(".flops") for key in features.values if key.endswith(".flops")]
+    return [name for name in names if features.values[f"{name}.nodes"]]
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole:.0%}" if whole else ""
+
+
+def _notes(features: ModelFeatures) -> Iterator[str]:
+    """What the figures leave out."""
+    values = features.values
+    if values["unknown.nodes"]:
+        unknown = [op for op in features.operators if op.startswith("custom:")]
+        names = ", ".join(unknown) or "others"
+        yield f"{values['unknown.nodes']:g} nodes of unknown operators count no arithmetic: {names}"
+    if values["unshaped.nodes"]:
+        yield f"{values['unshaped.nodes']:g} nodes have shapes that depend on the data"
+    if values["unbounded_loop.nodes"]:
+        yield (
+            f"{values['unbounded_loop.nodes']:g} nodes run in loops of unknown length, counted once"
+        )

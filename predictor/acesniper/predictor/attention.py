@@ -62,7 +62,7 @@ def _projecting(node: Node) -> Products:
     batch, length = (given[0], given[1]) if len(given) == 3 else (1, given[0])
     parts = node.integers("qkv_hidden_sizes") or (matrix[1] // 3,) * 3
     past = {"Attention": 4, "QAttention": 8, "DecoderMaskedSelfAttention": 4}.get(node.op)
-    keys = length + (_length(operand(node, past).shape or ()) if past else 0)
+    keys = cached(node, length, _length(operand(node, past).shape or ()) if past else 0)
     if node.op == "LongformerAttention":
         keys = min(keys, 2 * node.integer("window", keys) + 1)
     project = Product(1, batch * length, matrix[1], matrix[0])
@@ -80,7 +80,7 @@ def _separate(node: Node) -> Products:
     past = _length(operand(node, 5 if node.op.startswith("Decoder") else 6).shape or ())
     keys, depth = _keys(key, length), width / heads
     values = value[-1] / heads if len(value) in (2, 3) else depth
-    return scores(batch, heads, length, keys + past, depth, values)
+    return scores(batch, heads, length, cached(node, keys, past), depth, values)
 
 
 def _keys(key: Shape, length: int) -> int:
@@ -91,7 +91,6 @@ def _keys(key: Shape, length: int) -> int:
 
 
 def _grouped(node: Node) -> Products:
-    """Keys are those of the cache where it is larger: runtimes share one buffer of full length."""
     query, key = operand(node, 0).shape or (), operand(node, 1).shape or ()
     heads, groups = node.integer("num_heads"), node.integer("kv_num_heads")
     if heads < 1 or groups < 1 or len(query) not in (2, 3):
@@ -99,7 +98,7 @@ def _grouped(node: Node) -> Products:
     batch, length, width = query if len(query) == 3 else (1, *query)
     size = width / heads if key else width / (heads + 2 * groups)
     past = _length(operand(node, 3).shape or ()) if node.op != "PagedAttention" else 0
-    return scores(batch, heads, length, length + past, size)
+    return scores(batch, heads, length, cached(node, length, past), size)
 
 
 def _experts(node: Node) -> Products:
@@ -122,6 +121,11 @@ def _inner(node: Node, layer: int) -> float:
     shape = operand(node, 2 + 2 * layer).shape or ()
     width = (operand(node, 0).shape or (0,))[-1]
     return math.prod(shape[1:]) / width if len(shape) == 3 and width else 0
+
+
+def cached(node: Node, given: int, past: int) -> int:
+    """All keys: those given and those kept, or a buffer that has room for both."""
+    return past if node.integer("past_present_share_buffer") and past else given + past
 
 
 def _length(cache: Shape) -> int:

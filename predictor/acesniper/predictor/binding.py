@@ -2,22 +2,27 @@
 
 from collections.abc import Mapping
 
-from onnx import ModelProto, ValueInfoProto
+from onnx import ModelProto, TypeProto, ValueInfoProto
 
 from acesniper.domain.errors import InvalidModel
+from acesniper.predictor.tensors import graphs
 
 
-def bind(model: ModelProto, batch: int = 1, shapes: Mapping[str, int] | None = None) -> None:
+def bind(
+    model: ModelProto, batch: int = 1, shapes: Mapping[str, int] | None = None
+) -> dict[str, int]:
     """Set the inputs' open dimensions in place, and forget shapes inferred before.
 
     A symbolic first dimension is the batch; other symbolic names come from `shapes`, dimensions
-    without a name as `INPUT:AXIS`. Raises InvalidModel (UnboundDimension, FixedBatch).
+    without a name as `INPUT:AXIS`. Gives the sizes of the open dimensions by name. Raises
+    InvalidModel (UnboundDimension, FixedBatch).
     """
     sizes = {"batch": batch, **(shapes or {})}
     if any(size < 1 for size in sizes.values()):
         raise InvalidModel("BadShape", f"dimensions must be 1 or more, not {sizes}")
     names = {tensor.name for tensor in model.graph.initializer}
     inputs = [each for each in model.graph.input if each.name not in names]
+    opened = {_name(each, axis) for each in inputs for axis in _axes(each) if _open(each, axis)}
     first = {_name(each, 0) for each in inputs if _open(each, 0)}
     sizes = {**dict.fromkeys(first, batch), **(shapes or {})}
     for each in inputs:
@@ -32,6 +37,36 @@ def bind(model: ModelProto, batch: int = 1, shapes: Mapping[str, int] | None = N
     for output in model.graph.output:
         if output.type.HasField("tensor_type"):
             output.type.tensor_type.ClearField("shape")
+    return {name: size for name, size in sizes.items() if name in opened}
+
+
+def stated(model: ModelProto) -> dict[str, TypeProto]:
+    """The types that the file itself states for values inside it, before they are forgotten."""
+    found: dict[str, TypeProto] = {}
+    for graph in graphs(model.graph):
+        for value in (*graph.value_info, *graph.output):
+            found[value.name] = TypeProto()
+            found[value.name].CopyFrom(value.type)
+    return found
+
+
+def believed(types: Mapping[str, TypeProto], sizes: Mapping[str, int]) -> dict[str, TypeProto]:
+    """The stated types with the sizes of open dimensions put in.
+
+    Where some dimension was open, a type of plain numbers may stem from another size of it: only
+    types that name an open dimension are believed then.
+    """
+    found = {}
+    for name, kind in types.items():
+        dims = kind.tensor_type.shape.dim
+        named = any(dim.dim_param in sizes for dim in dims)
+        for dim in dims:
+            if dim.dim_param in sizes:
+                dim.dim_value = sizes[dim.dim_param]
+        whole = all(dim.HasField("dim_value") and dim.dim_value >= 0 for dim in dims)
+        if kind.tensor_type.HasField("shape") and whole and (named or not sizes):
+            found[name] = kind
+    return found
 
 
 def _bind_input(value: ValueInfoProto, sizes: Mapping[str, int]) -> None:
@@ -59,6 +94,10 @@ def _bind_input(value: ValueInfoProto, sizes: Mapping[str, int]) -> None:
 def _open(value: ValueInfoProto, axis: int) -> bool:
     dims = value.type.tensor_type.shape.dim
     return axis < len(dims) and not (dims[axis].HasField("dim_value") and dims[axis].dim_value > 0)
+
+
+def _axes(value: ValueInfoProto) -> range:
+    return range(len(value.type.tensor_type.shape.dim))
 
 
 def _axis(value: ValueInfoProto, axis: int) -> int:

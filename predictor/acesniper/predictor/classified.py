@@ -1,11 +1,13 @@
 """Nodes with their classes, after looking at their neighbours."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from acesniper.predictor.classes import classify
 from acesniper.predictor.features import FREE, HEAVY
 from acesniper.predictor.nodes import Node
+from acesniper.predictor.patterns import Norms, spelled_out_norms
+from acesniper.predictor.quantisation import absorbed, narrowed
 from acesniper.predictor.tensors import Tensor
 
 ANCHORS = frozenset(HEAVY) | {"gemv"}
@@ -30,29 +32,38 @@ class Graph:
     outputs: tuple[Tensor, ...]
 
 
-def classified(nodes: Iterable[Node]) -> list[Classified]:
+def classified(nodes: Sequence[Node]) -> list[Classified]:
     """The nodes that run, with elementwise ones that ride on a heavy one marked as fused.
 
     A node rides when all its changing inputs come from one heavy node: an activation, a bias, a
-    gate computed from the same value; the sum of a residual does not.
+    gate computed from the same value; the sum of a residual does not. A normalisation written out
+    in small operators counts where it ends, and the others ride on it.
     """
     origin: dict[str, int] = {}
     result: list[Classified] = []
-    for node in nodes:
+    vanishing, norms = absorbed(nodes), spelled_out_norms(nodes)
+    for place, node in enumerate(narrowed(nodes)):
         if (node.constant and node.inputs) or node.op == "Constant":
             continue
-        kind = alone = classify(node)
+        kind = alone = _kind(place, node, norms)
         moving = [n for n, t in zip(node.feeds, node.inputs, strict=True) if n and not t.constant]
         roots = {origin.get(name) for name in moving}
         root = roots.pop() if len(roots) == 1 else None
-        if kind in ("elementwise", "norm") and root is not None and _may_ride(node, kind):
+        if place in vanishing or (root is not None and _may_ride(node, kind)):
             kind = "fused"
-        anchor = len(result) if kind in ANCHORS else root if kind in ("fused", FREE) else None
-        if anchor is not None:
+        anchored = kind in ANCHORS or place in norms.close
+        anchor = len(result) if anchored else root if kind in ("fused", FREE) else None
+        if anchor is not None and place not in norms.inner:
             origin.update(dict.fromkeys(node.gives, anchor))
         result.append(Classified(node, kind, alone))
     return result
 
 
+def _kind(place: int, node: Node, norms: Norms) -> str:
+    if place in norms.close | norms.inner:
+        return "norm" if place in norms.close else "fused"
+    return FREE if node.folded else classify(node)
+
+
 def _may_ride(node: Node, kind: str) -> bool:
-    return kind == "elementwise" or node.op == "BatchNormalization"
+    return kind == "elementwise" or (kind == "norm" and node.op == "BatchNormalization")

@@ -84,7 +84,7 @@ SIZED_HEAVY = (
 SIZED_LIGHT = ("gemv", "fused", "elementwise", "norm", "softmax", "pool", "movement")
 
 SPREADS: tuple[Spread, ...] = (
-    # FLOPs by the FLOPs of their node: small nodes cannot fill a machine.
+    # FLOPs by the FLOPs of their node: small nodes cannot fill a machine. `matmul` has gemm too.
     *_on_axis("flops_by_size", SIZED_HEAVY, {"1M": 1e6, "10M": 1e7, "100M": 1e8, "1G": 1e9}),
     # Bytes by the bytes of their node: in which cache they are.
     *_on_axis("bytes_by_size", SIZED_LIGHT, _binary("32Ki 256Ki 2Mi 16Mi")),

@@ -1,142 +1,82 @@
-"""Infer the shapes of a bound model, folding the constants that shapes depend on."""
+"""Compute the small constants that shapes depend on.
 
-from collections.abc import Iterator
+Exporters leave arithmetic on shapes in the graph. With the inputs bound it is a matter of a few
+numbers, computed here by the definitions of the ONNX operators.
+"""
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
-import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
+from onnx import NodeProto, helper
 
-from acesniper.domain.errors import InvalidModel
-from acesniper.predictor.nodes import names
-from acesniper.predictor.tensors import KEPT_ELEMENTS, from_value, graphs, values
-
-FOLDABLE = names(
-    "Abs Add And Cast Ceil Concat ConstantOfShape Div Equal Expand Floor Gather Greater "
-    "Identity Less Max Min Mod Mul Neg Not Or Range ReduceMax ReduceMin ReduceProd ReduceSum "
-    "Reshape Size Slice Sqrt Squeeze Sub Tile Transpose Unsqueeze Where"
-)
-"""Operators that exporters leave in the arithmetic of shapes; cheap on small tensors."""
-
-ROUNDS = 4
-"""Each round may open another layer of shapes; real models need one or two."""
+from acesniper.predictor.arithmetic import BINARY, FOLDABLE, Array, Given
+from acesniper.predictor.nodes import Node
+from acesniper.predictor.scope import Scope, dims_of
+from acesniper.predictor.tensors import KEPT_ELEMENTS, values
 
 
-def infer(model: ModelProto) -> ModelProto:
-    """The model with the shapes of its values, as far as they follow from its inputs.
-
-    Raises InvalidModel (ShapeInferenceFailed) where the graph contradicts itself.
-    """
-    for graph in graphs(model.graph):
-        _drop_large_values(graph)
-    inferred = _infer_once(model)
-    for _ in range(ROUNDS):
-        if not _unknown(inferred.graph) or not _fold(inferred.graph):
-            break
-        del inferred.graph.value_info[:]
-        inferred = _infer_once(inferred)
-    return inferred
-
-
-def _infer_once(model: ModelProto) -> ModelProto:
+def fold(proto: NodeProto, node: Node, scope: Scope) -> Sequence[Array] | None:
+    """The values of a node's outputs; None where they depend on data, or are large."""
+    if not node.standard or not proto.output:
+        return None
+    if node.op in ("Shape", "Size"):
+        return _of_shape(node, scope)
+    if node.op == "Constant":
+        return _constant(proto)
+    if node.op not in FOLDABLE or any(name and name not in scope.protos for name in proto.input):
+        return None
+    given = [scope.array(name) if name else None for name in proto.input]
+    if not _stays_small(node, given):
+        return None
     try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except (RuntimeError, ValueError, TypeError, onnx.shape_inference.InferenceError) as error:
-        raise InvalidModel("ShapeInferenceFailed", f"shapes do not fit: {error}") from error
+        with np.errstate(all="ignore"):
+            result = FOLDABLE[node.op](node, given)
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError):
+        return None  # left to the check that nothing stays unknown
+    results = result if isinstance(result, list) else [result]
+    return results if len(results) >= len(proto.output) else None
 
 
-def _drop_large_values(graph: GraphProto) -> None:
-    """Keep the type and shape of big weights, and forget their values."""
-    for tensor in graph.initializer:
-        if np.prod([float(dim) for dim in tensor.dims]) <= KEPT_ELEMENTS and (
-            tensor.data_location != TensorProto.EXTERNAL
-        ):
-            continue
-        kept = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
-        tensor.CopyFrom(kept)
-
-
-def _unknown(graph: GraphProto) -> bool:
-    shaped = {v.name for v in graph.value_info if from_value(v).shape is not None}
-    shaped |= {v.name for v in graph.output if from_value(v).shape is not None}
-    return any(name not in shaped for node in graph.node for name in node.output if name)
-
-
-def _fold(graph: GraphProto) -> bool:
-    """Turn small computable values into initializers; whether anything was folded."""
-    known = dict(_small_values(graph))
-    shapes = {v.name: from_value(v).shape for v in [*graph.input, *graph.value_info]}
-    shapes |= {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-    kept: list[NodeProto] = []
-    for node in graph.node:
-        result = _value(node, known, shapes)
-        if result is None or result.size > KEPT_ELEMENTS:
-            kept.append(node)
-            continue
-        known[node.output[0]] = result
-        graph.initializer.append(numpy_helper.from_array(result, node.output[0]))
-    changed = len(kept) < len(graph.node)
-    del graph.node[:]
-    graph.node.extend(kept)
-    return changed
-
-
-def _small_values(graph: GraphProto) -> Iterator[tuple[str, np.ndarray]]:
-    for tensor in graph.initializer:
-        if _has_values(tensor):
-            yield tensor.name, values(tensor)
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-            tensor = node.attribute[0].t
-            if np.prod([float(dim) for dim in tensor.dims]) <= KEPT_ELEMENTS:
-                yield node.output[0], values(tensor)
-
-
-def _has_values(tensor: TensorProto) -> bool:
-    fields = (tensor.raw_data, tensor.int64_data, tensor.int32_data, tensor.float_data)
-    return any(len(field) for field in (*fields, tensor.double_data))
-
-
-def _value(
-    node: NodeProto,
-    known: dict[str, np.ndarray],
-    shapes: dict[str, tuple[int, ...] | None],
-) -> np.ndarray | None:
-    if len(node.output) != 1 or node.domain not in ("", "ai.onnx"):
+def _of_shape(node: Node, scope: Scope) -> Sequence[Array] | None:
+    dims = dims_of(scope.types[node.feeds[0]]) if node.feeds and node.feeds[0] else None
+    if dims is None:
         return None
-    if node.op_type == "Shape" and not node.attribute:
-        shape = shapes.get(node.input[0])
-        return None if shape is None else np.asarray(shape, dtype=np.int64)
-    if node.op_type not in FOLDABLE or any(name and name not in known for name in node.input):
+    if node.op == "Shape":
+        dims = dims[node.integer("start") : node.integer("end", len(dims))]
+    known = [dim for dim in dims if dim is not None]
+    if len(known) != len(dims):
         return None
-    if not _stays_small(node, known):
-        return None
-    return _evaluate(node, {name: known[name] for name in node.input if name})
+    result = math.prod(known) if node.op == "Size" else known
+    return [np.asarray(result, dtype=np.int64)]
 
 
-def _stays_small(node: NodeProto, known: dict[str, np.ndarray]) -> bool:
+def _constant(proto: NodeProto) -> Sequence[Array] | None:
+    for attribute in proto.attribute:
+        if attribute.name == "value":
+            size = math.prod(attribute.t.dims)
+            return [values(attribute.t)] if size <= KEPT_ELEMENTS else None
+        if attribute.name in ("value_int", "value_ints"):
+            return [np.asarray(helper.get_attribute_value(attribute), dtype=np.int64)]
+        if attribute.name in ("value_float", "value_floats"):
+            return [np.asarray(helper.get_attribute_value(attribute), dtype=np.float32)]
+    return None
+
+
+def _stays_small(node: Node, given: Given) -> bool:
     """Whether an operator that can blow up a tiny input does not do so here."""
-    operands = [known[name] for name in node.input if name]
-    if node.op_type == "Range":
+    operands = [each for each in given if each is not None]
+    if not operands:
+        return False
+    if node.op == "Range":
         start, limit, delta = (float(np.ravel(each)[0]) for each in operands)
         return delta != 0 and abs((limit - start) / delta) <= KEPT_ELEMENTS
-    if node.op_type in ("ConstantOfShape", "Expand", "Tile"):
-        size = operands[0].size if node.op_type == "Tile" else 1
+    if node.op in ("ConstantOfShape", "Expand", "Tile"):
+        size = operands[0].size if node.op != "ConstantOfShape" else 1
         return float(np.prod(operands[-1].astype(np.float64))) * size <= KEPT_ELEMENTS
+    if node.op in BINARY:
+        try:
+            return math.prod(np.broadcast_shapes(*(x.shape for x in operands))) <= KEPT_ELEMENTS
+        except ValueError:
+            return False
     return True
-
-
-def _evaluate(node: NodeProto, feeds: dict[str, np.ndarray]) -> np.ndarray | None:
-    inputs = [
-        helper.make_tensor_value_info(
-            name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
-        )
-        for name, value in feeds.items()
-    ]
-    outputs = [helper.make_empty_tensor_value_info(node.output[0])]
-    graph = helper.make_graph([node], "fold", inputs, outputs)
-    try:
-        (result,) = ReferenceEvaluator(helper.make_model(graph)).run(None, feeds)
-    except (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError, NotImplementedError):
-        return None  # left to the check that nothing stays unknown
-    return np.asarray(result)

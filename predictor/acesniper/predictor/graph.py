@@ -9,11 +9,10 @@ from onnx import ModelProto
 from onnx.inliner import inline_local_functions
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor.binding import bind
+from acesniper.predictor.binding import believed, bind, stated
 from acesniper.predictor.classified import Graph, classified
-from acesniper.predictor.folding import infer
-from acesniper.predictor.nodes import walk
-from acesniper.predictor.tensors import check_external_data, from_value
+from acesniper.predictor.tensors import check_external_data
+from acesniper.predictor.walk import walk
 
 
 def load(path: Path, batch: int, shapes: Mapping[str, int]) -> Graph:
@@ -22,12 +21,10 @@ def load(path: Path, batch: int, shapes: Mapping[str, int]) -> Graph:
     check_external_data(model, path.parent)
     if model.functions:
         model = _inlined(model)
-    bind(model, batch, shapes)
-    graph = infer(model).graph
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = tuple(from_value(each) for each in graph.input if each.name not in weights)
-    outputs = tuple(from_value(each) for each in graph.output)
-    return Graph(tuple(classified(walk(graph))), inputs, outputs)
+    declared = stated(model)
+    sizes = bind(model, batch, shapes)
+    walked = walk(model, believed(declared, sizes))
+    return Graph(tuple(classified(walked.nodes)), walked.inputs, walked.outputs)
 
 
 def parse(path: Path) -> ModelProto:

@@ -10,12 +10,13 @@ from acesniper.predictor.tensors import Tensor
 
 
 def weights(graph: Sequence[Classified]) -> dict[str, Tensor]:
-    """Constants that feed a running node, by name."""
+    """Constants that feed a running node, by name; what was computed from shapes is none."""
+    computed = {name for each in graph if each.node.folded for name in each.node.gives}
     return {
         name: tensor
         for each in graph
         for name, tensor in zip(each.node.feeds, each.node.inputs, strict=True)
-        if name and tensor.constant and each.kind != FREE
+        if name and tensor.constant and each.kind != FREE and name not in computed
     }
 
 

@@ -1,11 +1,11 @@
-"""Walk a graph and see each node with its tensors, its class and its cost."""
+"""A node with its tensors and attributes."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper
+from onnx import AttributeProto, NodeProto, helper
 
-from acesniper.predictor.tensors import NOTHING, Tensor, checked, from_value, subgraphs, values
+from acesniper.predictor.tensors import Tensor
 
 STANDARD = ("", "ai.onnx")
 NHWC = "com.ms.internal.nhwc"
@@ -28,7 +28,8 @@ class Node:
     """One operator with what is known of its tensors.
 
     `repeats` is how often it runs per inference (loop bodies); `bounded` is False where that
-    count is unknown and taken as 1. `feeds` are the names of its inputs, `gives` of its outputs.
+    count is unknown and taken as 1. `folded`: its value follows from shapes alone. `feeds` are the
+    names of its inputs, `gives` of its outputs.
     """
 
     op: str
@@ -40,6 +41,7 @@ class Node:
     gives: tuple[str, ...]
     repeats: float = 1.0
     bounded: bool = True
+    folded: bool = False
 
     @property
     def standard(self) -> bool:
@@ -84,40 +86,13 @@ class Node:
         return all(each.shape is not None for each in (*self.inputs, *self.outputs))
 
 
-def walk(graph: GraphProto) -> Iterator[Node]:
-    """Every node that runs, in order; the nodes of subgraphs follow the node that holds them."""
-    yield from _walk(graph, {}, 1.0, True)
-
-
-def _walk(
-    graph: GraphProto, outer: Mapping[str, Tensor], repeats: float, bounded: bool
-) -> Iterator[Node]:
-    known = {**outer, **_declared(graph)}
-    trips = _trip_counts(graph)
-    for proto in graph.node:
-        node = replace(_node(proto, known), repeats=repeats, bounded=bounded)
-        for name, tensor in zip(node.gives, node.outputs, strict=True):
-            known[name] = replace(tensor, constant=node.constant and not _has_subgraph(proto))
-        yield node
-        count = _inner_repeats(proto, trips, known)
-        for inner in subgraphs(proto):
-            yield from _walk(inner, known, repeats * (count or 1.0), bounded and count is not None)
-
-
-def _declared(graph: GraphProto) -> dict[str, Tensor]:
-    known = {v.name: from_value(v) for v in (*graph.input, *graph.value_info, *graph.output)}
-    for weight in graph.initializer:
-        known[weight.name] = checked(weight.name, weight.dims, weight.data_type, constant=True)
-    return known
-
-
-def _node(proto: NodeProto, known: Mapping[str, Tensor]) -> Node:
-    unknown = Tensor(None, 4.0)
+def node_of(proto: NodeProto, tensor: Callable[[str], Tensor]) -> Node:
+    """A node whose inputs are known and whose outputs are not."""
     return Node(
         op=proto.op_type,
         domain=proto.domain,
-        inputs=tuple(known.get(name, unknown) if name else NOTHING for name in proto.input),
-        outputs=tuple(known.get(name, unknown) for name in proto.output),
+        inputs=tuple(tensor(name) for name in proto.input),
+        outputs=(),
         attributes={a.name: _attribute(a) for a in proto.attribute},
         feeds=tuple(proto.input),
         gives=tuple(proto.output),
@@ -125,37 +100,10 @@ def _node(proto: NodeProto, known: Mapping[str, Tensor]) -> Node:
 
 
 def _attribute(attribute: AttributeProto) -> object:
-    """Numbers and names; tensors and graphs are left out."""
+    """Numbers, names and tensors; graphs are left out."""
     if attribute.type == AttributeProto.INTS:
         return tuple(attribute.ints)
+    if attribute.type == AttributeProto.TENSOR:
+        return attribute.t
     plain = (AttributeProto.INT, AttributeProto.FLOAT, AttributeProto.STRING)
     return helper.get_attribute_value(attribute) if attribute.type in plain else None
-
-
-def _has_subgraph(proto: NodeProto) -> bool:
-    return next(subgraphs(proto), None) is not None
-
-
-def _trip_counts(graph: GraphProto) -> dict[str, float]:
-    """Scalars that may bound a loop."""
-    return {
-        tensor.name: float(values(tensor).ravel()[0])
-        for tensor in graph.initializer
-        if len(tensor.dims) <= 1
-        and tensor.data_type == TensorProto.INT64
-        and (tensor.raw_data or tensor.int64_data)
-    }
-
-
-def _inner_repeats(
-    proto: NodeProto, trips: Mapping[str, float], known: Mapping[str, Tensor]
-) -> float | None:
-    """How often the graphs inside a node run; None where it depends on the data."""
-    if proto.op_type == "If":
-        return 0.5  # one of two branches
-    if proto.op_type == "Loop":
-        return trips.get(proto.input[0]) if proto.input else None
-    if proto.op_type == "Scan" and proto.input:
-        shape = known.get(proto.input[-1], NOTHING).shape
-        return float(shape[0]) if shape else None
-    return 1.0

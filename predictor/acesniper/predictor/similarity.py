@@ -2,9 +2,9 @@
 
 `structure` compares Weisfeiler-Lehman histograms (Shervashidze et al. 2011): a node's label starts
 as its operator class and takes in, round by round, the labels of the nodes it reads from; two
-networks are as alike as their histograms overlap. `spread` compares over which operator shapes the
-work goes, group by group, by Bhattacharyya's coefficient (1943). Both are kernels with values in
-[0, 1], and so is `likeness`, their product.
+networks are as alike as the shares of their labels overlap. `spread` compares over which operator
+shapes the work goes, group by group, by Bhattacharyya's coefficient (1943). Both are kernels with
+values in [0, 1], and so is `likeness`, their product.
 """
 
 import hashlib
@@ -21,12 +21,22 @@ ROUNDS = 2
 MOST_LABELS = 512
 """Rarer labels are left out, so that a huge graph has a bounded description."""
 
+SAME_KIND = {"gemm": "matmul"}
+"""Exporters and optimisers choose freely between these."""
+
+SKIPPED = (FREE, "fused")
+"""Looked through: the same activation may be one node or five."""
+
 Histogram = Mapping[str, int]
 
 
 def histogram(nodes: Sequence[Classified]) -> dict[str, int]:
-    """How often each label occurs, over all rounds; views and constants are left out."""
-    labels = {i: each.kind for i, each in enumerate(nodes) if each.kind != FREE}
+    """How often each label occurs, over all rounds."""
+    labels = {
+        i: SAME_KIND.get(each.kind, each.kind)
+        for i, each in enumerate(nodes)
+        if each.kind not in SKIPPED
+    }
     reads = _reads(nodes)
     counts = Counter(f"0:{label}" for label in labels.values())
     for turn in range(1, ROUNDS + 1):
@@ -39,21 +49,23 @@ def histogram(nodes: Sequence[Classified]) -> dict[str, int]:
 
 
 def structure(ones: Sequence[Histogram], others: Sequence[Histogram]) -> np.ndarray:
-    """The overlap over the union of histograms, shape (ones, others)."""
+    """How far the shares of labels overlap, shape (ones, others); depth alone changes little."""
     overlap = np.zeros((len(ones), len(others)))
     left, right = _postings(ones), _postings(others)
     for label in left.keys() & right.keys():
         (rows, here), (columns, there) = left[label], right[label]
         overlap[np.ix_(rows, columns)] += np.minimum.outer(here, there)
-    sizes = [np.asarray([sum(each.values()) for each in side], float) for side in (ones, others)]
-    union = np.add.outer(*sizes) - overlap
-    return np.asarray(overlap / np.maximum(union, 1.0))
+    return overlap
 
 
 def spread_vectors(values: Sequence[Mapping[str, float]]) -> np.ndarray:
     """Unit vectors whose products are the spread kernel, shape (models, bins)."""
     rows = [[each.get(name, 0.0) for name in FEATURE_NAMES] for each in values]
     matrix = np.asarray(rows, dtype=float).reshape(len(values), len(FEATURE_NAMES))
+    for name, other in SAME_KIND.items():
+        for measure in MEASURES:
+            matrix[:, POSITION[f"{other}.{measure}"]] += matrix[:, POSITION[f"{name}.{measure}"]]
+            matrix[:, POSITION[f"{name}.{measure}"]] = 0.0
     columns = np.hstack([_roots(matrix[:, group]) for group in GROUPS])
     return np.asarray(columns / np.sqrt(len(GROUPS)))
 
@@ -79,31 +91,33 @@ def _groups() -> tuple[np.ndarray, ...]:
         groups[measure] = [f"{name}.{measure}" for name in CLASSES]
     for each in SPREADS:
         groups[each.name].extend(each.features)
-    position = {name: i for i, name in enumerate(FEATURE_NAMES)}
-    return tuple(np.asarray([position[name] for name in group]) for group in groups.values())
+    return tuple(np.asarray([POSITION[name] for name in group]) for group in groups.values())
 
 
+POSITION = {name: i for i, name in enumerate(FEATURE_NAMES)}
 GROUPS = _groups()
 
 
-def _postings(histograms: Sequence[Histogram]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """By label: which histograms hold it, and how often."""
-    found: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+def _postings(histograms: Sequence[Histogram]) -> dict[str, tuple[list[int], list[float]]]:
+    """By label: which histograms hold it, and its share of all labels there."""
+    found: defaultdict[str, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
     for i, each in enumerate(histograms):
+        total = sum(each.values())
         for label, count in each.items():
-            found[label].append((i, count))
-    arrays = {label: np.asarray(pairs).T for label, pairs in found.items()}
-    return {label: (pair[0], pair[1]) for label, pair in arrays.items()}
+            rows, shares = found[label]
+            rows.append(i)
+            shares.append(count / total)
+    return found
 
 
 def _reads(nodes: Sequence[Classified]) -> dict[int, list[int]]:
-    """Which nodes each node reads from, looking through views."""
+    """Which nodes each node reads from, looking through views and fused operators."""
     source: dict[str, list[int]] = {}
     reads: dict[int, list[int]] = {}
     for i, each in enumerate(nodes):
         before = sorted({j for name in each.node.feeds for j in source.get(name, [])})
         reads[i] = before
-        source.update(dict.fromkeys(each.node.gives, before if each.kind == FREE else [i]))
+        source.update(dict.fromkeys(each.node.gives, before if each.kind in SKIPPED else [i]))
     return reads
 
 

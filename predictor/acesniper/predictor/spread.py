@@ -33,7 +33,7 @@ KINDS = {
     "bytes_by_norm": {
         "batch": names("BatchNormalization"),
         "layer": names(
-            "LayerNormalization RMSNormalization SimplifiedLayerNormalization "
+            "Div Mul LayerNormalization RMSNormalization SimplifiedLayerNormalization "
             "SkipLayerNormalization SkipSimplifiedLayerNormalization"
         ),
         "group": names("GroupNorm GroupNormalization InstanceNormalization SkipGroupNorm"),
@@ -102,8 +102,9 @@ def on_axis(name: str, of: str, place: float, amount: float) -> Iterator[Part]:
 
 def _of_product(node: Node, kind: str) -> Iterator[Part]:
     total, family = flops(node), FAMILY[kind]
-    if kind in SIZED_HEAVY:
-        yield from on_axis("flops_by_size", kind, total, total)
+    sized = "matmul" if kind == "gemm" else kind
+    if sized in SIZED_HEAVY:
+        yield from on_axis("flops_by_size", sized, total, total)
     for each in products(node):
         columns = each.columns * (each.count if family == "depthwise" else 1)
         yield from on_axis("flops_by_rows", family, each.rows, each.flops)

@@ -12,7 +12,6 @@ from onnx import (
     ModelProto,
     NodeProto,
     TensorProto,
-    ValueInfoProto,
     numpy_helper,
 )
 
@@ -26,12 +25,17 @@ KEPT_ELEMENTS = 4096
 
 
 ITEM_BYTES = {
-    **dict.fromkeys((TensorProto.INT4, TensorProto.UINT4), 0.5),
+    **dict.fromkeys((TensorProto.INT2, TensorProto.UINT2), 0.25),
+    **dict.fromkeys((TensorProto.INT4, TensorProto.UINT4, TensorProto.FLOAT4E2M1), 0.5),
     **dict.fromkeys((TensorProto.INT8, TensorProto.UINT8, TensorProto.BOOL), 1.0),
     **dict.fromkeys((TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E5M2), 1.0),
+    **dict.fromkeys((TensorProto.FLOAT8E4M3FNUZ, TensorProto.FLOAT8E5M2FNUZ), 1.0),
+    TensorProto.FLOAT8E8M0: 1.0,
     **dict.fromkeys((TensorProto.FLOAT16, TensorProto.BFLOAT16), 2.0),
     **dict.fromkeys((TensorProto.INT16, TensorProto.UINT16), 2.0),
     **dict.fromkeys((TensorProto.INT64, TensorProto.UINT64, TensorProto.DOUBLE), 8.0),
+    TensorProto.COMPLEX64: 8.0,
+    TensorProto.COMPLEX128: 16.0,
 }
 
 
@@ -58,17 +62,6 @@ NOTHING = Tensor((), 0.0, constant=True)
 """An optional input left out."""
 
 
-def from_value(value: ValueInfoProto, *, constant: bool = False) -> Tensor:
-    """The tensor that a value info describes."""
-    kind = value.type.tensor_type
-    if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
-        return Tensor(None, item_bytes(kind.elem_type), constant)
-    dims = kind.shape.dim
-    if not all(dim.HasField("dim_value") and dim.dim_value >= 0 for dim in dims):
-        return Tensor(None, item_bytes(kind.elem_type), constant)
-    return checked(value.name, [dim.dim_value for dim in dims], kind.elem_type, constant)
-
-
 def checked(name: str, dims: Iterable[int], kind: int, constant: bool) -> Tensor:
     """A tensor of known shape. Raises InvalidModel where the shape is absurd."""
     shape = tuple(int(dim) for dim in dims)
@@ -92,6 +85,14 @@ def values(tensor: TensorProto) -> np.ndarray:
         return np.asarray(numpy_helper.to_array(tensor))
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidModel("NotOnnx", f"tensor {tensor.name!r} is damaged: {error}") from error
+
+
+def holds_values(tensor: TensorProto) -> bool:
+    """Whether a tensor's values are in the file itself."""
+    fields = (tensor.raw_data, tensor.int64_data, tensor.int32_data, tensor.float_data)
+    return tensor.data_location != TensorProto.EXTERNAL and any(
+        len(field) for field in (*fields, tensor.double_data, tensor.uint64_data)
+    )
 
 
 def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
@@ -130,6 +131,8 @@ def check_external_data(model: ModelProto, folder: Path) -> None:
 
 def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
     yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.type == AttributeProto.TENSOR:

@@ -1,0 +1,206 @@
+"""The operators of arithmetic on shapes, by their ONNX definitions.
+
+A function takes the node and its inputs (None: left out) and gives one value, or a list for more
+outputs; ValueError and the like mean that it cannot.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from acesniper.predictor.nodes import Node
+from acesniper.predictor.tensors import values
+
+Array = np.ndarray
+Given = Sequence[Array | None]
+
+
+def _first(given: Given) -> Array:
+    if not given or given[0] is None:
+        raise ValueError
+    return given[0]
+
+
+def _second(given: Given) -> Array:
+    if len(given) < 2 or given[1] is None:
+        raise ValueError
+    return given[1]
+
+
+def _divide(one: Array, other: Array) -> Array:
+    """Whole numbers divide towards zero."""
+    if one.dtype.kind not in "iu":
+        return np.asarray(one / other)
+    quotient = np.abs(one) // np.abs(other)
+    return np.asarray(quotient * np.sign(one) * np.sign(other), dtype=one.dtype)
+
+
+def _modulo(node: Node, given: Given) -> Array:
+    function = np.fmod if node.integer("fmod") else np.mod
+    return np.asarray(function(_first(given), _second(given)))
+
+
+def _power(_: Node, given: Given) -> Array:
+    return np.asarray(np.power(_first(given), _second(given)), dtype=_first(given).dtype)
+
+
+def _axes(node: Node, given: Given, place: int = 1) -> tuple[int, ...] | None:
+    """Axes from the attribute of old operator sets or the input of new ones."""
+    if len(given) > place and (found := given[place]) is not None:
+        return tuple(int(axis) for axis in found.ravel())
+    return node.integers("axes") or None
+
+
+def _gather(node: Node, given: Given) -> Array:
+    return np.take(_first(given), _second(given), axis=node.integer("axis"))
+
+
+def _concat(node: Node, given: Given) -> Array:
+    return np.concatenate([each for each in given if each is not None], axis=node.integer("axis"))
+
+
+def _slice(node: Node, given: Given) -> Array:
+    data = _first(given)
+    if len(given) == 1:  # before operator set 10
+        starts, ends = node.integers("starts"), node.integers("ends")
+        axes, steps = node.integers("axes") or tuple(range(len(starts))), (1,) * len(starts)
+    else:
+        starts, ends = _axes(node, given, 1) or (), _axes(node, given, 2) or ()
+        axes = _axes(node, given, 3) or tuple(range(len(starts)))
+        steps = _axes(node, given, 4) or (1,) * len(starts)
+    index = [slice(None)] * data.ndim
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        backwards_to_start = step < 0 and end < -data.shape[axis]
+        index[axis] = slice(start, None if backwards_to_start else end, step)
+    return data[tuple(index)]
+
+
+def _unsqueeze(node: Node, given: Given) -> Array:
+    return np.expand_dims(_first(given), _axes(node, given) or ())
+
+
+def _squeeze(node: Node, given: Given) -> Array:
+    return np.squeeze(_first(given), _axes(node, given))
+
+
+def _reshape(node: Node, given: Given) -> Array:
+    data, target = _first(given), [int(dim) for dim in _second(given)]
+    if not node.integer("allowzero"):
+        target = [dim or data.shape[i] for i, dim in enumerate(target)]
+    return data.reshape(target)
+
+
+def _cast(node: Node, given: Given) -> Array:
+    return _first(given).astype(helper.tensor_dtype_to_np_dtype(node.integer("to")))
+
+
+def _filled(node: Node, given: Given) -> Array:
+    found = node.attributes.get("value")
+    fill = values(found) if isinstance(found, TensorProto) else np.zeros(1, np.float32)
+    return np.full([int(dim) for dim in _first(given)], fill.ravel()[0], fill.dtype)
+
+
+def _range(_: Node, given: Given) -> Array:
+    start, limit, delta = (np.ravel(each)[0] for each in given if each is not None)
+    return np.arange(start, limit, delta, dtype=_first(given).dtype)
+
+
+def _expand(_: Node, given: Given) -> Array:
+    data, target = _first(given), tuple(int(dim) for dim in _second(given))
+    return np.broadcast_to(data, np.broadcast_shapes(data.shape, target))
+
+
+def _tile(_: Node, given: Given) -> Array:
+    return np.tile(_first(given), [int(each) for each in _second(given)])
+
+
+def _transpose(node: Node, given: Given) -> Array:
+    return np.transpose(_first(given), node.integers("perm") or None)
+
+
+def _split(node: Node, given: Given) -> list[Array]:
+    data, axis = _first(given), node.integer("axis")
+    parts = _axes(node, given) or node.integers("split")
+    if not parts:
+        size = -(-data.shape[axis] // len(node.gives))
+        cuts = list(range(size, data.shape[axis], size))
+    else:
+        cuts = list(np.cumsum(parts)[:-1])
+    return list(np.split(data, cuts, axis))
+
+
+def _where(_: Node, given: Given) -> Array:
+    choice, one, other = given
+    if choice is None or one is None or other is None:
+        raise ValueError
+    return np.where(choice, one, other)
+
+
+def _reduce(function: Callable[..., Array]) -> Callable[[Node, Given], Array]:
+    def reduced(node: Node, given: Given) -> Array:
+        axes = _axes(node, given)
+        if axes is None and node.integer("noop_with_empty_axes"):
+            return _first(given)
+        keep = bool(node.integer("keepdims", 1))
+        return np.asarray(function(_first(given), axis=axes, keepdims=keep))
+
+    return reduced
+
+
+def _scatter(_: Node, given: Given) -> Array:
+    data, indices, updates = given
+    if data is None or indices is None or updates is None:
+        raise ValueError
+    result = data.copy()
+    result[tuple(np.moveaxis(indices, -1, 0))] = updates
+    return result
+
+
+def _cumsum(node: Node, given: Given) -> Array:
+    if node.integer("exclusive") or node.integer("reverse"):
+        raise ValueError
+    return np.cumsum(_first(given), axis=int(_second(given).ravel()[0]), dtype=_first(given).dtype)
+
+
+def _unary(function: Callable[[Array], Array]) -> Callable[[Node, Given], Array]:
+    return lambda _, given: np.asarray(function(_first(given)))
+
+
+def _binary(function: Callable[[Array, Array], Array]) -> Callable[[Node, Given], Array]:
+    return lambda _, given: np.asarray(function(_first(given), _second(given)))
+
+
+def _many(function: Callable[[Array, Array], Array]) -> Callable[[Node, Given], Array]:
+    def folded(_: Node, given: Given) -> Array:
+        result = _first(given)
+        for each in given[1:]:
+            if each is not None:
+                result = np.asarray(function(result, each))
+        return result
+
+    return folded
+
+
+BINARY: Mapping[str, Callable[[Node, Given], Array]] = {
+    **{"Add": _binary(np.add), "Sub": _binary(np.subtract), "Mul": _binary(np.multiply)},
+    **{"Div": _binary(_divide), "Pow": _power, "Mod": _modulo},
+    **{"Equal": _binary(np.equal), "And": _binary(np.logical_and), "Or": _binary(np.logical_or)},
+    **{"Greater": _binary(np.greater), "GreaterOrEqual": _binary(np.greater_equal)},
+    **{"Less": _binary(np.less), "LessOrEqual": _binary(np.less_equal)},
+    **{"Xor": _binary(np.logical_xor), "Max": _many(np.maximum), "Min": _many(np.minimum)},
+    "Where": _where,
+}
+FOLDABLE: Mapping[str, Callable[[Node, Given], Array | list[Array]]] = {
+    **BINARY,
+    **{"Abs": _unary(np.abs), "Neg": _unary(np.negative), "Not": _unary(np.logical_not)},
+    **{"Floor": _unary(np.floor), "Ceil": _unary(np.ceil), "Sqrt": _unary(np.sqrt)},
+    **{"Round": _unary(np.round), "Identity": _unary(np.asarray), "Sign": _unary(np.sign)},
+    **{"Cast": _cast, "Concat": _concat, "ConstantOfShape": _filled, "CumSum": _cumsum},
+    **{"Expand": _expand, "Gather": _gather, "Range": _range, "Reshape": _reshape},
+    **{"NonZero": _unary(lambda data: np.asarray(np.nonzero(data), dtype=np.int64))},
+    **{"ReduceMax": _reduce(np.max), "ReduceMin": _reduce(np.min), "ReduceSum": _reduce(np.sum)},
+    **{"ReduceProd": _reduce(np.prod), "ScatterND": _scatter, "Slice": _slice, "Split": _split},
+    **{"Squeeze": _squeeze, "Tile": _tile, "Transpose": _transpose, "Unsqueeze": _unsqueeze},
+}
+"""Operators that exporters leave in the arithmetic of shapes; cheap on small tensors."""

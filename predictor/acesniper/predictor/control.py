@@ -1,0 +1,128 @@
+"""Graphs inside nodes: which of them run, how often, and what they give."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onnx import GraphProto, NodeProto, TensorProto, TypeProto
+
+from acesniper.predictor.nodes import Node
+from acesniper.predictor.scope import Scope, dims_of, merged, tensor_type
+from acesniper.predictor.tensors import subgraphs
+
+MOST_TRIPS = 1 << 31
+"""A bound beyond this means "until the condition ends it"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A graph that runs inside a node, its inputs' types, and how often (None: unknown)."""
+
+    graph: GraphProto
+    inputs: Sequence[TypeProto]
+    repeats: float | None
+
+
+def runs(proto: NodeProto, node: Node, scope: Scope) -> list[Run]:
+    """The graphs inside a node that may run; empty for all but the standard's control flow."""
+    if not node.standard:
+        return []
+    inner = {a.name: a.g for a in proto.attribute if a.HasField("g")}
+    given = [scope.types[name] if name else TypeProto() for name in proto.input]
+    if node.op == "If":
+        return _branches(inner, scope.number(proto.input[0]) if proto.input else None)
+    body = inner.get("body", GraphProto())
+    if node.op == "Loop":
+        counter, go = tensor_type(TensorProto.INT64, ()), tensor_type(TensorProto.BOOL, ())
+        return [Run(body, [counter, go, *given[2:]], _trips(proto, scope))]
+    if node.op == "Scan":
+        return [_scan(body, node, given)]
+    if node.op == "SequenceMap":
+        elements = [scope.sequences.get(name, ()) for name in proto.input]
+        types = [e[0] if e else TypeProto() for e in elements]
+        return [Run(body, types, float(len(elements[0])) if elements and elements[0] else None)]
+    return []
+
+
+def has_subgraph(proto: NodeProto) -> bool:
+    """Whether a node holds a graph."""
+    return next(subgraphs(proto), None) is not None
+
+
+def outputs(
+    node: Node, found: Sequence[Run], results: Sequence[Sequence[TypeProto]]
+) -> list[TypeProto] | None:
+    """The types that a node gives, from what its graphs give; None where they say nothing."""
+    if not found or not all(results):
+        return None
+    if node.op == "If":
+        branches = list(results)
+        if len(branches) == 1:
+            return list(branches[0])
+        return [merged(one, other) for one, other in zip(*branches, strict=False)]
+    given = list(results[0])
+    if node.op == "Loop":
+        carried = len(node.feeds) - 2
+        before = found[0].inputs[2:]
+        kept = [merged(a, b) for a, b in zip(before, given[1 : 1 + carried], strict=False)]
+        return [*kept, *(_stacked(each, found[0].repeats) for each in given[1 + carried :])]
+    if node.op == "Scan":
+        carried = len(node.feeds) - node.integer("num_scan_inputs", 1)
+        axes = node.integers("scan_output_axes") or (0,) * len(given)
+        stacked = zip(given[carried:], axes, strict=False)
+        length = found[0].repeats
+        return [*given[:carried], *(_stacked(each, length, axis) for each, axis in stacked)]
+    return None
+
+
+def widened(run: Run, given: Sequence[TypeProto]) -> Run | None:
+    """A loop's run with the dimensions unknown that its body changes; None where none changes."""
+    carried = run.inputs[2:]
+    after = [merged(a, b) for a, b in zip(carried, given[1 : 1 + len(carried)], strict=False)]
+    if len(after) != len(carried) or all(
+        dims_of(a) == dims_of(b) for a, b in zip(carried, after, strict=True)
+    ):
+        return None
+    return Run(run.graph, [*run.inputs[:2], *after], run.repeats)
+
+
+def _branches(inner: dict[str, GraphProto], choice: float | None) -> list[Run]:
+    """The branch that a known condition takes, else each half of the times."""
+    names = ["then_branch", "else_branch"]
+    if choice is not None:
+        return [Run(inner[name], (), 1.0) for name in [names[0 if choice else 1]] if name in inner]
+    return [Run(inner[name], (), 0.5) for name in names if name in inner]
+
+
+def _trips(proto: NodeProto, scope: Scope) -> float | None:
+    most = scope.number(proto.input[0]) if proto.input else None
+    go = scope.number(proto.input[1]) if len(proto.input) > 1 else 1.0
+    if go == 0:
+        return 0.0
+    return most if most is not None and 0 <= most < MOST_TRIPS else None
+
+
+def _scan(body: GraphProto, node: Node, given: Sequence[TypeProto]) -> Run:
+    """Each scanned input without the axis along which it is scanned."""
+    count = node.integer("num_scan_inputs", 1)
+    states, scanned = given[: len(given) - count], given[len(given) - count :]
+    axes = node.integers("scan_input_axes") or (0,) * count
+    length: int | None = None
+    slices = []
+    for kind, axis in zip(scanned, axes, strict=False):
+        dims = dims_of(kind)
+        if not dims or not -len(dims) <= axis < len(dims):
+            slices.append(tensor_type(kind.tensor_type.elem_type, None))
+            continue
+        place = axis % len(dims)
+        length = dims[place] if length is None else length
+        slices.append(tensor_type(kind.tensor_type.elem_type, (*dims[:place], *dims[place + 1 :])))
+    return Run(body, [*states, *slices], None if length is None else float(length))
+
+
+def _stacked(kind: TypeProto, length: float | None, axis: int = 0) -> TypeProto:
+    dims = dims_of(kind)
+    if dims is None:
+        return tensor_type(kind.tensor_type.elem_type, None)
+    place = axis % (len(dims) + 1)
+    size = None if length is None else int(length)
+    return tensor_type(kind.tensor_type.elem_type, (*dims[:place], size, *dims[place:]))

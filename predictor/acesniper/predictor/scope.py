@@ -1,0 +1,113 @@
+"""What is known of the values that a graph and the graphs inside it can see."""
+
+from collections import ChainMap
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import numpy as np
+from onnx import TensorProto, TypeProto, helper, numpy_helper
+
+from acesniper.domain.errors import InvalidModel
+from acesniper.predictor.tensors import (
+    KEPT_ELEMENTS,
+    NOTHING,
+    Tensor,
+    checked,
+    holds_values,
+    item_bytes,
+    values,
+)
+
+T = TypeVar("T")
+Dims = tuple[int | None, ...]
+
+
+class Scope:
+    """Types, small constant values and sequences by name; an inner graph sees the outer ones."""
+
+    def __init__(self, outer: "Scope | None" = None) -> None:
+        self.types: ChainMap[str, TypeProto] = _inner(outer.types if outer else None)
+        self.protos: ChainMap[str, TensorProto] = _inner(outer.protos if outer else None)
+        self.sequences: ChainMap[str, Sequence[TypeProto]] = _inner(
+            outer.sequences if outer else None
+        )
+        self.tensors: ChainMap[str, Tensor] = _inner(outer.tensors if outer else None)
+
+    def declare(self, name: str, kind: TypeProto, *, constant: bool = False) -> None:
+        """Make a value known. Raises InvalidModel where a name is given twice or a size absurd."""
+        if name in self.types.maps[0]:
+            raise InvalidModel("NotOnnx", f"value {name!r} is given twice")
+        self.types[name] = kind
+        self.tensors[name] = tensor_of(name, kind, constant)
+
+    def hold(self, tensor: TensorProto) -> None:
+        """Make a weight known, and its values where it is small."""
+        kind = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+        self.declare(tensor.name, kind, constant=True)
+        if self.tensors[tensor.name].elements <= KEPT_ELEMENTS and holds_values(tensor):
+            self.protos[tensor.name] = tensor
+
+    def keep(self, name: str, value: np.ndarray) -> None:
+        """Remember the computed value of a small constant."""
+        if value.size <= KEPT_ELEMENTS:
+            self.protos[name] = numpy_helper.from_array(value, name)
+
+    def array(self, name: str) -> np.ndarray | None:
+        """The value of a small constant, None where it is not known."""
+        proto = self.protos.get(name)
+        return None if proto is None else values(proto)
+
+    def number(self, name: str) -> float | None:
+        """The value of a constant scalar."""
+        array = self.array(name) if name else None
+        if array is None or array.size != 1 or array.dtype.kind not in "biuf":
+            return None
+        return float(array.ravel()[0])
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor of a name; NOTHING for an input left out."""
+        return self.tensors[name] if name else NOTHING
+
+
+def _inner(outer: ChainMap[str, T] | None) -> ChainMap[str, T]:
+    return outer.new_child() if outer is not None else ChainMap()
+
+
+def tensor_of(name: str, kind: TypeProto, constant: bool = False) -> Tensor:
+    """The tensor that a type describes; its shape is unknown where one dimension is.
+
+    A sequence or the like holds tensors that count where they are taken out.
+    """
+    if kind.WhichOneof("value") not in (None, "tensor_type", "sparse_tensor_type"):
+        return Tensor((), 0.0, constant)
+    dims = dims_of(kind)
+    element = kind.tensor_type.elem_type
+    if dims is None or any(dim is None for dim in dims):
+        return Tensor(None, item_bytes(element), constant)
+    return checked(name, [dim for dim in dims if dim is not None], element, constant)
+
+
+def dims_of(kind: TypeProto) -> Dims | None:
+    """The dimensions of a tensor type, None for an unknown one; None for an unknown rank."""
+    tensor = kind.tensor_type
+    if not kind.HasField("tensor_type") or not tensor.HasField("shape"):
+        return None
+    return tuple(
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None
+        for dim in tensor.shape.dim
+    )
+
+
+def tensor_type(element: int, dims: Iterable[int | None] | None) -> TypeProto:
+    """A tensor type; None for an unknown dimension or rank."""
+    made: TypeProto = helper.make_tensor_type_proto(element, None if dims is None else list(dims))
+    return made
+
+
+def merged(one: TypeProto, other: TypeProto) -> TypeProto:
+    """What two types have in common: dimensions that differ are unknown."""
+    left, right = dims_of(one), dims_of(other)
+    if left is None or right is None or len(left) != len(right):
+        return tensor_type(one.tensor_type.elem_type, None)
+    dims = [a if a == b else None for a, b in zip(left, right, strict=True)]
+    return tensor_type(one.tensor_type.elem_type, dims)
