@@ -1,6 +1,8 @@
 # ruff: noqa: INP001 (a program and its modules, not a package)
 """Measure the example platforms: `python examples/devices/measure.py [--quick] [--only NAME ...]`.
 
+With `--profiles` the devices are only probed anew, and the latencies stay.
+
 For each platform a child process probes it (NAME.yaml) and another measures every example model on
 it (a row each of latencies.csv). The predictor is given the profiles and never sees the latencies.
 Wants a quiet machine; needs the packages of the extra `runtimes`.
@@ -22,25 +24,29 @@ MODELS = HERE.parent / "models"
 ACESNIPER = [sys.executable, "-m", "acesniper.cli"]
 
 
-def measure(platform: Platform, folder: Path, *, quick: bool) -> list[dict[str, str]]:
-    """Probe one platform into `folder` and return the latencies of the models on it."""
-    speed = ["--quick"] if quick else []
-    profile, table = folder / f"{platform.name}.yaml", folder / f".{platform.name}.csv"
-    named = ["--node", platform.name, "--name", platform.name, "-o", "yaml"]
-    commands = (
-        [*ACESNIPER, "probe", *platform.options(), *speed, *named, "--file", str(profile)],
-        [
-            *[*ACESNIPER, "collect", str(MODELS), *platform.options(), *speed],
-            *["--device", platform.name, "--output", str(table)],
-        ],
-    )
-    environment = {**os.environ, **platform.environment()}
-    for command in commands:
-        run_limited(command, environment, platform.quota, platform.threads)
+def probe(platform: Platform, folder: Path, *, quick: bool) -> None:
+    """Probe one platform into `folder`."""
+    profile = str(folder / f"{platform.name}.yaml")
+    named = ["--node", platform.name, "--name", platform.name, "-o", "yaml", "--file", profile]
+    _run(platform, ["probe", *named], quick=quick)
+
+
+def collect(platform: Platform, folder: Path, *, quick: bool) -> list[dict[str, str]]:
+    """The latencies of the models on one platform."""
+    table = folder / f".{platform.name}.csv"
+    named = ["--device", platform.name, "--output", str(table)]
+    _run(platform, ["collect", str(MODELS), *named], quick=quick)
     with table.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     table.unlink()
     return rows
+
+
+def _run(platform: Platform, command: Sequence[str], *, quick: bool) -> None:
+    """`acesniper` with a command, as the platform is run."""
+    full = [*ACESNIPER, *command, *platform.options(), *(["--quick"] if quick else [])]
+    environment = {**os.environ, **platform.environment()}
+    run_limited(full, environment, platform.quota, platform.threads)
 
 
 def merge(path: Path, fresh: Sequence[dict[str, str]], names: Iterable[str]) -> None:
@@ -61,6 +67,7 @@ def main() -> None:
     """Measure all platforms, or those named."""
     parser = argparse.ArgumentParser(description="Measure the example platforms.")
     parser.add_argument("--quick", action="store_true", help="to try the program, not to keep")
+    parser.add_argument("--profiles", action="store_true", help="probe only, keep the latencies")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="some platforms")
     parser.add_argument("--folder", type=Path, default=HERE, help="where results go")
     asked = parser.parse_args()
@@ -68,8 +75,10 @@ def main() -> None:
     chosen = [each for each in PLATFORMS if not asked.only or each.name in asked.only]
     for platform in chosen:
         start = time.monotonic()
-        rows = measure(platform, asked.folder, quick=asked.quick)
-        merge(asked.folder / "latencies.csv", rows, [platform.name])
+        probe(platform, asked.folder, quick=asked.quick)
+        rows = [] if asked.profiles else collect(platform, asked.folder, quick=asked.quick)
+        if rows:
+            merge(asked.folder / "latencies.csv", rows, [platform.name])
         taken = time.monotonic() - start
         sys.stderr.write(f"{platform.name}: {len(rows)} models, {taken:.0f} s\n")
 

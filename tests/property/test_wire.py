@@ -22,7 +22,7 @@ from strategies import dns_names, floats
 
 words = st.text("abcdefghijklmnopqrstuvwxyz0123456789-. ", min_size=1, max_size=20)
 positive = floats(1e-9, 1e9)
-readings = st.builds(Reading, positive, floats(0, 10))
+readings = st.builds(Reading, positive, floats(0, 10), st.none() | positive, st.none() | positive)
 results = st.builds(
     ProbeResult,
     vector=st.builds(

@@ -32,7 +32,9 @@ def command(
     threads: Threads = 0,
     optimise: Optimise = True,
     precision: Precision = "f32",
-    quick: Annotated[bool, typer.Option("--quick", help="About 3 s, less exact.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="About 3 s: fewer rounds, nothing under load.")
+    ] = False,
     publish: Annotated[
         bool, typer.Option("--publish", help="Write the DeviceProfile into the cluster.")
     ] = False,
@@ -49,8 +51,9 @@ def command(
 ) -> None:
     """Measure what this device can do, once, in a few seconds.
 
-    Runs the HRM suite: small graphs, each typical of one class of operators. The readings describe
-    the device to the predictor, so that no model has to be tried on it.
+    Runs the HRM suite: chains typical of one class of operators, small whole networks, transfers
+    of bytes. The readings describe the device to the predictor, so that no model has to be tried
+    on it.
 
     Examples:
       acesniper probe
@@ -64,7 +67,7 @@ def command(
     from acesniper.probe.timing import FULL, QUICK
 
     host = node or platform.node() or "localhost"
-    with err.status("probing") as status:
+    with err.status("probing", refresh_per_second=2) as status:
         result = probe(
             runtime_named(runtime),
             Options(thread_count(threads), optimise, precision),
@@ -101,11 +104,28 @@ def table(result: ProbeResult) -> Table:
     shown = Table(
         title=f"{result.cpu_model}, {result.threads} of {result.cores} cores{limit}",
         caption=f"{result.runtime} {result.runtime_version}, {result.duration_s:.1f} s"
-        + (f"; could not run: {', '.join(result.missing)}" if result.missing else ""),
+        + (f"; no reading: {', '.join(result.missing)}" if result.missing else ""),
     )
     shown.add_column("Probe")
-    shown.add_column("Time", justify="right")
-    shown.add_column("Spread", justify="right")
-    for name, reading in result.vector.readings.items():
-        shown.add_row(name, seconds(reading.seconds), f"{reading.spread:.1%}")
+    for column in ("Time", "Spread", "Sustained", "With a neighbour", "Rate"):
+        shown.add_column(column, justify="right")
+    for name, each in result.vector.readings.items():
+        shown.add_row(
+            name,
+            seconds(each.seconds),
+            f"{each.spread:.1%}",
+            _change(each.sustained_s, each.seconds),
+            _change(each.loaded_s, each.seconds),
+            _rate(name, each.seconds),
+        )
     return shown
+
+
+def _change(later_s: float | None, cool_s: float) -> str:
+    return "" if later_s is None else f"{later_s / cool_s - 1:+.1%}"
+
+
+def _rate(name: str, taken_s: float) -> str:
+    from acesniper.probe.suite import TRANSFERS
+
+    return f"{TRANSFERS[name] / taken_s / 1e9:.3g} GB/s" if name in TRANSFERS else ""

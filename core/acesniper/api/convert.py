@@ -84,7 +84,10 @@ def hardware(status: DeviceProfileStatus) -> HardwareVector | None:
     """The HRM vector of a DeviceProfile, None while it was not measured."""
     if not status.readings or status.suite is None or status.suite_version is None:
         return None
-    readings = {name: Reading(each.seconds, each.spread) for name, each in status.readings.items()}
+    readings = {
+        name: Reading(each.seconds, each.spread, each.sustained_seconds, each.loaded_seconds)
+        for name, each in status.readings.items()
+    }
     return HardwareVector(status.suite, status.suite_version, readings)
 
 
@@ -136,7 +139,12 @@ def device_profile_manifest(name: str, node: str, result: ProbeResult) -> Json:
         suite=result.vector.suite,
         suite_version=result.vector.version,
         readings={
-            probe: DeviceReading(seconds=each.seconds, spread=each.spread)
+            probe: DeviceReading(
+                seconds=each.seconds,
+                spread=each.spread,
+                sustained_seconds=each.sustained_s,
+                loaded_seconds=each.loaded_s,
+            )
             for probe, each in result.vector.readings.items()
         },
         missing=list(result.missing),

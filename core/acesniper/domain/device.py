@@ -11,10 +11,16 @@ DeviceId = NewType("DeviceId", str)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One probe's result: seconds per run, and its relative spread (IQR / median)."""
+    """One probe's result: seconds per run in a cool moment, and its relative spread (IQR / median).
+
+    `sustained_s` is what remains after seconds of load, `loaded_s` what it takes beside another
+    busy process; None where that was not measured.
+    """
 
     seconds: float
     spread: float
+    sustained_s: float | None = None
+    loaded_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +55,8 @@ class Device:
 class ProbeResult:
     """What one run of the probe suite found on one platform, and the facts about it.
 
-    `cpu_quota` is in cores (None: no limit); `missing` names the probes that could not run;
-    `measured_at` is an ISO 8601 time.
+    `cpu_quota` is in cores (None: no limit); `missing` names the probes without a
+    reading; `measured_at` is an ISO 8601 time.
     """
 
     vector: HardwareVector

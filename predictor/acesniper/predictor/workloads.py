@@ -20,7 +20,8 @@ class Suite:
     """The suite a predictor understands.
 
     `work` has the shape (probes, classes, 3): FLOPs, bytes and nodes; `typical_s` the usual time
-    of each probe, which gives the ratio in which one probe speaks for another.
+    of each probe, which gives the ratio in which one probe speaks for another; `mean_output` the
+    mean of what a probe computes.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Suite:
     probes: tuple[str, ...]
     work: np.ndarray
     typical_s: np.ndarray
+    mean_output: Mapping[str, float]
 
     def index(self, probe: str) -> int:
         """The position of a probe."""
@@ -51,4 +53,5 @@ def known_suite() -> Suite:
         probes=tuple(work),
         work=array,
         typical_s=np.asarray([content["typical_s"][probe] for probe in work]),
+        mean_output=content["mean_output"],
     )

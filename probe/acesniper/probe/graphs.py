@@ -297,6 +297,8 @@ class GraphBuilder:
             hidden_size=hidden,
             direction=direction,
         )
+        # Named though unused, as exporters do: a runtime was seen to write them past its memory.
+        self._nodes[-1].output.extend([f"{y}_hidden", f"{y}_cell"])
         joined = self.add("Transpose", [y], (batch, ways, hidden), perm=[0, 2, 1, 3])
         dims = self.constant([0, 0, ways * hidden])
         return self.add("Reshape", [joined, dims], (batch, ways * hidden))

@@ -15,13 +15,19 @@ from acesniper.probe.references import REFERENCES, Layers
 
 SUITE = "hrm"
 VERSION = "2"
-MEMORY = "memory"
-"""The probe that is no graph: copying a large array."""
-MEMORY_BYTES = 128 << 20
-"""Read and written by one run of it; larger than the caches of edge devices."""
 SENTINEL = "conv_wide_16"
 """Re-run between rounds; when it moved, something else was running."""
-
+MEMORY, LOAD, FILE_READ = "memory", "load", "file_read"
+"""The probes that are no graphs: a copy of a large array, loading a model, reading a file."""
+MEMORY_BYTES = 128 << 20
+"""Read and written by one run of it; larger than the caches of edge devices."""
+LOAD_BYTES = 16 << 20
+"""The weights of the model that is loaded; its few nodes cost little beside them."""
+FILE_BYTES = 8 << 20
+"""Small enough for a slow card to write, which is not timed."""
+TRANSFERS = {MEMORY: MEMORY_BYTES, LOAD: LOAD_BYTES, FILE_READ: FILE_BYTES}
+HEAVY = ("conv_wide_64", "matmul", "gemv_cold", "net_resnet", MEMORY)
+"""What is run again warm, and beside a neighbour: bound by arithmetic, by memory, by both."""
 PLAIN_OPSET = 13
 """What every runtime reads; newer sets bring operators that some lack."""
 

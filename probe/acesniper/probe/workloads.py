@@ -16,9 +16,11 @@ import numpy as np
 from acesniper.domain.device import HardwareVector
 from acesniper.predictor.features import CLASSES, FEATURES_VERSION, MEASURES
 from acesniper.predictor.reader import read_model
+from acesniper.probe.feeds import random_feeds
 from acesniper.probe.graphs import OPSET
 from acesniper.probe.profiles import read_profile
-from acesniper.probe.suite import MEMORY, MEMORY_BYTES, PROBES, SUITE, VERSION
+from acesniper.probe.runtimes import Options, runtime
+from acesniper.probe.suite import MEMORY, MEMORY_BYTES, PROBES, SUITE, VERSION, Probe
 
 Workload = Mapping[str, Mapping[str, float]]
 
@@ -46,6 +48,18 @@ def workloads() -> dict[str, Workload]:
     return {**found, MEMORY: copy}
 
 
+def mean_outputs() -> dict[str, float]:
+    """The mean of what each probe computes, in onnxruntime: how a wrong kernel is found out."""
+    return {name: float(f"{mean_output(each):.4g}") for name, each in PROBES.items()}
+
+
+def mean_output(each: Probe) -> float:
+    """The mean of a probe's only output for the usual input."""
+    session = runtime("onnxruntime").load(each.build().SerializeToString(), Options())
+    (values,) = session.run(random_feeds(session.inputs)).values()
+    return float(np.mean(values, dtype=np.float64))
+
+
 def typical_s(vectors: Sequence[HardwareVector]) -> dict[str, float]:
     """The geometric mean of each probe over platforms, in seconds."""
     names = [*PROBES, MEMORY]
@@ -66,6 +80,7 @@ def main() -> None:
         "suite_version": VERSION,
         "features_version": FEATURES_VERSION,
         "typical_s": typical_s(vectors),
+        "mean_output": mean_outputs(),
         "workloads": workloads(),
     }
     target = Path(str(files("acesniper.predictor"))) / "workloads.json"

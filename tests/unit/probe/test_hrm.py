@@ -1,18 +1,21 @@
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from acesniper.domain.errors import InvalidInput, InvalidModel
-from acesniper.probe import hrm
+from acesniper.probe import hrm, transfers
 from acesniper.probe.feeds import random_feeds
 from acesniper.probe.hrm import probe
+from acesniper.probe.platform_facts import facts
 from acesniper.probe.profiles import profile_text, read_profile
-from acesniper.probe.runtimes import Options, Runtime, Session, runtime
-from acesniper.probe.suite import MEMORY, PROBES, SUITE, VERSION
+from acesniper.probe.runtimes import Feeds, Input, Options, Runtime, Session, runtime
+from acesniper.probe.suite import FILE_READ, LOAD, MEMORY, PROBES, SUITE, VERSION
 from acesniper.probe.timing import Effort
 
-TINY = Effort(rounds=1, item_s=0.0, extra_rounds=0, throttled_item_s=0.0)
+TINY = Effort(rounds=1, item_s=0.0, extra_rounds=0, meter_s=0.0, heat_s=0.0, neighbour_s=0.0)
 FEW = {name: PROBES[name] for name in ("null", "dispatch", "gemv", "norm")}
 
 
@@ -25,22 +28,46 @@ class Picky:
         self._inner = inner
 
     def load(self, model: bytes, options: Options) -> Session:
-        if b"LayerNormalization" in model:
+        if b"Sqrt" in model:
             raise InvalidModel("Unloadable", "no such kernel")
         return self._inner.load(model, options)
+
+
+class Lazy:
+    """onnxruntime with a kernel that returns at once."""
+
+    name, version, provider = "lazy", "1", "cpu"
+
+    def __init__(self, inner: Runtime) -> None:
+        self._inner = inner
+
+    def load(self, model: bytes, options: Options) -> Session:
+        session = self._inner.load(model, options)
+        return Idle(session.inputs) if b"gemv" in model else session
+
+
+class Idle:
+    """A loaded model that computes nothing."""
+
+    def __init__(self, inputs: Sequence[Input]) -> None:
+        self.inputs = inputs
+
+    def run(self, feeds: Feeds) -> Mapping[str, np.ndarray]:
+        return {"y": np.zeros((1, 512), np.float32)}
 
 
 @pytest.fixture(autouse=True)
 def few_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hrm, "PROBES", FEW)
-    monkeypatch.setattr(hrm, "MEMORY_BYTES", 1 << 16)
+    for size in ("MEMORY_BYTES", "FILE_BYTES", "LOAD_BYTES"):
+        monkeypatch.setattr(transfers, size, 4 << 20)
 
 
 def test_a_probe_run_reads_every_probe_with_facts_beside_them() -> None:
     result = probe(runtime("onnxruntime"), Options(), effort=TINY)
 
     assert (result.vector.suite, result.vector.version) == (SUITE, VERSION)
-    assert set(result.vector.readings) == {*FEW, MEMORY}
+    assert set(result.vector.readings) == {*FEW, MEMORY, LOAD, FILE_READ}
     assert all(reading.seconds > 0 for reading in result.vector.readings.values())
     assert result.missing == ()
     assert result.runtime == "onnxruntime"
@@ -52,6 +79,48 @@ def test_a_probe_that_cannot_run_is_absent_and_named() -> None:
 
     assert "norm" not in result.vector.readings
     assert result.missing == ("norm",)
+
+
+def test_a_kernel_that_skips_its_work_is_no_reading() -> None:
+    result = probe(Lazy(runtime("onnxruntime")), Options(), effort=TINY)
+
+    assert result.missing == ("gemv",)
+
+
+def test_only_heavy_probes_are_run_again_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hrm, "HEAVY", ("gemv", "conv_wide_64"))
+    monkeypatch.setattr(hrm, "facts", lambda: replace(facts(), cores=2, cpu_quota=None))
+
+    result = probe(
+        runtime("onnxruntime"), Options(), effort=replace(TINY, heat_s=0.01, neighbour_s=0.01)
+    )
+
+    gemv, norm = (result.vector.readings[name] for name in ("gemv", "norm"))
+    assert gemv.sustained_s is not None
+    assert gemv.loaded_s is not None
+    assert (norm.sustained_s, norm.loaded_s) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("cores", "quota"), [(1, None), (2, 0.5)], ids=["one core", "one quota for both"]
+)
+def test_where_no_neighbour_can_be_had_nothing_is_said_of_it(
+    monkeypatch: pytest.MonkeyPatch, cores: int, quota: float | None
+) -> None:
+    monkeypatch.setattr(hrm, "HEAVY", ("gemv",))
+    monkeypatch.setattr(hrm, "facts", lambda: replace(facts(), cores=cores, cpu_quota=quota))
+
+    result = probe(runtime("onnxruntime"), Options(), effort=replace(TINY, neighbour_s=0.01))
+
+    assert result.vector.readings["gemv"].loaded_s is None
+
+
+def test_a_disk_without_room_leaves_that_reading_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/proc")
+
+    result = probe(runtime("onnxruntime"), Options(), effort=TINY)
+
+    assert result.missing == (FILE_READ,)
 
 
 def test_a_quota_below_the_threads_is_noted() -> None:

@@ -6,12 +6,24 @@ import onnx
 import onnxruntime
 import pytest
 
+from acesniper.predictor.cost import FUSED_PARTNER, SPEAKERS
 from acesniper.predictor.features import CLASSES
+from acesniper.predictor.readings import FAMILIES
 from acesniper.predictor.workloads import known_suite
 from acesniper.probe.feeds import random_feeds
 from acesniper.probe.runtimes import Input
-from acesniper.probe.suite import MEMORY, PROBES, SENTINEL, SUITE, VERSION
-from acesniper.probe.workloads import workload
+from acesniper.probe.suite import (
+    FILE_READ,
+    HEAVY,
+    LOAD,
+    MEMORY,
+    PROBES,
+    SENTINEL,
+    SUITE,
+    TRANSFERS,
+    VERSION,
+)
+from acesniper.probe.workloads import mean_output, workload
 
 
 @pytest.mark.parametrize("name", PROBES)
@@ -72,6 +84,19 @@ def test_the_predictor_knows_what_a_probe_asks_for(
     content = json.loads((files("acesniper.predictor") / "workloads.json").read_text())
 
     assert content["workloads"][name] == workload(name, tmp_path_factory.mktemp("probe"))
+    assert content["mean_output"][name] == pytest.approx(mean_output(PROBES[name]), rel=1e-3)
+
+
+def test_every_class_has_a_probe_that_speaks_for_it() -> None:
+    assert set(SPEAKERS) == set(CLASSES)
+    assert {probe for speakers in SPEAKERS.values() for probe in speakers} <= set(PROBES)
+    assert {probe for family in FAMILIES for probe in family} <= {*PROBES, MEMORY}
+    assert FUSED_PARTNER in PROBES
+
+
+def test_what_is_run_under_load_is_in_the_suite() -> None:
+    assert set(HEAVY) <= {*PROBES, MEMORY}
+    assert set(TRANSFERS) == {MEMORY, LOAD, FILE_READ}
 
 
 def test_every_heavy_class_has_a_probe() -> None:

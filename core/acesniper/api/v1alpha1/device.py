@@ -41,8 +41,14 @@ class DeviceProfileSpec(Wire):
 class DeviceReading(Wire):
     """One reading of the probe suite."""
 
-    seconds: float = Field(description="Seconds per run.", gt=0)
+    seconds: float = Field(description="Seconds per run in a cool moment.", gt=0)
     spread: float = Field(description="Interquartile range over the median.", ge=0)
+    sustained_seconds: float | None = Field(
+        default=None, description="Seconds per run after some seconds of load.", gt=0
+    )
+    loaded_seconds: float | None = Field(
+        default=None, description="Seconds per run beside another busy process.", gt=0
+    )
 
 
 class DeviceProfileStatus(Wire):
@@ -54,7 +60,7 @@ class DeviceProfileStatus(Wire):
     readings: dict[str, DeviceReading] = Field(
         default_factory=dict, description="The HRM vector: what each probe took."
     )
-    missing: list[str] = Field(default_factory=list, description="Probes that could not run here.")
+    missing: list[str] = Field(default_factory=list, description="Probes without a reading here.")
     runtime: str | None = Field(default=None, description="The inference runtime that was used.")
     runtime_version: str | None = Field(default=None, description="Its version.")
     architecture: str | None = Field(default=None, description="The CPU architecture.")

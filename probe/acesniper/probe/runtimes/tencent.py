@@ -32,7 +32,8 @@ class NcnnSession:
         """Run once; ncnn knows no batch, so the first dimension is left out where it is 1."""
         with self._net.create_extractor() as extractor:
             for i, each in enumerate(self.inputs):
-                extractor.input(f"in{i}", ncnn.Mat(_without_batch(feeds[each.name])))
+                # A copy of its own: a layer may write into its input.
+                extractor.input(f"in{i}", ncnn.Mat(_without_batch(feeds[each.name])).clone())
             found = {}
             for i, name in enumerate(self._outputs):
                 code, result = extractor.extract(f"out{i}")

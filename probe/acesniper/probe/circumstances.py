@@ -1,0 +1,67 @@
+"""What a platform still does after some seconds of load, and beside another busy process."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from acesniper.probe.neighbour import READY
+from acesniper.probe.sampling import Run, Sample, samples
+
+NEIGHBOUR = (sys.executable, "-m", "acesniper.probe.neighbour")
+TURN_S = 0.05
+"""How long one item runs before the next has its turn."""
+LATE = 0.5
+"""The share of the load that is over when sustained readings begin."""
+
+
+def sustained(items: Mapping[str, Run], heat_s: float) -> dict[str, float]:
+    """The median seconds per run of each item in the later part of `heat_s` without a pause.
+
+    Rounds came before, so that this is the end of a longer load. Interrupted runs do not count.
+    """
+    for _ in _turns(items, LATE * heat_s):
+        pass
+    found = _gathered(_turns(items, (1 - LATE) * heat_s))
+    quiet = {
+        name: [each.wall_s for each in runs if not each.interrupted] for name, runs in found.items()
+    }
+    return {name: float(np.median(times)) for name, times in quiet.items() if times}
+
+
+def beside_a_neighbour(items: Mapping[str, Run], seconds: float) -> dict[str, float]:
+    """The median seconds per run of each item while another process computes and moves memory.
+
+    Empty where there is no such process to be had.
+    """
+    with _neighbour() as running:
+        found = _gathered(_turns(items, seconds)) if running else {}
+    return {name: float(np.median([r.wall_s for r in runs])) for name, runs in found.items()}
+
+
+def _turns(items: Mapping[str, Run], seconds: float) -> Iterator[tuple[str, list[Sample]]]:
+    spent_s = 0.0
+    while spent_s < seconds and items:
+        for name, run in items.items():
+            runs = samples(run, TURN_S)
+            spent_s += sum(each.wall_s for each in runs)
+            yield name, runs
+
+
+def _gathered(turns: Iterator[tuple[str, list[Sample]]]) -> dict[str, list[Sample]]:
+    found: dict[str, list[Sample]] = {}
+    for name, runs in turns:
+        found.setdefault(name, []).extend(runs)
+    return found
+
+
+@contextmanager
+def _neighbour() -> Iterator[bool]:
+    """A busy process; whether it has begun to work."""
+    with subprocess.Popen(NEIGHBOUR, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process.stdout is not None and process.stdout.readline().strip() == READY
+        finally:
+            process.kill()

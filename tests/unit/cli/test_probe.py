@@ -1,0 +1,40 @@
+from rich.console import Console
+
+from acesniper.cli.probe import table
+from acesniper.domain.device import HardwareVector, ProbeResult, Reading
+from acesniper.probe.suite import LOAD, SUITE, VERSION
+
+
+def test_the_table_says_what_load_and_a_neighbour_cost_and_how_fast_bytes_come() -> None:
+    readings = {
+        "matmul": Reading(0.002, 0.01, sustained_s=0.003, loaded_s=0.0022),
+        "norm": Reading(0.001, 0.02),
+        LOAD: Reading((16 << 20) / 1e9, 0.0),
+    }
+    result = ProbeResult(
+        vector=HardwareVector(SUITE, VERSION, readings),
+        **{"provider": "cpu", "runtime": "onnxruntime", "runtime_version": "1"},
+        **{"architecture": "arm64", "cpu_model": "Cortex-A72", "measured_at": ""},
+        **{"cores": 4, "threads": 4, "cpu_quota": None, "memory_bytes": 1, "duration_s": 21.0},
+        missing=("recurrent",),
+    )
+
+    text = printed(result)
+
+    assert row(text, "matmul") == ["2", "ms", "1.0%", "+50.0%", "+10.0%"]
+    assert row(text, "norm") == ["1", "ms", "2.0%"]
+    assert row(text, LOAD)[-2:] == ["1", "GB/s"]
+    assert "21.0 s" in text
+    assert "no reading: recurrent" in text
+
+
+def printed(result: ProbeResult) -> str:
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(table(result))
+    return capture.get()
+
+
+def row(text: str, name: str) -> list[str]:
+    (line,) = (each for each in text.splitlines() if name in each.split())
+    return [word for word in line.split() if word not in ("│", name)]

@@ -1,0 +1,70 @@
+import itertools
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from acesniper.probe import circumstances, neighbour
+from acesniper.probe.circumstances import beside_a_neighbour, sustained
+from machine import Machine, make_machine
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return make_machine(monkeypatch)
+
+
+def test_what_remains_of_a_device_that_grows_hot(machine: Machine) -> None:
+    item = machine.item(lambda: 0.01 if machine.now_s < 2 else 0.015)
+
+    assert sustained({"a": item}, heat_s=4.0) == {"a": pytest.approx(0.015)}
+
+
+def test_interrupted_runs_say_nothing_of_heat(machine: Machine) -> None:
+    item = machine.interrupted(lambda: 0.01, itertools.cycle([0.05, 0.05, 0.0]))
+
+    assert sustained({"a": item}, heat_s=4.0) == {"a": pytest.approx(0.01)}
+
+
+def test_an_item_that_was_always_interrupted_has_no_sustained_reading(machine: Machine) -> None:
+    item = machine.interrupted(lambda: 0.01, itertools.repeat(0.05))
+
+    assert sustained({"a": item}, heat_s=4.0) == {}
+
+
+def test_the_neighbour_says_when_it_works_and_ends_with_its_parent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parents = iter((7, 7, 7, 1))
+    system = SimpleNamespace(environ={}, getppid=lambda: next(parents))
+    monkeypatch.setattr(neighbour, "os", system)
+
+    neighbour.main()
+
+    assert capsys.readouterr().out.strip() == neighbour.READY
+    assert list(parents) == []
+
+
+def test_a_neighbour_that_cannot_start_leaves_no_reading(
+    monkeypatch: pytest.MonkeyPatch, machine: Machine
+) -> None:
+    monkeypatch.setattr(circumstances, "NEIGHBOUR", (sys.executable, "-c", "pass"))
+
+    assert beside_a_neighbour({"a": machine.item(lambda: 0.01)}, 1.0) == {}
+
+
+def test_the_neighbour_ends_with_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[str]] = []
+
+    class Watched(subprocess.Popen[str]):
+        def __init__(self, *args: object, **options: object) -> None:
+            super().__init__(*args, **options)  # type: ignore[call-overload]
+            started.append(self)
+
+    monkeypatch.setattr("subprocess.Popen", Watched)
+
+    found = beside_a_neighbour({"a": lambda: None}, 0.0001)
+
+    assert found["a"] > 0
+    assert started[0].returncode is not None
