@@ -55,8 +55,9 @@ def _computed(
             return ()
         result = FOLDABLE[node.op](node, given)
         return result if isinstance(result, list) else [result]
-    sizes = [math.prod(dim or 0 for dim in dims_of(kind) or (0,)) for kind in types]
-    if node.op in RANDOM or has_subgraph(proto) or not all(0 < size <= FEW for size in sizes):
+    shapes = [dims_of(kind) for kind in types]
+    small = all(s is not None and 0 < math.prod(dim or 0 for dim in s) <= FEW for s in shapes)
+    if node.op in RANDOM or has_subgraph(proto) or not small:
         return ()
     return _by_reference(proto, given, opset)
 

@@ -8,6 +8,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TypeProto, helper
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.predictor import control
+from acesniper.predictor.binding import model_inputs
 from acesniper.predictor.folding import fold
 from acesniper.predictor.inference import Opsets, infer_types
 from acesniper.predictor.nodes import Node, node_of
@@ -38,8 +39,7 @@ def walk(model: ModelProto, declared: Declared, sizes: Mapping[str, int] | None 
     }
     walker = _Walker(opsets, declared, sizes or {})
     scope = Scope()
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [each for each in model.graph.input if each.name not in weights]
+    inputs = model_inputs(model)
     for each in inputs:
         scope.declare(each.name, each.type)
     nodes = tuple(walker.graph(model.graph, scope, 1.0, True))

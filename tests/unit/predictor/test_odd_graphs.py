@@ -246,3 +246,31 @@ def test_something_like_a_normalisation_is_none() -> None:
 
     assert values["norm.nodes"] == 0
     assert values["pool.nodes"] == 2
+
+
+def test_arithmetic_of_padding_is_folded_whatever_the_exporter_wrote() -> None:
+    """As torch exports padding of p = max(0, (ceil(9 / 2) - 1) * 2 + 3 - 9), halved by floor."""
+    scalars = {"size": 4.5, "one": 1.0, "stride": 2.0, "kernel": 3.0, "length": 9.0, "zero": 0.0}
+    nodes = [
+        helper.make_node("Ceil", ["size"], ["n"]),
+        helper.make_node("Sub", ["n", "one"], ["n1"]),
+        helper.make_node("Mul", ["n1", "stride"], ["n2"]),
+        helper.make_node("Add", ["n2", "kernel"], ["n3"]),
+        helper.make_node("Sub", ["n3", "length"], ["n4"]),
+        helper.make_node("Clip", ["n4", "zero"], ["p"]),
+        helper.make_node("Div", ["p", "stride"], ["half"]),
+        helper.make_node("Floor", ["half"], ["low"]),
+        helper.make_node("Sub", ["p", "low"], ["high"]),
+        *(helper.make_node("Unsqueeze", [n, "axis"], [f"{n}1"]) for n in ("low", "high")),
+        helper.make_node("Concat", ["low1", "high1"], ["both"], axis=0),
+        helper.make_node("Cast", ["both"], ["pads"], to=TensorProto.INT64),
+        helper.make_node("Pad", ["x", "pads"], ["y"]),
+    ]
+    weights: dict[str, np.ndarray] = {
+        **{name: np.asarray(value, np.float32) for name, value in scalars.items()},
+        "axis": np.asarray([0]),
+    }
+
+    features = features_of(make_model(nodes, {"x": [9]}, weights=weights))
+
+    assert features.values["output.bytes"] == 4 * (9 + 2)
