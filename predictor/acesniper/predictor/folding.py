@@ -44,7 +44,15 @@ def fold(
             results = _computed(proto, node, given, types, opset)
     except FAILURES:
         return None  # left to the check that nothing stays unknown
-    return results if len(results) >= len(proto.output) else None
+    if len(results) < len(proto.output):
+        return None
+    return [_typed(value, kind) for value, kind in zip(results, types, strict=False)]
+
+
+def _typed(value: Array, kind: TypeProto) -> Array:
+    """The value in the type that the operator gives; numpy widens some sums."""
+    element = kind.tensor_type.elem_type
+    return value.astype(helper.tensor_dtype_to_np_dtype(element)) if element else value
 
 
 def _computed(
