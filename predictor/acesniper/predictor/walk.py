@@ -172,6 +172,9 @@ class _Walker:
                 outer.protos[name] = inner.protos[each.name]
 
     def _check_inputs(self, proto: NodeProto, graph: GraphProto, scope: Scope) -> None:
+        texts = (proto.op_type, proto.domain, *proto.input, *proto.output)
+        if not all(isinstance(each, str) for each in texts):  # protobuf hands out bytes then
+            raise InvalidModel("NotOnnx", f"a node has a name that is no text: {texts}")
         for name in proto.input:
             if name and name not in scope.types:
                 later = any(name in each.output for each in graph.node)

@@ -1,6 +1,7 @@
 """Graphs that are broken, hostile or merely unusual are refused with a reason, or read right."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -9,6 +10,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.version_converter import convert_version
 
 from acesniper.domain.errors import InvalidModel
+from acesniper.predictor.child import read
 from acesniper.predictor.features import CLASSES
 from small_models import features_of, linear_model, make_model
 
@@ -65,6 +67,15 @@ def test_a_broken_graph_is_refused(make: Callable[[], ModelProto], reason: str, 
     with pytest.raises(InvalidModel, match=said) as caught:
         features_of(make())
     assert caught.value.reason == reason
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(linear_model().SerializeToString().replace(b"MatMul", b"Mat\xffMul"[:6]))
+
+    with pytest.raises(InvalidModel, match="no text") as caught:
+        read(path, 1, {})
+    assert caught.value.reason == "NotOnnx"
 
 
 @pytest.mark.parametrize("kind", ["sequence", "optional", "map"])
