@@ -19,7 +19,7 @@ def bind(
     """
     inputs = model_inputs(model)
     sizes = _sizes(inputs, batch, shapes or {})
-    opened = {_name(each, axis) for each in inputs for axis in _axes(each) if _open(each, axis)}
+    opened = _opened(inputs)
     for each in inputs:
         _bind_input(each, sizes)
     if batch != 1 and inputs and not any(_axis(each, 0) == batch for each in inputs):
@@ -42,6 +42,11 @@ def model_inputs(model: ModelProto) -> list[ValueInfoProto]:
     return [each for each in model.graph.input if each.name not in names]
 
 
+def _opened(inputs: Sequence[ValueInfoProto]) -> set[str]:
+    """The names of the dimensions that have no size."""
+    return {_name(each, axis) for each in inputs for axis in _axes(each) if _open(each, axis)}
+
+
 def _sizes(
     inputs: Sequence[ValueInfoProto], batch: int, shapes: Mapping[str, int]
 ) -> dict[str, int]:
@@ -49,6 +54,11 @@ def _sizes(
     if batch < 1 or any(size < 1 for size in shapes.values()):
         given = {"batch": batch, **shapes}
         raise InvalidModel("BadShape", f"dimensions must be 1 or more, not {given}")
+    opened = _opened(inputs)
+    stray = sorted(name for name in shapes if name not in opened and ":" not in name)
+    if stray:  # with a colon it may be a value inside
+        known = ", ".join(sorted(opened)) or "none"
+        raise InvalidModel("BadShape", f"no open dimension is named {stray[0]!r}; open: {known}")
     first = {_name(each, 0) for each in inputs if _open(each, 0)}
     return {**dict.fromkeys(first, batch), **shapes}
 
