@@ -16,22 +16,27 @@ from acesniper.predictor.workloads import DISPATCH, NULL, Suite
 FEWEST = 4
 """With fewer usable readings a device is unknown."""
 
-CLIP = np.log(8.0)
-"""How far (as a factor of 8) a probe may depart from what its relatives imply. A prior: kernels of
-one runtime were seen to be 11 times slower than their kin, and real ones up to 5 times."""
+CONTRADICTED = np.log(5.0)
+"""A probe that departs by more than this factor from what its relatives imply is not believed, and
+takes what they imply. Real kernels were seen to be up to 4 times off their kin, wrong probes 20."""
 
 FLOOR = 0.05
 """A probe net of the fixed cost of a run keeps at least this share of its time."""
 
 FAMILIES = (
-    ("stem", "conv_wide_16", "conv_wide_64", "conv_deep_128", "conv_deep_512", "conv1d"),
-    ("conv1x1_wide", "conv1x1_deep", "grouped"),
-    ("depthwise_wide", "depthwise_deep"),
-    ("matmul", "gemm", "attention", "recurrent", "fused", "convtranspose"),
+    (
+        *("stem", "conv_wide_16", "conv_wide_64", "conv_deep_128", "conv_deep_512", "conv1d"),
+        *("net_resnet", "net_inception", "net_yolo", "net_unet"),
+    ),
+    ("conv1x1_wide", "conv1x1_deep", "grouped", "net_densenet", "net_shufflenet", "net_mobilenet"),
+    ("depthwise_wide", "depthwise_deep", "net_mobilenet", "net_efficientnet"),
+    ("matmul", "gemm", "fused", "attention", "net_bert", "net_vit", "net_mixer"),
+    ("recurrent", "net_tagger"),
     ("gemv", "gemv_cold", "memory"),
     ("elementwise", "norm", "softmax", "pool", "movement"),
 )
-"""Probes that imply one another first; beyond them, all others do."""
+"""Probes that imply one another first; beyond them, all others do. Whole networks stand among them:
+a chain that they contradict was run in a way that no network is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,8 @@ def complete(raw: np.ndarray, suite: Suite) -> Readings:
     node_s = np.nan_to_num(dispatch / nodes, nan=0.0)
     excess = np.log(net / suite.typical_s)
     expected = _expected(excess, suite)
-    implied = np.isnan(excess)
-    excess = np.where(implied, expected, np.clip(excess, expected - CLIP, expected + CLIP))
+    implied = np.isnan(excess) | (np.abs(excess - expected) > CONTRADICTED)
+    excess = np.where(implied, expected, excess)
     usable = (~np.isnan(raw)).sum(axis=1) >= FEWEST
     return Readings(
         net_s=np.where(usable[:, None], np.exp(excess) * suite.typical_s, np.nan),

@@ -17,18 +17,21 @@ LATE = 0.5
 """The share of the load that is over when sustained readings begin."""
 
 
-def sustained(items: Mapping[str, Run], heat_s: float) -> dict[str, float]:
+def sustained(items: Mapping[str, Run], heat_s: float, *, alone: bool) -> dict[str, float]:
     """The median seconds per run of each item in the later part of `heat_s` without a pause.
 
-    Rounds came before, so that this is the end of a longer load. Interrupted runs do not count.
+    Rounds came before, so that this is the end of a longer load. Interrupted runs do not count,
+    or only by their CPU time where there are no others and one thread works `alone`.
     """
     for _ in _turns(items, LATE * heat_s):
         pass
-    found = _gathered(_turns(items, (1 - LATE) * heat_s))
-    quiet = {
-        name: [each.wall_s for each in runs if not each.interrupted] for name, runs in found.items()
-    }
-    return {name: float(np.median(times)) for name, times in quiet.items() if times}
+    found: dict[str, float] = {}
+    for name, runs in _gathered(_turns(items, (1 - LATE) * heat_s)).items():
+        clean = [each.wall_s for each in runs if not each.interrupted]
+        times = clean or ([each.cpu_s for each in runs] if alone else [])
+        if times:
+            found[name] = float(np.median(times))
+    return found
 
 
 def beside_a_neighbour(items: Mapping[str, Run], seconds: float) -> dict[str, float]:

@@ -12,7 +12,7 @@ from acesniper.domain.errors import InvalidModel
 from acesniper.predictor.workloads import known_suite
 from acesniper.probe.circumstances import beside_a_neighbour, sustained
 from acesniper.probe.feeds import random_feeds
-from acesniper.probe.platform_facts import Facts, facts
+from acesniper.probe.platform_facts import facts
 from acesniper.probe.runtimes import Options, Runtime
 from acesniper.probe.sampling import Run
 from acesniper.probe.suite import (
@@ -54,21 +54,7 @@ def probe(
     start = time.perf_counter()
     found = facts()
     quota = cpu_quota or found.cpu_quota
-    throttled = quota is not None and quota < options.threads
-    progress("loading the probes")
-    runs = {**_runs(runtime, options), MEMORY: copy_memory(), **_loading(runtime, options)}
-    progress("measuring")
-    readings = measure(
-        runs,
-        effort,
-        sentinel=runs.get(SENTINEL),
-        throttled=throttled,
-        quota=quota,
-        alone=options.threads == 1 and runtime.provider not in ACCELERATORS,
-    )
-    if not throttled:
-        progress("measuring under load")
-        readings = _under_load(readings, runs, effort, found)
+    readings = _measured(runtime, options, effort, quota, found.cores, progress)
     if (file := read_file()) is not None:
         readings[FILE_READ] = file
     return ProbeResult(
@@ -85,6 +71,38 @@ def probe(
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         duration_s=round(time.perf_counter() - start, 3),
         missing=tuple(name for name in (*PROBES, MEMORY, LOAD, FILE_READ) if name not in readings),
+    )
+
+
+def _measured(
+    runtime: Runtime,
+    options: Options,
+    effort: Effort,
+    quota: float | None,
+    cores: int,
+    progress: Progress,
+) -> dict[str, Reading]:
+    """The readings of what runs, the heavy ones also under load.
+
+    Not so under a quota: there readings are means over a long time, and it is for both processes.
+    """
+    progress("loading the probes")
+    runs = {**_runs(runtime, options), MEMORY: copy_memory(), **_loading(runtime, options)}
+    alone = options.threads == 1 and runtime.provider not in ACCELERATORS
+    throttled = quota is not None and quota < options.threads
+    progress("measuring")
+    sentinel = runs.get(SENTINEL)
+    readings = measure(
+        runs, effort, sentinel=sentinel, throttled=throttled, quota=quota, alone=alone
+    )
+    if throttled:
+        return readings
+    progress("measuring under load")
+    heavy = {name: runs[name] for name in HEAVY if name in runs}
+    warm = sustained(heavy, effort.heat_s, alone=alone) if effort.heat_s else {}
+    can_meet = effort.neighbour_s > 0 and cores > 1
+    return _joined(
+        readings, warm, beside_a_neighbour(heavy, effort.neighbour_s) if can_meet else {}
     )
 
 
@@ -118,20 +136,11 @@ def computes(name: str, outputs: Mapping[str, np.ndarray]) -> bool:
     return bool(np.isclose(mean, known_suite().mean_output[name], rtol=TOLERANCE))
 
 
-def _under_load(
-    readings: Mapping[str, Reading], runs: Mapping[str, Run], effort: Effort, found: Facts
+def _joined(
+    cool: Mapping[str, Reading], warm: Mapping[str, float], beside: Mapping[str, float]
 ) -> dict[str, Reading]:
-    """The heavy readings with what is left of them after a while, and beside a neighbour.
-
-    Under a quota this is not asked: there, the readings are means over long times already, and a
-    neighbour would live from the same quota.
-    """
-    heavy = {name: runs[name] for name in HEAVY if name in runs}
-    warm = sustained(heavy, effort.heat_s) if effort.heat_s else {}
-    beside: Mapping[str, float] = {}
-    if effort.neighbour_s and found.cores > 1:
-        beside = beside_a_neighbour(heavy, effort.neighbour_s)
+    """The readings with what is left of them after a while, and beside a neighbour."""
     return {
         name: replace(each, sustained_s=warm.get(name), loaded_s=beside.get(name))
-        for name, each in readings.items()
+        for name, each in cool.items()
     }

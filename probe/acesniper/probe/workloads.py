@@ -1,7 +1,8 @@
 """Write what each probe asks for, so that the predictor need not build the suite.
 
-`python -m acesniper.probe.workloads PROFILE...` reads every probe graph with the product's own
-graph reader and, from probed platforms, takes the usual time of each probe relative to the others.
+`python -m acesniper.probe.workloads [PROFILE...]` reads every probe graph with the product's own
+graph reader and, from probed platforms, takes the usual time of each probe relative to the others;
+without profiles these times stay as they are.
 """
 
 import json
@@ -74,16 +75,16 @@ def _seconds(vectors: Sequence[HardwareVector], name: str) -> list[float]:
 
 def main() -> None:
     """Write `workloads.json` into the predictor."""
+    target = Path(str(files("acesniper.predictor"))) / "workloads.json"
     vectors = [read_profile(Path(each)).vector for each in sys.argv[1:]]
     content = {
         "suite": SUITE,
         "suite_version": VERSION,
         "features_version": FEATURES_VERSION,
-        "typical_s": typical_s(vectors),
+        "typical_s": typical_s(vectors) if vectors else json.loads(target.read_text())["typical_s"],
         "mean_output": mean_outputs(),
         "workloads": workloads(),
     }
-    target = Path(str(files("acesniper.predictor"))) / "workloads.json"
     target.write_text(json.dumps(content, indent=1) + "\n")
 
 

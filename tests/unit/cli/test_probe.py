@@ -13,9 +13,17 @@ def test_the_table_says_what_load_and_a_neighbour_cost_and_how_fast_bytes_come()
     }
     result = ProbeResult(
         vector=HardwareVector(SUITE, VERSION, readings),
-        **{"provider": "cpu", "runtime": "onnxruntime", "runtime_version": "1"},
-        **{"architecture": "arm64", "cpu_model": "Cortex-A72", "measured_at": ""},
-        **{"cores": 4, "threads": 4, "cpu_quota": None, "memory_bytes": 1, "duration_s": 21.0},
+        provider="cpu",
+        runtime="onnxruntime",
+        runtime_version="1",
+        architecture="arm64",
+        cpu_model="Cortex-A72",
+        cores=4,
+        threads=4,
+        cpu_quota=None,
+        memory_bytes=1 << 32,
+        measured_at="",
+        duration_s=21.0,
         missing=("recurrent",),
     )
 

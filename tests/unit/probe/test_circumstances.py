@@ -18,19 +18,22 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 def test_what_remains_of_a_device_that_grows_hot(machine: Machine) -> None:
     item = machine.item(lambda: 0.01 if machine.now_s < 2 else 0.015)
 
-    assert sustained({"a": item}, heat_s=4.0) == {"a": pytest.approx(0.015)}
+    assert sustained({"a": item}, heat_s=4.0, alone=True) == {"a": pytest.approx(0.015)}
 
 
 def test_interrupted_runs_say_nothing_of_heat(machine: Machine) -> None:
     item = machine.interrupted(lambda: 0.01, itertools.cycle([0.05, 0.05, 0.0]))
 
-    assert sustained({"a": item}, heat_s=4.0) == {"a": pytest.approx(0.01)}
+    assert sustained({"a": item}, heat_s=4.0, alone=True) == {"a": pytest.approx(0.01)}
 
 
-def test_an_item_that_was_always_interrupted_has_no_sustained_reading(machine: Machine) -> None:
+def test_an_item_that_was_always_interrupted_has_its_cpu_time_or_no_reading(
+    machine: Machine,
+) -> None:
     item = machine.interrupted(lambda: 0.01, itertools.repeat(0.05))
 
-    assert sustained({"a": item}, heat_s=4.0) == {}
+    assert sustained({"a": item}, heat_s=4.0, alone=True) == {"a": pytest.approx(0.01)}
+    assert sustained({"a": item}, heat_s=4.0, alone=False) == {}
 
 
 def test_the_neighbour_says_when_it_works_and_ends_with_its_parent(

@@ -12,13 +12,13 @@ PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "tract": "trac
 @pytest.mark.parametrize("name", PACKAGES)
 def test_runtimes_agree_on_what_a_probe_computes(name: str) -> None:
     pytest.importorskip(PACKAGES[name])
-    data = PROBES["reference_residual"].build().SerializeToString()
+    data = PROBES["net_resnet"].build().SerializeToString()
     reference = runtime("onnxruntime").load(data, Options(optimise=False))
     feeds = random_feeds(reference.inputs)
 
     session = runtime(name).load(data, Options())
 
-    assert [(each.name, each.shape) for each in session.inputs] == [("x", (1, 32, 28, 28))]
+    assert [(each.name, each.shape) for each in session.inputs] == [("x", (1, 3, 128, 128))]
     (expected,) = reference.run(feeds).values()
     (found,) = session.run(feeds).values()
     np.testing.assert_allclose(found, expected, rtol=1e-3)

@@ -57,7 +57,7 @@ class Mnn:
             "precision": PRECISIONS.get(options.precision, "high"),
         }
         manager = MNN.nn.create_runtime_manager((settings,))
-        with tempfile.TemporaryDirectory() as folder, _silent():
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), _silent():
             source, target = Path(folder) / "m.onnx", Path(folder) / "m.mnn"
             onnx.save(plain, source)
             files = ["--modelFile", str(source), "--MNNModel", str(target)]

@@ -1,0 +1,136 @@
+"""Fit the network to an atlas, so that it is right about what it is not shown.
+
+Each step hides some families, and a runtime or a device, and asks for the hidden models on the
+hidden devices from the rest (as in meta-learning: Vinyals et al., "Matching networks", 2016). Now
+and then some models are observed on a hidden device, as they are once it has run tasks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from acesniper.predictor.pcn.conditioning import condition
+from acesniper.predictor.pcn.dataset import Dataset
+from acesniper.predictor.pcn.modules import Models
+from acesniper.predictor.pcn.network import PARTS, Known, Network
+
+DELTA = 0.3
+"""Where Huber's loss turns from squares to absolute values, in log seconds."""
+
+HIDDEN = 5
+"""One family in so many is hidden in a step."""
+
+OBSERVED = (0, 0, 0, 10, 30)
+"""How many models are observed on the hidden devices, drawn anew in each step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to train. The same seed gives the same network on the same machine."""
+
+    steps: int = 250
+    rate: float = 0.03
+    tower_rate: float = 0.004
+    tower_decay: float = 0.1
+    shrinkage: float = 2e-3
+    seed: int = 0
+    parts: tuple[str, ...] = PARTS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hidden:
+    """What a step hides, as indices of the dataset: the rest is shown."""
+
+    models: np.ndarray
+    devices: np.ndarray
+    shown_models: np.ndarray
+    shown_devices: np.ndarray
+    observed: np.ndarray
+
+
+def fit(
+    data: Dataset,
+    settings: Settings = Settings(),
+    progress: Callable[[int, float], None] = lambda step, loss: None,
+) -> Network:
+    """A network for this dataset. `progress` hears the number of the step and its loss."""
+    torch.manual_seed(settings.seed)
+    source = np.random.default_rng(settings.seed)
+    known = data.known()
+    network = Network(*data.widths(), parts=settings.parts).double()
+    optimiser = torch.optim.AdamW(_groups(network, settings))
+    rates = [settings.rate, settings.tower_rate]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=settings.steps)
+    for step in range(settings.steps):
+        loss = step_loss(network, known, hide(data, source))
+        loss = loss + settings.shrinkage * network.physics.shrinkage()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        progress(step, float(loss.detach()))
+    return network.eval()
+
+
+def hide(data: Dataset, source: np.random.Generator) -> Hidden:
+    """Hide one family in HIDDEN, and all devices of one runtime or a single device."""
+    names = np.unique(data.families[~data.reference])
+    chosen = source.choice(names, max(len(names) // HIDDEN, 1), replace=False)
+    models = np.isin(data.families, chosen) & ~data.reference
+    if source.random() < 0.6 and len(set(data.runtimes)) > 2:
+        devices = data.runtimes == source.choice(np.unique(data.runtimes))
+    else:
+        devices = np.arange(len(data.runtimes)) == source.integers(len(data.runtimes))
+    shown = np.flatnonzero(~models & ~data.reference)
+    count = min(int(source.choice(OBSERVED)), len(shown))
+    observed = np.r_[np.flatnonzero(data.reference), source.choice(shown, count, replace=False)]
+    return Hidden(
+        np.flatnonzero(models),
+        np.flatnonzero(devices),
+        np.flatnonzero(~models),
+        np.flatnonzero(~devices),
+        observed,
+    )
+
+
+def step_loss(network: Network, known: Known, hidden: Hidden) -> Tensor:
+    """Huber's loss over the hidden models on the hidden devices, and how likely the spread was."""
+    mean, deviation = predict(network, known, hidden)
+    asked = known.take(torch.tensor(hidden.models), torch.tensor(hidden.devices))
+    wrong = (mean - asked.log_s)[asked.measured]
+    spread = deviation[asked.measured]
+    error = functional.huber_loss(wrong, torch.zeros_like(wrong), delta=DELTA) * 10
+    scores = wrong.detach().abs() / spread
+    # The spread is fitted to mistakes as they are: it must not pay to make them.
+    return error + 0.1 * (spread.log() + scores).mean()
+
+
+def predict(network: Network, known: Known, hidden: Hidden) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (hidden models, hidden devices), log seconds, from what is shown."""
+    shown = known.take(torch.tensor(hidden.shown_models), torch.tensor(hidden.shown_devices))
+    memory = network.remember(shown)
+    devices = known.devices.take(torch.tensor(hidden.devices))
+    models = known.models.take(torch.tensor(hidden.models))
+    observed = known.models.take(torch.tensor(hidden.observed))
+    both = Models(*(torch.cat(pair) for pair in zip(models, observed, strict=True)))
+    mean = network(both, devices, memory).mean
+    seen = known.take(torch.tensor(hidden.observed), torch.tensor(hidden.devices))
+    count = len(hidden.models)
+    return condition(
+        network.observed, models, observed, mean[:count], seen.log_s - mean[count:], seen.measured
+    )
+
+
+def _groups(network: Network, settings: Settings) -> list[dict[str, object]]:
+    """The towers learn slowly and are kept small; all else is a handful of numbers."""
+    towers = list(network.residual.parameters())
+    inside = {id(each) for each in towers}
+    others = [each for each in network.parameters() if id(each) not in inside]
+    return [
+        {"params": others, "lr": settings.rate, "weight_decay": 0.0},
+        {"params": towers, "lr": settings.tower_rate, "weight_decay": settings.tower_decay},
+    ]
