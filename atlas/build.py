@@ -17,17 +17,19 @@ import pyarrow.parquet
 from platforms import PLATFORMS, Platform
 
 from acesniper.predictor.atlas.measured import LATENCIES, PLATFORMS_FILE
+from acesniper.predictor.atlas.networks import index
 from acesniper.probe.profiles import read_profile
 
 Row = dict[str, object]
 
 
 def passes(folder: Path, platform: Platform) -> dict[str, list[Row]]:
-    """The rows of each network on a platform, one for each pass."""
+    """The rows of each network on a platform, one for each pass; of shipped networks only."""
     found: defaultdict[str, list[Row]] = defaultdict(list)
     for path in sorted(folder.glob(f"{platform.name}-[0-9].parquet")):
         for row in pyarrow.parquet.read_table(path).to_pylist():
-            found[str(row["model"])].append(row)
+            if row["model"] in index():
+                found[str(row["model"])].append(row)
     return found
 
 
