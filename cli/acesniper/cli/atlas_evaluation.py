@@ -31,7 +31,7 @@ def evaluate_atlas(
     with_ablation: bool = False,
 ) -> None:
     """Hide families with devices and runtimes in turn; print the figures and write them."""
-    done, document = judged_atlas(folder, observations, with_ablation=with_ablation)
+    _, document = judged_atlas(folder, observations, with_ablation=with_ablation)
     if json_file is not None:
         json_file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     out.print(shown(document, each=each))
@@ -43,6 +43,7 @@ def judged_atlas(
     """The trial on an atlas and its document. Raises InvalidInput where torch is missing."""
     try:
         from acesniper.predictor.pcn.report import ablation, finite, report, trial
+        from acesniper.predictor.pcn.training import Settings
     except ModuleNotFoundError as error:
         raise InvalidInput(
             f"judging on the atlas needs the package {error.name!r}: pip install acesniper[train]"
@@ -51,10 +52,10 @@ def judged_atlas(
 
     data = atlas_dataset(folder)
     with err.status("training") as status:
-        done = trial(data, observations=observations, progress=status.update)
+        done = trial(data, Settings(), observations, status.update)
         document = report(done)
         if with_ablation:
-            document["ablation"] = ablation(data, progress=status.update)
+            document["ablation"] = ablation(done, status.update)
     return done, finite(document)
 
 
@@ -77,12 +78,14 @@ def summary_line(atlas: Mapping[str, Any]) -> str:
     )
 
 
-def split_table(name: str, counts: Mapping[str, Mapping[str, Any]]) -> Table:
-    """A split: a row for each number of observations and method."""
+def split_table(name: str, counts: dict[str, Mapping[str, Any]]) -> Table:
+    """A split: our rows for each number of observations, the simple methods' for first and last."""
     result = _table(f"unseen family, {name}", "observed", "method")
+    ends = (next(iter(counts)), next(reversed(counts)))
     for count, methods in counts.items():
-        for method, found in methods.items():
-            result.add_row(count, method, *_figures(found["all"]))
+        for place, (method, found) in enumerate(methods.items()):
+            if place == 0 or count in ends:
+                result.add_row(count, method, *_figures(found["all"]))
     return result
 
 

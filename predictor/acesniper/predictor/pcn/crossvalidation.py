@@ -42,7 +42,7 @@ def crossvalidate(
     data: Dataset,
     by: str,
     observations: Sequence[int],
-    settings: Settings = Settings(),
+    settings: Settings,
     progress: Progress = lambda _: None,
 ) -> Iterator[Fold]:
     """Each group of devices (by "runtime" or "platform") hidden once, with a fold of families."""
@@ -97,6 +97,6 @@ def observed(data: Dataset, shown: np.ndarray, count: int, seed: int) -> np.ndar
     references = np.flatnonzero(data.reference)
     others = np.setdiff1d(shown, references)
     if count == ALL:
-        return np.r_[references, others]
+        return np.concatenate([references, others])
     drawn = np.random.default_rng(seed).permutation(others)[:count]
-    return np.r_[references, drawn]
+    return np.concatenate([references, drawn])

@@ -1,6 +1,7 @@
 """Three pictures of a trial (matplotlib): predictions, error by family, intervals by device."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import matplotlib
@@ -15,31 +16,17 @@ from acesniper.predictor.tables.metrics import Outcome
 PANELS: Sequence[tuple[str, int]] = (("seen device", ALL), ("new device", 0), ("new runtime", 0))
 """Splits that are drawn, and after how many observations."""
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
-"""Okabe and Ito's palette: told apart by colour-blind readers, too."""
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#999933")
+"""Okabe and Ito's palette, but for its yellow: told apart by colour-blind readers, too."""
 
 MARKS = "osD^vP<X"
 """A second way to tell runtimes apart."""
-
-STYLE: Mapping[str, object] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.edgecolor": "#57606a",
-    "axes.grid": True,
-    "grid.color": "#d8dee4",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "svg.hashsalt": "acesniper",
-}
 
 
 def draw(done: Trial, document: Document, folder: Path) -> list[Path]:
     """Write the pictures into `folder`, and say where they are."""
     folder.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(dict(STYLE)):
+    with style():
         figures = {
             "predicted.png": predicted(done),
             "families.svg": families(document),
@@ -50,6 +37,26 @@ def draw(done: Trial, document: Document, folder: Path) -> list[Path]:
             kept = {"Date": None} if name.endswith(".svg") else None
             each.savefig(folder / name, dpi=110, bbox_inches="tight", metadata=kept)
     return [folder / name for name in figures]
+
+
+def style() -> AbstractContextManager[None]:
+    """A light page with thin lines; the same files in every run."""
+    return matplotlib.rc_context(
+        {
+            "font.size": 9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": 10,
+            "axes.edgecolor": "#57606a",
+            "axes.grid": True,
+            "grid.color": "#d8dee4",
+            "grid.linewidth": 0.6,
+            "axes.axisbelow": True,
+            "legend.frameon": False,
+            "svg.fonttype": "none",  # text stays text
+            "svg.hashsalt": "acesniper",
+        }
+    )
 
 
 def predicted(done: Trial) -> Figure:
@@ -130,6 +137,6 @@ def intervals(done: Trial, document: Document) -> Figure:
     left.set_yticks(np.arange(len(names)), names)
     left.invert_yaxis()
     left.set(title="Coverage of 90 % intervals", xlabel="measurements inside, %")
-    right.set(title="Width (median)", xlabel="high end / low end", xscale="log")
+    right.set(title="Width (median)", xlabel="high end / low end", xlim=(1, None))
     right.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure

@@ -41,7 +41,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What is hidden together, by `platform` or `runtime`, and whether all else is observed there."""
+    """What is hidden together, by `platform` or `runtime`, and whether the rest is observed."""
 
     by: str
     observed: bool = False
@@ -64,6 +64,7 @@ class Trial:
     """A dataset with the predictions of its hidden cells, by method and by what was hidden."""
 
     data: Dataset
+    settings: Settings
     curve: tuple[int, ...]
     folds: Mapping[str, Mapping[str, Sequence[Fold]]]
 
@@ -84,7 +85,7 @@ def curve(most: int) -> tuple[int, ...]:
 
 def trial(
     data: Dataset,
-    settings: Settings = Settings(),
+    settings: Settings,
     observations: int = 20,
     progress: Progress = lambda _: None,
 ) -> Trial:
@@ -101,7 +102,7 @@ def trial(
             by: list(simple_folds(data, by, each, method, settings.seed))
             for by, each in counts.items()
         }
-    return Trial(data, curve(observations), folds)
+    return Trial(data, settings, curve(observations), folds)
 
 
 def report(done: Trial) -> Document:
@@ -135,23 +136,23 @@ def by_family(data: Dataset, cells: Outcome) -> Iterator[tuple[str, dict[str, fl
             yield str(family), figures(replace(cells, wanted=wanted))
 
 
-def ablation(
-    data: Dataset,
-    settings: Settings = Settings(),
-    progress: Progress = lambda _: None,
-) -> Document:
+def ablation(done: Trial, progress: Progress = lambda _: None) -> Document:
     """The figures on new devices and runtimes with parts of the network left out.
 
     Each row is trained anew, so what it says is what the network can do without the part.
     """
+    counts = [count for count in ABLATED if count in done.curve]
     found: Document = {}
     for name, parts in ABLATION.items():
-        fitted = replace(settings, parts=parts)
+        fitted = replace(done.settings, parts=parts)
         for split in ("new device", "new runtime"):
             by = SPLITS[split].by
-            folds = list(crossvalidate(data, by, ABLATED, fitted, _named(progress, name)))
+            folds = done.folds[OURS][by]
+            if fitted != done.settings:
+                named = _named(progress, name)
+                folds = list(crossvalidate(done.data, by, counts, fitted, named))
             found.setdefault(name, {})[split] = {
-                label(count): summary(data, folds, count) for count in ABLATED
+                label(count): summary(done.data, folds, count) for count in counts
             }
     return found
 
@@ -178,11 +179,12 @@ def label(count: int) -> str:
     return "all" if count == ALL else str(count)
 
 
-def finite(value: Any) -> Any:
+def finite(document: Document) -> Document:
     """The same document with None in place of what JSON has no number for."""
-    if isinstance(value, dict):
-        return {key: finite(inner) for key, inner in value.items()}
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    return {
+        key: finite(value) if isinstance(value, dict) else None if value != value else value
+        for key, value in document.items()
+    }
 
 
 def _named(progress: Progress, name: str) -> Progress:
