@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from acesniper.cli.atlas_evaluation import figure, judged_atlas, shown, summary_line
+from acesniper.cli.atlas_evaluation import STEPS, figure, judged_atlas, shown, summary_line
 from acesniper.cli.console import err, out
 from acesniper.predictor.atlas.measured import PLATFORMS_FILE, home
 
@@ -146,6 +146,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--atlas", type=Path, help="default: the shipped one")
     parser.add_argument("--observations", type=int, default=20, help="the end of the curve")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of each training")
     parser.add_argument("--ablation", action="store_true", help="takes four times as long")
     parser.add_argument("--each", action="store_true", help="print every device")
     parser.add_argument("--json", type=Path)
@@ -158,7 +159,9 @@ def main() -> None:
     """Judge, print, write."""
     asked = arguments()
     started = time.perf_counter()
-    done, document = judged_atlas(asked.atlas, asked.observations, with_ablation=asked.ablation)
+    done, document = judged_atlas(
+        asked.atlas, asked.observations, steps=asked.steps, with_ablation=asked.ablation
+    )
     out.print(shown(document, each=asked.each))
     err.print(f"took {time.perf_counter() - started:.0f} s")
     if asked.json:

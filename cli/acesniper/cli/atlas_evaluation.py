@@ -15,11 +15,16 @@ if TYPE_CHECKING:
     from acesniper.predictor.pcn.report import Document, Trial
 
 SHOWN = {
-    **{"cells": "cells", "mean": "mean", "median": "med.", "within10": "<10%", "within20": "<20%"},
+    **{"mean": "mean", "median": "med.", "within10": "<10%", "within20": "<20%"},
     **{"spearman": "spear.", "regret": "regret", "coverage90": "cover", "width90": "width"},
-    **{"worst_device_mean": "worst", "worst_device_coverage90": "worst cover"},
+    **{"worst_device_mean": "worst", "worst_device_coverage90": "(cover)"},
 }
-"""What is printed of the figures, and under which heading; the JSON file has the rest."""
+"""What is printed of the figures, and under which heading; the last two are those of the worst
+device. The JSON file has the rest."""
+
+
+STEPS = 250
+"""Steps of training, as `acesniper train` takes."""
 
 
 def evaluate_atlas(
@@ -27,18 +32,23 @@ def evaluate_atlas(
     observations: int = 20,
     json_file: Path | None = None,
     *,
+    steps: int = STEPS,
     each: bool = False,
     with_ablation: bool = False,
 ) -> None:
     """Hide families with devices and runtimes in turn; print the figures and write them."""
-    _, document = judged_atlas(folder, observations, with_ablation=with_ablation)
+    _, document = judged_atlas(folder, observations, steps=steps, with_ablation=with_ablation)
     if json_file is not None:
         json_file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     out.print(shown(document, each=each))
 
 
 def judged_atlas(
-    folder: Path | None, observations: int, *, with_ablation: bool = False
+    folder: Path | None,
+    observations: int,
+    *,
+    steps: int = STEPS,
+    with_ablation: bool = False,
 ) -> "tuple[Trial, Document]":
     """The trial on an atlas and its document. Raises InvalidInput where torch is missing."""
     try:
@@ -52,7 +62,7 @@ def judged_atlas(
 
     data = atlas_dataset(folder)
     with err.status("training") as status:
-        done = trial(data, Settings(), observations, status.update)
+        done = trial(data, Settings(steps=steps), observations, status.update)
         document = report(done)
         if with_ablation:
             document["ablation"] = ablation(done, status.update)
@@ -65,7 +75,8 @@ def shown(document: "Document", *, each: bool = False) -> Group:
     if each:
         tables += [device_table(name, counts) for name, counts in document["splits"].items()]
     if "ablation" in document:
-        tables.append(ablation_table(document["ablation"]))
+        names = next(iter(document["ablation"].values()))
+        tables += [ablation_table(name, document["ablation"]) for name in names]
     return Group(summary_line(document["atlas"]), "", *tables)
 
 
@@ -80,7 +91,7 @@ def summary_line(atlas: Mapping[str, Any]) -> str:
 
 def split_table(name: str, counts: dict[str, Mapping[str, Any]]) -> Table:
     """A split: our rows for each number of observations, the simple methods' for first and last."""
-    result = _table(f"unseen family, {name}", "observed", "method")
+    result = _table(f"unseen family, {name}", "seen", "method")
     ends = (next(iter(counts)), next(reversed(counts)))
     for count, methods in counts.items():
         for place, (method, found) in enumerate(methods.items()):
@@ -98,13 +109,12 @@ def device_table(name: str, counts: Mapping[str, Mapping[str, Any]]) -> Table:
     return result
 
 
-def ablation_table(rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+def ablation_table(split: str, rows: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
     """What the parts are worth."""
-    result = _table("parts of the network", "parts", "split", "observed")
+    result = _table(f"parts of the network, {split}", "seen", "parts")
     for parts, splits in rows.items():
-        for split, counts in splits.items():
-            for count, found in counts.items():
-                result.add_row(parts, split, count, *_figures(found))
+        for count, found in splits[split].items():
+            result.add_row(count, parts, *_figures(found))
     return result
 
 
@@ -112,7 +122,7 @@ def figure(name: str, value: float | None) -> str:
     """A figure as text; a dash where there is none."""
     if value is None or value != value:
         return "-"
-    return f"{value:.0f}" if name in ("cells", "width90") else f"{value:.1f}"
+    return f"{value:.0f}" if name == "width90" else f"{value:.1f}"
 
 
 def _figures(found: Mapping[str, float | None]) -> list[str]:
@@ -120,7 +130,9 @@ def _figures(found: Mapping[str, float | None]) -> list[str]:
 
 
 def _table(title: str, *first: str) -> Table:
-    result = Table(*first, title=title, box=None, pad_edge=False)
+    result = Table(title=title, box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in first:
+        result.add_column(heading, no_wrap=True)
     for heading in SHOWN.values():
         result.add_column(heading, justify="right", no_wrap=True)
     return result

@@ -45,9 +45,9 @@ def by_nearest(
 
 
 METHODS: Mapping[str, Method] = {
-    "FLOPs only": by_flops,
-    "nearest network": by_nearest,
-    "probes, physics": by_physics,
+    "FLOPs": by_flops,
+    "nearest": by_nearest,
+    "physics": by_physics,
 }
 
 

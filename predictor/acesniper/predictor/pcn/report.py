@@ -26,9 +26,9 @@ CURVE = (0, 1, 2, 5, 10, 20, 50)
 
 ABLATION: Mapping[str, tuple[str, ...]] = {
     "physics": (),
-    "+ similarity": ("similarity",),
-    "+ gate": ("similarity", "gate"),
-    "+ residual (all)": ("similarity", "residual", "gate"),
+    "+similarity": ("similarity",),
+    "+gate": ("similarity", "gate"),
+    "+residual": ("similarity", "residual", "gate"),
 }
 """Parts in use, by the name of the row."""
 
