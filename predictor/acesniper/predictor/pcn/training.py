@@ -24,8 +24,8 @@ DELTA = 0.3
 HIDDEN = 5
 """One family in so many is hidden in a step."""
 
-OBSERVED = (0, 0, 0, 10, 30)
-"""How many models are observed on the hidden devices, drawn anew in each step."""
+OBSERVED = (0, 0, 10, 30, 200)
+"""How many models are observed on the hidden devices at most, drawn anew in each step."""
 
 
 @dataclass(frozen=True, slots=True)
