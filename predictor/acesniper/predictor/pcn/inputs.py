@@ -73,7 +73,7 @@ class DeviceInputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scales:
-    """What makes `sizes` and `shape` comparable: mean and deviation, each times the width's root."""
+    """What makes `sizes` and `shape` comparable: mean, and deviation times the width's root."""
 
     sizes_mean: np.ndarray
     sizes_scale: np.ndarray
