@@ -91,6 +91,13 @@ def scales(models: ModelInputs, devices: DeviceInputs) -> Scales:
     )
 
 
+def join(one: ModelInputs, other: ModelInputs) -> ModelInputs:
+    """The rows of both."""
+    return ModelInputs(
+        *(np.concatenate([getattr(one, f.name), getattr(other, f.name)]) for f in fields(one))
+    )
+
+
 def reference_names(suite: Suite) -> tuple[str, ...]:
     """The probes that are whole networks."""
     return tuple(name for name in suite.probes if name.startswith("net_"))
