@@ -42,12 +42,13 @@ def posterior(
     """Corrections (M, D) and variances (M,) after observations, log seconds.
 
     `outer` (M, O) and `inner` (O, O) are covariances, `own` (M,) variances, `noise` (O,) those of
-    the observations; `wrong` (O, D) is observed less predicted.
+    the observations; `wrong` (O, D) is observed less predicted, 32 bit: of all
+    this is the size of the table.
     """
     joint = inner.astype(np.float64) + np.diag(noise)
     weights = np.linalg.solve(joint, outer.T.astype(np.float64))  # O, M
     left = own - (outer.T * weights).sum(axis=0)
-    return weights.T @ wrong, np.maximum(left, 1e-6)
+    return weights.T.astype(np.float32) @ wrong, np.maximum(left, 1e-6)
 
 
 def most_telling(covariance: np.ndarray, noise: float, count: int) -> list[int]:

@@ -18,6 +18,9 @@ Arrays = TypeVar("Arrays", bound=ModelInputs | DeviceInputs)
 MOST = 16384
 """So many objects are kept; then all are forgotten."""
 
+STEP = 256
+"""So many are prepared at a time: the arrays on the way are larger than what is kept."""
+
 
 class Prepared(Generic[Item, Arrays]):
     """Remembers the arrays of immutable objects, and the objects, so that an id stays theirs."""
@@ -31,11 +34,14 @@ class Prepared(Generic[Item, Arrays]):
 
     def of(self, items: Sequence[Item]) -> Arrays:
         """The arrays in the order of `items`, which must not be empty; 32-bit floats."""
-        if self._new(items) and len(self._kept) + len(items) > self._most:
-            self._kept.clear()
         new = self._new(items)
-        if new:
-            self._add(new)
+        if len(self._kept) + len(new) > self._most:
+            self._kept.clear()
+            new = self._new(items)
+            if len(new) > self._most:
+                return self._prepare(items)
+        for start in range(0, len(new), STEP):
+            self._add(new[start : start + STEP])
         rows = np.asarray([self._kept[id(item)][1] for item in items])
         return self._kind(*(self._store[each.name][rows] for each in fields(self._kind)))
 
@@ -48,11 +54,9 @@ class Prepared(Generic[Item, Arrays]):
         start, end = len(self._kept), len(self._kept) + len(new)
         for each in fields(made):
             values = getattr(made, each.name)
-            have = self._store.get(each.name)
-            if have is None or len(have) < end:
-                # Twice the room, so that one more device does not copy all.
-                room = np.empty((max(end, 2 * start), *values.shape[1:]), np.float32)
-                room[:start] = 0 if have is None else have[:start]
-                self._store[each.name] = have = room
-            have[start:end] = values
+            if each.name not in self._store:
+                # Pages that nothing is written to take no memory.
+                room = np.empty((self._most, *values.shape[1:]), np.float32)
+                self._store[each.name] = room
+            self._store[each.name][start:end] = values
         self._kept |= {id(item): (item, start + i) for i, item in enumerate(new)}

@@ -32,7 +32,7 @@ from acesniper.predictor.workloads import Suite, known_suite
 
 SHIPPED = Path(__file__).with_name("pcn.onnx")
 
-CELLS = 2**18
+CELLS = 2**16
 """Pairs in one run of the graph, so that its arrays stay small."""
 
 Observations = Sequence[Sequence[Observation]]
@@ -208,9 +208,9 @@ class PcnPredictor:
         there = np.isfinite(found.references)
         room = max(1, CELLS // (models + there.shape[1]))
         plain = np.flatnonzero(known & ~own)
-        _, pattern = np.unique(there[plain], axis=0, return_inverse=True)
-        for each in range(pattern.max(initial=-1) + 1):
-            same = plain[pattern.ravel() == each]
+        pattern = there[plain] @ 2 ** np.arange(there.shape[1])
+        for each in np.unique(pattern):
+            same = plain[pattern == each]
             yield from np.split(same, range(room, len(same), room))
         yield from np.flatnonzero(known & own)[:, None]
 
@@ -249,13 +249,12 @@ class PcnPredictor:
         """A band's factor times the deviation, which is at least the floor (M, D)."""
         calibration = self._exported.calibration
         floor = calibration.factors("floor", block.novelty)
-        return np.asarray(
-            calibration.factors(name, block.novelty) * np.maximum(block.deviation, floor)
-        )
+        reach = calibration.factors(name, block.novelty) * np.maximum(block.deviation, floor)
+        return np.asarray(reach, np.float32)
 
 
 def _log_s(made: Sequence[Observation]) -> np.ndarray:
-    return np.asarray(np.log([each.latency_s for each in made]))
+    return np.log([each.latency_s for each in made], dtype=np.float32)
 
 
 def _parts(seconds: np.ndarray) -> dict[str, float]:

@@ -265,15 +265,15 @@ def test_physics_serves_where_no_network_is_shipped_or_it_is_for_other_code(
 
 
 @pytest.mark.parametrize(
-    "module",
+    ("module", "absent"),
     [
-        "acesniper.extender.__main__",
-        "acesniper.operator.__main__",
-        "acesniper.predictor.pcn.serving",
-        "acesniper.cli.predict",
+        ("acesniper.extender.__main__", {"torch", "onnx"}),
+        ("acesniper.predictor.default", {"torch", "onnx"}),
+        ("acesniper.operator.__main__", {"torch"}),
+        ("acesniper.cli.predict", {"torch", "onnx", "onnxruntime", "numpy"}),
     ],
 )
-def test_nothing_that_serves_imports_torch(module: str) -> None:
-    program = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+def test_what_serves_imports_no_more_than_is_installed_there(module: str, absent: set[str]) -> None:
+    program = f"import sys, {module}; sys.exit(bool({absent} & sys.modules.keys()))"
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
