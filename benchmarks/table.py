@@ -11,6 +11,7 @@ real ones do, and their own memory is told apart.
 import argparse
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -50,19 +51,22 @@ def measure(network: Path, models: int, devices: int) -> dict[str, float]:
     from acesniper.predictor.pcn.serving import PcnPredictor
     from acesniper.predictor.workloads import known_suite
 
-    source, suite = np.random.default_rng(0), known_suite()
+    source, suite = random.Random(0), known_suite()  # noqa: S311
 
     def vector() -> HardwareVector:
-        times = suite.typical_s * source.lognormal(0.0, 0.3, len(suite.probes))
-        readings = {n: Reading(t, 0.01) for n, t in zip(suite.probes, times.tolist(), strict=True)}
+        readings = {
+            name: Reading(typical * source.lognormvariate(0.0, 0.3), 0.01)
+            for name, typical in zip(suite.probes, suite.typical_s.tolist(), strict=True)
+        }
         return HardwareVector(suite.name, suite.version, readings)
 
     def features() -> ModelFeatures:
-        amounts = source.lognormal(12.0, 2.0, len(FEATURE_NAMES))
-        for i, name in enumerate(FEATURE_NAMES):
-            if name.endswith(".nodes"):
-                amounts[i] = source.integers(0, 20)
-        values = dict(zip(FEATURE_NAMES, amounts.tolist(), strict=True))
+        values = {
+            name: float(source.randint(0, 20))
+            if name.endswith(".nodes")
+            else source.lognormvariate(12.0, 2.0)
+            for name in FEATURE_NAMES
+        }
         return ModelFeatures(FEATURES_VERSION, values, 0.0, 0.0, 0, 0, {"Conv": 50}, {})
 
     empty = memory_mib("VmRSS")
@@ -77,8 +81,8 @@ def measure(network: Path, models: int, devices: int) -> dict[str, float]:
     again_s = best_s(lambda: predictor.table(library, fleet), 3)[0]
     row_s, row_median_s = best_s(lambda: predictor.table([features()], fleet))
     column_s, _ = best_s(lambda: predictor.table(library, [vector()]))
-    one = source.random((models, 256), np.float32)
-    other = source.random((256, devices), np.float32)
+    one = np.full((models, 256), 0.5, np.float32)
+    other = np.full((256, devices), 0.5, np.float32)
     product_s = best_s(lambda: one @ other)[0]
     return {
         "table_s": first_s,

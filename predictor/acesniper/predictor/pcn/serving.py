@@ -32,8 +32,8 @@ from acesniper.predictor.workloads import Suite, known_suite
 
 SHIPPED = Path(__file__).with_name("pcn.onnx")
 
-CELLS = 2**16
-"""Pairs in one run of the graph, so that its arrays stay small."""
+CELLS, ROWS = 2**16, 256
+"""Pairs and models in one run of the graph, so that its arrays stay small."""
 
 Observations = Sequence[Sequence[Observation]]
 """For each device of a call what ran on it, oldest first; or nothing for all."""
@@ -188,17 +188,21 @@ class PcnPredictor:
         observed: Observations,
     ) -> Iterator[Block]:
         """Devices with the same observations go together, in runs of at most CELLS pairs."""
-        rows = [i for i, model in enumerate(models) if model.version == FEATURES_VERSION]
-        if not rows or not devices:
+        current = [i for i, model in enumerate(models) if model.version == FEATURES_VERSION]
+        if not current or not devices:
             return
-        asked = self._models.of([models[i] for i in rows])
-        opaque = OPAQUE_LOG_SIGMA * np.asarray([opaque_share(models[i]) for i in rows])
+        asked = self._models.of([models[i] for i in current])
+        opaque = OPAQUE_LOG_SIGMA * np.asarray([[opaque_share(models[i])] for i in current])
+        parts = np.split(np.arange(len(current)), range(ROWS, len(current), ROWS))
         found = self._devices.of(devices)
         made = [usable(each, FEATURES_VERSION) for each in observed] or [[] for _ in devices]
-        for columns in self._groups(found, made, len(rows)):
-            block = self._block(asked, found.take(columns), made[columns[0]])
-            deviation = np.sqrt(block.deviation**2 + opaque[:, None] ** 2)
-            yield block._replace(rows=np.asarray(rows), columns=columns, deviation=deviation)
+        for columns in self._groups(found, made, min(len(current), ROWS)):
+            some = found.take(columns)
+            for part in parts:
+                block = self._block(asked.take(part), some, made[columns[0]])
+                deviation = np.sqrt(block.deviation**2 + opaque[part] ** 2)
+                rows = np.asarray(current)[part]
+                yield block._replace(rows=rows, columns=columns, deviation=deviation)
 
     def _groups(
         self, found: DeviceInputs, made: Sequence[Sequence[Observation]], models: int
