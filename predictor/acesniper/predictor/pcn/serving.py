@@ -26,7 +26,7 @@ from acesniper.predictor.pcn.inputs import (
 )
 from acesniper.predictor.pcn.observations import Observation, most_telling, posterior, usable
 from acesniper.predictor.pcn.prepared import Prepared
-from acesniper.predictor.physics import OPAQUE_LOG_SIGMA, opaque_share
+from acesniper.predictor.physics import IMPLIED_LOG_SIGMA, OPAQUE_LOG_SIGMA, opaque_share
 from acesniper.predictor.versions import check_versions
 from acesniper.predictor.workloads import Suite, known_suite
 
@@ -50,8 +50,8 @@ class Quantiles(NamedTuple):
 class Block(NamedTuple):
     """Predictions of all models on some devices: `rows`, `columns` say where in the table.
 
-    `mean` (M, D) and `deviation` (M, 1) in log seconds, `observed` (M, D) the part of the mean that
-    observations added, `novelty` (D,); `answer` is the graph's own.
+    `mean` (M, D) and `deviation` (M, D or 1) in log seconds, `observed` (M, D) the part of the mean
+    that observations added, `novelty` (D,); `answer` is the graph's own.
     """
 
     rows: np.ndarray
@@ -233,6 +233,10 @@ class PcnPredictor:
             log_s[past] - mean[count:][past],
         )
         deviation = np.sqrt(variance + self._exported.noise)[:, None]
+        if found.implied.any():
+            filled = answer.corrected[:count] @ (found.seconds * found.implied).T
+            implied = IMPLIED_LOG_SIGMA * filled / np.exp(answer.physics[:count])
+            deviation = np.sqrt(deviation**2 + implied**2)
         novelty = self._exported.calibration.novelty(answer.device)
         nowhere = np.empty(0, dtype=int)
         return Block(nowhere, nowhere, mean[:count] + added, deviation, added, novelty, answer)

@@ -153,6 +153,17 @@ def test_a_device_without_the_reference_networks_is_predicted_with_more_doubt(
     assert table.spread[0, 1] > table.spread[0, 0]
 
 
+def test_a_probe_that_relatives_filled_in_widens_the_interval_of_models_that_rest_on_it(
+    predictor: PcnPredictor,
+) -> None:
+    partial = without(DEVICE, "conv_wide_16", "conv_wide_64")
+
+    spread = predictor.table([CONV, DENSE], [DEVICE, partial]).spread
+
+    assert spread[0, 1] > 1.2 * spread[0, 0]
+    assert spread[1, 1] == pytest.approx(spread[1, 0], rel=0.01)
+
+
 def test_stale_and_poisoned_vectors_are_unknown(predictor: PcnPredictor) -> None:
     stale = replace(DEVICE, version="0")
     empty = replace(DEVICE, readings={})
