@@ -28,7 +28,8 @@ class Fold:
     """Predictions of hidden models on hidden devices after each number of observations.
 
     `models` (M,) and `devices` (D,) are indices of the dataset; `mean` and `deviation` map a number
-    of observations to arrays (M, D), log seconds; `novelty` (D,) is 1 less what the known explain.
+    of observations to arrays (M, D), log seconds; `explained` (D,) is how well the other devices
+    explain each, in [0, 1].
     """
 
     group: str
@@ -36,6 +37,7 @@ class Fold:
     devices: np.ndarray
     mean: dict[int, np.ndarray]
     deviation: dict[int, np.ndarray]
+    explained: np.ndarray
 
 
 def crossvalidate(
@@ -75,7 +77,11 @@ def hidden_fold(
         with torch.no_grad():
             found = predict(network, known, Hidden(models, devices, shown, others, seen))
         mean[count], deviation[count] = (each.numpy() for each in found)
-    return Fold(group, models, devices, mean, deviation)
+    with torch.no_grad():
+        memory = network.remember(known.take(torch.tensor(shown), torch.tensor(others)))
+        asked = known.take(torch.tensor(models), torch.tensor(devices))
+        explained = network(asked.models, asked.devices, memory).device.numpy()
+    return Fold(group, models, devices, mean, deviation, explained)
 
 
 def deal(families: np.ndarray, never: np.ndarray, count: int = FOLDS) -> np.ndarray:

@@ -153,8 +153,8 @@ class Gate(nn.Module):
 class Observed(nn.Module):
     """How mistakes on one device go together: what an observed model says about another.
 
-    The covariance of a Gaussian process over models whose mean is the prediction so far: a part that
-    all models share (the device is slower than it looked) and one that alike models share.
+    The covariance of a Gaussian process over models whose mean is the prediction so far: a part
+    that all models share (the device is slower than it looked) and one that alike models share.
     """
 
     def __init__(self) -> None:
