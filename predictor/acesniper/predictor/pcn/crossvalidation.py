@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from acesniper.predictor.pcn.dataset import Dataset
-from acesniper.predictor.pcn.training import Hidden, Settings, fit, predict
+from acesniper.predictor.pcn.training import DEFAULTS, Hidden, Settings, fit, predict
 
 FOLDS = 4
 """Families are dealt into so many folds; each group of devices meets one of them."""
@@ -44,7 +44,7 @@ def crossvalidate(
     data: Dataset,
     by: str,
     observations: Sequence[int],
-    settings: Settings = Settings(),
+    settings: Settings = DEFAULTS,
     progress: Progress = lambda _: None,
 ) -> Iterator[Fold]:
     """Each group of devices (by "runtime" or "platform") hidden once, with a fold of families."""
@@ -98,7 +98,5 @@ def _observed(data: Dataset, shown: np.ndarray, count: int, seed: int) -> np.nda
     """The references, and so many other networks that are not hidden, drawn at random."""
     references = np.flatnonzero(data.reference)
     others = np.setdiff1d(shown, references)
-    if count == ALL:
-        return np.r_[references, others]
-    drawn = np.random.default_rng(seed).permutation(others)[:count]
-    return np.r_[references, drawn]
+    drawn = others if count == ALL else np.random.default_rng(seed).permutation(others)[:count]
+    return np.concatenate([references, drawn])

@@ -41,6 +41,9 @@ class Settings:
     parts: tuple[str, ...] = PARTS
 
 
+DEFAULTS = Settings()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Hidden:
     """What a step hides, as indices of the dataset: the rest is shown."""
@@ -54,7 +57,7 @@ class Hidden:
 
 def fit(
     data: Dataset,
-    settings: Settings = Settings(),
+    settings: Settings = DEFAULTS,
     progress: Callable[[int, float], None] = lambda step, loss: None,
 ) -> Network:
     """A network for this dataset. `progress` hears the number of the step and its loss."""
