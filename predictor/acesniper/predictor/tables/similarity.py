@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from acesniper.predictor.tables.costs import design, shares
+from acesniper.predictor.tables.costs import Design, design, shares
 from acesniper.predictor.tables.traits import OperatorTable, Traits, operator_table, value_matrix
 
 Theta = dict[str, float]
@@ -36,12 +36,11 @@ class Described:
     """Every model as vectors: each array has a row per model."""
 
     operators: OperatorTable
-    design: np.ndarray
+    design: Design
     amounts: np.ndarray
     totals: np.ndarray
     values: np.ndarray
     names: np.ndarray
-    alike: dict[float, np.ndarray] = field(default_factory=dict)
 
 
 def describe(names: Sequence[str], traits: Sequence[Traits]) -> Described:
@@ -52,7 +51,7 @@ def describe(names: Sequence[str], traits: Sequence[Traits]) -> Described:
     return Described(
         operators,
         work,
-        _scaled(np.log1p(work)),
+        _scaled(np.log1p(work.amounts)),
         standard(totals),
         _scaled(_flat(value_matrix(traits))),
         name_pieces(names),
@@ -97,8 +96,7 @@ class Kernel:
 
 def kernel(models: Described, costs: np.ndarray) -> Kernel:
     """The kernel where a model's time goes to its operators as these costs say."""
-    found = shares(models.operators, costs)
-    found = found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12)
+    found = shares(models.design, models.operators.counts, costs)
     sizes = standard(np.log1p(models.operators.sizes))
     return Kernel(models, found, squared_distances(sizes, sizes))
 
