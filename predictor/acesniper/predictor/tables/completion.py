@@ -15,6 +15,7 @@ import numpy as np
 
 from acesniper.predictor.tables.conditioning import condition
 
+
 @dataclass(frozen=True, slots=True)
 class Weights:
     """Weights of the kernels; `length` in units of the mean distance of a device from the mean."""

@@ -69,7 +69,9 @@ def fit_costs(amounts: np.ndarray, log_ms: np.ndarray, ridge: float) -> np.ndarr
     used = np.flatnonzero(amounts.max(axis=0, initial=0.0) > 0)
     relative = (amounts / scale).T[used][:, None] * inverse[None]  # columns, devices, models
     squares = (relative**2).sum(axis=2)
-    drawn = ridge * squares.max(axis=0, initial=0.0) * np.where(used < MEASURES, SHARED, 1.0)[:, None]
+    drawn = (
+        ridge * squares.max(axis=0, initial=0.0) * np.where(used < MEASURES, SHARED, 1.0)[:, None]
+    )
     found = np.zeros((len(used), len(log_ms)))
     left = measured.astype(float)
     for _ in range(SWEEPS):
@@ -80,7 +82,7 @@ def fit_costs(amounts: np.ndarray, log_ms: np.ndarray, ridge: float) -> np.ndarr
             left -= column * moved[:, None]
     costs = np.zeros((len(log_ms), amounts.shape[1]))
     costs[:, used] = found.T
-    return costs / scale
+    return np.asarray(costs / scale)
 
 
 def shares(models: Design, counts: np.ndarray, costs: np.ndarray) -> np.ndarray:

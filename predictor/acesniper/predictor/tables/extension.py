@@ -26,7 +26,7 @@ TUNED_ON = 250
 TUNED_BY = 16
 """Sets of devices, each with gaps of its own, that the weights are found on at most."""
 
-FITTED_ON = 900
+FITTED_ON = 700
 """Models that a member is fitted on at most: solving takes the cube of it."""
 
 
@@ -38,11 +38,9 @@ class Member:
     theta: Theta
     alike: Kernel
 
-    def covariance(
-        self, known: np.ndarray, columns: Sequence[int]
-    ) -> np.ndarray:
+    def covariance(self, known: np.ndarray, columns: Sequence[int]) -> np.ndarray:
         """How models vary together, as their features say: (known models, columns)."""
-        return self.alike(self.theta, known, known[list(columns)])
+        return self.alike.between(known, known[list(columns)])(self.theta)
 
 
 def tuned(models: Described, log_ms: np.ndarray, known: np.ndarray) -> list[Member]:
@@ -67,9 +65,9 @@ def extend(
     known, log_ms = known[chosen], log_ms[:, chosen]
     base, alike = _base(models, log_ms, known, member.ridge)
     theta = member.theta
-    inner = alike(theta, known, known) + theta["noise"] * np.eye(len(known))
-    outer = alike(theta, new, known)
-    prior = np.array([alike(theta, new[i : i + 1], new[i : i + 1])[0, 0] for i in range(len(new))])
+    inner = alike.between(known, known)(theta) + theta["noise"] * np.eye(len(known))
+    outer = alike.between(new, known)(theta)
+    prior = alike.alone(theta, new)
     mean, variance = base[:, new], np.zeros((len(log_ms), len(new)))
     for rows, there in patterns(log_ms):
         weights = np.linalg.solve(inner[np.ix_(there, there)], outer[:, there].T)
@@ -104,10 +102,10 @@ def _base(
 
 def _best(alike: Kernel, known: np.ndarray, residual: np.ndarray) -> Theta:
     """Walk the weights one by one, up and down, while the likelihood grows."""
-    sets = patterns(residual)[:TUNED_BY]
+    sets, block = patterns(residual)[:TUNED_BY], alike.between(known, known)
 
     def loss(theta: Theta) -> float:
-        inner = alike(theta, known, known) + theta["noise"] * np.eye(len(known))
+        inner = block(theta) + theta["noise"] * np.eye(len(known))
         return sum(
             _surprise(inner[np.ix_(there, there)], residual[np.ix_(rows, there)])
             for rows, there in sets

@@ -17,7 +17,7 @@ def model_family(name: str) -> str:
 
 
 def device_group(name: str) -> str:
-    """What is new together with a device: its name up to the first `|`, without a number at its end.
+    """What is new together with a device: its name to the first `|`, less a number at its end.
 
     So the units of a phone go together, and a chip at several batch sizes.
     """

@@ -13,7 +13,7 @@ from acesniper.predictor.tables.intervals import Scores, margins, own_margin, si
 from acesniper.predictor.tables.rehearsal import Known, rehearsed_devices, rehearsed_models
 from acesniper.predictor.tables.similarity import Described, describe
 from acesniper.predictor.tables.split import Split
-from acesniper.predictor.tables.stacking import mixed, weights
+from acesniper.predictor.tables.stacking import doubt, mixed, weights
 from acesniper.predictor.tables.traits import Traits
 
 BLIND = float(np.log(2.0))
@@ -80,9 +80,7 @@ def seen(split: Split) -> Known:
 def _models(split: Split, traits: Sequence[Traits], known: Known) -> _Models:
     described = describe(split.table.models, traits)
     members = tuned(described, known.log_ms, known.models)
-    return _Models(
-        described, members, *rehearsed_models(known, described, members, known.log_ms)
-    )
+    return _Models(described, members, *rehearsed_models(known, described, members, known.log_ms))
 
 
 def _without_gaps(known: Known, models: _Models | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -111,7 +109,9 @@ def _margin_p1(known: Known, past: Completed, found: Completed) -> np.ndarray:
     usual = max(float(np.nanmean(wrong**2)) if np.isfinite(wrong).any() else 0.0, 1e-8)
     counts = np.isfinite(wrong).sum(axis=0)
     per_model = np.sqrt((np.nansum(wrong**2, axis=0) + 3 * usual) / (counts + 3))
-    scores = Scores(np.abs(past.middle - np.where(np.isnan(wrong), np.nan, known.log_ms)) / per_model)
+    scores = Scores(
+        np.abs(past.middle - np.where(np.isnan(wrong), np.nan, known.log_ms)) / per_model
+    )
     factors = margins(scores, *_signs(past, found))
     return np.asarray(factors[:, None] * per_model)
 
@@ -124,20 +124,20 @@ def _extended(
     known: Known, models: _Models, asked: np.ndarray, past: Completed, found: Completed
 ) -> tuple[np.ndarray, np.ndarray]:
     """P2 and P3: middle and half width (known then new devices, new models)."""
-    count = len(known.devices)
-    described, members = models.described, models.members
-    acted = np.r_[past.middle, found.middle]
-    tried, spread = rehearsed_models(known, described, members, acted)
-    tried, spread = (np.concatenate(both, 1) for both in ((models.tried, tried), (models.spread, spread)))
-    share = weights(tried, np.r_[known.log_ms, acted], count)
-    guess, scale = mixed(tried, share), mixed(spread, share)
-    each = [extend(described, np.r_[known.log_ms, found.middle], known.models, asked, m) for m in members]
-    own = np.r_[np.arange(count), np.arange(2 * count, len(guess))]
-    middle, expected = (mixed(np.array(parts), share[:, own]) for parts in zip(*each, strict=True))
-    low, high = np.nanquantile(scale, 0.1), np.nanmax(scale)
-    score = np.abs(guess[: 2 * count] - np.r_[known.log_ms, known.log_ms]) / scale[: 2 * count]
+    count, members = len(known.devices), models.members
+    played = np.r_[past.middle, found.middle]
+    more = rehearsed_models(known, models.described, members, played)
+    tried, spread = np.concatenate([models.tried, more[0]], 1), np.r_["1", models.spread, more[1]]
+    share = weights(tried, np.r_[known.log_ms, played], count)
+    asking = np.r_[known.log_ms, found.middle]
+    each = [extend(models.described, asking, known.models, asked, m) for m in members]
+    middles, spreads = (np.array(parts) for parts in zip(*each, strict=True))
+    own = np.r_[np.arange(count), np.arange(2 * count, share.shape[1])]
+    scale, expected = doubt(tried, spread), doubt(middles, spreads)
+    expected = np.clip(expected, np.nanquantile(scale, 0.1), np.nanmax(scale))
+    wrong = np.abs(mixed(tried, share)[: 2 * count] - np.tile(known.log_ms, (2, 1)))
+    score = wrong / scale[: 2 * count]
     factors = np.r_[
-        own_margin(Scores(score[:count])),
-        margins(Scores(score[count:]), *_signs(past, found)),
+        own_margin(Scores(score[:count])), margins(Scores(score[count:]), *_signs(past, found))
     ]
-    return middle, factors[:, None] * np.clip(expected, low, high)
+    return mixed(middles, share[:, own]), factors[:, None] * expected

@@ -40,7 +40,7 @@ def rehearsed_devices(known: Known, filled: np.ndarray, alike: np.ndarray | None
     strange, disagreement = np.ones(count), np.ones(count)
     for fold in folds(known.groups, GROUPS):
         if known.columns and not fold.all():
-            readings = known.log_ms[np.ix_(fold, known.columns)]
+            readings = known.log_ms[fold][:, known.columns]
             found = complete(filled[~fold], readings, known.columns, alike)
             middle[fold], strange[fold] = found.middle, found.strange
             disagreement[fold] = found.disagreement

@@ -70,28 +70,66 @@ class Kernel:
     apart: np.ndarray
     near: dict[float, np.ndarray] = field(default_factory=dict)
 
-    def __call__(self, theta: Theta, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Shape (len(a), len(b)), for two sets of indices of models."""
+    def between(self, a: np.ndarray, b: np.ndarray) -> "Block":
+        """For two sets of indices of models, whatever the weights will be."""
         models = self.models
-        total = theta["constant"] + theta["names"] * models.names[a] @ models.names[b].T
+        points = (models.amounts, models.totals, models.values)
+        products = models.values[a] @ models.values[b].T
+        names = models.names[a] @ models.names[b].T
+        return Block(self, a, b, names, products, *(squared_distances(x[a], x[b]) for x in points))
+
+    def alone(self, theta: Theta, a: np.ndarray) -> np.ndarray:
+        """Of each of these models with itself: (len(a),)."""
+        total = np.full(len(a), theta["constant"]) + theta["names"] * (
+            self.models.names[a] ** 2
+        ).sum(axis=1)
         if self.shares.shape[1]:
-            spread = self._spread(theta["operators_length"])
-            total = total + theta["operators"] * self.shares[a] @ spread[:, b]
-            for name, points in (("amounts", models.amounts), ("totals", models.totals)):
-                total = total + theta[name] * _nearness(points, theta[f"{name}_length"], a, b)
-        if models.values.shape[1]:
-            values = models.values
-            total = total + theta["values"] * _nearness(values, theta["values_length"], a, b)
-            total = total + theta["proportion"] * values[a] @ values[b].T
+            spread = self.spread(theta["operators_length"])
+            total += theta["operators"] * (self.shares[a] * spread[:, a].T).sum(axis=1)
+            total += theta["amounts"] + theta["totals"]
+        if self.models.values.shape[1]:
+            total += theta["values"]
+            total += theta["proportion"] * (self.models.values[a] ** 2).sum(axis=1)
         return np.asarray(total)
 
-    def _spread(self, length: float) -> np.ndarray:
+    def spread(self, length: float) -> np.ndarray:
         """k(op, op') times the shares of every model: (operators, models); kept per length."""
         if length not in self.near:
             same = self.models.operators.kinds[:, None] == self.models.operators.kinds[None]
             alike = np.exp(-self.apart / (2 * length**2)) * np.where(same, 1.0, OTHER_KIND)
             self.near[length] = alike @ self.shares.T
         return self.near[length]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """The kernel between two sets of models, all but its weights; arrays are (len(a), len(b)).
+
+    `amounts`, `totals` and `values` are squared distances, `names` and `products` inner products.
+    """
+
+    kernel: Kernel
+    a: np.ndarray
+    b: np.ndarray
+    names: np.ndarray
+    products: np.ndarray
+    amounts: np.ndarray
+    totals: np.ndarray
+    values: np.ndarray
+
+    def __call__(self, theta: Theta) -> np.ndarray:
+        """The kernel with these weights."""
+        total = theta["constant"] + theta["names"] * self.names
+        shares = self.kernel.shares
+        if shares.shape[1]:
+            spread = self.kernel.spread(theta["operators_length"])
+            total = total + theta["operators"] * shares[self.a] @ spread[:, self.b]
+            total += theta["amounts"] * _nearness(self.amounts, theta["amounts_length"])
+            total += theta["totals"] * _nearness(self.totals, theta["totals_length"])
+        if self.kernel.models.values.shape[1]:
+            total = total + theta["values"] * _nearness(self.values, theta["values_length"])
+            total += theta["proportion"] * self.products
+        return np.asarray(total)
 
 
 def kernel(models: Described, costs: np.ndarray) -> Kernel:
@@ -148,5 +186,5 @@ def _flat(values: np.ndarray) -> np.ndarray:
     return np.where(amounts, np.log(np.abs(values) + floor), values)
 
 
-def _nearness(points: np.ndarray, length: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.asarray(np.exp(-squared_distances(points[a], points[b]) / (2 * length**2)))
+def _nearness(apart: np.ndarray, length: float) -> np.ndarray:
+    return np.asarray(np.exp(-apart / (2 * length**2)))

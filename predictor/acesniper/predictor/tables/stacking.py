@@ -28,6 +28,11 @@ def mixed(tried: np.ndarray, share: np.ndarray) -> np.ndarray:
     return np.asarray(np.einsum("md,mdk->dk", share, tried))
 
 
+def doubt(tried: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """The deviations to expect where members (members, devices, models) also disagree."""
+    return np.asarray(np.sqrt((spread**2).mean(axis=0) + tried.var(axis=0)))
+
+
 def _error(guess: np.ndarray, measured: np.ndarray) -> np.ndarray:
     """The sum of the errors per device, each at most 1."""
     wrong = np.expm1(np.minimum(np.abs(guess - measured), 1.0))
