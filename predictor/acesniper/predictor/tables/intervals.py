@@ -12,19 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-COVERED = 0.93
+COVERED = 0.95
 """More than 90 %, as new models and devices are less like the known than these like each other."""
 
-DEVICES = 0.95
+DEVICES = 0.98
 """The share of past devices that an interval should have sufficed for."""
 
 SHRINK = 10.0
 """How many scores the others' quantile weighs in a device's own."""
 
-SLOPES = np.array([1.0, 0.2])
+SLOPES = np.array([0.7, 0.3])
 """What is expected of the signs of a device before any was rehearsed: see `signs`."""
 
-TRUST = 4.0
+TRUST = 10.0
 """How many devices, of signs one unit from the mean, the expected slopes are worth."""
 
 

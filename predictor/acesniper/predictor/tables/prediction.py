@@ -1,7 +1,7 @@
 """Predict every held-out cell of a split, with intervals, from the cells that are known."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from acesniper.predictor.tables.similarity import Described, describe
 from acesniper.predictor.tables.split import Split
 from acesniper.predictor.tables.stacking import doubt, mixed, weights
 from acesniper.predictor.tables.traits import Traits
+
+BLENDS = 10
+"""Parts of features in a prediction are tried in tenths."""
 
 BLIND = float(np.log(2.0))
 """The half width where a single known device leaves nothing to rehearse: a factor of two."""
@@ -39,6 +42,21 @@ class _Models:
     spread: np.ndarray
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shared:
+    """What features say of known models as if these were new.
+
+    `guess` and `scale` (rows, known models), ln ms, `share` (members, rows); the rows are the known
+    devices, the same as if they were new (`past`), and the new devices (`found`).
+    """
+
+    guess: np.ndarray
+    scale: np.ndarray
+    share: np.ndarray
+    past: Completed
+    found: Completed
+
+
 def predict(split: Split, traits: Sequence[Traits] | None = None) -> Prediction:
     """Fit on what is known and predict every cell; without traits only known models.
 
@@ -51,15 +69,18 @@ def predict(split: Split, traits: Sequence[Traits] | None = None) -> Prediction:
     past = rehearsed_devices(known, whole, alike)
     readings = split.known[np.ix_(new, np.array(split.references, dtype=int))]
     found = complete(whole, readings, known.columns, alike)
+    shared = None if models is None else _shared(known, models, past, found)
+    if shared is not None:
+        past, found = _blended(known, shared, past, found)
     middle, margin = np.full_like(split.known, np.nan), np.full_like(split.known, np.nan)
     middle[np.ix_(known.devices, known.models)] = whole
     margin[np.ix_(known.devices, known.models)] = 0.0
     middle[np.ix_(new, known.models)] = found.middle
     margin[np.ix_(new, known.models)] = _margin_p1(known, past, found)
-    if models is not None and split.new_model.any():
+    if models is not None and shared is not None and split.new_model.any():
         everyone, asked = np.r_[known.devices, new], np.flatnonzero(split.new_model)
         cells = np.ix_(everyone, asked)
-        middle[cells], margin[cells] = _extended(known, models, asked, past, found)
+        middle[cells], margin[cells] = _extended(known, models, shared, asked)
     return Prediction(middle, middle - margin, middle + margin)
 
 
@@ -120,24 +141,55 @@ def _signs(past: Completed, found: Completed) -> tuple[np.ndarray, np.ndarray]:
     return signs(past.strange, past.disagreement), signs(found.strange, found.disagreement)
 
 
+def _shared(known: Known, models: _Models, past: Completed, found: Completed) -> _Shared:
+    """Rehearse new models on known devices, on these as if they were new, and on the new ones."""
+    rows = np.r_[past.middle, found.middle]
+    tried, spread = rehearsed_models(known, models.described, models.members, rows)
+    tried, spread = np.r_["1", models.tried, tried], np.r_["1", models.spread, spread]
+    share = weights(tried, np.r_[known.log_ms, rows], len(known.devices))
+    return _Shared(mixed(tried, share), doubt(tried, spread), share, past, found)
+
+
+def _blended(
+    known: Known, shared: _Shared, past: Completed, found: Completed
+) -> tuple[Completed, Completed]:
+    """P1 with some of what the features say, as much as would have helped the known devices.
+
+    Known devices are measured with noise, which features smooth.
+    """
+    count = len(known.devices)
+    smooth = np.where(
+        np.isfinite(shared.guess), shared.guess, np.r_[known.log_ms, past.middle, found.middle]
+    )
+    old, new = smooth[count : 2 * count], smooth[2 * count :]
+    truth = known.log_ms.copy()
+    truth[:, known.columns] = np.nan
+    options = np.linspace(0.0, 1.0, BLENDS + 1)
+    errors = [
+        np.nanmean(np.minimum(np.abs(past.middle + part * (old - past.middle) - truth), 1.0))
+        for part in options
+    ]
+    part = options[int(np.argmin(errors))]
+    return (
+        replace(past, middle=past.middle + part * (old - past.middle)),
+        replace(found, middle=found.middle + part * (new - found.middle)),
+    )
+
+
 def _extended(
-    known: Known, models: _Models, asked: np.ndarray, past: Completed, found: Completed
+    known: Known, models: _Models, shared: _Shared, asked: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """P2 and P3: middle and half width (known then new devices, new models)."""
-    count, members = len(known.devices), models.members
-    played = np.r_[past.middle, found.middle]
-    more = rehearsed_models(known, models.described, members, played)
-    tried, spread = np.concatenate([models.tried, more[0]], 1), np.r_["1", models.spread, more[1]]
-    share = weights(tried, np.r_[known.log_ms, played], count)
-    asking = np.r_[known.log_ms, found.middle]
-    each = [extend(models.described, asking, known.models, asked, m) for m in members]
+    count, past, found = len(known.devices), shared.past, shared.found
+    rows = np.r_[known.log_ms, found.middle]
+    each = [extend(models.described, rows, known.models, asked, m) for m in models.members]
     middles, spreads = (np.array(parts) for parts in zip(*each, strict=True))
-    own = np.r_[np.arange(count), np.arange(2 * count, share.shape[1])]
-    scale, expected = doubt(tried, spread), doubt(middles, spreads)
+    own = np.r_[np.arange(count), np.arange(2 * count, shared.share.shape[1])]
+    expected, scale = doubt(middles, spreads), shared.scale
     expected = np.clip(expected, np.nanquantile(scale, 0.1), np.nanmax(scale))
-    wrong = np.abs(mixed(tried, share)[: 2 * count] - np.tile(known.log_ms, (2, 1)))
+    wrong = np.abs(shared.guess[: 2 * count] - np.tile(known.log_ms, (2, 1)))
     score = wrong / scale[: 2 * count]
     factors = np.r_[
         own_margin(Scores(score[:count])), margins(Scores(score[count:]), *_signs(past, found))
     ]
-    return mixed(middles, share[:, own]), factors[:, None] * expected
+    return mixed(middles, shared.share[:, own]), factors[:, None] * expected
