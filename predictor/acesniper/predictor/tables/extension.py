@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from acesniper.predictor.tables.costs import fit_costs
-from acesniper.predictor.tables.similarity import START, Described, Kernel, Theta, kernel
+from acesniper.predictor.tables.kernel import START, Kernel, Theta, kernel
+from acesniper.predictor.tables.similarity import Described
 
 RIDGES: tuple[float | None, ...] = (1e-4, 3e-6, None)
 """How far each member's physics is shrunk; None has no physics."""
@@ -46,33 +47,52 @@ class Member:
 def tuned(models: Described, log_ms: np.ndarray, known: np.ndarray) -> list[Member]:
     """Find the weights of each member on ln ms (devices, known models), NaN where unknown."""
     chosen = _some(len(known), TUNED_ON)
+    ridges = RIDGES if models.operators.counts.shape[1] else RIDGES[-1:]
     members = []
-    for ridge in RIDGES if models.operators.counts.shape[1] else RIDGES[-1:]:
-        base, alike = _base(models, log_ms, known, ridge)
+    for ridge, (base, alike) in zip(ridges, _bases(models, log_ms, known, ridges), strict=True):
         residual = (log_ms - base[:, known])[:, chosen]
         members.append(Member(ridge, _best(alike, known[chosen], residual), alike))
     return members
 
 
 def extend(
-    models: Described, log_ms: np.ndarray, known: np.ndarray, new: np.ndarray, member: Member
+    models: Described,
+    log_ms: np.ndarray,
+    known: np.ndarray,
+    new: np.ndarray,
+    members: Sequence[Member],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Latencies, ln ms, and the deviations to expect; both (devices, new models).
+    """Latencies, ln ms, and the deviations to expect; both (members, devices, new models).
 
     `log_ms` is (devices, known models), NaN where unknown.
     """
     chosen = _some(len(known), FITTED_ON)
     known, log_ms = known[chosen], log_ms[:, chosen]
-    base, alike = _base(models, log_ms, known, member.ridge)
-    theta = member.theta
+    bases = _bases(models, log_ms, known, [member.ridge for member in members])
+    found = [
+        _posterior(base, alike, member.theta, log_ms, known, new)
+        for member, (base, alike) in zip(members, bases, strict=True)
+    ]
+    return np.array([mean for mean, _ in found]), np.array([spread for _, spread in found])
+
+
+def _posterior(
+    base: np.ndarray,
+    alike: Kernel,
+    theta: Theta,
+    log_ms: np.ndarray,
+    known: np.ndarray,
+    new: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of the new models, each (devices, new models)."""
     inner = alike.between(known, known)(theta) + theta["noise"] * np.eye(len(known))
     outer = alike.between(new, known)(theta)
-    prior = alike.alone(theta, new)
+    prior = alike.alone(theta, new) + theta["noise"]
     mean, variance = base[:, new], np.zeros((len(log_ms), len(new)))
     for rows, there in patterns(log_ms):
         weights = np.linalg.solve(inner[np.ix_(there, there)], outer[:, there].T)
         mean[rows] += (log_ms - base[:, known])[np.ix_(rows, there)] @ weights
-        variance[rows] = prior + theta["noise"] - (outer[:, there] * weights.T).sum(axis=1)
+        variance[rows] = prior - (outer[:, there] * weights.T).sum(axis=1)
     return mean, np.sqrt(np.maximum(variance, 1e-6))
 
 
@@ -85,19 +105,40 @@ def patterns(log_ms: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     ]
 
 
-def _base(
-    models: Described, log_ms: np.ndarray, known: np.ndarray, ridge: float | None
-) -> tuple[np.ndarray, Kernel]:
-    """The physical part (devices, all models), and the kernel that goes with it."""
+def _bases(
+    models: Described, log_ms: np.ndarray, known: np.ndarray, ridges: Sequence[float | None]
+) -> list[tuple[np.ndarray, Kernel]]:
+    """The physical part (devices, all models) of each ridge, and the kernel that goes with it.
+
+    Without physics the kernel takes the shares of time from the first.
+    """
     amounts = models.design.amounts
-    costs = np.zeros((len(log_ms), amounts.shape[1]))
-    if models.operators.counts.shape[1]:
-        costs = fit_costs(amounts[known], log_ms, ridge or RIDGES[0] or 0.0)
-    alike = kernel(models, costs)
-    if ridge is None:
-        return np.repeat(np.nanmean(log_ms, axis=1)[:, None], len(amounts), axis=1), alike
-    floor = np.exp(np.nanmin(log_ms, axis=1)) * 0.1
-    return np.log(np.maximum(costs @ amounts.T, floor[:, None])), alike
+    fits: dict[float, tuple[np.ndarray, Kernel]] = {}
+    found = []
+    for ridge in ridges:
+        used = ridge or RIDGES[0] or 0.0
+        if used not in fits:
+            costs = np.zeros((len(log_ms), amounts.shape[1]))
+            if models.operators.counts.shape[1]:
+                costs = fit_costs(amounts[known], log_ms, used)
+            fits[used] = costs, kernel(models, costs)
+        costs, alike = fits[used]
+        level = _levels(log_ms)
+        base = np.repeat(level[:, None], len(amounts), axis=1)
+        if ridge is not None:
+            least = np.where(np.isfinite(log_ms), log_ms, level[:, None]).min(axis=1)
+            base = np.log(np.maximum(costs @ amounts.T, 0.1 * np.exp(least)[:, None]))
+        found.append((base, alike))
+    return found
+
+
+def _levels(log_ms: np.ndarray) -> np.ndarray:
+    """The mean of each device; that of all where nothing of it is left: (devices,)."""
+    there = np.isfinite(log_ms)
+    total, count = np.where(there, log_ms, 0.0).sum(axis=1), there.sum(axis=1)
+    return np.asarray(
+        np.where(count > 0, total / np.maximum(count, 1), total.sum() / max(count.sum(), 1))
+    )
 
 
 def _best(alike: Kernel, known: np.ndarray, residual: np.ndarray) -> Theta:

@@ -1,23 +1,20 @@
 """Predict every held-out cell of a split, with intervals, from the cells that are known."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from acesniper.predictor.tables.completion import Completed, complete
-from acesniper.predictor.tables.extension import Member, extend, tuned
+from acesniper.predictor.tables.extension import extend
 from acesniper.predictor.tables.families import device_group, model_family
 from acesniper.predictor.tables.imputation import filled
 from acesniper.predictor.tables.intervals import Scores, margins, own_margin, signs
-from acesniper.predictor.tables.rehearsal import Known, rehearsed_devices, rehearsed_models
-from acesniper.predictor.tables.similarity import Described, describe
+from acesniper.predictor.tables.rehearsal import Known, rehearsed_devices
+from acesniper.predictor.tables.smoothing import Featured, Rehearsed, blended, featured, rehearsed
 from acesniper.predictor.tables.split import Split
 from acesniper.predictor.tables.stacking import doubt, mixed, weights
 from acesniper.predictor.tables.traits import Traits
-
-BLENDS = 10
-"""Parts of features in a prediction are tried in tenths."""
 
 BLIND = float(np.log(2.0))
 """The half width where a single known device leaves nothing to rehearse: a factor of two."""
@@ -32,46 +29,21 @@ class Prediction:
     high: np.ndarray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Models:
-    """The models' vectors, the members tuned on them, and what these made of the known ones."""
-
-    described: Described
-    members: list[Member]
-    tried: np.ndarray
-    spread: np.ndarray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Shared:
-    """What features say of known models as if these were new.
-
-    `guess` and `scale` (rows, known models), ln ms, `share` (members, rows); the rows are the known
-    devices, the same as if they were new (`past`), and the new devices (`found`).
-    """
-
-    guess: np.ndarray
-    scale: np.ndarray
-    share: np.ndarray
-    past: Completed
-    found: Completed
-
-
 def predict(split: Split, traits: Sequence[Traits] | None = None) -> Prediction:
     """Fit on what is known and predict every cell; without traits only known models.
 
     Only `split.known` is read, never `split.table.log_ms`.
     """
     known = seen(split)
-    models = None if traits is None else _models(split, traits, known)
+    models = None if traits is None else featured(split.table.models, traits, known)
     whole, alike = _without_gaps(known, models)
     new = np.flatnonzero(split.new_device)
     past = rehearsed_devices(known, whole, alike)
     readings = split.known[np.ix_(new, np.array(split.references, dtype=int))]
     found = complete(whole, readings, known.columns, alike)
-    shared = None if models is None else _shared(known, models, past, found)
+    shared = None if models is None else rehearsed(known, models, past, found)
     if shared is not None:
-        past, found = _blended(known, shared, past, found)
+        past, found = blended(known, shared, past, found)
     middle, margin = np.full_like(split.known, np.nan), np.full_like(split.known, np.nan)
     middle[np.ix_(known.devices, known.models)] = whole
     margin[np.ix_(known.devices, known.models)] = 0.0
@@ -85,8 +57,10 @@ def predict(split: Split, traits: Sequence[Traits] | None = None) -> Prediction:
 
 
 def seen(split: Split) -> Known:
-    """What of a split is known."""
-    devices, models = np.flatnonzero(~split.new_device), np.flatnonzero(~split.new_model)
+    """What of a split is known; a device without any known latency teaches nothing."""
+    models = np.flatnonzero(~split.new_model)
+    there = np.isfinite(split.known[:, models]).any(axis=1)
+    devices = np.flatnonzero(~split.new_device & there)
     place = {int(model): i for i, model in enumerate(models)}
     return Known(
         devices,
@@ -98,13 +72,7 @@ def seen(split: Split) -> Known:
     )
 
 
-def _models(split: Split, traits: Sequence[Traits], known: Known) -> _Models:
-    described = describe(split.table.models, traits)
-    members = tuned(described, known.log_ms, known.models)
-    return _Models(described, members, *rehearsed_models(known, described, members, known.log_ms))
-
-
-def _without_gaps(known: Known, models: _Models | None) -> tuple[np.ndarray, np.ndarray | None]:
+def _without_gaps(known: Known, models: Featured | None) -> tuple[np.ndarray, np.ndarray | None]:
     """The known block with its gaps filled, and how the models' features make them vary together.
 
     Where features tell what a model takes, only what they leave is filled in by the other devices.
@@ -141,49 +109,13 @@ def _signs(past: Completed, found: Completed) -> tuple[np.ndarray, np.ndarray]:
     return signs(past.strange, past.disagreement), signs(found.strange, found.disagreement)
 
 
-def _shared(known: Known, models: _Models, past: Completed, found: Completed) -> _Shared:
-    """Rehearse new models on known devices, on these as if they were new, and on the new ones."""
-    rows = np.r_[past.middle, found.middle]
-    tried, spread = rehearsed_models(known, models.described, models.members, rows)
-    tried, spread = np.r_["1", models.tried, tried], np.r_["1", models.spread, spread]
-    share = weights(tried, np.r_[known.log_ms, rows], len(known.devices))
-    return _Shared(mixed(tried, share), doubt(tried, spread), share, past, found)
-
-
-def _blended(
-    known: Known, shared: _Shared, past: Completed, found: Completed
-) -> tuple[Completed, Completed]:
-    """P1 with some of what the features say, as much as would have helped the known devices.
-
-    Known devices are measured with noise, which features smooth.
-    """
-    count = len(known.devices)
-    smooth = np.where(
-        np.isfinite(shared.guess), shared.guess, np.r_[known.log_ms, past.middle, found.middle]
-    )
-    old, new = smooth[count : 2 * count], smooth[2 * count :]
-    truth = known.log_ms.copy()
-    truth[:, known.columns] = np.nan
-    options = np.linspace(0.0, 1.0, BLENDS + 1)
-    errors = [
-        np.nanmean(np.minimum(np.abs(past.middle + part * (old - past.middle) - truth), 1.0))
-        for part in options
-    ]
-    part = options[int(np.argmin(errors))]
-    return (
-        replace(past, middle=past.middle + part * (old - past.middle)),
-        replace(found, middle=found.middle + part * (new - found.middle)),
-    )
-
-
 def _extended(
-    known: Known, models: _Models, shared: _Shared, asked: np.ndarray
+    known: Known, models: Featured, shared: Rehearsed, asked: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """P2 and P3: middle and half width (known then new devices, new models)."""
     count, past, found = len(known.devices), shared.past, shared.found
     rows = np.r_[known.log_ms, found.middle]
-    each = [extend(models.described, rows, known.models, asked, m) for m in models.members]
-    middles, spreads = (np.array(parts) for parts in zip(*each, strict=True))
+    middles, spreads = extend(models.described, rows, known.models, asked, models.members)
     own = np.r_[np.arange(count), np.arange(2 * count, shared.share.shape[1])]
     expected, scale = doubt(middles, spreads), shared.scale
     expected = np.clip(expected, np.nanquantile(scale, 0.1), np.nanmax(scale))

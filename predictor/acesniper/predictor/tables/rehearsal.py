@@ -64,7 +64,6 @@ def rehearsed_models(
         fit = np.setdiff1d(np.arange(rows.shape[1]), ask)
         if len(ask) and len(fit):
             shown, new = known.models[fit], known.models[ask]
-            for i, member in enumerate(members):
-                found = extend(models, rows[:, fit], shown, new, member)
-                middle[i][:, ask], spread[i][:, ask] = found
+            found = extend(models, rows[:, fit], shown, new, members)
+            middle[:, :, ask], spread[:, :, ask] = found
     return middle, spread

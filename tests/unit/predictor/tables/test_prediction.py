@@ -156,6 +156,17 @@ def test_gaps_and_missing_readings_are_lived_with() -> None:
     assert wrong(cut, found.middle[:, :], "P2") < 0.1
 
 
+def test_a_known_device_that_ran_only_new_models_is_left_out() -> None:
+    table, traits = synthetic()
+    log_ms = table.log_ms.copy()
+    log_ms[0, :-8] = np.nan
+
+    found = predict(held_out(replace(table, log_ms=log_ms)), traits)
+
+    assert np.isnan(found.middle[0]).all()
+    assert np.isfinite(found.middle[1:]).all()
+
+
 def test_without_features_only_known_models_are_predicted() -> None:
     table, _ = synthetic()
 
