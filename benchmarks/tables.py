@@ -3,7 +3,8 @@
 Holds out whole groups of devices and whole families of models in five folds of public tables, and
 predicts P1 (known model, new device), P2 (new model, known device) and P3 (both new) from the first
 k reference models. The simple methods see the same folds. A fold of devices meets one fold of
-models; with --cross it meets each in turn, which takes five times as long.
+models; with --cross it meets each in turn, which takes as many times as long, and with --folds 99
+each family is held out alone.
 
     python benchmarks/tables.py DATA_FOLDER [--only NAME ...] [-k 10] [--cross] [--json FILE]
 """
@@ -137,11 +138,13 @@ def simple(cut: Split, traits: list[Traits] | None) -> dict[str, np.ndarray]:
     return found
 
 
-def run(case: Case, folder: Path, k: int, *, cross: bool) -> dict[str, dict[str, dict[str, float]]]:
+def run(
+    case: Case, folder: Path, k: int, *, cross: bool, count: int
+) -> dict[str, dict[str, dict[str, float]]]:
     """Figures per method and task, over all folds."""
     table, traits, references = read_case(case, folder)
     device_folds = folds([case.groups(name) for name in table.devices], case.turns)
-    model_folds = folds([model_family(name) for name in table.models])
+    model_folds = folds([model_family(name) for name in table.models], count)
     parts: dict[str, dict[str, list[Outcome]]] = {}
     for turn, new_devices in enumerate(device_folds):
         met = model_folds if cross else [model_folds[turn % len(model_folds)]]
@@ -190,12 +193,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=CASES, default=[])
     parser.add_argument("-k", type=int, default=10)
     parser.add_argument("--cross", action="store_true", help="every fold with every other")
+    parser.add_argument("--folds", type=int, default=FOLDS, help="of models, at most")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     console, document = Console(file=sys.stdout, width=160), {}
     for name in options.only or CASES:
         started = time.perf_counter()
-        document[name] = run(CASES[name], options.folder, options.k, cross=options.cross)
+        turns = {"cross": options.cross, "count": options.folds}
+        document[name] = run(CASES[name], options.folder, options.k, **turns)
         took = time.perf_counter() - started
         shown = Shown("task", "method", *COLUMNS, title=f"{name}, k={options.k}, {took:.0f} s, %")
         for task in TASKS:
