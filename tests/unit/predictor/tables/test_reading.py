@@ -162,6 +162,15 @@ def test_columns_that_differ_within_a_model_are_no_features(tmp_path: Path) -> N
     assert found["b"].values == {"params": 4.0}
 
 
+def test_a_file_may_describe_models_by_the_first_column_alone(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("model,params\na,3\nb,4\n")
+
+    found = aligned(read_features(path, ("model", "runtime")), ["a|x", "a|y", "b|x"])
+
+    assert [each.values["params"] for each in found] == [3.0, 3.0, 4.0]
+
+
 def test_an_onnx_file_is_described_by_its_classes(tmp_path: Path) -> None:
     save(linear_model(), tmp_path / "linear.onnx")
 
