@@ -142,6 +142,27 @@ def test_ncnn_layers_with_and_without_hints(tmp_path: Path, hints: bool) -> None
     assert sizes(product)["flops"] == 160
 
 
+def test_ncnn_tokens_keep_their_number_without_hints(tmp_path: Path) -> None:
+    path = tmp_path / "net.param"
+    path.write_text(
+        "7767517\n8 8\n"
+        "Input data 0 1 data 0=64 1=64 2=3\n"
+        "MemoryData first 0 1 first 0=8 1=1\n"
+        "Convolution c 1 1 data c 0=8 1=32 3=32 6=24576\n"
+        "Reshape r 1 1 c r 0=-1 1=8\n"
+        "Permute p 1 1 r p 0=1\n"
+        "Concat t 2 1 first p t 0=0\n"
+        "MultiHeadAttention a 1 1 t a 0=8 1=2 2=64\n"
+        "Gemm g 1 1 a g 8=32 9=8\n"
+    )
+
+    *_, attention, product = read_param(path)
+
+    assert sizes(attention)["flops"] == 4 * 64 * 5 + 2 * 5 * 5 * 8
+    assert sizes(product)["flops"] == 32 * 8 * 5
+    assert sizes(product)["written"] == 32 * 5
+
+
 def test_edges_of_a_cell_that_lead_nowhere_are_kinds_of_their_own() -> None:
     # 0 -> 1 is a 3x3 convolution, but nothing leaves 1; 0 -> 3 is a 1x1 convolution
     operators, values = cell_operators("300200")
