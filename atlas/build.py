@@ -24,7 +24,7 @@ Row = dict[str, object]
 
 
 def passes(folder: Path, platform: Platform) -> dict[str, list[Row]]:
-    """The rows of each network on a platform, one for each pass."""
+    """The rows of each network on a platform, one for each pass; of shipped networks only."""
     found: defaultdict[str, list[Row]] = defaultdict(list)
     for path in sorted(folder.glob(f"{platform.name}-[0-9].parquet")):
         for row in pyarrow.parquet.read_table(path).to_pylist():

@@ -37,7 +37,7 @@ class Measured:
 
 def platforms(folder: Path | None = None) -> tuple[Platform, ...]:
     """The platforms of the shipped atlas, or of another in `folder`."""
-    text = (_home(folder) / PLATFORMS_FILE).read_text(encoding="utf-8")
+    text = (home(folder) / PLATFORMS_FILE).read_text(encoding="utf-8")
     return tuple(
         Platform(
             name,
@@ -63,7 +63,7 @@ def measured(folder: Path | None = None) -> Measured:
         ) from error
     known = platforms(folder)
     wanted = ["device", "model", "latency_ms"]
-    rows = parquet.read_table(_home(folder) / LATENCIES, columns=wanted).to_pylist()
+    rows = parquet.read_table(home(folder) / LATENCIES, columns=wanted).to_pylist()
     return arranged(known, {(r["device"], r["model"]): r["latency_ms"] for r in rows})
 
 
@@ -79,5 +79,6 @@ def arranged(known: tuple[Platform, ...], latency_ms: Mapping[tuple[str, str], f
     return Measured(networks, known, log_s)
 
 
-def _home(folder: Path | None) -> Path:
+def home(folder: Path | None) -> Path:
+    """Where an atlas lies: the folder, or the shipped one's."""
     return folder or Path(str(files("acesniper.predictor.atlas")))

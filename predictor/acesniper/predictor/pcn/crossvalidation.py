@@ -48,13 +48,17 @@ def crossvalidate(
     progress: Progress = lambda _: None,
 ) -> Iterator[Fold]:
     """Each group of devices (by "runtime" or "platform") hidden once, with a fold of families."""
+    for group, models, devices in turns(data, by):
+        progress(f"without {by} {group}")
+        yield hidden_fold(data, group, models, devices, observations, settings)
+
+
+def turns(data: Dataset, by: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Each group of devices with the models and devices to hide, as indices of the dataset."""
     groups = data.runtimes if by == "runtime" else data.platforms
     dealt = deal(data.families, data.reference)
     for turn, group in enumerate(np.unique(groups)):
-        progress(f"without {by} {group}")
-        models = np.flatnonzero(dealt == turn % FOLDS)
-        devices = np.flatnonzero(groups == group)
-        yield hidden_fold(data, str(group), models, devices, observations, settings)
+        yield str(group), np.flatnonzero(dealt == turn % FOLDS), np.flatnonzero(groups == group)
 
 
 def hidden_fold(
@@ -73,7 +77,7 @@ def hidden_fold(
     known = data.known(part.scales)
     mean, deviation = {}, {}
     for count in observations:
-        seen = _observed(data, shown, count, settings.seed)
+        seen = observed(data, shown, count, settings.seed)
         with torch.no_grad():
             found = predict(network, known, Hidden(models, devices, shown, others, seen))
         mean[count], deviation[count] = (each.numpy() for each in found)
@@ -94,7 +98,7 @@ def deal(families: np.ndarray, never: np.ndarray, count: int = FOLDS) -> np.ndar
     )
 
 
-def _observed(data: Dataset, shown: np.ndarray, count: int, seed: int) -> np.ndarray:
+def observed(data: Dataset, shown: np.ndarray, count: int, seed: int) -> np.ndarray:
     """The references, and so many other networks that are not hidden, drawn at random."""
     references = np.flatnonzero(data.reference)
     others = np.setdiff1d(shown, references)

@@ -1,6 +1,6 @@
 """Figures of a cross-validation, in per cent, and the factors that make its intervals hold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -40,27 +40,37 @@ def conformal(per_device: np.ndarray) -> float:
 
 
 def summary(data: Dataset, folds: Sequence[Fold], count: int) -> dict[str, float]:
-    """All figures over the hidden cells, those of the worst device, and the noise floor.
+    """All figures over the hidden cells, those of the worst device, and the noise floor."""
+    whole = outcome(data, folds, count)
+    rows = [figures(whole.device(row)) for row in range(len(whole.measured))]
+    rows = [row for row in rows if row["cells"]]
+    return {
+        **figures(whole),
+        "worst_device_mean": max(row["mean"] for row in rows),
+        "worst_device_coverage90": min(row["coverage90"] for row in rows),
+        "noise_floor": noise_floor(data),
+    }
+
+
+def noise_floor(data: Dataset) -> float:
+    """The mean over the platforms that were measured twice, per cent."""
+    known = data.floor[np.isfinite(data.floor)]
+    return 100 * float(known.mean()) if len(known) else float("nan")
+
+
+def outcome(data: Dataset, folds: Sequence[Fold], count: int) -> Outcome:
+    """The hidden cells (devices in the order of the folds, models of the dataset), log seconds.
 
     The interval of each device comes from the mistakes on the devices of all other folds.
     """
     per_device = factors(data, folds, count)
-    owners = [turn for turn, fold in enumerate(folds) for _ in fold.devices]
-    rows: list[Mapping[str, float]] = []
-    parts: list[Outcome] = []
-    for turn, fold in enumerate(folds):
-        others = per_device[np.array([owner != turn for owner in owners])]
-        outcome = _outcome(data, fold, count, conformal(others))
-        parts.append(outcome)
-        rows += [figures(outcome.device(row)) for row in range(len(fold.devices))]
-    whole = figures(_joined(parts, len(data.names)))
-    rows = [row for row in rows if row["cells"]]
-    return {
-        **whole,
-        "worst_device_mean": max(row["mean"] for row in rows),
-        "worst_device_coverage90": min(row["coverage90"] for row in rows),
-        "noise_floor": 100 * float(np.nanmean(data.floor)),
-    }
+    owners = np.array([turn for turn, fold in enumerate(folds) for _ in fold.devices])
+    parts = [
+        _outcome(data, fold, count, conformal(per_device[owners != turn]))
+        for turn, fold in enumerate(folds)
+    ]
+    names = ("measured", "predicted", "low", "high", "wanted")
+    return Outcome(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def _outcome(data: Dataset, fold: Fold, count: int, factor: float) -> Outcome:
@@ -73,10 +83,3 @@ def _outcome(data: Dataset, fold: Fold, count: int, factor: float) -> Outcome:
     low[:, fold.models] = fold.mean[count].T - half
     high[:, fold.models] = fold.mean[count].T + half
     return Outcome(measured, mean, low, high, np.isfinite(measured))
-
-
-def _joined(parts: Sequence[Outcome], models: int) -> Outcome:
-    """All devices below one another."""
-    names = ("measured", "predicted", "low", "high", "wanted")
-    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
-    return Outcome(*arrays)

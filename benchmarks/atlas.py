@@ -1,0 +1,179 @@
+"""How well latencies are predicted on devices and families of networks that were never shown.
+
+Hides each platform and each runtime of the atlas in turn, with a quarter of the families, trains
+without them, and sets the predictions beside measurements and simple methods.
+
+    python benchmarks/atlas.py [--atlas FOLDER] [--observations K] [--ablation] [--each]
+        [--json FILE] [--plots FOLDER] [--docs FILE ...]
+
+--docs writes the figures into pages, between `<!-- figures NAME -->` and `<!-- /figures -->`.
+"""
+
+import argparse
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from acesniper.cli.atlas_evaluation import STEPS, figure, judged_atlas, shown, summary_line
+from acesniper.cli.console import err, out
+from acesniper.predictor.atlas.measured import PLATFORMS_FILE, home
+
+OURS = "PCN"
+BLOCK = re.compile(r"(<!-- figures (\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
+
+
+def fill(text: str, blocks: Mapping[str, str]) -> str:
+    """The page with each of the blocks in its place; a place without one stays as it is."""
+
+    def new(found: re.Match[str]) -> str:
+        start, name, end = found.groups()
+        return f"{start}{blocks[name]}\n{end}" if name in blocks else found.group()
+
+    return BLOCK.sub(new, text)
+
+
+def blocks(document: Mapping[str, Any]) -> dict[str, str]:
+    """The figures in Markdown, by the name of their place."""
+    found = {
+        "summary": summary_line(document["atlas"]),
+        "splits": splits(document["splits"]),
+        "devices": devices(document),
+    }
+    if "ablation" in document:
+        found["ablation"] = ablation(document["ablation"])
+    return found
+
+
+def splits(each: Mapping[str, Any]) -> str:
+    """Our figures, and the mean error of the simple methods, for each split and observation."""
+    names = (
+        *("mean", "median", "within10", "within20", "spearman", "regret", "coverage90", "width90"),
+        *("worst_device_mean", "worst_device_coverage90"),
+    )
+    simple = [name for name in next(iter(next(iter(each.values())).values())) if name != OURS]
+    head = (
+        *("family unseen, and", "observed", "mean", "median", "<10 %", "<20 %", "Spearman"),
+        *("regret", "cover", "width", "worst device", "its cover", *(f"*{n}*" for n in simple)),
+    )
+    rows = [
+        [
+            *(split, count),
+            *(figure(name, methods[OURS]["all"][name]) for name in names),
+            *(figure("mean", methods[name]["all"]["mean"]) for name in simple),
+        ]
+        for split, counts in each.items()
+        for count, methods in counts.items()
+    ]
+    return table(head, rows)
+
+
+def devices(document: Mapping[str, Any]) -> str:
+    """Mean error, and coverage in brackets, of each platform: from the probe alone where it can."""
+    kinds = {"seen device": "all", "new device": "0", "new runtime": "0"}
+    found = {
+        split: document["splits"][split][count][OURS]["devices"] for split, count in kinds.items()
+    }
+    rows = [
+        [
+            name,
+            figure("floor", floor),
+            *(
+                f"{figure('mean', by[name]['mean'])} ({figure('cover', by[name]['coverage90'])})"
+                for by in found.values()
+            ),
+        ]
+        for name, floor in document["atlas"]["floors"].items()
+    ]
+    return table(("platform", "noise floor", *kinds), rows)
+
+
+def ablation(parts: Mapping[str, Any]) -> str:
+    """The mean error and its median of each set of parts."""
+    first = next(iter(parts.values()))
+    places = [(split, count) for split, counts in first.items() for count in counts]
+    head = ("parts", *(f"{split}, {count} observed" for split, count in places))
+    rows = [
+        [
+            name,
+            *(
+                " / ".join(figure(key, cells[split][count][key]) for key in ("mean", "median"))
+                for split, count in places
+            ),
+        ]
+        for name, cells in parts.items()
+    ]
+    return table(head, rows)
+
+
+def platforms(path: Path) -> str:
+    """The platforms of an atlas."""
+    head = (
+        *("platform", "runtime", "version", "threads", "precision", "optimised", "limited to"),
+        *("networks", "measured twice", "noise floor, %"),
+    )
+    rows = [
+        [
+            *(name, each["runtime"], each["runtime_version"], str(each["threads"])),
+            *(each["precision"], "yes" if each["optimised"] else "no", limits(each)),
+            *(str(each["networks"]), str(each["measured_twice"])),
+            figure("floor", each["noise_floor"] and 100 * each["noise_floor"]),
+        ]
+        for name, each in json.loads(path.read_text(encoding="utf-8")).items()
+    ]
+    return table(head, rows)
+
+
+def limits(platform: Mapping[str, Any]) -> str:
+    """What a platform may not use of the machine."""
+    found = sorted({value.lower() for value in platform["environment"].values()})
+    if platform["cpu_quota"]:
+        found.append(f"{platform['cpu_quota']:g} cores")
+    return ", ".join(found)
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table in Markdown; all but the first column are set to the right."""
+    names = list(head)
+    rule = ["---", *("---:" for _ in names[1:])]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [names, rule, *rows])
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--atlas", type=Path, help="default: the shipped one")
+    parser.add_argument("--observations", type=int, default=20, help="the end of the curve")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of each training")
+    parser.add_argument("--ablation", action="store_true", help="takes four times as long")
+    parser.add_argument("--each", action="store_true", help="print every device")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plots", type=Path, metavar="FOLDER")
+    parser.add_argument("--docs", type=Path, nargs="+", default=[], metavar="FILE")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Judge, print, write."""
+    asked = arguments()
+    started = time.perf_counter()
+    done, document = judged_atlas(
+        asked.atlas, asked.observations, steps=asked.steps, with_ablation=asked.ablation
+    )
+    out.print(shown(document, each=asked.each))
+    err.print(f"took {time.perf_counter() - started:.0f} s")
+    if asked.json:
+        asked.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    if asked.plots:
+        from acesniper.predictor.pcn.pictures import draw
+
+        draw(done, document, asked.plots)
+    found = blocks(document) | {"platforms": platforms(home(asked.atlas) / PLATFORMS_FILE)}
+    for page in asked.docs:
+        page.write_text(fill(page.read_text(encoding="utf-8"), found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""Judge the method on an atlas: a document of figures for each split, beside simple methods.
+
+    {"atlas": {...}, "splits": {SPLIT: {OBSERVATIONS: {METHOD: {"all", "devices", "families"}}}},
+     "ablation": {PARTS: {SPLIT: {OBSERVATIONS: figures}}}}
+
+Figures are those of `figures.summary`, per cent. Observations are models run beside the probe's.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from acesniper.predictor.pcn.baselines import METHODS, simple_folds
+from acesniper.predictor.pcn.crossvalidation import ALL, Fold, crossvalidate
+from acesniper.predictor.pcn.dataset import Dataset
+from acesniper.predictor.pcn.figures import noise_floor, outcome, summary
+from acesniper.predictor.pcn.training import Settings
+from acesniper.predictor.tables.metrics import Outcome, figures
+
+OURS = "PCN"
+
+CURVE = (0, 1, 2, 5, 10, 20, 50)
+"""Numbers of observations at which the curve is drawn."""
+
+ABLATION: Mapping[str, tuple[str, ...]] = {
+    "physics": (),
+    "+similarity": ("similarity",),
+    "+gate": ("similarity", "gate"),
+    "+residual": ("similarity", "residual", "gate"),
+}
+"""Parts in use, by the name of the row."""
+
+ABLATED = (0, 10)
+"""Observations at which parts are compared."""
+
+Document = dict[str, Any]
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What is hidden together, by `platform` or `runtime`, and whether the rest is observed."""
+
+    by: str
+    observed: bool = False
+
+    def counts(self, curve: Sequence[int]) -> tuple[int, ...]:
+        """The numbers of observations at which the split is judged."""
+        return (ALL,) if self.observed else tuple(curve)
+
+
+SPLITS: Mapping[str, Split] = {
+    "seen device": Split("platform", observed=True),
+    "new device": Split("platform"),
+    "new runtime": Split("runtime"),
+}
+"""Families are hidden in all of them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """A dataset with the predictions of its hidden cells, by method and by what was hidden."""
+
+    data: Dataset
+    settings: Settings
+    curve: tuple[int, ...]
+    folds: Mapping[str, Mapping[str, Sequence[Fold]]]
+
+    def outcome(self, split: str, count: int, method: str = OURS) -> Outcome:
+        """The hidden cells of a split; the rows are `devices` of it."""
+        return outcome(self.data, self.folds[method][SPLITS[split].by], count)
+
+    def devices(self, split: str) -> list[str]:
+        """The names of an outcome's rows."""
+        folds = self.folds[OURS][SPLITS[split].by]
+        return [str(self.data.platforms[row]) for fold in folds for row in fold.devices]
+
+
+def curve(most: int) -> tuple[int, ...]:
+    """The numbers of observations up to `most`, which is the last."""
+    return (*(count for count in CURVE if count < most), most)
+
+
+def trial(
+    data: Dataset,
+    settings: Settings,
+    observations: int = 20,
+    progress: Progress = lambda _: None,
+) -> Trial:
+    """Hide every runtime and every platform in turn, and predict by every method."""
+    counts = {"platform": (*curve(observations), ALL), "runtime": curve(observations)}
+    folds: dict[str, dict[str, list[Fold]]] = {
+        OURS: {
+            by: list(crossvalidate(data, by, each, settings, progress))
+            for by, each in counts.items()
+        }
+    }
+    for name, method in METHODS.items():
+        folds[name] = {
+            by: list(simple_folds(data, by, each, method, settings.seed))
+            for by, each in counts.items()
+        }
+    return Trial(data, settings, curve(observations), folds)
+
+
+def report(done: Trial) -> Document:
+    """The document of a trial, without the ablation."""
+    splits = {
+        name: {
+            label(count): {method: judged(done, name, count, method) for method in done.folds}
+            for count in split.counts(done.curve)
+        }
+        for name, split in SPLITS.items()
+    }
+    return {"atlas": described(done.data), "splits": splits}
+
+
+def judged(done: Trial, split: str, count: int, method: str) -> Document:
+    """Figures of one method over all cells, by device and by family."""
+    cells = done.outcome(split, count, method)
+    devices = done.devices(split)
+    return {
+        "all": summary(done.data, done.folds[method][SPLITS[split].by], count),
+        "devices": {name: figures(cells.device(row)) for row, name in enumerate(devices)},
+        "families": dict(by_family(done.data, cells)),
+    }
+
+
+def by_family(data: Dataset, cells: Outcome) -> Iterator[tuple[str, dict[str, float]]]:
+    """Figures of each family of networks that was hidden."""
+    for family in np.unique(data.families[~data.reference]):
+        wanted = cells.wanted & (data.families == family)
+        if wanted.any():
+            yield str(family), figures(replace(cells, wanted=wanted))
+
+
+def ablation(done: Trial, progress: Progress = lambda _: None) -> Document:
+    """The figures on new devices and runtimes with parts of the network left out.
+
+    Each row is trained anew, so what it says is what the network can do without the part.
+    """
+    counts = [count for count in ABLATED if count in done.curve]
+    found: Document = {}
+    for name, parts in ABLATION.items():
+        fitted = replace(done.settings, parts=parts)
+        for split in ("new device", "new runtime"):
+            by = SPLITS[split].by
+            folds = done.folds[OURS][by]
+            if fitted != done.settings:
+                named = _named(progress, name)
+                folds = list(crossvalidate(done.data, by, counts, fitted, named))
+            found.setdefault(name, {})[split] = {
+                label(count): summary(done.data, folds, count) for count in counts
+            }
+    return found
+
+
+def described(data: Dataset) -> Document:
+    """What the figures were found on."""
+    own = ~data.reference
+    return {
+        "networks": int(own.sum()),
+        "families": len(np.unique(data.families[own])),
+        "platforms": len(data.platforms),
+        "runtimes": len(np.unique(data.runtimes)),
+        "latencies": int(np.isfinite(data.log_s[own]).sum()),
+        "noise_floor": noise_floor(data),
+        "floors": {
+            str(name): 100 * float(floor)
+            for name, floor in zip(data.platforms, data.floor, strict=True)
+        },
+    }
+
+
+def label(count: int) -> str:
+    """A number of observations as a key of the document."""
+    return "all" if count == ALL else str(count)
+
+
+def finite(document: Document) -> Document:
+    """The same document with None in place of what JSON has no number for."""
+    return {
+        key: finite(value) if isinstance(value, dict) else None if value != value else value
+        for key, value in document.items()
+    }
+
+
+def _named(progress: Progress, name: str) -> Progress:
+    return lambda text: progress(f"{name}: {text}")

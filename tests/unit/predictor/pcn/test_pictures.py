@@ -1,0 +1,18 @@
+from pathlib import Path
+
+from acesniper.predictor.pcn.learned_from import atlas_dataset
+from acesniper.predictor.pcn.pictures import draw
+from acesniper.predictor.pcn.report import report, trial
+from acesniper.predictor.pcn.training import Settings
+from atlas_folder import PLATFORMS, write_atlas
+
+
+def test_three_small_pictures_name_what_they_show(tmp_path: Path) -> None:
+    done = trial(atlas_dataset(write_atlas(tmp_path)), Settings(steps=2), observations=0)
+
+    paths = draw(done, report(done), tmp_path / "pictures")
+
+    assert [path.name for path in paths] == ["predicted.png", "families.svg", "intervals.svg"]
+    assert all(0 < path.stat().st_size < 200_000 for path in paths)
+    assert all(name in paths[2].read_text() for name in PLATFORMS)
+    assert "resnet" in paths[1].read_text()

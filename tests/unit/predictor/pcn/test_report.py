@@ -1,0 +1,161 @@
+"""What is said of the method: on every split, beside simple methods, and of hidden cells only."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acesniper.predictor.pcn.baselines import METHODS, by_flops, by_nearest, by_physics
+from acesniper.predictor.pcn.crossvalidation import ALL, crossvalidate, deal, turns
+from acesniper.predictor.pcn.dataset import Dataset
+from acesniper.predictor.pcn.learned_from import atlas_dataset
+from acesniper.predictor.pcn.report import (
+    ABLATION,
+    OURS,
+    SPLITS,
+    Document,
+    Trial,
+    ablation,
+    curve,
+    finite,
+    report,
+    trial,
+)
+from acesniper.predictor.pcn.training import Settings
+from atlas_folder import NETWORKS, PLATFORMS, write_atlas
+
+QUICK = Settings(steps=2)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return atlas_dataset(write_atlas(tmp_path_factory.mktemp("atlas")))
+
+
+@pytest.fixture(scope="module")
+def done(data: Dataset) -> Trial:
+    return trial(data, QUICK, observations=2)
+
+
+@pytest.fixture(scope="module")
+def document(done: Trial) -> Document:
+    return report(done)
+
+
+def test_the_document_has_every_split_and_method(document: Document) -> None:
+    assert set(document["splits"]) == set(SPLITS)
+    assert list(document["splits"]["seen device"]) == ["all"]
+    assert list(document["splits"]["new runtime"]) == ["0", "1", "2"]
+    for counts in document["splits"].values():
+        for methods in counts.values():
+            assert set(methods) == {OURS, *METHODS}
+
+
+def test_every_platform_is_judged_once_in_each_split(document: Document) -> None:
+    for counts in document["splits"].values():
+        for methods in counts.values():
+            for found in methods.values():
+                assert set(found["devices"]) == set(PLATFORMS)
+                cells = sum(each["cells"] for each in found["devices"].values())
+                assert found["all"]["cells"] == cells
+                assert sum(each["cells"] for each in found["families"].values()) == cells
+
+
+def test_the_document_says_what_it_was_found_on(document: Document) -> None:
+    atlas = document["atlas"]
+
+    assert atlas["platforms"] == len(PLATFORMS)
+    assert atlas["networks"] == len(NETWORKS)
+    assert atlas["latencies"] == len(NETWORKS) * len(PLATFORMS) - 1
+    assert atlas["noise_floor"] == pytest.approx(2.0)
+
+
+def test_families_are_hidden_whole_and_the_probe_s_own_networks_never(data: Dataset) -> None:
+    dealt = deal(data.families, data.reference)
+
+    assert (dealt[data.reference] == -1).all()
+    for family in np.unique(data.families[~data.reference]):
+        assert len(set(dealt[data.families == family])) == 1
+
+
+def poisoned(data: Dataset, by: str, turn: int) -> Dataset:
+    """The dataset with absurd latencies where that turn hides them."""
+    _, models, devices = list(turns(data, by))[turn]
+    log_s = data.log_s.copy()
+    log_s[np.ix_(models, devices)] += 5.0
+    return replace(data, log_s=log_s)
+
+
+@pytest.mark.parametrize("by", ["platform", "runtime"])
+def test_hidden_latencies_do_not_reach_the_network(data: Dataset, by: str) -> None:
+    before = next(crossvalidate(data, by, (0, 2, ALL), QUICK))
+    after = next(crossvalidate(poisoned(data, by, 0), by, (0, 2, ALL), QUICK))
+
+    for count in (0, 2, ALL):
+        np.testing.assert_array_equal(before.mean[count], after.mean[count])
+        np.testing.assert_array_equal(before.deviation[count], after.deviation[count])
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_hidden_latencies_do_not_reach_the_simple_methods(data: Dataset, method) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    _, models, devices = next(turns(data, "platform"))
+    seen = np.setdiff1d(np.arange(len(data.names)), models)
+
+    before = method(data, models, devices, seen)
+    after = method(poisoned(data, "platform", 0), models, devices, seen)
+
+    np.testing.assert_array_equal(before, after)
+
+
+def test_by_flops_is_right_where_time_follows_flops(data: Dataset) -> None:
+    paces = np.linspace(-1.0, 1.0, len(PLATFORMS))
+    true = data.models.sizes[:, :1] - 20.0 + paces
+    models, seen = np.array([0, 1]), np.array([2, 3, 4])
+
+    found = by_flops(replace(data, log_s=true), models, np.arange(len(paces)), seen)
+
+    np.testing.assert_allclose(found, true[models])
+
+
+def test_by_nearest_finds_a_twin_and_passes_over_what_was_not_measured(data: Dataset) -> None:
+    log_s = data.log_s.copy()
+    log_s[0, 1] = np.nan
+    seen = np.array([0, 1, 2])
+
+    found = by_nearest(replace(data, log_s=log_s), np.array([0]), np.array([0, 1]), seen)
+
+    assert found[0, 0] == pytest.approx(data.log_s[0, 0])
+    assert np.isfinite(found[0, 1])
+
+
+def test_by_physics_is_right_where_nothing_else_is_at_work(tmp_path: Path) -> None:
+    data = atlas_dataset(write_atlas(tmp_path, noise=0.0))
+    first, everything = np.array([0]), np.flatnonzero(~data.reference)
+
+    found = by_physics(data, everything, first, everything)
+
+    np.testing.assert_allclose(found, data.log_s[everything][:, first], atol=1e-3)
+
+
+def test_the_curve_ends_where_it_was_asked_to() -> None:
+    assert curve(0) == (0,)
+    assert curve(7) == (0, 1, 2, 5, 7)
+
+
+def test_the_ablation_has_a_row_for_each_set_of_parts_and_ends_with_the_whole(
+    done: Trial, document: Document
+) -> None:
+    found = ablation(done)
+
+    assert list(found) == list(ABLATION)
+    whole = found[list(ABLATION)[-1]]["new runtime"]["0"]
+    assert whole == document["splits"]["new runtime"]["0"][OURS]["all"]
+    assert found["physics"]["new runtime"]["0"]["mean"] != whole["mean"]
+
+
+def test_json_gets_no_number_that_it_has_no_word_for() -> None:
+    assert finite({"a": {"b": float("nan"), "c": 1.0}, "d": "text"}) == {
+        "a": {"b": None, "c": 1.0},
+        "d": "text",
+    }
