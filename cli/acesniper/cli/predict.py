@@ -15,6 +15,8 @@ from acesniper.domain.errors import InvalidInput
 from acesniper.domain.prediction import Explanation
 
 NEAREST = 5
+LEAST_SHARE = 0.01
+"""Classes that take less of the time are not worth a word."""
 
 Rows = Sequence[tuple[str, Explanation | None]]
 
@@ -110,7 +112,8 @@ def _factor(log: float) -> str:
 
 def _where(parts: Mapping[str, float]) -> str:
     total = sum(parts.values())
-    return ", ".join(f"{kind} {value / total:.0%}" for kind, value in list(parts.items())[:4])
+    largest = [(kind, value / total) for kind, value in list(parts.items())[:4]]
+    return ", ".join(f"{kind} {share:.0%}" for kind, share in largest if share >= LEAST_SHARE)
 
 
 def _record(name: str, found: Explanation | None) -> dict[str, object]:
