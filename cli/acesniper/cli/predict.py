@@ -93,9 +93,9 @@ def account(device: str, found: Explanation) -> Table:
         f" {_factor(found.residual)}, of which {found.gate:.0%} count",
     )
     shown.add_row("Observed", f"{_factor(found.observed)} from what ran on the device itself")
-    shown.add_row(
-        "Prediction", f"{seconds(found.prediction.latency_s)} ({found.prediction.source})"
-    )
+    made = found.prediction
+    interval = f"{seconds(made.low_s)} to {seconds(made.high_s)}"
+    shown.add_row("Prediction", f"{seconds(made.latency_s)}, {interval} ({made.source})")
     shown.add_row(
         "Known",
         f"model explained {found.model_explained:.0%}, device {found.device_explained:.0%}",

@@ -58,7 +58,8 @@ class DeviceInputs:
 
     `seconds` (terms): time of each term's probe; `shape` (probes): log of a reading over its
     typical value, less `level`, the mean of that; `references` (reference networks): log seconds,
-    NaN where not taken; `implied` (terms): 1 where relatives had to fill in the term's probe.
+    NaN where not taken; `implied` (terms): 1 where relatives had to fill in the term's probe
+    (a run has none).
     """
 
     seconds: np.ndarray
@@ -128,14 +129,15 @@ def device_inputs(devices: Sequence[HardwareVector], suite: Suite) -> DeviceInpu
     excess = np.log(found.net_s / suite.typical_s)
     level = np.median(excess, axis=1)
     names = reference_names(suite)
-    fixed_implied = found.implied[:, [suite.index(DISPATCH), suite.index(NULL)]]
+    dispatch = found.implied[:, [suite.index(DISPATCH)]]
+    implied = [_of_terms(found.implied, suite), dispatch, np.zeros_like(dispatch)]
     raw = [[_seconds(device, name) for name in names] for device in devices]
     return DeviceInputs(
         seconds=np.hstack([_of_terms(net, suite), np.maximum(fixed, SMALL)]),
         shape=excess - level[:, None],
         level=level,
         references=np.log(np.asarray(raw, dtype=float).reshape(len(devices), len(names))),
-        implied=np.hstack([_of_terms(found.implied, suite), fixed_implied]).astype(float),
+        implied=np.hstack(implied).astype(float),
     )
 
 
