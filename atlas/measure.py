@@ -14,6 +14,8 @@ from pathlib import Path
 
 from platforms import PLATFORMS, Platform
 
+from acesniper.predictor.atlas.networks import unpacked
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "devices"))
 from limiter import run_limited
 
@@ -27,6 +29,14 @@ def run(platform: Platform, command: list[str], core: str | None) -> None:
     run_limited([*pinned, *command], environment, platform.quota, platform.threads)
 
 
+def chosen(folder: Path, sample: int) -> list[str]:
+    """What `acesniper collect` is asked for: the whole atlas, or some of its networks."""
+    if sample == 1:
+        return ["--atlas"]
+    folder.mkdir(parents=True, exist_ok=True)
+    return [str(path) for path in sorted(unpacked(folder).glob("*.onnx"))[::sample]]
+
+
 def main() -> None:
     """Measure all platforms, or those named."""
     parser = argparse.ArgumentParser(description="Measure the platforms of the atlas.")
@@ -34,15 +44,17 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[])
     parser.add_argument("--core", help="for platforms with one thread")
     parser.add_argument("--number", type=int, default=1, help="the number of this pass")
+    parser.add_argument("--sample", type=int, default=1, help="every so-manieth network only")
     parser.add_argument("--what", choices=("networks", "probes", "all"), default="all")
     asked = parser.parse_args()
+    networks = chosen(asked.folder / "networks", asked.sample)
     for platform in [p for p in PLATFORMS if not asked.only or p.name in asked.only]:
         start = time.monotonic()
         table = asked.folder / f"{platform.name}-{asked.number}.parquet"
         profile = asked.folder / f"{platform.name}-{asked.number}.yaml"
         named = ["--device", platform.name, "--output", str(table), "--passes", "1"]
         reference = ["--reference", str(asked.folder / "reference")]
-        collect = [*ACESNIPER, "collect", "--atlas", *platform.options(), *named, *reference]
+        collect = [*ACESNIPER, "collect", *networks, *platform.options(), *named, *reference]
         shown = ["--node", platform.name, "--name", platform.name, "-o", "yaml"]
         probe = [*ACESNIPER, "probe", *platform.options(), *shown, "--file", str(profile)]
         try:

@@ -52,7 +52,6 @@ PLATFORMS = (
     Platform("opencv-plain", "opencv", optimise=False),
     Platform("ncnn-bf16", "ncnn", precision="bf16"),
     Platform("torch-avx2", "torch", environment=isa("AVX2", "avx2")),
-    Platform("ort-web-plain", "onnxruntime-web", optimise=False),
     Platform("ort-q50", "onnxruntime", quota=0.5),
     Platform("ort-2t", "onnxruntime", threads=2),
     Platform("openvino-2t", "openvino", threads=2),

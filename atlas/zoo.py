@@ -55,7 +55,7 @@ TIMM = {
     "efficientnet": "efficientnet_b0@224 efficientnet_b1@192 "
     "efficientnet_b3@128 tf_efficientnet_b0@160",
     "efficientnet_lite": "efficientnet_lite1@192 efficientnet_lite2@160",
-    "efficientnetv2": "tf_efficientnetv2_b0@192 tf_efficientnetv2_s@112",
+    "efficientnetv2": "tf_efficientnetv2_b0@192",
     "mixnet": "mixnet_s@224 mixnet_m@192",
     "tinynet": "tinynet_c@184 tinynet_e@106",
     "lcnet": "lcnet_050@224 lcnet_100@224",

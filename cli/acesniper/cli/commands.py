@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = {
     "predict": "Predict a model's latency on devices that never ran it.",
     "run": "Run a model over batches, as a task's pod does.",
     "collect": "Measure models on this device into a CSV table.",
+    "train": "Fit the network that predicts latencies to an atlas.",
     "evaluate": "Judge the predictions on a table of measured latencies.",
     "demo": "Place a workload on an emulated fleet, next to the stock scheduler.",
     "operator": "Run the operator (settings from the environment).",

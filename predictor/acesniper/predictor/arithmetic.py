@@ -101,6 +101,16 @@ def _filled(node: Node, given: Given) -> Array:
     return np.full([int(dim) for dim in _first(given)], fill.ravel()[0], fill.dtype)
 
 
+def _clip(node: Node, given: Given) -> Array:
+    """Bounds from the attributes of old operator sets or the inputs of new ones."""
+    data = _first(given)
+    for place, name, function in ((1, "min", np.maximum), (2, "max", np.minimum)):
+        bound = given[place] if len(given) > place else node.attributes.get(name)
+        if isinstance(bound, (float, np.ndarray)):
+            data = np.asarray(function(data, bound), dtype=data.dtype)
+    return data
+
+
 def _range(_: Node, given: Given) -> Array:
     start, limit, delta = (np.ravel(each)[0] for each in given if each is not None)
     return np.arange(start, limit, delta, dtype=_first(given).dtype)
@@ -195,8 +205,15 @@ FOLDABLE: Mapping[str, Callable[[Node, Given], Array | list[Array]]] = {
     **BINARY,
     **{"Abs": _unary(np.abs), "Neg": _unary(np.negative), "Not": _unary(np.logical_not)},
     **{"Floor": _unary(np.floor), "Ceil": _unary(np.ceil), "Sqrt": _unary(np.sqrt)},
+    **{"Reciprocal": _unary(np.reciprocal), "Log": _unary(np.log), "Exp": _unary(np.exp)},
     **{"Round": _unary(np.round), "Identity": _unary(np.asarray), "Sign": _unary(np.sign)},
-    **{"Cast": _cast, "Concat": _concat, "ConstantOfShape": _filled, "CumSum": _cumsum},
+    **{
+        "Cast": _cast,
+        "Clip": _clip,
+        "Concat": _concat,
+        "ConstantOfShape": _filled,
+        "CumSum": _cumsum,
+    },
     **{"Expand": _expand, "Gather": _gather, "Range": _range, "Reshape": _reshape},
     **{"NonZero": _unary(lambda data: np.asarray(np.nonzero(data), dtype=np.int64))},
     **{"ReduceMax": _reduce(np.max), "ReduceMin": _reduce(np.min), "ReduceSum": _reduce(np.sum)},

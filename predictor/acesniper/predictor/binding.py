@@ -1,6 +1,6 @@
 """Give every dimension of a model's inputs a size."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from onnx import ModelProto, TypeProto, ValueInfoProto
 
@@ -17,14 +17,9 @@ def bind(
     without a name as `INPUT:AXIS`. Gives the sizes of the open dimensions by name. Raises
     InvalidModel (UnboundDimension, FixedBatch).
     """
-    sizes = {"batch": batch, **(shapes or {})}
-    if any(size < 1 for size in sizes.values()):
-        raise InvalidModel("BadShape", f"dimensions must be 1 or more, not {sizes}")
-    names = {tensor.name for tensor in model.graph.initializer}
-    inputs = [each for each in model.graph.input if each.name not in names]
-    opened = {_name(each, axis) for each in inputs for axis in _axes(each) if _open(each, axis)}
-    first = {_name(each, 0) for each in inputs if _open(each, 0)}
-    sizes = {**dict.fromkeys(first, batch), **(shapes or {})}
+    inputs = model_inputs(model)
+    sizes = _sizes(inputs, batch, shapes or {})
+    opened = _opened(inputs)
     for each in inputs:
         _bind_input(each, sizes)
     if batch != 1 and inputs and not any(_axis(each, 0) == batch for each in inputs):
@@ -38,6 +33,34 @@ def bind(
         if output.type.HasField("tensor_type"):
             output.type.tensor_type.ClearField("shape")
     return {name: size for name, size in sizes.items() if name in opened}
+
+
+def model_inputs(model: ModelProto) -> list[ValueInfoProto]:
+    """The inputs that are no weights: old files list those among the inputs."""
+    names = {tensor.name for tensor in model.graph.initializer}
+    names |= {tensor.values.name for tensor in model.graph.sparse_initializer}
+    return [each for each in model.graph.input if each.name not in names]
+
+
+def _opened(inputs: Sequence[ValueInfoProto]) -> set[str]:
+    """The names of the dimensions that have no size."""
+    return {_name(each, axis) for each in inputs for axis in _axes(each) if _open(each, axis)}
+
+
+def _sizes(
+    inputs: Sequence[ValueInfoProto], batch: int, shapes: Mapping[str, int]
+) -> dict[str, int]:
+    """The sizes of dimensions by name; those that come first somewhere are the batch."""
+    if batch < 1 or any(size < 1 for size in shapes.values()):
+        given = {"batch": batch, **shapes}
+        raise InvalidModel("BadShape", f"dimensions must be 1 or more, not {given}")
+    opened = _opened(inputs)
+    stray = sorted(name for name in shapes if name not in opened and ":" not in name)
+    if stray:  # with a colon it may be a value inside
+        known = ", ".join(sorted(opened)) or "none"
+        raise InvalidModel("BadShape", f"no open dimension is named {stray[0]!r}; open: {known}")
+    first = {_name(each, 0) for each in inputs if _open(each, 0)}
+    return {**dict.fromkeys(first, batch), **shapes}
 
 
 def stated(model: ModelProto) -> dict[str, TypeProto]:

@@ -7,7 +7,6 @@ from onnx import GraphProto, NodeProto, TensorProto, TypeProto
 
 from acesniper.predictor.nodes import Node
 from acesniper.predictor.scope import Scope, dims_of, merged, tensor_type
-from acesniper.predictor.tensors import subgraphs
 
 MOST_TRIPS = 1 << 31
 """A bound beyond this means "until the condition ends it"."""
@@ -41,11 +40,6 @@ def runs(proto: NodeProto, node: Node, scope: Scope) -> list[Run]:
         types = [e[0] if e else TypeProto() for e in elements]
         return [Run(body, types, float(len(elements[0])) if elements and elements[0] else None)]
     return []
-
-
-def has_subgraph(proto: NodeProto) -> bool:
-    """Whether a node holds a graph."""
-    return next(subgraphs(proto), None) is not None
 
 
 def outputs(

@@ -8,15 +8,27 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from onnx import NodeProto, helper
+from onnx import NodeProto, TypeProto, helper
+from onnx.reference import ReferenceEvaluator
 
 from acesniper.predictor.arithmetic import BINARY, FOLDABLE, Array, Given
-from acesniper.predictor.nodes import Node
+from acesniper.predictor.nodes import RANDOM, Node
 from acesniper.predictor.scope import Scope, dims_of
-from acesniper.predictor.tensors import KEPT_ELEMENTS, values
+from acesniper.predictor.tensors import KEPT_ELEMENTS, has_subgraph, values
+
+FEW = 64
+"""Elements of a result worth the slow evaluator."""
+
+FAILURES = (
+    *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError),
+    *(RuntimeError, NotImplementedError),
+)
+"""What an operator raises that does not fit its inputs."""
 
 
-def fold(proto: NodeProto, node: Node, scope: Scope) -> Sequence[Array] | None:
+def fold(
+    proto: NodeProto, node: Node, scope: Scope, types: Sequence[TypeProto], opset: int
+) -> Sequence[Array] | None:
     """The values of a node's outputs; None where they depend on data, or are large."""
     if not node.standard or not proto.output:
         return None
@@ -24,18 +36,55 @@ def fold(proto: NodeProto, node: Node, scope: Scope) -> Sequence[Array] | None:
         return _of_shape(node, scope)
     if node.op == "Constant":
         return _constant(proto)
-    if node.op not in FOLDABLE or any(name and name not in scope.protos for name in proto.input):
+    if any(name and name not in scope.protos for name in proto.input) or not any(proto.input):
         return None
     given = [scope.array(name) if name else None for name in proto.input]
-    if not _stays_small(node, given):
-        return None
     try:
         with np.errstate(all="ignore"):
-            result = FOLDABLE[node.op](node, given)
-    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError):
+            results = _computed(proto, node, given, types, opset)
+    except FAILURES:
         return None  # left to the check that nothing stays unknown
-    results = result if isinstance(result, list) else [result]
-    return results if len(results) >= len(proto.output) else None
+    if len(results) < len(proto.output):
+        return None
+    return [_typed(value, kind) for value, kind in zip(results, types, strict=False)]
+
+
+def _typed(value: Array, kind: TypeProto) -> Array:
+    """The value in the type that the operator gives; numpy widens some sums."""
+    element = kind.tensor_type.elem_type
+    return value.astype(helper.tensor_dtype_to_np_dtype(element)) if element else value
+
+
+def _computed(
+    proto: NodeProto, node: Node, given: Given, types: Sequence[TypeProto], opset: int
+) -> Sequence[Array]:
+    if node.op in FOLDABLE:
+        if not _stays_small(node, given):
+            return ()
+        result = FOLDABLE[node.op](node, given)
+        return result if isinstance(result, list) else [result]
+    shapes = [dims_of(kind) for kind in types]
+    small = all(s is not None and 0 < math.prod(dim or 0 for dim in s) <= FEW for s in shapes)
+    if node.op in RANDOM or has_subgraph(proto) or not small:
+        return ()
+    return _by_reference(proto, given, opset)
+
+
+def _by_reference(proto: NodeProto, given: Given, opset: int) -> Sequence[Array]:
+    """What ONNX's own, slow, evaluator makes of a rare operator."""
+    feeds = {
+        name: value for name, value in zip(proto.input, given, strict=True) if value is not None
+    }
+    inputs = [
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
+        )
+        for name, value in feeds.items()
+    ]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in proto.output if name]
+    graph = helper.make_graph([proto], "fold", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    return [np.asarray(each) for each in ReferenceEvaluator(model).run(None, feeds)]
 
 
 def _of_shape(node: Node, scope: Scope) -> Sequence[Array] | None:

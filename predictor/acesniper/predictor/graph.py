@@ -23,7 +23,7 @@ def load(path: Path, batch: int, shapes: Mapping[str, int]) -> Graph:
         model = _inlined(model)
     declared = stated(model)
     sizes = bind(model, batch, shapes)
-    walked = walk(model, believed(declared, sizes))
+    walked = walk(model, believed(declared, sizes), shapes)
     return Graph(tuple(classified(walked.nodes)), walked.inputs, walked.outputs)
 
 

@@ -17,9 +17,12 @@ from acesniper.predictor.scope import Scope
 
 Opsets = Mapping[str, int]
 
+LATE = {"GreaterOrEqual": 16, "LessOrEqual": 16, "Compress": 11}
+"""Operators whose inference came only with a later operator set, meaning the same."""
+
 UNFIT = (
     *(RuntimeError, ValueError, TypeError, IndexError),
-    *(onnx.shape_inference.InferenceError, onnx.defs.SchemaError),
+    *(onnx.shape_inference.InferenceError, onnx.defs.SchemaError, onnx.checker.ValidationError),
 )
 """What inference raises for a node that contradicts itself."""
 
@@ -48,6 +51,8 @@ def _schema_types(proto: NodeProto, scope: Scope, opsets: Opsets) -> list[TypePr
     if domain in CONTRIBUTED and proto.op_type in SAME:
         proto, domain = _standard(proto), ""
     version = opsets.get(domain, opsets.get("", 0) if domain == "" else 1)
+    if proto.op_type in LATE and domain == "":
+        version = max(version, LATE[proto.op_type])
     if not onnx.defs.has(proto.op_type, version, domain):
         return None
     schema = onnx.defs.get_schema(proto.op_type, version, domain)

@@ -29,7 +29,8 @@ class Node:
 
     `repeats` is how often it runs per inference (loop bodies); `bounded` is False where that
     count is unknown and taken as 1. `folded`: its value follows from shapes alone. `feeds` are the
-    names of its inputs, `gives` of its outputs.
+    names of its inputs, `gives` of its outputs. `open` are the dimensions, as VALUE:AXIS,
+    with which its unknown ones began.
     """
 
     op: str
@@ -42,6 +43,7 @@ class Node:
     repeats: float = 1.0
     bounded: bool = True
     folded: bool = False
+    open: tuple[str, ...] = ()
 
     @property
     def standard(self) -> bool:

@@ -42,6 +42,7 @@ class Scope:
 
     def hold(self, tensor: TensorProto) -> None:
         """Make a weight known, and its values where it is small."""
+        checked(tensor.name, tensor.dims, tensor.data_type, constant=True)
         kind = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
         self.declare(tensor.name, kind, constant=True)
         if self.tensors[tensor.name].elements <= KEPT_ELEMENTS and holds_values(tensor):
@@ -102,6 +103,11 @@ def tensor_type(element: int, dims: Iterable[int | None] | None) -> TypeProto:
     """A tensor type; None for an unknown dimension or rank."""
     made: TypeProto = helper.make_tensor_type_proto(element, None if dims is None else list(dims))
     return made
+
+
+def type_of(value: np.ndarray) -> TypeProto:
+    """The type of a known value."""
+    return tensor_type(helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
 
 
 def merged(one: TypeProto, other: TypeProto) -> TypeProto:

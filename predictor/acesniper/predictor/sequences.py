@@ -41,23 +41,19 @@ def _held(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:
         return types
     if proto.op_type == "SplitToSequence":
         return _parts(proto, scope)
-    items = scope.sequences.get(proto.input[0]) if proto.input else None
-    if items is None:
+    if proto.op_type not in ("SequenceInsert", "SequenceErase"):
         return None
-    place = (
-        scope.number(proto.input[-1])
-        if len(proto.input) > (2 if proto.op_type == "SequenceInsert" else 1)
-        else len(items)
-    )
-    if place is None:
+    inserted = types[1:2] if proto.op_type == "SequenceInsert" else []
+    items = scope.sequences.get(proto.input[0])
+    stated = list(proto.input)[1 + len(inserted) :]
+    place = scope.number(stated[0]) if stated and items is not None else None
+    if items is None or (stated and place is None):
         return None
-    at = int(place) % (len(items) + 1)
-    if proto.op_type == "SequenceInsert":
-        return [*items[:at], types[1], *items[at:]]
-    if proto.op_type == "SequenceErase" and items:
-        at = min(at, len(items) - 1)
-        return [*items[:at], *items[at + 1 :]]
-    return None
+    at = len(items) if place is None else int(place) % (len(items) + 1)
+    if inserted:
+        return [*items[:at], *inserted, *items[at:]]
+    at = min(at, len(items) - 1)
+    return [*items[:at], *items[at + 1 :]]
 
 
 def _parts(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:

@@ -85,8 +85,15 @@ def _check_shapes(graph: Sequence[Classified]) -> None:
             raise InvalidModel(
                 "ShapeInferenceFailed",
                 f"the shapes of {node.op} giving {', '.join(node.gives) or '?'} stay unknown;"
-                " export the model with fixed shapes (or simplify it first)",
+                f" {_remedy(node.open)}",
             )
+
+
+def _remedy(origin: tuple[str, ...]) -> str:
+    if not origin:
+        return "export the model with fixed shapes (or simplify it first)"
+    stated = " ".join(f"--shape {each}=SIZE" for each in origin)
+    return f"they depend on the data; state the sizes with which that begins: {stated}"
 
 
 def _depth(graph: Sequence[Classified]) -> float:

@@ -104,6 +104,11 @@ def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
             yield from attribute.graphs
 
 
+def has_subgraph(node: NodeProto) -> bool:
+    """Whether a node holds a graph."""
+    return next(subgraphs(node), None) is not None
+
+
 def graphs(graph: GraphProto) -> Iterator[GraphProto]:
     """A graph and every graph nested in it."""
     yield graph

@@ -3,16 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TypeProto, helper
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.predictor import control
+from acesniper.predictor.binding import model_inputs
 from acesniper.predictor.folding import fold
 from acesniper.predictor.inference import Opsets, infer_types
 from acesniper.predictor.nodes import Node, node_of
-from acesniper.predictor.scope import Scope, dims_of
+from acesniper.predictor.scope import Scope, dims_of, tensor_type, type_of
 from acesniper.predictor.sequences import sequence_types
-from acesniper.predictor.tensors import Tensor
+from acesniper.predictor.tensors import Tensor, has_subgraph
 
 Declared = Mapping[str, TypeProto]
 """Types that the file itself states, for values of operators that nobody knows."""
@@ -27,15 +29,17 @@ class Walked:
     outputs: tuple[Tensor, ...]
 
 
-def walk(model: ModelProto, declared: Declared) -> Walked:
-    """The nodes of a model whose inputs are bound. Raises InvalidModel."""
+def walk(model: ModelProto, declared: Declared, sizes: Mapping[str, int] | None = None) -> Walked:
+    """The nodes of a model whose inputs are bound. Raises InvalidModel.
+
+    `sizes` may state dimensions that depend on the data, by `VALUE:AXIS`.
+    """
     opsets = {
         each.domain if each.domain != "ai.onnx" else "": each.version for each in model.opset_import
     }
-    walker = _Walker(opsets, declared)
+    walker = _Walker(opsets, declared, sizes or {})
     scope = Scope()
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [each for each in model.graph.input if each.name not in weights]
+    inputs = model_inputs(model)
     for each in inputs:
         scope.declare(each.name, each.type)
     nodes = tuple(walker.graph(model.graph, scope, 1.0, True))
@@ -46,12 +50,18 @@ def walk(model: ModelProto, declared: Declared) -> Walked:
     )
 
 
+_Result = tuple[list[Node], list[TypeProto], Scope]
+"""Of an inner graph: its nodes, the types that it gives, and what is known inside."""
+
+
 class _Walker:
     """Carries what is the same for a graph and those inside it."""
 
-    def __init__(self, opsets: Opsets, declared: Declared) -> None:
+    def __init__(self, opsets: Opsets, declared: Declared, sizes: Mapping[str, int]) -> None:
         self._opsets = opsets
         self._declared = declared
+        self._sizes = sizes
+        self._open: dict[str, tuple[str, ...]] = {}  # by value: the dimensions where it began
 
     def graph(
         self, graph: GraphProto, scope: Scope, repeats: float, bounded: bool
@@ -76,17 +86,41 @@ class _Walker:
         found = list(types or ()) or sequence_types(proto, scope)
         if found is None:
             found = infer_types(proto, node, scope, self._opsets)
-        values = fold(proto, node, scope)
-        constant = node.constant and not control.has_subgraph(proto)
-        for name, kind in zip(proto.output, found, strict=False):
+        values = fold(proto, node, scope, found, self._opsets.get("", 1)) or ()
+        kinds = [*map(type_of, values), *found[len(values) :]]
+        constant = (node.constant and not has_subgraph(proto)) or bool(values)
+        for name, kind in zip(proto.output, kinds, strict=False):
             if name:
-                known = self._or_declared(name, kind)
-                scope.declare(name, known, constant=constant or values is not None)
-        for name, value in zip(proto.output, values or (), strict=False):
+                scope.declare(name, self._settled(name, kind), constant=constant)
+        for name, value in zip(proto.output, values, strict=False):
             if name:
                 scope.keep(name, value)
         outputs = tuple(scope.tensor(name) for name in proto.output)
-        return replace(node, outputs=outputs, folded=values is not None)
+        node = replace(node, outputs=outputs, folded=bool(values))
+        return replace(node, open=self._opened(node, scope))
+
+    def _settled(self, name: str, kind: TypeProto) -> TypeProto:
+        """The type, or what the file or the caller says of it where it is not known."""
+        dims = dims_of(kind)
+        if dims is not None and None not in dims:
+            return kind
+        if name in self._declared:
+            return self._declared[name]
+        if dims is None:
+            return kind
+        stated = [self._sizes.get(f"{name}:{i}") if d is None else d for i, d in enumerate(dims)]
+        return tensor_type(kind.tensor_type.elem_type, stated)
+
+    def _opened(self, node: Node, scope: Scope) -> tuple[str, ...]:
+        """The unknown dimensions with which those of a node began, each as VALUE:AXIS."""
+        origin = next((self._open[name] for name in node.feeds if name in self._open), None)
+        for name, tensor in zip(node.gives, node.outputs, strict=True):
+            if name and tensor.shape is None:
+                dims = dims_of(scope.types[name]) or ()
+                own = tuple(f"{name}:{i}" for i, dim in enumerate(dims) if dim is None)
+                origin = own if origin is None else origin
+                self._open[name] = origin
+        return origin or ()
 
     def _inside(
         self, proto: NodeProto, node: Node, scope: Scope
@@ -96,31 +130,51 @@ class _Walker:
         nodes: list[Node] = []
         results: list[list[TypeProto]] = []
         for run in found:
-            inner, given = self._run(run, node, scope)
-            again = control.widened(run, given) if node.op == "Loop" else None
-            if again is not None:
-                inner, given = self._run(again, node, scope)
+            inner, given, known = self._settled_run(run, node, scope)
             nodes.extend(inner)
             results.append(given)
+            if node.op == "If" and len(found) == 1:
+                self._take_values(proto, run, known, scope)
         return nodes, control.outputs(node, found, results)
 
+    def _settled_run(self, run: control.Run, node: Node, scope: Scope) -> _Result:
+        """A graph inside a node; the body of a loop with the shapes that hold in every turn."""
+        result = self._run(run, node, scope)
+        if node.op != "Loop":
+            return result
+        wider = control.widened(run, result[1])
+        if wider is not None:
+            result = self._run(wider, node, scope)
+        if run.repeats and any(not each.shaped for each in result[0]):
+            turns = [self._run(wider or run, node, scope, turn) for turn in (0, run.repeats - 1)]
+            first, last = ([each.outputs for each in nodes] for nodes, _, _ in turns)
+            return turns[0] if first == last else result
+        return result
+
     def _run(
-        self, run: control.Run, node: Node, outer: Scope
-    ) -> tuple[list[Node], list[TypeProto]]:
+        self, run: control.Run, node: Node, outer: Scope, turn: float | None = None
+    ) -> _Result:
+        """One walk through an inner graph; `turn` is the value of a loop's counter."""
         scope = Scope(outer)
         for each, kind in zip(run.graph.input, run.inputs, strict=False):
             scope.declare(each.name, kind if kind.WhichOneof("value") else each.type)
+        if turn is not None and run.graph.input:
+            scope.keep(run.graph.input[0].name, np.asarray(turn, dtype=np.int64))
         repeats = node.repeats * (1.0 if run.repeats is None else run.repeats)
         bounded = node.bounded and run.repeats is not None
         nodes = list(self.graph(run.graph, scope, repeats, bounded))
-        return nodes, [scope.types[each.name] for each in run.graph.output]
+        return nodes, [scope.types[each.name] for each in run.graph.output], scope
 
-    def _or_declared(self, name: str, kind: TypeProto) -> TypeProto:
-        dims = dims_of(kind)
-        known = dims is not None and None not in dims
-        return kind if known or name not in self._declared else self._declared[name]
+    def _take_values(self, proto: NodeProto, run: control.Run, inner: Scope, outer: Scope) -> None:
+        """Small constants that the only branch gives."""
+        for name, each in zip(proto.output, run.graph.output, strict=False):
+            if name and each.name in inner.protos:
+                outer.protos[name] = inner.protos[each.name]
 
     def _check_inputs(self, proto: NodeProto, graph: GraphProto, scope: Scope) -> None:
+        texts = (proto.op_type, proto.domain, *proto.input, *proto.output)
+        if not all(isinstance(each, str) for each in texts):  # protobuf hands out bytes then
+            raise InvalidModel("NotOnnx", f"a node has a name that is no text: {texts}")
         for name in proto.input:
             if name and name not in scope.types:
                 later = any(name in each.output for each in graph.node)

@@ -15,11 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from acesniper.domain.device import HardwareVector
+from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.features import CLASSES, FEATURES_VERSION, MEASURES
+from acesniper.predictor.library import entry_of
 from acesniper.predictor.reader import read_model
 from acesniper.probe.feeds import random_feeds
 from acesniper.probe.graphs import OPSET
 from acesniper.probe.profiles import read_profile
+from acesniper.probe.references import REFERENCES
 from acesniper.probe.runtimes import Options, runtime
 from acesniper.probe.suite import MEMORY, MEMORY_BYTES, PROBES, SUITE, VERSION, Probe
 
@@ -31,14 +34,25 @@ def workload(name: str, folder: Path) -> Workload:
 
     Read from the form with the newest operators: what an old set spells out is one operator's work.
     """
-    path = folder / f"{name}.onnx"
-    path.write_bytes(PROBES[name].build(OPSET).SerializeToString())
-    values = read_model(path).values
+    values = features(name, folder).values
     return {
         kind: {each: values[f"{kind}.{each}"] for each in MEASURES}
         for kind in CLASSES
         if values[f"{kind}.nodes"] > 0
     }
+
+
+def features(name: str, folder: Path) -> ModelFeatures:
+    """What the graph reader says of a probe."""
+    path = folder / f"{name}.onnx"
+    path.write_bytes(PROBES[name].build(OPSET).SerializeToString())
+    return read_model(path)
+
+
+def references() -> dict[str, dict[str, object]]:
+    """The whole networks of the suite as models: every probed device has run them."""
+    with tempfile.TemporaryDirectory() as folder:
+        return {name: entry_of(features(name, Path(folder))) for name in REFERENCES}
 
 
 def workloads() -> dict[str, Workload]:
@@ -74,8 +88,9 @@ def _seconds(vectors: Sequence[HardwareVector], name: str) -> list[float]:
 
 
 def main() -> None:
-    """Write `workloads.json` into the predictor."""
-    target = Path(str(files("acesniper.predictor"))) / "workloads.json"
+    """Write `workloads.json` and `references.json` into the predictor."""
+    home = Path(str(files("acesniper.predictor")))
+    target = home / "workloads.json"
     vectors = [read_profile(Path(each)).vector for each in sys.argv[1:]]
     content = {
         "suite": SUITE,
@@ -86,6 +101,8 @@ def main() -> None:
         "workloads": workloads(),
     }
     target.write_text(json.dumps(content, indent=1) + "\n")
+    networks = {"features_version": FEATURES_VERSION, "networks": references()}
+    (home / "references.json").write_text(json.dumps(networks, indent=1) + "\n")
 
 
 if __name__ == "__main__":

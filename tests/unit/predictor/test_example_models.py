@@ -22,7 +22,7 @@ def test_other_examples_are_read_without_unknown_operators(name: str) -> None:
     features = read_model(MODELS / INDEX[name]["file"], shapes=INDEX[name]["shapes"])
 
     assert features.values["unknown.nodes"] == features.values["unshaped.nodes"] == 0
-    assert next(iter(features.similar.items())) == (name, 1.0)
+    assert features.distance < 0.5
 
 
 def test_the_transformer_matches_its_formula() -> None:

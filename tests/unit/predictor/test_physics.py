@@ -74,12 +74,17 @@ def test_a_missing_probe_takes_what_its_relatives_imply_and_widens_the_interval(
     assert table.high[0, 1] / table.low[0, 1] > 1.5 * table.high[0, 0] / table.low[0, 0]
 
 
-def test_a_wildly_wrong_probe_is_pulled_back() -> None:
-    wrong = device({**TYPICAL, "gemv_cold": TYPICAL["gemv_cold"] * 1000})
+def test_a_chain_that_the_whole_networks_contradict_is_not_believed() -> None:
+    wrong = device({**TYPICAL, "matmul": TYPICAL["matmul"] * 30})
+    slow = device({**TYPICAL, "matmul": TYPICAL["matmul"] * 3})
+    dense = model(matmul__flops=4e8, matmul__bytes=1e6, matmul__nodes=4)
 
-    right, pulled = PhysicsPredictor().table([DENSE], [device(TYPICAL), wrong]).latency[0]
+    right, ignored, heard = (
+        PhysicsPredictor().table([dense], [device(TYPICAL), wrong, slow]).latency[0]
+    )
 
-    assert right < pulled < 10 * right
+    assert ignored == pytest.approx(right, rel=0.2)
+    assert heard > 2.5 * right
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,16 @@ def test_an_unbound_dimension_is_named_with_the_fix(tmp_path: Path) -> None:
     assert read_model(path, shapes={"length": 5}).values["elementwise.bytes"] == 2 * 4 * 5 * 8
 
 
+def test_a_size_for_a_dimension_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    model = make_model([helper.make_node("Relu", ["x"], ["y"])], {"x": ["batch", "length", 8]})
+
+    error = refusal(save(model, tmp_path / "m.onnx"), shapes={"lenght": 5})
+
+    assert error.reason == "BadShape"
+    assert "'lenght'" in str(error)
+    assert "open: batch, length" in str(error)
+
+
 def test_a_dimension_without_a_name_is_bound_by_its_axis(tmp_path: Path) -> None:
     model = make_model([helper.make_node("Relu", ["x"], ["y"])], {"x": [None, None, 8]})
     path = save(model, tmp_path / "m.onnx")

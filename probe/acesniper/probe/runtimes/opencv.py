@@ -40,13 +40,12 @@ class OpenCv:
     provider = "opencv"
 
     def load(self, model: bytes, options: Options) -> OpenCvSession:
-        """Load, with or without Winograd and fusion."""
+        """Load; without optimisation no convolution runs by Winograd's algorithm."""
         cv2.setNumThreads(options.threads)
         plain = onnx.shape_inference.infer_shapes(with_initializers(model))  # it asks for them
         try:
             net = cv2.dnn.readNetFromONNX(np.frombuffer(plain.SerializeToString(), dtype=np.uint8))
             net.enableWinograd(options.optimise)
-            net.enableFusion(options.optimise)
         except cv2.error as error:
             raise InvalidModel("Unloadable", f"opencv cannot load it: {_short(error)}") from error
         return OpenCvSession(net, inputs_of(plain), [each.name for each in plain.graph.output])

@@ -1,0 +1,83 @@
+"""What was measured for the atlas: latencies of its networks, and the platforms' probes."""
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from acesniper.domain.device import HardwareVector, Reading
+from acesniper.domain.errors import InvalidInput
+
+LATENCIES = "latencies.parquet"
+PLATFORMS_FILE = "platforms.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A measured platform. `noise_floor` is the median relative difference of two measurements."""
+
+    name: str
+    runtime: str
+    vector: HardwareVector
+    noise_floor: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """`log_s` (networks, platforms): log seconds, NaN where a platform cannot run a network."""
+
+    networks: tuple[str, ...]
+    platforms: tuple[Platform, ...]
+    log_s: np.ndarray
+
+
+def platforms(folder: Path | None = None) -> tuple[Platform, ...]:
+    """The platforms of the shipped atlas, or of another in `folder`."""
+    text = (_home(folder) / PLATFORMS_FILE).read_text(encoding="utf-8")
+    return tuple(
+        Platform(
+            name,
+            entry["runtime"],
+            HardwareVector(
+                entry["suite"],
+                entry["suite_version"],
+                {probe: Reading(*pair) for probe, pair in entry["readings"].items()},
+            ),
+            entry["noise_floor"] or float("nan"),
+        )
+        for name, entry in json.loads(text).items()
+    )
+
+
+def measured(folder: Path | None = None) -> Measured:
+    """The latencies and platforms. Raises InvalidInput where pyarrow is missing."""
+    try:
+        parquet = importlib.import_module("pyarrow.parquet")
+    except ModuleNotFoundError as error:
+        raise InvalidInput(
+            "the atlas is read with pyarrow: pip install acesniper[train]"
+        ) from error
+    known = platforms(folder)
+    wanted = ["device", "model", "latency_ms"]
+    rows = parquet.read_table(_home(folder) / LATENCIES, columns=wanted).to_pylist()
+    return arranged(known, {(r["device"], r["model"]): r["latency_ms"] for r in rows})
+
+
+def arranged(known: tuple[Platform, ...], latency_ms: Mapping[tuple[str, str], float]) -> Measured:
+    """As an array, from milliseconds by platform and network."""
+    networks = tuple(sorted({network for _, network in latency_ms}))
+    log_s = np.full((len(networks), len(known)), np.nan)
+    for column, platform in enumerate(known):
+        for row, network in enumerate(networks):
+            found = latency_ms.get((platform.name, network))
+            if found is not None:
+                log_s[row, column] = np.log(found / 1e3)
+    return Measured(networks, known, log_s)
+
+
+def _home(folder: Path | None) -> Path:
+    return folder or Path(str(files("acesniper.predictor.atlas")))

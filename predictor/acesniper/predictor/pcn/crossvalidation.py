@@ -1,0 +1,102 @@
+"""Judge the method on whole families and whole devices that it was not shown.
+
+Four splits, each with other families hidden in turn: `seen device` (all other networks observed on
+it), `new device` (a platform), `new runtime` (all platforms of one), the latter two from the probe
+alone and after some observations. A network is trained anew for each, without what is hidden.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from acesniper.predictor.pcn.dataset import Dataset
+from acesniper.predictor.pcn.training import DEFAULTS, Hidden, Settings, fit, predict
+
+FOLDS = 4
+"""Families are dealt into so many folds; each group of devices meets one of them."""
+
+ALL = -1
+"""In place of a number of observations: all networks that are not hidden."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """Predictions of hidden models on hidden devices after each number of observations.
+
+    `models` (M,) and `devices` (D,) are indices of the dataset; `mean` and `deviation` map a number
+    of observations to arrays (M, D), log seconds; `explained` (D,) is how well the other devices
+    explain each, in [0, 1].
+    """
+
+    group: str
+    models: np.ndarray
+    devices: np.ndarray
+    mean: dict[int, np.ndarray]
+    deviation: dict[int, np.ndarray]
+    explained: np.ndarray
+
+
+def crossvalidate(
+    data: Dataset,
+    by: str,
+    observations: Sequence[int],
+    settings: Settings = DEFAULTS,
+    progress: Progress = lambda _: None,
+) -> Iterator[Fold]:
+    """Each group of devices (by "runtime" or "platform") hidden once, with a fold of families."""
+    groups = data.runtimes if by == "runtime" else data.platforms
+    dealt = deal(data.families, data.reference)
+    for turn, group in enumerate(np.unique(groups)):
+        progress(f"without {by} {group}")
+        models = np.flatnonzero(dealt == turn % FOLDS)
+        devices = np.flatnonzero(groups == group)
+        yield hidden_fold(data, str(group), models, devices, observations, settings)
+
+
+def hidden_fold(
+    data: Dataset,
+    group: str,
+    models: np.ndarray,
+    devices: np.ndarray,
+    observations: Sequence[int],
+    settings: Settings,
+) -> Fold:
+    """Train without these models and devices, and predict the ones on the others."""
+    shown = np.setdiff1d(np.arange(len(data.names)), models)
+    others = np.setdiff1d(np.arange(len(data.platforms)), devices)
+    part = data.take(shown, others)
+    network = fit(part, settings)
+    known = data.known(part.scales)
+    mean, deviation = {}, {}
+    for count in observations:
+        seen = _observed(data, shown, count, settings.seed)
+        with torch.no_grad():
+            found = predict(network, known, Hidden(models, devices, shown, others, seen))
+        mean[count], deviation[count] = (each.numpy() for each in found)
+    with torch.no_grad():
+        memory = network.remember(known.take(torch.tensor(shown), torch.tensor(others)))
+        asked = known.take(torch.tensor(models), torch.tensor(devices))
+        explained = network(asked.models, asked.devices, memory).device.numpy()
+    return Fold(group, models, devices, mean, deviation, explained)
+
+
+def deal(families: np.ndarray, never: np.ndarray, count: int = FOLDS) -> np.ndarray:
+    """The fold (N,) of each network, whole families together; -1 for those never hidden."""
+    names = np.unique(families[~never])
+    order = np.random.default_rng(0).permutation(len(names))
+    place = {str(names[at]): i % count for i, at in enumerate(order)}
+    return np.array(
+        [-1 if out else place[str(each)] for each, out in zip(families, never, strict=True)]
+    )
+
+
+def _observed(data: Dataset, shown: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """The references, and so many other networks that are not hidden, drawn at random."""
+    references = np.flatnonzero(data.reference)
+    others = np.setdiff1d(shown, references)
+    drawn = others if count == ALL else np.random.default_rng(seed).permutation(others)[:count]
+    return np.concatenate([references, drawn])

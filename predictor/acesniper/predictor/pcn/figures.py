@@ -1,0 +1,82 @@
+"""Figures of a cross-validation, in per cent, and the factors that make its intervals hold."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from acesniper.predictor.pcn.crossvalidation import Fold
+from acesniper.predictor.pcn.dataset import Dataset
+from acesniper.predictor.tables.metrics import Outcome, figures
+
+COVERED = 0.9
+WORST = 0.9
+"""The share of hidden devices for which an interval must have sufficed."""
+
+
+def factors(
+    data: Dataset, folds: Sequence[Fold], count: int, level: float = COVERED, side: str = "both"
+) -> np.ndarray:
+    """For each hidden device the quantile of mistake / deviation that covers `level`, (devices,).
+
+    `side` is "both" for |mistake|, or "above" where what was measured lies above the prediction.
+    """
+    found = []
+    for fold in folds:
+        true = data.log_s[np.ix_(fold.models, fold.devices)]
+        scores = (true - fold.mean[count]) / fold.deviation[count]
+        for column in (np.abs(scores) if side == "both" else scores).T:
+            own = column[np.isfinite(column)]
+            share = min(level * (1 + 1 / max(len(own), 1)), 1.0)
+            found.append(float(np.quantile(own, share)) if len(own) else np.nan)
+    return np.array(found)
+
+
+def conformal(per_device: np.ndarray) -> float:
+    """One factor for a new device: what sufficed for WORST of the devices that were hidden.
+
+    Split-conformal over devices, not over cells (Vovk et al., 2005): the worst device counts.
+    """
+    return float(np.nanquantile(per_device, WORST, method="higher"))
+
+
+def summary(data: Dataset, folds: Sequence[Fold], count: int) -> dict[str, float]:
+    """All figures over the hidden cells, those of the worst device, and the noise floor.
+
+    The interval of each device comes from the mistakes on the devices of all other folds.
+    """
+    per_device = factors(data, folds, count)
+    owners = [turn for turn, fold in enumerate(folds) for _ in fold.devices]
+    rows: list[Mapping[str, float]] = []
+    parts: list[Outcome] = []
+    for turn, fold in enumerate(folds):
+        others = per_device[np.array([owner != turn for owner in owners])]
+        outcome = _outcome(data, fold, count, conformal(others))
+        parts.append(outcome)
+        rows += [figures(outcome.device(row)) for row in range(len(fold.devices))]
+    whole = figures(_joined(parts, len(data.names)))
+    rows = [row for row in rows if row["cells"]]
+    return {
+        **whole,
+        "worst_device_mean": max(row["mean"] for row in rows),
+        "worst_device_coverage90": min(row["coverage90"] for row in rows),
+        "noise_floor": 100 * float(np.nanmean(data.floor)),
+    }
+
+
+def _outcome(data: Dataset, fold: Fold, count: int, factor: float) -> Outcome:
+    """The cells of a fold, each array of shape (devices, models of the dataset), log seconds."""
+    shape = (len(fold.devices), len(data.names))
+    measured, mean, low, high = (np.full(shape, np.nan) for _ in range(4))
+    true = data.log_s[np.ix_(fold.models, fold.devices)].T
+    half = factor * fold.deviation[count].T
+    measured[:, fold.models], mean[:, fold.models] = true, fold.mean[count].T
+    low[:, fold.models] = fold.mean[count].T - half
+    high[:, fold.models] = fold.mean[count].T + half
+    return Outcome(measured, mean, low, high, np.isfinite(measured))
+
+
+def _joined(parts: Sequence[Outcome], models: int) -> Outcome:
+    """All devices below one another."""
+    names = ("measured", "predicted", "low", "high", "wanted")
+    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+    return Outcome(*arrays)

@@ -1,0 +1,236 @@
+"""Graphs inside graphs: what runs, how often, and with which shapes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
+
+from acesniper.domain.errors import InvalidModel
+from small_models import Dims, features_of, make_model
+
+WEIGHT = {"w": np.ones((8, 8), np.float32)}
+ONE_PRODUCT = 2 * 16 * 8 * 8
+BOOL, FLOAT, INT64 = TensorProto.BOOL, TensorProto.FLOAT, TensorProto.INT64
+
+
+def graph(
+    nodes: Sequence[NodeProto],
+    outputs: dict[str, int],
+    inputs: dict[str, tuple[int, Dims | None]] | None = None,
+) -> GraphProto:
+    return helper.make_graph(
+        list(nodes),
+        "inner",
+        [helper.make_tensor_value_info(k, kind, d) for k, (kind, d) in (inputs or {}).items()],
+        [helper.make_tensor_value_info(name, kind, None) for name, kind in outputs.items()],
+    )
+
+
+def product(source: str, target: str) -> NodeProto:
+    return helper.make_node("MatMul", [source, "w"], [target])
+
+
+def branching(condition: str) -> NodeProto:
+    heavy = graph([product("x", "h"), product("h", "a")], {"a": FLOAT})
+    light = graph([helper.make_node("Relu", ["x"], ["b"])], {"b": FLOAT})
+    return helper.make_node("If", [condition], ["y"], then_branch=heavy, else_branch=light)
+
+
+def loop(body: Sequence[NodeProto], trips: str = "trips", state: Dims | None = None) -> NodeProto:
+    inner = graph(
+        [helper.make_node("Identity", ["go"], ["go_on"]), *body],
+        {"go_on": BOOL, "next": FLOAT},
+        {"turn": (INT64, []), "go": (BOOL, []), "state": (FLOAT, state)},
+    )
+    return helper.make_node("Loop", [trips, "", "x"], ["y"], body=inner)
+
+
+def test_a_known_condition_runs_one_branch() -> None:
+    for choice, flops in ((True, 2 * ONE_PRODUCT), (False, 0)):
+        weights = {**WEIGHT, "c": np.asarray(choice)}
+
+        assert (
+            features_of(make_model([branching("c")], {"x": [16, 8]}, weights=weights)).flops
+            == flops
+        )
+
+
+def test_a_condition_that_follows_from_shapes_is_known() -> None:
+    nodes = [
+        helper.make_node("Shape", ["x"], ["dims"]),
+        helper.make_node("Gather", ["dims", "first"], ["n"]),
+        helper.make_node("Greater", ["n", "limit"], ["c"]),
+        branching("c"),
+    ]
+    weights = {**WEIGHT, "first": np.asarray(0), "limit": np.asarray(10)}
+    model = make_model(nodes, {"x": ["batch", 8]}, weights=weights)
+
+    assert features_of(model, batch=16).flops == 2 * ONE_PRODUCT
+    assert features_of(model, batch=10).flops == 0
+
+
+def test_an_unknown_condition_runs_each_branch_half_the_time() -> None:
+    model = make_model([branching("c")], {"x": [16, 8]}, weights=WEIGHT)
+    model.graph.input.append(helper.make_tensor_value_info("c", BOOL, []))
+
+    assert features_of(model).flops == ONE_PRODUCT
+
+
+def test_loops_in_loops_multiply() -> None:
+    inner = loop([product("state", "next")])
+    inner.output[0] = "next"
+    inner.input[2] = "state"
+    for value in (*inner.attribute[0].g.input, *inner.attribute[0].g.output):
+        value.name = f"inner_{value.name}"
+    for node in inner.attribute[0].g.node:
+        node.input[:] = [n if n == "w" else f"inner_{n}" for n in node.input]
+        node.output[:] = [f"inner_{n}" for n in node.output]
+    weights = {**WEIGHT, "trips": np.asarray(3)}
+
+    features = features_of(make_model([loop([inner])], {"x": [16, 8]}, weights=weights))
+
+    assert features.flops == 9 * ONE_PRODUCT
+    assert features.values["unbounded_loop.nodes"] == 0
+
+
+def test_a_loop_without_a_known_end_counts_once_and_says_so() -> None:
+    model = make_model([loop([product("state", "next")])], {"x": [16, 8]}, weights=WEIGHT)
+    model.graph.input.append(helper.make_tensor_value_info("trips", INT64, []))
+
+    features = features_of(model)
+
+    assert features.flops == ONE_PRODUCT
+    assert features.values["unbounded_loop.nodes"] > 0
+
+
+def test_a_loop_over_rows_knows_its_slices() -> None:
+    body = [
+        helper.make_node("Add", ["turn", "one"], ["after"]),
+        helper.make_node("Unsqueeze", ["turn", "zero"], ["start"]),
+        helper.make_node("Unsqueeze", ["after", "zero"], ["end"]),
+        helper.make_node("Slice", ["x", "start", "end", "zero"], ["row"]),
+        product("row", "done"),
+        helper.make_node("Add", ["state", "done"], ["next"]),
+    ]
+    weights = {
+        **WEIGHT,
+        **{"trips": np.asarray(16), "one": np.asarray(1), "zero": np.asarray([0])},
+    }
+
+    features = features_of(make_model([loop(body)], {"x": [16, 8]}, weights=weights))
+
+    assert features.flops == 16 * 2 * 8 * 8
+    assert features.values["unshaped.nodes"] == 0
+
+
+def test_heavy_work_on_a_state_that_grows_is_refused() -> None:
+    body = [
+        product("state", "h"),
+        helper.make_node("Concat", ["state", "h"], ["next"], axis=0),
+    ]
+    weights = {**WEIGHT, "trips": np.asarray(3)}
+
+    with pytest.raises(InvalidModel) as caught:
+        features_of(make_model([loop(body)], {"x": [16, 8]}, weights=weights))
+    assert caught.value.reason == "ShapeInferenceFailed"
+
+
+def test_a_scan_runs_once_per_element() -> None:
+    body = graph([product("row", "given")], {"given": FLOAT}, {"row": (FLOAT, None)})
+    scan = helper.make_node("Scan", ["x"], ["y"], body=body, num_scan_inputs=1)
+
+    features = features_of(make_model([scan], {"x": [5, 16, 8]}, weights=WEIGHT))
+
+    assert features.flops == 5 * ONE_PRODUCT
+    assert features.values["output.bytes"] == 4 * 5 * 16 * 8
+
+
+def test_parts_of_a_split_are_found_again() -> None:
+    nodes = [
+        helper.make_node("SplitToSequence", ["x", "sizes"], ["parts"], axis=0),
+        helper.make_node("SequenceAt", ["parts", "second"], ["part"]),
+        product("part", "h"),
+        helper.make_node("SequenceInsert", ["parts", "h"], ["more"]),
+        helper.make_node("ConcatFromSequence", ["more"], ["all"], axis=0),
+        product("all", "y"),
+    ]
+    weights = {**WEIGHT, "sizes": np.asarray([10, 6]), "second": np.asarray(1)}
+
+    features = features_of(make_model(nodes, {"x": [16, 8]}, weights=weights))
+
+    assert features.flops == 2 * 6 * 8 * 8 + 2 * (10 + 6 + 6) * 8 * 8
+    assert features.values["unshaped.nodes"] == 0
+
+
+def test_a_size_that_depends_on_the_data_can_be_stated() -> None:
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["where"]),
+        helper.make_node("Transpose", ["where"], ["turned"]),
+        helper.make_node("Cast", ["turned"], ["found"], to=FLOAT),
+        helper.make_node("MatMul", ["found", "v"], ["y"]),
+    ]
+    model = make_model(nodes, {"x": [4, 4]}, weights={"v": np.ones((2, 8), np.float32)})
+
+    with pytest.raises(InvalidModel, match="--shape where:1=SIZE"):
+        features_of(model)
+    assert features_of(model, **{"where:1": 12}).flops == 2 * 12 * 2 * 8
+
+
+def test_shapes_that_the_file_states_serve_where_an_operator_is_unknown() -> None:
+    nodes = [
+        helper.make_node("Magic", ["x"], ["m"], domain="example.org"),
+        product("m", "y"),
+    ]
+    model = make_model(nodes, {"x": [3, 3]}, weights=WEIGHT)
+    model.opset_import.append(helper.make_opsetid("example.org", 1))
+
+    with pytest.raises(InvalidModel):
+        features_of(model)
+    model.graph.value_info.append(helper.make_tensor_value_info("m", FLOAT, [16, 8]))
+
+    assert features_of(model).flops == ONE_PRODUCT
+
+
+def test_shapes_stated_for_another_batch_are_not_believed() -> None:
+    nodes = [
+        helper.make_node("Magic", ["x"], ["m"], domain="example.org"),
+        product("m", "y"),
+    ]
+    model = make_model(nodes, {"x": ["batch", 3]}, weights=WEIGHT)
+    model.opset_import.append(helper.make_opsetid("example.org", 1))
+    model.graph.value_info.append(helper.make_tensor_value_info("m", FLOAT, [1, 8]))
+
+    with pytest.raises(InvalidModel):
+        features_of(model, batch=16)
+    model.graph.value_info[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+
+    assert features_of(model, batch=16).flops == ONE_PRODUCT
+
+
+def test_functions_are_looked_into() -> None:
+    body = [helper.make_node("MatMul", ["a", "b"], ["c"]), helper.make_node("Relu", ["c"], ["d"])]
+    opset = [helper.make_opsetid("", 17)]
+    function = helper.make_function("example.org", "Dense", ["a", "b"], ["d"], body, opset)
+    model = make_model(
+        [helper.make_node("Dense", ["x", "w"], ["y"], domain="example.org")],
+        {"x": [16, 8]},
+        weights=WEIGHT,
+    )
+    model.functions.append(function)
+    model.opset_import.append(helper.make_opsetid("example.org", 1))
+
+    features = features_of(model)
+
+    assert features.flops == ONE_PRODUCT
+    assert features.operators == {"MatMul": 1, "Relu": 1}
+
+
+def test_weights_of_an_inner_graph_are_counted() -> None:
+    heavy = graph([helper.make_node("MatMul", ["x", "own"], ["a"])], {"a": FLOAT})
+    heavy.initializer.append(numpy_helper.from_array(np.ones((8, 4), np.float32), "own"))
+    node = helper.make_node("If", ["c"], ["y"], then_branch=heavy, else_branch=heavy)
+
+    features = features_of(make_model([node], {"x": [16, 8]}, weights={"c": np.asarray(True)}))
+
+    assert features.parameters == 8 * 4
