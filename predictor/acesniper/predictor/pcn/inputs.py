@@ -13,7 +13,7 @@ from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.cost import SPEAKERS, fused_net, work
 from acesniper.predictor.features import CLASSES, HEAVY, class_matrix
-from acesniper.predictor.readings import gather
+from acesniper.predictor.readings import gather, row_median
 from acesniper.predictor.spread_kernel import spread_vectors
 from acesniper.predictor.workloads import DISPATCH, MEMORY, NULL, Suite
 
@@ -127,7 +127,7 @@ def device_inputs(devices: Sequence[HardwareVector], suite: Suite) -> DeviceInpu
     net = fused_net(found.net_s, suite)
     fixed = np.stack([found.node_s, found.run_s], axis=1)
     excess = np.log(found.net_s / suite.typical_s)
-    level = np.median(excess, axis=1)
+    level = row_median(excess)
     names = reference_names(suite)
     dispatch = found.implied[:, [suite.index(DISPATCH)]]
     implied = [_of_terms(found.implied, suite), dispatch, np.zeros_like(dispatch)]
