@@ -15,6 +15,8 @@ from acesniper.domain.errors import InvalidInput
 from acesniper.domain.prediction import Explanation
 
 NEAREST = 5
+LEAST_SHARE = 0.01
+"""Classes that take less of the time are not worth a word."""
 
 Rows = Sequence[tuple[str, Explanation | None]]
 
@@ -91,9 +93,9 @@ def account(device: str, found: Explanation) -> Table:
         f" {_factor(found.residual)}, of which {found.gate:.0%} count",
     )
     shown.add_row("Observed", f"{_factor(found.observed)} from what ran on the device itself")
-    shown.add_row(
-        "Prediction", f"{seconds(found.prediction.latency_s)} ({found.prediction.source})"
-    )
+    made = found.prediction
+    interval = f"{seconds(made.low_s)} to {seconds(made.high_s)}"
+    shown.add_row("Prediction", f"{seconds(made.latency_s)}, {interval} ({made.source})")
     shown.add_row(
         "Known",
         f"model explained {found.model_explained:.0%}, device {found.device_explained:.0%}",
@@ -110,7 +112,8 @@ def _factor(log: float) -> str:
 
 def _where(parts: Mapping[str, float]) -> str:
     total = sum(parts.values())
-    return ", ".join(f"{kind} {value / total:.0%}" for kind, value in list(parts.items())[:4])
+    largest = [(kind, value / total) for kind, value in list(parts.items())[:4]]
+    return ", ".join(f"{kind} {share:.0%}" for kind, share in largest if share >= LEAST_SHARE)
 
 
 def _record(name: str, found: Explanation | None) -> dict[str, object]:

@@ -48,8 +48,9 @@ class Served(nn.Module):
         """All that serving needs."""
         named = dict(zip(INPUTS, inputs, strict=True))
         models = Models(*(self._scaled(name, named[name]) for name in MODEL))
-        shares, spread, sizes = (self._scaled(name, named[f"seen_{name}"]) for name in SEEN)
-        seen = Models(shares, shares, shares, spread, sizes)  # a kernel looks at the last three
+        size, shares, spread, sizes = (self._scaled(name, named[f"seen_{name}"]) for name in SEEN)
+        work = torch.full_like(shares, torch.nan)  # no kernel looks at it
+        seen = Models(work, size, shares, spread, sizes)
         devices = Devices(named["seconds"], named["shape"] / self.shape_scale)
         parts = self.network(models, devices, self.memory)
         physics, observed = self.network.physics, self.network.observed

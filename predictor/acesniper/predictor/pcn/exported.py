@@ -24,7 +24,7 @@ FORMAT = "1"
 
 MODEL = ("work", "size", "shares", "spread", "sizes")
 DEVICE = ("seconds", "shape")
-SEEN = ("shares", "spread", "sizes")
+SEEN = ("size", "shares", "spread", "sizes")
 INPUTS = (*MODEL, *DEVICE, *(f"seen_{name}" for name in SEEN))
 
 

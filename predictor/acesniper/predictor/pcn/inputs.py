@@ -13,7 +13,7 @@ from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.cost import SPEAKERS, fused_net, work
 from acesniper.predictor.features import CLASSES, HEAVY, class_matrix
-from acesniper.predictor.readings import gather
+from acesniper.predictor.readings import gather, row_median
 from acesniper.predictor.spread_kernel import spread_vectors
 from acesniper.predictor.workloads import DISPATCH, MEMORY, NULL, Suite
 
@@ -58,7 +58,8 @@ class DeviceInputs:
 
     `seconds` (terms): time of each term's probe; `shape` (probes): log of a reading over its
     typical value, less `level`, the mean of that; `references` (reference networks): log seconds,
-    NaN where not taken; `implied` (terms): 1 where relatives had to fill in the term's probe.
+    NaN where not taken; `implied` (terms): 1 where relatives had to fill in the term's probe
+    (a run has none).
     """
 
     seconds: np.ndarray
@@ -126,16 +127,17 @@ def device_inputs(devices: Sequence[HardwareVector], suite: Suite) -> DeviceInpu
     net = fused_net(found.net_s, suite)
     fixed = np.stack([found.node_s, found.run_s], axis=1)
     excess = np.log(found.net_s / suite.typical_s)
-    level = np.median(excess, axis=1)
+    level = row_median(excess)
     names = reference_names(suite)
-    fixed_implied = found.implied[:, [suite.index(DISPATCH), suite.index(NULL)]]
+    dispatch = found.implied[:, [suite.index(DISPATCH)]]
+    implied = [_of_terms(found.implied, suite), dispatch, np.zeros_like(dispatch)]
     raw = [[_seconds(device, name) for name in names] for device in devices]
     return DeviceInputs(
         seconds=np.hstack([_of_terms(net, suite), np.maximum(fixed, SMALL)]),
         shape=excess - level[:, None],
         level=level,
         references=np.log(np.asarray(raw, dtype=float).reshape(len(devices), len(names))),
-        implied=np.hstack([_of_terms(found.implied, suite), fixed_implied]).astype(float),
+        implied=np.hstack(implied).astype(float),
     )
 
 

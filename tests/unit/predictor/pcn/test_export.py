@@ -33,6 +33,18 @@ def test_the_file_says_what_torch_says(file: Path) -> None:
     np.testing.assert_allclose(found.device, wanted.device.numpy(), atol=1e-4)
 
 
+def test_mistakes_go_together_in_the_file_as_in_torch(file: Path) -> None:
+    network, data = small_network(), small_dataset()
+    models = data.known().models
+
+    found = Exported.load(file, SUITE).run(data.models, data.devices, data.models)
+
+    with torch.no_grad():
+        wanted, own = network.observed(models, models), network.observed.own(models)
+    np.testing.assert_allclose(found.covariance, wanted.numpy(), atol=1e-5)
+    np.testing.assert_allclose(found.variance, own.numpy(), atol=1e-5)
+
+
 def test_any_number_of_models_and_devices_goes_in(file: Path) -> None:
     data, exported = small_dataset(), Exported.load(file, SUITE)
     whole = exported.run(data.models, data.devices, exported.references)

@@ -12,6 +12,7 @@ from acesniper.predictor import default
 from acesniper.predictor.pcn import observations
 from acesniper.predictor.pcn.calibration import NOVELTY, Band, Calibration
 from acesniper.predictor.pcn.exported import Exported
+from acesniper.predictor.pcn.inputs import device_inputs
 from acesniper.predictor.pcn.observations import Observation, most_telling
 from acesniper.predictor.pcn.serving import PcnPredictor
 from acesniper.predictor.physics import PhysicsPredictor
@@ -162,6 +163,10 @@ def test_a_probe_that_relatives_filled_in_widens_the_interval_of_models_that_res
 
     assert spread[0, 1] > 1.2 * spread[0, 0]
     assert spread[1, 1] == pytest.approx(spread[1, 0], rel=0.01)
+
+
+def test_a_complete_vector_has_no_term_that_was_filled_in() -> None:
+    assert not device_inputs([DEVICE], SUITE).implied.any()
 
 
 def test_stale_and_poisoned_vectors_are_unknown(predictor: PcnPredictor) -> None:
