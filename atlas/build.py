@@ -2,13 +2,16 @@
 
 FOLDER holds what measure.py wrote. Of several passes the lowest latency counts; how much two passes
 differ is the noise floor of a platform. Writes latencies.parquet and platforms.json into the
-predictor.
+predictor. With `--extend TARGET` it writes into TARGET the shipped atlas and, beside it, every
+device NAME of FOLDER that has a NAME-PASS.parquet and a NAME-1.yaml.
 """
 
+import argparse
 import json
 import statistics
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -67,20 +70,57 @@ def entry(folder: Path, platform: Platform, rows: list[Row]) -> Row:
     }
 
 
-def main() -> None:
-    """Build from the folder given."""
-    folder = Path(sys.argv[1])
+def devices(folder: Path) -> list[Platform]:
+    """The devices of a folder, as their rows say that they were run."""
+    found = []
+    for path in sorted(folder.glob("*-1.parquet")):
+        row = pyarrow.parquet.read_table(path).slice(0, 1).to_pylist()[0]
+        found.append(
+            Platform(
+                path.stem.removesuffix("-1"),
+                row["runtime"],
+                row["threads"],
+                row["precision"],
+                row["optimised"],
+                {"ONEDNN_MAX_CPU_ISA": row["isa"]} if row["isa"] else {},
+                row["cpu_quota"],
+            )
+        )
+    return found
+
+
+def built(folder: Path, wanted: Sequence[Platform]) -> tuple[list[Row], dict[str, Row]]:
+    """The rows of all platforms that were measured, and what is known of each."""
     table: list[Row] = []
     platforms: dict[str, Row] = {}
-    for platform in PLATFORMS:
+    for platform in wanted:
         found = passes(folder, platform)
         if not found or not (folder / f"{platform.name}-1.yaml").exists():
             sys.stderr.write(f"{platform.name}: not measured\n")
             continue
         rows = [merged(each) for _, each in sorted(found.items())]
         platforms[platform.name] = entry(folder, platform, rows)
-        table += rows
-    target = Path(str(files("acesniper.predictor.atlas")))
+        table += [{**row, "device": platform.name} for row in rows]
+    return table, platforms
+
+
+def main() -> None:
+    """Build from the folder given."""
+    parser = argparse.ArgumentParser(description="Put raw measurements together into an atlas.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--extend", type=Path, metavar="TARGET")
+    asked = parser.parse_args()
+    shipped = Path(str(files("acesniper.predictor.atlas")))
+    target = asked.extend or shipped
+    if asked.extend:
+        table, platforms = built(asked.folder, devices(asked.folder))
+        known = json.loads((shipped / PLATFORMS_FILE).read_text())
+        old = pyarrow.parquet.read_table(shipped / LATENCIES).to_pylist()
+        table = [row for row in old if row["device"] not in platforms] + table
+        platforms = known | platforms
+    else:
+        table, platforms = built(asked.folder, PLATFORMS)
+    target.mkdir(parents=True, exist_ok=True)
     pyarrow.parquet.write_table(
         pyarrow.Table.from_pylist(table), target / LATENCIES, compression="zstd"
     )

@@ -1,8 +1,8 @@
 """Export the networks of the atlas: `python atlas/export.py FOLDER [--only NAME ...]`.
 
 Needs torch, timm, torchvision, transformers, onnxslim. Each network becomes an ONNX file without
-its large weights (`acesniper.predictor.weightless`); index.json names family and FLOPs as torch
-counts them. A network that cannot be exported is named and left out.
+its large weights (`acesniper.predictor.weightless`); NAME.json has family and FLOPs as torch counts
+them. A network that cannot be exported is named and left out.
 """
 
 import argparse
@@ -18,6 +18,8 @@ import onnxslim
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from zoo import Network, networks
+
+from acesniper.predictor.weightless import strip
 
 OPSET = 17
 
@@ -69,7 +71,7 @@ def main() -> None:
         except Exception as error:
             sys.stderr.write(f"{network.name}: {type(error).__name__}: {str(error)[:200]!r}\n")
             continue
-        onnx.save(model, target)
+        onnx.save(strip(model), target)
         target.with_suffix(".json").write_text(
             json.dumps({**facts, "nodes": len(model.graph.node)})
         )

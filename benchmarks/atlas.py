@@ -11,6 +11,7 @@ without them, and sets the predictions beside measurements and simple methods.
 
 import argparse
 import json
+import os
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,11 @@ from acesniper.cli.console import err, out
 from acesniper.predictor.atlas.measured import PLATFORMS_FILE, home
 
 OURS = "PCN"
+TITLES = {
+    "predicted": "Predicted against measured latency; the band is 20 % around equality",
+    "families": "Mean error of each hidden family on new devices",
+    "intervals": "Coverage and width of 90 % intervals on each platform",
+}
 BLOCK = re.compile(r"(<!-- figures (\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 
 
@@ -134,6 +140,12 @@ def limits(platform: Mapping[str, Any]) -> str:
     return ", ".join(found)
 
 
+def pictures(paths: Iterable[Path], page: Path) -> str:
+    """The pictures, as a page refers to them."""
+    places = (Path(os.path.relpath(path, page.parent)) for path in paths)
+    return "\n\n".join(f"![{TITLES[path.stem]}]({path.as_posix()})" for path in places)
+
+
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     """A table in Markdown; all but the first column are set to the right."""
     names = list(head)
@@ -166,12 +178,14 @@ def main() -> None:
     err.print(f"took {time.perf_counter() - started:.0f} s")
     if asked.json:
         asked.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    drawn = []
     if asked.plots:
         from acesniper.predictor.pcn.pictures import draw
 
-        draw(done, document, asked.plots)
+        drawn = draw(done, document, asked.plots)
     found = blocks(document) | {"platforms": platforms(home(asked.atlas) / PLATFORMS_FILE)}
     for page in asked.docs:
+        found |= {"pictures": pictures(drawn, page)} if drawn else {}
         page.write_text(fill(page.read_text(encoding="utf-8"), found), encoding="utf-8")
 
 

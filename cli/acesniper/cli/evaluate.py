@@ -19,8 +19,16 @@ Column = Annotated[list[str], typer.Option(help="May be repeated: the values are
 
 
 def command(
-    table: Annotated[Path, typer.Option(help="CSV of latencies, packed by gzip or not.")],
-    references: Annotated[str, typer.Option(metavar="REF.json[:KEY]", help="Models, in order.")],
+    table: Annotated[
+        Path | None,
+        typer.Option(help="CSV of latencies, packed by gzip or not; without it, the atlas."),
+    ] = None,
+    references: Annotated[
+        str, typer.Option(metavar="REF.json[:KEY]", help="Models of the table, in order.")
+    ] = "",
+    atlas: Annotated[
+        Path | None, typer.Option(help="Folder of another atlas than the shipped one.")
+    ] = None,
     features: Annotated[
         list[Path],
         typer.Option(help="What describes the models: a file or folder; may be repeated."),
@@ -42,16 +50,26 @@ def command(
         Path | None, typer.Option("--json", metavar="OUT", help="Write the figures as JSON.")
     ] = None,
 ) -> None:
-    """Judge the predictions on a table of measured latencies, held out by device and by model.
+    """Judge the predictions on devices and models that are held out.
 
+    Without --table on the atlas, each platform and runtime hidden in turn with a part of the
+    families (takes minutes); with --table on anyone's measured latencies:
     P1: known models on new devices, P2: new models on known devices, P3: new models on new devices.
     Of a new device only the first k references are revealed. All figures are per cent. With
     --observations, latencies of more known models are revealed, those to run first.
 
-    Example:
+    Examples:
+      acesniper evaluate --observations 10
       acesniper evaluate --table phones.csv.gz --references references.json:phones -k 10
       --features operators.csv.gz --held-out-devices new-phones.txt --held-out-models new-models.txt
     """
+    if table is None:
+        from acesniper.cli.atlas_evaluation import evaluate_atlas
+
+        evaluate_atlas(atlas, observations, json_file, each=each)
+        return
+    if not references:
+        raise InvalidInput("--table needs --references: the models that new devices have run")
     from acesniper.predictor.tables.evaluation import evaluate
     from acesniper.predictor.tables.observation import curve, run_first
     from acesniper.predictor.tables.split import split
