@@ -17,6 +17,9 @@ from acesniper.predictor.pcn.training import DEFAULTS, Hidden, Settings, fit, pr
 FOLDS = 4
 """Families are dealt into so many folds; each group of devices meets one of them."""
 
+KNOWN = "known"
+"""In place of "platform": platforms are hidden, the networks were measured on all others."""
+
 ALL = -1
 """In place of a number of observations: all networks that are not hidden."""
 
@@ -47,18 +50,22 @@ def crossvalidate(
     settings: Settings = DEFAULTS,
     progress: Progress = lambda _: None,
 ) -> Iterator[Fold]:
-    """Each group of devices (by "runtime" or "platform") hidden once, with a fold of families."""
+    """Each group of devices (by "runtime" or "platform") hidden once, with a fold of families.
+
+    By KNOWN only devices are hidden.
+    """
     for group, models, devices in turns(data, by):
         progress(f"without {by} {group}")
-        yield hidden_fold(data, group, models, devices, observations, settings)
+        yield hidden_fold(data, group, models, devices, observations, settings, by == KNOWN)
 
 
 def turns(data: Dataset, by: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Each group of devices with the models and devices to hide, as indices of the dataset."""
+    """Each group of devices with the models to ask for and the devices to hide, as indices."""
     groups = data.runtimes if by == "runtime" else data.platforms
     dealt = deal(data.families, data.reference)
     for turn, group in enumerate(np.unique(groups)):
-        yield str(group), np.flatnonzero(dealt == turn % FOLDS), np.flatnonzero(groups == group)
+        models = ~data.reference if by == KNOWN else dealt == turn % FOLDS
+        yield str(group), np.flatnonzero(models), np.flatnonzero(groups == group)
 
 
 def hidden_fold(
@@ -68,9 +75,11 @@ def hidden_fold(
     devices: np.ndarray,
     observations: Sequence[int],
     settings: Settings,
+    known_models: bool = False,
 ) -> Fold:
-    """Train without these models and devices, and predict the ones on the others."""
-    shown = np.setdiff1d(np.arange(len(data.names)), models)
+    """Train without these devices, and models unless they are known; predict these on those."""
+    everything = np.arange(len(data.names))
+    shown = everything if known_models else np.setdiff1d(everything, models)
     others = np.setdiff1d(np.arange(len(data.platforms)), devices)
     part = data.take(shown, others)
     network = fit(part, settings)
