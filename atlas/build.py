@@ -31,7 +31,7 @@ def passes(folder: Path, platform: Platform) -> dict[str, list[Row]]:
     found: defaultdict[str, list[Row]] = defaultdict(list)
     for path in sorted(folder.glob(f"{platform.name}-[0-9].parquet")):
         for row in pyarrow.parquet.read_table(path).to_pylist():
-            if row["model"] in index():
+            if row["model"] in index():  # a network that was withdrawn since stays out
                 found[str(row["model"])].append(row)
     return found
 

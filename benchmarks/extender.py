@@ -15,7 +15,7 @@ import multiprocessing
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,12 @@ class Guess:
         """A latency made from the names."""
         latency_s = device.readings["probe"].seconds * model.flops
         return Prediction(latency_s, latency_s / 2, latency_s * 2, "guess")
+
+    def predict_all(
+        self, models: Sequence[ModelFeatures], devices: Sequence[HardwareVector]
+    ) -> list[list[Prediction]]:
+        """All pairs, one by one."""
+        return [[self.predict(model, device) for device in devices] for model in models]
 
 
 def fill(state: ExtenderState, nodes: int) -> None:

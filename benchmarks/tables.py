@@ -2,9 +2,11 @@
 
 Holds out whole groups of devices and whole families of models in five folds of public tables, and
 predicts P1 (known model, new device), P2 (new model, known device) and P3 (both new) from the first
-k reference models. The simple methods see the same folds.
+k reference models. The simple methods see the same folds. A fold of devices meets one fold of
+models; with --cross it meets each in turn, which takes as many times as long, and with --folds 99
+each family is held out alone.
 
-    python benchmarks/tables.py DATA_FOLDER [--only NAME ...] [-k 10] [--json FILE]
+    python benchmarks/tables.py DATA_FOLDER [--only NAME ...] [-k 10] [--cross] [--json FILE]
 """
 
 import argparse
@@ -21,7 +23,7 @@ from rich.table import Table as Shown
 
 from acesniper.predictor.tables.baselines import BASELINES, by_work
 from acesniper.predictor.tables.evaluation import outcome, overall
-from acesniper.predictor.tables.families import folds, model_family
+from acesniper.predictor.tables.families import FOLDS, folds, model_family
 from acesniper.predictor.tables.features import aligned, read_features
 from acesniper.predictor.tables.imputation import filled
 from acesniper.predictor.tables.metrics import Outcome
@@ -42,6 +44,7 @@ class Case:
     references: str
     features: tuple[str, ...]
     keep: Callable[[Row], bool] = lambda _: True
+    turns: int = FOLDS
     groups: Callable[[str], str] = group
 
 
@@ -76,6 +79,14 @@ CASES: Mapping[str, Case] = {
         ("nasbench201_archs.csv.gz",),
         groups=chip,
     ),
+    "help": Case(
+        "nasbench201.csv.gz",
+        Columns(),
+        "nasbench201",
+        ("nasbench201_archs.csv.gz",),
+        lambda row: row["runtime"] == "HELP",
+        groups=chip,
+    ),
     "timm": Case(
         "timm.csv.gz",
         Columns(("device", "runtime"), ("model", "img_size"), "per_sample_ms"),
@@ -85,26 +96,28 @@ CASES: Mapping[str, Case] = {
 }
 
 
-def read_case(case: Case, folder: Path) -> tuple[Table, list[Traits], list[str]]:
-    """The table, what is known of its models, and its references in order."""
+def read_case(case: Case, folder: Path) -> tuple[Table, list[Traits] | None, list[str]]:
+    """The table, what is known of its models if anything, and its references in order."""
     rows = [row for row in read_rows(folder / case.file) if case.keep(row)]
     found: dict[str, Traits] = {}
     for each in case.features:
         for name, traits in read_features(folder / each, case.columns.model).items():
             found[name] = found[name] | traits if name in found else traits
     if case.references == "nasbench201":
-        whole = {row["model"] for row in read_rows(folder / case.features[0]) if _connected(row)}
+        archs = read_rows(folder / "nasbench201_archs.csv.gz")
+        whole = {row["model"] for row in archs if _connected(row)}
         rows = [row for row in rows if row["model"] in whole]
     table = from_rows(rows, case.columns)
     references = json.loads((folder / "reference_models.json").read_text())[case.references]
-    return table, aligned(found, table.models), [name.replace("@", "|") for name in references]
+    described = aligned(found, table.models) if found else None
+    return table, described, [name.replace("@", "|") for name in references]
 
 
 def _connected(row: Row) -> bool:
     return row["output_connected"] == "1"
 
 
-def simple(cut: Split, traits: list[Traits]) -> dict[str, np.ndarray]:
+def simple(cut: Split, traits: list[Traits] | None) -> dict[str, np.ndarray]:
     """Ln ms (devices, models) by each simple method."""
     devices, models = np.flatnonzero(~cut.new_device), np.flatnonzero(~cut.new_model)
     known = filled(cut.known[np.ix_(devices, models)])
@@ -118,37 +131,45 @@ def simple(cut: Split, traits: list[Traits]) -> dict[str, np.ndarray]:
             readings = cut.known[row, shown][None]
             for name, method in BASELINES.items():
                 found[name][row, models] = method(known, readings, columns)[0]
-    rows = found["gaussian"][:, models]
-    rows[devices] = known
-    found["work"][:, unseen] = by_work(rows, traits, models, unseen)
+    if traits is not None:
+        rows = found["gaussian"][:, models]
+        rows[devices] = known
+        found["work"][:, unseen] = by_work(rows, traits, models, unseen)
     return found
 
 
-def run(case: Case, folder: Path, k: int) -> dict[str, dict[str, dict[str, float]]]:
+def run(
+    case: Case, folder: Path, k: int, *, cross: bool, count: int
+) -> dict[str, dict[str, dict[str, float]]]:
     """Figures per method and task, over all folds."""
     table, traits, references = read_case(case, folder)
-    device_folds = folds([case.groups(name) for name in table.devices])
-    model_folds = folds([model_family(name) for name in table.models])
+    device_folds = folds([case.groups(name) for name in table.devices], case.turns)
+    model_folds = folds([model_family(name) for name in table.models], count)
     parts: dict[str, dict[str, list[Outcome]]] = {}
     for turn, new_devices in enumerate(device_folds):
-        new_models = model_folds[turn % len(model_folds)]
-        cut = split(
-            table,
-            references[:k],
-            {name for name, new in zip(table.devices, new_devices, strict=True) if new},
-            {n for n, new in zip(table.models, new_models, strict=True) if new}
-            - set(references[:k]),
-        )
-        ours = predict(cut, traits)
-        every = {"ours": ours, **{n: Prediction(m, m, m) for n, m in simple(cut, traits).items()}}
-        for method, prediction in every.items():
-            for task in TASKS:
-                got = outcome(cut, prediction, task)
-                parts.setdefault(method, {}).setdefault(task, []).append(got)
+        met = model_folds if cross else [model_folds[turn % len(model_folds)]]
+        for new_models in met if traits is not None else [np.zeros(len(table.models), dtype=bool)]:
+            cut = split(
+                table,
+                references[:k],
+                {name for name, new in zip(table.devices, new_devices, strict=True) if new},
+                {n for n, new in zip(table.models, new_models, strict=True) if new}
+                - set(references[:k]),
+            )
+            for method, prediction in predictions(cut, traits).items():
+                for task in TASKS:
+                    got = outcome(cut, prediction, task)
+                    parts.setdefault(method, {}).setdefault(task, []).append(got)
     return {
         method: {task: summary(outcomes) for task, outcomes in tasks.items()}
         for method, tasks in parts.items()
     }
+
+
+def predictions(cut: Split, traits: list[Traits] | None) -> dict[str, Prediction]:
+    """Ours and the simple ones, on one split."""
+    plain = {name: Prediction(each, each, each) for name, each in simple(cut, traits).items()}
+    return {"ours": predict(cut, traits), **plain}
 
 
 def summary(outcomes: list[Outcome]) -> dict[str, float]:
@@ -171,12 +192,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="*", choices=CASES, default=[])
     parser.add_argument("-k", type=int, default=10)
+    parser.add_argument("--cross", action="store_true", help="every fold with every other")
+    parser.add_argument("--folds", type=int, default=FOLDS, help="of models, at most")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     console, document = Console(file=sys.stdout, width=160), {}
     for name in options.only or CASES:
         started = time.perf_counter()
-        document[name] = run(CASES[name], options.folder, options.k)
+        turns = {"cross": options.cross, "count": options.folds}
+        document[name] = run(CASES[name], options.folder, options.k, **turns)
         took = time.perf_counter() - started
         shown = Shown("task", "method", *COLUMNS, title=f"{name}, k={options.k}, {took:.0f} s, %")
         for task in TASKS:

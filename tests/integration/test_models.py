@@ -16,7 +16,7 @@ from acesniper.operator.fetch import Fetcher
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.models import ModelReconciler
 from acesniper.operator.store import Store
-from acesniper.predictor.physics import default_predictor
+from acesniper.predictor.default import default_predictor
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.kube import CONFIG_MAPS, EVENTS, MODEL_PROFILES
 from builders import digest, make_model_profile

@@ -3,10 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from acesniper.predictor.tables.costs import fit_costs
+from acesniper.predictor.tables.costs import design, fit_costs
 from acesniper.predictor.tables.families import folds
 from acesniper.predictor.tables.imputation import filled
 from acesniper.predictor.tables.metrics import kendall, spearman
+from acesniper.predictor.tables.traits import Traits, operator, operator_table
 from strategies import floats
 
 NUMBERS = arrays(np.float64, st.integers(2, 12), elements=st.integers(-5, 5).map(float))
@@ -50,3 +51,18 @@ def test_filling_keeps_what_is_there(seed: int, share: float) -> None:
 
     assert np.isfinite(found).all()
     np.testing.assert_array_equal(found[there], values[there])
+
+
+@given(st.integers(0, 1000))
+def test_a_kind_never_seen_costs_what_others_do(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    seen = [
+        Traits((operator("conv", flops=x), operator("pool", flops=y)))
+        for x, y in draw.uniform(1.0, 9.0, (12, 2))
+    ]
+    models = design(operator_table([*seen, Traits((operator("new", flops=5.0),))]))
+    log_ms = np.log(models.amounts[:12, 0])[None]  # all arithmetic alike
+
+    costs = fit_costs(models.amounts[:12], log_ms, 1e-4)
+
+    assert 4.0 < float((costs @ models.amounts[12])[0]) < 6.0

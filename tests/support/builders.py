@@ -83,6 +83,12 @@ class WorkPredictor:
         """The product as the latency, with half and double as the interval."""
         return make_prediction(model.values["work"] * device.readings["pace"].seconds)
 
+    def predict_all(
+        self, models: Sequence[ModelFeatures], devices: Sequence[HardwareVector]
+    ) -> list[list[Prediction | None]]:
+        """All pairs, one by one."""
+        return [[self.predict(model, device) for device in devices] for model in models]
+
 
 # --- manifests -------------------------------------------------------------------------------
 

@@ -1,33 +1,34 @@
 """`acesniper evaluate`: judge the predictions on a table of measured latencies."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from acesniper.cli.console import err, out
+from acesniper.cli.figures import finite, improving, shown
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from acesniper.predictor.tables.traits import Traits
-
-SHOWN = {
-    **{"cells": "cells", "mean": "mean", "median": "med.", "within10": "<10%", "within20": "<20%"},
-    **{"spearman": "spear.", "kendall": "kend.", "regret": "regret"},
-    **{"coverage90": "cover", "width90": "width"},
-}
-"""What is printed of the figures, and under which heading; the JSON file has the rest."""
 
 Names = Annotated[Path | None, typer.Option(metavar="LIST", help="A file with one name a line.")]
 Column = Annotated[list[str], typer.Option(help="May be repeated: the values are joined by `|`.")]
 
 
 def command(
-    table: Annotated[Path, typer.Option(help="CSV of latencies, packed by gzip or not.")],
-    references: Annotated[str, typer.Option(metavar="REF.json[:KEY]", help="Models, in order.")],
+    table: Annotated[
+        Path | None,
+        typer.Option(help="CSV of latencies, packed by gzip or not; without it, the atlas."),
+    ] = None,
+    references: Annotated[
+        str, typer.Option(metavar="REF.json[:KEY]", help="Models of the table, in order.")
+    ] = "",
+    atlas: Annotated[
+        Path | None, typer.Option(help="Folder of another atlas than the shipped one.")
+    ] = None,
     features: Annotated[
         list[Path],
         typer.Option(help="What describes the models: a file or folder; may be repeated."),
@@ -38,21 +39,39 @@ def command(
     device_column: Column = ["device"],  # noqa: B006
     model_column: Column = ["model"],  # noqa: B006
     latency_column: Annotated[str, typer.Option(help="In milliseconds.")] = "latency_ms",
+    observations: Annotated[
+        int, typer.Option(help="Show how figures improve with up to so many more readings.", min=0)
+    ] = 0,
+    choose: Annotated[
+        int, typer.Option(help="Show which models to run first on a new device.", min=0)
+    ] = 0,
     each: Annotated[bool, typer.Option("--each", help="Show every device, not only all.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="OUT", help="Write the figures as JSON.")
     ] = None,
 ) -> None:
-    """Judge the predictions on a table of measured latencies, held out by device and by model.
+    """Judge the predictions on devices and models that are held out.
 
+    Without --table on the atlas, each platform and runtime hidden in turn with a part of the
+    families (takes minutes); with --table on anyone's measured latencies:
     P1: known models on new devices, P2: new models on known devices, P3: new models on new devices.
-    Of a new device only the first k references are revealed. All figures are per cent.
+    Of a new device only the first k references are revealed. All figures are per cent. With
+    --observations, latencies of more known models are revealed, those to run first.
 
-    Example:
+    Examples:
+      acesniper evaluate --observations 10
       acesniper evaluate --table phones.csv.gz --references references.json:phones -k 10
       --features operators.csv.gz --held-out-devices new-phones.txt --held-out-models new-models.txt
     """
+    if table is None:
+        from acesniper.cli.atlas_evaluation import evaluate_atlas
+
+        evaluate_atlas(atlas, observations, json_file, each=each)
+        return
+    if not references:
+        raise InvalidInput("--table needs --references: the models that new devices have run")
     from acesniper.predictor.tables.evaluation import evaluate
+    from acesniper.predictor.tables.observation import curve, run_first
     from acesniper.predictor.tables.split import split
     from acesniper.predictor.tables.table import Columns, read_table
 
@@ -68,38 +87,20 @@ def command(
     if traits is None and new_models:
         err.print("without --features new models cannot be predicted: P2 and P3 stay empty")
     with err.status("fitting and predicting"):
-        document = evaluate(cut, traits)
+        judged = evaluate(cut, traits)
+    document: dict[str, object] = {**judged}
+    out.print(shown(judged, each=each))
+    if observations:
+        with err.status("observing"):
+            document["observations"] = steps = curve(cut, traits, observations)
+        out.print(improving(steps))
+    if choose:
+        document["choose"] = first = [
+            latencies.models[column] for column in run_first(cut, choose, references=False)
+        ]
+        out.print("Run first on a new device:", *first, sep="\n  ")
     if json_file is not None:
-        json_file.write_text(json.dumps(_finite(document), indent=2) + "\n", encoding="utf-8")
-    out.print(shown(document, each=each))
-
-
-def shown(document: Mapping[str, Mapping[str, object]], *, each: bool) -> Table:
-    """The figures for people."""
-    result = Table("", title="All figures in per cent", box=None, pad_edge=False)
-    for heading in SHOWN.values():
-        result.add_column(heading, justify="right", no_wrap=True)
-    rows = [(task, "all", document[task]) for task in document if task != "devices"]
-    if each:
-        for device, tasks in document["devices"].items():
-            if isinstance(tasks, Mapping):
-                rows += [(task, device, found) for task, found in tasks.items()]
-    for task, device, found in rows:
-        result.add_row(f"{task} {device}", *(_figure(name, found.get(name)) for name in SHOWN))
-    return result
-
-
-def _figure(name: str, value: object) -> str:
-    if not isinstance(value, float) or value != value:
-        return "-"
-    return f"{value:.0f}" if name == "cells" else f"{value:.1f}"
-
-
-def _finite(value: object) -> object:
-    """The same document with null in place of what JSON has no number for."""
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    return None if value != value else value
+        json_file.write_text(json.dumps(finite(document), indent=2) + "\n", encoding="utf-8")
 
 
 def _flat(columns: Collection[str]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """`acesniper predict`: the latency of a model on devices that never ran it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +12,13 @@ from acesniper.cli.console import out, print_json, seconds
 from acesniper.cli.options import AsJson, Batch, ModelFile, Shapes, parse_shapes
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.errors import InvalidInput
-from acesniper.domain.prediction import Prediction
+from acesniper.domain.prediction import Explanation
 
-Rows = Sequence[tuple[str, Prediction | None, Mapping[str, float]]]
+NEAREST = 5
+LEAST_SHARE = 0.01
+"""Classes that take less of the time are not worth a word."""
+
+Rows = Sequence[tuple[str, Explanation | None]]
 
 
 def command(
@@ -40,57 +45,98 @@ def command(
       acesniper predict resnet50.onnx --device edge-1.yaml --explain
       acesniper predict resnet50.onnx --device profiles/
     """
-    from acesniper.predictor.physics import default_predictor
+    from acesniper.predictor.default import default_predictor
     from acesniper.predictor.reader import read_model
 
     vectors = _vectors(device, kubeconfig)
     features = read_model(model, batch=batch, shapes=parse_shapes(shape))
     predictor = default_predictor()
-    rows = [
-        (name, predictor.predict(features, each), predictor.explain(features, each))
-        for name, each in vectors.items()
-    ]
-    rows.sort(key=lambda row: row[1].latency_s if row[1] else float("inf"))
+    rows = [(name, predictor.explain(features, each)) for name, each in vectors.items()]
+    rows.sort(key=lambda row: row[1].prediction.latency_s if row[1] else float("inf"))
     if json:
         print_json(
             {"model": model.name, "batch": batch, "devices": [_record(*row) for row in rows]}
         )
     else:
-        out.print(table(model.name, rows, explain=explain))
+        out.print(table(model.name, rows))
+        for name, found in rows if explain else ():
+            if found:
+                out.print(account(name, found))
 
 
-def table(name: str, rows: Rows, *, explain: bool) -> Table:
+def table(name: str, rows: Rows) -> Table:
     """The predictions for people, fastest first."""
     shown = Table(title=f"Predicted latency of {name}")
     shown.add_column("Device")
     shown.add_column("Latency", justify="right")
     shown.add_column("90 % interval", justify="right")
-    if explain:
-        shown.add_column("Where the time goes")
-    for device, found, parts in rows:
-        line = [device, "unknown", "the device has too few readings"]
-        if found:
-            interval = f"{seconds(found.low_s)} to {seconds(found.high_s)}"
-            line = [device, seconds(found.latency_s), interval]
-        shown.add_row(*line, *([_where(parts)] if explain else []))
+    for device, found in rows:
+        if found is None:
+            shown.add_row(device, "unknown", "the device has too few readings")
+        else:
+            made = found.prediction
+            interval = f"{seconds(made.low_s)} to {seconds(made.high_s)}"
+            shown.add_row(device, seconds(made.latency_s), interval)
     return shown
+
+
+def account(device: str, found: Explanation) -> Table:
+    """Why a prediction is what it is, line by line."""
+    shown = Table(title=f"On {device}", box=None, show_header=False, pad_edge=False)
+    shown.add_column(style="bold")
+    shown.add_column()
+    shown.add_row("Physics", f"{seconds(found.physics_s)}: {_where(found.parts_s)}")
+    learned = found.gate * (found.similarity + found.residual)
+    shown.add_row(
+        "Correction",
+        f"{_factor(learned)}: similarity {_factor(found.similarity)}, residual"
+        f" {_factor(found.residual)}, of which {found.gate:.0%} count",
+    )
+    shown.add_row("Observed", f"{_factor(found.observed)} from what ran on the device itself")
+    made = found.prediction
+    interval = f"{seconds(made.low_s)} to {seconds(made.high_s)}"
+    shown.add_row("Prediction", f"{seconds(made.latency_s)}, {interval} ({made.source})")
+    shown.add_row(
+        "Known",
+        f"model explained {found.model_explained:.0%}, device {found.device_explained:.0%}",
+    )
+    nearest = list((found.similar or {}).items())[:NEAREST]
+    names = ", ".join(f"{name} {likeness:.2f}" for name, likeness in nearest) or "none"
+    shown.add_row("Nearest", f"{names}; distance from known {found.distance:.2f}")
+    return shown
+
+
+def _factor(log: float) -> str:
+    return f"{math.expm1(log):+.0%}"
 
 
 def _where(parts: Mapping[str, float]) -> str:
     total = sum(parts.values())
-    return ", ".join(f"{kind} {value / total:.0%}" for kind, value in list(parts.items())[:4])
+    largest = [(kind, value / total) for kind, value in list(parts.items())[:4]]
+    return ", ".join(f"{kind} {share:.0%}" for kind, share in largest if share >= LEAST_SHARE)
 
 
-def _record(name: str, found: Prediction | None, parts: Mapping[str, float]) -> dict[str, object]:
+def _record(name: str, found: Explanation | None) -> dict[str, object]:
     if found is None:
         return {"device": name, "latency_s": None}
+    made = found.prediction
     return {
         "device": name,
-        "latency_s": found.latency_s,
-        "low_s": found.low_s,
-        "high_s": found.high_s,
-        "source": found.source,
-        "parts_s": dict(parts),
+        "latency_s": made.latency_s,
+        "low_s": made.low_s,
+        "high_s": made.high_s,
+        "source": made.source,
+        "parts_s": dict(found.parts_s),
+        "physics_s": found.physics_s,
+        "correction": {
+            "similarity": found.similarity,
+            "residual": found.residual,
+            "gate": found.gate,
+            "observed": found.observed,
+        },
+        "explained": {"model": found.model_explained, "device": found.device_explained},
+        "similar": dict(found.similar or {}),
+        "distance": found.distance,
     }
 
 

@@ -1,5 +1,6 @@
 """`acesniper train`: fit the network that predicts latencies."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,16 +45,19 @@ def command(
         raise InvalidInput(
             f"training needs the package {error.name!r}: pip install acesniper[train]"
         ) from error
-    from acesniper.predictor.pcn.calibration import calibrated
+    from acesniper.predictor.pcn.calibrating import calibrated
+    from acesniper.predictor.pcn.calibration import Calibration
     from acesniper.predictor.pcn.export import export
-    from acesniper.predictor.pcn.learned_from import atlas_dataset, reference_features
+    from acesniper.predictor.pcn.learned_from import atlas_dataset
+    from acesniper.predictor.workloads import known_suite
 
     data = atlas_dataset(atlas)
     settings = Settings(steps=steps, seed=seed)
     network = _fitted(data, settings)
     with err.status("calibrating") as status:
-        widths = calibrated(data, settings, status.update) if calibrate else None
-    export(network, data, output, reference_features(), widths)
+        widths = calibrated(data, settings, status.update) if calibrate else Calibration()
+    provenance = {"seed": seed, "steps": steps, "date": datetime.now(UTC).date().isoformat()}
+    export(network, data, output, known_suite(), widths, provenance)
     err.print(
         f"{output}: learned from {(~data.reference).sum()} networks on"
         f" {len(data.platforms)} platforms; ONNX and torch agree"

@@ -9,6 +9,7 @@ AcesniperError
 │   ├── Forbidden     a right or a quota is missing; someone has to grant it
 │   └── Throttled     the server asked us to wait
 └── VersionMismatch   two parts speak different versions of a vector
+    └── ModelMismatch     a trained network is not the one that the code around it expects
 
 Expected outcomes (a node that does not fit, a prediction nobody can make) are values, not errors.
 """
@@ -59,3 +60,7 @@ class Throttled(Unavailable):
 
 class VersionMismatch(AcesniperError):
     """A vector was written by another version than the one that reads it."""
+
+
+class ModelMismatch(VersionMismatch):
+    """A network's file is of another version, incomplete, or not equal to what was trained."""

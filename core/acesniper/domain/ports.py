@@ -1,5 +1,6 @@
 """What the parts need from the outside, as protocols."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from acesniper.domain.device import HardwareVector
@@ -16,4 +17,10 @@ class Predictor(Protocol):
         Raises:
             VersionMismatch: a vector is of another version than this predictor reads.
         """
+        ...
+
+    def predict_all(
+        self, models: Sequence[ModelFeatures], devices: Sequence[HardwareVector]
+    ) -> Sequence[Sequence[Prediction | None]]:
+        """All pairs at once, a row per model; None also for vectors of another version."""
         ...

@@ -14,7 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 from acesniper.domain.errors import InvalidInput
 from acesniper.extender.app import create_app
 from acesniper.extender.state import ExtenderState
-from acesniper.predictor.physics import default_predictor
+from acesniper.predictor.default import default_predictor
 from acesniper.runtime import logs
 from acesniper.runtime.kube import Cluster
 from acesniper.runtime.settings import ExtenderSettings

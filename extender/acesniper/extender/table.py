@@ -4,7 +4,6 @@ import logging
 from dataclasses import dataclass, field
 
 from acesniper.domain.device import DeviceId, HardwareVector
-from acesniper.domain.errors import VersionMismatch
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.ports import Predictor
 from acesniper.domain.prediction import Prediction
@@ -35,8 +34,11 @@ class LatencyTable:
         if found is None:
             return
         self._features[model] = found
-        row = {device: self._predict(found, vector) for device, vector in self._hardware.items()}
-        self.latency[model] = {device: value for device, value in row.items() if value is not None}
+        row = self.predictor.predict_all([found], list(self._hardware.values()))[0]
+        pairs = zip(self._hardware, row, strict=True)
+        self.latency[model] = {device: value for device, value in pairs if value is not None}
+        if self._hardware and not self.latency[model]:
+            log.warning("model %s (features %s): no prediction on any device", model, found.version)
 
     def set_device(self, device: DeviceId, vector: HardwareVector | None) -> None:
         """Predict a column anew; None removes it."""
@@ -48,13 +50,10 @@ class LatencyTable:
         if vector is None:
             return
         self._hardware[device] = vector
-        for model, found in self._features.items():
-            if (prediction := self._predict(found, vector)) is not None:
-                self.latency[model][device] = prediction
-
-    def _predict(self, model: ModelFeatures, device: HardwareVector) -> Prediction | None:
-        try:
-            return self.predictor.predict(model, device)
-        except VersionMismatch as error:
-            log.warning("no prediction: %s", error)
-            return None
+        column = self.predictor.predict_all(list(self._features.values()), [vector])
+        found = [(name, row[0]) for name, row in zip(self._features, column, strict=True)]
+        for model, value in found:
+            if value is not None:
+                self.latency[model][device] = value
+        if found and all(value is None for _, value in found):
+            log.warning("device %s (suite %s): no prediction of any model", device, vector.version)

@@ -24,8 +24,8 @@ from acesniper.operator.models import ModelReconciler
 from acesniper.operator.store import Store
 from acesniper.operator.tasks import TaskReconciler
 from acesniper.operator.window import Window
+from acesniper.predictor.default import default_predictor
 from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.predictor.physics import default_predictor
 from acesniper.predictor.reader import read_model
 from acesniper.runtime import logs
 from acesniper.runtime.events import EventRecorder

@@ -6,7 +6,6 @@ from statistics import median
 
 from acesniper.api import convert
 from acesniper.api.v1alpha1 import DeviceClassLatency, DeviceProfile
-from acesniper.domain.errors import VersionMismatch
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.ports import Predictor
 
@@ -19,14 +18,10 @@ def class_latencies(
 ) -> list[DeviceClassLatency]:
     """Fastest, median and slowest predicted latency per provider and architecture."""
     by_class: dict[str, list[float]] = defaultdict(list)
-    for device in devices:
-        vector = convert.hardware(device.status)
-        if vector is None:
-            continue
-        try:
-            prediction = predictor.predict(model, vector)
-        except VersionMismatch:
-            continue
+    vectors = [(each, convert.hardware(each.status)) for each in devices]
+    measured = [(device, vector) for device, vector in vectors if vector is not None]
+    row = predictor.predict_all([model], [vector for _, vector in measured])[0]
+    for (device, _), prediction in zip(measured, row, strict=True):
         if prediction is not None:
             name = f"{device.spec.provider}/{device.status.architecture or 'unknown'}"
             by_class[name].append(float(f"{prediction.latency_s:.{DIGITS}g}"))

@@ -1,24 +1,42 @@
 """What callers need of a predictor, whichever way it works."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from math import isnan
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.prediction import Prediction
+from acesniper.domain.prediction import Explanation, Prediction
 
 
 class Table(NamedTuple):
     """Latencies of one inference in seconds, arrays of shape (models, devices); NaN: unknown.
 
-    `low` and `high` bound a central 90 % interval.
+    A central 90 % interval reaches by `spread` (log seconds) to either side.
     """
 
     latency: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    spread: np.ndarray
+
+    @property
+    def low(self) -> np.ndarray:
+        """Where the interval begins."""
+        return np.asarray(self.latency * np.exp(-self.spread))
+
+    @property
+    def high(self) -> np.ndarray:
+        """Where the interval ends."""
+        return np.asarray(self.latency * np.exp(self.spread))
+
+    def predictions(self, source: str) -> list[list[Prediction | None]]:
+        """Row by row as domain objects, None where unknown."""
+        cells = np.stack([self.latency, self.low, self.high], axis=-1).tolist()
+        return [
+            [None if isnan(mid) else Prediction(mid, low, high, source) for mid, low, high in row]
+            for row in cells
+        ]
 
 
 class LatencyPredictor(Protocol):
@@ -33,13 +51,19 @@ class LatencyPredictor(Protocol):
         """
         ...
 
+    def predict_all(
+        self, models: Sequence[ModelFeatures], devices: Sequence[HardwareVector]
+    ) -> Sequence[Sequence[Prediction | None]]:
+        """The table as domain objects, a row per model."""
+        ...
+
     def table(self, models: Sequence[ModelFeatures], devices: Sequence[HardwareVector]) -> Table:
         """All pairs at once. A vector of another version is NaN throughout."""
         ...
 
-    def explain(self, model: ModelFeatures, device: HardwareVector) -> Mapping[str, float]:
-        """Where the predicted time goes, in seconds per operator class, longest first.
+    def explain(self, model: ModelFeatures, device: HardwareVector) -> Explanation | None:
+        """Why the prediction is what it is; None where nothing can be predicted.
 
-        Raises VersionMismatch; empty where nothing can be predicted.
+        Raises VersionMismatch.
         """
         ...

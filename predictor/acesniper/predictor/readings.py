@@ -93,14 +93,15 @@ def _expected(excess: np.ndarray, suite: Suite) -> np.ndarray:
         family = next((each for each in FAMILIES if probe in each), ())
         kin = [suite.index(each) for each in family if each != probe]
         others = [j for j in range(len(suite.probes)) if j != i and suite.probes[j] != NULL]
-        near, far = _median(excess[:, kin]), _median(excess[:, others])
+        near, far = row_median(excess[:, kin]), row_median(excess[:, others])
         expected[:, i] = np.where(np.isnan(near), far, near)
     return expected
 
 
-def _median(values: np.ndarray) -> np.ndarray:
-    """The median of each row, NaN for one without numbers."""
-    result = np.full(len(values), np.nan)
-    some = ~np.isnan(values).all(axis=1) if values.shape[1] else np.zeros(len(values), dtype=bool)
-    result[some] = np.nanmedian(values[some], axis=1)
-    return result
+def row_median(values: np.ndarray) -> np.ndarray:
+    """The median of each row's numbers, NaN for one without; numpy's own loads 9 MiB of modules."""
+    padded = np.hstack([np.sort(values, axis=1), np.full((len(values), 1), np.nan)])  # NaN last
+    count = (~np.isnan(values)).sum(axis=1)
+    rows = np.arange(len(values))
+    low, high = padded[rows, (count - 1) // 2], padded[rows, count // 2]
+    return np.asarray((low + high) / 2)

@@ -15,14 +15,12 @@ import numpy as np
 
 from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.classified import Classified
-from acesniper.predictor.features import CLASSES, FEATURE_NAMES, FREE, MEASURES, SPREADS
+from acesniper.predictor.features import FREE
+from acesniper.predictor.spread_kernel import SAME_KIND, spread_vectors
 
 ROUNDS = 2
 MOST_LABELS = 512
 """Rarer labels are left out, so that a huge graph has a bounded description."""
-
-SAME_KIND = {"gemm": "matmul"}
-"""Exporters and optimisers choose freely between these."""
 
 SKIPPED = (FREE, "fused")
 """Looked through: the same activation may be one node or five."""
@@ -58,44 +56,11 @@ def structure(ones: Sequence[Histogram], others: Sequence[Histogram]) -> np.ndar
     return overlap
 
 
-def spread_vectors(values: Sequence[Mapping[str, float]]) -> np.ndarray:
-    """Unit vectors whose products are the spread kernel, shape (models, bins)."""
-    rows = [[each.get(name, 0.0) for name in FEATURE_NAMES] for each in values]
-    matrix = np.asarray(rows, dtype=float).reshape(len(values), len(FEATURE_NAMES))
-    for name, other in SAME_KIND.items():
-        for measure in MEASURES:
-            matrix[:, POSITION[f"{other}.{measure}"]] += matrix[:, POSITION[f"{name}.{measure}"]]
-            matrix[:, POSITION[f"{name}.{measure}"]] = 0.0
-    columns = np.hstack([_roots(matrix[:, group]) for group in GROUPS])
-    return np.asarray(columns / np.sqrt(len(GROUPS)))
-
-
 def likeness(ones: Sequence[ModelFeatures], others: Sequence[ModelFeatures]) -> np.ndarray:
     """How alike models are, in [0, 1], shape (ones, others); 1 for the same model."""
     spread = spread_vectors([m.values for m in ones]) @ spread_vectors([m.values for m in others]).T
     patterns = structure([model.labels for model in ones], [model.labels for model in others])
     return np.asarray(np.clip(spread, 0.0, 1.0) * patterns)
-
-
-def _roots(amounts: np.ndarray) -> np.ndarray:
-    """Square roots of shares; a last column stands for "nothing of this kind"."""
-    total = amounts.sum(axis=1, keepdims=True)
-    shares = amounts / np.where(total > 0, total, 1.0)
-    return np.asarray(np.sqrt(np.hstack([shares, total <= 0])))
-
-
-def _groups() -> tuple[np.ndarray, ...]:
-    """The columns of features that share out one amount: a measure of classes, or a spread."""
-    groups: defaultdict[str, list[str]] = defaultdict(list)
-    for measure in MEASURES:
-        groups[measure] = [f"{name}.{measure}" for name in CLASSES]
-    for each in SPREADS:
-        groups[each.name].extend(each.features)
-    return tuple(np.asarray([POSITION[name] for name in group]) for group in groups.values())
-
-
-POSITION = {name: i for i, name in enumerate(FEATURE_NAMES)}
-GROUPS = _groups()
 
 
 def _postings(histograms: Sequence[Histogram]) -> dict[str, tuple[list[int], list[float]]]:

@@ -95,3 +95,18 @@ def test_a_list_of_strangers_is_refused(folder: Path, capsys: pytest.CaptureFixt
     assert call(folder) == 2
 
     assert "'board0|cpu'" in capsys.readouterr().err
+
+
+def test_observations_and_what_to_run_first_are_shown(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        call(folder, "--observations", "2", "--choose", "3", "--json", str(folder / "out.json"))
+        == 0
+    )
+
+    shown, document = capsys.readouterr().out, json.loads((folder / "out.json").read_text())
+    assert "P1 +2" in shown
+    assert [step["observations"] for step in document["observations"]] == [0, 1, 2]
+    assert len(document["choose"]) == 3
+    assert all(name in shown for name in document["choose"])

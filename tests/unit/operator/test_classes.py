@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from acesniper.api.v1alpha1 import (
     DeviceProfile,
@@ -7,7 +7,6 @@ from acesniper.api.v1alpha1 import (
     DeviceReading,
 )
 from acesniper.domain.device import HardwareVector
-from acesniper.domain.errors import VersionMismatch
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Prediction
 from acesniper.operator.classes import class_latencies
@@ -18,11 +17,16 @@ MODEL = ModelFeatures("1", {}, 1.0, 1.0, 1, 1, {}, {})
 class Echo:
     """Predicts what the device's one reading says."""
 
-    def predict(self, model: ModelFeatures, device: HardwareVector) -> Prediction:
+    def predict(self, model: ModelFeatures, device: HardwareVector) -> Prediction | None:
         if device.version != "1":
-            raise VersionMismatch(device.version)
+            return None
         seconds = device.readings["p"].seconds
         return Prediction(seconds, seconds, seconds, "echo")
+
+    def predict_all(
+        self, models: Sequence[ModelFeatures], devices: Sequence[HardwareVector]
+    ) -> list[list[Prediction | None]]:
+        return [[self.predict(model, device) for device in devices] for model in models]
 
 
 def profile(name: str, architecture: str, seconds: float, version: str = "1") -> DeviceProfile:

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from acesniper.predictor.physics import default_predictor
+from acesniper.predictor.default import default_predictor
 from acesniper.predictor.reader import read_model
 from acesniper.probe.profiles import read_profile
 from small_models import DEVICES, MODELS

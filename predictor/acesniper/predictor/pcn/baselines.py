@@ -62,7 +62,7 @@ def simple_folds(
             for count in observations
         }
         ones = {count: np.ones_like(each) for count, each in mean.items()}
-        yield Fold(group, models, devices, mean, ones)
+        yield Fold(group, models, devices, mean, ones, np.ones(len(devices)))
 
 
 def _log_flops(data: Dataset) -> np.ndarray:

@@ -1,35 +1,57 @@
-"""How wide an interval must be, by what is known of the device: from mistakes on hidden ones."""
+"""How wide intervals are: factors on the network's own deviation, found on hidden devices.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+Split-conformal by group (Vovk, "Conditional validity of inductive conformal predictors", 2012): the
+groups say how new a device is, by the share of its variance that the known devices explain.
+"""
 
-from acesniper.predictor.pcn.crossvalidation import ALL, crossvalidate
-from acesniper.predictor.pcn.dataset import Dataset
-from acesniper.predictor.pcn.figures import conformal, factors
-from acesniper.predictor.pcn.training import Settings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+NOVELTY = ("known", "near", "far")
 
 
 @dataclass(frozen=True, slots=True)
-class Widths:
-    """Factors on the deviation for a central 90 % interval.
+class Band:
+    """Factors on the deviation: half a central 90 % interval, and the one-sided p90 and p99.
 
-    `new_runtime` where no platform of the device's runtime was learned from, `new_device` where one
-    was, `observed` where many models were observed on the device itself.
+    `floor` is the least deviation, log seconds: two runs of one model differ by as much.
     """
 
-    new_runtime: float
-    new_device: float
-    observed: float
+    central90: float = 2.0
+    upper90: float = 1.6
+    upper99: float = 3.2
+    floor: float = 0.03
 
 
-def calibrated(
-    data: Dataset, settings: Settings, progress: Callable[[str], None] = lambda _: None
-) -> Widths:
-    """Hide each runtime and each platform in turn, and see what would have sufficed."""
-    runtimes = list(crossvalidate(data, "runtime", (0,), settings, progress))
-    platforms = list(crossvalidate(data, "platform", (0, ALL), settings, progress))
-    return Widths(
-        new_runtime=conformal(factors(data, runtimes, 0)),
-        new_device=conformal(factors(data, platforms, 0)),
-        observed=conformal(factors(data, platforms, ALL)),
-    )
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Bands by novelty. A device is known or near from these shares explained, else far.
+
+    The default is wider than a normal distribution (1.64, 1.28, 2.33), as it was not measured.
+    """
+
+    version: str = "default"
+    known_from: float = 0.8
+    near_from: float = 0.5
+    bands: Mapping[str, Band] = field(default_factory=lambda: dict.fromkeys(NOVELTY, Band()))
+
+    def novelty(self, explained: np.ndarray) -> np.ndarray:
+        """Positions in NOVELTY, shape (devices,)."""
+        return np.asarray((explained < self.known_from) + 1 * (explained < self.near_from))
+
+    def factors(self, name: str, novelty: np.ndarray) -> np.ndarray:
+        """One field of the bands for each device."""
+        return np.asarray(np.asarray([getattr(self.bands[n], name) for n in NOVELTY])[novelty])
+
+    def record(self) -> dict[str, Any]:
+        """What `read` takes, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any]) -> "Calibration":
+        """From a record; raises KeyError or TypeError if it is not one."""
+        bands = {each: Band(**record["bands"][each]) for each in NOVELTY}
+        return cls(record["version"], record["known_from"], record["near_from"], bands)

@@ -12,10 +12,13 @@ import numpy as np
 import torch
 
 from acesniper.predictor.pcn.dataset import Dataset
-from acesniper.predictor.pcn.training import Hidden, Settings, fit, predict
+from acesniper.predictor.pcn.training import DEFAULTS, Hidden, Settings, fit, predict
 
 FOLDS = 4
 """Families are dealt into so many folds; each group of devices meets one of them."""
+
+KNOWN = "known"
+"""In place of "platform": platforms are hidden, the networks were measured on all others."""
 
 ALL = -1
 """In place of a number of observations: all networks that are not hidden."""
@@ -28,7 +31,8 @@ class Fold:
     """Predictions of hidden models on hidden devices after each number of observations.
 
     `models` (M,) and `devices` (D,) are indices of the dataset; `mean` and `deviation` map a number
-    of observations to arrays (M, D), log seconds; `novelty` (D,) is 1 less what the known explain.
+    of observations to arrays (M, D), log seconds; `explained` (D,) is how well the other devices
+    explain each, in [0, 1].
     """
 
     group: str
@@ -36,27 +40,32 @@ class Fold:
     devices: np.ndarray
     mean: dict[int, np.ndarray]
     deviation: dict[int, np.ndarray]
+    explained: np.ndarray
 
 
 def crossvalidate(
     data: Dataset,
     by: str,
     observations: Sequence[int],
-    settings: Settings,
+    settings: Settings = DEFAULTS,
     progress: Progress = lambda _: None,
 ) -> Iterator[Fold]:
-    """Each group of devices (by "runtime" or "platform") hidden once, with a fold of families."""
+    """Each group of devices (by "runtime" or "platform") hidden once, with a fold of families.
+
+    By KNOWN only devices are hidden.
+    """
     for group, models, devices in turns(data, by):
         progress(f"without {by} {group}")
-        yield hidden_fold(data, group, models, devices, observations, settings)
+        yield hidden_fold(data, group, models, devices, observations, settings, by == KNOWN)
 
 
 def turns(data: Dataset, by: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Each group of devices with the models and devices to hide, as indices of the dataset."""
+    """Each group of devices with the models to ask for and the devices to hide, as indices."""
     groups = data.runtimes if by == "runtime" else data.platforms
     dealt = deal(data.families, data.reference)
     for turn, group in enumerate(np.unique(groups)):
-        yield str(group), np.flatnonzero(dealt == turn % FOLDS), np.flatnonzero(groups == group)
+        models = ~data.reference if by == KNOWN else dealt == turn % FOLDS
+        yield str(group), np.flatnonzero(models), np.flatnonzero(groups == group)
 
 
 def hidden_fold(
@@ -66,9 +75,11 @@ def hidden_fold(
     devices: np.ndarray,
     observations: Sequence[int],
     settings: Settings,
+    known_models: bool = False,
 ) -> Fold:
-    """Train without these models and devices, and predict the ones on the others."""
-    shown = np.setdiff1d(np.arange(len(data.names)), models)
+    """Train without these devices, and models unless they are known; predict these on those."""
+    everything = np.arange(len(data.names))
+    shown = everything if known_models else np.setdiff1d(everything, models)
     others = np.setdiff1d(np.arange(len(data.platforms)), devices)
     part = data.take(shown, others)
     network = fit(part, settings)
@@ -79,7 +90,11 @@ def hidden_fold(
         with torch.no_grad():
             found = predict(network, known, Hidden(models, devices, shown, others, seen))
         mean[count], deviation[count] = (each.numpy() for each in found)
-    return Fold(group, models, devices, mean, deviation)
+    with torch.no_grad():
+        memory = network.remember(known.take(torch.tensor(shown), torch.tensor(others)))
+        asked = known.take(torch.tensor(models), torch.tensor(devices))
+        explained = network(asked.models, asked.devices, memory).device.numpy()
+    return Fold(group, models, devices, mean, deviation, explained)
 
 
 def deal(families: np.ndarray, never: np.ndarray, count: int = FOLDS) -> np.ndarray:
@@ -96,7 +111,5 @@ def observed(data: Dataset, shown: np.ndarray, count: int, seed: int) -> np.ndar
     """The references, and so many other networks that are not hidden, drawn at random."""
     references = np.flatnonzero(data.reference)
     others = np.setdiff1d(shown, references)
-    if count == ALL:
-        return np.concatenate([references, others])
-    drawn = np.random.default_rng(seed).permutation(others)[:count]
+    drawn = others if count == ALL else np.random.default_rng(seed).permutation(others)[:count]
     return np.concatenate([references, drawn])

@@ -22,7 +22,7 @@ from acesniper.predictor.pcn.network import Known
 from acesniper.predictor.workloads import Suite
 
 REFERENCE = "reference"
-"""The family of the suite's whole networks: they run on every probed device and are never hidden."""
+"""The family of the suite's whole networks: they run on every probed device, are never hidden."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,8 +89,10 @@ def dataset(
     log_s: np.ndarray,
     suite: Suite,
 ) -> Dataset:
-    """From networks (name, family, features), the suite's own, platforms (name, runtime, vector,
-    noise floor), and `log_s` (networks, platforms).
+    """Everything measured in one place: `log_s` has the shape (networks, platforms).
+
+    Networks are (name, family, features), platforms (name, runtime, vector, noise floor);
+    `references` are the suite's own networks.
     """
     devices = device_inputs([vector for _, _, vector, _ in platforms], suite)
     names = reference_names(suite)

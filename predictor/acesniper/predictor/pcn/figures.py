@@ -13,16 +13,21 @@ WORST = 0.9
 """The share of hidden devices for which an interval must have sufficed."""
 
 
-def factors(data: Dataset, folds: Sequence[Fold], count: int) -> np.ndarray:
-    """For each hidden device the quantile of |mistake| / deviation that covers 90 %, (devices,)."""
+def factors(
+    data: Dataset, folds: Sequence[Fold], count: int, level: float = COVERED, side: str = "both"
+) -> np.ndarray:
+    """For each hidden device the quantile of mistake / deviation that covers `level`, (devices,).
+
+    `side` is "both" for |mistake|, or "above" where what was measured lies above the prediction.
+    """
     found = []
     for fold in folds:
         true = data.log_s[np.ix_(fold.models, fold.devices)]
-        scores = np.abs(fold.mean[count] - true) / fold.deviation[count]
-        for column in scores.T:
+        scores = (true - fold.mean[count]) / fold.deviation[count]
+        for column in (np.abs(scores) if side == "both" else scores).T:
             own = column[np.isfinite(column)]
-            level = min(COVERED * (1 + 1 / max(len(own), 1)), 1.0)
-            found.append(float(np.quantile(own, level)) if len(own) else np.nan)
+            share = min(level * (1 + 1 / max(len(own), 1)), 1.0)
+            found.append(float(np.quantile(own, share)) if len(own) else np.nan)
     return np.array(found)
 
 

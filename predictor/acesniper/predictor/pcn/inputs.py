@@ -13,9 +13,9 @@ from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.cost import SPEAKERS, fused_net, work
 from acesniper.predictor.features import CLASSES, HEAVY, class_matrix
-from acesniper.predictor.readings import gather
-from acesniper.predictor.similarity import spread_vectors
-from acesniper.predictor.workloads import MEMORY, NULL, Suite
+from acesniper.predictor.readings import gather, row_median
+from acesniper.predictor.spread_kernel import spread_vectors
+from acesniper.predictor.workloads import DISPATCH, MEMORY, NULL, Suite
 
 PAIRS: tuple[tuple[str, str], ...] = tuple(
     (name, probe) for name in CLASSES for probe in SPEAKERS[name]
@@ -58,13 +58,15 @@ class DeviceInputs:
 
     `seconds` (terms): time of each term's probe; `shape` (probes): log of a reading over its
     typical value, less `level`, the mean of that; `references` (reference networks): log seconds,
-    NaN where not taken.
+    NaN where not taken; `implied` (terms): 1 where relatives had to fill in the term's probe
+    (a run has none).
     """
 
     seconds: np.ndarray
     shape: np.ndarray
     level: np.ndarray
     references: np.ndarray
+    implied: np.ndarray
 
     def take(self, rows: np.ndarray) -> "DeviceInputs":
         """Some of the devices."""
@@ -73,7 +75,7 @@ class DeviceInputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scales:
-    """What makes `sizes` and `shape` comparable: mean and deviation, each times the width's root."""
+    """What makes `sizes` and `shape` comparable: mean, and deviation times the width's root."""
 
     sizes_mean: np.ndarray
     sizes_scale: np.ndarray
@@ -88,6 +90,13 @@ def scales(models: ModelInputs, devices: DeviceInputs) -> Scales:
         models.sizes.mean(axis=0),
         np.where(deviation > 0, deviation, 1.0) * np.sqrt(width),
         float(np.sqrt((devices.shape**2).sum(axis=1).mean())) or 1.0,
+    )
+
+
+def join(one: ModelInputs, other: ModelInputs) -> ModelInputs:
+    """The rows of both."""
+    return ModelInputs(
+        *(np.concatenate([getattr(one, f.name), getattr(other, f.name)]) for f in fields(one))
     )
 
 
@@ -118,14 +127,17 @@ def device_inputs(devices: Sequence[HardwareVector], suite: Suite) -> DeviceInpu
     net = fused_net(found.net_s, suite)
     fixed = np.stack([found.node_s, found.run_s], axis=1)
     excess = np.log(found.net_s / suite.typical_s)
-    level = np.median(excess, axis=1)
+    level = row_median(excess)
     names = reference_names(suite)
+    dispatch = found.implied[:, [suite.index(DISPATCH)]]
+    implied = [_of_terms(found.implied, suite), dispatch, np.zeros_like(dispatch)]
     raw = [[_seconds(device, name) for name in names] for device in devices]
     return DeviceInputs(
         seconds=np.hstack([_of_terms(net, suite), np.maximum(fixed, SMALL)]),
         shape=excess - level[:, None],
         level=level,
         references=np.log(np.asarray(raw, dtype=float).reshape(len(devices), len(names))),
+        implied=np.hstack(implied).astype(float),
     )
 
 
@@ -152,7 +164,7 @@ def _of_terms(per_probe: np.ndarray, suite: Suite) -> np.ndarray:
 def _fixed_costs(suite: Suite) -> np.ndarray:
     """Seconds per dispatched node and per run on a typical device."""
     null = suite.typical_s[suite.index(NULL)]
-    dispatch = suite.index("dispatch")
+    dispatch = suite.index(DISPATCH)
     nodes = suite.work[dispatch, :, 2].sum()
     return np.asarray([max(suite.typical_s[dispatch] - null, SMALL) / nodes, null])
 

@@ -66,7 +66,7 @@ class ModelKernel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.tensor([-1.0, -1.0, -2.0, -2.0]))  # log
+        self.weight = nn.Parameter(torch.tensor([-1.0, -1.0, -2.0, -2.0, -2.0, -4.0]))  # log
         self.length = nn.Parameter(torch.tensor([-0.7, -0.7, 1.0]))  # log
 
     def forward(self, a: Models, b: Models) -> Tensor:
@@ -77,12 +77,15 @@ class ModelKernel(nn.Module):
             + weight[1] * nearness(a.spread, b.spread, length[1])
             + weight[2] * nearness(a.sizes, b.sizes, length[2])
             + weight[3] * a.shares @ b.shares.T
+            + weight[4] * _costs(a) @ _costs(b).T
+            + weight[5] * _slopes(a) @ _slopes(b).T
         )
 
     def own(self, a: Models) -> Tensor:
         """The covariance of each model with itself, shape (A,)."""
         weight = self.weight.exp()
-        return weight[:3].sum() + weight[3] * a.shares.square().sum(1)
+        own = weight[:3].sum() + weight[3] * a.shares.square().sum(1)
+        return own + weight[4] * _costs(a).square().sum(1) + weight[5] * _slopes(a).square().sum(1)
 
 
 class DeviceKernel(nn.Module):
@@ -150,8 +153,8 @@ class Gate(nn.Module):
 class Observed(nn.Module):
     """How mistakes on one device go together: what an observed model says about another.
 
-    The covariance of a Gaussian process over models whose mean is the prediction so far: a part that
-    all models share (the device is slower than it looked) and one that alike models share.
+    The covariance of a Gaussian process over models whose mean is the prediction so far: a part
+    that all models share (the device is slower than it looked) and one that alike models share.
     """
 
     def __init__(self) -> None:
@@ -168,6 +171,16 @@ class Observed(nn.Module):
     def own(self, a: Models) -> Tensor:
         """The variance of each model's mistake before anything is observed, shape (A,)."""
         return self.level.exp() + self.scale.exp() * self.kernel.own(a)
+
+
+def _costs(models: Models) -> Tensor:
+    """The share of time of each term: how log time moves with the cost of that term."""
+    return models.shares.square()
+
+
+def _slopes(models: Models) -> Tensor:
+    """The same for the power of the nodes' size."""
+    return models.shares.square() * models.size
 
 
 def nearness(a: Tensor, b: Tensor, length: Tensor) -> Tensor:

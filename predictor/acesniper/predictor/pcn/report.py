@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from acesniper.predictor.pcn.baselines import METHODS, simple_folds
-from acesniper.predictor.pcn.crossvalidation import ALL, Fold, crossvalidate
+from acesniper.predictor.pcn.crossvalidation import ALL, KNOWN, Fold, crossvalidate
 from acesniper.predictor.pcn.dataset import Dataset
 from acesniper.predictor.pcn.figures import noise_floor, outcome, summary
 from acesniper.predictor.pcn.training import Settings
@@ -41,22 +41,29 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What is hidden together, by `platform` or `runtime`, and whether the rest is observed."""
+    """What is hidden together, by `platform`, `runtime` or KNOWN (no family is), and what is shown.
+
+    `observed`: all other networks have run on the device; `alone`: none, the probe speaks alone.
+    """
 
     by: str
     observed: bool = False
+    alone: bool = False
 
     def counts(self, curve: Sequence[int]) -> tuple[int, ...]:
         """The numbers of observations at which the split is judged."""
+        if self.alone:
+            return (0,)
         return (ALL,) if self.observed else tuple(curve)
 
 
 SPLITS: Mapping[str, Split] = {
     "seen device": Split("platform", observed=True),
+    "known network, new device": Split(KNOWN, alone=True),
     "new device": Split("platform"),
     "new runtime": Split("runtime"),
 }
-"""Families are hidden in all of them."""
+"""Families are hidden in all but the one with known networks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +97,7 @@ def trial(
     progress: Progress = lambda _: None,
 ) -> Trial:
     """Hide every runtime and every platform in turn, and predict by every method."""
-    counts = {"platform": (*curve(observations), ALL), "runtime": curve(observations)}
+    counts = {"platform": (*curve(observations), ALL), "runtime": curve(observations), KNOWN: (0,)}
     folds: dict[str, dict[str, list[Fold]]] = {
         OURS: {
             by: list(crossvalidate(data, by, each, settings, progress))

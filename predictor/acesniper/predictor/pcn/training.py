@@ -24,8 +24,8 @@ DELTA = 0.3
 HIDDEN = 5
 """One family in so many is hidden in a step."""
 
-OBSERVED = (0, 0, 0, 10, 30)
-"""How many models are observed on the hidden devices, drawn anew in each step."""
+OBSERVED = (0, 0, 10, 30, 200)
+"""How many models are observed on the hidden devices at most, drawn anew in each step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,9 @@ class Settings:
     parts: tuple[str, ...] = PARTS
 
 
+DEFAULTS = Settings()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Hidden:
     """What a step hides, as indices of the dataset: the rest is shown."""
@@ -54,7 +57,7 @@ class Hidden:
 
 def fit(
     data: Dataset,
-    settings: Settings = Settings(),
+    settings: Settings = DEFAULTS,
     progress: Callable[[int, float], None] = lambda step, loss: None,
 ) -> Network:
     """A network for this dataset. `progress` hears the number of the step and its loss."""

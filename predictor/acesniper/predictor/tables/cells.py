@@ -2,7 +2,8 @@
 
 A cell has four points and six edges, each with an operation; fifteen cells in three stages make the
 network (Dong and Yang, "NAS-Bench-201", ICLR 2020). What does not lie on a way from the first point
-to the last costs nothing: its edge is dropped.
+to the last is dead: a runtime that optimises drops it, another runs it all the same. Dead edges are
+operators of kinds of their own, so that each device shows which it does.
 """
 
 from acesniper.predictor.tables.traits import Operator, operator
@@ -29,8 +30,12 @@ def cell_operators(digits: str) -> tuple[tuple[Operator, ...], dict[str, float]]
             found.append(operator(f"first {kind}", 5.0, flops=1.0))
     sums = sum(max(0, sum(edge[1] == point for edge, _ in live) - 1) for point in (1, 2, 3))
     found += [operator("sum", 5.0 * sums, written=s * s * c) for s, c in STAGES if sums]
+    dead = [(edge, digit) for edge, digit in zip(EDGES, digits, strict=True)]
+    dead = [each for each in dead if each not in live]
+    found += [_dead_operator(digit, *stage) for _, digit in dead for stage in STAGES]
     heavy = {edge: float(KERNELS[KINDS[digit]]) for edge, digit in live}
     values = {f"edge{a}{b}={digit}": 1.0 for (a, b), digit in live}
+    values |= {f"dead{a}{b}={digit}": 1.0 for (a, b), digit in dead}
     return tuple(found), {**values, "depth": _depth(heavy), "convolutions": _convolutions(live)}
 
 
@@ -42,6 +47,11 @@ def _edge_operator(kind: str, size: int, channels: int) -> Operator:
     return operator(
         kind, 5.0, flops=flops, read=pixels, written=pixels, weights=weights, kernel=kernel
     )
+
+
+def _dead_operator(digit: str, size: int, channels: int) -> Operator:
+    each = _edge_operator(KINDS.get(digit, "skip"), size, channels)
+    return Operator(f"dead {KINDS.get(digit, 'none')}", each.sizes, each.count)
 
 
 def _live(digits: str) -> list[tuple[tuple[int, int], str]]:

@@ -2,15 +2,18 @@
 
 A device is described by x, its ln latencies of the references less their mean. Its ln latency of a
 model, less the same mean, is a Gaussian process over devices: a linear kernel over x (which is
-conditioning a joint Gaussian, or ridge regression), a squared exponential (which is a smooth form
-of taking the nearest devices), and one over the parts of the device's name (unit, precision,
-runtime). Four settings of their weights are averaged: none is best everywhere.
+conditioning a joint Gaussian, or ridge regression) and a squared exponential (which is a smooth
+form of taking the nearest devices). Four settings of their weights are averaged: none is best
+everywhere. What the readings still have over it spreads to models with alike features. The mean of
+this and of `conditioning`, which sees readings that contradict each other, is the answer.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from acesniper.predictor.tables.conditioning import condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,32 +36,53 @@ LEVEL = 0.1
 """Weight of how fast a device is as a whole, next to the shape of its readings."""
 
 
+SPREADS = 3.0
+"""How far what is left at a reading spreads, as a ratio of variances: signal to noise."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Completed:
+    """`middle` (new devices, models), ln ms, and what tells how wrong it may be.
+
+    `strange` (new devices,) is the deviation the process expects, 1 for a device like the known;
+    `disagreement` (new devices,) by how much a reading departs from what the others imply, ln ms.
+    """
+
+    middle: np.ndarray
+    strange: np.ndarray
+    disagreement: np.ndarray
+
+
 def complete(
-    known: np.ndarray, readings: np.ndarray, references: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Latencies, ln ms (new devices, models), and how unlike the known each new device is.
+    known: np.ndarray,
+    readings: np.ndarray,
+    references: Sequence[int],
+    alike: np.ndarray | None = None,
+) -> Completed:
+    """What new devices take for every model.
 
     `known` (known devices, models) has no gaps. `readings` (new devices, references) are ln ms of
     the columns `references`; NaN where one was not taken. A device without any is taken for the
-    median one. The second array (new devices,) is the deviation the process expects, in units of
-    its noise: 1 for a device like the known.
+    median one. `alike` (models, references) is the covariance that the models' features expect.
     """
     found = np.tile(np.median(known, axis=0), (len(readings), 1))
-    strange = np.full(len(readings), 3.0)
-    if not readings.size:
-        return found, strange
+    strange, disagreement = np.full(len(readings), 3.0), np.full(len(readings), 1.0)
     taken = np.isfinite(readings)
     for pattern in np.unique(taken, axis=0):
         rows = np.flatnonzero((taken == pattern).all(axis=1))
         if pattern.any():
             columns = [c for c, there in zip(references, pattern, strict=True) if there]
             shown = readings[np.ix_(rows, pattern)]
-            found[rows], strange[rows] = _conditioned(known, shown, columns)
-    return found, strange
+            near = None if alike is None else alike[:, pattern]
+            given = condition(known, shown, columns, near)
+            smooth, strange[rows] = _smoothed(known, given.cleaned, columns, near)
+            found[rows] = (smooth + given.middle) / 2
+            disagreement[rows] = given.disagreement
+    return Completed(found, strange, disagreement)
 
 
-def _conditioned(
-    known: np.ndarray, readings: np.ndarray, columns: list[int]
+def _smoothed(
+    known: np.ndarray, readings: np.ndarray, columns: list[int], alike: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The means of the members."""
     shown = known[:, columns]
@@ -76,7 +100,16 @@ def _conditioned(
         variance = np.maximum(prior - (outer * weights.T).sum(axis=1), 0.0)
         strange += np.sqrt(1.0 + variance / each.noise)
     middle = new_level[:, None] + mean + total / len(MEMBERS)
+    if alike is not None:
+        middle = middle + _spread(readings - middle[:, columns], alike, columns)
     return np.asarray(middle), np.asarray(strange / len(MEMBERS))
+
+
+def _spread(left: np.ndarray, alike: np.ndarray, columns: list[int]) -> np.ndarray:
+    """What is left at the readings (devices, readings), carried to all models alike to them."""
+    inner = alike[columns]
+    noise = np.trace(inner) / len(columns) / SPREADS
+    return np.asarray(left @ np.linalg.solve(inner + noise * np.eye(len(columns)), alike.T))
 
 
 def _described(

@@ -2,27 +2,32 @@
 
 ln T_d(m) = base_d(m) + residual, the residual a Gaussian process over models whose weights are
 shared by all devices and found by marginal likelihood (Rasmussen and Williams, 2006, chapter 5).
-Three members differ in the base: physics with much and with little shrinking, and none at all.
+The members differ in the base: physics with more and with less shrinking, and none at all.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from acesniper.predictor.tables.costs import fit_costs
-from acesniper.predictor.tables.similarity import START, Described, Kernel, Theta, kernel
+from acesniper.predictor.tables.kernel import START, Kernel, Theta, kernel
+from acesniper.predictor.tables.similarity import Described
 
-RIDGES: tuple[float | None, ...] = (1e-3, 1e-5, None)
+RIDGES: tuple[float | None, ...] = (1e-4, 3e-6, None)
 """How far each member's physics is shrunk; None has no physics."""
 
 LENGTHS = (0.3, 0.5, 0.8, 1.3, 2.0, 3.5, 6.0)
 """Lengths tried for operators: few, as the kernel over all operators is kept for each."""
 
 ROUNDS = 4
-TUNED_ON = 400
+TUNED_ON = 250
 """Models that the weights are found on; more only cost time."""
 
-FITTED_ON = 1200
+TUNED_BY = 16
+"""Sets of devices, each with gaps of its own, that the weights are found on at most."""
+
+FITTED_ON = 700
 """Models that a member is fitted on at most: solving takes the cube of it."""
 
 
@@ -32,57 +37,120 @@ class Member:
 
     ridge: float | None
     theta: Theta
+    alike: Kernel
+
+    def covariance(self, known: np.ndarray, columns: Sequence[int]) -> np.ndarray:
+        """How models vary together, as their features say: (known models, columns)."""
+        return self.alike.between(known, known[list(columns)])(self.theta)
 
 
 def tuned(models: Described, log_ms: np.ndarray, known: np.ndarray) -> list[Member]:
-    """Find the weights of each member on ln ms (devices, known models) without gaps."""
+    """Find the weights of each member on ln ms (devices, known models), NaN where unknown."""
     chosen = _some(len(known), TUNED_ON)
+    ridges = RIDGES if models.operators.counts.shape[1] else RIDGES[-1:]
     members = []
-    for ridge in RIDGES if models.operators.counts.shape[1] else RIDGES[-1:]:
-        base, alike = _base(models, log_ms, known, ridge)
+    for ridge, (base, alike) in zip(ridges, _bases(models, log_ms, known, ridges), strict=True):
         residual = (log_ms - base[:, known])[:, chosen]
-        members.append(Member(ridge, _best(alike, known[chosen], residual)))
+        members.append(Member(ridge, _best(alike, known[chosen], residual), alike))
     return members
 
 
 def extend(
-    models: Described, log_ms: np.ndarray, known: np.ndarray, new: np.ndarray, member: Member
+    models: Described,
+    log_ms: np.ndarray,
+    known: np.ndarray,
+    new: np.ndarray,
+    members: Sequence[Member],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Latencies, ln ms (devices, new models), and the deviations (new models,) to expect."""
+    """Latencies, ln ms, and the deviations to expect; both (members, devices, new models).
+
+    `log_ms` is (devices, known models), NaN where unknown.
+    """
     chosen = _some(len(known), FITTED_ON)
     known, log_ms = known[chosen], log_ms[:, chosen]
-    base, alike = _base(models, log_ms, known, member.ridge)
-    theta = member.theta
-    inner = alike(theta, known, known) + theta["noise"] * np.eye(len(known))
-    outer = alike(theta, new, known)
-    weights = np.linalg.solve(inner, outer.T)
-    mean = base[:, new] + (log_ms - base[:, known]) @ weights
-    prior = np.array([alike(theta, new[i : i + 1], new[i : i + 1])[0, 0] for i in range(len(new))])
-    variance = prior + theta["noise"] - (outer * weights.T).sum(axis=1)
-    return np.asarray(mean), np.sqrt(np.maximum(variance, 1e-6))
+    bases = _bases(models, log_ms, known, [member.ridge for member in members])
+    found = [
+        _posterior(base, alike, member.theta, log_ms, known, new)
+        for member, (base, alike) in zip(members, bases, strict=True)
+    ]
+    return np.array([mean for mean, _ in found]), np.array([spread for _, spread in found])
 
 
-def _base(
-    models: Described, log_ms: np.ndarray, known: np.ndarray, ridge: float | None
-) -> tuple[np.ndarray, Kernel]:
-    """The physical part (devices, all models), and the kernel that goes with it."""
-    amounts = models.design
-    costs = np.zeros((len(log_ms), amounts.shape[1]))
-    used = amounts[known].max(axis=0) > 0
-    if models.operators.counts.shape[1]:
-        costs[:, used] = fit_costs(amounts[known][:, used], log_ms, ridge or RIDGES[0] or 0.0)
-    alike = kernel(models, costs)
-    if ridge is None:
-        return np.repeat(log_ms.mean(axis=1)[:, None], len(amounts), axis=1), alike
-    floor = np.exp(log_ms.min(axis=1)) * 0.1
-    return np.log(np.maximum(costs @ amounts.T, floor[:, None])), alike
+def _posterior(
+    base: np.ndarray,
+    alike: Kernel,
+    theta: Theta,
+    log_ms: np.ndarray,
+    known: np.ndarray,
+    new: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of the new models, each (devices, new models)."""
+    inner = alike.between(known, known)(theta) + theta["noise"] * np.eye(len(known))
+    outer = alike.between(new, known)(theta)
+    prior = alike.alone(theta, new) + theta["noise"]
+    mean, variance = base[:, new], np.zeros((len(log_ms), len(new)))
+    for rows, there in patterns(log_ms):
+        weights = np.linalg.solve(inner[np.ix_(there, there)], outer[:, there].T)
+        mean[rows] += (log_ms - base[:, known])[np.ix_(rows, there)] @ weights
+        variance[rows] = prior - (outer[:, there] * weights.T).sum(axis=1)
+    return mean, np.sqrt(np.maximum(variance, 1e-6))
+
+
+def patterns(log_ms: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The rows that lack the same columns, and the columns that they have, both as indices."""
+    there = np.isfinite(log_ms)
+    kinds, inverse = np.unique(there, axis=0, return_inverse=True)
+    return [
+        (np.flatnonzero(inverse.ravel() == i), np.flatnonzero(kind)) for i, kind in enumerate(kinds)
+    ]
+
+
+def _bases(
+    models: Described, log_ms: np.ndarray, known: np.ndarray, ridges: Sequence[float | None]
+) -> list[tuple[np.ndarray, Kernel]]:
+    """The physical part (devices, all models) of each ridge, and the kernel that goes with it.
+
+    Without physics the kernel takes the shares of time from the first.
+    """
+    amounts = models.design.amounts
+    fits: dict[float, tuple[np.ndarray, Kernel]] = {}
+    found = []
+    for ridge in ridges:
+        used = ridge or RIDGES[0] or 0.0
+        if used not in fits:
+            costs = np.zeros((len(log_ms), amounts.shape[1]))
+            if models.operators.counts.shape[1]:
+                costs = fit_costs(amounts[known], log_ms, used)
+            fits[used] = costs, kernel(models, costs)
+        costs, alike = fits[used]
+        level = _levels(log_ms)
+        base = np.repeat(level[:, None], len(amounts), axis=1)
+        if ridge is not None:
+            least = np.where(np.isfinite(log_ms), log_ms, level[:, None]).min(axis=1)
+            base = np.log(np.maximum(costs @ amounts.T, 0.1 * np.exp(least)[:, None]))
+        found.append((base, alike))
+    return found
+
+
+def _levels(log_ms: np.ndarray) -> np.ndarray:
+    """The mean of each device; that of all where nothing of it is left: (devices,)."""
+    there = np.isfinite(log_ms)
+    total, count = np.where(there, log_ms, 0.0).sum(axis=1), there.sum(axis=1)
+    return np.asarray(
+        np.where(count > 0, total / np.maximum(count, 1), total.sum() / max(count.sum(), 1))
+    )
 
 
 def _best(alike: Kernel, known: np.ndarray, residual: np.ndarray) -> Theta:
     """Walk the weights one by one, up and down, while the likelihood grows."""
+    sets, block = patterns(residual)[:TUNED_BY], alike.between(known, known)
 
     def loss(theta: Theta) -> float:
-        return _surprise(alike(theta, known, known), theta["noise"], residual)
+        inner = block(theta) + theta["noise"] * np.eye(len(known))
+        return sum(
+            _surprise(inner[np.ix_(there, there)], residual[np.ix_(rows, there)])
+            for rows, there in sets
+        )
 
     theta, least, step = dict(START), loss(START), 4.0
     for _ in range(ROUNDS):
@@ -104,14 +172,15 @@ def _changed(theta: Theta, name: str, factor: float) -> Theta:
     return {**theta, name: LENGTHS[min(max(at, 0), len(LENGTHS) - 1)]}
 
 
-def _surprise(inner: np.ndarray, noise: float, residual: np.ndarray) -> float:
-    """The negative log likelihood per device, without constants."""
+def _surprise(inner: np.ndarray, residual: np.ndarray) -> float:
+    """The negative log likelihood of the residuals (devices, models), without constants."""
     try:
-        root = np.linalg.cholesky(inner + noise * np.eye(len(inner)))
+        root = np.linalg.cholesky(inner)
     except np.linalg.LinAlgError:
         return float("inf")
     white = np.linalg.solve(root, residual.T)
-    return float((white**2).sum(axis=0).mean() / 2 + np.log(np.diag(root)).sum())
+    determinant = np.log(np.diag(root)).sum()
+    return float((white**2).sum() / 2 + len(residual) * determinant)
 
 
 def _some(count: int, most: int) -> np.ndarray:

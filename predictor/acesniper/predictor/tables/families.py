@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from acesniper.predictor.tables.table import group
+
 FOLDS = 5
 
 
@@ -12,6 +14,14 @@ def model_family(name: str) -> str:
     """The letters a model's name starts with."""
     found = re.match(r"[a-z]+", name.lower())
     return found.group() if found else name
+
+
+def device_group(name: str) -> str:
+    """What is new together with a device: its name to the first `|`, less a number at its end.
+
+    So the units of a phone go together, and a chip at several batch sizes.
+    """
+    return re.sub(r"[_ ]\d+$", "", group(name))
 
 
 def folds(families: Sequence[str], count: int = FOLDS) -> list[np.ndarray]:

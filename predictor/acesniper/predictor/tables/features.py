@@ -22,7 +22,8 @@ def read_features(path: Path, model_columns: Sequence[str] = ("model",)) -> dict
     A folder holds `.onnx`, `.param` (ncnn) and `.csv` files. A CSV file is either a list of
     operators (columns `operation` and `feature`) or has a row per model: its numbers are taken as
     they are, unless they differ between rows of one model; a column `ops` of six digits is a cell
-    of NAS-Bench-201. Raises InvalidInput.
+    of NAS-Bench-201. Of several model columns a file may lack all but the first. Raises
+    InvalidInput.
     """
     if path.is_dir():
         found: dict[str, Traits] = {}
@@ -74,9 +75,9 @@ def onnx_traits(path: Path) -> Traits:
 
 def _csv(path: Path, model_columns: Sequence[str]) -> dict[str, Traits]:
     rows = read_rows(path)
-    lacking = [name for name in model_columns if rows and name not in rows[0]]
-    if lacking or not rows:
-        raise InvalidInput(f"{path} has no column {', '.join(lacking) or 'and no row'}")
+    if not rows or model_columns[0] not in rows[0]:
+        raise InvalidInput(f"{path} has no column {model_columns[0] if rows else 'and no row'}")
+    model_columns = [name for name in model_columns if name in rows[0]]
     if "operation" in rows[0] and "feature" in rows[0]:
         source = path.name.split(".")[0]
         return listed_operators(rows, model_columns, source)

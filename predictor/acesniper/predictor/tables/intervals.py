@@ -1,21 +1,31 @@
 """Half widths of intervals from past mistakes: split-conformal, with care for the worst device.
 
 A score is a mistake over the deviation expected there. The pooled quantile covers the average
-device; a device that is unlike the others needs more, so the quantile of a high share of devices
-counts too (Vovk et al., "Algorithmic Learning in a Random World", 2005, on groups).
+device; a device that is unlike the others needs more. How much more can be told: by how unlike the
+known it is, and by how far its own readings are from what its other readings imply. A line through
+the past devices' quantiles says what these two signs mean, and what it leaves unexplained is
+allowed for, for a high share of devices (on coverage within groups: Vovk et al., "Algorithmic
+Learning in a Random World", 2005).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-COVERED = 0.9
-DEVICES = 0.8
-"""The share of past devices, and of their groups, that an interval should have sufficed for."""
+COVERED = 0.95
+"""More than 90 %, as new models and devices are less like the known than these like each other."""
 
-SHRINK = 20.0
+DEVICES = 0.98
+"""The share of past devices that an interval should have sufficed for."""
+
+SHRINK = 10.0
 """How many scores the others' quantile weighs in a device's own."""
+
+SLOPES = np.array([0.7, 0.3])
+"""What is expected of the signs of a device before any was rehearsed: see `signs`."""
+
+TRUST = 10.0
+"""How many devices, of signs one unit from the mean, the expected slopes are worth."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,11 +52,23 @@ class Scores:
         return np.array(found)
 
 
-def margin(scores: Scores, groups: Sequence[str]) -> float:
-    """The factor for a device that was never seen, of a group that was not either."""
-    each = scores.each()
-    worst = [np.quantile(each[np.array(groups) == name], DEVICES) for name in set(groups)]
-    return max(scores.pooled(), float(np.quantile(worst, DEVICES, method="higher")))
+def signs(strange: np.ndarray, disagreement: np.ndarray) -> np.ndarray:
+    """What tells before any mistake how wrong one will be on a device: (devices, 2)."""
+    return np.asarray(np.log(np.stack([strange, np.maximum(disagreement, 1e-3)], axis=1)))
+
+
+def margins(scores: Scores, past: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """The factors for devices that were never seen, of signs `new`: (new devices,).
+
+    `past` are the signs of the devices of the scores, when they were rehearsed.
+    """
+    each = np.log(np.maximum(scores.each(), 1e-9))
+    middle, centre = each.mean(), past.mean(axis=0)
+    apart = past - centre
+    left = each - middle - apart @ SLOPES
+    slopes = SLOPES + np.linalg.solve(apart.T @ apart + TRUST * np.eye(2), apart.T @ left)
+    allowed = np.quantile(each - middle - apart @ slopes, DEVICES, method="higher")
+    return np.asarray(np.exp(middle + (new - centre) @ slopes + max(float(allowed), 0.0)))
 
 
 def own_margin(scores: Scores) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Lists of operators in CSV: one row per operator, its shapes as a mapping in one cell.
 
 The form of Li et al., "Predicting the latency of neural networks on mobile devices"
-(github.com/qed-usc/mobile-ml-benchmark), for TFLite and for Torch.
+(github.com/qed-usc/mobile-ml-benchmark), for TFLite and for Torch. Images are square; a list leaves
+out what follows from the rest.
 """
 
 import ast
@@ -11,6 +12,8 @@ from acesniper.domain.errors import InvalidInput
 from acesniper.predictor.tables.table import joined
 from acesniper.predictor.tables.traits import Operator, Traits, operator
 
+Shapes = Mapping[str, float]
+
 
 def listed_operators(
     rows: Sequence[Mapping[str, str]], model_columns: Sequence[str], source: str
@@ -18,47 +21,66 @@ def listed_operators(
     """The operators of each model; `source` keeps apart the kinds of different lists."""
     found: dict[str, list[Operator]] = {}
     for row in rows:
-        shapes = _shapes(row["feature"])
-        kind = f"{source} {row['operation']}"
-        found.setdefault(joined(row, model_columns), []).append(_operator(kind, shapes))
+        kind, shapes = row["operation"], _shapes(row["feature"])
+        each = _convolution(kind, shapes) if "conv" in kind.lower() else _other(kind, shapes)
+        each = Operator(f"{source} {each.kind}", each.sizes, each.count)
+        found.setdefault(joined(row, model_columns), []).append(each)
     return {name: Traits(tuple(operators)) for name, operators in found.items()}
 
 
-def _operator(kind: str, shapes: Mapping[str, float]) -> Operator:
-    """An operator from its shapes; images are square, and a list leaves out what follows."""
+def _convolution(kind: str, shapes: Shapes) -> Operator:
+    """Its kind says whether it is depthwise, grouped, pointwise, or none of these."""
     size, channels = shapes.get("input_shape", 0.0), shapes.get("input_channel", 0.0)
-    after = shapes.get("output_shape", size)
-    filters = shapes.get("filter", shapes.get("output_channel", 0.0))
-    if channels == 0:  # a matrix product: the shapes are its numbers of columns
-        read, written = size, after
-        weights = size * after
+    after, kernel = shapes.get("output_shape", size), _first(shapes, "kernel", "kernel_size")
+    many = _first(shapes, "filter", "output_channel") or channels
+    groups = _first(shapes, "groups", "group") or 1.0
+    alone = shapes.get("filter_size") == kernel**2 * channels and many == channels > 1
+    if "DEPTHWISE" in kind or groups >= channels > 1 or (alone and "groups" not in shapes):
+        many, groups, form = channels, channels, "depthwise"
     else:
-        depthwise = "DEPTHWISE" in kind
-        groups = shapes.get("groups", shapes.get("group", 1.0)) or 1.0
-        kernel = shapes.get("kernel", shapes.get("kernel_size", 0.0))
-        convolution = "conv" in kind.lower()
-        many = channels if depthwise or not filters else filters
-        read = size * size * channels
-        written = after * after * many
-        per_filter = 1.0 if depthwise else channels / groups
-        weights = kernel**2 * per_filter * many if convolution else 0.0
-        if convolution and (depthwise or groups >= channels > 1):
-            kind = f"{kind} depthwise"
-        elif convolution and groups > 1:
-            kind = f"{kind} grouped"
+        form = "grouped" if groups > 1 else "pointwise" if kernel == 1 else "wide"
+    return operator(
+        f"{kind} {form}",
+        flops=shapes.get("flops", 0.0),
+        read=size * size * channels,
+        written=after * after * many,
+        weights=kernel**2 * channels / groups * many,
+        kernel=kernel,
+        stride=shapes.get("stride", 0.0),
+        groups=groups,
+    )
+
+
+def _other(kind: str, shapes: Shapes) -> Operator:
+    """A product with a matrix where there is no image, else something that moves data."""
+    size, channels = shapes.get("input_shape", 0.0), shapes.get("input_channel", 0.0)
+    filters, after = shapes.get("filter", 0.0), shapes.get("output_shape", size)
+    if not size or not channels:
+        columns = (channels or size, filters or after)
+        read, written, weights = (*columns, columns[0] * columns[1])
+    else:
+        read, weights = size * size * channels, 0.0
+        written = after * after * channels
+        if kind == "MEAN":
+            written = channels
+        if kind == "CONCATENATION":
+            read = written = after * after * filters
     return operator(
         kind,
         flops=shapes.get("flops", 0.0),
         read=read,
         written=written,
         weights=weights,
-        kernel=shapes.get("kernel", shapes.get("kernel_size", 0.0)),
+        kernel=_first(shapes, "kernel", "kernel_size"),
         stride=shapes.get("stride", 0.0),
-        groups=shapes.get("groups", shapes.get("group", 0.0)),
     )
 
 
-def _shapes(text: str) -> dict[str, float]:
+def _first(shapes: Shapes, *names: str) -> float:
+    return next((shapes[name] for name in names if name in shapes), 0.0)
+
+
+def _shapes(text: str) -> Shapes:
     try:
         shapes = ast.literal_eval(text)
         items = shapes.items()

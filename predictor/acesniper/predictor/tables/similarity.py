@@ -1,31 +1,16 @@
-"""How alike two models are, in four ways, each a kernel.
+"""Models as vectors: operators, amounts of work, plain values, pieces of names.
 
-`operators`: their time goes to alike operators: sum over pairs of share x share x k(op, op'), the
-convolution kernel of Haussler (1999) with shares of time as weights. `amounts`: alike amounts of
-work per kind. `totals`: alike sums of work. `values`: alike plain values, near ones or in
-proportion. `names`: shared pieces of their names, which people choose with care.
+Nothing in them was measured. `kernel` says how alike two models are by them.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from acesniper.predictor.tables.costs import design, shares
+from acesniper.predictor.tables.costs import Design, design
 from acesniper.predictor.tables.traits import OperatorTable, Traits, operator_table, value_matrix
-
-Theta = dict[str, float]
-"""Weights of the kernels and, with `_length`, their lengths in units of a standard deviation."""
-
-START: Theta = {
-    **{"operators": 0.03, "operators_length": 1.3},
-    **{"amounts": 0.02, "amounts_length": 1.0, "totals": 0.02, "totals_length": 1.5},
-    **{"values": 0.05, "values_length": 1.0, "proportion": 0.1},
-    **{"names": 0.01, "constant": 0.01, "noise": 0.002},
-}
-OTHER_KIND = 0.15
-"""How alike operators of different kinds are, next to those of the same kind."""
 
 PIECES = (3, 4, 5)
 """Lengths of the pieces of a name, in characters."""
@@ -33,74 +18,32 @@ PIECES = (3, 4, 5)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Described:
-    """Every model as vectors: each array has a row per model."""
+    """Every model as vectors: each array has a row per model.
+
+    Of the names only the inner products (models, models) are kept.
+    """
 
     operators: OperatorTable
-    design: np.ndarray
+    design: Design
     amounts: np.ndarray
     totals: np.ndarray
     values: np.ndarray
     names: np.ndarray
-    alike: dict[float, np.ndarray] = field(default_factory=dict)
 
 
 def describe(names: Sequence[str], traits: Sequence[Traits]) -> Described:
     """The vectors of the models; nothing in them was measured."""
     operators = operator_table(traits)
-    work = design(operators)
+    work, pieces = design(operators), name_pieces(names)
     totals = np.log(np.maximum(operators.counts @ operators.sizes[:, :4], 0.0) + 1.0)
     return Described(
         operators,
         work,
-        _scaled(np.log1p(work)),
+        _scaled(np.log1p(work.amounts)),
         standard(totals),
         _scaled(_flat(value_matrix(traits))),
-        name_pieces(names),
+        pieces @ pieces.T,
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Kernel:
-    """The sum of the kernels, where a model's time goes to its operators by `shares`.
-
-    `shares` is (models, operators), `apart` the squared distances between operators.
-    """
-
-    models: Described
-    shares: np.ndarray
-    apart: np.ndarray
-    near: dict[float, np.ndarray] = field(default_factory=dict)
-
-    def __call__(self, theta: Theta, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Shape (len(a), len(b)), for two sets of indices of models."""
-        models = self.models
-        total = theta["constant"] + theta["names"] * models.names[a] @ models.names[b].T
-        if self.shares.shape[1]:
-            spread = self._spread(theta["operators_length"])
-            total = total + theta["operators"] * self.shares[a] @ spread[:, b]
-            for name, points in (("amounts", models.amounts), ("totals", models.totals)):
-                total = total + theta[name] * _nearness(points, theta[f"{name}_length"], a, b)
-        if models.values.shape[1]:
-            values = models.values
-            total = total + theta["values"] * _nearness(values, theta["values_length"], a, b)
-            total = total + theta["proportion"] * values[a] @ values[b].T
-        return np.asarray(total)
-
-    def _spread(self, length: float) -> np.ndarray:
-        """k(op, op') times the shares of every model: (operators, models); kept per length."""
-        if length not in self.near:
-            same = self.models.operators.kinds[:, None] == self.models.operators.kinds[None]
-            alike = np.exp(-self.apart / (2 * length**2)) * np.where(same, 1.0, OTHER_KIND)
-            self.near[length] = alike @ self.shares.T
-        return self.near[length]
-
-
-def kernel(models: Described, costs: np.ndarray) -> Kernel:
-    """The kernel where a model's time goes to its operators as these costs say."""
-    found = shares(models.operators, costs)
-    found = found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12)
-    sizes = standard(np.log1p(models.operators.sizes))
-    return Kernel(models, found, squared_distances(sizes, sizes))
 
 
 def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -148,7 +91,3 @@ def _flat(values: np.ndarray) -> np.ndarray:
     amounts = (values >= 0).all(axis=0) & ~flags
     floor = np.median(np.abs(values), axis=0) * 1e-2 + 1e-9
     return np.where(amounts, np.log(np.abs(values) + floor), values)
-
-
-def _nearness(points: np.ndarray, length: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.asarray(np.exp(-squared_distances(points[a], points[b]) / (2 * length**2)))

@@ -6,8 +6,9 @@ import pytest
 from acesniper.domain.errors import InvalidInput
 from acesniper.predictor.tables.baselines import by_ratio
 from acesniper.predictor.tables.evaluation import evaluate
+from acesniper.predictor.tables.observation import curve, run_first
 from acesniper.predictor.tables.prediction import Prediction, predict
-from acesniper.predictor.tables.split import Split, split
+from acesniper.predictor.tables.split import Split, observed, split
 from acesniper.predictor.tables.table import Table
 from acesniper.predictor.tables.traits import Traits
 from tables import synthetic
@@ -74,6 +75,21 @@ def test_held_out_latencies_reach_nothing(whole: tuple[Split, list[Traits], Pred
         np.testing.assert_array_equal(getattr(found, name), getattr(clean, name))
 
 
+def test_hidden_latencies_reach_no_observation_and_no_choice(
+    whole: tuple[Split, list[Traits], Prediction],
+) -> None:
+    cut, _, _ = whole
+    order = run_first(cut, 3)
+    hidden = np.isnan(observed(cut, order).known)
+    poisoned = held_out(replace(cut.table, log_ms=np.where(hidden, 1e3, cut.table.log_ms)))
+
+    clean, found = (predict(observed(each, order)) for each in (cut, poisoned))
+
+    assert run_first(poisoned, 3) == order
+    for name in ("middle", "low", "high"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(clean, name))
+
+
 def test_known_structure_beats_scaling_by_far(
     whole: tuple[Split, list[Traits], Prediction],
 ) -> None:
@@ -100,6 +116,33 @@ def test_intervals_hold_the_middle_and_most_of_the_truth(
         assert inside[at].mean() >= 0.8
 
 
+def test_one_wild_reading_does_little_harm(
+    whole: tuple[Split, list[Traits], Prediction],
+) -> None:
+    cut, _, calm = whole
+    known = cut.known.copy()
+    known[-5:, 0] += np.log(3.0)
+
+    found = predict(replace(cut, known=known))
+
+    at = cut.wanted("P1")
+    assert np.abs(found.middle - calm.middle)[at].mean() < 0.1
+
+
+def test_gaps_that_only_features_can_fill_are_filled_by_them() -> None:
+    table, traits = synthetic(devices=24, models=60)
+    log_ms = table.log_ms.copy()
+    log_ms[:12, 30:50] = np.nan
+    log_ms[:12] += np.random.default_rng(2).normal(0.0, 1.0, (12, 1))
+    cut = split(replace(table, log_ms=log_ms), table.models[:REFERENCES], table.devices[-5:], [])
+
+    found = predict(cut, traits)
+
+    truth = table.log_ms + np.nanmean(log_ms - table.log_ms, axis=1, keepdims=True)
+    gaps = np.isnan(log_ms) & ~cut.new_device[:, None]
+    assert np.abs(found.middle - truth)[gaps].mean() < 0.05
+
+
 def test_gaps_and_missing_readings_are_lived_with() -> None:
     table, traits = synthetic()
     log_ms = table.log_ms.copy()
@@ -111,6 +154,17 @@ def test_gaps_and_missing_readings_are_lived_with() -> None:
 
     assert np.isfinite(found.middle).all()
     assert wrong(cut, found.middle[:, :], "P2") < 0.1
+
+
+def test_a_known_device_that_ran_only_new_models_is_left_out() -> None:
+    table, traits = synthetic()
+    log_ms = table.log_ms.copy()
+    log_ms[0, :-8] = np.nan
+
+    found = predict(held_out(replace(table, log_ms=log_ms)), traits)
+
+    assert np.isnan(found.middle[0]).all()
+    assert np.isfinite(found.middle[1:]).all()
 
 
 def test_without_features_only_known_models_are_predicted() -> None:
@@ -140,3 +194,32 @@ def test_tasks_without_cells_say_so(devices: slice, models: slice, tasks: set[st
     document = evaluate(cut, traits)
 
     assert {task for task in ("P1", "P2", "P3") if document[task]["cells"]} == tasks
+
+
+def test_observations_improve_what_is_left() -> None:
+    table, _ = synthetic(noise=0.001)
+    cut = split(table, table.models[:1], table.devices[-5:], ())
+
+    steps = curve(cut, None, 5)
+
+    assert [step["observations"] for step in steps] == [0, 1, 2, 5]
+    first, last = steps[0]["P1"], steps[-1]["P1"]
+    assert isinstance(first, dict)
+    assert isinstance(last, dict)
+    assert first["cells"] == last["cells"] == 5 * (40 - 1 - 5)
+    assert last["mean"] < 0.3 * first["mean"]
+
+
+def test_models_to_run_first_say_more_than_any() -> None:
+    table, _ = synthetic()
+    cut = split(table, table.models[:1], table.devices[-5:], ())
+    chosen = run_first(cut, 4, references=False)
+
+    def error(references: list[str]) -> float:
+        mine = split(table, references, table.devices[-5:], ())
+        return wrong(mine, predict(mine).middle, "P1")
+
+    drawn = [np.random.default_rng(seed).permutation(40)[:4] for seed in range(5)]
+    others = [error([table.models[i] for i in each]) for each in drawn]
+    assert len(set(chosen)) == 4
+    assert error([table.models[i] for i in chosen]) < np.mean(others)

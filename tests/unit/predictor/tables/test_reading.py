@@ -66,6 +66,61 @@ def test_a_list_of_operators_gives_their_sizes(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("operation", "shapes", "kind", "expected"),
+    [
+        pytest.param(
+            "vulkan_prepack::run_conv2d_context",
+            "{'input_channel': 8, 'input_shape': 4, 'output_channel': 8, 'output_shape': 4,"
+            " 'kernel_size': 5, 'flops': 3200, 'filter_size': 200}",
+            "depthwise",
+            {"weights": 200, "groups": 8, "kernel": 5},
+            id="depthwise without groups",
+        ),
+        pytest.param(
+            "CONV_2D_GROUP",
+            "{'Input_shape': '4', 'Input_channel': 8, 'Output_shape': '4', 'Kernel': '3',"
+            " 'Filter': '8', 'Group': '2', 'FLOPS': '9216'}",
+            "grouped",
+            {"weights": 9 * 4 * 8, "groups": 2},
+            id="grouped",
+        ),
+        pytest.param(
+            "CONCATENATION",
+            "{'Input_shape': '7', 'Input_channel': 8, 'Output_shape': '7', 'Kernel': '3',"
+            " 'Filter': '24'}",
+            "CONCATENATION",
+            {"read": 49 * 24, "written": 49 * 24, "weights": 0},
+            id="concatenation reads all that it writes",
+        ),
+        pytest.param(
+            "FULLY_CONNECTED",
+            "{'Input_shape': '-', 'Input_channel': 20, 'Filter': '10', 'FLOPS': '400'}",
+            "FULLY_CONNECTED",
+            {"read": 20, "written": 10, "weights": 200},
+            id="product",
+        ),
+        pytest.param(
+            "MEAN",
+            "{'Input_shape': '7', 'Input_channel': 20, 'Output_shape': '20', 'FLOPS': '980'}",
+            "MEAN",
+            {"read": 980, "written": 20, "weights": 0},
+            id="mean",
+        ),
+    ],
+)
+def test_what_a_list_leaves_out_follows_from_the_rest(
+    tmp_path: Path, operation: str, shapes: str, kind: str, expected: dict[str, float]
+) -> None:
+    path = tmp_path / "ops.csv"
+    path.write_text(f'model,operation,feature\nnet,{operation},"{shapes}"\n')
+
+    (found,) = read_features(path)["net"].operators
+
+    assert found.kind.endswith(kind)
+    assert sizes(found).items() >= expected.items()
+
+
 @pytest.mark.parametrize("hints", [True, False])
 def test_ncnn_layers_with_and_without_hints(tmp_path: Path, hints: bool) -> None:
     hint = "-23330=4,3,4,4,16" if hints else ""
@@ -87,11 +142,34 @@ def test_ncnn_layers_with_and_without_hints(tmp_path: Path, hints: bool) -> None
     assert sizes(product)["flops"] == 160
 
 
-def test_edges_of_a_cell_that_lead_nowhere_cost_nothing() -> None:
+def test_ncnn_tokens_keep_their_number_without_hints(tmp_path: Path) -> None:
+    path = tmp_path / "net.param"
+    path.write_text(
+        "7767517\n8 8\n"
+        "Input data 0 1 data 0=64 1=64 2=3\n"
+        "MemoryData first 0 1 first 0=8 1=1\n"
+        "Convolution c 1 1 data c 0=8 1=32 3=32 6=24576\n"
+        "Reshape r 1 1 c r 0=-1 1=8\n"
+        "Permute p 1 1 r p 0=1\n"
+        "Concat t 2 1 first p t 0=0\n"
+        "MultiHeadAttention a 1 1 t a 0=8 1=2 2=64\n"
+        "Gemm g 1 1 a g 8=32 9=8\n"
+    )
+
+    *_, attention, product = read_param(path)
+
+    assert sizes(attention)["flops"] == 4 * 64 * 5 + 2 * 5 * 5 * 8
+    assert sizes(product)["flops"] == 32 * 8 * 5
+    assert sizes(product)["written"] == 32 * 5
+
+
+def test_edges_of_a_cell_that_lead_nowhere_are_kinds_of_their_own() -> None:
     # 0 -> 1 is a 3x3 convolution, but nothing leaves 1; 0 -> 3 is a 1x1 convolution
     operators, values = cell_operators("300200")
 
-    assert {each.kind for each in operators} == {"conv1x1", "first conv1x1"}
+    kinds = {each.kind for each in operators}
+    assert {kind for kind in kinds if not kind.startswith("dead")} == {"conv1x1", "first conv1x1"}
+    assert {"dead conv3x3", "dead none"} <= kinds
     assert values["depth"] == 1
 
 
@@ -103,6 +181,15 @@ def test_columns_that_differ_within_a_model_are_no_features(tmp_path: Path) -> N
 
     assert found["a"].values == {"params": 3.0}
     assert found["b"].values == {"params": 4.0}
+
+
+def test_a_file_may_describe_models_by_the_first_column_alone(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("model,params\na,3\nb,4\n")
+
+    found = aligned(read_features(path, ("model", "runtime")), ["a|x", "a|y", "b|x"])
+
+    assert [each.values["params"] for each in found] == [3.0, 3.0, 4.0]
 
 
 def test_an_onnx_file_is_described_by_its_classes(tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""Find how wide intervals must be, from mistakes on devices that were hidden."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from acesniper.predictor.pcn.calibration import Band, Calibration
+from acesniper.predictor.pcn.crossvalidation import ALL, Fold, crossvalidate
+from acesniper.predictor.pcn.dataset import Dataset
+from acesniper.predictor.pcn.figures import conformal, factors
+from acesniper.predictor.pcn.training import Settings
+
+LEAST_FLOOR = 0.01
+"""Two runs differ by at least so much, whatever the atlas says."""
+
+
+def calibrated(
+    data: Dataset, settings: Settings, progress: Callable[[str], None] = lambda _: None
+) -> Calibration:
+    """Hide each runtime and each platform in turn, and see what would have sufficed.
+
+    A new device is `far` like those of a hidden runtime, or `near` like those whose runtime was
+    seen on another platform; halfway between the two lies the border.
+    """
+    runtimes = list(crossvalidate(data, "runtime", (0,), settings, progress))
+    platforms = list(crossvalidate(data, "platform", (0, ALL), settings, progress))
+    near = _band(data, [(platforms, 0), (platforms, ALL)])
+    far = _band(data, [(runtimes, 0)])
+    middle = np.median(_explained(platforms)) + np.median(_explained(runtimes))
+    return Calibration(
+        version="cross-validated",
+        known_from=float(max(np.quantile(_explained(platforms), 0.9), middle / 2)),
+        near_from=float(middle / 2),
+        bands={"known": near, "near": near, "far": far},
+    )
+
+
+def _band(data: Dataset, found: Sequence[tuple[Sequence[Fold], int]]) -> Band:
+    """Factors that sufficed in all of these."""
+
+    def most(level: float, side: str) -> float:
+        return max(conformal(factors(data, folds, count, level, side)) for folds, count in found)
+
+    floor = max(float(np.nanmedian(data.floor)) / np.sqrt(2), LEAST_FLOOR)
+    return Band(most(0.9, "both"), most(0.9, "above"), most(0.99, "above"), floor)
+
+
+def _explained(folds: Sequence[Fold]) -> np.ndarray:
+    return np.concatenate([fold.explained for fold in folds])

@@ -1,0 +1,182 @@
+"""Write a trained network as one ONNX file, once both are seen to be equal.
+
+Whoever reads it needs neither torch nor the atlas: what was measured is in the graph.
+"""
+
+import copy
+import json
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from acesniper.domain.errors import ModelMismatch
+from acesniper.predictor.pcn.calibration import Calibration
+from acesniper.predictor.pcn.dataset import Dataset
+from acesniper.predictor.pcn.exported import DEVICE, INPUTS, MODEL, SEEN, Answer, Exported, versions
+from acesniper.predictor.pcn.inputs import DeviceInputs, ModelInputs, Scales
+from acesniper.predictor.pcn.modules import Devices, Models
+from acesniper.predictor.pcn.network import Memory, Network
+from acesniper.predictor.workloads import Suite
+
+TOLERANCE = 1e-4
+"""How far torch and ONNX may be apart, log seconds (and for covariances, absolute)."""
+
+COMPARED = ("physics", "gate", "model", "device", "covariance", "variance")
+
+OPSET = 17
+
+
+class Served(nn.Module):
+    """The network with its memory and scales inside: INPUTS in, the fields of Answer out."""
+
+    def __init__(self, network: Network, memory: Memory, by: Scales) -> None:
+        super().__init__()
+        self.network = network
+        self.memory = memory
+        self.mean = torch.tensor(by.sizes_mean)
+        self.scale = torch.tensor(by.sizes_scale)
+        self.shape_scale = by.shape_scale
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """All that serving needs."""
+        named = dict(zip(INPUTS, inputs, strict=True))
+        models = Models(*(self._scaled(name, named[name]) for name in MODEL))
+        size, shares, spread, sizes = (self._scaled(name, named[f"seen_{name}"]) for name in SEEN)
+        work = torch.full_like(shares, torch.nan)  # no kernel looks at it
+        seen = Models(work, size, shares, spread, sizes)
+        devices = Devices(named["seconds"], named["shape"] / self.shape_scale)
+        parts = self.network(models, devices, self.memory)
+        physics, observed = self.network.physics, self.network.observed
+        corrected = models.work * torch.exp(physics.factor + physics.power * models.size)
+        return (*parts, corrected, observed(models, seen), observed.own(models))
+
+    def _scaled(self, name: str, values: Tensor) -> Tensor:
+        if name != "sizes":
+            return values
+        return (values - self.mean.to(values)) / self.scale.to(values)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a network is exported and compared on: the dataset's own models and devices."""
+
+    models: ModelInputs
+    devices: DeviceInputs
+    seen: ModelInputs
+
+    def tensors(self, kind: torch.dtype) -> tuple[Tensor, ...]:
+        """In the order of INPUTS."""
+        arrays = [getattr(self.models, name) for name in MODEL]
+        arrays += [getattr(self.devices, name) for name in DEVICE]
+        arrays += [getattr(self.seen, name) for name in SEEN]
+        return tuple(torch.tensor(each, dtype=kind) for each in arrays)
+
+
+def export(
+    network: Network,
+    data: Dataset,
+    target: Path,
+    suite: Suite,
+    calibration: Calibration,
+    provenance: Mapping[str, object],
+) -> None:
+    """Write `network`, which remembers `data`; ModelMismatch, and no file, if ONNX differs.
+
+    `provenance` says how it was trained (seed, date); sizes and torch's version are added.
+    """
+    with torch.no_grad():
+        memory = network.remember(data.known())
+    references = data.models.take(np.flatnonzero(data.reference))
+    sample = Sample(data.models, data.devices, references)
+    content = _graph(network, memory, data.scales, sample)
+    content = _with_metadata(
+        content,
+        {
+            **versions(suite),
+            "references": json.dumps({n: getattr(references, n).tolist() for n in MODEL}),
+            "noise": repr(float(network.observed.noise.detach().exp())),
+            "calibration": json.dumps(calibration.record()),
+            "provenance": json.dumps(
+                {
+                    **provenance,
+                    "networks": len(data.names),
+                    "platforms": len(data.platforms),
+                    "torch": torch.__version__,
+                }
+            ),
+        },
+    )
+    ensure_equal(Served(network, memory, data.scales), Exported.load(content, suite), sample)
+    _write(target, content)
+
+
+def ensure_equal(served: Served, exported: Exported, sample: Sample) -> None:
+    """Raise ModelMismatch unless both say the same of the sample."""
+    with torch.no_grad():
+        wanted = Answer(*(each.numpy() for each in served(*sample.tensors(torch.float64))))
+    found = exported.run(sample.models, sample.devices, sample.seen)
+    pairs = {"prediction": (wanted.mean, found.mean)}
+    pairs |= {name: (getattr(wanted, name), getattr(found, name)) for name in COMPARED}
+    for name, (one, other) in pairs.items():
+        apart = float(np.max(np.abs(one - other), initial=0.0))
+        if not apart <= TOLERANCE:
+            raise ModelMismatch(f"torch and ONNX differ by {apart:.2g} in {name}; nothing written")
+
+
+def _graph(network: Network, memory: Memory, by: Scales, sample: Sample) -> bytes:
+    single = copy.deepcopy(network).float().eval()
+    small = Memory(
+        Models(*(each.float() for each in memory.models)),
+        Devices(*(each.float() for each in memory.devices)),
+        memory.inverse_models.float(),
+        memory.inverse_devices.float(),
+        memory.missed.float(),
+    )
+    rows = dict.fromkeys(MODEL, "models") | dict.fromkeys(DEVICE, "devices")
+    rows |= {f"seen_{name}": "observed" for name in SEEN}
+    axes = {name: {0: row} for name, row in rows.items()}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # The newer exporter needs another library for the same graph.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        file = Path(folder) / "graph.onnx"
+        torch.onnx.export(
+            Served(single, small, by),
+            sample.tensors(torch.float32),
+            file,
+            input_names=list(INPUTS),
+            output_names=list(Answer._fields),
+            dynamic_axes=axes | _outputs(),
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        return file.read_bytes()
+
+
+def _outputs() -> dict[str, dict[int, str]]:
+    """The dynamic axes of the outputs."""
+    each = ("physics", "similarity", "residual", "gate")
+    pairs = {name: {0: "models", 1: "devices"} for name in each}
+    single = {name: {0: "models"} for name in ("model", "corrected", "variance")}
+    return pairs | single | {"device": {0: "devices"}, "covariance": {0: "models", 1: "observed"}}
+
+
+def _with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
+    graph = onnx.load_model_from_string(content)
+    onnx.helper.set_model_props(graph, dict(metadata))
+    onnx.checker.check_model(graph)
+    return bytes(graph.SerializeToString())
+
+
+def _write(target: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+        file.write(content)
+    Path(file.name).chmod(0o644)
+    Path(file.name).replace(target)

@@ -1,0 +1,117 @@
+"""The network as a file: what goes in, what comes out, and what its metadata must say.
+
+One ONNX graph in 32-bit floats. It takes the arrays of `inputs` as they are (scales are inside),
+models (M) and devices (D), and the models observed on them (O); what was known in training is
+inside too. It gives what `Answer` lists.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime
+
+from acesniper.domain.errors import ModelMismatch
+from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION
+from acesniper.predictor.pcn.calibration import Calibration
+from acesniper.predictor.pcn.inputs import PAIRS, DeviceInputs, ModelInputs
+from acesniper.predictor.workloads import Suite
+
+FORMAT = "1"
+
+MODEL = ("work", "size", "shares", "spread", "sizes")
+DEVICE = ("seconds", "shape")
+SEEN = ("size", "shares", "spread", "sizes")
+INPUTS = (*MODEL, *DEVICE, *(f"seen_{name}" for name in SEEN))
+
+
+class Answer(NamedTuple):
+    """The outputs: a prediction taken apart, as `network.Parts`, and how mistakes go together.
+
+    `corrected` (M, T): how often each term's probe, after the learned corrections; `covariance`
+    (M, O) of mistakes on one device, and each model's own `variance` (M,).
+    """
+
+    physics: np.ndarray
+    similarity: np.ndarray
+    residual: np.ndarray
+    gate: np.ndarray
+    model: np.ndarray
+    device: np.ndarray
+    corrected: np.ndarray
+    covariance: np.ndarray
+    variance: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The prediction before anything is observed, log seconds (M, D)."""
+        return np.asarray(self.physics + self.gate * (self.similarity + self.residual))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exported:
+    """A loaded file: its graph, and its metadata as objects.
+
+    `references` are the suite's own networks; `noise` is the variance of one observation.
+    """
+
+    session: onnxruntime.InferenceSession
+    references: ModelInputs
+    noise: float
+    calibration: Calibration
+    provenance: dict[str, Any]
+
+    @classmethod
+    def load(cls, source: Path | bytes, suite: Suite) -> "Exported":
+        """Read a file, or its content; ModelMismatch if it is not for this code and suite."""
+        session = _session(source)
+        found = session.get_modelmeta().custom_metadata_map
+        for name, own in versions(suite).items():
+            if found.get(name) != own:
+                raise ModelMismatch(
+                    f"the network's file has {name} {found.get(name)!r}, this program reads {own!r}"
+                )
+        try:
+            arrays = json.loads(found["references"])
+            references = ModelInputs(*(np.asarray(arrays[name], np.float32) for name in MODEL))
+            calibration = Calibration.read(json.loads(found["calibration"]))
+            provenance = json.loads(found["provenance"])
+            return cls(session, references, float(found["noise"]), calibration, provenance)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelMismatch(f"the network's file is damaged: {error!r}") from error
+
+    def run(self, models: ModelInputs, devices: DeviceInputs, seen: ModelInputs) -> Answer:
+        """All models on all devices at once."""
+        feeds = {name: getattr(models, name) for name in MODEL}
+        feeds |= {name: getattr(devices, name) for name in DEVICE}
+        feeds |= {f"seen_{name}": getattr(seen, name) for name in SEEN}
+        single = {name: np.ascontiguousarray(each, np.float32) for name, each in feeds.items()}
+        return Answer(*self.session.run(list(Answer._fields), single))
+
+
+def versions(suite: Suite) -> dict[str, str]:
+    """The metadata that must be equal between a file and the code that reads it."""
+    order = json.dumps([FEATURE_NAMES, PAIRS, suite.probes])
+    return {
+        "format": FORMAT,
+        "features_version": FEATURES_VERSION,
+        "suite": suite.name,
+        "suite_version": suite.version,
+        "order": hashlib.sha256(order.encode()).hexdigest(),
+    }
+
+
+def _session(source: Path | bytes) -> onnxruntime.InferenceSession:
+    """One thread, and memory given back after each run: it serves beside other work."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+    options.log_severity_level = 3
+    content = source if isinstance(source, bytes) else str(source)
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the library's own are not one tree
+        raise ModelMismatch(f"the network's file cannot be read: {error}") from error

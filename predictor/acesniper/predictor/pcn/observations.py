@@ -1,0 +1,69 @@
+"""What was run on a device corrects what is predicted for it (numpy, for serving).
+
+The same Gaussian process as `conditioning`, for devices with the same observations at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from acesniper.domain.model import ModelFeatures
+
+MOST = 256
+"""The newest so many observations of a device count: the cost grows with their cube."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """One inference of a model took `latency_s` on the device whose list this is in, newest last.
+
+    `variance` of log seconds is added to the noise that training found, for a doubtful one.
+    """
+
+    model: ModelFeatures
+    latency_s: float
+    variance: float = 0.0
+
+
+def usable(made: Sequence[Observation], version: str) -> list[Observation]:
+    """The newest MOST that say something, of features of this version."""
+    good = [
+        each
+        for each in made
+        if each.model.version == version and 0 < each.latency_s < np.inf and each.variance >= 0
+    ]
+    return good[-MOST:]
+
+
+def posterior(
+    outer: np.ndarray, inner: np.ndarray, own: np.ndarray, noise: np.ndarray, wrong: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Corrections (M, D) and variances (M,) after observations, log seconds.
+
+    `outer` (M, O) and `inner` (O, O) are covariances, `own` (M,) variances, `noise` (O,) those of
+    the observations; `wrong` (O, D) is observed less predicted, 32 bit: of all
+    this is the size of the table.
+    """
+    joint = inner.astype(np.float64) + np.diag(noise)
+    weights = np.linalg.solve(joint, outer.T.astype(np.float64))  # O, M
+    left = own - (outer.T * weights).sum(axis=0)
+    return weights.T.astype(np.float32) @ wrong, np.maximum(left, 1e-6)
+
+
+def most_telling(covariance: np.ndarray, noise: float, count: int) -> list[int]:
+    """Which models to observe so that least variance is left over all of them, one after another.
+
+    Greedy, as such a sum falls less with every further one (Krause et al., 2008); `covariance`
+    (M, M) is what is left after what was observed already.
+    """
+    left = covariance.astype(np.float64)
+    chosen: list[int] = []
+    for _ in range(min(count, len(left))):
+        certain = np.diagonal(left) + noise
+        gain = (left**2).sum(axis=0) / certain
+        gain[chosen] = -np.inf
+        best = int(gain.argmax())
+        chosen.append(best)
+        left = left - np.outer(left[:, best], left[best]) / certain[best]
+    return chosen

@@ -1,0 +1,62 @@
+"""Arrays of models or devices, made once for each object and found again by its identity.
+
+Reading a vector takes far longer than predicting from its arrays, and the same few thousand come
+back with every call.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from acesniper.predictor.pcn.inputs import DeviceInputs, ModelInputs
+
+Item = TypeVar("Item")
+Arrays = TypeVar("Arrays", bound=ModelInputs | DeviceInputs)
+
+MOST = 16384
+"""So many objects are kept; then all are forgotten."""
+
+STEP = 256
+"""So many are prepared at a time: the arrays on the way are larger than what is kept."""
+
+
+class Prepared(Generic[Item, Arrays]):
+    """Remembers the arrays of immutable objects, and the objects, so that an id stays theirs."""
+
+    def __init__(self, prepare: Callable[[Sequence[Item]], Arrays], most: int = MOST) -> None:
+        self._prepare = prepare
+        self._kind: type[Arrays]
+        self._most = most
+        self._kept: dict[int, tuple[Item, int]] = {}
+        self._store: dict[str, np.ndarray] = {}
+
+    def of(self, items: Sequence[Item]) -> Arrays:
+        """The arrays in the order of `items`, which must not be empty; 32-bit floats."""
+        new = self._new(items)
+        if len(self._kept) + len(new) > self._most:
+            self._kept.clear()
+            new = self._new(items)
+            if len(new) > self._most:
+                return self._prepare(items)
+        for start in range(0, len(new), STEP):
+            self._add(new[start : start + STEP])
+        rows = np.asarray([self._kept[id(item)][1] for item in items])
+        return self._kind(*(self._store[each.name][rows] for each in fields(self._kind)))
+
+    def _new(self, items: Sequence[Item]) -> list[Item]:
+        return list({id(item): item for item in items if id(item) not in self._kept}.values())
+
+    def _add(self, new: Sequence[Item]) -> None:
+        made = self._prepare(new)
+        self._kind = type(made)
+        start, end = len(self._kept), len(self._kept) + len(new)
+        for each in fields(made):
+            values = getattr(made, each.name)
+            if each.name not in self._store:
+                # Pages that nothing is written to take no memory.
+                room = np.empty((self._most, *values.shape[1:]), np.float32)
+                self._store[each.name] = room
+            self._store[each.name][start:end] = values
+        self._kept |= {id(item): (item, start + i) for i, item in enumerate(new)}

@@ -1,0 +1,274 @@
+"""Predict with the exported network: numpy and onnxruntime, nothing else.
+
+Prediction on a device = the network's mean, corrected by what ran there: the suite's own networks,
+which the probe ran, and whatever was observed since.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from acesniper.domain.device import HardwareVector
+from acesniper.domain.model import ModelFeatures
+from acesniper.domain.prediction import Explanation, Prediction
+from acesniper.predictor.features import FEATURES_VERSION
+from acesniper.predictor.interface import Table
+from acesniper.predictor.pcn.exported import Answer, Exported
+from acesniper.predictor.pcn.inputs import (
+    PAIRS,
+    DeviceInputs,
+    ModelInputs,
+    device_inputs,
+    join,
+    model_inputs,
+)
+from acesniper.predictor.pcn.observations import Observation, most_telling, posterior, usable
+from acesniper.predictor.pcn.prepared import Prepared
+from acesniper.predictor.physics import IMPLIED_LOG_SIGMA, OPAQUE_LOG_SIGMA, opaque_share
+from acesniper.predictor.versions import check_versions
+from acesniper.predictor.workloads import Suite, known_suite
+
+SHIPPED = Path(__file__).with_name("pcn.onnx")
+
+CELLS, ROWS = 2**16, 256
+"""Pairs and models in one run of the graph, so that its arrays stay small."""
+
+Observations = Sequence[Sequence[Observation]]
+"""For each device of a call what ran on it, oldest first; or nothing for all."""
+
+
+class Quantiles(NamedTuple):
+    """Latencies that are not exceeded 50, 90 and 99 times of 100, seconds (models, devices)."""
+
+    p50: np.ndarray
+    p90: np.ndarray
+    p99: np.ndarray
+
+
+class Block(NamedTuple):
+    """Predictions of all models on some devices: `rows`, `columns` say where in the table.
+
+    `mean` (M, D) and `deviation` (M, D or 1) in log seconds, `observed` (M, D) the part of the mean
+    that observations added, `novelty` (D,); `answer` is the graph's own.
+    """
+
+    rows: np.ndarray
+    columns: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+    observed: np.ndarray
+    novelty: np.ndarray
+    answer: Answer
+
+
+class PcnPredictor:
+    """Predicts latency with a trained network; immutable vectors are prepared once and kept."""
+
+    source = "pcn-1"
+
+    def __init__(self, exported: Exported, suite: Suite) -> None:
+        self._exported = exported
+        self._suite = suite
+        self._models: Prepared[ModelFeatures, ModelInputs] = Prepared(
+            lambda models: model_inputs(models, suite)
+        )
+        self._devices: Prepared[HardwareVector, DeviceInputs] = Prepared(
+            lambda devices: device_inputs(devices, suite)
+        )
+
+    @classmethod
+    def load(cls, file: Path = SHIPPED, suite: Suite | None = None) -> "PcnPredictor":
+        """From a file; raises ModelMismatch unless it was made for these features and suite."""
+        suite = suite or known_suite()
+        return cls(Exported.load(file, suite), suite)
+
+    def predict(
+        self,
+        model: ModelFeatures,
+        device: HardwareVector,
+        observed: Sequence[Observation] = (),
+    ) -> Prediction | None:
+        """The latency, or None where the device's readings say too little."""
+        check_versions(model, device, self._suite)
+        return self.predict_all([model], [device], [observed])[0][0]
+
+    def predict_all(
+        self,
+        models: Sequence[ModelFeatures],
+        devices: Sequence[HardwareVector],
+        observed: Observations = (),
+    ) -> Sequence[Sequence[Prediction | None]]:
+        """The table as domain objects, a row per model."""
+        return self.table(models, devices, observed).predictions(self.source)
+
+    def table(
+        self,
+        models: Sequence[ModelFeatures],
+        devices: Sequence[HardwareVector],
+        observed: Observations = (),
+    ) -> Table:
+        """All pairs at once; NaN where a vector is of another version or says too little."""
+        latency = np.full((len(models), len(devices)), np.nan, np.float32)
+        spread = np.full(latency.shape, np.nan, np.float16)
+        for block in self._blocks(models, devices, observed):
+            where = np.ix_(block.rows, block.columns)
+            latency[where] = np.exp(block.mean)
+            spread[where] = self._reach(block, "central90")
+        return Table(latency, spread)
+
+    def quantiles(
+        self,
+        models: Sequence[ModelFeatures],
+        devices: Sequence[HardwareVector],
+        observed: Observations = (),
+    ) -> Quantiles:
+        """Upper bounds, for promises to keep; NaN as in the table."""
+        found = Quantiles(
+            *(np.full((len(models), len(devices)), np.nan, np.float32) for _ in range(3))
+        )
+        for block in self._blocks(models, devices, observed):
+            where = np.ix_(block.rows, block.columns)
+            found.p50[where] = np.exp(block.mean)
+            found.p90[where] = np.exp(block.mean + self._reach(block, "upper90"))
+            found.p99[where] = np.exp(block.mean + self._reach(block, "upper99"))
+        return found
+
+    def next_to_observe(
+        self,
+        models: Sequence[ModelFeatures],
+        device: HardwareVector,
+        count: int,
+        observed: Sequence[Observation] = (),
+    ) -> list[int]:
+        """Which of the models to run first on a device to learn most about all, as positions."""
+        known = [i for i, model in enumerate(models) if model.version == FEATURES_VERSION]
+        found = self._devices.of([device])
+        if not known or not np.isfinite(found.seconds).all():
+            return []
+        asked = self._models.of([models[i] for i in known])
+        seen, noise, there = self._seen(found, usable(observed, FEATURES_VERSION))
+        answer = self._exported.run(join(asked, seen), found, join(seen, asked))
+        joint, count_known = answer.covariance, len(known)
+        past = np.flatnonzero(there)
+        outer = joint[:count_known, past]
+        inner = joint[count_known:][np.ix_(past, past)] + np.diag(noise[past])
+        left = joint[:count_known, len(noise) :] - outer @ np.linalg.solve(inner, outer.T)
+        return [known[i] for i in most_telling(left, self._exported.noise, count)]
+
+    def explain(
+        self,
+        model: ModelFeatures,
+        device: HardwareVector,
+        observed: Sequence[Observation] = (),
+    ) -> Explanation | None:
+        """The prediction taken apart."""
+        prediction = self.predict(model, device, observed)
+        if prediction is None:
+            return None
+        block = next(self._blocks([model], [device], [observed]))
+        answer, seconds = block.answer, self._devices.of([device]).seconds[0]
+        return Explanation(
+            prediction,
+            _parts(answer.corrected[0] * seconds),
+            similarity=float(answer.similarity[0, 0]),
+            residual=float(answer.residual[0, 0]),
+            gate=float(answer.gate[0, 0]),
+            observed=float(block.observed[0, 0]),
+            model_explained=float(answer.model[0]),
+            device_explained=float(answer.device[0]),
+            similar=model.similar,
+        )
+
+    def _blocks(
+        self,
+        models: Sequence[ModelFeatures],
+        devices: Sequence[HardwareVector],
+        observed: Observations,
+    ) -> Iterator[Block]:
+        """Devices with the same observations go together, in runs of at most CELLS pairs."""
+        current = [i for i, model in enumerate(models) if model.version == FEATURES_VERSION]
+        if not current or not devices:
+            return
+        asked = self._models.of([models[i] for i in current])
+        opaque = OPAQUE_LOG_SIGMA * np.asarray([[opaque_share(models[i])] for i in current])
+        parts = np.split(np.arange(len(current)), range(ROWS, len(current), ROWS))
+        found = self._devices.of(devices)
+        made = [usable(each, FEATURES_VERSION) for each in observed] or [[] for _ in devices]
+        for columns in self._groups(found, made, min(len(current), ROWS)):
+            some = found.take(columns)
+            for part in parts:
+                block = self._block(asked.take(part), some, made[columns[0]])
+                deviation = np.sqrt(block.deviation**2 + opaque[part] ** 2)
+                rows = np.asarray(current)[part]
+                yield block._replace(rows=rows, columns=columns, deviation=deviation)
+
+    def _groups(
+        self, found: DeviceInputs, made: Sequence[Sequence[Observation]], models: int
+    ) -> Iterator[np.ndarray]:
+        known = np.isfinite(found.seconds).all(axis=1) & np.isfinite(found.shape).all(axis=1)
+        own = np.asarray([bool(each) for each in made])
+        there = np.isfinite(found.references)
+        room = max(1, CELLS // (models + there.shape[1]))
+        plain = np.flatnonzero(known & ~own)
+        pattern = there[plain] @ 2 ** np.arange(there.shape[1])
+        for each in sorted(set(pattern.tolist())):  # np.unique loads 9 MiB of modules
+            same = plain[pattern == each]
+            yield from np.split(same, range(room, len(same), room))
+        yield from np.flatnonzero(known & own)[:, None]
+
+    def _block(self, asked: ModelInputs, found: DeviceInputs, made: Sequence[Observation]) -> Block:
+        """All models on devices that have the same references, and these observations."""
+        seen, noise, there = self._seen(found, made)
+        answer = self._exported.run(join(asked, seen), found, seen)
+        count, past = len(asked.work), np.flatnonzero(there)
+        log_s = np.hstack([found.references, np.tile(_log_s(made), (len(found.seconds), 1))]).T
+        mean = answer.mean
+        added, variance = posterior(
+            answer.covariance[:count, past],
+            answer.covariance[count:][np.ix_(past, past)],
+            answer.variance[:count],
+            noise[past],
+            log_s[past] - mean[count:][past],
+        )
+        deviation = np.sqrt(variance + self._exported.noise)[:, None]
+        if found.implied.any():
+            filled = answer.corrected[:count] @ (found.seconds * found.implied).T
+            implied = IMPLIED_LOG_SIGMA * filled / np.exp(answer.physics[:count])
+            deviation = np.sqrt(deviation**2 + implied**2)
+        novelty = self._exported.calibration.novelty(answer.device)
+        nowhere = np.empty(0, dtype=int)
+        return Block(nowhere, nowhere, mean[:count] + added, deviation, added, novelty, answer)
+
+    def _seen(
+        self, found: DeviceInputs, made: Sequence[Observation]
+    ) -> tuple[ModelInputs, np.ndarray, np.ndarray]:
+        """The references and the models observed (O), the noise of each, and which are there."""
+        references = self._exported.references
+        seen = (
+            join(references, self._models.of([each.model for each in made])) if made else references
+        )
+        extra = np.r_[np.zeros(len(references.work)), [each.variance for each in made]]
+        there = np.r_[np.isfinite(found.references[0]), np.ones(len(made), dtype=bool)]
+        return seen, self._exported.noise + extra, there
+
+    def _reach(self, block: Block, name: str) -> np.ndarray:
+        """A band's factor times the deviation, which is at least the floor (M, D)."""
+        calibration = self._exported.calibration
+        floor = calibration.factors("floor", block.novelty)
+        reach = calibration.factors(name, block.novelty) * np.maximum(block.deviation, floor)
+        return np.asarray(reach, np.float32)
+
+
+def _log_s(made: Sequence[Observation]) -> np.ndarray:
+    return np.log([each.latency_s for each in made], dtype=np.float32)
+
+
+def _parts(seconds: np.ndarray) -> dict[str, float]:
+    """Seconds of the terms as seconds per operator class, longest first."""
+    names = [*(name for name, _ in PAIRS), "dispatch", "run"]
+    parts = dict.fromkeys(names, 0.0)
+    for name, each in zip(names, seconds.tolist(), strict=True):
+        parts[name] += each
+    return dict(sorted(((k, v) for k, v in parts.items() if v > 0), key=lambda pair: -pair[1]))

@@ -1,0 +1,117 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from acesniper.domain.errors import ModelMismatch
+from acesniper.predictor.pcn.calibration import NOVELTY, Band, Calibration
+from acesniper.predictor.pcn.export import Sample, Served, ensure_equal
+from acesniper.predictor.pcn.exported import Exported
+from acesniper.predictor.pcn.inputs import ModelInputs
+from small_atlas import SUITE, small_dataset, small_network, write_small
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small(tmp_path_factory.mktemp("pcn") / "pcn.onnx")
+
+
+def test_the_file_says_what_torch_says(file: Path) -> None:
+    network, data = small_network(), small_dataset()
+    known = data.known()
+    references = data.models.take(np.flatnonzero(data.reference))
+
+    found = Exported.load(file, SUITE).run(data.models, data.devices, references)
+
+    with torch.no_grad():
+        wanted = network(known.models, known.devices, network.remember(known))
+    np.testing.assert_allclose(found.mean, wanted.mean.numpy(), atol=1e-4)
+    np.testing.assert_allclose(found.model, wanted.model.numpy(), atol=1e-4)
+    np.testing.assert_allclose(found.device, wanted.device.numpy(), atol=1e-4)
+
+
+def test_mistakes_go_together_in_the_file_as_in_torch(file: Path) -> None:
+    network, data = small_network(), small_dataset()
+    models = data.known().models
+
+    found = Exported.load(file, SUITE).run(data.models, data.devices, data.models)
+
+    with torch.no_grad():
+        wanted, own = network.observed(models, models), network.observed.own(models)
+    np.testing.assert_allclose(found.covariance, wanted.numpy(), atol=1e-5)
+    np.testing.assert_allclose(found.variance, own.numpy(), atol=1e-5)
+
+
+def test_any_number_of_models_and_devices_goes_in(file: Path) -> None:
+    data, exported = small_dataset(), Exported.load(file, SUITE)
+    whole = exported.run(data.models, data.devices, exported.references)
+
+    one = np.asarray([1])
+    found = exported.run(data.models.take(one), data.devices.take(one), data.models.take(one))
+
+    assert found.covariance.shape == (1, 1)
+    assert found.mean[0, 0] == pytest.approx(whole.mean[1, 1], abs=1e-5)
+
+
+def test_an_unequal_network_is_refused(file: Path) -> None:
+    data, network = small_dataset(), small_network()
+    references = data.models.take(np.flatnonzero(data.reference))
+    with torch.no_grad():
+        memory = network.remember(data.known())
+    other = replace(data.scales, shape_scale=2 * data.scales.shape_scale)
+
+    with pytest.raises(ModelMismatch, match="differ"):
+        ensure_equal(
+            Served(network, memory, other),
+            Exported.load(file, SUITE),
+            Sample(data.models, data.devices, references),
+        )
+
+
+def test_the_file_carries_what_serving_needs(tmp_path: Path) -> None:
+    bands = dict.fromkeys(NOVELTY, Band(central90=3.0))
+
+    found = Exported.load(write_small(tmp_path / "f.onnx", Calibration("c1", bands=bands)), SUITE)
+
+    data = small_dataset()
+    wanted = data.models.take(np.flatnonzero(data.reference))
+    assert isinstance(found.references, ModelInputs)
+    np.testing.assert_allclose(found.references.shares, wanted.shares, rtol=1e-6)
+    assert found.calibration == Calibration("c1", bands=bands)
+    assert found.noise == pytest.approx(float(small_network().observed.noise.detach().exp()))
+    assert found.provenance["seed"] == 0
+    assert found.provenance["platforms"] == len(data.platforms)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("format", "0", id="format"),
+        pytest.param("features_version", "0", id="features"),
+        pytest.param("suite_version", "0", id="suite"),
+        pytest.param("order", "0", id="order of features"),
+        pytest.param("calibration", "{}", id="damaged calibration"),
+        pytest.param("references", "[]", id="damaged references"),
+    ],
+)
+def test_a_file_for_other_code_is_refused(file: Path, name: str, value: str) -> None:
+    graph = onnx.load(file)
+    metadata = {each.key: each.value for each in graph.metadata_props} | {name: value}
+    onnx.helper.set_model_props(graph, metadata)
+
+    with pytest.raises(ModelMismatch):
+        Exported.load(graph.SerializeToString(), SUITE)
+
+
+def test_what_is_no_network_is_refused() -> None:
+    with pytest.raises(ModelMismatch, match="cannot be read"):
+        Exported.load(b"not a graph", SUITE)
+
+
+def test_nothing_is_left_behind_but_the_file(tmp_path: Path) -> None:
+    write_small(tmp_path / "pcn.onnx")
+
+    assert [each.name for each in tmp_path.iterdir()] == ["pcn.onnx"]

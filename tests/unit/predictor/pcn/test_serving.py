@@ -1,0 +1,296 @@
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acesniper.domain.device import HardwareVector, Reading
+from acesniper.domain.errors import ModelMismatch, VersionMismatch
+from acesniper.predictor import default
+from acesniper.predictor.pcn import observations
+from acesniper.predictor.pcn.calibration import NOVELTY, Band, Calibration
+from acesniper.predictor.pcn.exported import Exported
+from acesniper.predictor.pcn.inputs import device_inputs
+from acesniper.predictor.pcn.observations import Observation, most_telling
+from acesniper.predictor.pcn.serving import PcnPredictor
+from acesniper.predictor.physics import PhysicsPredictor
+from small_atlas import KINDS, REFERENCES, SUITE, make_features, make_vector, write_small
+
+CONV, CONV_TWICE = make_features(KINDS["conv"]), make_features(KINDS["conv"], 2.0)
+DENSE = make_features(KINDS["dense"])
+DEVICE = make_vector(2.0)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small(tmp_path_factory.mktemp("pcn") / "pcn.onnx")
+
+
+@pytest.fixture(scope="module")
+def predictor(file: Path) -> PcnPredictor:
+    return PcnPredictor.load(file)
+
+
+def without(device: HardwareVector, *names: str) -> HardwareVector:
+    kept = {name: each for name, each in device.readings.items() if name not in names}
+    return replace(device, readings=kept)
+
+
+def with_readings(device: HardwareVector, **seconds: float) -> HardwareVector:
+    new = {name: Reading(each, 0.01) for name, each in seconds.items()}
+    return replace(device, readings={**device.readings, **new})
+
+
+def test_one_by_one_and_all_at_once_are_the_same(predictor: PcnPredictor) -> None:
+    models = [CONV, CONV_TWICE, DENSE]
+    devices = [DEVICE, make_vector(5.0), without(DEVICE, REFERENCES[0])]
+
+    table = predictor.table(models, devices)
+
+    single = [
+        [found.latency_s for device in devices if (found := predictor.predict(model, device))]
+        for model in models
+    ]
+    np.testing.assert_allclose(table.latency, single, rtol=1e-4)
+
+
+def test_a_table_of_many_runs_is_the_same_as_of_one(
+    predictor: PcnPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = [make_vector(1.0 + i / 10) for i in range(10)]
+    whole = predictor.table([CONV, DENSE], devices)
+
+    monkeypatch.setattr("acesniper.predictor.pcn.serving.CELLS", 30)
+    monkeypatch.setattr("acesniper.predictor.pcn.serving.ROWS", 1)
+    pieces = predictor.table([CONV, DENSE], devices)
+
+    np.testing.assert_allclose(pieces.latency, whole.latency, rtol=1e-5)
+    np.testing.assert_allclose(pieces.spread, whole.spread, rtol=1e-2)
+
+
+def test_an_observed_model_is_predicted_as_observed(predictor: PcnPredictor) -> None:
+    before = predictor.predict(CONV, DEVICE)
+    assert before is not None
+
+    after = predictor.predict(CONV, DEVICE, [Observation(CONV, 2 * before.latency_s)] * 20)
+
+    assert after is not None
+    assert after.latency_s == pytest.approx(2 * before.latency_s, rel=0.05)
+    assert after.high_s / after.low_s < before.high_s / before.low_s
+
+
+def test_a_slow_model_slows_its_like_and_less_so_others(predictor: PcnPredictor) -> None:
+    models = [CONV_TWICE, DENSE]
+    before = predictor.table(models, [DEVICE]).latency[:, 0]
+    conv = predictor.predict(CONV, DEVICE)
+    assert conv is not None
+
+    made = [Observation(CONV, 3 * conv.latency_s)]
+    like, unlike = predictor.table(models, [DEVICE], [made]).latency[:, 0] / before
+
+    assert like > 1.2
+    assert like > unlike >= 0.95
+
+
+def test_observations_of_one_device_leave_others_alone(predictor: PcnPredictor) -> None:
+    other = make_vector(3.0)
+    before = predictor.table([CONV], [DEVICE, other]).latency[0]
+
+    after = predictor.table([CONV], [DEVICE, other], [[Observation(CONV, 1.0)], []]).latency[0]
+
+    assert after[0] > 2 * before[0]
+    assert after[1] == pytest.approx(before[1], rel=1e-5)
+
+
+def test_only_the_newest_observations_count(
+    predictor: PcnPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observations, "MOST", 3)
+    new = [Observation(CONV, 0.02)] * 3
+
+    wanted = predictor.predict(CONV, DEVICE, new)
+    found = predictor.predict(CONV, DEVICE, [Observation(CONV, 50.0)] * 500 + new)
+
+    assert found == wanted
+
+
+def test_a_doubtful_observation_says_less(predictor: PcnPredictor) -> None:
+    sure = predictor.predict(CONV, DEVICE, [Observation(CONV, 1.0)])
+    doubtful = predictor.predict(CONV, DEVICE, [Observation(CONV, 1.0, variance=10.0)])
+    before = predictor.predict(CONV, DEVICE)
+
+    assert sure is not None
+    assert doubtful is not None
+    assert before is not None
+    assert before.latency_s < doubtful.latency_s < sure.latency_s
+
+
+@pytest.mark.parametrize(
+    "observation",
+    [
+        Observation(CONV, float("nan")),
+        Observation(CONV, 0.0),
+        Observation(CONV, float("inf")),
+        Observation(replace(CONV, version="0"), 1.0),
+    ],
+    ids=["not a number", "zero", "endless", "stale"],
+)
+def test_an_observation_that_says_nothing_is_passed_over(
+    predictor: PcnPredictor, observation: Observation
+) -> None:
+    assert predictor.predict(CONV, DEVICE, [observation]) == predictor.predict(CONV, DEVICE)
+
+
+def test_a_device_without_the_reference_networks_is_predicted_with_more_doubt(
+    predictor: PcnPredictor,
+) -> None:
+    bare = without(DEVICE, *REFERENCES)
+
+    table = predictor.table([CONV], [DEVICE, bare])
+
+    assert np.isfinite(table.latency).all()
+    assert table.spread[0, 1] > table.spread[0, 0]
+
+
+def test_a_probe_that_relatives_filled_in_widens_the_interval_of_models_that_rest_on_it(
+    predictor: PcnPredictor,
+) -> None:
+    partial = without(DEVICE, "conv_wide_16", "conv_wide_64")
+
+    spread = predictor.table([CONV, DENSE], [DEVICE, partial]).spread
+
+    assert spread[0, 1] > 1.2 * spread[0, 0]
+    assert spread[1, 1] == pytest.approx(spread[1, 0], rel=0.01)
+
+
+def test_a_complete_vector_has_no_term_that_was_filled_in() -> None:
+    assert not device_inputs([DEVICE], SUITE).implied.any()
+
+
+def test_stale_and_poisoned_vectors_are_unknown(predictor: PcnPredictor) -> None:
+    stale = replace(DEVICE, version="0")
+    empty = replace(DEVICE, readings={})
+    nothing = with_readings(DEVICE, **dict.fromkeys(DEVICE.readings, float("nan")))
+
+    table = predictor.table([CONV, replace(CONV, version="0")], [DEVICE, stale, empty, nothing])
+
+    assert np.isfinite(table.latency).tolist() == [[True, False, False, False], [False] * 4]
+    assert np.isfinite(table.spread).tolist() == np.isfinite(table.latency).tolist()
+    assert predictor.predict(CONV, empty) is None
+    assert predictor.explain(CONV, empty) is None
+    with pytest.raises(VersionMismatch, match="probe it again"):
+        predictor.predict(CONV, stale)
+
+
+def test_an_endless_reference_reading_counts_as_missing(predictor: PcnPredictor) -> None:
+    broken = with_readings(DEVICE, **{REFERENCES[0]: float("inf")})
+    missing = without(DEVICE, REFERENCES[0])
+
+    found = predictor.table([CONV], [broken, missing]).latency[0]
+
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+def test_no_models_and_no_devices_make_an_empty_table(predictor: PcnPredictor) -> None:
+    assert predictor.table([], [DEVICE]).latency.shape == (0, 1)
+    assert predictor.table([CONV], []).latency.shape == (1, 0)
+
+
+def test_the_explanation_adds_up_to_the_prediction(predictor: PcnPredictor) -> None:
+    made = [Observation(CONV, 0.05)]
+
+    found = predictor.explain(CONV, DEVICE, made)
+
+    assert found is not None
+    correction = found.gate * (found.similarity + found.residual) + found.observed
+    assert found.physics_s * np.exp(correction) == pytest.approx(
+        found.prediction.latency_s, rel=1e-4
+    )
+    assert list(found.parts_s.values()) == sorted(found.parts_s.values(), reverse=True)
+    assert set(found.parts_s) >= set(KINDS["conv"])
+    assert found.distance == pytest.approx(0.3)
+
+
+def test_first_to_observe_are_models_unlike_each_other(predictor: PcnPredictor) -> None:
+    convs = [make_features(KINDS["conv"], 1.0 + i / 100) for i in range(4)]
+    dense = [make_features(KINDS["dense"], 1.0 + i / 100) for i in range(4)]
+
+    chosen = predictor.next_to_observe(convs + dense, without(DEVICE, *REFERENCES), 2)
+
+    assert len({index // 4 for index in chosen}) == 2
+
+
+def test_what_was_observed_is_not_asked_for_again(predictor: PcnPredictor) -> None:
+    models, bare = [CONV, DENSE], without(DEVICE, *REFERENCES)
+
+    after_conv = predictor.next_to_observe(models, bare, 1, [Observation(CONV, 0.01)] * 5)
+    after_dense = predictor.next_to_observe(models, bare, 1, [Observation(DENSE, 0.01)] * 5)
+
+    assert (after_conv, after_dense) == ([1], [0])
+
+
+def test_most_telling_takes_each_model_once() -> None:
+    assert sorted(most_telling(np.eye(3), 0.1, 9)) == [0, 1, 2]
+
+
+def test_quantiles_rise(predictor: PcnPredictor) -> None:
+    found = predictor.quantiles([CONV, DENSE], [DEVICE])
+
+    assert (found.p50 < found.p90).all()
+    assert (found.p90 < found.p99).all()
+
+
+def test_intervals_are_as_wide_as_the_calibration_says(file: Path) -> None:
+    bands = {name: Band(central90=1.0 + i) for i, name in enumerate(NOVELTY)}
+    exported = Exported.load(file, SUITE)
+    near = replace(exported, calibration=Calibration("t", 2.0, -1.0, bands))
+    far = replace(exported, calibration=Calibration("t", 2.0, 2.0, bands))
+
+    widths = [
+        PcnPredictor(each, SUITE).table([CONV], [DEVICE]).spread[0, 0] for each in (near, far)
+    ]
+
+    assert widths[1] / widths[0] == pytest.approx(3 / 2, rel=0.01)
+
+
+def test_custom_operators_widen_the_interval(predictor: PcnPredictor) -> None:
+    opaque = replace(CONV, values={**CONV.values, "unknown.nodes": 1.0})
+
+    spread = predictor.table([CONV, opaque], [DEVICE]).spread
+
+    assert spread[1, 0] > 1.5 * spread[0, 0]
+
+
+def test_physics_serves_where_no_network_is_shipped_or_it_is_for_other_code(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(default, "SHIPPED", tmp_path / "absent.onnx")
+    absent = default.default_predictor()
+    monkeypatch.setattr(default, "SHIPPED", file)
+    shipped = default.default_predictor()
+    (tmp_path / "damaged.onnx").write_bytes(b"no")
+    monkeypatch.setattr(default, "SHIPPED", tmp_path / "damaged.onnx")
+    damaged = default.default_predictor()
+
+    assert isinstance(absent, PhysicsPredictor)
+    assert isinstance(shipped, PcnPredictor)
+    assert isinstance(damaged, PhysicsPredictor)
+    with pytest.raises(ModelMismatch):
+        PcnPredictor.load(tmp_path / "damaged.onnx")
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("acesniper.extender.__main__", {"torch", "onnx"}),
+        ("acesniper.predictor.default", {"torch", "onnx"}),
+        ("acesniper.operator.__main__", {"torch"}),
+        ("acesniper.cli.predict", {"torch", "onnx", "onnxruntime", "numpy"}),
+    ],
+)
+def test_what_serves_imports_no_more_than_is_installed_there(module: str, absent: set[str]) -> None:
+    program = f"import sys, {module}; sys.exit(bool({absent} & sys.modules.keys()))"
+
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
