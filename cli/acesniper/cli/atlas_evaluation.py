@@ -91,7 +91,7 @@ def summary_line(atlas: Mapping[str, Any]) -> str:
 
 def split_table(name: str, counts: dict[str, Mapping[str, Any]]) -> Table:
     """A split: our rows for each number of observations, the simple methods' for first and last."""
-    result = _table(f"unseen family, {name}", "seen", "method")
+    result = _table(name, "seen", "method")
     ends = (next(iter(counts)), next(reversed(counts)))
     for count, methods in counts.items():
         for place, (method, found) in enumerate(methods.items()):
@@ -103,7 +103,7 @@ def split_table(name: str, counts: dict[str, Mapping[str, Any]]) -> Table:
 def device_table(name: str, counts: Mapping[str, Mapping[str, Any]]) -> Table:
     """A split by device, for our method and the fewest observations."""
     count, methods = next(iter(counts.items()))
-    result = _table(f"unseen family, {name}, {count} observed, by device", "device")
+    result = _table(f"{name}, {count} observed, by device", "device")
     for device, found in next(iter(methods.values()))["devices"].items():
         result.add_row(device, *_figures(found))
     return result
