@@ -48,12 +48,9 @@ PLATFORMS = (
     Platform("ort-web", "onnxruntime-web"),
     Platform("ncnn-plain", "ncnn", optimise=False),
     Platform("torch-native", "torch", optimise=False),
-    Platform("openvino-sse41", "openvino", environment=isa("SSE41")),
     Platform("opencv-plain", "opencv", optimise=False),
     Platform("ncnn-bf16", "ncnn", precision="bf16"),
     Platform("torch-avx2", "torch", environment=isa("AVX2", "avx2")),
-    Platform("ort-q50", "onnxruntime", quota=0.5),
-    Platform("ort-2t", "onnxruntime", threads=2),
-    Platform("openvino-2t", "openvino", threads=2),
-    Platform("ncnn-2t", "ncnn", threads=2),
 )
+"""Not among them: OpenVINO limited to SSE 4.1. There a third of the networks, and six probes, gave
+wrong results."""

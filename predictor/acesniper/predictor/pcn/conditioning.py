@@ -5,8 +5,22 @@ from torch import Tensor
 
 from acesniper.predictor.pcn.modules import Models, Observed
 
+BOUND = 0.5
+"""How far one reference can lie from the others (log seconds): beyond, it hit a kernel cliff."""
+
 UNSEEN = 1e6
 """The noise of an observation that was not made."""
+
+
+def bounded(wrong: Tensor, made: Tensor) -> Tensor:
+    """Mistakes on the references (R, D) with those drawn in that lie far from their median.
+
+    One network that a runtime handles badly says little of others; models that a device itself ran
+    are taken as they are, for they will be asked for again.
+    """
+    there = torch.where(made, wrong, torch.full_like(wrong, torch.nan))
+    middle = torch.nan_to_num(there.nanmedian(0).values)
+    return middle + BOUND * torch.tanh((wrong - middle) / BOUND)
 
 
 def condition(

@@ -87,8 +87,9 @@ def hidden_fold(
     mean, deviation = {}, {}
     for count in observations:
         seen = observed(data, shown, count, settings.seed)
+        hidden = Hidden(models, devices, shown, others, seen, int(data.reference.sum()))
         with torch.no_grad():
-            found = predict(network, known, Hidden(models, devices, shown, others, seen))
+            found = predict(network, known, hidden)
         mean[count], deviation[count] = (each.numpy() for each in found)
     with torch.no_grad():
         memory = network.remember(known.take(torch.tensor(shown), torch.tensor(others)))

@@ -14,6 +14,10 @@ MOST = 256
 """The newest so many observations of a device count: the cost grows with their cube."""
 
 
+BOUND = 0.5
+"""How far one reference can lie from the others, log seconds."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
     """One inference of a model took `latency_s` on the device whose list this is in, newest last.
@@ -34,6 +38,17 @@ def usable(made: Sequence[Observation], version: str) -> list[Observation]:
         if each.model.version == version and 0 < each.latency_s < np.inf and each.variance >= 0
     ]
     return good[-MOST:]
+
+
+def bounded(wrong: np.ndarray) -> np.ndarray:
+    """Mistakes on the references (R, D) with those drawn in that lie far from their median.
+
+    As `conditioning.bounded`, which the network was trained with.
+    """
+    if not len(wrong):
+        return wrong
+    middle = np.sort(wrong, axis=0)[(len(wrong) - 1) // 2]  # the lower one, as torch has it
+    return np.asarray(middle + BOUND * np.tanh((wrong - middle) / BOUND), wrong.dtype)
 
 
 def posterior(

@@ -24,7 +24,13 @@ from acesniper.predictor.pcn.inputs import (
     join,
     model_inputs,
 )
-from acesniper.predictor.pcn.observations import Observation, most_telling, posterior, usable
+from acesniper.predictor.pcn.observations import (
+    Observation,
+    bounded,
+    most_telling,
+    posterior,
+    usable,
+)
 from acesniper.predictor.pcn.prepared import Prepared
 from acesniper.predictor.physics import IMPLIED_LOG_SIGMA, OPAQUE_LOG_SIGMA, opaque_share
 from acesniper.predictor.versions import check_versions
@@ -225,12 +231,14 @@ class PcnPredictor:
         count, past = len(asked.work), np.flatnonzero(there)
         log_s = np.hstack([found.references, np.tile(_log_s(made), (len(found.seconds), 1))]).T
         mean = answer.mean
+        wrong, references = log_s[past] - mean[count:][past], int(there.sum()) - len(made)
+        wrong[:references] = bounded(wrong[:references])
         added, variance = posterior(
             answer.covariance[:count, past],
             answer.covariance[count:][np.ix_(past, past)],
             answer.variance[:count],
             noise[past],
-            log_s[past] - mean[count:][past],
+            wrong,
         )
         deviation = np.sqrt(variance + self._exported.noise)[:, None]
         if found.implied.any():

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from acesniper.predictor.pcn.conditioning import condition
+from acesniper.predictor.pcn.conditioning import bounded, condition
 from acesniper.predictor.pcn.dataset import Dataset
 from acesniper.predictor.pcn.modules import Models
 from acesniper.predictor.pcn.network import PARTS, Known, Network
@@ -46,13 +46,17 @@ DEFAULTS = Settings()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hidden:
-    """What a step hides, as indices of the dataset: the rest is shown."""
+    """What a step hides, as indices of the dataset: the rest is shown.
+
+    The first `references` of the `observed` are the suite's own networks.
+    """
 
     models: np.ndarray
     devices: np.ndarray
     shown_models: np.ndarray
     shown_devices: np.ndarray
     observed: np.ndarray
+    references: int
 
 
 def fit(
@@ -90,13 +94,15 @@ def hide(data: Dataset, source: np.random.Generator) -> Hidden:
         devices = np.arange(len(data.runtimes)) == source.integers(len(data.runtimes))
     shown = np.flatnonzero(~models & ~data.reference)
     count = min(int(source.choice(OBSERVED)), len(shown))
-    observed = np.r_[np.flatnonzero(data.reference), source.choice(shown, count, replace=False)]
+    references = np.flatnonzero(data.reference)
+    observed = np.r_[references, source.choice(shown, count, replace=False)]
     return Hidden(
         np.flatnonzero(models),
         np.flatnonzero(devices),
         np.flatnonzero(~models),
         np.flatnonzero(~devices),
         observed,
+        len(references),
     )
 
 
@@ -122,10 +128,11 @@ def predict(network: Network, known: Known, hidden: Hidden) -> tuple[Tensor, Ten
     both = Models(*(torch.cat(pair) for pair in zip(models, observed, strict=True)))
     mean = network(both, devices, memory).mean
     seen = known.take(torch.tensor(hidden.observed), torch.tensor(hidden.devices))
-    count = len(hidden.models)
-    return condition(
-        network.observed, models, observed, mean[:count], seen.log_s - mean[count:], seen.measured
-    )
+    count, references = len(hidden.models), hidden.references
+    wrong = seen.log_s - mean[count:]
+    drawn_in = bounded(wrong[:references], seen.measured[:references])
+    wrong = torch.cat([drawn_in, wrong[references:]])
+    return condition(network.observed, models, observed, mean[:count], wrong, seen.measured)
 
 
 def _groups(network: Network, settings: Settings) -> list[dict[str, object]]:
