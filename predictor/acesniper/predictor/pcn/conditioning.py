@@ -8,6 +8,9 @@ from acesniper.predictor.pcn.modules import Models, Observed
 BOUND = 0.5
 """How far one reference can lie from the others (log seconds): beyond, it hit a kernel cliff."""
 
+USUAL = 3.0
+"""Observations as expected that every device is credited with, before its own are seen."""
+
 UNSEEN = 1e6
 """The noise of an observation that was not made."""
 
@@ -37,7 +40,22 @@ def condition(
     noise = torch.diag_embed(observed.noise.exp() + (1 - there) * UNSEEN)
     joint = inner[None] * there[:, :, None] * there[:, None, :] + noise
     cross = (outer[None] * there[:, None, :]).transpose(1, 2)  # D, O, M
-    weights = torch.cholesky_solve(cross, torch.linalg.cholesky(joint))
-    added = torch.einsum("dom,od->md", weights, torch.where(made, wrong, torch.zeros_like(wrong)))
+    root = torch.linalg.cholesky(joint)
+    weights = torch.cholesky_solve(cross, root)
+    heard = torch.where(made, wrong, torch.zeros_like(wrong))
+    added = torch.einsum("dom,od->md", weights, heard)
     left = observed.own(models)[None] - (cross * weights).sum(1)
-    return mean + added, (left.clamp_min(1e-6).T + observed.noise.exp()).sqrt()
+    variance = left.clamp_min(1e-6).T + observed.noise.exp()
+    return mean + added, (variance * strangeness(torch.cholesky_inverse(root), heard, made)).sqrt()
+
+
+def strangeness(inverse: Tensor, wrong: Tensor, made: Tensor) -> Tensor:
+    """How much further off than expected a device's own observations are, as variance, (D,).
+
+    Each observation is predicted from the others (the closed form of leaving one out: Rasmussen and
+    Williams, 2006, section 5.4.2); the mean squared mistake over its variance, drawn towards 1.
+    `inverse` (D, O, O) is that of the covariance with its noise.
+    """
+    alone = torch.einsum("doq,qd->do", inverse, wrong).square() / inverse.diagonal(dim1=1, dim2=2)
+    there = made.T.to(alone.dtype)
+    return ((alone * there).sum(1) + USUAL) / (there.sum(1) + USUAL)

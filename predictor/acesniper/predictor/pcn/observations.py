@@ -14,6 +14,9 @@ MOST = 256
 """The newest so many observations of a device count: the cost grows with their cube."""
 
 
+USUAL = 3.0
+"""Observations as expected that every device is credited with (as in `conditioning`)."""
+
 BOUND = 0.5
 """How far one reference can lie from the others, log seconds."""
 
@@ -53,17 +56,19 @@ def bounded(wrong: np.ndarray) -> np.ndarray:
 
 def posterior(
     outer: np.ndarray, inner: np.ndarray, own: np.ndarray, noise: np.ndarray, wrong: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Corrections (M, D) and variances (M,) after observations, log seconds.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Corrections (M, D) and variances (M,) after observations, log seconds; strangeness (D,).
 
     `outer` (M, O) and `inner` (O, O) are covariances, `own` (M,) variances, `noise` (O,) those of
     the observations; `wrong` (O, D) is observed less predicted, 32 bit: of all
-    this is the size of the table.
+    this is the size of the table. Strangeness is that of `conditioning.strangeness`.
     """
-    joint = inner.astype(np.float64) + np.diag(noise)
-    weights = np.linalg.solve(joint, outer.T.astype(np.float64))  # O, M
+    inverse = np.linalg.inv(inner.astype(np.float64) + np.diag(noise))
+    weights = inverse @ outer.T.astype(np.float64)  # O, M
     left = own - (outer.T * weights).sum(axis=0)
-    return weights.T.astype(np.float32) @ wrong, np.maximum(left, 1e-6)
+    alone = (inverse @ wrong) ** 2 / np.diagonal(inverse)[:, None]
+    strange = (alone.sum(axis=0) + USUAL) / (len(wrong) + USUAL)
+    return weights.T.astype(np.float32) @ wrong, np.maximum(left, 1e-6), strange
 
 
 def most_telling(covariance: np.ndarray, noise: float, count: int) -> list[int]:

@@ -233,14 +233,15 @@ class PcnPredictor:
         mean = answer.mean
         wrong, references = log_s[past] - mean[count:][past], int(there.sum()) - len(made)
         wrong[:references] = bounded(wrong[:references])
-        added, variance = posterior(
+        added, variance, strange = posterior(
             answer.covariance[:count, past],
             answer.covariance[count:][np.ix_(past, past)],
             answer.variance[:count],
             noise[past],
             wrong,
         )
-        deviation = np.sqrt(variance + self._exported.noise)[:, None]
+        deviation = np.sqrt((variance + self._exported.noise)[:, None] * strange[None])
+        deviation = deviation.astype(np.float32)
         if found.implied.any():
             filled = answer.corrected[:count] @ (found.seconds * found.implied).T
             implied = IMPLIED_LOG_SIGMA * filled / np.exp(answer.physics[:count])

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+import torch
+
+from acesniper.predictor.pcn import observations
+from acesniper.predictor.pcn.conditioning import bounded, condition
+from acesniper.predictor.pcn.modules import Models, Observed
+
+
+def models(count: int, seed: int) -> Models:
+    source = np.random.default_rng(seed)
+    shares = source.dirichlet(np.ones(6), count)
+    arrays = (shares, source.normal(size=(count, 6)), np.sqrt(shares), np.sqrt(shares), shares)
+    return Models(*(torch.tensor(each) for each in arrays))
+
+
+ASKED, SEEN = models(4, 0), models(5, 1)
+MEAN = torch.zeros(4, 2, dtype=torch.float64)
+WRONG = torch.tensor(np.random.default_rng(2).normal(0, 0.2, (5, 2)))
+MADE = torch.ones(5, 2, dtype=torch.bool)
+OBSERVED = Observed().double()
+
+
+def test_serving_conditions_as_training_did() -> None:
+    with torch.no_grad():
+        mean, deviation = condition(OBSERVED, ASKED, SEEN, MEAN, WRONG, MADE)
+        noise = float(OBSERVED.noise.exp())
+        outer, inner = OBSERVED(ASKED, SEEN).numpy(), OBSERVED(SEEN, SEEN).numpy()
+        own = OBSERVED.own(ASKED).numpy()
+    added, variance, strange = observations.posterior(
+        outer, inner, own, np.full(5, noise), WRONG.numpy()
+    )
+
+    assert added == pytest.approx(mean.numpy(), abs=1e-5)
+    served = np.sqrt((variance + noise)[:, None] * strange[None])
+    assert served == pytest.approx(deviation.numpy(), rel=1e-5)
+
+
+def test_a_device_that_surprises_gets_wider_intervals() -> None:
+    surprising = torch.cat([WRONG[:, :1], WRONG[:, :1] * 5], 1)
+
+    with torch.no_grad():
+        _, deviation = condition(OBSERVED, ASKED, SEEN, MEAN, surprising, MADE)
+
+    assert (deviation[:, 1] > 2 * deviation[:, 0]).all()
+
+
+def test_what_was_not_observed_says_nothing() -> None:
+    made = MADE.clone()
+    made[3:, :] = False
+    garbage = WRONG.clone()
+    garbage[3:] = 1e3
+
+    with torch.no_grad():
+        first = condition(OBSERVED, ASKED, SEEN, MEAN, WRONG, made)
+        second = condition(OBSERVED, ASKED, SEEN, MEAN, garbage, made)
+
+    for one, other in zip(first, second, strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+
+
+def test_one_reference_on_a_kernel_cliff_is_drawn_in_and_a_slow_device_is_not() -> None:
+    wrong = torch.tensor([[0.1, 1.0], [0.0, 1.1], [3.0, 0.9]])
+    made = torch.ones(3, 2, dtype=torch.bool)
+
+    found = bounded(wrong, made)
+
+    assert found[2, 0] < 0.65
+    assert found[:, 1].numpy() == pytest.approx([1.0, 1.1, 0.9], abs=0.01)
+    assert observations.bounded(wrong.numpy()) == pytest.approx(found.numpy())
