@@ -2,12 +2,21 @@
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, helper, numpy_helper
+
+from acesniper.domain.errors import InvalidModel
 
 
 def with_initializers(model: bytes) -> ModelProto:
-    """The model with every filled constant (ConstantOfShape, Constant) as an initializer."""
-    parsed = onnx.load_from_string(model)
+    """The model with every filled constant (ConstantOfShape, Constant) as an initializer.
+
+    Raises InvalidModel (Unloadable) for what is no model.
+    """
+    try:
+        parsed = onnx.load_from_string(model)
+    except DecodeError as error:
+        raise InvalidModel("Unloadable", f"it is no ONNX model: {error}") from error
     known = {each.name: each for each in parsed.graph.initializer}
     kept = []
     for node in parsed.graph.node:
