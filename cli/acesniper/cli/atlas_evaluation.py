@@ -69,6 +69,22 @@ def judged_atlas(
     return done, finite(document)
 
 
+def worth_running_first(count: int) -> list[str]:
+    """Which networks of the atlas to run first on a freshly probed device to learn most of it.
+
+    The answer depends on which of the suite's references ran, not on how fast: it is given for a
+    device that ran them all.
+    """
+    from acesniper.predictor.atlas.measured import platforms
+    from acesniper.predictor.library import known_networks
+    from acesniper.predictor.pcn.serving import PcnPredictor
+
+    known = known_networks()
+    probed = max((each.vector for each in platforms()), key=lambda vector: len(vector.readings))
+    chosen = PcnPredictor.load().next_to_observe(list(known.values()), probed, count)
+    return [list(known)[at] for at in chosen]
+
+
 def shown(document: "Document", *, each: bool = False) -> Group:
     """The figures for people: a line, a table for each split, and the ablation if there is one."""
     tables = [split_table(name, each_count) for name, each_count in document["splits"].items()]

@@ -60,12 +60,16 @@ def command(
 
     Examples:
       acesniper evaluate --observations 10
+      acesniper evaluate --choose 5
       acesniper evaluate --table phones.csv.gz --references references.json:phones -k 10
       --features operators.csv.gz --held-out-devices new-phones.txt --held-out-models new-models.txt
     """
     if table is None:
-        from acesniper.cli.atlas_evaluation import evaluate_atlas
+        from acesniper.cli.atlas_evaluation import evaluate_atlas, worth_running_first
 
+        if choose:
+            out.print("Run first on a new device:", *worth_running_first(choose), sep="\n  ")
+            return
         evaluate_atlas(atlas, observations, json_file, each=each)
         return
     if not references:
