@@ -20,6 +20,7 @@ from acesniper.predictor.reader import read_model
 from acesniper.predictor.similarity import likeness
 from acesniper.probe.graphs import GraphBuilder
 from small_models import features_of, linear_model
+from strategies import floats
 
 LAYERS = st.lists(
     st.sampled_from(["conv", "pointwise", "depthwise", "relu", "silu", "pool", "residual", "se"]),
@@ -207,7 +208,7 @@ SCHEMAS = sorted(
 OTHERS = sorted({*STANDARD_PRODUCTS, *CONTRIBUTED_PRODUCTS, *LIKE_FIRST, *STANDARD_FORM, *SHAPES})
 SMALL_SHAPES = st.lists(st.integers(0, 5), max_size=5)
 ATTRIBUTES = st.one_of(
-    st.integers(-3, 9), st.lists(st.integers(-2, 4), min_size=1, max_size=4), st.floats(-2, 2)
+    st.integers(-3, 9), st.lists(st.integers(-2, 4), min_size=1, max_size=4), floats(-2, 2)
 )
 
 
