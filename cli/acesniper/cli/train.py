@@ -34,7 +34,7 @@ def command(
     """Fit the network to an atlas of measured latencies and write it as ONNX.
 
     Each step hides some families and devices and asks for them, so that the network is right about
-    what it has not seen. Needs torch: pip install acesniper[train].
+    what it has not seen. Needs torch, which the extra `train` installs.
 
     Example:
       acesniper train --output pcn.onnx

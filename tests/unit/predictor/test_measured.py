@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from acesniper.domain.device import HardwareVector
+from acesniper.domain.errors import InvalidInput
 from acesniper.predictor.atlas.measured import Platform, arranged, measured, platforms
 from acesniper.predictor.atlas.networks import index
 from acesniper.predictor.workloads import known_suite
@@ -16,6 +19,29 @@ def test_what_a_platform_cannot_run_is_a_gap() -> None:
     assert found.networks == ("a", "b")
     assert np.exp(found.log_s[1]) == pytest.approx([0.004, 0.008])
     assert np.isnan(found.log_s[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(None, "cannot be read"), ("no json", "cannot be read"), ('{"a": {}}', "lacks 'runtime'")],
+    ids=["missing", "no json", "field missing"],
+)
+def test_a_folder_that_is_no_atlas_is_refused_in_words(
+    text: str | None, words: str, tmp_path: Path
+) -> None:
+    if text is not None:
+        (tmp_path / "platforms.json").write_text(text)
+
+    with pytest.raises(InvalidInput, match=words):
+        measured(tmp_path)
+
+
+def test_latencies_that_cannot_be_read_are_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "platforms.json").write_text("{}")
+    (tmp_path / "latencies.parquet").write_bytes(b"no parquet")
+
+    with pytest.raises(InvalidInput, match=r"latencies\.parquet cannot be read"):
+        measured(tmp_path)
 
 
 def test_the_shipped_atlas_is_measured_on_really_different_platforms() -> None:

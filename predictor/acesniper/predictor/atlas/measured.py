@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,8 +37,17 @@ class Measured:
 
 
 def platforms(folder: Path | None = None) -> tuple[Platform, ...]:
-    """The platforms of the shipped atlas, or of another in `folder`."""
-    text = (home(folder) / PLATFORMS_FILE).read_text(encoding="utf-8")
+    """The platforms of the shipped atlas, or of another in `folder`. Raises InvalidInput."""
+    path = home(folder) / PLATFORMS_FILE
+    try:
+        return _platforms(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path} cannot be read: {error}; atlas/build.py writes it") from error
+    except (KeyError, TypeError) as error:
+        raise InvalidInput(f"{path} lacks {error}; atlas/build.py writes it whole") from error
+
+
+def _platforms(content: Mapping[str, Any]) -> tuple[Platform, ...]:
     return tuple(
         Platform(
             name,
@@ -49,12 +59,12 @@ def platforms(folder: Path | None = None) -> tuple[Platform, ...]:
             ),
             entry["noise_floor"] or float("nan"),
         )
-        for name, entry in json.loads(text).items()
+        for name, entry in content.items()
     )
 
 
 def measured(folder: Path | None = None) -> Measured:
-    """The latencies and platforms. Raises InvalidInput where pyarrow is missing."""
+    """The latencies and platforms. Raises InvalidInput, also where pyarrow is missing."""
     try:
         parquet = importlib.import_module("pyarrow.parquet")
     except ModuleNotFoundError as error:
@@ -63,7 +73,11 @@ def measured(folder: Path | None = None) -> Measured:
         ) from error
     known = platforms(folder)
     wanted = ["device", "model", "latency_ms"]
-    rows = parquet.read_table(home(folder) / LATENCIES, columns=wanted).to_pylist()
+    path = home(folder) / LATENCIES
+    try:
+        rows = parquet.read_table(path, columns=wanted).to_pylist()
+    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        raise InvalidInput(f"{path} cannot be read: {error}") from error
     return arranged(known, {(r["device"], r["model"]): r["latency_ms"] for r in rows})
 
 
