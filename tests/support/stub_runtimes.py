@@ -1,7 +1,7 @@
 """Children that measure badly, importable by the processes that tests start."""
 
 import os
-import time
+import threading
 from multiprocessing.connection import Connection
 
 from acesniper.probe.isolation import Job
@@ -23,5 +23,4 @@ def crashing(pipe: Connection, _: Job) -> None:
 def hanging(pipe: Connection, _: Job) -> None:
     """A runtime that never comes back."""
     pipe.recv()
-    while True:
-        time.sleep(3600)
+    threading.Event().wait()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acesniper.predictor.pcn.baselines import METHODS, by_flops, by_nearest, by_physics
+from acesniper.predictor.pcn.baselines import METHODS, Method, by_flops, by_nearest, by_physics
 from acesniper.predictor.pcn.crossvalidation import ALL, crossvalidate, deal, turns
 from acesniper.predictor.pcn.dataset import Dataset
 from acesniper.predictor.pcn.learned_from import atlas_dataset
@@ -98,7 +98,7 @@ def test_hidden_latencies_do_not_reach_the_network(data: Dataset, by: str) -> No
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-def test_hidden_latencies_do_not_reach_the_simple_methods(data: Dataset, method) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def test_hidden_latencies_do_not_reach_the_simple_methods(data: Dataset, method: Method) -> None:
     _, models, devices = next(turns(data, "platform"))
     seen = np.setdiff1d(np.arange(len(data.names)), models)
 
