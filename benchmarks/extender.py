@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import numpy as np
 import uvicorn
 from prometheus_client import CollectorRegistry
 from rich.console import Console
@@ -29,10 +30,10 @@ from rich.table import Table
 from acesniper.api.names import MODEL_LABEL
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.prediction import Prediction
 from acesniper.extender.__main__ import calm_collector
 from acesniper.extender.app import create_app
 from acesniper.extender.state import ExtenderState
+from acesniper.predictor import interface
 from acesniper.runtime.settings import ExtenderSettings
 from acesniper.testbed.ports import free_port
 
@@ -55,16 +56,15 @@ class Result:
 class Guess:
     """A predictor that costs nothing: the benchmark is of the request path."""
 
-    def predict(self, model: ModelFeatures, device: HardwareVector) -> Prediction:
-        """A latency made from the names."""
-        latency_s = device.readings["probe"].seconds * model.flops
-        return Prediction(latency_s, latency_s / 2, latency_s * 2, "guess")
+    source = "guess"
 
-    def predict_all(
+    def table(
         self, models: Sequence[ModelFeatures], devices: Sequence[HardwareVector]
-    ) -> list[list[Prediction]]:
-        """All pairs, one by one."""
-        return [[self.predict(model, device) for device in devices] for model in models]
+    ) -> interface.Table:
+        """A latency made from the numbers at hand."""
+        paces = [each.readings["probe"].seconds for each in devices]
+        latency = np.outer([each.flops for each in models], paces)
+        return interface.Table(latency, np.full_like(latency, 0.5))
 
 
 def fill(state: ExtenderState, nodes: int) -> None:
@@ -95,6 +95,8 @@ def fill(state: ExtenderState, nodes: int) -> None:
         state.fleet.take_model_profile(
             "UPSERT", {"metadata": metadata, "spec": spec, "status": status}
         )
+    if (news := state.fleet.table.news()) is not None:
+        state.fleet.take_predictions(news.predicted(Guess()))
 
 
 def serve_extender(port: int, nodes: int) -> None:

@@ -1,12 +1,14 @@
 """The ledger of work promised to devices, in seconds.
 
 One entry per pod, keyed by its UID: reserved when the planner admits it (before the API server
-shows it anywhere), bound when it is seen on a node, running once it started. A reservation that is
-never bound expires; a pod that is gone is released. Nothing else changes a backlog.
+shows it anywhere), and counted down from the moment it was bound to a node: what it waits for there
+(its image, its model) is part of the promise. A reservation that is never bound expires; a pod that
+is gone is released. Nothing else changes a backlog.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NewType
 
 from acesniper.domain.device import DeviceId
@@ -20,15 +22,16 @@ longer it is overdue, the less a finish in the next moment is to be believed."""
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """Work promised to a device: `expected_s` of run time, from `started_s` once it runs.
+    """Work promised to a device: `expected_s` in each of `slots`, from `started_s` on.
 
-    `expires_s` is set while it is only reserved.
+    `started_s` is when its pod was bound; `expires_s` is set while it is only reserved.
     """
 
     device: DeviceId
     expected_s: float
     started_s: float | None = None
     expires_s: float | None = None
+    slots: int = 1
 
     def remaining_s(self, now_s: float) -> float:
         """Expected seconds until it is done; never negative, and never 0 while it is here."""
@@ -98,9 +101,10 @@ class Ledger:
         return self._by_device.keys()
 
     def busy_s(self, device: DeviceId, now_s: float) -> tuple[float, ...]:
-        """Remaining seconds of each pod on a device, shortest first."""
-        return tuple(sorted(promise.remaining_s(now_s) for promise in self.on(device)))
+        """Remaining seconds of each slot that is taken on a device, shortest first."""
+        taken = ((each.remaining_s(now_s),) * each.slots for each in self.on(device))
+        return tuple(sorted(chain.from_iterable(taken)))
 
     def backlog_s(self, device: DeviceId, now_s: float) -> float:
-        """Remaining seconds promised to a device, summed."""
-        return sum(promise.remaining_s(now_s) for promise in self.on(device))
+        """Remaining seconds promised to a device, summed over the slots."""
+        return sum(each.remaining_s(now_s) * each.slots for each in self.on(device))

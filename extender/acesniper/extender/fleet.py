@@ -9,16 +9,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
+import numpy as np
+
 from acesniper.api import convert
-from acesniper.api.decision import Decision
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile, InferenceTask, ModelProfile
 from acesniper.domain.backlog import Ledger, PodUid, Promise
 from acesniper.domain.device import Device, DeviceId, NodeName
 from acesniper.domain.fleet import Snapshot, slots_free_s
+from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey, Task
 from acesniper.extender.devices import Devices, NodeView
-from acesniper.extender.table import LatencyTable
+from acesniper.extender.occupancy import Occupancy
+from acesniper.extender.table import LatencyTable, News
 from acesniper.runtime.kube import Object
 from acesniper.runtime.reflector import DELETE
 
@@ -51,10 +54,14 @@ class Fleet:
     pods: dict[PodUid, PodView] = field(default_factory=dict)
     tasks: dict[str, InferenceTask] = field(default_factory=dict)
     devices: Devices = field(default_factory=Devices)
-    _homeless: set[PodUid] = field(default_factory=set)
-    """Pods that take a slot of a device that is not known yet."""
+    occupancy: Occupancy = field(init=False)
     _avoid: dict[str, dict[DeviceId, float]] = field(default_factory=dict)
     _fastest: dict[ModelKey, Fastest] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.occupancy = Occupancy(
+            self.ledger, self.devices, self.clock, self._guess_s, self.bind_timeout_s
+        )
 
     # --- what watches tell ---------------------------------------------------------------------
 
@@ -63,15 +70,16 @@ class Fleet:
         name = NodeName(node["metadata"]["name"])
         view = None if change == DELETE else NodeView.of(node)
         if self.devices.set_node(name, view):
-            self._devices_changed()
+            self._devices_changed(name)
 
     def take_device_profile(self, change: str, manifest: Object) -> None:
-        """A profile changed: its device appears, goes, or is predicted anew."""
+        """A profile changed: its device appears, goes, or is to be predicted anew."""
         device = DeviceId(manifest["metadata"]["name"])
         profile = None if change == DELETE else convert.read(DeviceProfile, manifest)
         self.table.set_device(device, convert.hardware(profile.status) if profile else None)
+        before = self.devices.node_of(device)
         self.devices.set_profile(device, profile)
-        self._devices_changed()
+        self._devices_changed(device, before, self.devices.node_of(device))
 
     def take_model_profile(self, change: str, manifest: Object) -> None:
         """A model was read, or is gone."""
@@ -82,8 +90,14 @@ class Fleet:
         else:
             found = convert.model_features(convert.read(ModelProfile, manifest))
         self.table.set_model(model, found)
-        self._fastest.pop(model, None)
+        if found is None:
+            self._table_changed()
         self.changed.set()
+
+    def take_predictions(self, news: News) -> None:
+        """What was new in the table is predicted."""
+        self.table.take(news)
+        self._table_changed()
 
     def take_task(self, change: str, manifest: Object) -> None:
         """A task was made, changed or is gone."""
@@ -109,9 +123,8 @@ class Fleet:
         if pod.finished:
             self._freed(uid)
             return
-        if pod.slots and not pod.gated:
-            self._take_slot(pod, before)
-        if before is None or before.gated != pod.gated:
+        promised = bool(pod.slots) and not pod.gated and self.occupancy.take(pod)
+        if promised or before is None or before.gated != pod.gated:
             self.changed.set()
 
     # --- what decisions ask --------------------------------------------------------------------
@@ -123,7 +136,7 @@ class Fleet:
         return Snapshot(
             now_s,
             dict(self.devices.by_id),
-            self.table.latency,
+            self._predictions(),
             busy,
             self.devices.labels(),
             self.cold_start_s,
@@ -154,16 +167,10 @@ class Fleet:
 
         A node without one is not `in` it, and looks up as infinitely slow.
         """
-        if model not in self.table.latency:
+        if self.table.features(model) is None:
             return None
         if (cached := self._fastest.get(model)) is None:
-            cached = Fastest()
-            for device_id, prediction in self.table.latency[model].items():
-                device = self.devices.get(device_id)
-                if device is not None and device.schedulable:
-                    best = cached.get(device.node, prediction.latency_s)
-                    cached[device.node] = min(best, prediction.latency_s)
-            self._fastest[model] = cached
+            cached = self._fastest[model] = self._find_fastest(model)
         return cached
 
     def wait_by_node(self) -> dict[str, float]:
@@ -203,17 +210,40 @@ class Fleet:
 
     def renew(self, pod: PodView) -> None:
         """Promise anew what expired: the pod could not be withdrawn, and is to be next time."""
-        if (known := self.pods.get(pod.uid)) is not None:
-            self._take_slot(known, known)
+        self.occupancy.renew(pod.uid)
+
+    def _predictions(self) -> dict[ModelKey, dict[DeviceId, Prediction]]:
+        seen = self.table.view()
+        ids = [each.id for each in self.devices]
+        columns, found = seen.columns_of(ids), {}
+        for model in seen.rows:
+            latency, spread = seen.over(model, columns)
+            low, high = latency * np.exp(-spread), latency * np.exp(spread)
+            cells = zip(ids, latency.tolist(), low.tolist(), high.tolist(), strict=True)
+            found[model] = {
+                each: Prediction(mid, lo, hi, seen.source)
+                for each, mid, lo, hi in cells
+                if mid == mid
+            }
+        return found
 
     # --- inside --------------------------------------------------------------------------------
+
+    def _find_fastest(self, model: ModelKey) -> Fastest:
+        able = [each for each in self.devices if each.schedulable]
+        seen = self.table.view()
+        latency, _ = seen.over(model, seen.columns_of([each.id for each in able]))
+        found = Fastest()
+        for device, seconds in zip(able, latency.tolist(), strict=True):
+            if seconds < found[device.node]:
+                found[device.node] = seconds
+        return found
 
     def _wait_s(self, device: Device, now_s: float) -> float:
         return slots_free_s(self.ledger.busy_s(device.id, now_s), device.slots)[0]
 
     def _freed(self, uid: PodUid) -> None:
-        self._homeless.discard(uid)
-        self.ledger.release(uid)
+        self.occupancy.free(uid)
         self.changed.set()
 
     def _plannable(self, key: str, resource: InferenceTask, pod: PodView | None) -> Task | None:
@@ -239,43 +269,16 @@ class Fleet:
             self._avoid.pop(task, None)
         return frozenset(recent)
 
-    def _promise(self, pod: PodView, device: Device, before: PodView | None) -> None:
-        uid = pod.uid
-        known = self.ledger.get(uid)
-        seen_start = before is not None and before.started_s is None
-        started_s = pod.started_s
-        if started_s is not None and seen_start:
-            # The API server's times are whole seconds; what we saw happen is finer.
-            started_s = self.clock()
-        expires_s = None
-        if pod.node is None:
-            expires_s = known.expires_s if known else self.clock() + self.bind_timeout_s
-        expected_s = known.expected_s if known else self._expected_s(pod, device)
-        if known is not None and known.started_s is not None:
-            started_s = known.started_s
-        self.ledger.promise(uid, Promise(device.id, expected_s, started_s, expires_s))
-        if before is None or (before.started_s is None) != (pod.started_s is None):
-            self.changed.set()
-
-    def _expected_s(self, pod: PodView, device: Device) -> float:
-        if (decision := Decision.read(pod.decision)) is not None:
-            chosen = decision.candidates[0]
-            return chosen.cold_start_seconds + chosen.transfer_seconds + chosen.run_seconds
+    def _guess_s(self, pod: PodView, device: DeviceId, inferences: int) -> float:
         model = ModelKey(f"{pod.namespace}/{pod.model}")
-        prediction = self.table.latency.get(model, {}).get(device.id)
-        return prediction.latency_s if prediction else UNKNOWN_RUN_S
+        latency_s = self.table.latency_s(model, device)
+        return UNKNOWN_RUN_S if latency_s is None else inferences * latency_s
 
-    def _devices_changed(self) -> None:
-        for pod in [self.pods[uid] for uid in self._homeless if uid in self.pods]:
-            self._take_slot(pod, pod)
+    def _devices_changed(self, *names: str | None) -> None:
+        self.occupancy.look_again(filter(None, names))
         self._fastest.clear()
         self.changed.set()
 
-    def _take_slot(self, pod: PodView, before: PodView | None) -> None:
-        """Write the promise of a pod that is on a device, or remember it until that is known."""
-        device = self.devices.of_pod(pod)
-        if device is not None:
-            self._homeless.discard(pod.uid)
-            self._promise(pod, device, before)
-        elif pod.device or pod.node:
-            self._homeless.add(pod.uid)
+    def _table_changed(self) -> None:
+        self._fastest.clear()
+        self.occupancy.guess_again()

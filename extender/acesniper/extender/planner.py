@@ -8,9 +8,10 @@ retry is counted.
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from acesniper.api.decision import Decision
 from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, REFUSED_ANNOTATION
@@ -27,6 +28,7 @@ from acesniper.runtime.kube import PODS, Cluster
 
 log = logging.getLogger(__name__)
 
+OffLoop = Callable[..., Awaitable[Any]]
 PARALLEL_ADMISSIONS = 32
 REASONS_KEPT = 10
 
@@ -42,6 +44,8 @@ class Planner:
     metrics: ExtenderMetrics
     replan_s: float = 1.0
     settle_s: float = 0.02
+    off_loop: OffLoop = asyncio.to_thread
+    """How to compute what takes long."""
     plan: Plan = field(default_factory=Plan)
     _snapshot: Snapshot | None = None
     """What the plan was made on."""
@@ -63,12 +67,20 @@ class Planner:
                     pass
                 await asyncio.sleep(self.settle_s)
                 self.fleet.changed.clear()
+                await self._predict()
                 for planned, pod in self.decide():
                     admissions.create_task(self._admit(planned, pod))
                 for pod in self.fleet.expired():
                     admissions.create_task(self._withdraw(pod))
                 for pod, reason in self._unreachable:
                     admissions.create_task(self._refuse(pod, reason))
+
+    async def _predict(self) -> None:
+        """Bring the latency table up to date."""
+        if (news := self.fleet.table.news()) is not None:
+            self.fleet.take_predictions(
+                await self.off_loop(news.predicted, self.fleet.table.predictor)
+            )
 
     def decide(self) -> list[tuple[Planned, PodView]]:
         """Make the plan, and reserve for every task that should start now and has its pod."""

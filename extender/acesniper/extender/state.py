@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.times import epoch_s
-from acesniper.domain.ports import Predictor
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics, Sampled
 from acesniper.extender.planner import Planner
 from acesniper.extender.strangers import Strangers
-from acesniper.extender.table import LatencyTable
+from acesniper.extender.table import LatencyTable, TablePredictor
 from acesniper.policies.plan import Policy
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.kube import (
@@ -46,7 +45,7 @@ class ExtenderState:
         cls,
         settings: ExtenderSettings,
         cluster: Cluster,
-        predictor: Predictor,
+        predictor: TablePredictor,
         registry: CollectorRegistry,
     ) -> "ExtenderState":
         """Wire the parts.
