@@ -75,7 +75,7 @@ class Occupancy:
             return self.ledger.release(pod.uid)
         started_s = expires_s = None
         if pod.node is not None:
-            started_s = self._started_s(pod, device, known)
+            started_s = self._started_s(pod, known)
         elif known is None or (expires_s := known.expires_s) is None:
             expires_s = self.clock() + self.bind_timeout_s
         expected_s = self._expected_s(pod, device)
@@ -85,8 +85,8 @@ class Occupancy:
         self.ledger.promise(pod.uid, promise)
         return promise != known
 
-    def _started_s(self, pod: PodView, device: DeviceId, known: Promise | None) -> float:
-        if known is not None and known.device == device and known.started_s is not None:
+    def _started_s(self, pod: PodView, known: Promise | None) -> float:
+        if known is not None and known.started_s is not None:
             return known.started_s
         return _within_its_second(pod.bound_s, self.clock())
 
