@@ -33,28 +33,27 @@ class Chooser:
         """Whether anything can still start now."""
         return self._free > 0
 
-    def choice(self, task: Task) -> Choice | None:
-        """What the task would take on each lane; None where no lane can run it in time."""
+    def choice(self, task: Task) -> Choice:
+        """What the task would take on each lane; infinite where that cannot run it in time."""
         busy_s = self._able_s(task)
         if task.deadline_s is not None and task.reject_late:
             early_s = self._snapshot.estimates.terms(task).early_s(task.inferences)
             slack_s = task.deadline_s - self._snapshot.now_s
             busy_s = np.where(self.lanes.free_s + early_s <= slack_s, busy_s, inf)
-        return Choice(task, busy_s) if busy_s.min(initial=inf) < inf else None
+        return Choice(task, busy_s)
 
     def best(self, choice: Choice, placement: str) -> int | None:
         """The lane that a placement rule prefers; None if it would rather wait."""
         costs = PLACEMENTS[placement](choice, self.lanes)
         if choice.task.deadline_s is not None:
             costs = self._in_time(choice.task, costs)
-        lowest = costs.min(initial=inf)
-        if not lowest < inf:
+        lane = int(costs.argmin()) if len(costs) else -1
+        if lane < 0 or not costs[lane] < inf:
             return None
-        finish_s = self.lanes.free_s + choice.busy_s
-        if self._explores(choice.task) and placement == "mct":
-            return self._least_certain(choice.task, finish_s)
-        best = np.flatnonzero(costs == lowest)
-        return int(best[0] if len(best) == 1 else best[finish_s[best].argmin()])
+        if placement == "mct":
+            return self._least_certain(choice) if self._explores(choice.task) else lane
+        best = np.flatnonzero(costs == costs[lane])
+        return int(best[(self.lanes.free_s[best] + choice.busy_s[best]).argmin()])
 
     def lane_on(self, device: DeviceId) -> int | None:
         """The lane of a device that is free first."""
@@ -98,9 +97,10 @@ class Chooser:
             return False
         return Choice(task, self.lanes.free_s).draw < share * DRAWS
 
-    def _least_certain(self, task: Task, finish_s: Floats) -> int:
+    def _least_certain(self, choice: Choice) -> int:
         """Among the lanes where it finishes nearly first, the one with the widest interval."""
-        terms = self._snapshot.estimates.terms(task)
+        terms = self._snapshot.estimates.terms(choice.task)
+        finish_s = self.lanes.free_s + choice.busy_s
         near = np.flatnonzero(finish_s <= finish_s.min() * (1.0 + self._policy.explore_within))
         width = terms.high_s[near] / terms.low_s[near]
         return int(near[width.argmax()])

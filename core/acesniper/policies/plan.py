@@ -160,23 +160,22 @@ class _Planning:
         chooser = self._chooser
         kept = self._kept.get(task.key) if rules.placement in KEEPING else None
         choice = chooser.choice(task)
-        if choice is None:
-            self._refuse(task)
-            return
         lane = chooser.lane_on(kept) if kept else chooser.best(choice, rules.placement)
         if lane is not None:
             self._occupy(task, choice.busy_s, lane)
+        elif not choice.possible:
+            self._refuse(task)
 
     def _place_batch(self, name: str, queue: Queue) -> None:
         size = self._policy.batch_size
         tasks, busy = [], []
         for task in queue.tasks[:size]:
             choice = self._chooser.choice(task)
-            if choice is None:
+            if choice.possible:
+                tasks.append(task)
+                busy.append(choice.busy_s)
+            else:
                 self._refuse(task)
-                continue
-            tasks.append(task)
-            busy.append(choice.busy_s)
         if not tasks:
             return
         busy_s = np.stack(busy)

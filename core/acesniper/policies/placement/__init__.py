@@ -7,6 +7,7 @@ here; its name, with `-` for `_`, is what people choose it by.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from zlib import crc32
 
 from acesniper.domain.task import Task
@@ -33,6 +34,11 @@ class Choice:
 
     task: Task
     busy_s: Floats
+
+    @property
+    def possible(self) -> bool:
+        """Whether any lane can run it."""
+        return bool(self.busy_s.min(initial=inf) < inf)
 
     @property
     def draw(self) -> int:
