@@ -5,23 +5,21 @@ sees one consistent state. Nothing here calls out.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
-
-import numpy as np
 
 from acesniper.api import convert
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile, InferenceTask, ModelProfile
-from acesniper.domain.backlog import Ledger, PodUid, Promise
+from acesniper.domain.backlog import Ledger, PodUid, Promise, slots_free_s
 from acesniper.domain.device import Device, DeviceId, NodeName
-from acesniper.domain.fleet import Snapshot, slots_free_s
-from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey, Task
 from acesniper.extender.devices import Devices, NodeView
+from acesniper.extender.estimating import Estimating
 from acesniper.extender.occupancy import Occupancy
 from acesniper.extender.table import LatencyTable, News
+from acesniper.policies.snapshot import Snapshot
 from acesniper.runtime.kube import Object
 from acesniper.runtime.reflector import DELETE
 
@@ -55,6 +53,7 @@ class Fleet:
     tasks: dict[str, InferenceTask] = field(default_factory=dict)
     devices: Devices = field(default_factory=Devices)
     occupancy: Occupancy = field(init=False)
+    estimating: Estimating = field(init=False)
     _avoid: dict[str, dict[DeviceId, float]] = field(default_factory=dict)
     _fastest: dict[ModelKey, Fastest] = field(default_factory=dict)
 
@@ -62,6 +61,7 @@ class Fleet:
         self.occupancy = Occupancy(
             self.ledger, self.devices, self.clock, self._guess_s, self.bind_timeout_s
         )
+        self.estimating = Estimating(self.table, self.devices, self.cold_start_s)
 
     # --- what watches tell ---------------------------------------------------------------------
 
@@ -91,13 +91,15 @@ class Fleet:
             found = convert.model_features(convert.read(ModelProfile, manifest))
         self.table.set_model(model, found)
         if found is None:
-            self._table_changed()
+            self._table_changed([model])
         self.changed.set()
 
     def take_predictions(self, news: News) -> None:
         """What was new in the table is predicted."""
         self.table.take(news)
-        self._table_changed()
+        if news.devices:
+            self.estimating.devices_changed()
+        self._table_changed(news.models)
 
     def take_task(self, change: str, manifest: Object) -> None:
         """A task was made, changed or is gone."""
@@ -133,14 +135,7 @@ class Fleet:
         """One frozen view for a plan."""
         now_s = self.clock()
         busy = {each.id: self.ledger.busy_s(each.id, now_s) for each in self.devices}
-        return Snapshot(
-            now_s,
-            dict(self.devices.by_id),
-            self._predictions(),
-            busy,
-            self.devices.labels(),
-            self.cold_start_s,
-        )
+        return Snapshot(now_s, self.estimating.estimates(), busy)
 
     def waiting(self) -> tuple[list[Task], dict[str, PodView]]:
         """Tasks that are neither finished, suspended nor admitted; and their gated pods."""
@@ -212,21 +207,6 @@ class Fleet:
         """Promise anew what expired: the pod could not be withdrawn, and is to be next time."""
         self.occupancy.renew(pod.uid)
 
-    def _predictions(self) -> dict[ModelKey, dict[DeviceId, Prediction]]:
-        seen = self.table.view()
-        ids = [each.id for each in self.devices]
-        columns, found = seen.columns_of(ids), {}
-        for model in seen.rows:
-            latency, spread = seen.over(model, columns)
-            low, high = latency * np.exp(-spread), latency * np.exp(spread)
-            cells = zip(ids, latency.tolist(), low.tolist(), high.tolist(), strict=True)
-            found[model] = {
-                each: Prediction(mid, lo, hi, seen.source)
-                for each, mid, lo, hi in cells
-                if mid == mid
-            }
-        return found
-
     # --- inside --------------------------------------------------------------------------------
 
     def _find_fastest(self, model: ModelKey) -> Fastest:
@@ -277,8 +257,10 @@ class Fleet:
     def _devices_changed(self, *names: str | None) -> None:
         self.occupancy.look_again(filter(None, names))
         self._fastest.clear()
+        self.estimating.devices_changed()
         self.changed.set()
 
-    def _table_changed(self) -> None:
+    def _table_changed(self, models: Collection[ModelKey]) -> None:
+        self.estimating.models_changed(models)
         self._fastest.clear()
         self.occupancy.guess_again()
