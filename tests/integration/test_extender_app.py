@@ -35,6 +35,7 @@ class Setup:
     def sync(self) -> None:
         for reflector in self.state.reflectors:
             reflector.synced.set()
+        self.state.planner.predicted.set()
 
 
 @pytest.fixture

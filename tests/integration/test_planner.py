@@ -13,11 +13,13 @@ from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, REFUSED_
 from acesniper.api.pod import PodView
 from acesniper.api.times import rfc3339
 from acesniper.domain.errors import Unavailable
+from acesniper.extender.admitting import Admitting
 from acesniper.extender.book import DecisionBook
-from acesniper.extender.fleet import AVOID_S, Fleet
+from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.planner import Planner
 from acesniper.extender.table import LatencyTable
+from acesniper.extender.waiting import AVOID_S
 from acesniper.policies.policy import Policy
 from acesniper.runtime.kube import (
     DEVICE_PROFILES,
@@ -66,9 +68,8 @@ class Edge:
         self.cluster.put(MODEL_PROFILES, make_model_profile())
         self.fleet = Fleet(LatencyTable(WorkPredictor()), now_s, BIND_TIMEOUT_S)
         metrics = ExtenderMetrics.on(CollectorRegistry())
-        self.planner = Planner(
-            *(self.fleet, self.cluster, Policy(), DecisionBook(), metrics), off_loop=at_once
-        )
+        admitting = Admitting(self.fleet, self.cluster, DecisionBook(), metrics)
+        self.planner = Planner(self.fleet, admitting, Policy(), metrics, off_loop=at_once)
 
     def apply(self, name: str, **spec: Any) -> None:  # noqa: ANN401 - as make_itask
         """A task that the operator has queued."""
@@ -181,7 +182,7 @@ async def test_a_slot_is_taken_before_the_api_server_shows_it() -> None:
             edge.fleet.take_pod(UPSERT, pod)
         first, second = edge.planner.decide(), edge.planner.decide()
 
-    assert [planned.task.key for planned, _ in first] == ["default/t1"]
+    assert [decision.task for _, _, decision in first] == ["default/t1"]
     assert second == []
 
 
@@ -198,7 +199,7 @@ async def test_an_admitted_pod_carries_its_device_and_the_reasons() -> None:
     assert annotations[DEVICE_ANNOTATION] == "fast"
     assert decision is not None
     assert [each.device for each in decision.candidates] == ["fast", "slow"]
-    assert edge.planner.book.read("uid-default-t-0") is not None
+    assert edge.planner.admitting.book.read("uid-default-t-0") is not None
 
 
 @in_virtual_time

@@ -66,6 +66,9 @@ class Ledger:
     def __iter__(self) -> Iterator[PodUid]:
         return iter(self._promises)
 
+    def __contains__(self, pod: object) -> bool:
+        return pod in self._promises
+
     def get(self, pod: PodUid) -> Promise | None:
         """The promise made to a pod, if any."""
         return self._promises.get(pod)
@@ -103,6 +106,10 @@ class Ledger:
         for pod in late:
             self.release(pod)
         return late
+
+    def promises(self) -> tuple[Promise, ...]:
+        """All promises."""
+        return tuple(self._promises.values())
 
     def on(self, device: DeviceId) -> Iterable[Promise]:
         """The promises made to a device."""

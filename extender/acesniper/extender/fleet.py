@@ -6,25 +6,24 @@ sees one consistent state. Nothing here calls out.
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 
 from acesniper.api import convert
 from acesniper.api.pod import PodView
-from acesniper.api.v1alpha1 import FINISHED, DeviceProfile, InferenceTask, ModelProfile
+from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile
 from acesniper.domain.backlog import Ledger, PodUid, Promise, slots_free_s
 from acesniper.domain.device import Device, DeviceId, NodeName
-from acesniper.domain.task import ModelKey, Task
+from acesniper.domain.task import ModelKey, TaskKey
 from acesniper.extender.devices import Devices, NodeView
 from acesniper.extender.estimating import Estimating
 from acesniper.extender.occupancy import Occupancy
+from acesniper.extender.picture import Picture
 from acesniper.extender.table import LatencyTable, News
-from acesniper.policies.snapshot import Snapshot
+from acesniper.extender.waiting import Waiting, task_key
 from acesniper.runtime.kube import Object
 from acesniper.runtime.reflector import DELETE
 
-AVOID_S = 60.0
-"""How long a device that did not take a task's pod is not chosen for it again."""
 UNKNOWN_RUN_S = 30.0
 """Expected run time of a pod that takes a slot and says nothing of a model."""
 
@@ -50,11 +49,10 @@ class Fleet:
     ledger: Ledger = field(default_factory=Ledger)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     pods: dict[PodUid, PodView] = field(default_factory=dict)
-    tasks: dict[str, InferenceTask] = field(default_factory=dict)
     devices: Devices = field(default_factory=Devices)
     occupancy: Occupancy = field(init=False)
     estimating: Estimating = field(init=False)
-    _avoid: dict[str, dict[DeviceId, float]] = field(default_factory=dict)
+    waiting: Waiting = field(init=False)
     _fastest: dict[ModelKey, Fastest] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -62,6 +60,7 @@ class Fleet:
             self.ledger, self.devices, self.clock, self._guess_s, self.bind_timeout_s
         )
         self.estimating = Estimating(self.table, self.devices, self.cold_start_s)
+        self.waiting = Waiting(self._memory_bytes, self.ledger.__contains__)
 
     # --- what watches tell ---------------------------------------------------------------------
 
@@ -90,6 +89,7 @@ class Fleet:
         else:
             found = convert.model_features(convert.read(ModelProfile, manifest))
         self.table.set_model(model, found)
+        self.waiting.model_changed(model)
         if found is None:
             self._table_changed([model])
         self.changed.set()
@@ -103,18 +103,17 @@ class Fleet:
 
     def take_task(self, change: str, manifest: Object) -> None:
         """A task was made, changed or is gone."""
-        key = f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}"
-        if change == DELETE:
-            self.tasks.pop(key, None)
-        else:
-            self.tasks[key] = convert.read(InferenceTask, manifest)
+        key = TaskKey(f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}")
+        found = None if change == DELETE else convert.read(InferenceTask, manifest)
+        self.waiting.take_task(key, found)
         self.changed.set()
 
     def take_pod(self, change: str, manifest: Object) -> None:
         """A pod changed: the ledger follows what is bound, running and gone."""
         uid = PodUid(manifest["metadata"]["uid"])
         if change == DELETE:
-            self.pods.pop(uid, None)
+            if (gone := self.pods.pop(uid, None)) is not None:
+                self.waiting.drop_pod(gone)
             self._freed(uid)
             return
         pod = PodView.of(manifest)
@@ -122,40 +121,41 @@ class Fleet:
             return  # takes nothing of what we give out
         before = self.pods.get(uid)
         self.pods[uid] = pod
+        promised = False
         if pod.finished:
             self._freed(uid)
-            return
-        promised = bool(pod.slots) and not pod.gated and self.occupancy.take(pod)
+        elif pod.slots and not pod.gated:
+            promised = self.occupancy.take(pod)
+        self.waiting.take_pod(pod)
         if promised or before is None or before.gated != pod.gated:
             self.changed.set()
 
     # --- what decisions ask --------------------------------------------------------------------
 
-    def snapshot(self) -> Snapshot:
-        """One frozen view for a plan."""
+    def picture(self) -> Picture:
+        """Everything a plan needs, as it is now."""
         now_s = self.clock()
-        busy = {each.id: self.ledger.busy_s(each.id, now_s) for each in self.devices}
-        return Snapshot(now_s, self.estimating.estimates(), busy)
+        self.waiting.forgive(now_s)
+        return Picture(
+            now_s,
+            self.estimating.estimates(),
+            self.ledger.promises(),
+            tuple(self.waiting.ready.values()),
+            tuple(self.waiting.behind.values()),
+            dict(self.waiting.gated),
+        )
 
-    def waiting(self) -> tuple[list[Task], dict[str, PodView]]:
-        """Tasks that are neither finished, suspended nor admitted; and their gated pods."""
-        gated: dict[str, PodView] = {}
-        admitted: set[str] = set()
-        for pod in self.pods.values():
-            if pod.task is None or pod.finished or pod.deleting:
-                continue
-            key = f"{pod.namespace}/{pod.task}"
-            if pod.gated and pod.uid not in self.ledger:
-                gated[key] = pod
-            else:
-                admitted.add(key)
-        tasks = [
-            task
-            for key, resource in self.tasks.items()
-            if key not in admitted
-            and (task := self._plannable(key, resource, gated.get(key))) is not None
-        ]
-        return tasks, gated
+    def still_waits(self, task: TaskKey, pod: PodUid) -> PodView | None:
+        """The gated pod of a task as it is now, if that is the one that was planned for."""
+        found = self.waiting.gated.get(task)
+        return found if found is not None and found.uid == pod else None
+
+    def has_room(self, device: DeviceId) -> bool:
+        """Whether a device has a free slot at this moment."""
+        found = self.devices.get(device)
+        if found is None or not found.schedulable:
+            return False
+        return sum(each.slots for each in self.ledger.on(device)) < found.slots
 
     def fastest_by_node(self, model: ModelKey) -> Mapping[str, float] | None:
         """Node name to the latency of its fastest device; None for an unknown model.
@@ -182,10 +182,12 @@ class Fleet:
         expires_s = self.clock() + self.bind_timeout_s
         promise = Promise(device.id, expected_s, expires_s=expires_s)
         self.ledger.promise(pod.uid, promise)
+        self.waiting.look_again(task_key(pod))
 
     def withdraw(self, pod: PodView) -> None:
         """Take a reservation back: its admission failed."""
         self._freed(pod.uid)
+        self.waiting.look_again(task_key(pod))
 
     def expired(self) -> list[PodView]:
         """Release reservations that were not bound in time; their devices are avoided for a while.
@@ -199,8 +201,7 @@ class Fleet:
             pod = self.pods.get(uid)
             if pod is not None and pod.node is None:
                 late.append(pod)
-                avoided = self._avoid.setdefault(f"{pod.namespace}/{pod.task}", {})
-                avoided[promise.device] = now_s + AVOID_S
+                self.waiting.avoid(pod, promise.device, now_s)
         return late
 
     def renew(self, pod: PodView) -> None:
@@ -226,28 +227,9 @@ class Fleet:
         self.occupancy.free(uid)
         self.changed.set()
 
-    def _plannable(self, key: str, resource: InferenceTask, pod: PodView | None) -> Task | None:
-        status = resource.status
-        if status.phase in FINISHED or resource.spec.suspend or not status.model_profile:
-            return None
-        model = ModelKey(f"{resource.metadata['namespace']}/{status.model_profile}")
+    def _memory_bytes(self, model: ModelKey) -> int | None:
         found = self.table.features(model)
-        if found is None or resource.metadata.get("deletionTimestamp"):
-            return None
-        task = convert.task(resource, status.model_profile, found.peak_memory_bytes)
-        excluded = self._excluded(key)
-        # The API server has looked the priority class up for the pod.
-        return replace(task, priority=pod.priority if pod else 0, excluded=excluded)
-
-    def _excluded(self, task: str) -> frozenset[DeviceId]:
-        """Devices a task's pod was withdrawn from a moment ago; outdated entries go."""
-        now_s = self.clock()
-        recent = {each: end for each, end in self._avoid.get(task, {}).items() if end > now_s}
-        if recent:
-            self._avoid[task] = recent
-        else:
-            self._avoid.pop(task, None)
-        return frozenset(recent)
+        return None if found is None else found.peak_memory_bytes
 
     def _guess_s(self, pod: PodView, device: DeviceId, inferences: int) -> float:
         model = ModelKey(f"{pod.namespace}/{pod.model}")

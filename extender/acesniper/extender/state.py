@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.times import epoch_s
+from acesniper.extender.admitting import Admitting
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics, Sampled
@@ -64,9 +65,8 @@ class ExtenderState:
             settings.deadline_quantile,
             settings.explore_share,
         )
-        planner = Planner(
-            fleet, cluster, policy, book, metrics, settings.replan_s, settings.settle_s
-        )
+        admitting = Admitting(fleet, cluster, book, metrics)
+        planner = Planner(fleet, admitting, policy, metrics, settings.replan_s, settings.settle_s)
         reflectors = [
             Reflector(cluster, NODES, fleet.take_node),
             Reflector(cluster, DEVICE_PROFILES, fleet.take_device_profile),
@@ -90,8 +90,9 @@ class ExtenderState:
             group.create_task(self.planner.run())
 
     def unsynced(self) -> list[str]:
-        """Kinds whose first list has not come yet."""
-        return [each.kind.plural for each in self.reflectors if not each.synced.is_set()]
+        """Kinds whose first list has not come yet; and latencies, until they are predicted."""
+        kinds = [each.kind.plural for each in self.reflectors if not each.synced.is_set()]
+        return kinds if self.planner.predicted.is_set() else [*kinds, "latencies"]
 
     def pod_uid(self, pod: str) -> str | None:
         """The UID of a pod given as `namespace/name`, or a UID itself."""
