@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
@@ -29,16 +30,17 @@ from acesniper.runtime.kube import (
     PODS,
     Object,
 )
-from acesniper.runtime.reflector import UPSERT, Reflector
+from acesniper.runtime.reflector import DELETE, UPSERT, Reflector
 from builders import (
     WorkPredictor,
     make_device_profile,
     make_gated_pod,
     make_model_profile,
     make_node,
+    make_pod,
 )
 from fake_cluster import Call, FakeCluster
-from fleets import make_waiting
+from fleets import make_fleet, make_waiting
 from virtual_time import in_virtual_time, now_s
 
 BIND_TIMEOUT_S = 15.0
@@ -184,6 +186,76 @@ async def test_a_slot_is_taken_before_the_api_server_shows_it() -> None:
 
     assert [decision.task for _, _, decision in first] == ["default/t1"]
     assert second == []
+
+
+def gone(fleet: Fleet) -> None:
+    fleet.take_pod(DELETE, make_gated_pod("t-0", task="t"))
+
+
+def made_anew(fleet: Fleet) -> None:
+    gone(fleet)
+    fleet.take_pod(UPSERT, make_gated_pod("t-0", task="t", uid="another"))
+
+
+def suspended(fleet: Fleet) -> None:
+    fleet.take_task(UPSERT, make_waiting("t", suspend=True)[0])
+
+
+def finished(fleet: Fleet) -> None:
+    fleet.take_task(DELETE, make_waiting("t")[0])
+
+
+def taken(fleet: Fleet) -> None:
+    fleet.take_pod(UPSERT, make_pod("foreign", task=None, node="node-a", uid="foreign"))
+
+
+def cordoned(fleet: Fleet) -> None:
+    fleet.take_node(UPSERT, make_node("node-a", cordoned=True))
+
+
+def lost(fleet: Fleet) -> None:
+    fleet.take_device_profile(DELETE, make_device_profile("a"))
+
+
+@pytest.mark.parametrize("meanwhile", [gone, made_anew, suspended, finished, taken, cordoned, lost])
+def test_what_changed_while_a_plan_was_made_is_not_admitted_by_it(
+    meanwhile: Callable[[Fleet], None],
+) -> None:
+    fleet = make_fleet({"a": 1.0})
+    metrics = ExtenderMetrics.on(CollectorRegistry())
+    admitting = Admitting(fleet, FakeCluster(), DecisionBook(), metrics)
+    planner = Planner(fleet, admitting, Policy(), metrics)
+    task, pod = make_waiting("t")
+    fleet.take_task(UPSERT, task)
+    fleet.take_pod(UPSERT, pod)
+    decisions = fleet.picture().decide(planner.policy, planner.plan)
+
+    meanwhile(fleet)
+    admitted = list(planner.reserve(decisions))
+
+    assert [each.task for _, each in decisions.starting] == ["default/t"]
+    assert admitted == []
+    assert pod["metadata"]["uid"] not in fleet.ledger
+
+
+@in_virtual_time
+async def test_events_are_heard_while_a_plan_is_made_and_make_the_next_one() -> None:
+    edge, thinking = Edge({"a": 1.0}), asyncio.Event()
+
+    async def think(call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401 - as to_thread
+        await thinking.wait()
+        return call(*arguments)
+
+    edge.planner.off_loop = think
+    async with edge.alive():
+        edge.apply("t")
+        await asyncio.sleep(100.0)
+        heard, planned = len(edge.fleet.waiting), edge.planner.plan.planned
+        thinking.set()
+        await asyncio.sleep(2.0)
+
+    assert (heard, planned) == (1, ())
+    assert edge.phases() == ["Succeeded"]
 
 
 @in_virtual_time

@@ -1,6 +1,7 @@
 """The ledger of a live fleet, through any sequence of what watches can bring."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from math import isclose
 from typing import Any
 
@@ -13,6 +14,7 @@ from acesniper.api.pod import PodView
 from acesniper.api.times import rfc3339
 from acesniper.domain.backlog import PodUid, Promise
 from acesniper.domain.device import DeviceId
+from acesniper.domain.task import Task, TaskKey
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.occupancy import CUT_OFF_S
 from acesniper.extender.table import LatencyTable
@@ -20,6 +22,7 @@ from acesniper.runtime.reflector import DELETE, UPSERT
 from builders import (
     WorkPredictor,
     make_device_profile,
+    make_itask,
     make_model_profile,
     make_node,
     make_pod,
@@ -61,6 +64,7 @@ def told(fleet: Fleet, objects: Iterable[tuple[str, Json]]) -> Fleet:
         "profile": fleet.take_device_profile,
         "model": fleet.take_model_profile,
         "pod": fleet.take_pod,
+        "task": fleet.take_task,
     }
     for kind, obj in objects:
         take[kind](UPSERT, obj)
@@ -101,6 +105,7 @@ class FleetMachine(RuleBasedStateMachine):
             "profile": self.live.take_device_profile,
             "model": self.live.take_model_profile,
             "pod": self.live.take_pod,
+            "task": self.live.take_task,
         }
         take[kind](DELETE, obj)
 
@@ -123,6 +128,16 @@ class FleetMachine(RuleBasedStateMachine):
     def a_gated_pod_is_made(self) -> None:
         self.made += 1
         self.put("pod", make_pod(f"p{self.made}", task=f"t{self.made}", gates=[PLAN_GATE]))
+
+    @rule(number=positions, suspend=st.booleans(), phase=st.sampled_from(["Queued", "Failed"]))
+    def a_task_is_made_or_changed(self, number: int, suspend: bool, phase: str) -> None:
+        status = {"phase": phase, "modelProfile": "model"}
+        self.put("task", make_itask(f"t{number}", status=status, suspend=suspend))
+
+    @rule(number=positions)
+    def a_task_is_deleted(self, number: int) -> None:
+        if ("task", f"t{number}") in self.objects:
+            self.remove("task", f"t{number}")
 
     @precondition(lambda self: self.pods(gated=True))
     @rule(position=positions, device=devices, run_s=floats(0.001, 1000.0))
@@ -248,6 +263,24 @@ class FleetMachine(RuleBasedStateMachine):
             assert set(rebuilt.ledger) == set(self.bound())
             for uid in rebuilt.ledger:
                 assert_same(self.live.ledger.get(uid), rebuilt.ledger.get(uid))
+            assert self.queue(self.live) == self.queue(rebuilt)
+
+    def queue(self, fleet: Fleet) -> list[dict[TaskKey, object]]:
+        """What waits, less what only the live one can know: reservations, devices to avoid."""
+        own = {
+            f"default/{PodView.of(pod).task}"
+            for pod in self.pods(gated=True)
+            if pod["metadata"]["uid"] in self.reserved
+        }
+        waiting = fleet.waiting
+        return [
+            {
+                key: replace(each, excluded=frozenset()) if isinstance(each, Task) else each
+                for key, each in place.items()
+                if key not in own
+            }
+            for place in (waiting.ready, waiting.behind, waiting.gated)
+        ]
 
     @invariant()
     def a_device_that_nothing_is_on_is_free(self) -> None:
