@@ -36,7 +36,7 @@ from acesniper.api.names import MODEL_LABEL, PLAN_GATE, SLOT_RESOURCE, TASK_LABE
 from acesniper.api.times import rfc3339
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
-from acesniper.extender.__main__ import calm_collector
+from acesniper.extender.__main__ import answer_first, calm_collector
 from acesniper.extender.app import create_app
 from acesniper.extender.state import ExtenderState
 from acesniper.predictor import interface
@@ -155,6 +155,7 @@ def serve_extender(port: int, nodes: int, tasks: int) -> None:
     if tasks:
         let_wait(state, nodes, tasks)
     calm_collector()
+    answer_first()
     serve(create_app(state, registry), port, state if tasks else None)
 
 

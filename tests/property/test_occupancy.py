@@ -12,8 +12,8 @@ from acesniper.api.decision import Candidate, Decision
 from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, PLAN_GATE
 from acesniper.api.pod import PodView
 from acesniper.api.times import rfc3339
-from acesniper.domain.backlog import PodUid, Promise
-from acesniper.domain.device import DeviceId
+from acesniper.domain.backlog import PodUid, Promise, slots_free_s
+from acesniper.domain.device import DeviceId, NodeName
 from acesniper.domain.task import Task, TaskKey
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.occupancy import CUT_OFF_S
@@ -288,6 +288,24 @@ class FleetMachine(RuleBasedStateMachine):
         for device in HOMES:
             busy = self.live.ledger.busy_s(DeviceId(device), self.clock.now_s)
             assert bool(busy) is (device in taken)
+
+    @invariant()
+    def the_waits_of_nodes_are_those_of_the_ledger(self) -> None:
+        """Asked again and again or only now, the same instants while all goes as expected."""
+        live, now_s = self.live, self.clock.now_s
+        asked = {name: at_s - now_s for name, at_s in live.free_at_s().items()}
+        for node in NODES:
+            here = live.devices.on_node.get(NodeName(node)) or ()
+            busy = [(live.ledger.busy_s(each.id, now_s), each.slots) for each in here]
+            expected_s = min((slots_free_s(*each)[0] for each in busy), default=0.0)
+            promises = live.ledger.promises()
+            steady = all(len(seconds) <= slots for seconds, slots in busy) and all(
+                each.started_s is not None and each.started_s + each.expected_s > now_s
+                for each in promises
+            )
+            if steady:
+                assert isclose(asked.get(node, 0.0), expected_s, abs_tol=1e-6)
+            assert (node in asked) is (expected_s > 0.0)
 
 
 def assert_same(live: Promise | None, rebuilt: Promise | None) -> None:

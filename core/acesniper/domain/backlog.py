@@ -59,6 +59,7 @@ class Ledger:
     def __init__(self) -> None:
         self._promises: dict[PodUid, Promise] = {}
         self._by_device: dict[DeviceId, set[PodUid]] = {}
+        self._touched: set[DeviceId] = set()
 
     def __len__(self) -> int:
         return len(self._promises)
@@ -82,6 +83,7 @@ class Ledger:
             if before.device == promise.device and promise.started_s is None:
                 promise = replace(promise, started_s=before.started_s)
             self.release(pod)
+        self._touched.add(promise.device)
         self._promises[pod] = promise
         self._by_device.setdefault(promise.device, set()).add(pod)
 
@@ -90,6 +92,7 @@ class Ledger:
         promise = self._promises.pop(pod, None)
         if promise is None:
             return False
+        self._touched.add(promise.device)
         pods = self._by_device[promise.device]
         pods.discard(pod)
         if not pods:
@@ -106,6 +109,11 @@ class Ledger:
         for pod in late:
             self.release(pod)
         return late
+
+    def take_touched(self) -> set[DeviceId]:
+        """Devices whose promises have changed since this was last asked."""
+        touched, self._touched = self._touched, set()
+        return touched
 
     def promises(self) -> tuple[Promise, ...]:
         """All promises."""

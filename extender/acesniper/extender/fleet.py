@@ -12,7 +12,7 @@ from math import inf
 from acesniper.api import convert
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile
-from acesniper.domain.backlog import Ledger, PodUid, Promise, slots_free_s
+from acesniper.domain.backlog import Ledger, PodUid, Promise
 from acesniper.domain.device import Device, DeviceId, NodeName
 from acesniper.domain.task import ModelKey, TaskKey
 from acesniper.extender.devices import Devices, NodeView
@@ -21,6 +21,7 @@ from acesniper.extender.occupancy import Occupancy
 from acesniper.extender.picture import Picture
 from acesniper.extender.table import LatencyTable, News
 from acesniper.extender.waiting import Waiting, task_key
+from acesniper.extender.waits import Waits
 from acesniper.runtime.kube import Object
 from acesniper.runtime.reflector import DELETE
 
@@ -53,6 +54,7 @@ class Fleet:
     occupancy: Occupancy = field(init=False)
     estimating: Estimating = field(init=False)
     waiting: Waiting = field(init=False)
+    waits: Waits = field(init=False)
     _fastest: dict[ModelKey, Fastest] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -61,6 +63,7 @@ class Fleet:
         )
         self.estimating = Estimating(self.table, self.devices, self.cold_start_s)
         self.waiting = Waiting(self._memory_bytes, self.ledger.__contains__)
+        self.waits = Waits(self.ledger, self.devices)
 
     # --- what watches tell ---------------------------------------------------------------------
 
@@ -69,7 +72,7 @@ class Fleet:
         name = NodeName(node["metadata"]["name"])
         view = None if change == DELETE else NodeView.of(node)
         if self.devices.set_node(name, view):
-            self._devices_changed(name)
+            self._devices_changed((name,), (name,))
 
     def take_device_profile(self, change: str, manifest: Object) -> None:
         """A profile changed: its device appears, goes, or is to be predicted anew."""
@@ -78,7 +81,8 @@ class Fleet:
         self.table.set_device(device, convert.hardware(profile.status) if profile else None)
         before = self.devices.node_of(device)
         self.devices.set_profile(device, profile)
-        self._devices_changed(device, before, self.devices.node_of(device))
+        nodes = {each for each in (before, self.devices.node_of(device)) if each is not None}
+        self._devices_changed((device, *nodes), nodes)
 
     def take_model_profile(self, change: str, manifest: Object) -> None:
         """A model was read, or is gone."""
@@ -168,14 +172,9 @@ class Fleet:
             cached = self._fastest[model] = self._find_fastest(model)
         return cached
 
-    def wait_by_node(self) -> dict[str, float]:
-        """Node name to the seconds until one of its slots is free; only nodes that are busy."""
-        now_s = self.clock()
-        busy = [device for each in self.ledger.devices() if (device := self.devices.get(each))]
-        return {
-            node: min(self._wait_s(each, now_s) for each in self.devices.on_node[node])
-            for node in {device.node for device in busy}
-        }
+    def free_at_s(self) -> Mapping[str, float]:
+        """Node name to the instant at which one of its slots is free; only nodes that are busy."""
+        return self.waits.free_at_s(self.clock())
 
     def reserve(self, pod: PodView, device: Device, expected_s: float) -> None:
         """Promise a device to a pod that is being admitted."""
@@ -220,9 +219,6 @@ class Fleet:
                 found[device.node] = seconds
         return found
 
-    def _wait_s(self, device: Device, now_s: float) -> float:
-        return slots_free_s(self.ledger.busy_s(device.id, now_s), device.slots)[0]
-
     def _freed(self, uid: PodUid) -> None:
         self.occupancy.free(uid)
         self.changed.set()
@@ -236,8 +232,9 @@ class Fleet:
         latency_s = self.table.latency_s(model, device)
         return UNKNOWN_RUN_S if latency_s is None else inferences * latency_s
 
-    def _devices_changed(self, *names: str | None) -> None:
-        self.occupancy.look_again(filter(None, names))
+    def _devices_changed(self, names: Collection[str], nodes: Collection[str]) -> None:
+        self.occupancy.look_again(names)
+        self.waits.look_again(nodes, self.clock())
         self._fastest.clear()
         self.estimating.devices_changed()
         self.changed.set()
