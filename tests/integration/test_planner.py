@@ -275,6 +275,22 @@ async def test_an_admitted_pod_carries_its_device_and_the_reasons() -> None:
 
 
 @in_virtual_time
+async def test_who_does_not_hold_the_lease_admits_nothing() -> None:
+    edge, held = Edge({"a": 1.0}), [False]
+    edge.planner.may_act = lambda: held[0]
+
+    async with edge.alive():
+        edge.apply("t")
+        await asyncio.sleep(100.0)
+        standing_by = edge.is_admitted("t")
+        held[0] = True
+        await asyncio.sleep(5.0)
+
+    assert not standing_by
+    assert edge.phases() == ["Succeeded"]
+
+
+@in_virtual_time
 async def test_a_failed_patch_gives_the_slot_back_and_is_tried_again() -> None:
     edge = Edge({"a": 1.0})
     failures = [Unavailable("away"), Unavailable("away")]

@@ -1,5 +1,6 @@
 """Settings of each part: read once at start, from a mapping, all mistakes shown at once."""
 
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -36,6 +37,11 @@ def _pairs(text: object) -> object:
             raise ValueError(f"not CLASS=POLICY: {name!r}")
         Rules.named(policy.strip())
     return {name.strip(): policy.strip() for name, _, policy in pairs}
+
+
+def _host_name() -> str:
+    """The name of the pod we run in."""
+    return socket.gethostname()
 
 
 class Settings(BaseModel):
@@ -78,6 +84,13 @@ class Settings(BaseModel):
 class ExtenderSettings(Settings):
     """The extender and the planner."""
 
+    lease_namespace: str = "acesniper-system"
+    """Where the planner's Lease is: it acts only while it holds that."""
+    lease_s: Annotated[float, Field(ge=1)] = 15.0
+    """How long it lasts without being renewed."""
+    identity: str = Field(default_factory=_host_name)
+    """Who holds it."""
+
     host: str = "127.0.0.1"
     """kube-scheduler runs in the same pod, so nothing else needs to reach us."""
     port: Port = 8780
@@ -115,5 +128,10 @@ class OperatorSettings(Settings):
     runner_image: str = "acesniper/runner:0.1.0"
     max_model_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
     fetch_timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    lease_namespace: str = "acesniper-system"
+    """Where the planner's Lease is."""
+    planner_patience_s: Annotated[float, Field(gt=0)] = 30.0
+    """How long that may stay unchanged before tasks start without a plan, first come, first
+    served; longer than the lease itself lasts."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """Objects reconciled at the same time."""

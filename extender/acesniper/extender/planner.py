@@ -40,6 +40,8 @@ class Planner:
     settle_s: float = 0.02
     off_loop: OffLoop = asyncio.to_thread
     """How to work out what takes long."""
+    may_act: Callable[[], bool] = lambda: True
+    """Whether no other planner acts; asked before anything is planned or admitted."""
     plan: Plan = field(default_factory=Plan)
     predicted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the latency table was complete."""
@@ -51,7 +53,8 @@ class Planner:
                 await self._news()
                 self.fleet.changed.clear()
                 await self._predict()
-                await self._plan(calls)
+                if self.may_act():
+                    await self._plan(calls)
 
     async def _news(self) -> None:
         idle = not len(self.fleet.waiting) and not len(self.fleet.ledger)
@@ -73,6 +76,8 @@ class Planner:
         picture = self.fleet.picture()
         with self.metrics.plan_seconds.time():
             decisions = await self.off_loop(picture.decide, self.policy, self.plan)
+        if not self.may_act():
+            return
         for pod, device, decision in self.reserve(decisions):
             calls.create_task(self.admitting.admit(pod, device, decision))
         for pod in self.fleet.expired():

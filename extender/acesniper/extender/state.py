@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from acesniper.api.names import PLANNER_LEASE
 from acesniper.api.times import epoch_s
 from acesniper.extender.admitting import Admitting
 from acesniper.extender.book import DecisionBook
@@ -25,6 +26,7 @@ from acesniper.runtime.kube import (
     PODS,
     Cluster,
 )
+from acesniper.runtime.lease import Leadership
 from acesniper.runtime.reflector import Reflector
 from acesniper.runtime.settings import ExtenderSettings
 
@@ -37,6 +39,7 @@ class ExtenderState:
     book: DecisionBook
     metrics: ExtenderMetrics
     planner: Planner
+    leadership: Leadership
     strangers: Strangers
     reflectors: list[Reflector]
     sampled: Sampled
@@ -66,7 +69,17 @@ class ExtenderState:
             settings.explore_share,
         )
         admitting = Admitting(fleet, cluster, book, metrics)
-        planner = Planner(fleet, admitting, policy, metrics, settings.replan_s, settings.settle_s)
+        leadership = Leadership(
+            *(cluster, settings.lease_namespace, PLANNER_LEASE, settings.identity),
+            settings.lease_s,
+            time.monotonic,
+            time.time,
+            fleet.changed.set,
+        )
+        planner = Planner(
+            *(fleet, admitting, policy, metrics, settings.replan_s, settings.settle_s),
+            may_act=leadership.held,
+        )
         reflectors = [
             Reflector(cluster, NODES, fleet.take_node),
             Reflector(cluster, DEVICE_PROFILES, fleet.take_device_profile),
@@ -77,7 +90,7 @@ class ExtenderState:
         strangers = Strangers(EventRecorder(cluster, "acesniper-extender"), time.time)
         sampled = _sampled(fleet, reflectors)
         registry.register(sampled)
-        return cls(fleet, book, metrics, planner, strangers, reflectors, sampled)
+        return cls(fleet, book, metrics, planner, leadership, strangers, reflectors, sampled)
 
     async def run(self) -> None:
         """Follow the cluster and plan, until cancelled. No plan is made on half a picture."""
@@ -87,6 +100,7 @@ class ExtenderState:
             group.create_task(self.strangers.run())
             for reflector in self.reflectors:
                 await reflector.synced.wait()
+            group.create_task(self.leadership.run())
             group.create_task(self.planner.run())
 
     def unsynced(self) -> list[str]:

@@ -11,12 +11,13 @@ import kopf
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.process_collector import ProcessCollector
 
-from acesniper.api.names import TASK_LABEL
+from acesniper.api.names import PLANNER_LEASE, TASK_LABEL
 from acesniper.api.v1alpha1 import ModelProfileSpec
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
 from acesniper.operator.controller import Controller
 from acesniper.operator.devices import DeviceReconciler
+from acesniper.operator.fallback import Fallback
 from acesniper.operator.fetch import Fetcher
 from acesniper.operator.handlers import build_registry
 from acesniper.operator.metrics import OperatorMetrics
@@ -58,6 +59,11 @@ def build_controller(
         devices=DeviceReconciler(cluster, store, metrics, events, clock),
         metrics=metrics,
         clock=clock,
+        fallback=Fallback(
+            *(cluster, store, metrics, settings.lease_namespace, PLANNER_LEASE),
+            settings.planner_patience_s,
+            time.monotonic,
+        ),
     )
 
 

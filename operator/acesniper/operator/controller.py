@@ -9,6 +9,7 @@ from typing import Any
 
 from acesniper.domain.errors import InvalidInput
 from acesniper.operator.devices import DeviceReconciler
+from acesniper.operator.fallback import Fallback
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.models import ModelReconciler
 from acesniper.operator.store import Store, object_key
@@ -43,6 +44,7 @@ class Controller:
     devices: DeviceReconciler
     metrics: OperatorMetrics
     clock: Callable[[], float]
+    fallback: Fallback
     queue: WorkQueue[Key] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -111,6 +113,7 @@ class Controller:
             group.create_task(self.queue.run(workers))
             group.create_task(self._move_window())
             group.create_task(self._resync())
+            group.create_task(self.fallback.run())
 
     async def _move_window(self) -> None:
         while True:

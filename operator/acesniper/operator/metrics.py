@@ -20,6 +20,8 @@ class OperatorMetrics:
     reconcile_errors: Counter
     models: Counter
     last_event_seconds: Gauge
+    planner_away: Gauge
+    opened_without_plan: Counter
     interval_hits: Counter
     drifts: Counter
 
@@ -61,6 +63,16 @@ class OperatorMetrics:
                 "acesniper_models_profiled",
                 "Models that were read, by outcome.",
                 ["outcome"],
+                registry=registry,
+            ),
+            planner_away=Gauge(
+                "acesniper_planner_away",
+                "1 while the planner's lease is stale and tasks start first come, first served.",
+                registry=registry,
+            ),
+            opened_without_plan=Counter(
+                "acesniper_opened_without_plan",
+                "Pods whose gate was opened while the planner was away.",
                 registry=registry,
             ),
             last_event_seconds=Gauge(
