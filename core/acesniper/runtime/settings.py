@@ -81,7 +81,20 @@ class Settings(BaseModel):
         return PREFIX + field.upper()
 
 
-class ExtenderSettings(Settings):
+class PolicySettings(Settings):
+    """What planner and operator have to agree on."""
+
+    policy: Annotated[str, AfterValidator(_rules)] = DEFAULT.name
+    """How tasks are ordered and placed, by name."""
+    policy_classes: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = Field(
+        default_factory=dict
+    )
+    """Other policies for the tasks of some priority classes: `batch=min-min,urgent=edf-mct`."""
+    aging_s: Annotated[float, Field(gt=0)] = DEFAULT.aging_s
+    """A task that has waited for so long goes before all that have not, whatever its priority."""
+
+
+class ExtenderSettings(PolicySettings):
     """The extender and the planner."""
 
     lease_namespace: str = "acesniper-system"
@@ -94,14 +107,6 @@ class ExtenderSettings(Settings):
     host: str = "127.0.0.1"
     """kube-scheduler runs in the same pod, so nothing else needs to reach us."""
     port: Port = 8780
-    policy: Annotated[str, AfterValidator(_rules)] = DEFAULT.name
-    """How tasks are ordered and placed, by name."""
-    policy_classes: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = Field(
-        default_factory=dict
-    )
-    """Other policies for the tasks of some priority classes: `batch=min-min,urgent=edf-mct`."""
-    aging_s: Annotated[float, Field(gt=0)] = DEFAULT.aging_s
-    """A task that has waited for so long goes before all that have not, whatever its priority."""
     deadline_quantile: Annotated[float, Field(gt=0, lt=1)] = DEFAULT.deadline_quantile
     """How certain a device must be to meet a deadline to be preferred for it."""
     explore_share: Annotated[float, Field(ge=0, le=1)] = 0.01
@@ -116,7 +121,7 @@ class ExtenderSettings(Settings):
     """Expected time from binding to the first inference, until it is learned."""
 
 
-class OperatorSettings(Settings):
+class OperatorSettings(PolicySettings):
     """The operator."""
 
     namespace: str = ""
@@ -124,7 +129,8 @@ class OperatorSettings(Settings):
     health_port: Port = 8781
     metrics_port: Port = 8782
     max_gated_pods: Annotated[int, Field(ge=1)] = 500
-    """Pods that wait, gated, for the planner; tasks beyond stay in the API server only."""
+    """Pods that wait, gated, for the planner, at most: there are two for each slot and some. Tasks
+    beyond stay in the API server only."""
     runner_image: str = "acesniper/runner:0.1.0"
     max_model_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
     fetch_timeout_s: Annotated[float, Field(gt=0)] = 120.0

@@ -98,6 +98,14 @@ class Controller:
             self.store.nodes[name] = {"status": obj.get("status", {})}
             self.queue.add((NODE, name))
 
+    def priority_change(self, change: str, obj: Mapping[str, Any]) -> None:
+        """A PriorityClass changed."""
+        name = str(obj["metadata"]["name"])
+        if change == DELETE:
+            self.store.priorities.pop(name, None)
+        else:
+            self.store.priorities[name] = int(obj.get("value", 0))
+
     def pod_change(self, change: str, obj: Mapping[str, Any]) -> None:
         """A pod of a task changed."""
         self._saw("Pod")
@@ -117,7 +125,7 @@ class Controller:
 
     async def _move_window(self) -> None:
         while True:
-            for key in self.window.refresh():
+            for key in self.window.refresh(self.clock()):
                 self.queue.add((TASK, key))
             await asyncio.sleep(WINDOW_S)
 
