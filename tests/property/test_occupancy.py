@@ -32,7 +32,8 @@ from strategies import floats
 from virtual_time import Clock
 
 Json = dict[str, Any]
-HOMES = {"a1": "node-a", "a2": "node-a", "b1": "node-b", "c1": "node-c"}
+HOMES = {"a1": "node-a", "a2": "node-a", "b1": "node-b", "node-c": "node-c"}
+"""One device is named like its node: names of both kinds must not be mixed up."""
 NODES = ("node-a", "node-b", "node-c")
 
 devices, nodes = st.sampled_from(sorted(HOMES)), st.sampled_from(NODES)

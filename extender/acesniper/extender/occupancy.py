@@ -41,7 +41,7 @@ class Occupancy:
         if before is not None and (before.node, before.device) != (pod.node, pod.device):
             self._forget(before)
         self._takers[pod.uid] = pod
-        for name in filter(None, (pod.node, pod.device)):
+        for name in _names(pod):
             self._near.setdefault(name, set()).add(pod.uid)
         return self._promise(pod)
 
@@ -101,11 +101,16 @@ class Occupancy:
         return self.guess_s(pod, device, inferences)
 
     def _forget(self, pod: PodView) -> None:
-        for name in filter(None, (pod.node, pod.device)):
+        for name in _names(pod):
             near = self._near[name]
             near.discard(pod.uid)
             if not near:
                 del self._near[name]
+
+
+def _names(pod: PodView) -> set[str]:
+    """The node and the device that a pod names; often they are called the same."""
+    return {name for name in (pod.node, pod.device) if name}
 
 
 def _within_its_second(at_s: float | None, now_s: float) -> float:
