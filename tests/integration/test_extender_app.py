@@ -98,6 +98,21 @@ async def test_a_decision_is_explained_by_uid_and_by_name(setup: Setup) -> None:
     assert by_uid.json["text"] == "no prediction; placed as the stock scheduler would"
 
 
+async def test_what_an_extender_before_us_decided_is_explained_by_the_pod(setup: Setup) -> None:
+    task, pod = make_waiting("t")
+    setup.state.fleet.take_task(UPSERT, task)
+    setup.state.fleet.take_pod(UPSERT, pod)
+    ((_, _, decision),) = setup.state.planner.decide()
+    written = make_pod("old", task="t", device="a", decision=decision, node="node-a")
+    setup.state.fleet.take_pod(UPSERT, written)
+
+    answer = await call(setup.app, "GET", "/explain?pod=default/old")
+
+    assert answer.status == 200
+    assert answer.json["text"] == decision.sentence()
+    assert [each["device"] for each in answer.json["candidates"]] == ["a", "b"]
+
+
 @pytest.mark.parametrize("pod", ["nobody", "default/nobody"])
 async def test_what_was_never_decided_is_not_found_and_the_help_says_how(
     setup: Setup, pod: str

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from acesniper.api.decision import Decision
 from acesniper.api.names import PLANNER_LEASE
 from acesniper.api.times import epoch_s
+from acesniper.domain.backlog import PodUid
 from acesniper.extender.admitting import Admitting
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
@@ -107,6 +109,17 @@ class ExtenderState:
         """Kinds whose first list has not come yet; and latencies, until they are predicted."""
         kinds = [each.kind.plural for each in self.reflectors if not each.synced.is_set()]
         return kinds if self.planner.predicted.is_set() else [*kinds, "latencies"]
+
+    def decision(self, pod: str) -> Decision | None:
+        """The decision about a pod, given by UID or `namespace/name`.
+
+        What an extender before us decided is read from the pod.
+        """
+        uid = self.pod_uid(pod)
+        if uid is None:
+            return None
+        view = self.fleet.pods.get(PodUid(uid))
+        return self.book.read(uid) or (Decision.read(view.decision) if view else None)
 
     def pod_uid(self, pod: str) -> str | None:
         """The UID of a pod given as `namespace/name`, or a UID itself."""

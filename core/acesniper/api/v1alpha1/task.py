@@ -13,6 +13,7 @@ from acesniper.api.v1alpha1.wire import (
     Free,
     ModelSource,
     Name,
+    Seconds,
     Shapes,
     Wire,
     conditions_field,
@@ -115,6 +116,36 @@ class InferenceTaskSpec(Wire):
     suspend: bool = Field(default=False, description="True holds the task back; it keeps its turn.")
 
 
+class TaskCandidate(Wire):
+    """A device that could have run the task, with every term of its finish time. Seconds."""
+
+    device: str = Field(description="The DeviceProfile.")
+    node: str = Field(description="Its node.")
+    latency_seconds: Seconds = Field(description="Expected latency of one inference.")
+    low_seconds: Seconds = Field(description="Lower end of its 90 % interval.")
+    high_seconds: Seconds = Field(description="Upper end of its 90 % interval.")
+    source: str = Field(description="The predictor and its version.")
+    inferences: int = Field(description="How many inferences.")
+    backlog_seconds: Seconds = Field(description="Until a slot of the device is free.")
+    cold_start_seconds: Seconds = Field(description="To start the container and load the model.")
+    transfer_seconds: Seconds = Field(description="To bring the inputs there.")
+    run_seconds: Seconds = Field(description="All inferences.")
+    finish_seconds: Seconds = Field(description="The sum: from the decision to the end.")
+
+
+class TaskDecision(Wire):
+    """Why the task is where it is."""
+
+    decided_at: Seconds = Field(description="When, in seconds since the epoch.")
+    policy: str = Field(description="The policy that decided.")
+    candidates: list[TaskCandidate] = Field(
+        default_factory=list, description="The chosen device first, then the next best."
+    )
+    refused: dict[str, str] = Field(
+        default_factory=dict, description="Devices that cannot run it and why; the first few."
+    )
+
+
 class TaskPrediction(Wire):
     """What was expected when the task was placed. Seconds."""
 
@@ -171,6 +202,9 @@ class InferenceTaskStatus(Wire):
         default=0, description="Pods of this attempt that were withdrawn before they started."
     )
     predicted: TaskPrediction | None = Field(default=None, description="What was expected.")
+    decision: TaskDecision | None = Field(
+        default=None, description="Why it was placed there; `acesniper explain` shows it."
+    )
     observed: TaskObservation | None = Field(default=None, description="What happened.")
     error_ratio: float | None = Field(
         default=None, description="|predicted - observed| / observed, of the latency."
