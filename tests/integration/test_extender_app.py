@@ -41,7 +41,9 @@ class Setup:
 @pytest.fixture
 def setup() -> Setup:
     registry = CollectorRegistry()
-    state = ExtenderState.build(ExtenderSettings(), FakeCluster(), WorkPredictor(), registry)
+    state = ExtenderState.build(
+        ExtenderSettings(container_start_s=0.0), FakeCluster(), WorkPredictor(), registry
+    )
     for name, pace in (("a", 1.0), ("b", 2.0)):
         state.fleet.take_node(UPSERT, make_node(f"node-{name}"))
         state.fleet.take_device_profile(UPSERT, make_device_profile(name, pace=pace))

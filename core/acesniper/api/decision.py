@@ -54,6 +54,8 @@ class Decision(Wire):
     decided_at: Seconds
     policy: str
     candidates: list[Candidate] = Field(default_factory=list)
+    pulls_image: bool = False
+    fetches_model: bool = False
     refused: dict[str, str] = Field(default_factory=dict)
     answered: str | None = None
 

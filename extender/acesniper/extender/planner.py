@@ -98,7 +98,9 @@ class Planner:
             pod = self._still_waits(decisions, planned.task.key)
             if pod is not None and self.fleet.has_room(planned.device.id):
                 self.fleet.reserve(pod, planned.device, planned.busy_s)
-                yield pod, planned.device, decision
+                at = self.fleet.cold_starts.circumstances(planned.task.model, planned.device)
+                brought = {"pulls_image": at.pulls, "fetches_model": at.fetches}
+                yield pod, planned.device, decision.model_copy(update=brought)
 
     def _still_waits(self, decisions: Decisions, task: TaskKey) -> PodView | None:
         before = decisions.picture.gated[task]

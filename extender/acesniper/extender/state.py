@@ -11,6 +11,7 @@ from acesniper.api.decision import Decision
 from acesniper.api.names import PLANNER_LEASE
 from acesniper.api.times import epoch_s
 from acesniper.domain.backlog import PodUid
+from acesniper.domain.coldstart import MB, FirstGuess, StartTimes
 from acesniper.extender.admitting import Admitting
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
@@ -59,8 +60,14 @@ class ExtenderState:
         Raises:
             ValueError: a policy's name is unknown.
         """
+        guess = FirstGuess(
+            settings.container_start_s,
+            settings.image_pull_mb_per_s * MB,
+            settings.model_fetch_mb_per_s * MB,
+            settings.model_load_mb_per_s * MB,
+        )
         fleet = Fleet(
-            LatencyTable(predictor), time.time, settings.bind_timeout_s, settings.cold_start_s
+            LatencyTable(predictor), time.time, settings.bind_timeout_s, StartTimes(guess)
         )
         book, metrics = DecisionBook(), ExtenderMetrics.on(registry)
         policy = Policy(

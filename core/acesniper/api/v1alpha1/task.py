@@ -128,7 +128,9 @@ class TaskCandidate(Wire):
     inferences: int = Field(description="How many inferences.")
     backlog_seconds: Seconds = Field(description="Until a slot of the device is free.")
     cold_start_seconds: Seconds = Field(description="To start the container and load the model.")
-    transfer_seconds: Seconds = Field(description="To bring the inputs there.")
+    transfer_seconds: Seconds = Field(
+        description="To bring the model's file there, unless it is there."
+    )
     run_seconds: Seconds = Field(description="All inferences.")
     finish_seconds: Seconds = Field(description="The sum: from the decision to the end.")
 
@@ -140,6 +142,12 @@ class TaskDecision(Wire):
     policy: str = Field(description="The policy that decided.")
     candidates: list[TaskCandidate] = Field(
         default_factory=list, description="The chosen device first, then the next best."
+    )
+    pulls_image: bool = Field(
+        default=False, description="Whether the chosen node had to pull the image."
+    )
+    fetches_model: bool = Field(
+        default=False, description="Whether the model had not run on the chosen node before."
     )
     refused: dict[str, str] = Field(
         default_factory=dict, description="Devices that cannot run it and why; the first few."
@@ -170,6 +178,12 @@ class TaskObservation(Wire):
     )
     latency_p90_seconds: float | None = Field(
         default=None, description="90th percentile of the latency of one inference."
+    )
+    container_seconds: float | None = Field(
+        default=None, description="From binding to the start of the container: pulling its image."
+    )
+    fetch_seconds: float | None = Field(
+        default=None, description="Time to get the model's file, as the runner measured it."
     )
     load_seconds: float | None = Field(default=None, description="Time to load the model.")
     wait_seconds: float | None = Field(default=None, description="From creation to start.")
