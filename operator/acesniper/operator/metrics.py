@@ -26,6 +26,9 @@ class OperatorMetrics:
     models: Counter
     last_event_seconds: Gauge
     runs_learned: Counter
+    planner_away: Gauge
+    opened_without_plan: Counter
+    interval_hits: Counter
     drifts: Counter
     profile_noise: Gauge
 
@@ -99,6 +102,16 @@ class OperatorMetrics:
                 "acesniper_models_profiled",
                 "Models that were read, by outcome.",
                 ["outcome"],
+                registry=registry,
+            ),
+            planner_away=Gauge(
+                "acesniper_planner_away",
+                "1 while the planner's lease is stale and tasks start first come, first served.",
+                registry=registry,
+            ),
+            opened_without_plan=Counter(
+                "acesniper_opened_without_plan",
+                "Pods whose gate was opened while the planner was away.",
                 registry=registry,
             ),
             last_event_seconds=Gauge(
