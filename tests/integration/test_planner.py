@@ -18,7 +18,7 @@ from acesniper.extender.fleet import AVOID_S, Fleet
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.planner import Planner
 from acesniper.extender.table import LatencyTable
-from acesniper.policies.plan import Policy
+from acesniper.policies.policy import Policy
 from acesniper.runtime.kube import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,

@@ -1,20 +1,27 @@
 from collections import defaultdict
 from dataclasses import replace
 
+import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from acesniper.domain.device import DeviceId
-from acesniper.domain.fleet import Snapshot
-from acesniper.domain.task import ModelKey, Task
+from acesniper.domain.task import Task
 from acesniper.policies.feasibility import judge
-from acesniper.policies.order import ORDERS, in_order
-from acesniper.policies.placement import PLACEMENTS
-from acesniper.policies.plan import Plan, Policy, make_plan, rank_devices
+from acesniper.policies.plan import Plan, make_plan
+from acesniper.policies.policy import Policy, rule_names
+from acesniper.policies.snapshot import Snapshot
 from builders import make_task
 from strategies import floats, seconds, snapshots, task_lists
 
-policies = st.builds(Policy, st.sampled_from(list(ORDERS)), st.sampled_from(list(PLACEMENTS)))
+policies = st.builds(
+    Policy,
+    st.sampled_from(rule_names()),
+    aging_s=st.sampled_from([1.0, 1e9]),
+    explore_share=st.sampled_from([0.0, 0.5]),
+)
+ORDERED = [name for name in rule_names() if name.endswith("-mct")]
+NEVER_WAITING = ("any-free", "fastest-free")
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
@@ -25,9 +32,12 @@ def test_every_task_is_planned_once_or_refused_by_every_device(
 
     planned = [each.task.key for each in plan.planned]
     assert len(planned) == len(set(planned))
-    assert sorted([*planned, *plan.unplanned]) == sorted(task.key for task in tasks)
-    for refused in plan.unplanned.values():
-        assert set(refused) == set(snapshot.devices)
+    if policy.name not in NEVER_WAITING:
+        assert sorted([*planned, *plan.unplanned]) == sorted(task.key for task in tasks)
+    for task in plan.unplanned:
+        verdicts = plan.verdicts(task, snapshot)
+        assert set(verdicts) == set(snapshot.estimates.lane_of)
+        assert not any(verdict.feasible for verdict in verdicts.values())
 
 
 def most_at_once(spans: list[tuple[float, float]]) -> int:
@@ -46,10 +56,9 @@ def test_no_device_ever_has_more_tasks_than_slots(
 
     spans: dict[DeviceId, list[tuple[float, float]]] = defaultdict(list)
     for planned in plan.planned:
-        chosen = planned.chosen
-        spans[chosen.device.id].append((chosen.backlog_s, chosen.finish_s))
-    for device, each in spans.items():
-        assert most_at_once(each) <= snapshot.devices[device].slots
+        spans[planned.device.id].append((planned.start_s, planned.finish_s))
+    for device in snapshot.estimates.devices:
+        assert most_at_once(spans[device.id]) <= device.slots
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
@@ -58,76 +67,108 @@ def test_only_as_many_tasks_start_now_as_slots_are_really_free(
 ) -> None:
     plan = make_plan(tasks, snapshot, policy)
 
-    for device in snapshot.devices.values():
-        starting = [
-            each for each in plan.planned if each.starts_now and each.chosen.device == device
-        ]
+    for device in snapshot.estimates.devices:
+        starting = [each for each in plan.planned if each.starts_now and each.device == device]
         busy = len(snapshot.busy_s.get(device.id, ()))
         assert len(starting) <= max(device.slots - busy, 0)
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
-def test_a_chosen_device_can_take_its_task(
+def test_a_device_is_never_given_what_it_cannot_run(
     tasks: list[Task], snapshot: Snapshot, policy: Policy
 ) -> None:
     for planned in make_plan(tasks, snapshot, policy).planned:
+        labels = snapshot.estimates.labels
+        assert judge(planned.task, planned.device, labels).feasible
         for candidate in planned.candidates:
-            assert judge(planned.task, candidate.device, snapshot).feasible
+            assert judge(planned.task, candidate.device, labels).feasible
+
+
+@given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
+def test_candidates_begin_with_the_chosen_device_and_its_own_terms(
+    tasks: list[Task], snapshot: Snapshot, policy: Policy
+) -> None:
+    for planned in make_plan(tasks, snapshot, policy).planned:
+        assert bool(planned.candidates) == planned.starts_now
+        if planned.candidates:
+            chosen = planned.candidates[0]
+            assert chosen.device == planned.device
+            assert np.isclose(chosen.busy_s, planned.busy_s, rtol=1e-9)
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies, data=st.data())
-def test_a_plan_depends_on_what_is_known_not_on_the_order_it_came_in(
+def test_a_plan_does_not_depend_on_the_order_of_its_input(
     tasks: list[Task], snapshot: Snapshot, policy: Policy, data: st.DataObject
 ) -> None:
     shuffled = data.draw(st.permutations(tasks))
 
-    assert make_plan(shuffled, snapshot, policy) == make_plan(tasks, snapshot, policy)
+    assert (
+        make_plan(shuffled, snapshot, policy).planned == make_plan(tasks, snapshot, policy).planned
+    )
 
 
-def starts(plan: Plan) -> dict[str, float]:
-    return {each.task.key: each.chosen.finish_s for each in plan.planned}
+@given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
+def test_a_plan_that_ends_early_starts_the_same_tasks(
+    tasks: list[Task], snapshot: Snapshot, policy: Policy
+) -> None:
+    def starting(plan: Plan) -> list[tuple[str, str]]:
+        return [(each.task.key, each.device.id) for each in plan.planned if each.starts_now]
+
+    whole = make_plan(tasks, snapshot, policy)
+    early = make_plan(tasks, snapshot, policy, starting_only=True)
+
+    assert starting(early) == starting(whole)
 
 
 @given(
     snapshot=snapshots(),
     created=st.lists(floats(0, 100), min_size=1, max_size=10),
-    order=st.sampled_from(list(ORDERS)),
+    name=st.sampled_from(ORDERED),
 )
 def test_among_equal_tasks_nobody_overtakes(
-    snapshot: Snapshot, created: list[float], order: str
+    snapshot: Snapshot, created: list[float], name: str
 ) -> None:
-    assume(any(each.schedulable for each in snapshot.devices.values()))
+    assume(any(each.schedulable for each in snapshot.estimates.devices))
     tasks = [
         make_task(f"default/t{number}", "default/m1", created_s=created_s)
         for number, created_s in enumerate(created)
     ]
 
-    plan = make_plan(tasks, snapshot, Policy(order, "mct"))
+    plan = make_plan(tasks, snapshot, Policy(name, aging_s=1e9))
 
-    finish_s = starts(plan)
-    in_turn = [finish_s[task.key] for task in in_order(tasks, ORDERS[order], 0.0)]
+    finish_s = {each.task.key: each.finish_s for each in plan.planned}
+    in_turn = [
+        finish_s[task.key] for task in sorted(tasks, key=lambda each: (each.created_s, each.key))
+    ]
     assert in_turn == sorted(in_turn)
 
 
 @given(snapshot=snapshots(), more_s=seconds, data=st.data())
-def test_more_backlog_never_makes_a_device_rank_better(
+def test_more_backlog_never_makes_a_device_more_attractive(
     snapshot: Snapshot, more_s: float, data: st.DataObject
 ) -> None:
-    assume(snapshot.devices)
-    device = data.draw(st.sampled_from(sorted(snapshot.devices)))
-    busier = replace(
-        snapshot,
-        busy_s={
-            **snapshot.busy_s,
-            device: tuple(sorted((*snapshot.busy_s.get(device, ()), more_s))),
-        },
-    )
+    assume(snapshot.estimates.devices)
+    device = data.draw(st.sampled_from(snapshot.estimates.devices))
+    longer = (*snapshot.busy_s.get(device.id, ()), more_s)
+    busier = replace(snapshot, busy_s={**snapshot.busy_s, device.id: tuple(sorted(longer))})
+    task = make_task("default/t", "default/m1")
 
-    def place(of: Snapshot) -> int:
-        ranking = rank_devices(ModelKey("default/m1"), of.devices.values(), of)
-        return [each.device.id for each in ranking].index(device)
+    def chosen(of: Snapshot) -> list[DeviceId]:
+        return [each.device.id for each in make_plan([task], of, Policy()).planned]
 
-    assert place(busier) >= place(snapshot)
+    if chosen(snapshot) != [device.id]:
+        assert chosen(busier) == chosen(snapshot)
+
+
+@given(tasks=task_lists(), snapshot=snapshots(), name=st.sampled_from(rule_names()))
+def test_a_task_that_waited_too_long_is_not_overtaken_by_one_that_did_not(
+    tasks: list[Task], snapshot: Snapshot, name: str
+) -> None:
+    old = make_task("a/old", "default/m1", created_s=-1e9)
+
+    plan = make_plan([*tasks, old], snapshot, Policy(name, aging_s=1e6))
+
+    assert [each.task.key for each in plan.planned[:1]] == [old.key] or old.key in plan.unplanned
 
 
 @given(tasks=task_lists(), behind=task_lists(), snapshot=snapshots(), policy=policies)

@@ -2,7 +2,10 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from math import nan
 from typing import Any
+
+import numpy as np
 
 from acesniper.api.decision import Decision
 from acesniper.api.names import (
@@ -17,10 +20,11 @@ from acesniper.api.names import (
 )
 from acesniper.api.times import rfc3339
 from acesniper.domain.device import Device, DeviceId, HardwareVector, NodeName
-from acesniper.domain.fleet import Snapshot
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey, Task, TaskKey
+from acesniper.policies.estimates import Estimates, Row, Start
+from acesniper.policies.snapshot import Snapshot
 
 Json = dict[str, Any]
 SHA256 = "a" * 64
@@ -60,20 +64,28 @@ def make_snapshot(
     busy: Mapping[str, Sequence[float]] | None = None,
     labels: Mapping[str, Mapping[str, str]] | None = None,
     now_s: float = 0.0,
+    cold_s: float = 0.0,
 ) -> Snapshot:
     """A snapshot; `latency[model][device]` in seconds, models in namespace `default`."""
-    return Snapshot(
-        now_s=now_s,
-        devices={each.id: each for each in devices},
-        latency={
-            ModelKey(f"default/{model}"): {
-                DeviceId(device): make_prediction(seconds) for device, seconds in row.items()
-            }
-            for model, row in (latency or {}).items()
-        },
-        busy_s={DeviceId(each): tuple(sorted(value)) for each, value in (busy or {}).items()},
-        labels={DeviceId(each): value for each, value in (labels or {}).items()},
+    rows = {
+        ModelKey(f"default/{model}"): make_row([row.get(each.id, nan) for each in devices])
+        for model, row in (latency or {}).items()
+    }
+    start = Start(np.full(len(devices), cold_s), np.zeros(len(devices)))
+    estimates = Estimates(
+        tuple(devices),
+        rows,
+        {DeviceId(each): value for each, value in (labels or {}).items()},
+        dict.fromkeys(rows, start),
     )
+    running = {DeviceId(each): tuple(sorted(value)) for each, value in (busy or {}).items()}
+    return Snapshot(now_s, estimates, running)
+
+
+def make_row(latency_s: Sequence[float], spread: float = 2.0) -> Row:
+    """Latencies on each device, NaN where unknown; the interval is `spread` times to both sides."""
+    seconds = np.array(latency_s, float)
+    return Row(seconds, seconds / spread, seconds * spread, "test")
 
 
 class WorkPredictor:

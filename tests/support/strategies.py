@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 
 from acesniper.domain.backlog import PodUid, Promise
 from acesniper.domain.device import DeviceId
-from acesniper.domain.fleet import Snapshot
 from acesniper.domain.task import Task
+from acesniper.policies.snapshot import Snapshot
 from builders import make_device, make_snapshot, make_task
 
 NAMES = ("a", "b", "c", "d", "e")

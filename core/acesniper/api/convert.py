@@ -63,6 +63,7 @@ def task(resource: InferenceTask, model: str, memory_bytes: int = 0, priority: i
         deadline_s=deadline_s,
         reject_late=spec.deadline_policy is DeadlinePolicy.REJECT,
         priority=priority,
+        priority_class=spec.priority_class_name or "",
         memory_bytes=memory_bytes,
         node_selector=tuple(sorted(spec.node_selector.items())),
     )

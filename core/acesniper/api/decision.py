@@ -1,6 +1,6 @@
 """A placement decision with its reasons: in a pod's annotation and from `/explain`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field, ValidationError
@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 from acesniper.api.times import duration_text
 from acesniper.api.v1alpha1 import Wire
 from acesniper.domain.completion import Completion
-from acesniper.policies.plan import Planned
+from acesniper.domain.task import TaskKey
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -75,14 +75,19 @@ class Decision(Wire):
 
     @classmethod
     def of(
-        cls, planned: Planned, now_s: float, policy: str, refused: Mapping[str, str]
+        cls,
+        task: TaskKey,
+        candidates: Sequence[Completion],
+        now_s: float,
+        policy: str,
+        refused: Mapping[str, str],
     ) -> "Decision":
-        """The decision to admit a planned task now."""
+        """The decision to admit a task now, to the first of its candidates."""
         return cls(
-            task=planned.task.key,
+            task=task,
             decided_at=now_s,
             policy=policy,
-            candidates=[Candidate.of(each) for each in planned.candidates],
+            candidates=[Candidate.of(each) for each in candidates],
             refused=dict(refused),
         )
 

@@ -7,6 +7,7 @@ never bound expires; a pod that is gone is released. Nothing else changes a back
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from heapq import heapreplace
 from typing import NewType
 
 from acesniper.domain.device import DeviceId
@@ -36,6 +37,17 @@ class Promise:
             return self.expected_s
         elapsed_s = max(now_s - self.started_s, 0.0)
         return max(self.expected_s - elapsed_s, OVERDUE_SHARE * elapsed_s)
+
+
+def slots_free_s(busy_s: Iterable[float], slots: int) -> list[float]:
+    """Seconds until each slot is free, soonest first, given what each pod has left.
+
+    More pods than slots share the slots: each slot's wait is the sum of its queue.
+    """
+    free_s = [0.0] * slots
+    for remaining_s in busy_s:
+        heapreplace(free_s, free_s[0] + remaining_s)
+    return sorted(free_s)
 
 
 class Ledger:

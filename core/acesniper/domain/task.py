@@ -27,6 +27,7 @@ class Task:
     deadline_s: float | None = None
     reject_late: bool = False
     priority: int = 0
+    priority_class: str = ""
     memory_bytes: int = 0
     node_selector: tuple[tuple[str, str], ...] = ()
     excluded: frozenset[DeviceId] = frozenset()

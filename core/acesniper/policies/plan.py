@@ -1,149 +1,220 @@
 """The plan: which waiting task goes to which device, and when it should start.
 
-Tasks are taken in order; each gets the device that its placement rule prefers, behind what runs
-there and what the plan gave it before. A task whose best device is busy is *held back* for it
-instead of starting at once on a slow, idle one. The plan is made anew at every event, so it is a
-pure function of what is known.
+Tasks are taken in turn; each gets the device that its rules prefer, behind what runs there and what
+the plan gave it before. A task whose best device is busy is *held back* for it instead of starting
+at once on a slow, idle one. The plan is made anew at every event, so it is a pure function of what
+is known.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from statistics import median
+from itertools import groupby
+from math import inf
+
+import numpy as np
 
 from acesniper.domain.completion import Completion, Verdict
 from acesniper.domain.device import Device, DeviceId
-from acesniper.domain.fleet import Snapshot
-from acesniper.domain.prediction import Prediction
-from acesniper.domain.task import ModelKey, Task
-from acesniper.policies.feasibility import judge, misses_deadline
-from acesniper.policies.order import ORDERS, in_order
-from acesniper.policies.placement import PLACEMENTS, ranked
+from acesniper.domain.task import Task, TaskKey
+from acesniper.policies.arrays import Floats
+from acesniper.policies.batch import BATCHES, Batch
+from acesniper.policies.chooser import Chooser
+from acesniper.policies.feasibility import AVOIDED, judge
+from acesniper.policies.order import ORDERS
+from acesniper.policies.placement import KEEPING
+from acesniper.policies.policy import Policy, Rules
+from acesniper.policies.queue import Queue
+from acesniper.policies.snapshot import Snapshot
 
 LATE = "the deadline"
-NEUTRAL_SPREAD = 10.0
-"""Half-width, as a factor, of the interval of a prediction nobody could make."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Names of an order and a placement rule, and how many candidates a decision keeps."""
-
-    order: str = "fcfs"
-    placement: str = "mct"
-    candidates_kept: int = 3
-
-    def __post_init__(self) -> None:
-        for field_name, value, known in (
-            ("order", self.order, ORDERS),
-            ("placement", self.placement, PLACEMENTS),
-        ):
-            if value not in known:
-                raise ValueError(
-                    f"policy {field_name} {value!r} is unknown; use one of {list(known)}"
-                )
+FAIR = "fcfs-mct"
+"""The rules for tasks that have waited too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A task on a device: the chosen candidate first, the next best behind it."""
+    """A task on a device: starts in `start_s` seconds and occupies it for `busy_s`.
+
+    `candidates` has the chosen device first and the next best behind it, for tasks that start now.
+    """
 
     task: Task
-    candidates: tuple[Completion, ...]
-
-    @property
-    def chosen(self) -> Completion:
-        """The candidate that was chosen."""
-        return self.candidates[0]
+    device: Device
+    start_s: float
+    busy_s: float
+    candidates: tuple[Completion, ...] = ()
 
     @property
     def starts_now(self) -> bool:
         """Whether a slot of the device is free for it at this moment."""
-        return self.chosen.backlog_s <= 0.0
+        return self.start_s <= 0.0
+
+    @property
+    def finish_s(self) -> float:
+        """Seconds from now until it would be finished."""
+        return self.start_s + self.busy_s
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every waiting task, either planned, or not with the verdict on each device."""
+    """The waiting tasks that have a device, in planning order, and those that no device can take.
+
+    Tasks in neither wait without a plan: their rules place nothing while everything is busy, or
+    the plan was stopped early. `turn` counts placements over a chain of plans.
+    """
 
     planned: tuple[Planned, ...] = ()
-    unplanned: Mapping[str, Mapping[DeviceId, Verdict]] = field(default_factory=dict)
+    unplanned: Mapping[TaskKey, Task] = field(default_factory=dict)
+    turn: int = 0
+    late_s: Mapping[TaskKey, Floats] = field(default_factory=dict)
+    """For tasks refused for their deadline: when each lane would have finished them."""
 
-
-def neutral(latency: Mapping[DeviceId, Prediction]) -> Prediction:
-    """What to expect where no prediction exists: the median of the other devices, very wide."""
-    middle_s = median(each.latency_s for each in latency.values()) if latency else 1.0
-    return Prediction(middle_s, middle_s / NEUTRAL_SPREAD, middle_s * NEUTRAL_SPREAD, "neutral")
-
-
-def candidates_for(
-    task: Task, snapshot: Snapshot, slots: Mapping[DeviceId, list[float]]
-) -> tuple[list[Completion], dict[DeviceId, Verdict]]:
-    """Every device that can take the task with the terms of its finish, and why others cannot."""
-    known = snapshot.latency.get(task.model, {})
-    fallback: Prediction | None = None
-    found: list[Completion] = []
-    refused: dict[DeviceId, Verdict] = {}
-    for device in snapshot.devices.values():
-        verdict = judge(task, device, snapshot)
-        if not verdict.feasible:
-            refused[device.id] = verdict
-            continue
-        prediction = known.get(device.id)
-        if prediction is None:
-            prediction = fallback = fallback or neutral(known)
-        candidate = Completion(
-            device, prediction, task.inferences, slots[device.id][0], snapshot.cold_start_s
-        )
-        if misses_deadline(task, candidate, snapshot.now_s):
-            text = f"would finish {candidate.finish_s:.1f} s from now, after {LATE}"
-            refused[device.id] = Verdict(False, text, lasting=True)
-            continue
-        found.append(candidate)
-    return found, refused
+    def verdicts(self, task: TaskKey, snapshot: Snapshot) -> dict[DeviceId, Verdict]:
+        """Why each device cannot take a task that has none."""
+        unplanned = self.unplanned[task]
+        estimates = snapshot.estimates
+        found = {}
+        for device in estimates.devices:
+            verdict = judge(unplanned, device, estimates.labels)
+            if verdict.feasible and device.id in unplanned.excluded:
+                verdict = AVOIDED
+            if verdict.feasible:
+                finish_s = self.late_s[task][estimates.lane_of[device.id]]
+                text = f"would finish {finish_s:.1f} s from now, after {LATE}"
+                verdict = Verdict(False, text, lasting=True)
+            found[device.id] = verdict
+        return found
 
 
 def make_plan(
-    tasks: Iterable[Task], snapshot: Snapshot, policy: Policy, behind: Iterable[Task] = ()
+    tasks: Iterable[Task],
+    snapshot: Snapshot,
+    policy: Policy,
+    behind: Iterable[Task] = (),
+    previous: Plan | None = None,
+    *,
+    starting_only: bool = False,
 ) -> Plan:
-    """Plan all waiting tasks. O(tasks x devices).
+    """Plan the waiting tasks: O(tasks x lanes).
 
     Those `behind` cannot start yet, whatever is free: they are planned after all others, so that
-    no device stands idle for them.
+    no device stands idle for them. `previous` is the plan before, which rules with a queue on each
+    device keep to. With `starting_only` the plan ends as soon as nothing more can start now.
     """
-    order, placement = ORDERS[policy.order], PLACEMENTS[policy.placement]
-    slots = {each.id: snapshot.slot_free_s(each) for each in snapshot.devices.values()}
-    planned: list[Planned] = []
-    unplanned: dict[str, Mapping[DeviceId, Verdict]] = {}
-    in_turn = (in_order(each, order, snapshot.now_s) for each in (tasks, behind))
-    for task in chain.from_iterable(in_turn):
-        candidates, refused = candidates_for(task, snapshot, slots)
-        if not candidates:
-            unplanned[task.key] = refused
-            continue
-        best = ranked(candidates, placement)[: policy.candidates_kept]
-        planned.append(Planned(task, tuple(best)))
-        _occupy(slots[best[0].device.id], best[0])
-    return Plan(tuple(planned), unplanned)
+    planning = _Planning(snapshot, policy, previous or Plan(), starting_only)
+    for ready in (tasks, behind):
+        for rules, together in _turns(ready, snapshot.now_s, policy):
+            planning.place(rules, together)
+    return planning.plan()
 
 
-def _occupy(slots: list[float], chosen: Completion) -> None:
-    slots[0] = chosen.finish_s
-    slots.sort()
+def _turns(
+    tasks: Iterable[Task], now_s: float, policy: Policy
+) -> Iterator[tuple[Rules, list[Task]]]:
+    """Who is planned together by which rules: those who waited too long, then by priority."""
+
+    def turn(task: Task) -> tuple[bool, int, str]:
+        if now_s - task.created_s >= policy.aging_s:
+            return False, 0, ""
+        return True, -task.priority, task.priority_class
+
+    for (patient, _, priority_class), group in groupby(sorted(tasks, key=turn), turn):
+        rules = policy.rules_for(priority_class) if patient else Rules.named(FAIR)
+        yield rules, list(group)
 
 
-def rank_devices(
-    model: ModelKey, devices: Iterable[Device], snapshot: Snapshot, inferences: int = 1
-) -> list[Completion]:
-    """Rank devices for a pod that was not planned, such as a long-running server: best first."""
-    known = snapshot.latency.get(model, {})
-    candidates = [
-        Completion(
-            device,
-            known.get(device.id) or neutral(known),
-            inferences,
-            snapshot.slot_free_s(device)[0],
-        )
-        for device in devices
-    ]
-    return ranked(candidates, PLACEMENTS["mct"])
+class _Planning:
+    """A plan in the making."""
+
+    def __init__(
+        self, snapshot: Snapshot, policy: Policy, previous: Plan, starting_only: bool
+    ) -> None:
+        self._snapshot, self._policy, self._starting_only = snapshot, policy, starting_only
+        self._kept = {each.task.key: each.device.id for each in previous.planned}
+        self._chooser = Chooser(snapshot, policy, previous.turn)
+        self._planned: list[Planned] = []
+        self._unplanned: dict[TaskKey, Task] = {}
+        self._late_s: dict[TaskKey, Floats] = {}
+
+    def plan(self) -> Plan:
+        return Plan(tuple(self._planned), self._unplanned, self._chooser.lanes.turn, self._late_s)
+
+    def place(self, rules: Rules, tasks: Sequence[Task]) -> None:
+        """Give every task its lane, or note that none can take it."""
+        if self._done():
+            return
+        queue = Queue.of(tasks, self._snapshot)
+        if rules.batch:
+            self._place_batch(rules.batch, queue)
+            return
+        keys = ORDERS[rules.order](queue)
+        for place in np.argsort(keys, kind="stable").tolist():
+            self._place_one(rules, queue.tasks[place])
+            if self._done():
+                return
+
+    def _done(self) -> bool:
+        return self._starting_only and not self._chooser.any_free()
+
+    def _place_one(self, rules: Rules, task: Task) -> None:
+        chooser = self._chooser
+        kept = self._kept.get(task.key) if rules.placement in KEEPING else None
+        choice = chooser.choice(task)
+        lane = chooser.lane_on(kept) if kept else chooser.best(choice, rules.placement)
+        if lane is not None:
+            self._occupy(task, choice.busy_s, lane)
+        elif not choice.possible:
+            self._refuse(task)
+
+    def _place_batch(self, name: str, queue: Queue) -> None:
+        size = self._policy.batch_size
+        tasks, busy = [], []
+        for task in queue.tasks[:size]:
+            choice = self._chooser.choice(task)
+            if choice.possible:
+                tasks.append(task)
+                busy.append(choice.busy_s)
+            else:
+                self._refuse(task)
+        if not tasks:
+            return
+        busy_s = np.stack(busy)
+        ages_s = self._snapshot.now_s - np.array([task.created_s for task in tasks])
+        batch = Batch(busy_s, self._chooser.lanes.free_s.copy(), ages_s)
+        for place, lane in BATCHES[name](batch):
+            self._occupy(tasks[place], busy_s[place], lane)
+            if self._done():
+                return
+
+    def _refuse(self, task: Task) -> None:
+        self._unplanned[task.key] = task
+        self._late_s[task.key] = self._chooser.finish_s(task)
+
+    def _occupy(self, task: Task, busy_s: Floats, lane: int) -> None:
+        start_s = float(self._chooser.lanes.free_s[lane])
+        candidates = self._candidates(task, busy_s, lane) if start_s <= 0.0 else ()
+        device = self._snapshot.estimates.device_of[lane]
+        self._planned.append(Planned(task, device, start_s, float(busy_s[lane]), candidates))
+        self._chooser.occupy(lane, start_s + float(busy_s[lane]))
+
+    def _candidates(self, task: Task, busy_s: Floats, chosen: int) -> tuple[Completion, ...]:
+        """The chosen device, then those where the task would finish next, one lane of each."""
+        free_s, estimates = self._chooser.lanes.free_s, self._snapshot.estimates
+        finish_s = free_s + busy_s
+        finish_s[chosen] = -inf
+        found: dict[DeviceId, Completion] = {}
+        for lane in _smallest(finish_s, self._policy.candidates_kept * self._chooser.most_slots):
+            device = estimates.device_of[lane]
+            if len(found) < self._policy.candidates_kept and device.id not in found:
+                found[device.id] = estimates.completion(task, lane, float(free_s[lane]))
+        return tuple(found.values())
+
+
+def _smallest(values: Floats, count: int) -> Sequence[int]:
+    """Where the smallest finite values stand, smallest first."""
+    if count < len(values):
+        places = np.argpartition(values, count - 1)[:count] if count else np.array([], np.int64)
+    else:
+        places = np.arange(len(values))
+    ranked = places[np.lexsort((places, values[places]))]
+    return [int(each) for each in ranked.tolist() if values[each] < inf]

@@ -1,6 +1,6 @@
 """Settings of each part: read once at start, from a mapping, all mistakes shown at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -14,8 +14,7 @@ from pydantic import (
 )
 
 from acesniper.domain.errors import InvalidInput
-from acesniper.policies.order import ORDERS
-from acesniper.policies.placement import PLACEMENTS
+from acesniper.policies.policy import DEFAULT, Rules
 
 PREFIX = "ACESNIPER_"
 
@@ -23,13 +22,20 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 
 
-def _one_of(known: Mapping[str, object]) -> Callable[[str], str]:
-    def check(name: str) -> str:
-        if name not in known:
-            raise ValueError(f"unknown; use one of {', '.join(known)}")
-        return name
+def _rules(name: str) -> str:
+    return Rules.named(name).name
 
-    return check
+
+def _pairs(text: object) -> object:
+    """`class=policy,class=policy` as a mapping."""
+    if not isinstance(text, str):
+        return text
+    pairs = [each.partition("=") for each in text.split(",") if each.strip()]
+    for name, equals, policy in pairs:
+        if not (name.strip() and equals):
+            raise ValueError(f"not CLASS=POLICY: {name!r}")
+        Rules.named(policy.strip())
+    return {name.strip(): policy.strip() for name, _, policy in pairs}
 
 
 class Settings(BaseModel):
@@ -75,8 +81,18 @@ class ExtenderSettings(Settings):
     host: str = "127.0.0.1"
     """kube-scheduler runs in the same pod, so nothing else needs to reach us."""
     port: Port = 8780
-    order: Annotated[str, AfterValidator(_one_of(ORDERS))] = "fcfs"
-    placement: Annotated[str, AfterValidator(_one_of(PLACEMENTS))] = "mct"
+    policy: Annotated[str, AfterValidator(_rules)] = DEFAULT.name
+    """How tasks are ordered and placed, by name."""
+    policy_classes: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = Field(
+        default_factory=dict
+    )
+    """Other policies for the tasks of some priority classes: `batch=min-min,urgent=edf-mct`."""
+    aging_s: Annotated[float, Field(gt=0)] = DEFAULT.aging_s
+    """A task that has waited for so long goes before all that have not, whatever its priority."""
+    deadline_quantile: Annotated[float, Field(gt=0, lt=1)] = DEFAULT.deadline_quantile
+    """How certain a device must be to meet a deadline to be preferred for it."""
+    explore_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of the tasks without a deadline that go to a nearly as good, less well known device."""
     replan_s: Annotated[float, Field(gt=0)] = 1.0
     """Longest time between two plans while tasks wait; events replan at once."""
     settle_s: Annotated[float, Field(ge=0)] = 0.02

@@ -9,16 +9,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
+import numpy as np
+
 from acesniper.api import convert
 from acesniper.api.decision import Decision
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile, InferenceTask, ModelProfile
-from acesniper.domain.backlog import Ledger, PodUid, Promise
+from acesniper.domain.backlog import Ledger, PodUid, Promise, slots_free_s
 from acesniper.domain.device import Device, DeviceId, NodeName
-from acesniper.domain.fleet import Snapshot, slots_free_s
 from acesniper.domain.task import ModelKey, Task
 from acesniper.extender.devices import Devices, NodeView
 from acesniper.extender.table import LatencyTable
+from acesniper.policies.estimates import Estimates, Start
+from acesniper.policies.snapshot import Snapshot
 from acesniper.runtime.kube import Object
 from acesniper.runtime.reflector import DELETE
 
@@ -55,6 +58,7 @@ class Fleet:
     """Pods that take a slot of a device that is not known yet."""
     _avoid: dict[str, dict[DeviceId, float]] = field(default_factory=dict)
     _fastest: dict[ModelKey, Fastest] = field(default_factory=dict)
+    _estimates: Estimates | None = None
 
     # --- what watches tell ---------------------------------------------------------------------
 
@@ -83,6 +87,7 @@ class Fleet:
             found = convert.model_features(convert.read(ModelProfile, manifest))
         self.table.set_model(model, found)
         self._fastest.pop(model, None)
+        self._estimates = None
         self.changed.set()
 
     def take_task(self, change: str, manifest: Object) -> None:
@@ -120,14 +125,9 @@ class Fleet:
         """One frozen view for a plan."""
         now_s = self.clock()
         busy = {each.id: self.ledger.busy_s(each.id, now_s) for each in self.devices}
-        return Snapshot(
-            now_s,
-            dict(self.devices.by_id),
-            self.table.latency,
-            busy,
-            self.devices.labels(),
-            self.cold_start_s,
-        )
+        if self._estimates is None:
+            self._estimates = self._estimate()
+        return Snapshot(now_s, self._estimates, busy)
 
     def waiting(self) -> tuple[list[Task], dict[str, PodView]]:
         """Tasks that are neither finished, suspended nor admitted; and their gated pods."""
@@ -206,6 +206,12 @@ class Fleet:
         if (known := self.pods.get(pod.uid)) is not None:
             self._take_slot(known, known)
 
+    def _estimate(self) -> Estimates:
+        devices = tuple(self.devices)
+        start = Start(np.full(len(devices), self.cold_start_s), np.zeros(len(devices)))
+        rows = {model: self.table.row(model, devices) for model in self.table.latency}
+        return Estimates(devices, rows, self.devices.labels(), dict.fromkeys(rows, start))
+
     # --- inside --------------------------------------------------------------------------------
 
     def _wait_s(self, device: Device, now_s: float) -> float:
@@ -269,6 +275,7 @@ class Fleet:
         for pod in [self.pods[uid] for uid in self._homeless if uid in self.pods]:
             self._take_slot(pod, pod)
         self._fastest.clear()
+        self._estimates = None
         self.changed.set()
 
     def _take_slot(self, pod: PodView, before: PodView | None) -> None:

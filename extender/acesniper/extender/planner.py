@@ -16,13 +16,14 @@ from acesniper.api.decision import Decision
 from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, REFUSED_ANNOTATION
 from acesniper.api.pod import PodView
 from acesniper.domain.errors import AcesniperError
-from acesniper.domain.fleet import Snapshot
 from acesniper.extender.admission import admission_patch
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.policies.feasibility import judge
-from acesniper.policies.plan import LATE, Plan, Planned, Policy, make_plan
+from acesniper.policies.plan import LATE, Plan, Planned, make_plan
+from acesniper.policies.policy import Policy
+from acesniper.policies.snapshot import Snapshot
 from acesniper.runtime.kube import PODS, Cluster
 
 log = logging.getLogger(__name__)
@@ -77,24 +78,29 @@ class Planner:
         behind = [task for task in tasks if task.key not in gated]
         with self.metrics.plan_seconds.time():
             snapshot = self.fleet.snapshot()
-            self.plan = make_plan(ready, snapshot, self.policy, behind)
+            self.plan = make_plan(ready, snapshot, self.policy, behind, self.plan)
         self.metrics.queue_length.set(len(tasks))
         oldest_s = min((task.created_s for task in tasks), default=self.fleet.clock())
         self.metrics.queue_age_seconds.set(max(self.fleet.clock() - oldest_s, 0.0))
         self._snapshot = snapshot
-        self._unreachable = list(_out_of_reach(self.plan, gated))
+        self._unreachable = list(_out_of_reach(self.plan, snapshot, gated))
         admitted = []
         for planned in self.plan.planned:
             pod = gated.get(planned.task.key)
             if planned.starts_now and pod is not None:
-                self.fleet.reserve(pod, planned.chosen.device, planned.chosen.busy_s)
+                self.fleet.reserve(pod, planned.device, planned.busy_s)
                 admitted.append((planned, pod))
         return admitted
 
     async def _admit(self, planned: Planned, pod: PodView) -> None:
-        device = planned.chosen.device
-        policy = f"{self.policy.order}-{self.policy.placement}"
-        decision = Decision.of(planned, self.fleet.clock(), policy, self._refused(planned))
+        device = planned.device
+        decision = Decision.of(
+            planned.task.key,
+            planned.candidates,
+            self.fleet.clock(),
+            self.policy.rules_for(planned.task.priority_class).name,
+            self._refused(planned),
+        )
         self.book.write(pod.uid, decision)
         annotations = {
             DEVICE_ANNOTATION: device.id,
@@ -120,8 +126,8 @@ class Planner:
         """Why other devices cannot take the task; the first few, for people."""
         if self._snapshot is None:
             return {}
-        seen = self._snapshot
-        verdicts = ((each.id, judge(planned.task, each, seen)) for each in seen.devices.values())
+        seen = self._snapshot.estimates
+        verdicts = ((each.id, judge(planned.task, each, seen.labels)) for each in seen.devices)
         refused = ((device, verdict.reason) for device, verdict in verdicts if not verdict.feasible)
         return dict(islice(refused, REASONS_KEPT))
 
@@ -145,15 +151,19 @@ class Planner:
             self.fleet.renew(pod)
 
 
-def _out_of_reach(plan: Plan, gated: Mapping[str, PodView]) -> Iterator[tuple[PodView, str]]:
+def _out_of_reach(
+    plan: Plan, snapshot: Snapshot, gated: Mapping[str, PodView]
+) -> Iterator[tuple[PodView, str]]:
     """Gated pods of tasks that reject being late and that no device could finish in time.
 
     A device that is only away for now leaves hope.
     """
-    for task, refused in plan.unplanned.items():
+    for task in plan.unplanned:
         pod = gated.get(task)
+        if pod is None or pod.refused is not None:
+            continue
+        refused = plan.verdicts(task, snapshot)
         late = [each for each, verdict in refused.items() if verdict.reason.endswith(LATE)]
-        hopeless = late and all(verdict.lasting for verdict in refused.values())
-        if pod is not None and pod.refused is None and hopeless:
+        if late and all(verdict.lasting for verdict in refused.values()):
             reasons = "; ".join(f"{device} {refused[device].reason}" for device in late[:3])
             yield pod, f"no device can meet the deadline: {reasons}"

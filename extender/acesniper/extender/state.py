@@ -15,7 +15,7 @@ from acesniper.extender.metrics import ExtenderMetrics, Sampled
 from acesniper.extender.planner import Planner
 from acesniper.extender.strangers import Strangers
 from acesniper.extender.table import LatencyTable
-from acesniper.policies.plan import Policy
+from acesniper.policies.policy import Policy
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.kube import (
     DEVICE_PROFILES,
@@ -58,7 +58,13 @@ class ExtenderState:
             LatencyTable(predictor), time.time, settings.bind_timeout_s, settings.cold_start_s
         )
         book, metrics = DecisionBook(), ExtenderMetrics.on(registry)
-        policy = Policy(settings.order, settings.placement)
+        policy = Policy(
+            settings.policy,
+            settings.policy_classes,
+            settings.aging_s,
+            settings.deadline_quantile,
+            settings.explore_share,
+        )
         planner = Planner(
             fleet, cluster, policy, book, metrics, settings.replan_s, settings.settle_s
         )
@@ -99,9 +105,9 @@ class ExtenderState:
         return [
             {
                 "task": planned.task.key,
-                "device": planned.chosen.device.id,
-                "startsInSeconds": planned.chosen.backlog_s,
-                "busySeconds": planned.chosen.busy_s,
+                "device": planned.device.id,
+                "startsInSeconds": planned.start_s,
+                "busySeconds": planned.busy_s,
             }
             for planned in self.planner.plan.planned
         ]

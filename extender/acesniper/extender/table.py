@@ -1,13 +1,18 @@
 """The latency table: every known model on every measured device, computed when either changes."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import nan
 
-from acesniper.domain.device import DeviceId, HardwareVector
+import numpy as np
+
+from acesniper.domain.device import Device, DeviceId, HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.ports import Predictor
 from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey
+from acesniper.policies.estimates import Row
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +29,15 @@ class LatencyTable:
     def features(self, model: ModelKey) -> ModelFeatures | None:
         """What is known of a model, None if nothing is."""
         return self._features.get(model)
+
+    def row(self, model: ModelKey, devices: Sequence[Device]) -> Row:
+        """A model's latency on each of `devices`, as arrays."""
+        known = self.latency[model]
+        found = [known.get(each.id) for each in devices]
+        cells = [(p.latency_s, p.low_s, p.high_s) if p else (nan, nan, nan) for p in found]
+        source = next((each.source for each in found if each), "")
+        latency_s, low_s, high_s = np.array(cells, float).reshape(-1, 3).T
+        return Row(latency_s, low_s, high_s, source)
 
     def set_model(self, model: ModelKey, found: ModelFeatures | None) -> None:
         """Predict a row anew; None removes it."""

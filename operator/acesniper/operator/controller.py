@@ -109,7 +109,7 @@ class Controller:
 
     async def _move_window(self) -> None:
         while True:
-            for key in self.window.refresh(self.clock()):
+            for key in self.window.refresh():
                 self.queue.add((TASK, key))
             await asyncio.sleep(WINDOW_S)
 

@@ -2,12 +2,11 @@ import pytest
 
 from acesniper.api.decision import Decision
 from acesniper.domain.completion import Completion
-from acesniper.policies.plan import Planned
 from builders import make_device, make_prediction, make_task
 
 
 def decision(*candidates: Completion) -> Decision:
-    return Decision.of(Planned(make_task(), candidates), 5.0, "fcfs-mct", {"d9": "too small"})
+    return Decision.of(make_task().key, candidates, 5.0, "fcfs-mct", {"d9": "too small"})
 
 
 def completion(name: str, backlog_s: float = 0.0, cold_start_s: float = 0.0) -> Completion:

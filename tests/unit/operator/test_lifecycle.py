@@ -15,7 +15,6 @@ from acesniper.domain.completion import Completion
 from acesniper.operator.lifecycle import Sight, next_step
 from acesniper.operator.render import pod_name
 from acesniper.operator.step import Step
-from acesniper.policies.plan import Planned
 from builders import (
     SHA256,
     condition,
@@ -32,7 +31,8 @@ Json = dict[str, Any]
 QUEUED: Json = {"phase": "Queued", "modelProfile": "model", "observedGeneration": 1}
 REPORT = json.dumps({"latency_median_s": 0.4, "latency_p90_s": 0.5, "load_s": 0.1})
 DECISION = Decision.of(
-    Planned(make_task(), (Completion(make_device("d1"), make_prediction(0.5), 2),)),
+    make_task().key,
+    (Completion(make_device("d1"), make_prediction(0.5), 2),),
     3.0,
     "fcfs-mct",
     {},

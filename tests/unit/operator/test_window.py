@@ -29,31 +29,31 @@ def test_few_tasks_are_all_inside() -> None:
 def test_of_many_tasks_the_first_are_inside() -> None:
     window = make_window(2, "a", "b", "c")
 
-    assert window.refresh(0.0) == {"default/a", "default/b"}
+    assert window.refresh() == {"default/a", "default/b"}
     assert inside(window) == {"a", "b"}
 
 
 def test_the_window_moves_on_when_a_task_is_placed() -> None:
     window = make_window(2, "a", "b", "c", "d")
-    window.refresh(0.0)
+    window.refresh()
 
     finish(window, "a")
 
-    assert window.refresh(0.0) == {"default/c"}
-    assert window.refresh(0.0) == set()
+    assert window.refresh() == {"default/c"}
+    assert window.refresh() == set()
 
 
 def test_a_task_that_comes_inside_because_others_are_deleted_is_told() -> None:
     window = make_window(2, "a", "b", "c")
-    window.refresh(0.0)
+    window.refresh()
 
     del window.store.tasks["default/a"]
 
-    assert window.refresh(0.0) == {"default/c"}
+    assert window.refresh() == {"default/c"}
 
 
 def test_suspended_tasks_take_no_place() -> None:
     window = make_window(1, "b")
     window.store.take_task(make_itask("a", suspend=True))
 
-    assert window.refresh(0.0) == {"default/b"}
+    assert window.refresh() == {"default/b"}

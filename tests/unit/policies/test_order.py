@@ -1,33 +1,35 @@
+import numpy as np
 import pytest
 
 from acesniper.domain.task import Task
-from acesniper.policies.order import ORDERS, in_order
-from builders import make_task
+from acesniper.policies.order import ORDERS
+from acesniper.policies.queue import Queue
+from builders import make_device, make_snapshot, make_task
+
+SNAPSHOT = make_snapshot(
+    [make_device("fast"), make_device("slow")],
+    {"long": {"fast": 8.0, "slow": 9.0}, "short": {"fast": 2.0, "slow": 90.0}},
+    now_s=10.0,
+)
 
 
-def names(tasks: list[Task]) -> list[str]:
-    return [task.key for task in tasks]
-
-
-@pytest.mark.parametrize("order", ORDERS)
-def test_priority_comes_before_everything(order: str) -> None:
-    early = make_task("n/early", created_s=0.0, deadline_s=1.0)
-    urgent = make_task("n/urgent", created_s=9.0, priority=1)
-
-    assert names(in_order([early, urgent], ORDERS[order], 10.0)) == ["n/urgent", "n/early"]
+def in_order(tasks: list[Task], order: str) -> list[str]:
+    queue = Queue.of(tasks, SNAPSHOT)
+    places = np.argsort(ORDERS[order](queue), kind="stable")
+    return [queue.tasks[place].key for place in places]
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_equals_are_settled_by_name(order: str) -> None:
     tasks = [make_task(f"n/{name}") for name in "cab"]
 
-    assert names(in_order(tasks, ORDERS[order], 0.0)) == ["n/a", "n/b", "n/c"]
+    assert in_order(tasks, order) == ["n/a", "n/b", "n/c"]
 
 
 def test_first_come_is_first_served() -> None:
     late, early = make_task("n/a", created_s=2.0), make_task("n/b", created_s=1.0)
 
-    assert names(in_order([late, early], ORDERS["fcfs"], 0.0)) == ["n/b", "n/a"]
+    assert in_order([late, early], "fcfs") == ["n/b", "n/a"]
 
 
 def test_the_earliest_deadline_goes_first_and_none_goes_last() -> None:
@@ -35,8 +37,28 @@ def test_the_earliest_deadline_goes_first_and_none_goes_last() -> None:
     soon = make_task("n/soon", created_s=2.0, deadline_s=10.0)
     later = make_task("n/later", created_s=1.0, deadline_s=20.0)
 
-    assert names(in_order([never, later, soon], ORDERS["edf"], 0.0)) == [
-        "n/soon",
-        "n/later",
-        "n/never",
-    ]
+    assert in_order([never, later, soon], "edf") == ["n/soon", "n/later", "n/never"]
+
+
+def test_the_shortest_job_is_judged_on_its_fastest_device() -> None:
+    long = make_task("n/long", "default/long", created_s=0.0)
+    short = make_task("n/short", "default/short", created_s=1.0)
+    many = make_task("n/many", "default/short", created_s=0.0, inferences=9)
+
+    assert in_order([long, many, short], "sjf") == ["n/short", "n/long", "n/many"]
+
+
+@pytest.mark.parametrize(
+    ("created_s", "first"),
+    [
+        pytest.param(9.0, "n/short", id="a ratio of 5.5 to 1.5"),
+        pytest.param(-40.0, "n/long", id="a ratio of 5.5 to 7.3"),
+    ],
+)
+def test_a_long_task_goes_first_once_it_waited_long_for_its_size(
+    created_s: float, first: str
+) -> None:
+    short = make_task("n/short", "default/short", created_s=1.0)
+    long = make_task("n/long", "default/long", created_s=created_s)
+
+    assert in_order([short, long], "hrrn")[0] == first

@@ -1,34 +1,46 @@
+import numpy as np
 import pytest
 
-from acesniper.domain.completion import Completion
-from acesniper.policies.placement import PLACEMENTS, ranked
-from builders import make_device, make_prediction
+from acesniper.policies.placement import PLACEMENTS, Choice, Lanes
+from builders import make_task
+
+INF = float("inf")
 
 
-def candidate(name: str, run_s: float, backlog_s: float = 0.0) -> Completion:
-    return Completion(make_device(name), make_prediction(run_s), 1, backlog_s=backlog_s)
-
-
-@pytest.mark.parametrize(
-    ("placement", "best"),
-    [
-        pytest.param("mct", "idle", id="the first to finish"),
-        pytest.param("met", "fast", id="the fastest, however busy"),
-    ],
-)
-def test_a_placement_prefers_what_it_says(placement: str, best: str) -> None:
-    candidates = [candidate("fast", 1.0, backlog_s=9.0), candidate("idle", 5.0)]
-
-    assert ranked(candidates, PLACEMENTS[placement])[0].device.id == best
+def cost(rule: str, busy_s: list[float], free_s: list[float], **lanes: int) -> list[float]:
+    choice = Choice(make_task(), np.array(busy_s))
+    queued = np.array([int(each > 0) for each in free_s])
+    costs = PLACEMENTS[rule](choice, Lanes(np.array(free_s), queued, **lanes))
+    return [float(each) for each in costs]
 
 
 def test_a_busy_fast_device_is_worth_waiting_for() -> None:
-    candidates = [candidate("slow", 10.0), candidate("fast", 1.0, backlog_s=2.0)]
-
-    assert ranked(candidates, PLACEMENTS["mct"])[0].device.id == "fast"
+    assert cost("mct", [10.0, 1.0], [0.0, 2.0]) == [10.0, 3.0]
 
 
-def test_equals_are_settled_by_finish_then_by_name() -> None:
-    candidates = [candidate("b", 1.0), candidate("a", 1.0), candidate("c", 1.0, backlog_s=1.0)]
+def test_the_fastest_device_is_chosen_however_busy() -> None:
+    assert cost("met", [10.0, 1.0], [0.0, 99.0]) == [10.0, 1.0]
 
-    assert [each.device.id for each in ranked(candidates, PLACEMENTS["met"])] == ["a", "b", "c"]
+
+def test_the_fastest_free_device_is_never_waited_for() -> None:
+    assert cost("fastest-free", [10.0, 1.0], [0.0, 2.0]) == [10.0, INF]
+
+
+def test_any_free_device_is_one_that_can_run_the_task() -> None:
+    assert cost("any-free", [INF, 5.0, 1.0], [0.0, 0.0, 2.0]) == [INF, 0.0, INF]
+
+
+def test_the_least_loaded_queue_is_the_shortest_in_tasks() -> None:
+    costs = cost("least-loaded-queue", [1.0, 50.0, INF], [3.0, 0.0, 0.0])
+
+    assert int(np.argmin(costs)) == 1
+    assert costs[2] == INF
+
+
+def test_the_round_goes_on_where_it_was() -> None:
+    assert cost("round-robin-queue", [1.0, 1.0, 1.0], [0.0, 0.0, 0.0], turn=4) == [2.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("rule", PLACEMENTS)
+def test_a_lane_that_cannot_run_the_task_is_never_chosen(rule: str) -> None:
+    assert cost(rule, [INF, INF], [0.0, 0.0]) == [INF, INF]

@@ -1,7 +1,8 @@
 import pytest
 
-from acesniper.domain.task import ModelKey
-from acesniper.policies.plan import Plan, Policy, make_plan, neutral, rank_devices
+from acesniper.policies.plan import Plan, make_plan
+from acesniper.policies.policy import Policy, named, rule_names
+from acesniper.policies.snapshot import Snapshot
 from builders import make_device, make_snapshot, make_task
 
 FAST, SLOW = make_device("fast"), make_device("slow")
@@ -10,11 +11,12 @@ LATENCY = {"model": {"fast": 1.0, "slow": 10.0}}
 
 def placed(plan: Plan) -> dict[str, tuple[str, float]]:
     """Task to (device, start)."""
-    return {each.task.key: (each.chosen.device.id, each.chosen.backlog_s) for each in plan.planned}
+    return {each.task.key: (each.device.id, each.start_s) for each in plan.planned}
 
 
-def reasons(plan: Plan, task: str) -> dict[str, str]:
-    return {device: verdict.reason for device, verdict in plan.unplanned[task].items()}
+def reasons(plan: Plan, snapshot: Snapshot, task: str = "n/t") -> dict[str, str]:
+    verdicts = plan.verdicts(make_task(task).key, snapshot)
+    return {device: verdict.reason for device, verdict in verdicts.items()}
 
 
 def test_a_task_starts_now_on_the_device_where_it_finishes_first() -> None:
@@ -79,15 +81,16 @@ def test_a_pod_that_is_overdue_still_holds_its_slot() -> None:
 def test_inferences_multiply_the_latency() -> None:
     plan = make_plan([make_task(inferences=7)], make_snapshot([FAST], LATENCY), Policy())
 
-    assert plan.planned[0].chosen.run_s == 7.0
+    assert plan.planned[0].busy_s == 7.0
 
 
 def test_without_a_prediction_the_median_of_the_others_is_expected_very_wide() -> None:
     unknown, other = make_device("unknown"), make_device("other")
-    snapshot = make_snapshot([unknown, other], {"model": {"other": 3.0, "third": 5.0}})
+    third = make_device("third")
+    snapshot = make_snapshot([unknown, other, third], {"model": {"other": 3.0, "third": 5.0}})
 
     plan = make_plan([make_task()], snapshot, Policy())
-    (guess,) = (each for each in plan.planned[0].candidates if each.device is unknown)
+    (guess,) = (each for each in plan.planned[0].candidates if each.device == unknown)
 
     assert guess.prediction.latency_s == 4.0
     assert guess.prediction.source == "neutral"
@@ -98,20 +101,32 @@ def test_a_model_nobody_predicts_is_planned_all_the_same() -> None:
     plan = make_plan([make_task("n/t")], make_snapshot([FAST]), Policy())
 
     assert placed(plan) == {"n/t": ("fast", 0.0)}
-    assert neutral({}).latency_s == 1.0
+    assert plan.planned[0].candidates[0].prediction.source == "neutral"
 
 
 def test_a_task_that_no_device_can_take_keeps_the_reason_of_each() -> None:
     task = make_task("n/t", providers=frozenset({"cuda"}))
-    other = make_task("n/u")
+    snapshot = make_snapshot([FAST, SLOW], LATENCY)
 
-    plan = make_plan([task, other], make_snapshot([FAST, SLOW], LATENCY), Policy())
+    plan = make_plan([task, make_task("n/u")], snapshot, Policy())
 
     assert placed(plan) == {"n/u": ("fast", 0.0)}
-    assert reasons(plan, "n/t") == {
+    assert reasons(plan, snapshot) == {
         "fast": "its provider is cpu, the task asks for cuda",
         "slow": "its provider is cpu, the task asks for cuda",
     }
+
+
+def test_a_device_that_did_not_take_the_pod_is_avoided() -> None:
+    snapshot = make_snapshot([FAST, SLOW], LATENCY)
+    both = make_task("n/both", excluded=frozenset({FAST.id, SLOW.id}))
+
+    plan = make_plan([make_task("n/t", excluded=frozenset({FAST.id})), both], snapshot, Policy())
+
+    assert placed(plan) == {"n/t": ("slow", 0.0)}
+    assert reasons(plan, snapshot, "n/both")["fast"] == (
+        "kube-scheduler did not bind the task's pod there a moment ago"
+    )
 
 
 def test_reject_leaves_out_devices_that_would_be_too_late() -> None:
@@ -121,10 +136,136 @@ def test_reject_leaves_out_devices_that_would_be_too_late() -> None:
     plan = make_plan([task], snapshot, Policy())
 
     assert plan.planned == ()
-    assert reasons(plan, "n/t") == {
+    assert reasons(plan, snapshot) == {
         "fast": "would finish 10.0 s from now, after the deadline",
         "slow": "would finish 10.0 s from now, after the deadline",
     }
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "reject_late", "planned"),
+    [
+        pytest.param(None, True, True, id="no deadline"),
+        pytest.param(1.0, False, True, id="best effort"),
+        pytest.param(107.0, True, True, id="the optimistic estimate meets it"),
+        pytest.param(106.9, True, False, id="even the optimistic estimate misses it"),
+    ],
+)
+def test_a_deadline_is_missed_when_even_the_optimistic_estimate_is_late(
+    deadline_s: float | None, reject_late: bool, planned: bool
+) -> None:
+    # 3 s of backlog, then 4 inferences of 2 s, or 1 s at best.
+    snapshot = make_snapshot([FAST], {"model": {"fast": 2.0}}, {"fast": [3.0]}, now_s=100.0)
+    task = make_task(inferences=4, deadline_s=deadline_s, reject_late=reject_late)
+
+    assert bool(make_plan([task], snapshot, Policy()).planned) is planned
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "device"),
+    [
+        pytest.param(None, "fast", id="without a deadline the backlog pays"),
+        pytest.param(10.0, "slow", id="a tight one asks for certainty"),
+        pytest.param(6.0, "fast", id="one that nothing surely meets takes the first to finish"),
+        pytest.param(20.0, "fast", id="a loose one does not mind"),
+    ],
+)
+def test_a_deadline_prefers_a_device_that_meets_it_surely(
+    deadline_s: float | None, device: str
+) -> None:
+    # With the probability 0.9, `fast` needs no more than 10.3 s and `slow` no more than 6.9.
+    snapshot = make_snapshot([FAST, SLOW], {"model": {"fast": 6.0, "slow": 6.5}})
+    task = make_task("n/t", deadline_s=deadline_s)
+    snapshot.estimates.rows[task.model].high_s[:] = [12.0, 7.0]
+
+    plan = make_plan([task], snapshot, Policy())
+
+    assert placed(plan)["n/t"][0] == device
+
+
+def test_a_task_that_has_waited_too_long_goes_before_any_priority() -> None:
+    old = make_task("n/old", created_s=-601.0)
+    urgent = make_task("n/urgent", created_s=0.0, priority=9)
+
+    plan = make_plan([urgent, old], make_snapshot([FAST], LATENCY), Policy(aging_s=600.0))
+
+    assert placed(plan) == {"n/old": ("fast", 0.0), "n/urgent": ("fast", 1.0)}
+
+
+@pytest.mark.parametrize("rules", rule_names())
+def test_priority_comes_before_everything(rules: str) -> None:
+    early = make_task("n/early", created_s=-5.0, deadline_s=1.0)
+    urgent = make_task("n/urgent", created_s=-1.0, priority=1)
+
+    plan = make_plan([early, urgent], make_snapshot([FAST], LATENCY), named(rules))
+
+    assert plan.planned[0].task.key == "n/urgent"
+
+
+def test_a_priority_class_has_its_own_rules() -> None:
+    long = make_task("n/long", created_s=-1.0, inferences=9, priority_class="batch")
+    short = make_task("n/short", created_s=0.0, priority_class="batch")
+    policy = Policy(classes={"batch": "sjf-mct"})
+
+    plan = make_plan([long, short], make_snapshot([FAST], LATENCY), policy)
+
+    assert [each.task.key for each in plan.planned] == ["n/short", "n/long"]
+
+
+def test_a_task_explores_the_least_known_of_nearly_equal_devices() -> None:
+    known, unknown, slow = (make_device(name) for name in ("known", "unknown", "slow"))
+    latency = {"model": {"known": 1.0, "unknown": 1.05, "slow": 1.2}}
+    snapshot = make_snapshot([known, unknown, slow], latency)
+    snapshot.estimates.rows[make_task().model].high_s[:] = [1.1, 4.0, 9.0]
+
+    explored = make_plan([make_task("n/t")], snapshot, Policy(explore_share=1.0))
+    urgent = make_task("n/t", deadline_s=100.0)
+    not_explored = make_plan([urgent], snapshot, Policy(explore_share=1.0))
+
+    assert placed(explored) == {"n/t": ("unknown", 0.0)}
+    assert placed(not_explored) == {"n/t": ("known", 0.0)}
+
+
+def test_a_cold_start_is_part_of_the_finish() -> None:
+    snapshot = make_snapshot([FAST], LATENCY, cold_s=2.0)
+
+    plan = make_plan([make_task("n/t")], snapshot, Policy())
+
+    assert plan.planned[0].busy_s == 3.0
+    assert plan.planned[0].candidates[0].cold_start_s == 2.0
+
+
+@pytest.mark.parametrize("rules", ["random-queue", "round-robin-queue", "least-loaded-queue"])
+def test_a_queue_of_a_device_keeps_its_tasks(rules: str) -> None:
+    tasks = [make_task(f"n/{number}", created_s=number) for number in range(6)]
+    busy = make_snapshot([FAST, SLOW], LATENCY, {"fast": [5.0], "slow": [5.0]})
+    idle = make_snapshot([FAST, SLOW], LATENCY)
+
+    before = make_plan(tasks, busy, named(rules))
+    after = make_plan(tasks, idle, named(rules), previous=before)
+
+    def devices(plan: Plan) -> dict[str, str]:
+        return {each.task.key: each.device.id for each in plan.planned}
+
+    assert devices(after) == devices(before)
+
+
+@pytest.mark.parametrize("rules", ["any-free", "fastest-free"])
+def test_without_a_free_device_a_rule_that_never_waits_plans_nothing(rules: str) -> None:
+    tasks = [make_task("n/a"), make_task("n/b")]
+
+    plan = make_plan(tasks, make_snapshot([FAST], LATENCY), named(rules))
+
+    assert placed(plan) == {"n/a": ("fast", 0.0)}
+    assert plan.unplanned == {}
+
+
+def test_a_plan_can_end_when_nothing_more_can_start() -> None:
+    tasks = [make_task(f"n/{name}", created_s=at) for at, name in enumerate("abcd")]
+
+    plan = make_plan(tasks, make_snapshot([FAST], LATENCY), Policy(), starting_only=True)
+
+    assert placed(plan) == {"n/a": ("fast", 0.0)}
 
 
 def test_a_task_that_cannot_be_planned_takes_no_slot() -> None:
@@ -145,28 +286,29 @@ def test_a_decision_keeps_the_best_few_candidates_best_first() -> None:
     assert [each.device.id for each in plan.planned[0].candidates] == ["d", "c", "b"]
 
 
-@pytest.mark.parametrize(
-    ("order", "placement", "message"),
-    [
-        ("fifo", "mct", "policy order 'fifo' is unknown; use one of ['fcfs', 'edf']"),
-        ("fcfs", "x", "policy placement 'x' is unknown; use one of ['mct', 'met']"),
-    ],
-)
-def test_an_unknown_policy_is_refused_with_those_that_exist(
-    order: str, placement: str, message: str
-) -> None:
-    with pytest.raises(ValueError, match="is unknown") as caught:
-        Policy(order, placement)
+def test_candidates_are_devices_not_their_slots() -> None:
+    devices = [make_device("a", slots=4), make_device("b")]
+    latency = {"model": {"a": 1.0, "b": 2.0}}
 
-    assert str(caught.value) == message
+    plan = make_plan([make_task()], make_snapshot(devices, latency), Policy())
+
+    assert [each.device.id for each in plan.planned[0].candidates] == ["a", "b"]
 
 
-def test_a_pod_that_was_not_planned_ranks_devices_by_finish() -> None:
-    snapshot = make_snapshot([FAST, SLOW], LATENCY, busy={"fast": [20.0]})
+def test_a_task_held_back_has_no_candidates_yet() -> None:
+    snapshot = make_snapshot([FAST], LATENCY, busy={"fast": [1.0]})
 
-    ranking = rank_devices(ModelKey("default/model"), [FAST, SLOW], snapshot)
+    assert make_plan([make_task()], snapshot, Policy()).planned[0].candidates == ()
 
-    assert [(each.device.id, each.finish_s) for each in ranking] == [
-        ("slow", 10.0),
-        ("fast", 21.0),
-    ]
+
+@pytest.mark.parametrize("name", ["fifo-mct", "fcfs-x", "mct-fcfs", ""])
+def test_an_unknown_policy_is_refused_with_those_that_exist(name: str) -> None:
+    with pytest.raises(ValueError, match=r"is unknown; use one of edf-mct, .*min-min") as caught:
+        Policy(name)
+
+    assert repr(name) in str(caught.value)
+
+
+def test_an_unknown_policy_of_a_class_is_refused() -> None:
+    with pytest.raises(ValueError, match="'fifo' is unknown"):
+        Policy(classes={"batch": "fifo"})

@@ -20,9 +20,9 @@ def test_a_slot_is_free_when_its_queue_is_done(
     slots: int, busy_s: list[float], free_s: list[float]
 ) -> None:
     device = make_device("d1", slots=slots)
-    snapshot = make_snapshot([device], busy={"d1": busy_s})
+    snapshot = make_snapshot([make_device("d0"), device], busy={"d1": busy_s})
 
-    assert snapshot.slot_free_s(device) == free_s
+    assert snapshot.free_s().tolist() == [0.0, *free_s]
 
 
 def test_a_finish_is_the_sum_of_its_terms() -> None:

@@ -1,0 +1,17 @@
+"""Max-Min (Maheswaran et al., J. Parallel Distrib. Comput. 59, 1999)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from acesniper.policies.batch import Batch
+from acesniper.policies.earliest import Earliest
+
+
+def assign(batch: Batch) -> Iterator[tuple[int, int]]:
+    """Of the earliest finishes of all tasks, the latest takes its place first."""
+    earliest = Earliest(batch)
+    while earliest:
+        finish_s = earliest.finish_s
+        task = int(np.where(np.isfinite(finish_s), finish_s, -np.inf).argmax())
+        yield task, earliest.take(task)

@@ -1,0 +1,14 @@
+"""Min-Min (Maheswaran et al., J. Parallel Distrib. Comput. 59, 1999)."""
+
+from collections.abc import Iterator
+
+from acesniper.policies.batch import Batch
+from acesniper.policies.earliest import Earliest
+
+
+def assign(batch: Batch) -> Iterator[tuple[int, int]]:
+    """Of all tasks, the one that can finish first takes its place first."""
+    earliest = Earliest(batch)
+    while earliest:
+        task = int(earliest.finish_s.argmin())
+        yield task, earliest.take(task)

@@ -1,0 +1,175 @@
+"""What every task would take on every device: arrays, so that a plan over thousands is quick.
+
+A *lane* is one slot of a device; a device with two slots has two lanes beside each other. Arrays
+over devices have shape (devices,), arrays over lanes (lanes,), both in the order of `devices`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from acesniper.domain.completion import Completion
+from acesniper.domain.device import Device, DeviceId
+from acesniper.domain.prediction import Prediction
+from acesniper.domain.task import ModelKey, Task
+from acesniper.policies.arrays import Bools, Floats, Integers
+from acesniper.policies.feasibility import judge
+
+NEUTRAL_SPREAD = 10.0
+"""Half-width, as a factor, of the interval of a prediction nobody could make."""
+NEUTRAL_S = 1.0
+"""What a model is expected to take that no device has a prediction for."""
+NEUTRAL = "neutral"
+
+Demand = tuple[ModelKey, frozenset[str], tuple[tuple[str, str], ...], int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One inference of a model on every device, in seconds: median and central 90 % interval.
+
+    Arrays over devices; NaN where nothing is predicted. `source` names the predictor.
+    """
+
+    latency_s: Floats
+    low_s: Floats
+    high_s: Floats
+    source: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """Seconds from binding to the first inference of a model, over devices."""
+
+    cold_s: Floats
+    transfer_s: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Terms:
+    """The terms of a demand's completion on every lane; infinite where it cannot run.
+
+    `neutral` marks lanes whose latency nobody predicted.
+    """
+
+    latency_s: Floats
+    low_s: Floats
+    high_s: Floats
+    cold_s: Floats
+    transfer_s: Floats
+    neutral: Bools
+    source: str
+    start_s: Floats
+    """Cold start and transfer, summed."""
+    _fastest: dict[int, float] = field(default_factory=dict)
+
+    def busy_s(self, inferences: int) -> Floats:
+        """How long a task of so many inferences occupies each lane."""
+        return self.start_s + inferences * self.latency_s
+
+    def fastest_s(self, inferences: int) -> float:
+        """The shortest time that a task of so many inferences takes anywhere; worked out once."""
+        if (known := self._fastest.get(inferences)) is None:
+            known = self._fastest[inferences] = float(self.busy_s(inferences).min(initial=np.inf))
+        return known
+
+    def late_s(self, inferences: int, reach: float) -> Floats:
+        """The same at a quantile: `reach` is 0 at the median, 1 at the interval's upper end."""
+        return self.start_s + inferences * self.latency_s ** (1 - reach) * self.high_s**reach
+
+    def early_s(self, inferences: int) -> Floats:
+        """The same at the interval's lower end."""
+        return self.start_s + inferences * self.low_s
+
+
+@dataclass(slots=True, eq=False)
+class Estimates:
+    """Who can run what, and how long it would take; valid while the devices are what they are.
+
+    `rows` and `starts` may be live mappings whose entries are replaced, never written into.
+    `labels[device]` are the labels of its node. A model without a row is expected to take the
+    median of the known everywhere, with a very wide interval; one without a start, no time.
+    """
+
+    devices: Sequence[Device]
+    rows: Mapping[ModelKey, Row]
+    labels: Mapping[DeviceId, Mapping[str, str]] = field(default_factory=dict)
+    starts: Mapping[ModelKey, Start] = field(default_factory=dict)
+    lane_of: Mapping[DeviceId, int] = field(init=False)
+    """A device's first lane."""
+    device_of: Sequence[Device] = field(init=False)
+    """A lane's device."""
+    _places: Integers = field(init=False)
+    _known: dict[Demand, tuple[Row | None, Start | None, Terms]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        slots = [each.slots for each in self.devices]
+        first = np.cumsum([0, *slots])[:-1].tolist()
+        self.lane_of = {each.id: lane for each, lane in zip(self.devices, first, strict=True)}
+        self._places = np.repeat(np.arange(len(slots)), slots).astype(np.int64)
+        self.device_of = [self.devices[place] for place in self._places.tolist()]
+
+    def terms(self, task: Task) -> Terms:
+        """The terms of a task; those of the same demand are worked out once."""
+        demand = (task.model, task.providers, task.node_selector, task.memory_bytes)
+        row, start = self.rows.get(task.model), self.starts.get(task.model)
+        known = self._known.get(demand)
+        if known is not None and known[0] is row and known[1] is start:
+            return known[2]
+        terms = self._terms(task, row, start)
+        self._known[demand] = row, start, terms
+        return terms
+
+    def completion(self, task: Task, lane: int, backlog_s: float) -> Completion:
+        """The terms of one lane as a candidate."""
+        terms = self.terms(task)
+        source = NEUTRAL if terms.neutral[lane] else terms.source
+        return Completion(
+            self.device_of[lane],
+            Prediction(
+                float(terms.latency_s[lane]),
+                float(terms.low_s[lane]),
+                float(terms.high_s[lane]),
+                source,
+            ),
+            task.inferences,
+            backlog_s,
+            float(terms.cold_s[lane]),
+            float(terms.transfer_s[lane]),
+        )
+
+    def _terms(self, task: Task, row: Row | None, start: Start | None) -> Terms:
+        count = len(self.devices)
+        cold_s = np.zeros(count) if start is None else start.cold_s
+        transfer_s = np.zeros(count) if start is None else start.transfer_s
+        latency_s, low_s, high_s, unknown = _filled(row, count)
+        able = [judge(task, each, self.labels).feasible for each in self.devices]
+        out_of_reach = np.where(able, 0.0, np.inf)
+        latency_s, low_s, high_s = (each + out_of_reach for each in (latency_s, low_s, high_s))
+        over_lanes = self._places
+        return Terms(
+            latency_s[over_lanes],
+            low_s[over_lanes],
+            high_s[over_lanes],
+            cold_s[over_lanes],
+            transfer_s[over_lanes],
+            unknown[over_lanes],
+            NEUTRAL if row is None else row.source,
+            (cold_s + transfer_s)[over_lanes],
+        )
+
+
+def _filled(row: Row | None, count: int) -> tuple[Floats, Floats, Floats, Bools]:
+    """A row without gaps, and where they were."""
+    if row is None:
+        gaps = np.full(count, np.nan)
+        row = Row(gaps, gaps, gaps, NEUTRAL)
+    unknown = np.isnan(row.latency_s)
+    middle_s = NEUTRAL_S if unknown.all() else float(np.median(row.latency_s[~unknown]))
+    return (
+        np.where(unknown, middle_s, row.latency_s),
+        np.where(unknown, middle_s / NEUTRAL_SPREAD, row.low_s),
+        np.where(unknown, middle_s * NEUTRAL_SPREAD, row.high_s),
+        unknown,
+    )

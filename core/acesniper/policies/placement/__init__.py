@@ -1,0 +1,53 @@
+"""Where a task goes, one task at a time: one file per rule, each with a function `cost`.
+
+A rule gives every lane a cost for a task: the smallest wins, equals are settled by the earlier
+finish, then by the lane. Where all costs are infinite the task waits. Adding a rule is one new file
+here; its name, with `-` for `_`, is what people choose it by.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from zlib import crc32
+
+from acesniper.domain.task import Task
+from acesniper.policies.arrays import Floats, Integers
+from acesniper.policies.discovery import discovered
+
+
+@dataclass(slots=True, eq=False)
+class Lanes:
+    """The lanes as the plan has filled them so far; arrays of shape (lanes,).
+
+    `free_s` are seconds until each is free, `queued` the tasks on it that have not finished, `turn`
+    the number of placements ever made.
+    """
+
+    free_s: Floats
+    queued: Integers
+    turn: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """A task and what it would take on every lane, infinite where it cannot run."""
+
+    task: Task
+    busy_s: Floats
+
+    @property
+    def possible(self) -> bool:
+        """Whether any lane can run it."""
+        return bool(self.busy_s.min(initial=inf) < inf)
+
+    @property
+    def draw(self) -> int:
+        """A number drawn evenly from all integers of 32 bits; always the same for a task."""
+        return crc32(self.task.key.encode())
+
+
+Placement = Callable[[Choice, Lanes], Floats]
+
+PLACEMENTS: dict[str, Placement] = discovered(__path__, __name__, "cost")
+KEEPING = frozenset(name for name in PLACEMENTS if name.endswith("-queue"))
+"""Rules that send a task to a device's own queue when it arrives, for good."""

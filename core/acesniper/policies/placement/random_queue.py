@@ -1,0 +1,15 @@
+"""A device drawn evenly, for comparison."""
+
+import numpy as np
+
+from acesniper.policies.arrays import Floats
+from acesniper.policies.placement import Choice, Lanes
+
+
+def cost(choice: Choice, lanes: Lanes) -> Floats:
+    """One of the lanes that can run the task."""
+    able = np.flatnonzero(np.isfinite(choice.busy_s))
+    costs = np.full(len(lanes.free_s), np.inf)
+    if len(able):
+        costs[able[choice.draw % len(able)]] = 0.0
+    return costs
