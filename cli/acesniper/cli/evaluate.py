@@ -105,7 +105,7 @@ def command(
         ]
         out.print("Run first on a new device:", *first, sep="\n  ")
     if json_file is not None:
-        json_file.writetext(json.dumps(finite(document), indent=2) + "\n", encoding="utf-8")
+        json_file.write_text(json.dumps(finite(document), indent=2) + "\n", encoding="utf-8")
 
 
 def _listed(path: Path | None, names: Collection[str]) -> set[str]:

@@ -52,14 +52,11 @@ class Predictor:
             InvalidInput: it is none of these.
         """
         kind, _, error = text.partition(":")
-        try:
-            found = cls(kind, float(error) if error else 0.0, k, tuple(references))
-        except ValueError:
-            found = cls("")
-        known = kind == NOISE and error or kind in (TRUE, TRAINED) and not error
-        if not known or not found.kind or not 0.0 <= found.error < math.inf:
-            raise InvalidInput(f"--predictor {text!r} is none of true, trained, noise:0.11")
-        return found
+        if text in (TRUE, TRAINED):
+            return cls(text, 0.0, k, tuple(references))
+        if kind == NOISE and (found := _share(error)) is not None:
+            return cls(NOISE, found)
+        raise InvalidInput(f"predictor {text!r} is none of true, trained, noise:0.11")
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.error:g}" if self.kind == NOISE else self.kind
@@ -71,6 +68,15 @@ class Predictor:
         if self.kind == NOISE:
             return _noisy(table, self.error, seed)
         return Belief(table.log_ms, table.log_ms, table.log_ms)
+
+
+def _share(text: str) -> float | None:
+    """A number from 0 on, if it is one."""
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if 0.0 <= found < math.inf else None
 
 
 def cross_fitted(table: Table, k: int, references: Sequence[str] = ()) -> Belief:

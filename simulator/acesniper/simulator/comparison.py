@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
+from acesniper.policies.policy import named
 from acesniper.predictor.tables.table import Table
 from acesniper.simulator.beliefs import TRAINED, Belief, Predictor
 from acesniper.simulator.faults import Faults
@@ -85,7 +86,8 @@ def play(scenario: Scenario, belief: Belief, policy: str, seed: int) -> list[Fin
     cluster = select(scenario.table, scenario.size, seed)
     tasks = make_tasks(scenario.workload, cluster, seed)
     faults = scenario.faults.drawn(len(cluster.devices), tasks[-1].created_s, seed)
-    return Simulation(cluster, rows(cluster, belief, "simulated"), policy, tasks, faults).run()
+    believed = rows(cluster, belief, "simulated")
+    return Simulation(cluster, believed, named(policy), tasks, faults).run()
 
 
 def _played(

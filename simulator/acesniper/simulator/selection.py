@@ -2,9 +2,9 @@
 
 A table has gaps, and no latency is invented. So devices are taken most measured first, together
 with the models that all of these have run, as many as make the largest block without a gap. A
-cluster of a given size is drawn from the devices of that block: from one group of devices (all units
-of a board, say) after the other, so that every group is there before one comes twice. Asked for
-more devices than there are, it has several of a kind.
+cluster of a given size is drawn from the devices of that block: from one group of devices (all
+units of a board, say) after the other, so that every group is there before one comes twice. Asked
+for more devices than there are, it has several of a kind.
 """
 
 from collections.abc import Iterator, Sequence
@@ -66,15 +66,15 @@ def block(table: Table, least: int) -> tuple[np.ndarray, np.ndarray]:
     count = np.arange(1, len(order) + 1)
     cells = count * shared.sum(axis=1)
     wide = cells * (count >= min(least, len(order)))
-    best = int(np.flatnonzero((wide if wide.any() else cells) == (wide if wide.any() else cells).max())[-1])
+    best = int(
+        np.flatnonzero((wide if wide.any() else cells) == (wide if wide.any() else cells).max())[-1]
+    )
     if not cells[best]:
         raise InvalidInput("no device of the table has run any model")
     return np.sort(order[: best + 1]), np.flatnonzero(shared[best])
 
 
-def _drawn(
-    table: Table, rows: np.ndarray, size: int, draw: np.random.Generator
-) -> np.ndarray:
+def _drawn(table: Table, rows: np.ndarray, size: int, draw: np.random.Generator) -> np.ndarray:
     """So many of the rows, group after group; all rows before one comes again."""
     groups: dict[str, list[int]] = {}
     for row in draw.permutation(rows).tolist():

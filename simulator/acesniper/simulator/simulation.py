@@ -15,13 +15,17 @@ from math import inf, isinf
 import numpy as np
 
 from acesniper.domain.backlog import Ledger, PodUid, Promise
+from acesniper.domain.device import Device
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.task import ModelKey, Task, TaskKey
+from acesniper.policies.estimates import Estimates, Row
+from acesniper.policies.plan import Plan, Planned, make_plan
+from acesniper.policies.policy import Policy
+from acesniper.policies.snapshot import Snapshot
 from acesniper.simulator.beliefs import Belief
 from acesniper.simulator.faults import Fault
 from acesniper.simulator.outcome import Finished
 from acesniper.simulator.selection import Cluster
-from acesniper.simulator.standin import Estimates, Plan, Planned, Row, Snapshot, make_plan
 
 REPLAN_S = 1.0
 """As the extender's setting of that name."""
@@ -51,9 +55,10 @@ class Running:
 def rows(cluster: Cluster, belief: Belief, source: str) -> dict[ModelKey, Row]:
     """What is believed of the cluster's models, in seconds over its devices."""
     cells = np.ix_(cluster.rows, cluster.columns)
-    spans = [np.exp(each[cells]) / 1e3 for each in (belief.middle, belief.low, belief.high)]
+    spans = (belief.middle, belief.low, belief.high)
+    middle, low, high = (np.exp(each[cells]) / 1e3 for each in spans)
     return {
-        ModelKey(model): Row(*(each[:, column].copy() for each in spans), source)
+        ModelKey(model): Row(middle[:, column], low[:, column], high[:, column], source)
         for column, model in enumerate(cluster.models)
     }
 
@@ -65,7 +70,7 @@ class Simulation:
         self,
         cluster: Cluster,
         believed: dict[ModelKey, Row],
-        policy: str,
+        policy: Policy,
         tasks: Sequence[Task],
         faults: Sequence[Fault] = (),
     ) -> None:
@@ -159,9 +164,7 @@ class Simulation:
     def _finish(self, run: Running) -> None:
         self._leave(run)
         attempts = self._attempts[run.task.key]
-        self._finished.append(
-            Finished(run.task, run.device, run.started_s, run.ends_s, attempts)
-        )
+        self._finished.append(Finished(run.task, run.device, run.started_s, run.ends_s, attempts))
 
     def _leave(self, run: Running) -> None:
         del self._running[run.task.key]
@@ -181,7 +184,7 @@ class Simulation:
         if isinf(factor) or isinf(before):
             self._estimates = Estimates(self._devices(), self._rows)
 
-    def _devices(self) -> list[object]:
+    def _devices(self) -> list[Device]:
         """The devices, those that are away marked so."""
         pairs = zip(self._cluster.devices, self._pace, strict=True)
         return [replace(device, schedulable=not isinf(pace)) for device, pace in pairs]
