@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 
-from acesniper.policies.policy import named
+from acesniper.policies.policy import Policy
 from acesniper.predictor.tables.table import Table
 from acesniper.simulator.beliefs import TRAINED, Belief, Predictor
 from acesniper.simulator.faults import Faults
@@ -21,12 +22,17 @@ from acesniper.simulator.workload import Workload, make_tasks
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scenario:
-    """What every policy is put through; `size` None takes all devices the table allows."""
+    """What every policy is put through; `size` None takes all devices the table allows.
+
+    A task that has waited for `aging_s` goes first, to where it finishes first. By default none
+    does: aging would turn any policy that lets tasks wait into another.
+    """
 
     table: Table
     workload: Workload = field(default_factory=Workload)
     faults: Faults = field(default_factory=Faults)
     size: int | None = None
+    aging_s: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,9 @@ def play(scenario: Scenario, belief: Belief, policy: str, seed: int) -> list[Fin
     tasks = make_tasks(scenario.workload, cluster, seed)
     faults = scenario.faults.drawn(len(cluster.devices), tasks[-1].created_s, seed)
     believed = rows(cluster, belief, "simulated")
-    return Simulation(cluster, believed, named(policy), tasks, faults).run()
+    return Simulation(
+        cluster, believed, Policy(policy, aging_s=scenario.aging_s), tasks, faults
+    ).run()
 
 
 def _played(

@@ -10,9 +10,10 @@ WINDOW = (0.3, 0.6)
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """From `from_s` to `to_s` a device takes `factor` times as long; infinite: it is lost.
+    """From `from_s` to `to_s` a device takes `factor` times as long; if infinite, it is lost.
 
-    What runs on a lost device is run again from its start, on any device.
+    What runs on a lost device is run again from its start, on any device. An infinite `to_s` means
+    for good.
     """
 
     device: int

@@ -19,8 +19,9 @@ from acesniper.domain.device import Device
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.policies.estimates import Estimates, Row
+from acesniper.policies.placement import KEEPING
 from acesniper.policies.plan import Plan, Planned, make_plan
-from acesniper.policies.policy import Policy
+from acesniper.policies.policy import Policy, Rules
 from acesniper.policies.snapshot import Snapshot
 from acesniper.simulator.beliefs import Belief
 from acesniper.simulator.faults import Fault
@@ -78,6 +79,8 @@ class Simulation:
         self._cluster = cluster
         self._rows = believed
         self._policy = policy
+        # A queue on each device is joined on arrival, whether anything is free or not.
+        self._starting_only = Rules.named(policy.name).placement not in KEEPING
         self._place = {device.id: place for place, device in enumerate(cluster.devices)}
         self._column = {ModelKey(model): column for column, model in enumerate(cluster.models)}
         self._pace = [1.0] * len(cluster.devices)
@@ -94,7 +97,8 @@ class Simulation:
             self._expect(task.created_s, Kind.ARRIVAL, task)
         for fault in faults:
             self._expect(fault.from_s, Kind.PACE, (fault.device, fault.factor))
-            self._expect(fault.to_s, Kind.PACE, (fault.device, 1.0))
+            if fault.to_s < inf:
+                self._expect(fault.to_s, Kind.PACE, (fault.device, 1.0))
 
     def run(self) -> list[Finished]:
         """Play all events; the tasks in the order of their finish.
@@ -133,7 +137,7 @@ class Simulation:
             Snapshot(now_s, self._estimates, busy_s),
             self._policy,
             previous=self._plan,
-            starting_only=True,
+            starting_only=self._starting_only,
         )
         for planned in self._plan.planned:
             if planned.starts_now:
