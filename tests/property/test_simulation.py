@@ -1,6 +1,7 @@
 """What holds in every simulated run, under any policy, belief and fault."""
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from hypothesis import given, settings
@@ -15,13 +16,18 @@ from simulated import simulate
 SECONDS = st.floats(0.125, 8.0)
 
 
+class World(NamedTuple):
+    latency_s: list[list[float]]
+    believed_s: list[list[float]]
+
+
 @st.composite
-def worlds(draw: st.DrawFn) -> dict[str, list[list[float]]]:
+def worlds(draw: st.DrawFn) -> World:
     devices, models = draw(st.integers(1, 4)), draw(st.integers(1, 3))
     cells = st.lists(
         st.lists(SECONDS, min_size=models, max_size=models), min_size=devices, max_size=devices
     )
-    return {"latency_s": draw(cells), "believed_s": draw(cells)}
+    return World(draw(cells), draw(cells))
 
 
 @st.composite
@@ -57,29 +63,27 @@ def conserved(tasks: list[Task], done: list[Finished]) -> None:
 
 @settings(max_examples=150)
 @given(st.data(), worlds(), st.sampled_from(rule_names()))
-def test_no_task_is_lost_or_run_twice(
-    data: st.DataObject, world: dict[str, list[list[float]]], policy: str
-) -> None:
-    tasks = data.draw(arrivals(len(world["latency_s"][0])))
+def test_no_task_is_lost_or_run_twice(data: st.DataObject, world: World, policy: str) -> None:
+    tasks = data.draw(arrivals(len(world.latency_s[0])))
 
-    done = simulate(**world, tasks=tasks, policy=policy)
+    done = simulate(world.latency_s, tasks, believed_s=world.believed_s, policy=policy)
 
     conserved(tasks, done)
     for each in done:
-        latency_s = world["latency_s"][each.device][int(each.task.model[1:])]
+        latency_s = world.latency_s[each.device][int(each.task.model[1:])]
         ran_s = each.finished_s - each.started_s
         np.testing.assert_allclose(ran_s, each.task.inferences * latency_s, rtol=1e-9)
 
 
 @settings(max_examples=150)
 @given(st.data(), worlds(), st.sampled_from(rule_names()))
-def test_no_work_is_lost_with_a_device(
-    data: st.DataObject, world: dict[str, list[list[float]]], policy: str
-) -> None:
-    tasks = data.draw(arrivals(len(world["latency_s"][0])))
-    broken = data.draw(faults(len(world["latency_s"])))
+def test_no_work_is_lost_with_a_device(data: st.DataObject, world: World, policy: str) -> None:
+    tasks = data.draw(arrivals(len(world.latency_s[0])))
+    broken = data.draw(faults(len(world.latency_s)))
 
-    done = simulate(**world, tasks=tasks, policy=policy, faults=broken)
+    done = simulate(
+        world.latency_s, tasks, believed_s=world.believed_s, policy=policy, faults=broken
+    )
 
     conserved(tasks, done)
     lost = {each.device: each for each in broken if each.factor == float("inf")}
@@ -89,11 +93,11 @@ def test_no_work_is_lost_with_a_device(
 
 
 @given(st.data(), worlds())
-def test_little_s_law_holds(data: st.DataObject, world: dict[str, list[list[float]]]) -> None:
+def test_little_s_law_holds(data: st.DataObject, world: World) -> None:
     """Tasks in the system, counted along the way, are arrivals per second times the response."""
-    tasks = data.draw(arrivals(len(world["latency_s"][0])))
+    tasks = data.draw(arrivals(len(world.latency_s[0])))
 
-    done = simulate(**world, tasks=tasks)
+    done = simulate(world.latency_s, tasks, believed_s=world.believed_s)
 
     steps = [(each.task.created_s, 1) for each in done] + [(each.finished_s, -1) for each in done]
     there, area, before_s = 0, 0.0, min(steps)[0]
@@ -106,11 +110,12 @@ def test_little_s_law_holds(data: st.DataObject, world: dict[str, list[list[floa
 
 
 @given(st.data(), worlds(), st.sampled_from(rule_names()))
-def test_the_same_tasks_give_the_same_run(
-    data: st.DataObject, world: dict[str, list[list[float]]], policy: str
-) -> None:
-    tasks = data.draw(arrivals(len(world["latency_s"][0])))
+def test_the_same_tasks_give_the_same_run(data: st.DataObject, world: World, policy: str) -> None:
+    tasks = data.draw(arrivals(len(world.latency_s[0])))
 
-    once, again = (simulate(**world, tasks=tasks, policy=policy) for _ in range(2))
+    once, again = (
+        simulate(world.latency_s, tasks, believed_s=world.believed_s, policy=policy)
+        for _ in range(2)
+    )
 
     assert once == again

@@ -98,7 +98,8 @@ def test_waits_on_one_device_follow_lindley() -> None:
     """Whatever the distributions: the next waits for what is left of the one before it."""
     draw = np.random.default_rng(0)
     at_s = np.cumsum(draw.exponential(1.0, 300))
-    expected, wait_s, work_s = [], 0.0, 0.9
+    wait_s, work_s = 0.0, 0.9
+    expected: list[float] = []
     for gap_s in np.diff(at_s, prepend=0.0):
         wait_s = max(0.0, wait_s + (work_s if expected else 0.0) - gap_s)
         expected.append(wait_s)
