@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 LONGEST_NOTE = 1000
 """The API server refuses longer messages (1,024)."""
+CLUSTER_WIDE = "default"
+"""Where events about cluster-wide objects go, by convention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +35,20 @@ def event(
     said = f"{metadata['uid']} {notice.reason} {notice.message}"
     digest = hashlib.sha256(said.encode()).hexdigest()[:12]
     when = rfc3339(now_s)[:19] + "Z"
+    namespace = metadata.get("namespace")
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{metadata['name']}.{digest}", "namespace": metadata["namespace"]},
+        "metadata": {
+            "name": f"{metadata['name']}.{digest}",
+            "namespace": namespace or CLUSTER_WIDE,
+        },
         "involvedObject": {
             "apiVersion": "v1" if kind == "Pod" else API_VERSION,
             "kind": kind,
             "name": metadata["name"],
-            "namespace": metadata["namespace"],
             "uid": metadata["uid"],
+            **({"namespace": namespace} if namespace else {}),
         },
         "reason": notice.reason,
         "message": notice.message[:LONGEST_NOTE],
@@ -67,7 +73,7 @@ class EventRecorder:
         """Post a notice. What cannot be told is logged: an event is never worth a failure."""
         manifest = event(kind, metadata, notice, now_s, self.component)
         try:
-            await self.cluster.create(EVENTS, manifest, metadata["namespace"])
+            await self.cluster.create(EVENTS, manifest, manifest["metadata"]["namespace"])
         except Conflict:
             return  # told before
         except AcesniperError as error:

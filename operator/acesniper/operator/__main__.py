@@ -55,7 +55,7 @@ def build_controller(
             default_predictor(),
             clock,
         ),
-        devices=DeviceReconciler(cluster, store, clock),
+        devices=DeviceReconciler(cluster, store, metrics, events, clock),
         metrics=metrics,
         clock=clock,
     )

@@ -26,6 +26,8 @@ WINDOW_S = 0.2
 """How often the window of queued tasks is moved on."""
 FLEET_SETTLES_S = 5.0
 """Devices come in bursts; what is told of models per device class waits until they have."""
+LEARN_S = 1.0
+"""Runs that finish this close together are written into a device's profile at once."""
 RESYNC_S = 300.0
 """Everything is looked at again this often, whatever events said."""
 
@@ -56,6 +58,9 @@ class Controller:
             self.store.drop_task(obj)
         elif self._readable(self.store.take_task, obj):
             self.queue.add((TASK, key))
+            device = self.devices.note(self.store.tasks[key])
+            if device is not None:
+                self.queue.add_after((DEVICE, device), LEARN_S)
 
     def model_event(self, gone: bool, obj: Mapping[str, Any]) -> None:
         """A ModelProfile was seen: it may have to be read, and tasks may wait for it."""

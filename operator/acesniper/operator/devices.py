@@ -1,55 +1,104 @@
 """Reconciles DeviceProfiles and the slots of their nodes."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from statistics import median
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
-from acesniper.api.conditions import with_condition
+from acesniper.api import observed
+from acesniper.api.conditions import find, is_true
 from acesniper.api.names import SLOT_RESOURCE
 from acesniper.api.quantity import count
-from acesniper.api.times import epoch_s
-from acesniper.api.v1alpha1 import Condition, DeviceProfile
+from acesniper.api.times import epoch_s, rfc3339
+from acesniper.api.v1alpha1 import DeviceProfile, DeviceProfileStatus, InferenceTask
+from acesniper.domain.device import DeviceId
+from acesniper.domain.observed import Run, drifted_since, remembered
+from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
+from acesniper.operator.verdicts import DRIFTING, STALE_AFTER_S, judged, with_drift
+from acesniper.runtime.events import EventRecorder, Notice
 from acesniper.runtime.kube import DEVICE_PROFILES, NODES, Cluster, NotFound
 
-STALE_AFTER_S = 30 * 24 * 3600.0
-"""A measurement older than this is Stale: system updates and dust change a device in a month."""
-NOISY_SPREAD = 0.10
-"""A profile is Noisy when its readings' median spread is above this."""
+OURS = {"conditions", "observations", "calibration", "learns_from"}
+"""What the operator writes of a profile's status; the probe writes the rest."""
 
 
 @dataclass(slots=True)
 class DeviceReconciler:
-    """Conditions of a profile, and the extended resource of its node."""
+    """What a profile learns, its conditions, and the extended resource of its node."""
 
     cluster: Cluster
     store: Store
+    metrics: OperatorMetrics
+    events: EventRecorder
     clock: Callable[[], float]
+    _runs: dict[DeviceId, list[Run]] = field(default_factory=dict)
+    """Runs that were noted and are not in the profile yet."""
+
+    def note(self, task: InferenceTask) -> DeviceId | None:
+        """Take note of what a finished task tells; returns the device that learns from it.
+
+        Tasks are seen again and again: what its profile remembers already teaches nothing.
+        """
+        found = observed.finished_run(task)
+        if found is None or (profile := self.store.devices.get(found[0])) is None:
+            return None
+        device, run = found
+        known = observed.runs(profile.status)
+        new = [*self._runs.get(device, ()), run]
+        taught = remembered(known, new) != remembered(known, new[:-1])
+        if not taught or not telling(profile.status, [run]):
+            return None
+        self._runs[device] = new
+        return device
 
     async def reconcile(self, name: str) -> float | None:
-        """Bring a profile's conditions up to date; returns when it will be stale, in seconds."""
+        """Bring a profile's status up to date; returns when it will be stale, in seconds."""
         profile = self.store.devices.get(name)
         if profile is None:
             return None
         now_s = self.clock()
-        conditions = judged(profile, now_s)
-        if conditions != profile.status.conditions:
-            shown = [each.model_dump(by_alias=True, mode="json") for each in conditions]
-            patch = {"status": {"conditions": shown}}
+        noted = self._runs.pop(DeviceId(name), [])
+        status = learned(profile, noted, now_s)
+        drifts = is_true(status.conditions, DRIFTING) and not is_true(
+            profile.status.conditions, DRIFTING
+        )
+        if status != profile.status:
             try:
-                written = await self.cluster.patch(
-                    DEVICE_PROFILES, name, None, patch, subresource="status"
-                )
+                await self._write(profile, status)
             except NotFound:
                 # Deleted while no watch was looking: its node has fewer slots.
                 self.store.drop_device({"metadata": profile.metadata})
                 await self.reconcile_node(profile.spec.node)
                 return None
-            self.store.take_device(written)
-        if profile.status.measured_at is None:
+            except BaseException:
+                self._runs[DeviceId(name)] = [*noted, *self._runs.get(DeviceId(name), ())]
+                raise
+        if drifts:
+            await self._reprobe(profile, status, now_s)
+        if status.measured_at is None:
             return None
-        left_s = epoch_s(profile.status.measured_at) + STALE_AFTER_S - now_s
+        left_s = epoch_s(status.measured_at) + STALE_AFTER_S - now_s
         return left_s if left_s > 0 else None
+
+    async def _write(self, profile: DeviceProfile, status: DeviceProfileStatus) -> None:
+        """Write what is ours; the probe writes the rest."""
+        wanted = status.model_dump(by_alias=True, mode="json", include=OURS)
+        name = profile.metadata["name"]
+        written = await self.cluster.patch(
+            DEVICE_PROFILES, name, None, {"status": wanted}, subresource="status"
+        )
+        self.store.take_device(written)
+
+    async def _reprobe(
+        self, profile: DeviceProfile, status: DeviceProfileStatus, now_s: float
+    ) -> None:
+        """Ask the node to measure itself again, and say so."""
+        condition = find(status.conditions, DRIFTING)
+        wish = {"spec": {"reprobe": f"drift-{rfc3339(now_s)}"}}
+        await self.cluster.patch(DEVICE_PROFILES, profile.metadata["name"], None, wish)
+        self.metrics.drifts.inc()
+        if condition is not None:
+            notice = Notice("Drifting", condition.message, warning=True)
+            await self.events.tell("DeviceProfile", profile.metadata, notice, now_s)
 
     async def reconcile_node(self, name: str) -> None:
         """Give a node as many slots as its devices have; a node without devices loses them."""
@@ -66,22 +115,29 @@ class DeviceReconciler:
         await self.cluster.patch(NODES, name, None, patch, subresource="status")
 
 
-def judged(profile: DeviceProfile, now_s: float) -> list[Condition]:
-    """The conditions a profile should have now."""
+def telling(status: DeviceProfileStatus, runs: Iterable[Run]) -> list[Run]:
+    """Runs that say something of the device as it is now."""
+    since_s = epoch_s(status.learns_from) if status.learns_from else 0.0
+    return [run for run in runs if run.at_s >= since_s]
+
+
+def learned(profile: DeviceProfile, noted: Sequence[Run], now_s: float) -> DeviceProfileStatus:
+    """The status a profile should have now, after the runs that were noted."""
     status, generation = profile.status, profile.metadata.get("generation")
-    conditions = list(status.conditions)
-    if not status.readings or status.measured_at is None:
-        text = "the node's probe has not reported yet"
-        return with_condition(conditions, "Ready", False, "NotMeasured", text, now_s, generation)
-    text = f"{len(status.readings)} readings of {status.suite} {status.suite_version}"
-    conditions = with_condition(conditions, "Ready", True, "Measured", text, now_s, generation)
-    stale = now_s - epoch_s(status.measured_at) > STALE_AFTER_S
-    text = "measured over 30 days ago; set spec.reprobe to a new value" if stale else "recent"
-    conditions = with_condition(
-        conditions, "Stale", stale, "Old" if stale else "Recent", text, now_s, generation
+    conditions, learns_from = judged(profile, now_s), status.learns_from
+    runs = remembered(observed.runs(status), telling(status, noted))
+    if runs and status.measured_at is not None:
+        since_s = drifted_since(runs, epoch_s(status.measured_at))
+        if since_s is not None:
+            # What it took before it changed misleads from now on.
+            runs = tuple(run for run in runs if run.at_s >= since_s)
+            learns_from = rfc3339(since_s)
+        conditions = with_drift(conditions, runs, since_s, now_s, generation)
+    return status.model_copy(
+        update={
+            "conditions": conditions,
+            "observations": observed.observations(runs),
+            "calibration": observed.calibration_text(runs),
+            "learns_from": learns_from,
+        }
     )
-    spread = median(each.spread for each in status.readings.values())
-    noisy = spread > NOISY_SPREAD
-    text = f"median spread of the readings is {100 * spread:.1f} %"
-    reason = "Spread" if noisy else "Steady"
-    return with_condition(conditions, "Noisy", noisy, reason, text, now_s, generation)

@@ -20,6 +20,8 @@ class OperatorMetrics:
     reconcile_errors: Counter
     models: Counter
     last_event_seconds: Gauge
+    interval_hits: Counter
+    drifts: Counter
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> Self:
@@ -65,6 +67,17 @@ class OperatorMetrics:
                 "acesniper_watch_last_event_timestamp_seconds",
                 "When the last event of a kind came, in seconds since the epoch.",
                 ["kind"],
+                registry=registry,
+            ),
+            interval_hits=Counter(
+                "acesniper_prediction_intervals",
+                "Finished tasks by whether the 90 % interval held (below, inside, above).",
+                ["outcome"],
+                registry=registry,
+            ),
+            drifts=Counter(
+                "acesniper_device_drifts",
+                "Devices found to be another than was measured; each is probed again.",
                 registry=registry,
             ),
         )

@@ -140,8 +140,18 @@ class TaskReconciler:
         self.metrics.phases.labels(status.phase.value).inc()
         if status.phase is Phase.SUCCEEDED and status.error_ratio is not None:
             self.metrics.prediction_error_ratio.observe(status.error_ratio)
+            self._count_interval(status)
         if status.observed is not None and status.observed.wait_seconds is not None:
             self.metrics.wait_seconds.observe(status.observed.wait_seconds)
+
+    def _count_interval(self, status: InferenceTaskStatus) -> None:
+        seen, expected = status.observed, status.predicted
+        if expected is None or seen is None or seen.latency_median_seconds is None:
+            return
+        latency_s = seen.latency_median_seconds
+        below, above = latency_s < expected.low_seconds, latency_s > expected.high_seconds
+        outcome = "below" if below else "above" if above else "inside"
+        self.metrics.interval_hits.labels(outcome).inc()
 
 
 def _key_of(task: InferenceTask) -> str:

@@ -1,9 +1,13 @@
 import pytest
+from prometheus_client import CollectorRegistry
 
 from acesniper.api.names import SLOT_RESOURCE
 from acesniper.api.v1alpha1 import DeviceProfile
-from acesniper.operator.devices import STALE_AFTER_S, DeviceReconciler, judged
+from acesniper.operator.devices import DeviceReconciler
+from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
+from acesniper.operator.verdicts import STALE_AFTER_S, judged
+from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.kube import DEVICE_PROFILES, NODES, Object
 from builders import make_device_profile, make_node
 from fake_cluster import FakeCluster
@@ -42,7 +46,11 @@ def test_an_old_measurement_is_stale(age_s: float, stale: str) -> None:
 class Setup:
     def __init__(self, *profiles: Object, node: Object | None = None) -> None:
         self.cluster, self.store, self.clock = FakeCluster(), Store(), Clock()
-        self.reconciler = DeviceReconciler(self.cluster, self.store, self.clock)
+        self.metrics = OperatorMetrics.on(CollectorRegistry())
+        events = EventRecorder(self.cluster, "test")
+        self.reconciler = DeviceReconciler(
+            self.cluster, self.store, self.metrics, events, self.clock
+        )
         for each in profiles:
             self.store.take_device(self.cluster.put(DEVICE_PROFILES, each))
         node = node or make_node("n")

@@ -7,6 +7,7 @@ into `crds/`. Messages of the rules name the field and the fix.
 from acesniper.api.v1alpha1.device import (
     DEVICE_COLUMNS,
     DEVICE_RULES,
+    DeviceObservation,
     DeviceProfile,
     DeviceProfileSpec,
     DeviceProfileStatus,
@@ -47,6 +48,7 @@ __all__ = [
     "Condition",
     "DeadlinePolicy",
     "DeviceClassLatency",
+    "DeviceObservation",
     "DeviceProfile",
     "DeviceProfileSpec",
     "DeviceProfileStatus",

@@ -51,8 +51,19 @@ class DeviceReading(Wire):
     )
 
 
+class DeviceObservation(Wire):
+    """One finished task on the device. Seconds, of one inference."""
+
+    task: str = Field(description="UID of the task's pod.")
+    model: str = Field(description="Its ModelProfile, as namespace/name.")
+    median_seconds: float = Field(description="Median latency that was observed.", gt=0)
+    p90_seconds: float = Field(description="90th percentile of it.", gt=0)
+    expected_seconds: float = Field(description="Median latency that was predicted.", gt=0)
+    finished_at: str = Field(description="When.", json_schema_extra={"format": "date-time"})
+
+
 class DeviceProfileStatus(Wire):
-    """What the probe measured, written by the probe on that node."""
+    """What the probe measured, written by the probe on that node, and what ran there since."""
 
     text: str | None = Field(default=None, description="The device in a few words, for people.")
     suite: str | None = Field(default=None, description="Name of the probe suite.")
@@ -74,10 +85,23 @@ class DeviceProfileStatus(Wire):
     )
     duration_seconds: float | None = Field(default=None, description="How long measuring took.")
     reprobed: str | None = Field(default=None, description="The `reprobe` value this answers.")
+    observations: list[DeviceObservation] = Field(
+        default_factory=list,
+        max_length=128,
+        description="The newest tasks that ran here; predictions for this device learn from them.",
+    )
+    calibration: str | None = Field(
+        default=None, description="How those tasks compare with what was predicted, for people."
+    )
+    learns_from: str | None = Field(
+        default=None,
+        description="The device changed then: tasks that finished before say nothing of it.",
+        json_schema_extra={"format": "date-time"},
+    )
     observed_generation: int | None = Field(
         default=None, description="The generation of the spec that this status is about."
     )
-    conditions: list[Condition] = conditions_field("Ready, Stale and Noisy.")
+    conditions: list[Condition] = conditions_field("Ready, Stale, Noisy and Drifting.")
 
 
 class DeviceProfile(Wire):
@@ -98,5 +122,6 @@ DEVICE_COLUMNS = (
     Column("Ready", ".status.conditions[?(@.type=='Ready')].status"),
     Column("Device", ".status.text"),
     Column("Suite", ".status.suiteVersion", priority=1),
+    Column("Calibration", ".status.calibration", priority=1),
     Column("Measured", ".status.measuredAt", "date"),
 )

@@ -17,6 +17,11 @@ MOST = 256
 USUAL = 3.0
 """Observations as expected that every device is credited with (as in `conditioning`)."""
 
+USUAL_SHIFT = 0.1
+"""Other software, other memory traffic, another temperature than when it was probed."""
+DRIFTED_SHIFT = 1.0
+"""The same for a device that was found to be another than was probed."""
+
 BOUND = 0.5
 """How far one reference can lie from the others, log seconds."""
 
@@ -25,12 +30,15 @@ BOUND = 0.5
 class Observation:
     """One inference of a model took `latency_s` on the device whose list this is in, newest last.
 
-    `variance` of log seconds is added to the noise that training found, for a doubtful one.
+    `variance` of log seconds is added to the noise that training found, for a doubtful one. `shift`
+    is by how much (log seconds) the device may have become faster or slower, for all models alike,
+    since it was probed; the largest of a device's observations counts.
     """
 
     model: ModelFeatures
     latency_s: float
     variance: float = 0.0
+    shift: float = USUAL_SHIFT
 
 
 def usable(made: Sequence[Observation], version: str) -> list[Observation]:

@@ -233,10 +233,13 @@ class PcnPredictor:
         mean = answer.mean
         wrong, references = log_s[past] - mean[count:][past], int(there.sum()) - len(made)
         wrong[:references] = bounded(wrong[:references])
+        # What changed since the probe is common to all models, and no reference tells of it.
+        since = np.arange(len(past)) >= references
+        shift = max((each.shift for each in made), default=0.0) ** 2
         added, variance, strange = posterior(
-            answer.covariance[:count, past],
-            answer.covariance[count:][np.ix_(past, past)],
-            answer.variance[:count],
+            answer.covariance[:count, past] + shift * since,
+            answer.covariance[count:][np.ix_(past, past)] + shift * np.outer(since, since),
+            answer.variance[:count] + shift,
             noise[past],
             wrong,
         )

@@ -13,7 +13,12 @@ from acesniper.predictor.pcn import observations
 from acesniper.predictor.pcn.calibration import NOVELTY, Band, Calibration
 from acesniper.predictor.pcn.exported import Exported
 from acesniper.predictor.pcn.inputs import device_inputs
-from acesniper.predictor.pcn.observations import Observation, most_telling
+from acesniper.predictor.pcn.observations import (
+    DRIFTED_SHIFT,
+    USUAL_SHIFT,
+    Observation,
+    most_telling,
+)
 from acesniper.predictor.pcn.serving import PcnPredictor
 from acesniper.predictor.physics import PhysicsPredictor
 from small_atlas import KINDS, REFERENCES, SUITE, make_features, make_vector, write_small
@@ -92,6 +97,26 @@ def test_a_slow_model_slows_its_like_and_less_so_others(predictor: PcnPredictor)
 
     assert like > 1.2
     assert like > unlike >= 0.95
+
+
+def test_a_device_that_changed_since_its_probe_is_another_for_all_models(
+    predictor: PcnPredictor,
+) -> None:
+    def slowed(shift: float) -> float:
+        """How much slower another model is expected to be after two that took twice their time."""
+        before = [predictor.predict(model, DEVICE) for model in (CONV, CONV_TWICE, DENSE)]
+        assert all(before)
+        latency_s = [each.latency_s for each in before if each is not None]
+        seen = [
+            Observation(model, 2 * took_s, shift=shift)
+            for model, took_s in zip((CONV, CONV_TWICE), latency_s[:2], strict=True)
+        ]
+        after = predictor.predict(DENSE, DEVICE, seen)
+        assert after is not None
+        return after.latency_s / latency_s[2]
+
+    assert slowed(DRIFTED_SHIFT) == pytest.approx(2.0, rel=0.1)
+    assert 1.0 < slowed(USUAL_SHIFT) < slowed(DRIFTED_SHIFT)
 
 
 def test_observations_of_one_device_leave_others_alone(predictor: PcnPredictor) -> None:

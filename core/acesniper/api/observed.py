@@ -1,0 +1,70 @@
+"""Observed runs: out of finished tasks, into and out of a DeviceProfile's status."""
+
+from collections.abc import Sequence
+from math import exp
+from statistics import median
+
+from acesniper.api.times import epoch_s, rfc3339
+from acesniper.api.v1alpha1 import DeviceObservation, DeviceProfileStatus, InferenceTask, Phase
+from acesniper.domain.device import DeviceId
+from acesniper.domain.observed import Run
+from acesniper.domain.task import ModelKey
+
+
+def runs(status: DeviceProfileStatus) -> tuple[Run, ...]:
+    """The runs that a DeviceProfile remembers, oldest first."""
+    return tuple(
+        Run(
+            task=each.task,
+            model=ModelKey(each.model),
+            latency_s=each.median_seconds,
+            p90_s=each.p90_seconds,
+            expected_s=each.expected_seconds,
+            at_s=epoch_s(each.finished_at),
+        )
+        for each in status.observations
+    )
+
+
+def observations(found: Sequence[Run]) -> list[DeviceObservation]:
+    """The inverse of `runs`."""
+    return [
+        DeviceObservation(
+            task=run.task,
+            model=run.model,
+            median_seconds=run.latency_s,
+            p90_seconds=run.p90_s,
+            expected_seconds=run.expected_s,
+            finished_at=rfc3339(run.at_s),
+        )
+        for run in found
+    ]
+
+
+def finished_run(resource: InferenceTask) -> tuple[DeviceId, Run] | None:
+    """What a task that succeeded tells of its device; None where there is nothing to learn."""
+    status = resource.status
+    seen, expected = status.observed, status.predicted
+    if status.phase is not Phase.SUCCEEDED or seen is None or expected is None:
+        return None
+    if not (status.device and seen.latency_median_seconds and seen.finish_time):
+        return None
+    run = Run(
+        task=status.pod_uid or resource.metadata["uid"],
+        model=ModelKey(f"{resource.metadata['namespace']}/{status.model_profile}"),
+        latency_s=seen.latency_median_seconds,
+        p90_s=seen.latency_p90_seconds or seen.latency_median_seconds,
+        expected_s=expected.latency_seconds,
+        at_s=epoch_s(seen.finish_time),
+    )
+    return DeviceId(status.device), run
+
+
+def calibration_text(found: Sequence[Run]) -> str | None:
+    """How observed compares with predicted, for people."""
+    if not found:
+        return None
+    shift = exp(median(run.surprise for run in found))
+    off = median(abs(exp(-run.surprise) - 1.0) for run in found)
+    tasks = "1 task" if len(found) == 1 else f"{len(found)} tasks"
+    return f"{shift:.2f} x predicted, median error {100 * off:.0f} %, over {tasks}"

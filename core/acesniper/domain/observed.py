@@ -1,0 +1,110 @@
+"""What a device was seen to take: the runs that are remembered, and what they say.
+
+Kept in log seconds where they are compared: an error of 10 % weighs the same for all models.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import exp, log
+from statistics import median
+
+from acesniper.domain.task import ModelKey
+
+PER_MODEL = 5
+"""Runs of one model that a device remembers: the median of five ignores two outliers."""
+MOST = 64
+"""Runs that a device remembers in all; the newest stay."""
+OWN_SIGMA = 0.05
+"""Log spread of a run around what its device usually takes, where nothing else is known."""
+UPPER = 1.2816
+"""Standard deviations from the median to the 90th percentile of a normal distribution."""
+SLACK = 0.1
+"""A drift is a shift of log latency beyond this (10 %), ..."""
+ALARM = 1.0
+"""... once the excess of consecutive runs adds up to this: two runs at twice the expected time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One finished task on a device: its latency (median, 90th percentile) and what was expected.
+
+    Seconds; `at_s` is when it finished, since the epoch. `task` is the UID of its pod.
+    """
+
+    task: str
+    model: ModelKey
+    latency_s: float
+    p90_s: float
+    expected_s: float
+    at_s: float
+
+    @property
+    def surprise(self) -> float:
+        """Observed over expected, in log."""
+        return log(self.latency_s / self.expected_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a device takes for a model, by its own runs; `variance` is that of log seconds."""
+
+    model: ModelKey
+    latency_s: float
+    variance: float
+
+
+def remembered(known: Iterable[Run], new: Iterable[Run]) -> tuple[Run, ...]:
+    """The newest runs, oldest first: at most PER_MODEL of a model, and MOST in all."""
+    by_task = {run.task: run for run in (*known, *new)}
+    newest = sorted(by_task.values(), key=lambda run: (run.at_s, run.task), reverse=True)
+    kept: list[Run] = []
+    count: dict[ModelKey, int] = defaultdict(int)
+    for run in newest:
+        if count[run.model] < PER_MODEL and len(kept) < MOST:
+            count[run.model] += 1
+            kept.append(run)
+    return tuple(reversed(kept))
+
+
+def evidence(runs: Sequence[Run]) -> list[Evidence]:
+    """One latency per model: the median over its runs.
+
+    A single run beside something else, throttled or with a cold cache does not move a median; where
+    there is only one run, the spread within it says how far it can be trusted.
+    """
+    by_model: dict[ModelKey, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_model[run.model].append(run)
+    return [_evidence(model, of_model) for model, of_model in by_model.items()]
+
+
+def _evidence(model: ModelKey, runs: Sequence[Run]) -> Evidence:
+    logs = [log(run.latency_s) for run in runs]
+    middle = median(logs)
+    within = median(max(log(run.p90_s / run.latency_s), 0.0) / UPPER for run in runs)
+    between = median(abs(each - middle) for each in logs) / 0.6745
+    variance = (OWN_SIGMA**2 + within**2 + between**2) / len(runs)
+    return Evidence(model, exp(middle), variance)
+
+
+def drifted_since(runs: Sequence[Run], measured_s: float) -> float | None:
+    """When the device became another than was measured, by its runs since `measured_s`.
+
+    The test of Page (Biometrika 41, 1954) for a shift of the mean, in both directions: it sums up
+    by how much consecutive runs missed what was expected. Returns the end of the first run of the
+    shift (seconds since the epoch), None while there is none.
+    """
+    sums, since = {1: 0.0, -1: 0.0}, {1: 0.0, -1: 0.0}
+    for run in runs:
+        if run.at_s <= measured_s:
+            continue
+        for sign in (1, -1):
+            excess = sign * run.surprise - SLACK
+            if sums[sign] == 0.0:
+                since[sign] = run.at_s
+            # One run alone, however far off, is not a drift.
+            sums[sign] = max(sums[sign] + min(excess, ALARM / 2), 0.0)
+            if sums[sign] >= ALARM:
+                return since[sign]
+    return None

@@ -1,0 +1,85 @@
+import pytest
+
+from acesniper.domain.observed import MOST, PER_MODEL, Run, drifted_since, evidence, remembered
+from acesniper.domain.task import ModelKey
+
+
+def run(at_s: float, latency_s: float = 1.0, expected_s: float = 1.0, **rest: str | float) -> Run:
+    return Run(
+        task=str(rest.get("task", f"t{at_s:g}")),
+        model=ModelKey(str(rest.get("model", "n/m"))),
+        latency_s=latency_s,
+        p90_s=float(rest.get("p90_s", latency_s)),
+        expected_s=expected_s,
+        at_s=at_s,
+    )
+
+
+def test_the_newest_runs_of_each_model_are_remembered() -> None:
+    often = [run(float(at)) for at in range(9)]
+    once = run(0.5, model="n/rare")
+
+    kept = remembered(often[:5], [*often[5:], once])
+
+    assert [each.at_s for each in kept] == [0.5, 4.0, 5.0, 6.0, 7.0, 8.0]
+    assert sum(each.model == "n/m" for each in kept) == PER_MODEL
+
+
+def test_a_device_remembers_a_bounded_number_of_runs() -> None:
+    runs = [run(float(at), model=f"n/m{at}") for at in range(MOST + 9)]
+
+    kept = remembered([], runs)
+
+    assert len(kept) == MOST
+    assert kept[-1] == runs[-1]
+
+
+def test_a_run_that_is_told_twice_counts_once() -> None:
+    assert len(remembered([run(1.0)], [run(1.0), run(2.0)])) == 2
+
+
+def test_remembering_again_changes_nothing() -> None:
+    runs = [run(float(at), model=f"n/m{at % 3}") for at in range(30)]
+    kept = remembered([], runs)
+
+    assert remembered(kept, runs) == kept
+
+
+def test_one_outlier_does_not_move_what_is_believed() -> None:
+    runs = [run(1.0, 1.0), run(2.0, 9.0), run(3.0, 1.02)]
+
+    (found,) = evidence(runs)
+
+    assert found.latency_s == pytest.approx(1.02)
+
+
+def test_more_and_steadier_runs_are_believed_more() -> None:
+    one = evidence([run(1.0)])[0].variance
+    restless = evidence([run(1.0, p90_s=3.0)])[0].variance
+    five = evidence([run(float(at)) for at in range(5)])[0].variance
+
+    assert five < one < restless
+
+
+@pytest.mark.parametrize(
+    ("latencies", "since"),
+    [
+        pytest.param([1.0, 1.1, 0.9, 1.05, 0.95], None, id="steady"),
+        pytest.param([1.0, 1.0, 9.0, 1.0, 1.0], None, id="one outlier"),
+        pytest.param([1.0, 1.0, 2.0, 2.0], 2.0, id="twice as slow"),
+        pytest.param([1.0, 0.5, 0.5], 1.0, id="twice as fast"),
+        pytest.param([1.0] + [1.3] * 7, 1.0, id="30 % slower, seen later"),
+        pytest.param([1.08] * 40, None, id="8 % off for ever is no drift"),
+    ],
+)
+def test_a_lasting_shift_is_a_drift(latencies: list[float], since: float | None) -> None:
+    runs = [run(float(at), latency_s) for at, latency_s in enumerate(latencies)]
+
+    assert drifted_since(runs, measured_s=-1.0) == since
+
+
+def test_runs_from_before_the_last_measurement_say_nothing_of_drift() -> None:
+    runs = [run(1.0, 2.0), run(2.0, 2.0), run(3.0, 1.0)]
+
+    assert drifted_since(runs, measured_s=0.0) == 1.0
+    assert drifted_since(runs, measured_s=2.5) is None

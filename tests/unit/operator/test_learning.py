@@ -1,0 +1,166 @@
+import pytest
+from prometheus_client import CollectorRegistry
+
+from acesniper.api import observed
+from acesniper.api.times import rfc3339
+from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask
+from acesniper.domain.errors import Unavailable
+from acesniper.domain.observed import PER_MODEL
+from acesniper.operator.devices import DeviceReconciler
+from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.store import Store
+from acesniper.runtime.events import EventRecorder
+from acesniper.runtime.kube import DEVICE_PROFILES, EVENTS, Object
+from builders import make_device_profile, make_itask
+from fake_cluster import Call, FakeCluster
+from virtual_time import Clock
+
+
+def finished(
+    name: str, at_s: float, latency_s: float = 1.0, phase: str = "Succeeded"
+) -> InferenceTask:
+    """A task that took `latency_s` where 1 s was predicted."""
+    status = {
+        "phase": phase,
+        "modelProfile": "model",
+        "device": "d",
+        "podUid": f"pod-{name}",
+        "predicted": {
+            "text": "1 s",
+            "latencySeconds": 1.0,
+            "lowSeconds": 0.9,
+            "highSeconds": 1.1,
+            "waitSeconds": 0.0,
+            "coldStartSeconds": 0.0,
+            "runSeconds": 1.0,
+            "finishTime": rfc3339(at_s),
+        },
+        "observed": {
+            "text": "",
+            "latencyMedianSeconds": latency_s,
+            "latencyP90Seconds": latency_s,
+            "finishTime": rfc3339(at_s),
+        },
+    }
+    return InferenceTask.model_validate(make_itask(name, status=status))
+
+
+def unavailable(call: Call) -> None:
+    raise Unavailable("for a moment")
+
+
+class Setup:
+    def __init__(self) -> None:
+        self.cluster, self.store, self.clock = FakeCluster(), Store(), Clock()
+        self.metrics = OperatorMetrics.on(CollectorRegistry())
+        events = EventRecorder(self.cluster, "test")
+        self.devices = DeviceReconciler(self.cluster, self.store, self.metrics, events, self.clock)
+        self.store.take_device(self.cluster.put(DEVICE_PROFILES, make_device_profile("d", "n")))
+
+    async def learn(self, *tasks: InferenceTask) -> None:
+        for task in tasks:
+            if (device := self.devices.note(task)) is not None:
+                await self.devices.reconcile(device)
+
+    def profile(self) -> Object:
+        return self.cluster.one(DEVICE_PROFILES, "d")
+
+    def remembered(self) -> list[float]:
+        found = observed.runs(DeviceProfile.model_validate(self.profile()).status)
+        return [run.latency_s for run in found]
+
+    def drifting(self) -> str:
+        conditions = self.profile()["status"]["conditions"]
+        return next(str(each["status"]) for each in conditions if each["type"] == "Drifting")
+
+
+async def test_a_finished_task_is_remembered_by_its_device() -> None:
+    setup = Setup()
+
+    await setup.learn(finished("a", 1.0, 1.25))
+
+    assert setup.remembered() == [1.25]
+    assert setup.profile()["status"]["calibration"] == (
+        "1.25 x predicted, median error 20 %, over 1 task"
+    )
+    assert setup.drifting() == "False"
+
+
+async def test_a_task_that_is_seen_again_is_not_written_again() -> None:
+    setup = Setup()
+    await setup.learn(finished("a", 1.0))
+    writes = len(setup.cluster.calls)
+
+    await setup.learn(finished("a", 1.0))
+
+    assert len(setup.cluster.calls) == writes
+
+
+async def test_the_newest_tasks_stay() -> None:
+    setup = Setup()
+
+    await setup.learn(*(finished(f"t{at}", float(at), 1 + at / 100) for at in range(9)))
+
+    assert setup.remembered() == [1 + at / 100 for at in range(9 - PER_MODEL, 9)]
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Running"])
+async def test_only_success_teaches(phase: str) -> None:
+    assert Setup().devices.note(finished("a", 1.0, phase=phase)) is None
+
+
+async def test_a_task_of_a_device_that_is_gone_teaches_nobody() -> None:
+    setup = Setup()
+    setup.store.devices.clear()
+
+    assert setup.devices.note(finished("a", 1.0)) is None
+
+
+async def test_a_device_that_became_slower_is_probed_again_and_forgets_what_it_was() -> None:
+    setup = Setup()
+
+    await setup.learn(
+        finished("a", 1.0, 1.01),
+        finished("b", 2.0, 2.0),
+        finished("c", 3.0, 2.1),
+        finished("d", 4.0, 2.0),
+    )
+
+    assert setup.remembered() == [2.0, 2.1, 2.0]
+    assert setup.drifting() == "True"
+    assert setup.profile()["spec"]["reprobe"].startswith("drift-")
+    (told,) = setup.cluster.created(EVENTS)
+    assert (told["reason"], told["type"]) == ("Drifting", "Warning")
+    assert told["metadata"]["namespace"] == "default"
+    assert setup.metrics.drifts._value.get() == 1
+
+
+async def test_after_the_new_measurement_nothing_old_comes_back() -> None:
+    setup = Setup()
+    old = finished("a", 1.0, 1.01)
+    await setup.learn(old, finished("b", 2.0, 2.0), finished("c", 3.0, 2.0))
+    measured = make_device_profile("d", "n", measured_at=rfc3339(10.0))["status"]
+    written = await setup.cluster.patch(
+        DEVICE_PROFILES, "d", None, {"status": {"measuredAt": measured["measuredAt"]}}, "status"
+    )
+    setup.store.take_device(written)
+
+    await setup.devices.reconcile("d")
+    await setup.learn(old)
+
+    assert setup.drifting() == "False"
+    assert setup.remembered() == [2.0, 2.0]
+
+
+async def test_what_could_not_be_written_is_written_next_time() -> None:
+    setup = Setup()
+    device = setup.devices.note(finished("a", 1.0))
+    assert device is not None
+
+    setup.cluster.before = unavailable
+    with pytest.raises(Unavailable):
+        await setup.devices.reconcile(device)
+    setup.cluster.before = lambda call: None
+    await setup.devices.reconcile(device)
+
+    assert setup.remembered() == [1.0]
