@@ -5,7 +5,7 @@ the ledger keeps, not its end; of a device that became slower nothing; of one th
 is away. It plans at every event, and while a device stands idle though tasks wait, every second.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from heapq import heappop, heappush
@@ -70,7 +70,7 @@ class Simulation:
     def __init__(
         self,
         cluster: Cluster,
-        believed: dict[ModelKey, Row],
+        believed: Mapping[ModelKey, Row],
         policy: Policy,
         tasks: Sequence[Task],
         faults: Sequence[Fault] = (),
