@@ -119,6 +119,8 @@ class ExtenderSettings(PolicySettings):
     """An admitted pod that is not bound by then is withdrawn and planned anew."""
     cold_start_s: Annotated[float, Field(ge=0)] = 0.0
     """Expected time from binding to the first inference, until it is learned."""
+    predictions: OptionalPath = None
+    """A CSV file of predictions to use instead of the network; see `extender/listed.py`."""
 
 
 class OperatorSettings(PolicySettings):

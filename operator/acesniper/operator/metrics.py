@@ -28,7 +28,6 @@ class OperatorMetrics:
     runs_learned: Counter
     planner_away: Gauge
     opened_without_plan: Counter
-    interval_hits: Counter
     drifts: Counter
     profile_noise: Gauge
 
