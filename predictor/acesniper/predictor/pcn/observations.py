@@ -41,6 +41,10 @@ class Observation:
     shift: float = USUAL_SHIFT
 
 
+Observations = Sequence[Sequence[Observation]]
+"""For each device of a call what ran on it, oldest first; or nothing for all."""
+
+
 def usable(made: Sequence[Observation], version: str) -> list[Observation]:
     """The newest MOST that say something, of features of this version."""
     good = [
