@@ -40,6 +40,7 @@ from acesniper.extender.__main__ import answer_first, calm_collector
 from acesniper.extender.app import create_app
 from acesniper.extender.state import ExtenderState
 from acesniper.predictor import interface
+from acesniper.predictor.pcn.observations import Observations
 from acesniper.runtime.settings import ExtenderSettings
 from acesniper.testbed.ports import free_port
 
@@ -66,7 +67,10 @@ class Guess:
     source = "guess"
 
     def table(
-        self, models: Sequence[ModelFeatures], devices: Sequence[HardwareVector]
+        self,
+        models: Sequence[ModelFeatures],
+        devices: Sequence[HardwareVector],
+        observed: Observations = (),
     ) -> interface.Table:
         """A latency made from the numbers at hand."""
         paces = [each.readings["probe"].seconds for each in devices]

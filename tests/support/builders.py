@@ -26,6 +26,7 @@ from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.policies.estimates import Estimates, Row, Start
 from acesniper.policies.snapshot import Snapshot
 from acesniper.predictor.interface import Table
+from acesniper.predictor.pcn.observations import Observations
 
 Json = dict[str, Any]
 SHA256 = "a" * 64
@@ -104,7 +105,12 @@ class WorkPredictor:
         """All pairs, one by one."""
         return [[self.predict(model, device) for device in devices] for model in models]
 
-    def table(self, models: Sequence[ModelFeatures], devices: Sequence[HardwareVector]) -> Table:
+    def table(
+        self,
+        models: Sequence[ModelFeatures],
+        devices: Sequence[HardwareVector],
+        observed: Observations = (),
+    ) -> Table:
         """All pairs, NaN where there is no prediction."""
         rows = [
             [each.latency_s if each else nan for each in row]

@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "collect": "Measure models on this device into a CSV table.",
     "train": "Fit the network that predicts latencies to an atlas.",
     "evaluate": "Judge the predictions on a table of measured latencies.",
+    "simulate": "Play tasks on measured latencies through the policies, without a cluster.",
     "demo": "Place a workload on an emulated fleet, next to the stock scheduler.",
     "operator": "Run the operator (settings from the environment).",
     "extender": "Run the scheduler extender and planner (settings from the environment).",

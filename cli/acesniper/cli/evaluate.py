@@ -1,7 +1,7 @@
 """`acesniper evaluate`: judge the predictions on a table of measured latencies."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,13 +9,14 @@ import typer
 
 from acesniper.cli.console import err, out
 from acesniper.cli.figures import finite, improving, shown
+from acesniper.cli.table_options import Column, LatencyColumn, as_written, flat, text
+from acesniper.cli.table_options import references as listed_references
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from acesniper.predictor.tables.traits import Traits
 
 Names = Annotated[Path | None, typer.Option(metavar="LIST", help="A file with one name a line.")]
-Column = Annotated[list[str], typer.Option(help="May be repeated: the values are joined by `|`.")]
 
 
 def command(
@@ -38,7 +39,7 @@ def command(
     held_out_models: Names = None,
     device_column: Column = ["device"],  # noqa: B006
     model_column: Column = ["model"],  # noqa: B006
-    latency_column: Annotated[str, typer.Option(help="In milliseconds.")] = "latency_ms",
+    latency_column: LatencyColumn = "latency_ms",
     observations: Annotated[
         int, typer.Option(help="Show how figures improve with up to so many more readings.", min=0)
     ] = 0,
@@ -79,11 +80,11 @@ def command(
     from acesniper.predictor.tables.split import split
     from acesniper.predictor.tables.table import Columns, read_table
 
-    columns = Columns(_flat(device_column), _flat(model_column), latency_column)
+    columns = Columns(flat(device_column), flat(model_column), latency_column)
     latencies = read_table(table, columns)
     new_devices = _listed(held_out_devices, latencies.devices)
     new_models = _listed(held_out_models, latencies.models)
-    named = _named(_references(references)[:k], latencies.models)
+    named = as_written(listed_references(references)[:k], latencies.models)
     cut = split(latencies, named, new_devices, new_models)
     if len(cut.references) < k:
         err.print(f"only {len(cut.references)} of the first {k} references are known models")
@@ -107,16 +108,11 @@ def command(
         json_file.write_text(json.dumps(finite(document), indent=2) + "\n", encoding="utf-8")
 
 
-def _flat(columns: Collection[str]) -> tuple[str, ...]:
-    """Columns given one by one, or several in one joined by `|` or a comma."""
-    return tuple(part for each in columns for part in each.replace(",", "|").split("|"))
-
-
 def _listed(path: Path | None, names: Collection[str]) -> set[str]:
     """The names in a file. Raises InvalidInput where none of them stands in the table."""
     if path is None:
         return set()
-    wanted = {line.rstrip("\r\n") for line in _text(path).splitlines() if line.strip()}
+    wanted = {line.rstrip("\r\n") for line in text(path).splitlines() if line.strip()}
     found = wanted & set(names)
     if wanted and not found:
         example = next(iter(names))
@@ -124,25 +120,6 @@ def _listed(path: Path | None, names: Collection[str]) -> set[str]:
     if wanted - found:
         err.print(f"{len(wanted - found)} of {len(wanted)} names in {path} are not in the table")
     return found
-
-
-def _references(given: str) -> list[str]:
-    """A list of names from FILE or FILE:KEY."""
-    path, _, key = (given, "", "") if Path(given).is_file() else given.rpartition(":")
-    try:
-        found = json.loads(_text(Path(path)))
-    except json.JSONDecodeError as error:
-        raise InvalidInput(f"{path} is not JSON: {error}") from error
-    if isinstance(found, dict) and key:
-        found = found.get(key)
-    if not isinstance(found, list):
-        raise InvalidInput(f"{given} names no list of models; give REF.json:KEY")
-    return [str(name) for name in found]
-
-
-def _named(references: Sequence[str], models: Collection[str]) -> list[str]:
-    """The references as the table writes them: `@` may join columns as `|` does there."""
-    return [name if name in models else name.replace("@", "|") for name in references]
 
 
 def _traits(
@@ -159,10 +136,3 @@ def _traits(
         for name, traits in read_features(path, columns).items():
             found[name] = found[name] | traits if name in found else traits
     return aligned(found, models)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} is not readable: {error}") from error

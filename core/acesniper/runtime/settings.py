@@ -123,6 +123,8 @@ class ExtenderSettings(PolicySettings):
     model_fetch_mb_per_s: Annotated[float, Field(gt=0)] = 10.0
     model_load_mb_per_s: Annotated[float, Field(gt=0)] = 150.0
     """Rates to expect on a node until they are learned."""
+    predictions: OptionalPath = None
+    """A CSV file of predictions to use instead of the network; see `extender/listed.py`."""
 
 
 class OperatorSettings(PolicySettings):

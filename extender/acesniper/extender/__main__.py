@@ -13,8 +13,10 @@ from prometheus_client.process_collector import ProcessCollector
 
 from acesniper.domain.errors import InvalidInput
 from acesniper.extender.app import create_app
+from acesniper.extender.listed import ListedPredictor
 from acesniper.extender.state import ExtenderState
 from acesniper.predictor.default import default_predictor
+from acesniper.predictor.interface import LatencyPredictor
 from acesniper.runtime import logs
 from acesniper.runtime.kube import Cluster
 from acesniper.runtime.settings import ExtenderSettings
@@ -40,13 +42,20 @@ def answer_first() -> None:
     sys.setswitchinterval(SWITCH_S)
 
 
+def predictor_of(settings: ExtenderSettings) -> LatencyPredictor:
+    """The listed predictions where a file is set, else the network."""
+    if settings.predictions is not None:
+        return ListedPredictor.read(settings.predictions)
+    return default_predictor()
+
+
 async def serve(settings: ExtenderSettings) -> None:
     """Serve until the process is told to stop."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
     async with Cluster.connect(settings.kubeconfig) as cluster:
-        state = ExtenderState.build(settings, cluster, default_predictor(), registry)
+        state = ExtenderState.build(settings, cluster, predictor_of(settings), registry)
         config = uvicorn.Config(
             create_app(state, registry),
             host=settings.host,

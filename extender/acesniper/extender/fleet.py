@@ -19,6 +19,7 @@ from acesniper.domain.task import ModelKey, TaskKey
 from acesniper.extender.coldstarts import ColdStarts
 from acesniper.extender.devices import Devices, NodeView
 from acesniper.extender.estimating import Estimating
+from acesniper.extender.measured import Measured
 from acesniper.extender.occupancy import Occupancy
 from acesniper.extender.picture import Picture
 from acesniper.extender.table import LatencyTable, News
@@ -83,7 +84,7 @@ class Fleet:
         """A profile changed: its device appears, goes, or is to be predicted anew."""
         device = DeviceId(manifest["metadata"]["name"])
         profile = None if change == DELETE else convert.read(DeviceProfile, manifest)
-        self.table.set_device(device, convert.hardware(profile.status) if profile else None)
+        self.table.set_device(device, Measured.of(profile.status) if profile else None)
         before = self.devices.node_of(device)
         self.devices.set_profile(device, profile)
         nodes = {each for each in (before, self.devices.node_of(device)) if each is not None}

@@ -16,12 +16,14 @@ from acesniper.domain.device import DeviceId, HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
 from acesniper.extender.axis import Axis
+from acesniper.extender.measured import Measured
 from acesniper.predictor.interface import Table
+from acesniper.predictor.pcn.observations import Observation
 
 log = logging.getLogger(__name__)
 
 Models = Mapping[ModelKey, ModelFeatures]
-Devices = Mapping[DeviceId, HardwareVector]
+Devices = Mapping[DeviceId, Measured]
 
 
 class TablePredictor(Protocol):
@@ -29,24 +31,33 @@ class TablePredictor(Protocol):
 
     source: str
 
-    def table(self, models: Sequence[ModelFeatures], devices: Sequence[HardwareVector]) -> Table:
-        """All pairs; NaN where nothing can be said."""
+    def table(
+        self,
+        models: Sequence[ModelFeatures],
+        devices: Sequence[HardwareVector],
+        observed: Sequence[Sequence[Observation]] = (),
+    ) -> Table:
+        """All pairs; NaN where nothing can be said. `observed` is what ran on each device."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """The pairs of some models and some devices; `found` is empty until it is predicted."""
+    """The pairs of some models and some devices; `found` is empty until it is predicted.
+
+    `known` are all models that something may have been observed of.
+    """
 
     models: Models
     devices: Devices
+    known: Models
     found: Table | None = None
 
     def predicted(self, predictor: TablePredictor) -> "Block":
         """The same with its latencies."""
-        return replace(
-            self, found=predictor.table([*self.models.values()], [*self.devices.values()])
-        )
+        vectors = [each.vector for each in self.devices.values()]
+        observed = [each.observations(self.known) for each in self.devices.values()]
+        return replace(self, found=predictor.table([*self.models.values()], vectors, observed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +111,7 @@ class LatencyTable:
 
     predictor: TablePredictor
     _models: Axis[ModelKey, ModelFeatures] = field(default_factory=Axis)
-    _devices: Axis[DeviceId, HardwareVector] = field(default_factory=Axis)
+    _devices: Axis[DeviceId, Measured] = field(default_factory=Axis)
     _latency: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
     _spread: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float16))
     _view: Latencies | None = None
@@ -129,10 +140,10 @@ class LatencyTable:
             self._own()
             self._latency[row : row + 1] = np.nan
 
-    def set_device(self, device: DeviceId, vector: HardwareVector | None) -> None:
+    def set_device(self, device: DeviceId, measured: Measured | None) -> None:
         """Note a device to predict; None removes it at once."""
-        if vector is not None:
-            if self._devices.put(device, vector):
+        if measured is not None:
+            if self._devices.put(device, measured):
                 self._view = None
         elif (column := self._devices.drop(device)) is not None:
             self._own()
@@ -158,7 +169,8 @@ class LatencyTable:
         if not models and not devices:
             return None
         others = {key: each for key, each in self._devices.vectors.items() if key not in devices}
-        blocks = (Block(dict(self._models.vectors), devices), Block(models, others))
+        known = dict(self._models.vectors)
+        blocks = (Block(known, devices, known), Block(models, others, known))
         whole = tuple(each for each in blocks if each.models and each.devices)
         return News(models, devices, whole)
 
@@ -219,4 +231,4 @@ def _warn(block: Block, found: Table) -> None:
             log.warning("model %s (features %s): no prediction", model[0], model[1].version)
     for device, nothing in zip(block.devices.items(), unknown.all(axis=0), strict=True):
         if nothing:
-            log.warning("device %s (suite %s): no prediction", device[0], device[1].version)
+            log.warning("device %s (suite %s): no prediction", device[0], device[1].vector.version)

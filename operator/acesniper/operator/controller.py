@@ -82,6 +82,7 @@ class Controller:
         node = str(obj["spec"]["node"])
         if gone:
             self.store.drop_device(obj)
+            self.metrics.profile_noise.remove(name)
         elif self._readable(self.store.take_device, obj):
             self.queue.add((DEVICE, name))
         self.queue.add((NODE, node))

@@ -47,6 +47,11 @@ class System:
 
     def start(self) -> None:
         """Install and start everything; returns when all parts are ready."""
+        self.install()
+        self.start_parts()
+
+    def install(self) -> None:
+        """Apply CRDs and rights."""
         self.plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
         self.plane.kubectl("apply", "--server-side", "-f", "-", stdin=_rights())
         self.plane.kubectl(
@@ -54,6 +59,9 @@ class System:
             *("crd", "inferencetasks.acesniper.io", "modelprofiles.acesniper.io"),
             "deviceprofiles.acesniper.io",
         )
+
+    def start_parts(self) -> None:
+        """Start extender, scheduler and operator on what is installed."""
         self.start_extender()
         self.start_scheduler()
         self.start_operator()

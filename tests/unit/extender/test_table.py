@@ -3,10 +3,13 @@ from math import isnan
 
 from acesniper.domain.device import DeviceId, HardwareVector, Reading
 from acesniper.domain.model import ModelFeatures
+from acesniper.domain.observed import Evidence
 from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey
+from acesniper.extender.measured import Measured
 from acesniper.extender.table import LatencyTable
 from acesniper.predictor.interface import Table
+from acesniper.predictor.pcn.observations import Observations
 from builders import WorkPredictor
 
 M, D = ModelKey("ns/m"), DeviceId("d")
@@ -16,8 +19,8 @@ def model(work: float) -> ModelFeatures:
     return ModelFeatures("1", {"work": work}, 0.0, 0.0, 0, 0, {}, {})
 
 
-def hardware(pace: float, version: str = "1") -> HardwareVector:
-    return HardwareVector("hrm", version, {"pace": Reading(pace, 0.0)})
+def hardware(pace: float, version: str = "1", *seen: Evidence) -> Measured:
+    return Measured(HardwareVector("hrm", version, {"pace": Reading(pace, 0.0)}), seen)
 
 
 def seconds(table: LatencyTable) -> dict[str, dict[str, float]]:
@@ -91,15 +94,42 @@ def test_a_vector_of_another_version_is_absent_not_an_error() -> None:
     assert seconds(table) == {"ns/m": {"good": 6.0}}
 
 
+def test_the_predictor_hears_what_ran_on_a_device() -> None:
+    class Listening(WorkPredictor):
+        heard: Observations = ()
+
+        def table(
+            self,
+            models: Sequence[ModelFeatures],
+            devices: Sequence[HardwareVector],
+            observed: Observations = (),
+        ) -> Table:
+            self.heard = observed
+            return super().table(models, devices)
+
+    predictor = Listening()
+    table = LatencyTable(predictor)
+    table.set_model(M, model(2.0))
+    gone = Evidence(ModelKey("ns/gone"), 1.0, 0.0)
+    table.set_device(D, hardware(3.0, "1", Evidence(M, 7.0, 0.01), gone))
+    table.settle()
+
+    ((heard,),) = predictor.heard
+    assert (heard.model, heard.latency_s, heard.variance) == (model(2.0), 7.0, 0.01)
+
+
 def test_all_that_is_new_is_predicted_in_one_call() -> None:
     class Counting(WorkPredictor):
         calls = 0
 
         def table(
-            self, models: Sequence[ModelFeatures], devices: Sequence[HardwareVector]
+            self,
+            models: Sequence[ModelFeatures],
+            devices: Sequence[HardwareVector],
+            observed: Observations = (),
         ) -> Table:
             self.calls += 1
-            return super().table(models, devices)
+            return super().table(models, devices, observed)
 
     predictor = Counting()
     table = LatencyTable(predictor)

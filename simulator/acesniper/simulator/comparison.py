@@ -1,0 +1,127 @@
+"""Policies side by side, over seeds, each next to its oracle.
+
+The oracle is the same policy on the same tasks with the true latencies.
+"""
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
+
+from acesniper.policies.policy import Policy
+from acesniper.predictor.tables.table import Table
+from acesniper.simulator.beliefs import TRAINED, Belief, Predictor
+from acesniper.simulator.faults import Faults
+from acesniper.simulator.outcome import Figures, Finished, figures, mean
+from acesniper.simulator.selection import select
+from acesniper.simulator.simulation import Simulation, rows
+from acesniper.simulator.workload import Workload, make_tasks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scenario:
+    """What every policy is put through; `size` None takes all devices the table allows.
+
+    A task that has waited for `aging_s` goes first, to where it finishes first. By default none
+    does: aging would turn any policy that lets tasks wait into another.
+    """
+
+    table: Table
+    workload: Workload = field(default_factory=Workload)
+    faults: Faults = field(default_factory=Faults)
+    size: int | None = None
+    aging_s: float = inf
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run."""
+
+    policy: str
+    predictor: Predictor
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A policy's figures, means over the seeds, and its mean response over its oracle's."""
+
+    policy: str
+    predictor: str
+    load: float | None
+    figures: Figures
+    response_over_oracle: float
+
+
+Watch = Callable[[Iterator[Figures], int], Iterable[Figures]]
+"""Passes on what is done, of so many, and may show it."""
+
+
+def compare(
+    scenario: Scenario,
+    policies: Sequence[str],
+    predictor: Predictor,
+    seeds: Sequence[int],
+    processes: int = 1,
+    watch: Watch = lambda done, _: done,
+) -> list[Line]:
+    """A line for each policy.
+
+    Raises:
+        InvalidInput: the table, the trace or the references do not fit each other.
+    """
+    oracle = Predictor()
+    sides = dict.fromkeys((predictor, oracle))
+    jobs = [Job(policy, side, seed) for policy in policies for side in sides for seed in seeds]
+    # Fitting takes longer than a run and is the same for all.
+    trained = predictor.believes(scenario.table, 0) if predictor.kind == TRAINED else None
+    done = watch(_played(partial(_figures, scenario, trained), jobs, processes), len(jobs))
+    found: dict[tuple[str, Predictor], list[Figures]] = {}
+    for job, each in zip(jobs, done, strict=True):
+        found.setdefault((job.policy, job.predictor), []).append(each)
+    return [
+        _line(policy, predictor, scenario, found[policy, predictor], found[policy, oracle])
+        for policy in policies
+    ]
+
+
+def play(scenario: Scenario, belief: Belief, policy: str, seed: int) -> list[Finished]:
+    """One policy on one seed's cluster and tasks."""
+    cluster = select(scenario.table, scenario.size, seed)
+    tasks = make_tasks(scenario.workload, cluster, seed)
+    faults = scenario.faults.drawn(len(cluster.devices), tasks[-1].created_s, seed)
+    believed = rows(cluster, belief, "simulated")
+    return Simulation(
+        cluster, believed, Policy(policy, aging_s=scenario.aging_s), tasks, faults
+    ).run()
+
+
+def _played(
+    run: Callable[[Job], Figures], jobs: Sequence[Job], processes: int
+) -> Iterator[Figures]:
+    if processes == 1 or len(jobs) == 1:
+        yield from map(run, jobs)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork copies locks that threads hold
+    with ProcessPoolExecutor(min(processes, len(jobs)), context) as pool:
+        yield from pool.map(run, jobs)
+
+
+def _figures(scenario: Scenario, trained: Belief | None, job: Job) -> Figures:
+    known = trained if job.predictor.kind == TRAINED else None
+    belief = known or job.predictor.believes(scenario.table, job.seed)
+    return figures(play(scenario, belief, job.policy, job.seed))
+
+
+def _line(
+    policy: str,
+    predictor: Predictor,
+    scenario: Scenario,
+    own: Sequence[Figures],
+    oracle: Sequence[Figures],
+) -> Line:
+    found = mean(own)
+    ratio = found.mean_response_s / mean(oracle).mean_response_s
+    return Line(policy, str(predictor), scenario.workload.load, found, ratio)

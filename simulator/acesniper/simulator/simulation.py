@@ -1,0 +1,194 @@
+"""One run: discrete events, the scheduler's ledger and its plan, in the plainest loop.
+
+What the scheduler knows, it knows as in a cluster: of a running task the predicted remainder that
+the ledger keeps, not its end; of a device that became slower nothing; of one that was lost, that it
+is away. It plans at every event, and while a device stands idle though tasks wait, every second.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from heapq import heappop, heappush
+from itertools import count
+from math import inf, isinf
+
+import numpy as np
+
+from acesniper.domain.backlog import Ledger, PodUid, Promise
+from acesniper.domain.device import Device
+from acesniper.domain.errors import InvalidInput
+from acesniper.domain.task import ModelKey, Task, TaskKey
+from acesniper.policies.estimates import Estimates, Row
+from acesniper.policies.placement import KEEPING
+from acesniper.policies.plan import Plan, Planned, make_plan
+from acesniper.policies.policy import Policy, Rules
+from acesniper.policies.snapshot import Snapshot
+from acesniper.simulator.beliefs import Belief
+from acesniper.simulator.faults import Fault
+from acesniper.simulator.outcome import Finished
+from acesniper.simulator.selection import Cluster
+
+REPLAN_S = 1.0
+"""As the extender's setting of that name."""
+
+
+class Kind(IntEnum):
+    """What happens, in the order in which it does at one instant."""
+
+    FINISH = 0
+    PACE = 1
+    ARRIVAL = 2
+    REPLAN = 3
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A task on a device: `left_s` of work as of `since_s`, at the device's usual pace."""
+
+    task: Task
+    device: int
+    started_s: float
+    left_s: float
+    since_s: float
+    ends_s: float = inf
+
+
+def rows(cluster: Cluster, belief: Belief, source: str) -> dict[ModelKey, Row]:
+    """What is believed of the cluster's models, in seconds over its devices."""
+    cells = np.ix_(cluster.rows, cluster.columns)
+    spans = (belief.middle, belief.low, belief.high)
+    middle, low, high = (np.exp(each[cells]) / 1e3 for each in spans)
+    return {
+        ModelKey(model): Row(middle[:, column], low[:, column], high[:, column], source)
+        for column, model in enumerate(cluster.models)
+    }
+
+
+class Simulation:
+    """The state of a run; `run` plays it to its end."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        believed: Mapping[ModelKey, Row],
+        policy: Policy,
+        tasks: Sequence[Task],
+        faults: Sequence[Fault] = (),
+    ) -> None:
+        """`believed` is what the scheduler plans with; the cluster knows the truth."""
+        self._cluster = cluster
+        self._rows = believed
+        self._policy = policy
+        # A queue on each device is joined on arrival, whether anything is free or not.
+        self._starting_only = Rules.named(policy.name).placement not in KEEPING
+        self._place = {device.id: place for place, device in enumerate(cluster.devices)}
+        self._column = {ModelKey(model): column for column, model in enumerate(cluster.models)}
+        self._pace = [1.0] * len(cluster.devices)
+        self._estimates = Estimates(cluster.devices, believed)
+        self._ledger = Ledger()
+        self._plan = Plan()
+        self._waiting: dict[TaskKey, Task] = {}
+        self._running: dict[TaskKey, Running] = {}
+        self._attempts: dict[TaskKey, int] = {}
+        self._finished: list[Finished] = []
+        self._number = count()
+        self._events: list[tuple[float, Kind, int, object]] = []
+        for task in tasks:
+            self._expect(task.created_s, Kind.ARRIVAL, task)
+        for fault in faults:
+            self._expect(fault.from_s, Kind.PACE, (fault.device, fault.factor))
+            if fault.to_s < inf:
+                self._expect(fault.to_s, Kind.PACE, (fault.device, 1.0))
+
+    def run(self) -> list[Finished]:
+        """Play all events; the tasks in the order of their finish.
+
+        Raises:
+            InvalidInput: tasks were left that nothing could start.
+        """
+        while self._events:
+            now_s, kind, _, subject = heappop(self._events)
+            self._happen(now_s, kind, subject)
+            if not self._events or self._events[0][0] > now_s:
+                self._start_planned(now_s)
+        if self._waiting:
+            raise InvalidInput(f"{len(self._waiting)} tasks were never started: no device is left")
+        return self._finished
+
+    def _expect(self, at_s: float, kind: Kind, subject: object = None) -> None:
+        heappush(self._events, (at_s, kind, next(self._number), subject))
+
+    def _happen(self, now_s: float, kind: Kind, subject: object) -> None:
+        match kind, subject:
+            case Kind.ARRIVAL, Task() as task:
+                self._waiting[task.key] = task
+            case Kind.FINISH, Running() as run if run.ends_s == now_s:
+                self._finish(run)
+            case Kind.PACE, (int(device), float(factor)):
+                self._change_pace(device, factor, now_s)
+
+    def _start_planned(self, now_s: float) -> None:
+        if not self._waiting:
+            return
+        ledger = self._ledger
+        busy_s = {device: ledger.busy_s(device, now_s) for device in ledger.devices()}
+        self._plan = make_plan(
+            list(self._waiting.values()),
+            Snapshot(now_s, self._estimates, busy_s),
+            self._policy,
+            previous=self._plan,
+            starting_only=self._starting_only,
+        )
+        for planned in self._plan.planned:
+            if planned.starts_now:
+                self._start(planned, now_s)
+        if self._held_back() and (not self._events or self._events[0][0] > now_s + REPLAN_S):
+            self._expect(now_s + REPLAN_S, Kind.REPLAN)
+
+    def _held_back(self) -> bool:
+        """Whether tasks wait for running ones although a device is free."""
+        at_work = sum(not isinf(pace) for pace in self._pace)
+        return bool(self._waiting) and 0 < len(self._running) < at_work
+
+    def _start(self, planned: Planned, now_s: float) -> None:
+        task, place = planned.task, self._place[planned.device.id]
+        del self._waiting[task.key]
+        self._attempts[task.key] = self._attempts.get(task.key, 0) + 1
+        work_s = task.inferences * float(self._cluster.latency_s[place, self._column[task.model]])
+        run = self._running[task.key] = Running(task, place, now_s, work_s, now_s)
+        self._expect_end(run, now_s)
+        self._ledger.promise(
+            PodUid(task.key), Promise(planned.device.id, planned.busy_s, started_s=now_s)
+        )
+
+    def _expect_end(self, run: Running, now_s: float) -> None:
+        run.ends_s = now_s + run.left_s * self._pace[run.device]
+        self._expect(run.ends_s, Kind.FINISH, run)
+
+    def _finish(self, run: Running) -> None:
+        self._leave(run)
+        attempts = self._attempts[run.task.key]
+        self._finished.append(Finished(run.task, run.device, run.started_s, run.ends_s, attempts))
+
+    def _leave(self, run: Running) -> None:
+        del self._running[run.task.key]
+        self._ledger.release(PodUid(run.task.key))
+
+    def _change_pace(self, device: int, factor: float, now_s: float) -> None:
+        """The device is lost, comes back, or takes `factor` times its usual time from now on."""
+        before, self._pace[device] = self._pace[device], factor
+        for run in [each for each in self._running.values() if each.device == device]:
+            run.left_s -= (now_s - run.since_s) / before
+            run.since_s, run.ends_s = now_s, inf
+            if isinf(factor):
+                self._leave(run)
+                self._waiting[run.task.key] = run.task
+            else:
+                self._expect_end(run, now_s)
+        if isinf(factor) or isinf(before):
+            self._estimates = Estimates(self._devices(), self._rows)
+
+    def _devices(self) -> list[Device]:
+        """The devices, those that are away marked so."""
+        pairs = zip(self._cluster.devices, self._pace, strict=True)
+        return [replace(device, schedulable=not isinf(pace)) for device, pace in pairs]

@@ -1,0 +1,156 @@
+"""The trial: one control plane, the same tasks once for every side."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from acesniper.domain.task import ModelKey, Task
+from acesniper.policies.estimates import Row
+from acesniper.simulator.outcome import Finished
+from acesniper.simulator.selection import Cluster
+from acesniper.testbed.control_plane import ControlPlane
+from acesniper.testbed.demo import runs
+from acesniper.testbed.emulator import Emulator, Run
+from acesniper.testbed.kwok import start_kwok
+from acesniper.testbed.system import System
+from acesniper.testbed.trial import objects
+from acesniper.testbed.trial.feeding import Fed, feed, object_name
+from acesniper.testbed.trial.objects import Names
+from acesniper.testbed.trial.sides import SIDES, Side
+
+Progress = Callable[[Side, int, int], None]
+"""Called with a side, how many of its tasks have finished, and of how many."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setting:
+    """The cluster and its tasks, what we believe, and how many real seconds a second takes."""
+
+    cluster: Cluster
+    tasks: Sequence[Task]
+    believed: Mapping[ModelKey, Row]
+    scale: float = 1.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Further settings of our parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What a side did, in the table's seconds; `request_s` and `lag_s` in real ones.
+
+    `request_s` is what creating a task took, `lag_s` by how much longer than its emulated latency a
+    pod was running, one for each task.
+    """
+
+    finished: list[Finished]
+    request_s: list[float]
+    lag_s: list[float]
+
+
+def play(
+    setting: Setting, progress: Progress, timeout_s: float, sides: Sequence[Side] = SIDES
+) -> dict[Side, Played]:
+    """Run all tasks for every side, one side after the other.
+
+    Raises:
+        TestbedError: a part did not start, or tasks did not finish in time.
+    """
+    names = Names.of(setting.cluster)
+    with ControlPlane() as plane, _running(plane, setting, names):
+        table = objects.latencies(names, setting.cluster, setting.scale)
+        done = runs.Finished()
+        with Emulator(plane.kubeconfig("admin"), table, done.note) as emulator:
+            found = {}
+            for side in sides:
+                fed = _fed(plane, setting, names, side, done, progress, timeout_s)
+                found[side] = _played(setting, names, fed, runs.runs_of(emulator, side.namespace))
+            return found
+
+
+@contextmanager
+def _running(plane: ControlPlane, setting: Setting, names: Names) -> Iterator[System]:
+    """Ace-Sniper on nodes that are ready, with models that count as read.
+
+    Everything is registered before the operator starts: it would try to fetch the models.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        predictions = Path(folder) / "predictions.csv"
+        objects.write_predictions(
+            predictions, names, setting.believed, setting.cluster, setting.scale
+        )
+        file = {"ACESNIPER_PREDICTIONS": str(predictions)}
+        system = System(plane, {**setting.environment, **file})
+        start_kwok(plane)
+        system.install()
+        _register(plane, setting.cluster, names)
+        system.start_parts()
+        plane.kubectl(
+            *("wait", "--for=jsonpath={.status.allocatable.acesniper\\.io/slot}=1"),
+            *("--timeout=120s", "node", "--all"),
+            timeout_s=150,
+        )
+        yield system
+
+
+def _register(plane: ControlPlane, cluster: Cluster, names: Names) -> None:
+    profiles = objects.device_profiles(names, cluster)
+    for side in SIDES:
+        plane.kubectl("create", "namespace", side.namespace)
+        if side.ours:
+            profiles += objects.model_profiles(names, side)
+    for items, flags in (
+        (objects.nodes(names), ()),
+        (profiles, ()),
+        (profiles, ("--subresource=status",)),
+    ):
+        listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+        plane.kubectl("apply", "--server-side", *flags, "-f", "-", stdin=listed, timeout_s=300)
+    for side in SIDES:
+        ready = plane.api_answers(f"/api/v1/namespaces/{side.namespace}/serviceaccounts/default")
+        plane.children["kube-controller-manager"].wait_until(ready)
+
+
+def _fed(
+    plane: ControlPlane,
+    setting: Setting,
+    names: Names,
+    side: Side,
+    done: runs.Finished,
+    progress: Progress,
+    timeout_s: float,
+) -> Fed:
+    """Send a side's tasks, and wait until all have finished."""
+    with ThreadPoolExecutor(1) as pool:
+        config = plane.kubeconfig("admin")
+        feeding = pool.submit(feed, config, side, setting.tasks, names, setting.scale)
+
+        def watch(finished: int, total: int) -> None:
+            if feeding.done():
+                feeding.result()  # raises what went wrong: nothing more would ever finish
+            progress(side, finished, total)
+
+        done.wait(side.namespace, len(setting.tasks), timeout_s, watch)
+        return feeding.result()
+
+
+def _played(setting: Setting, names: Names, fed: Fed, found: Sequence[Run]) -> Played:
+    tasks = {object_name(task): task for task in setting.tasks}
+    place = {node: number for number, node in enumerate(names.nodes)}
+    first_s, scale = min(fed.sent_s.values()), setting.scale
+    played = Played([], fed.request_s, [])
+    for run in found:
+        if run.started_s is None or run.finished_s is None:
+            raise ValueError(f"pod {run.pod} finished without the times that KWOK writes")
+        task = replace(tasks[run.task], created_s=(fed.sent_s[run.task] - first_s) / scale)
+        started_s, finished_s = (
+            (each - first_s) / scale for each in (run.started_s, run.finished_s)
+        )
+        played.finished.append(Finished(task, place[run.node], started_s, finished_s))
+        column = setting.cluster.models.index(task.model)
+        true_s = task.inferences * float(setting.cluster.latency_s[place[run.node], column])
+        played.lag_s.append(run.finished_s - run.started_s - scale * true_s)
+    return played

@@ -1,0 +1,121 @@
+"""What holds in every simulated run, under any policy, belief and fault."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acesniper.domain.task import ModelKey, Task, TaskKey
+from acesniper.policies.policy import rule_names
+from acesniper.simulator.faults import Fault
+from acesniper.simulator.outcome import Finished, figures
+from simulated import simulate
+
+SECONDS = st.floats(0.125, 8.0)
+
+
+class World(NamedTuple):
+    latency_s: list[list[float]]
+    believed_s: list[list[float]]
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    devices, models = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    cells = st.lists(
+        st.lists(SECONDS, min_size=models, max_size=models), min_size=devices, max_size=devices
+    )
+    return World(draw(cells), draw(cells))
+
+
+@st.composite
+def arrivals(draw: st.DrawFn, models: int) -> list[Task]:
+    rows = st.tuples(st.floats(0.0, 20.0), st.integers(0, models - 1), st.integers(1, 3))
+    return [
+        Task(TaskKey(f"t/{i}"), ModelKey(f"m{model}"), at_s, inferences)
+        for i, (at_s, model, inferences) in enumerate(draw(st.lists(rows, min_size=1, max_size=15)))
+    ]
+
+
+@st.composite
+def faults(draw: st.DrawFn, devices: int) -> list[Fault]:
+    hit = draw(st.lists(st.integers(0, devices - 1), unique=True))
+    times = st.tuples(st.floats(0.0, 20.0), st.floats(0.5, 20.0))
+    found = []
+    for device in hit:
+        from_s, span_s = draw(times)
+        factor = draw(st.sampled_from([2.0, 5.0, float("inf")]))
+        found.append(Fault(device, from_s, from_s + span_s, factor))
+    return found
+
+
+def conserved(tasks: list[Task], done: list[Finished]) -> None:
+    """Every task ran once, after it came; no device ran two at a time."""
+    assert sorted(each.task.key for each in done) == sorted(task.key for task in tasks)
+    assert [each.finished_s for each in done] == sorted(each.finished_s for each in done)
+    assert all(each.started_s >= each.task.created_s for each in done)
+    for device in {each.device for each in done}:
+        own = sorted((each.started_s, each.finished_s) for each in done if each.device == device)
+        assert all(end_s <= start_s for (_, end_s), (start_s, _) in pairwise(own))
+
+
+@settings(max_examples=150)
+@given(st.data(), worlds(), st.sampled_from(rule_names()))
+def test_no_task_is_lost_or_run_twice(data: st.DataObject, world: World, policy: str) -> None:
+    tasks = data.draw(arrivals(len(world.latency_s[0])))
+
+    done = simulate(world.latency_s, tasks, believed_s=world.believed_s, policy=policy)
+
+    conserved(tasks, done)
+    for each in done:
+        latency_s = world.latency_s[each.device][int(each.task.model[1:])]
+        ran_s = each.finished_s - each.started_s
+        np.testing.assert_allclose(ran_s, each.task.inferences * latency_s, rtol=1e-9)
+
+
+@settings(max_examples=150)
+@given(st.data(), worlds(), st.sampled_from(rule_names()))
+def test_no_work_is_lost_with_a_device(data: st.DataObject, world: World, policy: str) -> None:
+    tasks = data.draw(arrivals(len(world.latency_s[0])))
+    broken = data.draw(faults(len(world.latency_s)))
+
+    done = simulate(
+        world.latency_s, tasks, believed_s=world.believed_s, policy=policy, faults=broken
+    )
+
+    conserved(tasks, done)
+    lost = {each.device: each for each in broken if each.factor == float("inf")}
+    for each in done:
+        if (fault := lost.get(each.device)) is not None:
+            assert each.finished_s <= fault.from_s or each.started_s >= fault.to_s
+
+
+@given(st.data(), worlds())
+def test_little_s_law_holds(data: st.DataObject, world: World) -> None:
+    """Tasks in the system, counted along the way, are arrivals per second times the response."""
+    tasks = data.draw(arrivals(len(world.latency_s[0])))
+
+    done = simulate(world.latency_s, tasks, believed_s=world.believed_s)
+
+    steps = [(each.task.created_s, 1) for each in done] + [(each.finished_s, -1) for each in done]
+    there, area, before_s = 0, 0.0, min(steps)[0]
+    for at_s, step in sorted(steps):
+        area += there * (at_s - before_s)
+        there, before_s = there + step, at_s
+    span_s = max(steps)[0] - min(steps)[0]
+    found = figures(done)
+    np.testing.assert_allclose(area / span_s, found.throughput_per_s * found.mean_response_s)
+
+
+@given(st.data(), worlds(), st.sampled_from(rule_names()))
+def test_the_same_tasks_give_the_same_run(data: st.DataObject, world: World, policy: str) -> None:
+    tasks = data.draw(arrivals(len(world.latency_s[0])))
+
+    once, again = (
+        simulate(world.latency_s, tasks, believed_s=world.believed_s, policy=policy)
+        for _ in range(2)
+    )
+
+    assert once == again

@@ -1,0 +1,118 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acesniper.domain.task import ModelKey, Task, TaskKey
+from acesniper.policies.policy import rule_names
+from acesniper.simulator.beliefs import Predictor
+from acesniper.simulator.comparison import Line, Scenario, compare
+from acesniper.simulator.faults import Faults
+from acesniper.simulator.outcome import Figures, Finished, figures, mean
+from acesniper.simulator.picture import draw
+from acesniper.simulator.workload import Workload
+from tables import synthetic
+
+TABLE, _ = synthetic(devices=8, models=12)
+SCENARIO = Scenario(TABLE, Workload(150))
+
+
+def finished(created_s: float, started_s: float, finished_s: float, due_s: float) -> Finished:
+    task = Task(TaskKey("t/0"), ModelKey("m"), created_s, deadline_s=due_s)
+    return Finished(task, 0, started_s, finished_s)
+
+
+def test_the_figures_of_three_tasks() -> None:
+    found = figures(
+        [
+            finished(10.0, 10.0, 11.0, 11.0),
+            finished(10.0, 11.0, 14.0, 12.0),
+            finished(12.0, 14.0, 16.0, 99.0),
+        ]
+    )
+
+    assert found.mean_wait_s == 1.0
+    assert found.mean_response_s == 3.0
+    assert found.p95_wait_s == pytest.approx(1.9)
+    assert found.p95_response_s == pytest.approx(4.0)
+    assert found.throughput_per_s == 0.5
+    assert found.deadline_misses == 1
+
+
+def test_several_runs_count_alike() -> None:
+    one, other = Figures(1.0, 2.0, 3.0, 4.0, 5.0, 6.0), Figures(3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
+
+    assert mean([one, other]) == Figures(2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
+
+
+def test_the_oracle_is_its_own_oracle() -> None:
+    [line] = compare(SCENARIO, ["fcfs-mct"], Predictor.parse("true"), [1, 2])
+
+    assert line.response_over_oracle == 1.0
+
+
+def test_wrong_predictions_cost_a_policy_that_believes_them() -> None:
+    mct, any_free = compare(
+        SCENARIO, ["fcfs-mct", "any-free"], Predictor.parse("noise:0.8"), [1, 2, 3]
+    )
+
+    assert mct.response_over_oracle > 1.1
+    assert any_free.response_over_oracle == 1.0
+
+
+def test_knowing_latencies_pays() -> None:
+    mct, any_free = compare(SCENARIO, ["fcfs-mct", "any-free"], Predictor.parse("trained"), [1, 2])
+
+    assert mct.figures.mean_response_s < 0.8 * any_free.figures.mean_response_s
+
+
+def test_processes_change_nothing() -> None:
+    case = SCENARIO, ["fcfs-mct"], Predictor.parse("noise:0.2"), [1, 2]
+
+    assert compare(*case, processes=2) == compare(*case)
+
+
+def test_losing_and_slowing_devices_costs() -> None:
+    usual, lossy, slow = (
+        compare(
+            Scenario(TABLE, Workload(150), faults), ["fcfs-mct"], Predictor.parse("true"), [1, 2]
+        )[0].figures.mean_response_s
+        for faults in (Faults(), Faults(lost=0.5), Faults(slow=0.5, factor=5.0))
+    )
+
+    assert lossy > usual
+    assert slow > usual
+
+
+def test_no_device_is_lost_and_slow() -> None:
+    drawn = Faults(lost=0.5, slow=0.25, factor=2.0).drawn(8, 100.0, 1)
+
+    assert len({fault.device for fault in drawn}) == 6
+    assert sorted(fault.factor for fault in drawn) == [2.0, 2.0, *[float("inf")] * 4]
+    assert {(fault.from_s, fault.to_s) for fault in drawn} == {(30.0, 60.0)}
+
+
+def test_what_is_done_is_told_along_the_way() -> None:
+    told: list[int] = []
+
+    def watch(done: object, total: int) -> object:
+        told.append(total)
+        for each in done:  # type: ignore[attr-defined]
+            told.append(len(told))
+            yield each
+
+    compare(SCENARIO, ["fcfs-mct"], Predictor.parse("noise:0.1"), [1], watch=watch)  # type: ignore[arg-type]
+
+    assert told == [2, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["all.png", "all.svg"])
+def test_a_picture_of_all_policies_is_drawn(tmp_path: Path, name: str) -> None:
+    lines = [
+        Line(policy, "true", 0.9, Figures(*np.arange(1.0, 7.0).tolist()), 1.1)
+        for policy in rule_names()
+    ]
+
+    draw(lines, tmp_path / name, "load 0.9")
+
+    assert (tmp_path / name).stat().st_size > 5_000
