@@ -10,6 +10,7 @@ from acesniper.domain.device import HardwareVector, Reading
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
 from acesniper.extender.coldstarts import REFRESH_S, ColdStarts, Starts
+from acesniper.extender.measured import Measured
 from acesniper.extender.table import LatencyTable
 from builders import (
     WorkPredictor,
@@ -30,7 +31,7 @@ def make_cold_starts() -> ColdStarts:
     table = LatencyTable(WorkPredictor())
     features = ModelFeatures("1", {"work": 1.0}, 0.0, 0.0, 25_000_000, 0, {}, {})
     table.set_model(MODEL, features)
-    table.set_device(A.id, HardwareVector("hrm", "1", {"pace": Reading(1.0, 0.0)}))
+    table.set_device(A.id, Measured(HardwareVector("hrm", "1", {"pace": Reading(1.0, 0.0)})))
     return ColdStarts(table, StartTimes())
 
 
