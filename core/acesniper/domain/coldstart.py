@@ -16,8 +16,11 @@ IMAGE_BYTES = 300 * MB
 """Of an image that no node tells the size of."""
 CACHED_BYTES_PER_S = 100 * MB
 """To get a model's file that was on the node before: the page cache, or a cache of files."""
-LEAST_S = 1e-3
+LEAST_S = 1e-6
 """What took less tells no more."""
+
+CUT_OFF_S = 1.0
+"""Kubernetes writes whole seconds: what took 1.2 s may read 1 or 2, and 0.1 s may read 1."""
 
 WEIGHT = 2.0
 """So many observations the next wider mean counts as."""
@@ -97,7 +100,10 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class ObservedStart:
-    """Seconds that one start took: binding to container, file, model; None where not reported."""
+    """Seconds that one start took: binding to container (whole seconds), file, model.
+
+    None where not reported.
+    """
 
     container_s: float | None = None
     fetch_s: float | None = None
@@ -154,7 +160,8 @@ class StartTimes:
                 pull_s = seen.container_s - self._container.of(at.node)
                 self._pull.learn(at.node, at.image_bytes, pull_s)
             else:
-                self._container.learn(at.node, max(seen.container_s, 0.0))
+                expected_s = self._container.of(at.node)
+                self._container.learn(at.node, _nearest(expected_s, seen.container_s))
         if seen.fetch_s is not None:
             rate = self._fetch if at.fetches else self._cached
             rate.learn(at.node, at.model_bytes, seen.fetch_s)
@@ -166,3 +173,8 @@ class StartTimes:
         by_size_s = self._load.seconds(at.device, at.model_bytes)
         known = self._loads.get((at.device, at.model))
         return by_size_s if known is None else known.drawn_to(by_size_s)
+
+
+def _nearest(expected_s: float, read_s: float) -> float:
+    """What is nearest to the expectation among all times that would read the same."""
+    return min(max(expected_s, read_s - CUT_OFF_S, 0.0), read_s + CUT_OFF_S)

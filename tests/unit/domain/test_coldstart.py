@@ -67,8 +67,21 @@ def test_what_takes_no_time_comes_to_be_expected_to_take_none() -> None:
     for _ in range(20):
         times.learn(replace(AT, fetches=True), ObservedStart(0.0, 0.0, 0.0))
 
-    assert times.cold_s(AT) < 0.3
+    assert times.cold_s(AT) < 1.1, "of the container, whole seconds tell no more"
     assert times.transfer_s(replace(AT, fetches=True)) < 0.1
+
+
+def test_a_slow_container_is_learned_and_whole_seconds_are_no_news() -> None:
+    times, fresh = StartTimes(GUESS), StartTimes(GUESS)
+
+    for read_s in (0.0, 1.0, 2.0, 1.0, 0.0):
+        times.learn(AT, ObservedStart(container_s=read_s))
+    as_expected = times.cold_s(AT)
+    for _ in range(20):
+        times.learn(AT, ObservedStart(container_s=9.0))
+
+    assert as_expected == fresh.cold_s(AT)
+    assert 7.0 < times.cold_s(AT) < 10.0
 
 
 def test_what_was_not_reported_teaches_nothing() -> None:
