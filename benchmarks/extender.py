@@ -4,7 +4,11 @@ Serves the real application over loopback in a process of its own, with a fleet 
 models in memory, and asks it the way kube-scheduler does: one keep-alive connection, one request
 after the other. The echo is the same server with an application that only returns as many bytes.
 
-    python benchmarks/extender.py [--nodes 500 --nodes 5000] [--requests 2000] [--json FILE]
+    python benchmarks/extender.py [--nodes 500 --nodes 5000] [--requests 2000] [--tasks 10000]
+        [--json FILE]
+
+With `--tasks N` that many tasks wait meanwhile, every device is busy, and the planner plans all of
+them anew without a pause, which is the worst that can happen to an answer.
 """
 
 import argparse
@@ -21,18 +25,22 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import numpy as np
 import uvicorn
+import uvloop
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
 
-from acesniper.api.names import MODEL_LABEL
+from acesniper.api.names import MODEL_LABEL, PLAN_GATE, SLOT_RESOURCE, TASK_LABEL
+from acesniper.api.times import rfc3339
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.prediction import Prediction
-from acesniper.extender.__main__ import calm_collector
+from acesniper.extender.__main__ import answer_first, calm_collector
 from acesniper.extender.app import create_app
 from acesniper.extender.state import ExtenderState
+from acesniper.predictor import interface
+from acesniper.predictor.pcn.observations import Observations
 from acesniper.runtime.settings import ExtenderSettings
 from acesniper.testbed.ports import free_port
 
@@ -44,6 +52,7 @@ class Result:
     """Milliseconds per request; `ratio` is p50 over the echo's p50."""
 
     nodes: int
+    tasks: int
     verb: str
     p50_ms: float
     p99_ms: float
@@ -55,23 +64,30 @@ class Result:
 class Guess:
     """A predictor that costs nothing: the benchmark is of the request path."""
 
-    def predict(self, model: ModelFeatures, device: HardwareVector) -> Prediction:
-        """A latency made from the names."""
-        latency_s = device.readings["probe"].seconds * model.flops
-        return Prediction(latency_s, latency_s / 2, latency_s * 2, "guess")
+    source = "guess"
 
-    def predict_all(
-        self, models: Sequence[ModelFeatures], devices: Sequence[HardwareVector]
-    ) -> list[list[Prediction]]:
-        """All pairs, one by one."""
-        return [[self.predict(model, device) for device in devices] for model in models]
+    def table(
+        self,
+        models: Sequence[ModelFeatures],
+        devices: Sequence[HardwareVector],
+        observed: Observations = (),
+    ) -> interface.Table:
+        """A latency made from the numbers at hand."""
+        paces = [each.readings["probe"].seconds for each in devices]
+        latency = np.outer([each.flops for each in models], paces)
+        return interface.Table(latency, np.full_like(latency, 0.5))
+
+
+def name_of(number: int) -> str:
+    """The name of a node."""
+    return f"edge-node-{number:05d}.example.local"
 
 
 def fill(state: ExtenderState, nodes: int) -> None:
     """Put nodes, devices and models into the fleet, as its watches would."""
     ready = [{"type": "Ready", "status": "True"}]
     for number in range(nodes):
-        name = f"edge-node-{number:05d}.example.local"
+        name = name_of(number)
         seconds = 0.001 * (1 + number % 97)
         state.fleet.take_node(
             "UPSERT", {"metadata": {"name": name}, "spec": {}, "status": {"conditions": ready}}
@@ -95,18 +111,59 @@ def fill(state: ExtenderState, nodes: int) -> None:
         state.fleet.take_model_profile(
             "UPSERT", {"metadata": metadata, "spec": spec, "status": status}
         )
+    if (news := state.fleet.table.news()) is not None:
+        state.fleet.take_predictions(news.predicted(Guess()))
 
 
-def serve_extender(port: int, nodes: int) -> None:
+def let_wait(state: ExtenderState, nodes: int, tasks: int) -> None:
+    """Make every device busy, and tasks wait with their gated pods."""
+    bound = {"conditions": [], "phase": "Running", "startTime": rfc3339(time.time())}
+    for number in range(nodes):
+        state.fleet.take_pod(
+            "UPSERT", pod(f"busy-{number}", number, node=name_of(number)) | {"status": bound}
+        )
+    for number in range(tasks):
+        metadata = {
+            "name": f"task-{number:05d}",
+            "namespace": "default",
+            "creationTimestamp": rfc3339(time.time()),
+        }
+        profile = f"model-{number % MODELS}"
+        spec = {"model": profile, "inferences": 100 + number % 1000}
+        status = {"phase": "Queued", "modelProfile": profile}
+        state.fleet.take_task("UPSERT", {"metadata": metadata, "spec": spec, "status": status})
+        state.fleet.take_pod("UPSERT", pod(metadata["name"], number, gates=[{"name": PLAN_GATE}]))
+
+
+def pod(task: str, number: int, **spec: object) -> dict[str, object]:
+    """A pod of a task: gated, or bound to a node."""
+    limits = {"resources": {"limits": {SLOT_RESOURCE: "1"}}}
+    placed = {"nodeName": spec["node"]} if "node" in spec else {"schedulingGates": spec["gates"]}
+    return {
+        "metadata": {
+            "name": f"{task}-0",
+            "namespace": "default",
+            "uid": f"uid-{task}",
+            "labels": {TASK_LABEL: task, MODEL_LABEL: f"model-{number % MODELS}"},
+        },
+        "spec": {"containers": [{"name": "runner", **limits}], **placed},
+        "status": {"phase": "Pending"},
+    }
+
+
+def serve_extender(port: int, nodes: int, tasks: int) -> None:
     """Serve the real application with a filled fleet."""
     registry = CollectorRegistry()
-    state = ExtenderState.build(ExtenderSettings(), Mock(), Guess(), registry)
+    state = ExtenderState.build(ExtenderSettings(settle_s=0.0), Mock(), Guess(), registry)
     fill(state, nodes)
+    if tasks:
+        let_wait(state, nodes, tasks)
     calm_collector()
-    serve(create_app(state, registry), port)
+    answer_first()
+    serve(create_app(state, registry), port, state if tasks else None)
 
 
-def serve_echo(port: int, size: int) -> None:
+def serve_echo(port: int, size: int, _: int) -> None:
     """Serve an application that reads the body and returns `size` bytes."""
     content = b"x" * size
 
@@ -122,22 +179,35 @@ def serve_echo(port: int, size: int) -> None:
     serve(echo, port)
 
 
-def serve(app: Any, port: int) -> None:  # noqa: ANN401 - any ASGI application
-    """Serve an application the way the extender is served."""
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, access_log=False, log_config=None, loop="uvloop"
-    )
-    asyncio.run(uvicorn.Server(config).serve())
+def serve(app: Any, port: int, planning: ExtenderState | None = None) -> None:  # noqa: ANN401 - any ASGI application
+    """Serve an application the way the extender is served, its planner beside it."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, access_log=False, log_config=None)
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as group:
+            if planning is not None:
+                group.create_task(planning.planner.run())
+                group.create_task(stir(planning))
+            await uvicorn.Server(config).serve()
+
+    uvloop.run(run())
+
+
+async def stir(state: ExtenderState) -> None:
+    """Something always changes: a plan follows on the other."""
+    while True:
+        state.fleet.changed.set()
+        await asyncio.sleep(0.001)
 
 
 class Server:
     """A server in a process of its own."""
 
-    def __init__(self, target: Callable[[int, int], None], size: int) -> None:
-        """`target` is called with the port and `size`."""
+    def __init__(self, target: Callable[[int, int, int], None], size: int, tasks: int = 0) -> None:
+        """`target` is called with the port, `size` and `tasks`."""
         self.port = free_port()
         context = multiprocessing.get_context("spawn")
-        self._process = context.Process(target=target, args=(self.port, size), daemon=True)
+        self._process = context.Process(target=target, args=(self.port, size, tasks), daemon=True)
 
     def __enter__(self) -> "Server":
         self._process.start()
@@ -173,7 +243,7 @@ class Server:
 
 def body(nodes: int) -> bytes:
     """What kube-scheduler sends for a pod that named a model, with every node a candidate."""
-    pod = {
+    asked = {
         "metadata": {
             "name": "server",
             "namespace": "default",
@@ -183,14 +253,14 @@ def body(nodes: int) -> bytes:
         "spec": {"containers": [{"name": "main", "image": "x", "resources": {}}] * 2},
         "status": {"phase": "Pending"},
     }
-    names = [f"edge-node-{number:05d}.example.local" for number in range(nodes)]
-    return json.dumps({"Pod": pod, "Nodes": None, "NodeNames": names}).encode()
+    names = [name_of(number) for number in range(nodes)]
+    return json.dumps({"Pod": asked, "Nodes": None, "NodeNames": names}).encode()
 
 
-def measure(nodes: int, requests: int) -> list[Result]:
+def measure(nodes: int, requests: int, tasks: int) -> list[Result]:
     """Both verbs at one fleet size."""
     asked, found = body(nodes), []
-    with Server(serve_extender, nodes) as extender:
+    with Server(serve_extender, nodes, tasks) as extender:
         for verb in ("filter", "prioritize"):
             times, size = extender.times_ms(f"/{verb}", asked, requests)
             with Server(serve_echo, size) as echo:
@@ -198,7 +268,7 @@ def measure(nodes: int, requests: int) -> list[Result]:
             (p50, p99), (echo_p50, echo_p99) = (
                 [quantile(each, share) for share in (0.5, 0.99)] for each in (times, bare)
             )
-            found.append(Result(nodes, verb, p50, p99, echo_p50, echo_p99, p50 / echo_p50))
+            found.append(Result(nodes, tasks, verb, p50, p99, echo_p50, echo_p99, p50 / echo_p50))
     return found
 
 
@@ -217,13 +287,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--nodes", type=int, action="append")
     parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--tasks", type=int, default=0, help="tasks that wait and are planned")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     table = Table("nodes", "verb", "p50 ms", "p99 ms", "echo p50 ms", "echo p99 ms", "p50 / echo")
     results = [
         result
         for nodes in options.nodes or [500, 5000]
-        for result in measure(nodes, options.requests)
+        for result in measure(nodes, options.requests, options.tasks)
     ]
     for each in results:
         figures = (

@@ -21,7 +21,7 @@ from builders import (
     make_pod,
 )
 from fake_cluster import FakeCluster
-from fleets import make_waiting
+from fleets import make_waiting, predict_news
 
 POD = make_pod("p", task=None, model="model", uid="u", slots=0)
 QUESTION = {"Pod": POD, "NodeNames": ["node-a", "node-b"]}
@@ -35,6 +35,7 @@ class Setup:
     def sync(self) -> None:
         for reflector in self.state.reflectors:
             reflector.synced.set()
+        self.state.planner.predicted.set()
 
 
 @pytest.fixture
@@ -45,6 +46,7 @@ def setup() -> Setup:
         state.fleet.take_node(UPSERT, make_node(f"node-{name}"))
         state.fleet.take_device_profile(UPSERT, make_device_profile(name, pace=pace))
     state.fleet.take_model_profile(UPSERT, make_model_profile())
+    predict_news(state.fleet)
     return Setup(create_app(state, registry), state)
 
 

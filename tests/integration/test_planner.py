@@ -1,11 +1,12 @@
 """The planner over a cluster in memory, with a scheduler and kubelets that take their time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
@@ -13,11 +14,13 @@ from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, REFUSED_
 from acesniper.api.pod import PodView
 from acesniper.api.times import rfc3339
 from acesniper.domain.errors import Unavailable
+from acesniper.extender.admitting import Admitting
 from acesniper.extender.book import DecisionBook
-from acesniper.extender.fleet import AVOID_S, Fleet
+from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.planner import Planner
 from acesniper.extender.table import LatencyTable
+from acesniper.extender.waiting import AVOID_S
 from acesniper.policies.policy import Policy
 from acesniper.runtime.kube import (
     DEVICE_PROFILES,
@@ -27,19 +30,25 @@ from acesniper.runtime.kube import (
     PODS,
     Object,
 )
-from acesniper.runtime.reflector import UPSERT, Reflector
+from acesniper.runtime.reflector import DELETE, UPSERT, Reflector
 from builders import (
     WorkPredictor,
     make_device_profile,
     make_gated_pod,
     make_model_profile,
     make_node,
+    make_pod,
 )
 from fake_cluster import Call, FakeCluster
-from fleets import make_waiting
+from fleets import make_fleet, make_waiting
 from virtual_time import in_virtual_time, now_s
 
 BIND_TIMEOUT_S = 15.0
+
+
+async def at_once(call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401 - as to_thread
+    """Virtual time goes on while a thread works, so that nothing may work in one."""
+    return call(*arguments)
 
 
 @dataclass
@@ -61,7 +70,8 @@ class Edge:
         self.cluster.put(MODEL_PROFILES, make_model_profile())
         self.fleet = Fleet(LatencyTable(WorkPredictor()), now_s, BIND_TIMEOUT_S)
         metrics = ExtenderMetrics.on(CollectorRegistry())
-        self.planner = Planner(self.fleet, self.cluster, Policy(), DecisionBook(), metrics)
+        admitting = Admitting(self.fleet, self.cluster, DecisionBook(), metrics)
+        self.planner = Planner(self.fleet, admitting, Policy(), metrics, off_loop=at_once)
 
     def apply(self, name: str, **spec: Any) -> None:  # noqa: ANN401 - as make_itask
         """A task that the operator has queued."""
@@ -174,8 +184,78 @@ async def test_a_slot_is_taken_before_the_api_server_shows_it() -> None:
             edge.fleet.take_pod(UPSERT, pod)
         first, second = edge.planner.decide(), edge.planner.decide()
 
-    assert [planned.task.key for planned, _ in first] == ["default/t1"]
+    assert [decision.task for _, _, decision in first] == ["default/t1"]
     assert second == []
+
+
+def gone(fleet: Fleet) -> None:
+    fleet.take_pod(DELETE, make_gated_pod("t-0", task="t"))
+
+
+def made_anew(fleet: Fleet) -> None:
+    gone(fleet)
+    fleet.take_pod(UPSERT, make_gated_pod("t-0", task="t", uid="another"))
+
+
+def suspended(fleet: Fleet) -> None:
+    fleet.take_task(UPSERT, make_waiting("t", suspend=True)[0])
+
+
+def finished(fleet: Fleet) -> None:
+    fleet.take_task(DELETE, make_waiting("t")[0])
+
+
+def taken(fleet: Fleet) -> None:
+    fleet.take_pod(UPSERT, make_pod("foreign", task=None, node="node-a", uid="foreign"))
+
+
+def cordoned(fleet: Fleet) -> None:
+    fleet.take_node(UPSERT, make_node("node-a", cordoned=True))
+
+
+def lost(fleet: Fleet) -> None:
+    fleet.take_device_profile(DELETE, make_device_profile("a"))
+
+
+@pytest.mark.parametrize("meanwhile", [gone, made_anew, suspended, finished, taken, cordoned, lost])
+def test_what_changed_while_a_plan_was_made_is_not_admitted_by_it(
+    meanwhile: Callable[[Fleet], None],
+) -> None:
+    fleet = make_fleet({"a": 1.0})
+    metrics = ExtenderMetrics.on(CollectorRegistry())
+    admitting = Admitting(fleet, FakeCluster(), DecisionBook(), metrics)
+    planner = Planner(fleet, admitting, Policy(), metrics)
+    task, pod = make_waiting("t")
+    fleet.take_task(UPSERT, task)
+    fleet.take_pod(UPSERT, pod)
+    decisions = fleet.picture().decide(planner.policy, planner.plan)
+
+    meanwhile(fleet)
+    admitted = list(planner.reserve(decisions))
+
+    assert [each.task for _, each in decisions.starting] == ["default/t"]
+    assert admitted == []
+    assert pod["metadata"]["uid"] not in fleet.ledger
+
+
+@in_virtual_time
+async def test_events_are_heard_while_a_plan_is_made_and_make_the_next_one() -> None:
+    edge, thinking = Edge({"a": 1.0}), asyncio.Event()
+
+    async def think(call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401 - as to_thread
+        await thinking.wait()
+        return call(*arguments)
+
+    edge.planner.off_loop = think
+    async with edge.alive():
+        edge.apply("t")
+        await asyncio.sleep(100.0)
+        heard, planned = len(edge.fleet.waiting), edge.planner.plan.planned
+        thinking.set()
+        await asyncio.sleep(2.0)
+
+    assert (heard, planned) == (1, ())
+    assert edge.phases() == ["Succeeded"]
 
 
 @in_virtual_time
@@ -191,7 +271,23 @@ async def test_an_admitted_pod_carries_its_device_and_the_reasons() -> None:
     assert annotations[DEVICE_ANNOTATION] == "fast"
     assert decision is not None
     assert [each.device for each in decision.candidates] == ["fast", "slow"]
-    assert edge.planner.book.read("uid-default-t-0") is not None
+    assert edge.planner.admitting.book.read("uid-default-t-0") is not None
+
+
+@in_virtual_time
+async def test_who_does_not_hold_the_lease_admits_nothing() -> None:
+    edge, held = Edge({"a": 1.0}), [False]
+    edge.planner.may_act = lambda: held[0]
+
+    async with edge.alive():
+        edge.apply("t")
+        await asyncio.sleep(100.0)
+        standing_by = edge.is_admitted("t")
+        held[0] = True
+        await asyncio.sleep(5.0)
+
+    assert not standing_by
+    assert edge.phases() == ["Succeeded"]
 
 
 @in_virtual_time

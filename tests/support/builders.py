@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from math import nan
+from math import log, nan
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.policies.estimates import Estimates, Row, Start
 from acesniper.policies.snapshot import Snapshot
+from acesniper.predictor.interface import Table
+from acesniper.predictor.pcn.observations import Observations
 
 Json = dict[str, Any]
 SHA256 = "a" * 64
@@ -91,6 +93,8 @@ def make_row(latency_s: Sequence[float], spread: float = 2.0) -> Row:
 class WorkPredictor:
     """Predicts work x pace: `features.values["work"]` times the reading `pace`."""
 
+    source = "test"
+
     def predict(self, model: ModelFeatures, device: HardwareVector) -> Prediction | None:
         """The product as the latency, with half and double as the interval."""
         return make_prediction(model.values["work"] * device.readings["pace"].seconds)
@@ -100,6 +104,20 @@ class WorkPredictor:
     ) -> list[list[Prediction | None]]:
         """All pairs, one by one."""
         return [[self.predict(model, device) for device in devices] for model in models]
+
+    def table(
+        self,
+        models: Sequence[ModelFeatures],
+        devices: Sequence[HardwareVector],
+        observed: Observations = (),
+    ) -> Table:
+        """All pairs, NaN where there is no prediction."""
+        rows = [
+            [each.latency_s if each else nan for each in row]
+            for row in self.predict_all(models, devices)
+        ]
+        latency = np.array(rows, float).reshape(len(models), len(devices))
+        return Table(latency, np.full_like(latency, log(2.0)))
 
 
 # --- manifests -------------------------------------------------------------------------------

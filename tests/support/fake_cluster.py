@@ -82,12 +82,12 @@ class FakeCluster(Cluster):
         found = self._objects.get(_place(kind, namespace, name))
         return copy.deepcopy(found)
 
-    async def list(
+    async def pages(
         self, kind: Kind, namespace: str | None = None, labels: str = ""
-    ) -> tuple[Objects, str]:
+    ) -> AsyncIterator[tuple[Objects, str]]:
         self._note("list", kind, "")
         found = [copy.deepcopy(each) for each in self.all(kind, namespace) if _has(each, labels)]
-        return found, str(self._version)
+        yield found, str(self._version)
 
     async def create(self, kind: Kind, manifest: Object, namespace: str | None = None) -> Object:
         name = str(manifest["metadata"].get("name", ""))

@@ -32,7 +32,14 @@ def make_fleet(paces: Mapping[str, float], clock: Clock | None = None, work: flo
         fleet.take_node(UPSERT, make_node(f"node-{name}"))
         fleet.take_device_profile(UPSERT, make_device_profile(name, pace=pace))
     fleet.take_model_profile(UPSERT, make_model_profile(work=work))
+    predict_news(fleet)
     return fleet
+
+
+def predict_news(fleet: Fleet) -> None:
+    """Bring the latency table up to date, as the planner does before it plans."""
+    if (news := fleet.table.news()) is not None:
+        fleet.take_predictions(news.predicted(fleet.table.predictor))
 
 
 def make_waiting(name: str, **spec: Any) -> tuple[Json, Json]:  # noqa: ANN401 - as make_itask

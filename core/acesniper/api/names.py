@@ -12,6 +12,9 @@ SLOT_RESOURCE = f"{GROUP}/slot"
 PLAN_GATE = f"{GROUP}/plan"
 """Scheduling gate that holds a task's pod until the planner admits it."""
 
+PLANNER_LEASE = "ace-sniper-planner"
+"""The Lease of the planner that may act; the operator stands in when it goes stale."""
+
 MODEL_LABEL = f"{GROUP}/model"
 """The ModelProfile a pod runs; any pod opts in with it."""
 TASK_LABEL = f"{GROUP}/task"

@@ -35,7 +35,7 @@ class PodView:
     decision: str | None = None
     refused: str | None = None
     priority: int = 0
-    started_s: float | None = None
+    bound_s: float | None = None
     deleting: bool = False
     slots: int = 0
     other_gates: tuple[str, ...] = ()
@@ -58,7 +58,6 @@ class PodView:
         labels = metadata.get("labels") or {}
         annotations = metadata.get("annotations") or {}
         gates = [gate["name"] for gate in spec.get("schedulingGates") or ()]
-        started = status.get("startTime") if status.get("phase") != "Pending" else None
         return cls(
             uid=PodUid(metadata["uid"]),
             namespace=metadata["namespace"],
@@ -73,12 +72,21 @@ class PodView:
             decision=annotations.get(DECISION_ANNOTATION),
             refused=annotations.get(REFUSED_ANNOTATION),
             priority=spec.get("priority") or 0,
-            started_s=epoch_s(started) if started else None,
+            bound_s=_bound_s(status) if spec.get("nodeName") else None,
             deleting=metadata.get("deletionTimestamp") is not None,
             slots=_slots(spec),
             other_gates=tuple(name for name in gates if name != PLAN_GATE),
             affinity=spec.get("affinity") or {},
         )
+
+
+def _bound_s(status: Mapping[str, Any]) -> float | None:
+    """When the pod was bound, in whole seconds; where nobody wrote it, when its node took it."""
+    conditions = {each["type"]: each for each in status.get("conditions") or ()}
+    scheduled = conditions.get("PodScheduled", {})
+    bound = scheduled.get("lastTransitionTime") if scheduled.get("status") == "True" else None
+    when = bound or status.get("startTime")
+    return epoch_s(when) if when else None
 
 
 def _slots(spec: Mapping[str, Any]) -> int:

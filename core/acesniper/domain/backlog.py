@@ -1,13 +1,15 @@
 """The ledger of work promised to devices, in seconds.
 
 One entry per pod, keyed by its UID: reserved when the planner admits it (before the API server
-shows it anywhere), bound when it is seen on a node, running once it started. A reservation that is
-never bound expires; a pod that is gone is released. Nothing else changes a backlog.
+shows it anywhere), and counted down from the moment it was bound to a node: what it waits for there
+(its image, its model) is part of the promise. A reservation that is never bound expires; a pod that
+is gone is released. Nothing else changes a backlog.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from heapq import heapreplace
+from itertools import chain
 from typing import NewType
 
 from acesniper.domain.device import DeviceId
@@ -21,15 +23,16 @@ longer it is overdue, the less a finish in the next moment is to be believed."""
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """Work promised to a device: `expected_s` of run time, from `started_s` once it runs.
+    """Work promised to a device: `expected_s` in each of `slots`, from `started_s` on.
 
-    `expires_s` is set while it is only reserved.
+    `started_s` is when its pod was bound; `expires_s` is set while it is only reserved.
     """
 
     device: DeviceId
     expected_s: float
     started_s: float | None = None
     expires_s: float | None = None
+    slots: int = 1
 
     def remaining_s(self, now_s: float) -> float:
         """Expected seconds until it is done; never negative, and never 0 while it is here."""
@@ -56,12 +59,16 @@ class Ledger:
     def __init__(self) -> None:
         self._promises: dict[PodUid, Promise] = {}
         self._by_device: dict[DeviceId, set[PodUid]] = {}
+        self._touched: set[DeviceId] = set()
 
     def __len__(self) -> int:
         return len(self._promises)
 
     def __iter__(self) -> Iterator[PodUid]:
         return iter(self._promises)
+
+    def __contains__(self, pod: object) -> bool:
+        return pod in self._promises
 
     def get(self, pod: PodUid) -> Promise | None:
         """The promise made to a pod, if any."""
@@ -76,6 +83,7 @@ class Ledger:
             if before.device == promise.device and promise.started_s is None:
                 promise = replace(promise, started_s=before.started_s)
             self.release(pod)
+        self._touched.add(promise.device)
         self._promises[pod] = promise
         self._by_device.setdefault(promise.device, set()).add(pod)
 
@@ -84,6 +92,7 @@ class Ledger:
         promise = self._promises.pop(pod, None)
         if promise is None:
             return False
+        self._touched.add(promise.device)
         pods = self._by_device[promise.device]
         pods.discard(pod)
         if not pods:
@@ -101,6 +110,15 @@ class Ledger:
             self.release(pod)
         return late
 
+    def take_touched(self) -> set[DeviceId]:
+        """Devices whose promises have changed since this was last asked."""
+        touched, self._touched = self._touched, set()
+        return touched
+
+    def promises(self) -> tuple[Promise, ...]:
+        """All promises."""
+        return tuple(self._promises.values())
+
     def on(self, device: DeviceId) -> Iterable[Promise]:
         """The promises made to a device."""
         return (self._promises[pod] for pod in self._by_device.get(device, ()))
@@ -110,9 +128,10 @@ class Ledger:
         return self._by_device.keys()
 
     def busy_s(self, device: DeviceId, now_s: float) -> tuple[float, ...]:
-        """Remaining seconds of each pod on a device, shortest first."""
-        return tuple(sorted(promise.remaining_s(now_s) for promise in self.on(device)))
+        """Remaining seconds of each slot that is taken on a device, shortest first."""
+        taken = ((each.remaining_s(now_s),) * each.slots for each in self.on(device))
+        return tuple(sorted(chain.from_iterable(taken)))
 
     def backlog_s(self, device: DeviceId, now_s: float) -> float:
-        """Remaining seconds promised to a device, summed."""
-        return sum(promise.remaining_s(now_s) for promise in self.on(device))
+        """Remaining seconds promised to a device, summed over the slots."""
+        return sum(each.remaining_s(now_s) * each.slots for each in self.on(device))

@@ -15,7 +15,7 @@ PER_MODEL = 5
 """Runs of one model that a device remembers: the median of five ignores two outliers."""
 MOST = 64
 """Runs that a device remembers in all; the newest stay."""
-OWN_SIGMA = 0.05
+OWN_SIGMA = 0.03
 """Log spread of a run around what its device usually takes, where nothing else is known."""
 UPPER = 1.2816
 """Standard deviations from the median to the 90th percentile of a normal distribution."""

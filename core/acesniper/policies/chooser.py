@@ -7,11 +7,13 @@ import numpy as np
 from acesniper.domain.device import DeviceId
 from acesniper.domain.task import Task
 from acesniper.policies.arrays import Floats
-from acesniper.policies.placement import PLACEMENTS, Choice, Lanes
+from acesniper.policies.placement import PLACEMENTS, Choice, Lanes, draw
 from acesniper.policies.policy import Policy
 from acesniper.policies.snapshot import Snapshot
 
 DRAWS = 2**32
+EXPLORING = frozenset({"mct", "advantage"})
+"""Rules that weigh finish times, so that a task can try a device where it finishes as early."""
 
 
 class Chooser:
@@ -40,7 +42,7 @@ class Chooser:
             early_s = self._snapshot.estimates.terms(task).early_s(task.inferences)
             slack_s = task.deadline_s - self._snapshot.now_s
             busy_s = np.where(self.lanes.free_s + early_s <= slack_s, busy_s, inf)
-        return Choice(task, busy_s)
+        return Choice(task, busy_s, self._snapshot.estimates.terms(task).misfit)
 
     def best(self, choice: Choice, placement: str) -> int | None:
         """The lane that a placement rule prefers; None if it would rather wait."""
@@ -50,7 +52,7 @@ class Chooser:
         lane = int(costs.argmin()) if len(costs) else -1
         if lane < 0 or not costs[lane] < inf:
             return None
-        if placement == "mct":
+        if placement in EXPLORING:
             return self._least_certain(choice) if self._explores(choice.task) else lane
         best = np.flatnonzero(costs == costs[lane])
         return int(best[(self.lanes.free_s[best] + choice.busy_s[best]).argmin()])
@@ -95,7 +97,7 @@ class Chooser:
         share = self._policy.explore_share
         if not share or task.deadline_s is not None:
             return False
-        return Choice(task, self.lanes.free_s).draw < share * DRAWS
+        return draw(task) < share * DRAWS
 
     def _least_certain(self, choice: Choice) -> int:
         """Among the lanes where it finishes nearly first, the one with the widest interval."""

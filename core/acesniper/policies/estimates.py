@@ -21,6 +21,8 @@ NEUTRAL_SPREAD = 10.0
 NEUTRAL_S = 1.0
 """What a model is expected to take that no device has a prediction for."""
 NEUTRAL = "neutral"
+TYPICAL_MODELS = 64
+"""Models that say how fast each device typically is; more would not say it better."""
 
 Demand = tuple[ModelKey, frozenset[str], tuple[tuple[str, str], ...], int]
 
@@ -62,6 +64,9 @@ class Terms:
     source: str
     start_s: Floats
     """Cold start and transfer, summed."""
+    misfit: Floats
+    """How badly each lane suits the model, in log: what it takes there against what the speed of
+    the lane and the size of the model let expect. 0 where nothing is predicted or nothing runs."""
     _fastest: dict[int, float] = field(default_factory=dict)
 
     def busy_s(self, inferences: int) -> Floats:
@@ -102,6 +107,7 @@ class Estimates:
     """A lane's device."""
     _places: Integers = field(init=False)
     _known: dict[Demand, tuple[Row | None, Start | None, Terms]] = field(default_factory=dict)
+    _typical: Floats | None = None
 
     def __post_init__(self) -> None:
         slots = [each.slots for each in self.devices]
@@ -148,6 +154,8 @@ class Estimates:
         out_of_reach = np.where(able, 0.0, np.inf)
         latency_s, low_s, high_s = (each + out_of_reach for each in (latency_s, low_s, high_s))
         over_lanes = self._places
+        compared = np.array(able, bool) & ~unknown
+        misfit = self._misfit(latency_s, compared)
         return Terms(
             latency_s[over_lanes],
             low_s[over_lanes],
@@ -157,7 +165,38 @@ class Estimates:
             unknown[over_lanes],
             NEUTRAL if row is None else row.source,
             (cold_s + transfer_s)[over_lanes],
+            misfit[over_lanes],
         )
+
+    def _misfit(self, latency_s: Floats, compared: Bools) -> Floats:
+        """Log latency less the typical of each device and of the model, on compared devices."""
+        found = np.zeros(len(latency_s))
+        if compared.any():
+            found[compared] = np.log(latency_s[compared]) - self._typical_log_s()[compared]
+            found[compared] -= found[compared].mean()
+        return found
+
+    def _typical_log_s(self) -> Floats:
+        """The mean log latency of the known models on each device, over devices.
+
+        Models count as differences from their own mean, so that gaps shift nothing.
+        """
+        if self._typical is None:
+            total, count = np.zeros(len(self.devices)), np.zeros(len(self.devices))
+            for model in _spread(sorted(self.rows), TYPICAL_MODELS):
+                latency_s = self.rows[model].latency_s
+                known = ~np.isnan(latency_s)
+                if known.any():
+                    log_s = np.log(latency_s[known])
+                    total[known] += log_s - log_s.mean()
+                    count[known] += 1
+            self._typical = total / np.maximum(count, 1)
+        return self._typical
+
+
+def _spread(models: Sequence[ModelKey], most: int) -> Sequence[ModelKey]:
+    """At most so many, evenly spread."""
+    return models[:: -(-len(models) // most)] if models else ()
 
 
 def _filled(row: Row | None, count: int) -> tuple[Floats, Floats, Floats, Bools]:

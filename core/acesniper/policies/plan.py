@@ -148,7 +148,9 @@ class _Planning:
             self._place_batch(rules.batch, queue)
             return
         keys = ORDERS[rules.order](queue)
-        for place in np.argsort(keys, kind="stable").tolist():
+        places = np.argsort(keys, kind="stable").tolist()
+        for number, place in enumerate(places, start=1):
+            self._chooser.lanes.behind = len(places) - number
             self._place_one(rules, queue.tasks[place])
             if self._done():
                 return

@@ -10,14 +10,16 @@ from acesniper.policies.batch import BATCHES
 from acesniper.policies.order import ORDERS
 from acesniper.policies.placement import PLACEMENTS
 
+AFTER_ORDER = ("mct", "met", "advantage")
+"""Placements that are told with an order before them, such as `fcfs-mct`."""
 NORMAL = NormalDist()
 """Of log latency around its median: what gives the interval its quantiles."""
 
 
 def rule_names() -> list[str]:
     """All names a rule can be chosen by."""
-    listed = [f"{order}-{placement}" for order in ORDERS for placement in ("mct", "met")]
-    alone = [name for name in PLACEMENTS if name not in ("mct", "met")]
+    listed = [f"{order}-{placement}" for order in ORDERS for placement in AFTER_ORDER]
+    alone = [name for name in PLACEMENTS if name not in AFTER_ORDER]
     return [*listed, *BATCHES, *alone]
 
 

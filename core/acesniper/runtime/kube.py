@@ -6,7 +6,7 @@ decisions together. What the client gives us is configuration, authentication an
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -31,6 +31,8 @@ _CONTENT_TYPES: Mapping[PatchType, str] = {
 }
 REQUEST_LIMITS = aiohttp.ClientTimeout(total=30.0)
 FIELD_MANAGER = "acesniper"
+PAGE = 500
+"""Objects that one answer to a list holds."""
 WATCH_TIMEOUT_S = 240
 """The server ends a watch after this long; the reader gives it `WATCH_GRACE_S` more. A connection
 that was cut silently is thus noticed after their sum at the latest."""
@@ -188,10 +190,30 @@ class Cluster:
     async def list(
         self, kind: Kind, namespace: str | None = None, labels: str = ""
     ) -> tuple[list[Object], str]:
-        """All objects, and the resource version to watch from."""
-        query = {"labelSelector": labels} if labels else {}
-        answer = await self._call("GET", kind.path(namespace), query)
-        return answer.get("items") or [], answer["metadata"]["resourceVersion"]
+        """All objects, and the resource version to watch from.
+
+        Raises:
+            Gone: it took so long that the server forgot where we were; list again.
+        """
+        found: list[Object] = []
+        version = ""
+        async for page, at in self.pages(kind, namespace, labels):
+            found += page
+            version = at
+        return found, version
+
+    async def pages(
+        self, kind: Kind, namespace: str | None = None, labels: str = ""
+    ) -> AsyncIterator[tuple[Sequence[Object], str]]:
+        """The same bit by bit: parsing ten thousand at once would stop everything else."""
+        query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
+        while True:
+            answer = await self._call("GET", kind.path(namespace), query)
+            metadata = answer["metadata"]
+            yield answer.get("items") or [], metadata["resourceVersion"]
+            if not metadata.get("continue"):
+                return
+            query["continue"] = metadata["continue"]
 
     async def create(self, kind: Kind, manifest: Object, namespace: str | None = None) -> Object:
         """Create an object.

@@ -7,7 +7,7 @@ one event loop, where every decision is made between two events, without locks.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from acesniper.domain.errors import AcesniperError, InvalidInput
@@ -20,6 +20,8 @@ Apply = Callable[[str, Object], None]
 InvalidInput is left out; the others are not disturbed."""
 UPSERT = "UPSERT"
 DELETE = "DELETE"
+AT_A_TIME = 50
+"""Objects of a list that are applied in one go."""
 RETRY_S = (0.2, 5.0)
 """First and longest pause after a failure; doubled in between."""
 
@@ -62,15 +64,32 @@ class Reflector:
                 pause_s = min(pause_s * 2, RETRY_S[1])
 
     async def _list(self) -> str:
+        if self._known:
+            return await self._list_again()
+        version = ""
+        async for page, at in self.cluster.pages(self.kind, labels=self.labels):
+            await self._add(page)
+            version = at
+        self.last_event_s = time.monotonic()
+        self.synced.set()
+        return version
+
+    async def _list_again(self) -> str:
+        """What is gone goes first: another object may have its name."""
         objects, version = await self.cluster.list(self.kind, labels=self.labels)
         self.last_event_s = time.monotonic()
         listed = {each["metadata"]["uid"] for each in objects}
         for uid in self._known.keys() - listed:
             self._take("DELETED", self._known[uid])
-        for each in objects:
-            self._take("ADDED", each)
-        self.synced.set()
+        await self._add(objects)
         return version
+
+    async def _add(self, objects: Sequence[Object]) -> None:
+        for number, each in enumerate(objects):
+            if number % AT_A_TIME == 0:
+                # Others have to get their turn: kube-scheduler waits for answers.
+                await asyncio.sleep(0)
+            self._take("ADDED", each)
 
     def _take(self, event_type: str, obj: Object) -> None:
         if event_type == "BOOKMARK":

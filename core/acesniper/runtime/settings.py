@@ -1,5 +1,6 @@
 """Settings of each part: read once at start, from a mapping, all mistakes shown at once."""
 
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -36,6 +37,11 @@ def _pairs(text: object) -> object:
             raise ValueError(f"not CLASS=POLICY: {name!r}")
         Rules.named(policy.strip())
     return {name.strip(): policy.strip() for name, _, policy in pairs}
+
+
+def _host_name() -> str:
+    """The name of the pod we run in."""
+    return socket.gethostname()
 
 
 class Settings(BaseModel):
@@ -75,12 +81,9 @@ class Settings(BaseModel):
         return PREFIX + field.upper()
 
 
-class ExtenderSettings(Settings):
-    """The extender and the planner."""
+class PolicySettings(Settings):
+    """What planner and operator have to agree on."""
 
-    host: str = "127.0.0.1"
-    """kube-scheduler runs in the same pod, so nothing else needs to reach us."""
-    port: Port = 8780
     policy: Annotated[str, AfterValidator(_rules)] = DEFAULT.name
     """How tasks are ordered and placed, by name."""
     policy_classes: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = Field(
@@ -89,6 +92,21 @@ class ExtenderSettings(Settings):
     """Other policies for the tasks of some priority classes: `batch=min-min,urgent=edf-mct`."""
     aging_s: Annotated[float, Field(gt=0)] = DEFAULT.aging_s
     """A task that has waited for so long goes before all that have not, whatever its priority."""
+
+
+class ExtenderSettings(PolicySettings):
+    """The extender and the planner."""
+
+    lease_namespace: str = "acesniper-system"
+    """Where the planner's Lease is: it acts only while it holds that."""
+    lease_s: Annotated[float, Field(ge=1)] = 15.0
+    """How long it lasts without being renewed."""
+    identity: str = Field(default_factory=_host_name)
+    """Who holds it."""
+
+    host: str = "127.0.0.1"
+    """kube-scheduler runs in the same pod, so nothing else needs to reach us."""
+    port: Port = 8780
     deadline_quantile: Annotated[float, Field(gt=0, lt=1)] = DEFAULT.deadline_quantile
     """How certain a device must be to meet a deadline to be preferred for it."""
     explore_share: Annotated[float, Field(ge=0, le=1)] = 0.01
@@ -105,7 +123,7 @@ class ExtenderSettings(Settings):
     """A CSV file of predictions to use instead of the network; see `extender/listed.py`."""
 
 
-class OperatorSettings(Settings):
+class OperatorSettings(PolicySettings):
     """The operator."""
 
     namespace: str = ""
@@ -113,9 +131,15 @@ class OperatorSettings(Settings):
     health_port: Port = 8781
     metrics_port: Port = 8782
     max_gated_pods: Annotated[int, Field(ge=1)] = 500
-    """Pods that wait, gated, for the planner; tasks beyond stay in the API server only."""
+    """Pods that wait, gated, for the planner, at most: there are two for each slot and some. Tasks
+    beyond stay in the API server only."""
     runner_image: str = "acesniper/runner:0.1.0"
     max_model_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
     fetch_timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    lease_namespace: str = "acesniper-system"
+    """Where the planner's Lease is."""
+    planner_patience_s: Annotated[float, Field(gt=0)] = 30.0
+    """How long that may stay unchanged before tasks start without a plan, first come, first
+    served; longer than the lease itself lasts."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """Objects reconciled at the same time."""

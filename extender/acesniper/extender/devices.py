@@ -47,6 +47,11 @@ class Devices:
         """A device by its profile's name."""
         return self.by_id.get(DeviceId(device)) if device else None
 
+    def node_of(self, device: DeviceId) -> NodeName | None:
+        """The node a profile names, whether or not that exists."""
+        profile = self._profiles.get(device)
+        return NodeName(profile.spec.node) if profile else None
+
     def set_node(self, name: NodeName, node: NodeView | None) -> bool:
         """Note a node, None when it is gone; True if that changed anything of its devices."""
         if self._nodes.get(name) == node:
@@ -76,14 +81,21 @@ class Devices:
         """The labels of each device's node."""
         return {each.id: self._nodes[each.node].labels for each in self}
 
-    def of_pod(self, pod: PodView) -> Device | None:
-        """The device a pod is on or was admitted to; a foreign pod takes its node's first."""
+    def of_pod(self, pod: PodView) -> DeviceId | None:
+        """The device a pod is on or was admitted to; a foreign pod takes its node's first.
+
+        None for a pod that waits behind its gate, or is on a node without devices.
+        """
         if pod.gated:
             return None
-        if (named := self.get(pod.device)) is not None:
-            return named
-        on_node = self.on_node.get(NodeName(pod.node)) if pod.node else None
-        return on_node[0] if on_node else None
+        if pod.node is None:
+            # Known or not: what is never bound there expires.
+            return DeviceId(pod.device) if pod.device else None
+        named = self.get(pod.device)
+        if named is not None and named.node == pod.node:
+            return named.id
+        on_node = self.on_node.get(NodeName(pod.node))
+        return on_node[0].id if on_node else None
 
     def _derive(self, name: DeviceId) -> None:
         before = self.by_id.pop(name, None)

@@ -5,28 +5,27 @@ sees one consistent state. Nothing here calls out.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from math import inf
 
-import numpy as np
-
 from acesniper.api import convert
-from acesniper.api.decision import Decision
 from acesniper.api.pod import PodView
-from acesniper.api.v1alpha1 import FINISHED, DeviceProfile, InferenceTask, ModelProfile
-from acesniper.domain.backlog import Ledger, PodUid, Promise, slots_free_s
+from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile
+from acesniper.domain.backlog import Ledger, PodUid, Promise
 from acesniper.domain.device import Device, DeviceId, NodeName
-from acesniper.domain.task import ModelKey, Task
+from acesniper.domain.task import ModelKey, TaskKey
 from acesniper.extender.devices import Devices, NodeView
-from acesniper.extender.table import LatencyTable
-from acesniper.policies.estimates import Estimates, Start
-from acesniper.policies.snapshot import Snapshot
+from acesniper.extender.estimating import Estimating
+from acesniper.extender.measured import Measured
+from acesniper.extender.occupancy import Occupancy
+from acesniper.extender.picture import Picture
+from acesniper.extender.table import LatencyTable, News
+from acesniper.extender.waiting import Waiting, task_key
+from acesniper.extender.waits import Waits
 from acesniper.runtime.kube import Object
 from acesniper.runtime.reflector import DELETE
 
-AVOID_S = 60.0
-"""How long a device that did not take a task's pod is not chosen for it again."""
 UNKNOWN_RUN_S = 30.0
 """Expected run time of a pod that takes a slot and says nothing of a model."""
 
@@ -52,13 +51,20 @@ class Fleet:
     ledger: Ledger = field(default_factory=Ledger)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     pods: dict[PodUid, PodView] = field(default_factory=dict)
-    tasks: dict[str, InferenceTask] = field(default_factory=dict)
     devices: Devices = field(default_factory=Devices)
-    _homeless: set[PodUid] = field(default_factory=set)
-    """Pods that take a slot of a device that is not known yet."""
-    _avoid: dict[str, dict[DeviceId, float]] = field(default_factory=dict)
+    occupancy: Occupancy = field(init=False)
+    estimating: Estimating = field(init=False)
+    waiting: Waiting = field(init=False)
+    waits: Waits = field(init=False)
     _fastest: dict[ModelKey, Fastest] = field(default_factory=dict)
-    _estimates: Estimates | None = None
+
+    def __post_init__(self) -> None:
+        self.occupancy = Occupancy(
+            self.ledger, self.devices, self.clock, self._guess_s, self.bind_timeout_s
+        )
+        self.estimating = Estimating(self.table, self.devices, self.cold_start_s)
+        self.waiting = Waiting(self._memory_bytes, self.ledger.__contains__)
+        self.waits = Waits(self.ledger, self.devices)
 
     # --- what watches tell ---------------------------------------------------------------------
 
@@ -67,15 +73,17 @@ class Fleet:
         name = NodeName(node["metadata"]["name"])
         view = None if change == DELETE else NodeView.of(node)
         if self.devices.set_node(name, view):
-            self._devices_changed()
+            self._devices_changed((name,), (name,))
 
     def take_device_profile(self, change: str, manifest: Object) -> None:
-        """A profile changed: its device appears, goes, or is predicted anew."""
+        """A profile changed: its device appears, goes, or is to be predicted anew."""
         device = DeviceId(manifest["metadata"]["name"])
         profile = None if change == DELETE else convert.read(DeviceProfile, manifest)
-        self.table.set_device(device, convert.hardware(profile.status) if profile else None)
+        self.table.set_device(device, Measured.of(profile.status) if profile else None)
+        before = self.devices.node_of(device)
         self.devices.set_profile(device, profile)
-        self._devices_changed()
+        nodes = {each for each in (before, self.devices.node_of(device)) if each is not None}
+        self._devices_changed((device, *nodes), nodes)
 
     def take_model_profile(self, change: str, manifest: Object) -> None:
         """A model was read, or is gone."""
@@ -86,24 +94,31 @@ class Fleet:
         else:
             found = convert.model_features(convert.read(ModelProfile, manifest))
         self.table.set_model(model, found)
-        self._fastest.pop(model, None)
-        self._estimates = None
+        self.waiting.model_changed(model)
+        if found is None:
+            self._table_changed([model])
         self.changed.set()
+
+    def take_predictions(self, news: News) -> None:
+        """What was new in the table is predicted."""
+        self.table.take(news)
+        if news.devices:
+            self.estimating.devices_changed()
+        self._table_changed(news.models)
 
     def take_task(self, change: str, manifest: Object) -> None:
         """A task was made, changed or is gone."""
-        key = f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}"
-        if change == DELETE:
-            self.tasks.pop(key, None)
-        else:
-            self.tasks[key] = convert.read(InferenceTask, manifest)
+        key = TaskKey(f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}")
+        found = None if change == DELETE else convert.read(InferenceTask, manifest)
+        self.waiting.take_task(key, found)
         self.changed.set()
 
     def take_pod(self, change: str, manifest: Object) -> None:
         """A pod changed: the ledger follows what is bound, running and gone."""
         uid = PodUid(manifest["metadata"]["uid"])
         if change == DELETE:
-            self.pods.pop(uid, None)
+            if (gone := self.pods.pop(uid, None)) is not None:
+                self.waiting.drop_pod(gone)
             self._freed(uid)
             return
         pod = PodView.of(manifest)
@@ -111,79 +126,68 @@ class Fleet:
             return  # takes nothing of what we give out
         before = self.pods.get(uid)
         self.pods[uid] = pod
+        promised = False
         if pod.finished:
             self._freed(uid)
-            return
-        if pod.slots and not pod.gated:
-            self._take_slot(pod, before)
-        if before is None or before.gated != pod.gated:
+        elif pod.slots and not pod.gated:
+            promised = self.occupancy.take(pod)
+        self.waiting.take_pod(pod)
+        if promised or before is None or before.gated != pod.gated:
             self.changed.set()
 
     # --- what decisions ask --------------------------------------------------------------------
 
-    def snapshot(self) -> Snapshot:
-        """One frozen view for a plan."""
+    def picture(self) -> Picture:
+        """Everything a plan needs, as it is now."""
         now_s = self.clock()
-        busy = {each.id: self.ledger.busy_s(each.id, now_s) for each in self.devices}
-        if self._estimates is None:
-            self._estimates = self._estimate()
-        return Snapshot(now_s, self._estimates, busy)
+        self.waiting.forgive(now_s)
+        return Picture(
+            now_s,
+            self.estimating.estimates(),
+            self.ledger.promises(),
+            tuple(self.waiting.ready.values()),
+            tuple(self.waiting.behind.values()),
+            dict(self.waiting.gated),
+        )
 
-    def waiting(self) -> tuple[list[Task], dict[str, PodView]]:
-        """Tasks that are neither finished, suspended nor admitted; and their gated pods."""
-        gated: dict[str, PodView] = {}
-        admitted: set[str] = set()
-        for pod in self.pods.values():
-            if pod.task is None or pod.finished or pod.deleting:
-                continue
-            key = f"{pod.namespace}/{pod.task}"
-            if pod.gated and pod.uid not in self.ledger:
-                gated[key] = pod
-            else:
-                admitted.add(key)
-        tasks = [
-            task
-            for key, resource in self.tasks.items()
-            if key not in admitted
-            and (task := self._plannable(key, resource, gated.get(key))) is not None
-        ]
-        return tasks, gated
+    def still_waits(self, task: TaskKey, pod: PodUid) -> PodView | None:
+        """The gated pod of a task as it is now, if that is the one that was planned for."""
+        found = self.waiting.gated.get(task)
+        return found if found is not None and found.uid == pod else None
+
+    def has_room(self, device: DeviceId) -> bool:
+        """Whether a device has a free slot at this moment."""
+        found = self.devices.get(device)
+        if found is None or not found.schedulable:
+            return False
+        return sum(each.slots for each in self.ledger.on(device)) < found.slots
 
     def fastest_by_node(self, model: ModelKey) -> Mapping[str, float] | None:
         """Node name to the latency of its fastest device; None for an unknown model.
 
         A node without one is not `in` it, and looks up as infinitely slow.
         """
-        if model not in self.table.latency:
+        if self.table.features(model) is None:
             return None
         if (cached := self._fastest.get(model)) is None:
-            cached = Fastest()
-            for device_id, prediction in self.table.latency[model].items():
-                device = self.devices.get(device_id)
-                if device is not None and device.schedulable:
-                    best = cached.get(device.node, prediction.latency_s)
-                    cached[device.node] = min(best, prediction.latency_s)
-            self._fastest[model] = cached
+            cached = self._fastest[model] = self._find_fastest(model)
         return cached
 
-    def wait_by_node(self) -> dict[str, float]:
-        """Node name to the seconds until one of its slots is free; only nodes that are busy."""
-        now_s = self.clock()
-        busy = [device for each in self.ledger.devices() if (device := self.devices.get(each))]
-        return {
-            node: min(self._wait_s(each, now_s) for each in self.devices.on_node[node])
-            for node in {device.node for device in busy}
-        }
+    def free_at_s(self) -> Mapping[str, float]:
+        """Node name to the instant at which one of its slots is free; only nodes that are busy."""
+        return self.waits.free_at_s(self.clock())
 
     def reserve(self, pod: PodView, device: Device, expected_s: float) -> None:
         """Promise a device to a pod that is being admitted."""
         expires_s = self.clock() + self.bind_timeout_s
         promise = Promise(device.id, expected_s, expires_s=expires_s)
         self.ledger.promise(pod.uid, promise)
+        self.waiting.look_again(task_key(pod))
 
     def withdraw(self, pod: PodView) -> None:
         """Take a reservation back: its admission failed."""
         self._freed(pod.uid)
+        self.waiting.look_again(task_key(pod))
 
     def expired(self) -> list[PodView]:
         """Release reservations that were not bound in time; their devices are avoided for a while.
@@ -197,92 +201,46 @@ class Fleet:
             pod = self.pods.get(uid)
             if pod is not None and pod.node is None:
                 late.append(pod)
-                avoided = self._avoid.setdefault(f"{pod.namespace}/{pod.task}", {})
-                avoided[promise.device] = now_s + AVOID_S
+                self.waiting.avoid(pod, promise.device, now_s)
         return late
 
     def renew(self, pod: PodView) -> None:
         """Promise anew what expired: the pod could not be withdrawn, and is to be next time."""
-        if (known := self.pods.get(pod.uid)) is not None:
-            self._take_slot(known, known)
-
-    def _estimate(self) -> Estimates:
-        devices = tuple(self.devices)
-        start = Start(np.full(len(devices), self.cold_start_s), np.zeros(len(devices)))
-        rows = {model: self.table.row(model, devices) for model in self.table.latency}
-        return Estimates(devices, rows, self.devices.labels(), dict.fromkeys(rows, start))
+        self.occupancy.renew(pod.uid)
 
     # --- inside --------------------------------------------------------------------------------
 
-    def _wait_s(self, device: Device, now_s: float) -> float:
-        return slots_free_s(self.ledger.busy_s(device.id, now_s), device.slots)[0]
+    def _find_fastest(self, model: ModelKey) -> Fastest:
+        able = [each for each in self.devices if each.schedulable]
+        seen = self.table.view()
+        latency, _ = seen.over(model, seen.columns_of([each.id for each in able]))
+        found = Fastest()
+        for device, seconds in zip(able, latency.tolist(), strict=True):
+            if seconds < found[device.node]:
+                found[device.node] = seconds
+        return found
 
     def _freed(self, uid: PodUid) -> None:
-        self._homeless.discard(uid)
-        self.ledger.release(uid)
+        self.occupancy.free(uid)
         self.changed.set()
 
-    def _plannable(self, key: str, resource: InferenceTask, pod: PodView | None) -> Task | None:
-        status = resource.status
-        if status.phase in FINISHED or resource.spec.suspend or not status.model_profile:
-            return None
-        model = ModelKey(f"{resource.metadata['namespace']}/{status.model_profile}")
+    def _memory_bytes(self, model: ModelKey) -> int | None:
         found = self.table.features(model)
-        if found is None or resource.metadata.get("deletionTimestamp"):
-            return None
-        task = convert.task(resource, status.model_profile, found.peak_memory_bytes)
-        excluded = self._excluded(key)
-        # The API server has looked the priority class up for the pod.
-        return replace(task, priority=pod.priority if pod else 0, excluded=excluded)
+        return None if found is None else found.peak_memory_bytes
 
-    def _excluded(self, task: str) -> frozenset[DeviceId]:
-        """Devices a task's pod was withdrawn from a moment ago; outdated entries go."""
-        now_s = self.clock()
-        recent = {each: end for each, end in self._avoid.get(task, {}).items() if end > now_s}
-        if recent:
-            self._avoid[task] = recent
-        else:
-            self._avoid.pop(task, None)
-        return frozenset(recent)
-
-    def _promise(self, pod: PodView, device: Device, before: PodView | None) -> None:
-        uid = pod.uid
-        known = self.ledger.get(uid)
-        seen_start = before is not None and before.started_s is None
-        started_s = pod.started_s
-        if started_s is not None and seen_start:
-            # The API server's times are whole seconds; what we saw happen is finer.
-            started_s = self.clock()
-        expires_s = None
-        if pod.node is None:
-            expires_s = known.expires_s if known else self.clock() + self.bind_timeout_s
-        expected_s = known.expected_s if known else self._expected_s(pod, device)
-        if known is not None and known.started_s is not None:
-            started_s = known.started_s
-        self.ledger.promise(uid, Promise(device.id, expected_s, started_s, expires_s))
-        if before is None or (before.started_s is None) != (pod.started_s is None):
-            self.changed.set()
-
-    def _expected_s(self, pod: PodView, device: Device) -> float:
-        if (decision := Decision.read(pod.decision)) is not None:
-            chosen = decision.candidates[0]
-            return chosen.cold_start_seconds + chosen.transfer_seconds + chosen.run_seconds
+    def _guess_s(self, pod: PodView, device: DeviceId, inferences: int) -> float:
         model = ModelKey(f"{pod.namespace}/{pod.model}")
-        prediction = self.table.latency.get(model, {}).get(device.id)
-        return prediction.latency_s if prediction else UNKNOWN_RUN_S
+        latency_s = self.table.latency_s(model, device)
+        return UNKNOWN_RUN_S if latency_s is None else inferences * latency_s
 
-    def _devices_changed(self) -> None:
-        for pod in [self.pods[uid] for uid in self._homeless if uid in self.pods]:
-            self._take_slot(pod, pod)
+    def _devices_changed(self, names: Collection[str], nodes: Collection[str]) -> None:
+        self.occupancy.look_again(names)
+        self.waits.look_again(nodes, self.clock())
         self._fastest.clear()
-        self._estimates = None
+        self.estimating.devices_changed()
         self.changed.set()
 
-    def _take_slot(self, pod: PodView, before: PodView | None) -> None:
-        """Write the promise of a pod that is on a device, or remember it until that is known."""
-        device = self.devices.of_pod(pod)
-        if device is not None:
-            self._homeless.discard(pod.uid)
-            self._promise(pod, device, before)
-        elif pod.device or pod.node:
-            self._homeless.add(pod.uid)
+    def _table_changed(self, models: Collection[ModelKey]) -> None:
+        self.estimating.models_changed(models)
+        self._fastest.clear()
+        self.occupancy.guess_again()

@@ -16,6 +16,7 @@ from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation, Prediction
 from acesniper.predictor.interface import Table
+from acesniper.predictor.pcn.observations import Observations
 
 SUITE = "listed"
 """The probe suite of a listed device's profile, whatever its version."""
@@ -59,8 +60,13 @@ class ListedPredictor:
         """What it says of all pairs, a row per model."""
         return [[self.predict(model, device) for device in devices] for model in models]
 
-    def table(self, models: Sequence[ModelFeatures], devices: Sequence[HardwareVector]) -> Table:
-        """The same as arrays; the interval is made symmetric in log seconds."""
+    def table(
+        self,
+        models: Sequence[ModelFeatures],
+        devices: Sequence[HardwareVector],
+        observed: Observations = (),
+    ) -> Table:
+        """The same as arrays; the interval is symmetric in log seconds, and nothing is learned."""
         found = [
             (each.latency_s, np.log(each.high_s / each.low_s) / 2) if each else (NAN, NAN)
             for row in self.predict_all(models, devices)

@@ -4,32 +4,28 @@ A task's pod waits behind a scheduling gate. When the plan says that its device 
 the planner reserves the slot in the ledger and opens the gate towards that node. Pods that were
 admitted and never bound are withdrawn (deleted by UID); the operator makes them anew, gated, and no
 retry is counted.
+
+Predictions and plans are made in another thread, on what nothing changes. The world goes on
+meanwhile: on the event loop, before a slot is reserved, everything is looked at once more.
 """
 
 import asyncio
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from typing import Any
 
 from acesniper.api.decision import Decision
-from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, REFUSED_ANNOTATION
 from acesniper.api.pod import PodView
-from acesniper.domain.errors import AcesniperError
-from acesniper.extender.admission import admission_patch
-from acesniper.extender.book import DecisionBook
+from acesniper.domain.device import Device
+from acesniper.domain.task import TaskKey
+from acesniper.extender.admitting import Admitting
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics
-from acesniper.policies.feasibility import judge
-from acesniper.policies.plan import LATE, Plan, Planned, make_plan
+from acesniper.extender.picture import Decisions
+from acesniper.policies.plan import Plan
 from acesniper.policies.policy import Policy
-from acesniper.policies.snapshot import Snapshot
-from acesniper.runtime.kube import PODS, Cluster
 
-log = logging.getLogger(__name__)
-
-PARALLEL_ADMISSIONS = 32
-REASONS_KEPT = 10
+OffLoop = Callable[..., Awaitable[Any]]
 
 
 @dataclass(slots=True)
@@ -37,133 +33,78 @@ class Planner:
     """Turns events into plans, and plans into admissions."""
 
     fleet: Fleet
-    cluster: Cluster
+    admitting: Admitting
     policy: Policy
-    book: DecisionBook
     metrics: ExtenderMetrics
     replan_s: float = 1.0
     settle_s: float = 0.02
+    off_loop: OffLoop = asyncio.to_thread
+    """How to work out what takes long."""
+    may_act: Callable[[], bool] = lambda: True
+    """Whether no other planner acts; asked before anything is planned or admitted."""
     plan: Plan = field(default_factory=Plan)
-    _snapshot: Snapshot | None = None
-    """What the plan was made on."""
-    _unreachable: list[tuple[PodView, str]] = field(default_factory=list)
-    """Gated pods whose deadline the plan found out of reach, and why."""
-    _slots: asyncio.Semaphore = field(
-        default_factory=lambda: asyncio.Semaphore(PARALLEL_ADMISSIONS)
-    )
+    predicted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the latency table was complete."""
 
     async def run(self) -> None:
-        """Plan for ever: at every event, and every `replan_s` while tasks wait."""
-        async with asyncio.TaskGroup() as admissions:
+        """Plan for ever: at every event, and every `replan_s` while tasks wait or run."""
+        async with asyncio.TaskGroup() as calls:
             while True:
-                timeout_s = self.replan_s if self.plan.planned or len(self.fleet.ledger) else None
-                try:
-                    async with asyncio.timeout(timeout_s):
-                        await self.fleet.changed.wait()
-                except TimeoutError:
-                    pass
-                await asyncio.sleep(self.settle_s)
+                await self._news()
                 self.fleet.changed.clear()
-                for planned, pod in self.decide():
-                    admissions.create_task(self._admit(planned, pod))
-                for pod in self.fleet.expired():
-                    admissions.create_task(self._withdraw(pod))
-                for pod, reason in self._unreachable:
-                    admissions.create_task(self._refuse(pod, reason))
+                await self._predict()
+                if self.may_act():
+                    await self._plan(calls)
 
-    def decide(self) -> list[tuple[Planned, PodView]]:
-        """Make the plan, and reserve for every task that should start now and has its pod."""
-        tasks, gated = self.fleet.waiting()
-        ready = [task for task in tasks if task.key in gated]
-        behind = [task for task in tasks if task.key not in gated]
+    async def _news(self) -> None:
+        idle = not len(self.fleet.waiting) and not len(self.fleet.ledger)
+        try:
+            async with asyncio.timeout(None if idle else self.replan_s):
+                await self.fleet.changed.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(self.settle_s)
+
+    async def _predict(self) -> None:
+        """Bring the latency table up to date."""
+        if (news := self.fleet.table.news()) is not None:
+            done = await self.off_loop(news.predicted, self.fleet.table.predictor)
+            self.fleet.take_predictions(done)
+        self.predicted.set()
+
+    async def _plan(self, calls: asyncio.TaskGroup) -> None:
+        picture = self.fleet.picture()
         with self.metrics.plan_seconds.time():
-            snapshot = self.fleet.snapshot()
-            self.plan = make_plan(ready, snapshot, self.policy, behind, self.plan)
-        self.metrics.queue_length.set(len(tasks))
-        oldest_s = min((task.created_s for task in tasks), default=self.fleet.clock())
-        self.metrics.queue_age_seconds.set(max(self.fleet.clock() - oldest_s, 0.0))
-        self._snapshot = snapshot
-        self._unreachable = list(_out_of_reach(self.plan, snapshot, gated))
-        admitted = []
-        for planned in self.plan.planned:
-            pod = gated.get(planned.task.key)
-            if planned.starts_now and pod is not None:
+            decisions = await self.off_loop(picture.decide, self.policy, self.plan)
+        if not self.may_act():
+            return
+        for pod, device, decision in self.reserve(decisions):
+            calls.create_task(self.admitting.admit(pod, device, decision))
+        for pod in self.fleet.expired():
+            calls.create_task(self.admitting.withdraw(pod))
+        for task, reason in decisions.hopeless.items():
+            if (waits := self._still_waits(decisions, task)) is not None:
+                calls.create_task(self.admitting.refuse(waits, reason))
+
+    def decide(self) -> list[tuple[PodView, Device, Decision]]:
+        """Plan and reserve here and now."""
+        return list(self.reserve(self.fleet.picture().decide(self.policy, self.plan)))
+
+    def reserve(self, decisions: Decisions) -> Iterator[tuple[PodView, Device, Decision]]:
+        """Promise a slot to every task that should start now, still waits, and still finds room."""
+        self.plan = decisions.plan
+        self._tell_queue()
+        for planned, decision in decisions.starting:
+            pod = self._still_waits(decisions, planned.task.key)
+            if pod is not None and self.fleet.has_room(planned.device.id):
                 self.fleet.reserve(pod, planned.device, planned.busy_s)
-                admitted.append((planned, pod))
-        return admitted
+                yield pod, planned.device, decision
 
-    async def _admit(self, planned: Planned, pod: PodView) -> None:
-        device = planned.device
-        decision = Decision.of(
-            planned.task.key,
-            planned.candidates,
-            self.fleet.clock(),
-            self.policy.rules_for(planned.task.priority_class).name,
-            self._refused(planned),
-        )
-        self.book.write(pod.uid, decision)
-        annotations = {
-            DEVICE_ANNOTATION: device.id,
-            DECISION_ANNOTATION: decision.model_dump_json(by_alias=True, exclude={"refused"}),
-        }
-        try:
-            async with self._slots:
-                await self.cluster.patch(
-                    PODS, pod.name, pod.namespace, admission_patch(pod, device, annotations)
-                )
-        except AcesniperError as error:
-            # The pod changed or is gone: the reservation falls, the next plan decides anew.
-            self.fleet.withdraw(pod)
-            self.metrics.decisions.labels("admit", "failed").inc()
-            log.warning("not admitted: %s", error, extra={"task": planned.task.key})
-            return
-        self.metrics.decisions.labels("admit", "planned").inc()
-        log.info(
-            "admitted: %s", decision.sentence(), extra={"task": planned.task.key, "pod": pod.uid}
-        )
+    def _still_waits(self, decisions: Decisions, task: TaskKey) -> PodView | None:
+        before = decisions.picture.gated[task]
+        return self.fleet.still_waits(task, before.uid)
 
-    def _refused(self, planned: Planned) -> Mapping[str, str]:
-        """Why other devices cannot take the task; the first few, for people."""
-        if self._snapshot is None:
-            return {}
-        seen = self._snapshot.estimates
-        verdicts = ((each.id, judge(planned.task, each, seen.labels)) for each in seen.devices)
-        refused = ((device, verdict.reason) for device, verdict in verdicts if not verdict.feasible)
-        return dict(islice(refused, REASONS_KEPT))
-
-    async def _refuse(self, pod: PodView, reason: str) -> None:
-        """Tell the operator, by an annotation, that a task's deadline is out of reach."""
-        patch = {"metadata": {"annotations": {REFUSED_ANNOTATION: reason}}}
-        try:
-            await self.cluster.patch(PODS, pod.name, pod.namespace, patch)
-        except AcesniperError as error:
-            log.warning("not refused: %s", error, extra={"pod": pod.key})
-            return
-        self.metrics.decisions.labels("admit", "refused").inc()
-
-    async def _withdraw(self, pod: PodView) -> None:
-        self.metrics.decisions.labels("admit", "expired").inc()
-        log.warning("admitted but not bound in time; withdrawn", extra={"pod": pod.key})
-        try:
-            await self.cluster.delete(PODS, pod.name, pod.namespace, uid=pod.uid)
-        except AcesniperError as error:
-            log.warning("not withdrawn: %s", error, extra={"pod": pod.key})
-            self.fleet.renew(pod)
-
-
-def _out_of_reach(
-    plan: Plan, snapshot: Snapshot, gated: Mapping[str, PodView]
-) -> Iterator[tuple[PodView, str]]:
-    """Gated pods of tasks that reject being late and that no device could finish in time.
-
-    A device that is only away for now leaves hope.
-    """
-    for task in plan.unplanned:
-        pod = gated.get(task)
-        if pod is None or pod.refused is not None:
-            continue
-        refused = plan.verdicts(task, snapshot)
-        late = [each for each, verdict in refused.items() if verdict.reason.endswith(LATE)]
-        if late and all(verdict.lasting for verdict in refused.values()):
-            reasons = "; ".join(f"{device} {refused[device].reason}" for device in late[:3])
-            yield pod, f"no device can meet the deadline: {reasons}"
+    def _tell_queue(self) -> None:
+        waiting, now_s = self.fleet.waiting, self.fleet.clock()
+        self.metrics.queue_length.set(len(waiting))
+        self.metrics.queue_age_seconds.set(waiting.oldest_s(now_s))

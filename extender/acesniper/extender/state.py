@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from acesniper.api.names import PLANNER_LEASE
 from acesniper.api.times import epoch_s
-from acesniper.domain.ports import Predictor
+from acesniper.extender.admitting import Admitting
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics, Sampled
 from acesniper.extender.planner import Planner
 from acesniper.extender.strangers import Strangers
-from acesniper.extender.table import LatencyTable
+from acesniper.extender.table import LatencyTable, TablePredictor
 from acesniper.policies.policy import Policy
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.kube import (
@@ -25,6 +26,7 @@ from acesniper.runtime.kube import (
     PODS,
     Cluster,
 )
+from acesniper.runtime.lease import Leadership
 from acesniper.runtime.reflector import Reflector
 from acesniper.runtime.settings import ExtenderSettings
 
@@ -37,6 +39,7 @@ class ExtenderState:
     book: DecisionBook
     metrics: ExtenderMetrics
     planner: Planner
+    leadership: Leadership
     strangers: Strangers
     reflectors: list[Reflector]
     sampled: Sampled
@@ -46,7 +49,7 @@ class ExtenderState:
         cls,
         settings: ExtenderSettings,
         cluster: Cluster,
-        predictor: Predictor,
+        predictor: TablePredictor,
         registry: CollectorRegistry,
     ) -> "ExtenderState":
         """Wire the parts.
@@ -65,8 +68,17 @@ class ExtenderState:
             settings.deadline_quantile,
             settings.explore_share,
         )
+        admitting = Admitting(fleet, cluster, book, metrics)
+        leadership = Leadership(
+            *(cluster, settings.lease_namespace, PLANNER_LEASE, settings.identity),
+            settings.lease_s,
+            time.monotonic,
+            time.time,
+            fleet.changed.set,
+        )
         planner = Planner(
-            fleet, cluster, policy, book, metrics, settings.replan_s, settings.settle_s
+            *(fleet, admitting, policy, metrics, settings.replan_s, settings.settle_s),
+            may_act=leadership.held,
         )
         reflectors = [
             Reflector(cluster, NODES, fleet.take_node),
@@ -78,7 +90,7 @@ class ExtenderState:
         strangers = Strangers(EventRecorder(cluster, "acesniper-extender"), time.time)
         sampled = _sampled(fleet, reflectors)
         registry.register(sampled)
-        return cls(fleet, book, metrics, planner, strangers, reflectors, sampled)
+        return cls(fleet, book, metrics, planner, leadership, strangers, reflectors, sampled)
 
     async def run(self) -> None:
         """Follow the cluster and plan, until cancelled. No plan is made on half a picture."""
@@ -88,11 +100,13 @@ class ExtenderState:
             group.create_task(self.strangers.run())
             for reflector in self.reflectors:
                 await reflector.synced.wait()
+            group.create_task(self.leadership.run())
             group.create_task(self.planner.run())
 
     def unsynced(self) -> list[str]:
-        """Kinds whose first list has not come yet."""
-        return [each.kind.plural for each in self.reflectors if not each.synced.is_set()]
+        """Kinds whose first list has not come yet; and latencies, until they are predicted."""
+        kinds = [each.kind.plural for each in self.reflectors if not each.synced.is_set()]
+        return kinds if self.planner.predicted.is_set() else [*kinds, "latencies"]
 
     def pod_uid(self, pod: str) -> str | None:
         """The UID of a pod given as `namespace/name`, or a UID itself."""

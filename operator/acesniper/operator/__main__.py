@@ -11,12 +11,13 @@ import kopf
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.process_collector import ProcessCollector
 
-from acesniper.api.names import TASK_LABEL
+from acesniper.api.names import PLANNER_LEASE, TASK_LABEL
 from acesniper.api.v1alpha1 import ModelProfileSpec
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
 from acesniper.operator.controller import Controller
 from acesniper.operator.devices import DeviceReconciler
+from acesniper.operator.fallback import Fallback
 from acesniper.operator.fetch import Fetcher
 from acesniper.operator.handlers import build_registry
 from acesniper.operator.metrics import OperatorMetrics
@@ -24,12 +25,13 @@ from acesniper.operator.models import ModelReconciler
 from acesniper.operator.store import Store
 from acesniper.operator.tasks import TaskReconciler
 from acesniper.operator.window import Window
+from acesniper.policies.policy import Policy
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.reader import read_model
 from acesniper.runtime import logs
 from acesniper.runtime.events import EventRecorder
-from acesniper.runtime.kube import NODES, PODS, Cluster
+from acesniper.runtime.kube import NODES, PODS, PRIORITY_CLASSES, Cluster
 from acesniper.runtime.reflector import Reflector
 from acesniper.runtime.settings import OperatorSettings
 
@@ -44,7 +46,8 @@ def build_controller(
     """Wire the parts."""
     store, clock = Store(), time.time
     events = EventRecorder(cluster, "acesniper-operator")
-    window = Window(store, settings.max_gated_pods)
+    policy = Policy(settings.policy, settings.policy_classes, settings.aging_s)
+    window = Window(store, settings.max_gated_pods, policy)
     fetcher = Fetcher(cluster, settings.max_model_bytes, settings.fetch_timeout_s)
     return Controller(
         store=store,
@@ -58,6 +61,11 @@ def build_controller(
         devices=DeviceReconciler(cluster, store, metrics, events, clock),
         metrics=metrics,
         clock=clock,
+        fallback=Fallback(
+            *(cluster, store, metrics, settings.lease_namespace, PLANNER_LEASE),
+            settings.planner_patience_s,
+            time.monotonic,
+        ),
     )
 
 
@@ -67,8 +75,9 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
         controller = build_controller(settings, cluster, metrics)
         pods = Reflector(cluster, PODS, controller.pod_change, labels=TASK_LABEL)
         nodes = Reflector(cluster, NODES, controller.node_change)
+        classes = Reflector(cluster, PRIORITY_CLASSES, controller.priority_change)
         async with asyncio.TaskGroup() as group:
-            background = [group.create_task(each.run()) for each in (pods, nodes)]
+            background = [group.create_task(each.run()) for each in (pods, nodes, classes)]
             # A task must not be judged before its pods are known.
             await asyncio.gather(pods.synced.wait(), nodes.synced.wait())
             background.append(group.create_task(controller.run(settings.workers)))

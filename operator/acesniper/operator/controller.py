@@ -9,6 +9,7 @@ from typing import Any
 
 from acesniper.domain.errors import InvalidInput
 from acesniper.operator.devices import DeviceReconciler
+from acesniper.operator.fallback import Fallback
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.models import ModelReconciler
 from acesniper.operator.store import Store, object_key
@@ -43,6 +44,7 @@ class Controller:
     devices: DeviceReconciler
     metrics: OperatorMetrics
     clock: Callable[[], float]
+    fallback: Fallback
     queue: WorkQueue[Key] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,6 +82,7 @@ class Controller:
         node = str(obj["spec"]["node"])
         if gone:
             self.store.drop_device(obj)
+            self.metrics.profile_noise.remove(name)
         elif self._readable(self.store.take_device, obj):
             self.queue.add((DEVICE, name))
         self.queue.add((NODE, node))
@@ -96,6 +99,14 @@ class Controller:
             self.store.nodes[name] = {"status": obj.get("status", {})}
             self.queue.add((NODE, name))
 
+    def priority_change(self, change: str, obj: Mapping[str, Any]) -> None:
+        """A PriorityClass changed."""
+        name = str(obj["metadata"]["name"])
+        if change == DELETE:
+            self.store.priorities.pop(name, None)
+        else:
+            self.store.priorities[name] = int(obj.get("value", 0))
+
     def pod_change(self, change: str, obj: Mapping[str, Any]) -> None:
         """A pod of a task changed."""
         self._saw("Pod")
@@ -111,10 +122,11 @@ class Controller:
             group.create_task(self.queue.run(workers))
             group.create_task(self._move_window())
             group.create_task(self._resync())
+            group.create_task(self.fallback.run())
 
     async def _move_window(self) -> None:
         while True:
-            for key in self.window.refresh():
+            for key in self.window.refresh(self.clock()):
                 self.queue.add((TASK, key))
             await asyncio.sleep(WINDOW_S)
 

@@ -13,7 +13,7 @@ from acesniper.domain.device import DeviceId
 from acesniper.domain.observed import Run, drifted_since, remembered
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
-from acesniper.operator.verdicts import DRIFTING, STALE_AFTER_S, judged, with_drift
+from acesniper.operator.verdicts import DRIFTING, STALE_AFTER_S, judged, spread, with_drift
 from acesniper.runtime.events import EventRecorder, Notice
 from acesniper.runtime.kube import DEVICE_PROFILES, NODES, Cluster, NotFound
 
@@ -61,6 +61,7 @@ class DeviceReconciler:
         drifts = is_true(status.conditions, DRIFTING) and not is_true(
             profile.status.conditions, DRIFTING
         )
+        self._measure(profile)
         if status != profile.status:
             try:
                 await self._write(profile, status)
@@ -72,12 +73,19 @@ class DeviceReconciler:
             except BaseException:
                 self._runs[DeviceId(name)] = [*noted, *self._runs.get(DeviceId(name), ())]
                 raise
+        self.metrics.runs_learned.inc(len(noted))
         if drifts:
             await self._reprobe(profile, status, now_s)
         if status.measured_at is None:
             return None
         left_s = epoch_s(status.measured_at) + STALE_AFTER_S - now_s
         return left_s if left_s > 0 else None
+
+    def _measure(self, profile: DeviceProfile) -> None:
+        """Show how noisy the measurement was."""
+        if profile.status.readings:
+            noise = self.metrics.profile_noise.labels(profile.metadata["name"])
+            noise.set(spread(profile))
 
     async def _write(self, profile: DeviceProfile, status: DeviceProfileStatus) -> None:
         """Write what is ours; the probe writes the rest."""

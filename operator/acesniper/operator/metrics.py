@@ -15,13 +15,21 @@ class OperatorMetrics:
 
     phases: Counter
     prediction_error_ratio: Histogram
+    intervals: Counter
     wait_seconds: Histogram
+    response_seconds: Histogram
+    run_seconds: Histogram
+    load_seconds: Histogram
+    attempts_failed: Counter
     reconcile_seconds: Histogram
     reconcile_errors: Counter
     models: Counter
     last_event_seconds: Gauge
-    interval_hits: Counter
+    runs_learned: Counter
+    planner_away: Gauge
+    opened_without_plan: Counter
     drifts: Counter
+    profile_noise: Gauge
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> Self:
@@ -36,14 +44,46 @@ class OperatorMetrics:
             prediction_error_ratio=Histogram(
                 "acesniper_prediction_error_ratio",
                 "|predicted - observed| / observed latency of finished tasks.",
+                ["provider"],
                 registry=registry,
                 buckets=ERROR_BUCKETS,
+            ),
+            intervals=Counter(
+                "acesniper_prediction_intervals",
+                "Finished tasks by where their latency lay in the 90 % interval predicted: below, "
+                "inside or above.",
+                ["provider", "outcome"],
+                registry=registry,
             ),
             wait_seconds=Histogram(
                 "acesniper_task_wait_seconds",
                 "From a task's creation to the start of the attempt that succeeded.",
                 registry=registry,
                 buckets=WAIT_BUCKETS,
+            ),
+            response_seconds=Histogram(
+                "acesniper_task_response_seconds",
+                "From a task's creation to its success.",
+                registry=registry,
+                buckets=WAIT_BUCKETS,
+            ),
+            run_seconds=Histogram(
+                "acesniper_task_run_seconds",
+                "From the start to the end of the attempt that succeeded.",
+                registry=registry,
+                buckets=WAIT_BUCKETS,
+            ),
+            load_seconds=Histogram(
+                "acesniper_task_load_seconds",
+                "Time to load the model, as the runner measured it.",
+                registry=registry,
+                buckets=WAIT_BUCKETS,
+            ),
+            attempts_failed=Counter(
+                "acesniper_task_attempts_failed",
+                "Attempts that failed, by reason.",
+                ["reason"],
+                registry=registry,
             ),
             reconcile_seconds=Histogram(
                 "acesniper_reconcile_seconds",
@@ -63,21 +103,36 @@ class OperatorMetrics:
                 ["outcome"],
                 registry=registry,
             ),
+            planner_away=Gauge(
+                "acesniper_planner_away",
+                "1 while the planner's lease is stale and tasks start first come, first served.",
+                registry=registry,
+            ),
+            opened_without_plan=Counter(
+                "acesniper_opened_without_plan",
+                "Pods whose gate was opened while the planner was away.",
+                registry=registry,
+            ),
             last_event_seconds=Gauge(
                 "acesniper_watch_last_event_timestamp_seconds",
                 "When the last event of a kind came, in seconds since the epoch.",
                 ["kind"],
                 registry=registry,
             ),
-            interval_hits=Counter(
-                "acesniper_prediction_intervals",
-                "Finished tasks by whether the 90 % interval held (below, inside, above).",
-                ["outcome"],
+            runs_learned=Counter(
+                "acesniper_runs_learned",
+                "Finished tasks that predictions for their device learn from.",
                 registry=registry,
             ),
             drifts=Counter(
                 "acesniper_device_drifts",
                 "Devices found to be another than was measured; each is probed again.",
+                registry=registry,
+            ),
+            profile_noise=Gauge(
+                "acesniper_profile_noise_ratio",
+                "Median spread of a device's readings: interquartile range over median.",
+                ["device"],
                 registry=registry,
             ),
         )

@@ -37,6 +37,8 @@ class Store:
     devices: dict[str, DeviceProfile] = field(default_factory=dict)
     nodes: dict[str, Object] = field(default_factory=dict)
     pods: dict[str, dict[str, tuple[PodView, Object]]] = field(default_factory=dict)
+    priorities: dict[str, int] = field(default_factory=dict)
+    """Values of PriorityClasses by name."""
 
     def take_task(self, obj: Object) -> str:
         """Keep a task; returns its key."""

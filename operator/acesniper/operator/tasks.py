@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from acesniper.api.merge import merge_patch
-from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
+from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus
 from acesniper.domain.errors import Conflict, Forbidden, InvalidInput
+from acesniper.operator.counting import count_phase
 from acesniper.operator.lifecycle import Sight, next_incarnation, next_step, refused
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.step import Step
@@ -132,26 +133,7 @@ class TaskReconciler:
             INFERENCE_TASKS, *_name_of(task), patch=patch, subresource="status"
         )
         self.store.take_task(written)
-        self._count(task.status.phase, status)
-
-    def _count(self, before: Phase | None, status: InferenceTaskStatus) -> None:
-        if status.phase is before or status.phase is None:
-            return
-        self.metrics.phases.labels(status.phase.value).inc()
-        if status.phase is Phase.SUCCEEDED and status.error_ratio is not None:
-            self.metrics.prediction_error_ratio.observe(status.error_ratio)
-            self._count_interval(status)
-        if status.observed is not None and status.observed.wait_seconds is not None:
-            self.metrics.wait_seconds.observe(status.observed.wait_seconds)
-
-    def _count_interval(self, status: InferenceTaskStatus) -> None:
-        seen, expected = status.observed, status.predicted
-        if expected is None or seen is None or seen.latency_median_seconds is None:
-            return
-        latency_s = seen.latency_median_seconds
-        below, above = latency_s < expected.low_seconds, latency_s > expected.high_seconds
-        outcome = "below" if below else "above" if above else "inside"
-        self.metrics.interval_hits.labels(outcome).inc()
+        count_phase(self.metrics, self.store, task, status)
 
 
 def _key_of(task: InferenceTask) -> str:

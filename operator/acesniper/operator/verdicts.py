@@ -30,11 +30,16 @@ def judged(profile: DeviceProfile, now_s: float) -> list[Condition]:
     conditions = with_condition(
         conditions, "Stale", stale, "Old" if stale else "Recent", text, now_s, generation
     )
-    spread = median(each.spread for each in status.readings.values())
-    noisy = spread > NOISY_SPREAD
-    text = f"median spread of the readings is {100 * spread:.1f} %"
+    noise = spread(profile)
+    noisy = noise > NOISY_SPREAD
+    text = f"median spread of the readings is {100 * noise:.1f} %"
     reason = "Spread" if noisy else "Steady"
     return with_condition(conditions, "Noisy", noisy, reason, text, now_s, generation)
+
+
+def spread(profile: DeviceProfile) -> float:
+    """The median spread of a profile's readings; it has some."""
+    return median(each.spread for each in profile.status.readings.values())
 
 
 def with_drift(

@@ -1,54 +1,91 @@
 """Which waiting tasks are near enough to their turn to have a gated pod.
 
 The API server keeps any number of tasks; kube-scheduler and the planner should not have to keep as
-many pods. First come, first in: what a task takes is the planner's to know.
+many pods. The order is that of the planner's policy, so that what it would start next has its pod.
 """
 
-from dataclasses import dataclass, field
-from heapq import nsmallest
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from acesniper.api import convert
+from acesniper.api.names import SLOT_RESOURCE
+from acesniper.api.quantity import count
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
-from acesniper.domain.task import Task
+from acesniper.domain.task import ModelKey, Task
 from acesniper.operator.store import Store
+from acesniper.operator.turns import in_turn
+from acesniper.policies.policy import Policy
 
 PLACED = FINISHED | {Phase.SCHEDULED, Phase.RUNNING}
+SPARE = 50
+"""Tasks in the window beyond two for each slot."""
+ORDER_S = 1.0
+"""How often a long queue is put in order."""
 
 
 @dataclass(slots=True)
 class Window:
-    """The first `size` waiting tasks."""
+    """The first waiting tasks: two for each slot of the fleet and some, `most` at most."""
 
     store: Store
-    size: int
+    most: int
+    policy: Policy = field(default_factory=Policy)
+    size: int = 0
     _inside: frozenset[str] = field(default_factory=frozenset)
+    _order: list[str] = field(default_factory=list)
+    _ordered_s: float = float("-inf")
     _known: dict[str, tuple[str, Task]] = field(default_factory=dict)
     """Tasks by key, with the UID they were made from: what orders a task never changes."""
+
+    def __post_init__(self) -> None:
+        self.size = self._fitting()
 
     def __contains__(self, key: object) -> bool:
         return len(self.store.tasks) <= self.size or key in self._inside
 
-    def refresh(self) -> frozenset[str]:
+    def refresh(self, now_s: float) -> frozenset[str]:
         """Move the window to the present; returns the tasks that are new in it."""
-        before, self._inside = self._inside, self._first()
+        self.size = self._fitting()
+        before, self._inside = self._inside, self._first(now_s)
         return self._inside - before
 
-    def _first(self) -> frozenset[str]:
+    def _fitting(self) -> int:
+        statuses = (node.get("status", {}) for node in self.store.nodes.values())
+        offered = ((each.get("allocatable") or {}).get(SLOT_RESOURCE) for each in statuses)
+        return min(self.most, 2 * sum(map(count, offered)) + SPARE)
+
+    def _first(self, now_s: float) -> frozenset[str]:
         waiting = {key: task for key, task in self.store.tasks.items() if _waits(task)}
         if len(waiting) <= self.size:
             return frozenset(waiting)
+        in_order = [key for key in self._order if key in waiting]
+        if now_s - self._ordered_s >= ORDER_S or len(in_order) < self.size:
+            in_order = self._order = self._put_in_order(waiting, now_s)
+            self._ordered_s = now_s
+        return frozenset(in_order[: self.size])
+
+    def _put_in_order(self, waiting: Mapping[str, InferenceTask], now_s: float) -> list[str]:
         self._known = {key: self._task(key, resource) for key, resource in waiting.items()}
-        tasks = (task for _, task in self._known.values())
-        return frozenset(task.key for task in nsmallest(self.size, tasks, key=_first_come))
+        tasks = [replace(task, priority=self._priority(task)) for _, task in self._known.values()]
+        return [str(key) for key in in_turn(tasks, self._fastest_s(), self.policy, now_s)]
 
     def _task(self, key: str, resource: InferenceTask) -> tuple[str, Task]:
-        uid = resource.metadata["uid"]
+        uid, model = resource.metadata["uid"], resource.status.model_profile or ""
         known = self._known.get(key)
-        return known if known and known[0] == uid else (uid, convert.task(resource, ""))
+        if known is not None and known[0] == f"{uid}/{model}":
+            return known
+        return f"{uid}/{model}", convert.task(resource, model)
 
+    def _priority(self, task: Task) -> int:
+        return self.store.priorities.get(task.priority_class, 0)
 
-def _first_come(task: Task) -> tuple[float, str]:
-    return task.created_s, task.key
+    def _fastest_s(self) -> dict[ModelKey, float]:
+        """What one inference of each model takes on the fastest device."""
+        return {
+            ModelKey(key): min(each.fastest_seconds for each in profile.status.latency)
+            for key, profile in self.store.models.items()
+            if profile.status.latency
+        }
 
 
 def _waits(task: InferenceTask) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation, Prediction
+from acesniper.predictor.pcn.observations import Observations
 
 
 class Table(NamedTuple):
@@ -57,8 +58,16 @@ class LatencyPredictor(Protocol):
         """The table as domain objects, a row per model."""
         ...
 
-    def table(self, models: Sequence[ModelFeatures], devices: Sequence[HardwareVector]) -> Table:
-        """All pairs at once. A vector of another version is NaN throughout."""
+    def table(
+        self,
+        models: Sequence[ModelFeatures],
+        devices: Sequence[HardwareVector],
+        observed: Observations = (),
+    ) -> Table:
+        """All pairs at once. A vector of another version is NaN throughout.
+
+        `observed` is what ran on each device; a predictor may be unable to learn from it.
+        """
         ...
 
     def explain(self, model: ModelFeatures, device: HardwareVector) -> Explanation | None:

@@ -15,6 +15,7 @@ from acesniper.domain.prediction import Explanation, Prediction
 from acesniper.predictor.cost import Work, fused_net, work
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.interface import Table
+from acesniper.predictor.pcn.observations import Observations
 from acesniper.predictor.readings import Readings, gather
 from acesniper.predictor.versions import check_versions
 from acesniper.predictor.workloads import Suite, known_suite
@@ -51,8 +52,13 @@ class PhysicsPredictor:
         """The table as domain objects, a row per model."""
         return self.table(models, devices).predictions(self.source)
 
-    def table(self, models: Sequence[ModelFeatures], devices: Sequence[HardwareVector]) -> Table:
-        """All pairs at once. A vector of another version is NaN throughout."""
+    def table(
+        self,
+        models: Sequence[ModelFeatures],
+        devices: Sequence[HardwareVector],
+        observed: Observations = (),
+    ) -> Table:
+        """All pairs at once. A vector of another version is NaN throughout; nothing is learned."""
         if not models or not devices:
             empty = np.empty((len(models), len(devices)))
             return Table(empty, empty)

@@ -16,13 +16,16 @@ def test_another_gate_is_not_ours() -> None:
     assert not PodView.of(make_pod(gates=["other/gate"])).gated
 
 
-def test_a_pending_pod_has_not_started_whatever_its_start_time_says() -> None:
-    started = "1970-01-01T00:00:10Z"
+def test_a_pod_is_bound_when_the_condition_says_so_else_when_its_node_took_it() -> None:
+    pod = make_pod(node="n", started="1970-01-01T00:00:10Z")
+    taken = PodView.of(pod)
+    pod["status"]["conditions"] = [
+        {"type": "Ready", "status": "False"},
+        {"type": "PodScheduled", "status": "True", "lastTransitionTime": "1970-01-01T00:00:07Z"},
+    ]
 
-    pending = PodView.of(make_pod(phase="Pending", started=started))
-    running = PodView.of(make_pod(phase="Running", started=started))
-
-    assert (pending.started_s, running.started_s) == (None, 10.0)
+    assert (taken.bound_s, PodView.of(pod).bound_s) == (10.0, 7.0)
+    assert PodView.of(make_pod(started="1970-01-01T00:00:10Z")).bound_s is None
 
 
 def test_a_pod_ends_well_or_not() -> None:

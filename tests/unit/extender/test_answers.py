@@ -12,7 +12,7 @@ from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.wire import HostPriority, Pod
 from acesniper.runtime.reflector import UPSERT
 from builders import make_device_profile, make_gated_pod, make_model_profile, make_node, make_pod
-from fleets import make_answers, make_args, make_fleet
+from fleets import make_answers, make_args, make_fleet, predict_news
 from virtual_time import Clock
 
 SERVER = {MODEL_LABEL: "model"}
@@ -229,6 +229,7 @@ def test_a_model_that_is_read_again_is_predicted_again() -> None:
     before = scores(answers.prioritize(args))
 
     fleet.take_device_profile(UPSERT, make_device_profile("a", pace=4.0))
+    predict_news(fleet)
     after = scores(answers.prioritize(args))
     fleet.take_model_profile(UPSERT, make_model_profile(work=None))
     unknown = scores(answers.prioritize(args))

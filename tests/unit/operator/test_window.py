@@ -1,6 +1,11 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
 from acesniper.operator.store import Store
-from acesniper.operator.window import Window
-from builders import make_itask
+from acesniper.operator.turns import in_turn
+from acesniper.operator.window import SPARE, Window
+from acesniper.policies.policy import Policy, rule_names
+from builders import make_itask, make_node, make_task
 
 
 def make_window(size: int, *names: str) -> Window:
@@ -29,31 +34,84 @@ def test_few_tasks_are_all_inside() -> None:
 def test_of_many_tasks_the_first_are_inside() -> None:
     window = make_window(2, "a", "b", "c")
 
-    assert window.refresh() == {"default/a", "default/b"}
+    assert window.refresh(0.0) == {"default/a", "default/b"}
     assert inside(window) == {"a", "b"}
 
 
 def test_the_window_moves_on_when_a_task_is_placed() -> None:
     window = make_window(2, "a", "b", "c", "d")
-    window.refresh()
+    window.refresh(0.0)
 
     finish(window, "a")
 
-    assert window.refresh() == {"default/c"}
-    assert window.refresh() == set()
+    assert window.refresh(0.0) == {"default/c"}
+    assert window.refresh(0.0) == set()
 
 
 def test_a_task_that_comes_inside_because_others_are_deleted_is_told() -> None:
     window = make_window(2, "a", "b", "c")
-    window.refresh()
+    window.refresh(0.0)
 
     del window.store.tasks["default/a"]
 
-    assert window.refresh() == {"default/c"}
+    assert window.refresh(0.0) == {"default/c"}
 
 
 def test_suspended_tasks_take_no_place() -> None:
     window = make_window(1, "b")
     window.store.take_task(make_itask("a", suspend=True))
 
-    assert window.refresh() == {"default/b"}
+    assert window.refresh(0.0) == {"default/b"}
+
+
+def test_the_window_has_two_tasks_for_each_slot_and_some_up_to_its_limit() -> None:
+    window = make_window(1000)
+    bare = window.size
+    window.store.nodes["n"] = {"status": make_node(slots=30)["status"]}
+    window.refresh(0.0)
+
+    assert (bare, window.size) == (SPARE, 60 + SPARE)
+    assert make_window(7).size == 7
+
+
+def test_priorities_go_first_and_long_waiting_tasks_before_them() -> None:
+    window = make_window(2, "a", "b", "c")
+    window.store.priorities["high"] = 100
+    metadata = {"creationTimestamp": "1970-01-01T00:00:09Z"}
+    window.store.take_task(make_itask("d", metadata=metadata, priorityClassName="high"))
+
+    window.refresh(10.0)
+    early = inside(window)
+    window.refresh(window.policy.aging_s + 5.0)
+
+    assert early == {"a", "d"}
+    assert inside(window) == {"a", "b"}
+
+
+def test_the_window_follows_the_policy() -> None:
+    window = make_window(1, "a", "b", "c")
+    window.policy = Policy("sjf-mct")
+    for name, inferences in (("a", 9), ("b", 2), ("c", 5)):
+        metadata = {"resourceVersion": "2"}
+        window.store.take_task(make_itask(name, metadata=metadata, inferences=inferences))
+
+    window.refresh(0.0)
+
+    assert inside(window) == {"b"}
+
+
+@given(
+    tasks=st.lists(st.tuples(st.integers(1, 99), st.integers(0, 9)), max_size=30),
+    name=st.sampled_from(rule_names()),
+)
+def test_every_task_has_one_turn_whatever_the_policy(
+    tasks: list[tuple[int, int]], name: str
+) -> None:
+    made = [
+        make_task(f"default/t{number}", inferences=inferences, created_s=float(created_s))
+        for number, (inferences, created_s) in enumerate(tasks)
+    ]
+
+    turns = in_turn(made, {}, Policy(name), 10.0)
+
+    assert sorted(turns) == sorted(each.key for each in made)

@@ -7,8 +7,14 @@ from builders import make_task
 INF = float("inf")
 
 
-def cost(rule: str, busy_s: list[float], free_s: list[float], **lanes: int) -> list[float]:
-    choice = Choice(make_task(), np.array(busy_s))
+def cost(
+    rule: str,
+    busy_s: list[float],
+    free_s: list[float],
+    misfit: list[float] | None = None,
+    **lanes: int,
+) -> list[float]:
+    choice = Choice(make_task(), np.array(busy_s), np.array(misfit or [0.0] * len(busy_s)))
     queued = np.array([int(each > 0) for each in free_s])
     costs = PLACEMENTS[rule](choice, Lanes(np.array(free_s), queued, **lanes))
     return [float(each) for each in costs]
@@ -39,6 +45,24 @@ def test_the_least_loaded_queue_is_the_shortest_in_tasks() -> None:
 
 def test_the_round_goes_on_where_it_was() -> None:
     assert cost("round-robin-queue", [1.0, 1.0, 1.0], [0.0, 0.0, 0.0], turn=4) == [2.0, 0.0, 1.0]
+
+
+def test_a_crowded_device_is_left_to_the_tasks_that_it_suits() -> None:
+    alone = cost("advantage", [1.0, 1.2], [0.0, 0.0], [0.2, -0.2], behind=0)
+    crowded = cost("advantage", [1.0, 1.2], [0.0, 0.0], [0.2, -0.2], behind=2)
+
+    assert alone == [1.0, 1.2]
+    assert crowded == pytest.approx([np.exp(0.8), 1.2 * np.exp(-0.8)])
+
+
+def test_a_run_is_never_counted_as_more_than_e_times_what_it_is() -> None:
+    (counted,) = cost("advantage", [1.0], [0.0], [9.0], behind=99)
+
+    assert counted == pytest.approx(np.e)
+
+
+def test_where_all_devices_suit_alike_the_wait_counts_twice() -> None:
+    assert cost("advantage", [10.0, 1.0], [0.0, 2.0], behind=9) == [10.0, 5.0]
 
 
 @pytest.mark.parametrize("rule", PLACEMENTS)

@@ -179,3 +179,22 @@ async def test_without_a_usable_kubeconfig_the_way_is_told(tmp_path: Path) -> No
     with pytest.raises(InvalidInput, match="pass --kubeconfig FILE"):
         async with Cluster.connect(tmp_path / "missing"):
             pass
+
+
+async def test_a_long_list_comes_in_pages_of_one_version() -> None:
+    asked: list[dict[str, str]] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append(dict(request.query))
+        last = "continue" in request.query
+        metadata = {"resourceVersion": "7", "continue": "" if last else "there"}
+        return web.json_response({"metadata": metadata, "items": [{"number": len(asked)}]})
+
+    async with cluster_answering(handler) as cluster:
+        found, version = await cluster.list(PODS, labels="a=b")
+
+    assert (found, version) == ([{"number": 1}, {"number": 2}], "7")
+    assert asked == [
+        {"limit": "500", "labelSelector": "a=b"},
+        {"limit": "500", "labelSelector": "a=b", "continue": "there"},
+    ]

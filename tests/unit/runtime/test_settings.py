@@ -49,10 +49,14 @@ def test_all_mistakes_are_shown_at_once_by_variable_and_value() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["ORDER", "PLACEMENT"])
-def test_a_policy_nobody_knows_is_a_mistake_too(name: str) -> None:
-    with pytest.raises(InvalidInput, match=f"ACESNIPER_{name}='magic': .* use one of"):
-        ExtenderSettings.read({f"ACESNIPER_{name}": "magic"})
+@pytest.mark.parametrize("value", [("POLICY", "magic"), ("POLICY_CLASSES", "batch=magic")])
+@pytest.mark.parametrize("part", [ExtenderSettings, OperatorSettings])
+def test_a_policy_nobody_knows_is_a_mistake_too(
+    part: type[Settings], value: tuple[str, str]
+) -> None:
+    name, given = value
+    with pytest.raises(InvalidInput, match=f"ACESNIPER_{name}='{given}': .* use one of"):
+        part.read({f"ACESNIPER_{name}": given})
 
 
 def test_settings_never_change() -> None:

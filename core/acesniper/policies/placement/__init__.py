@@ -20,30 +20,35 @@ class Lanes:
     """The lanes as the plan has filled them so far; arrays of shape (lanes,).
 
     `free_s` are seconds until each is free, `queued` the tasks on it that have not finished, `turn`
-    the number of placements ever made.
+    the number of placements ever made, `behind` how many tasks are still to be placed after this.
     """
 
     free_s: Floats
     queued: Integers
     turn: int = 0
+    behind: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice:
-    """A task and what it would take on every lane, infinite where it cannot run."""
+    """A task and what it would take on every lane, infinite where it cannot run.
+
+    `misfit` is how badly each lane suits its model (`Terms.misfit`).
+    """
 
     task: Task
     busy_s: Floats
+    misfit: Floats
 
     @property
     def possible(self) -> bool:
         """Whether any lane can run it."""
         return bool(self.busy_s.min(initial=inf) < inf)
 
-    @property
-    def draw(self) -> int:
-        """A number drawn evenly from all integers of 32 bits; always the same for a task."""
-        return crc32(self.task.key.encode())
+
+def draw(task: Task) -> int:
+    """A number drawn evenly from all integers of 32 bits; always the same for a task."""
+    return crc32(task.key.encode())
 
 
 Placement = Callable[[Choice, Lanes], Floats]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from acesniper.policies.arrays import Floats
-from acesniper.policies.placement import Choice, Lanes
+from acesniper.policies.placement import Choice, Lanes, draw
 
 
 def cost(choice: Choice, lanes: Lanes) -> Floats:
@@ -11,5 +11,5 @@ def cost(choice: Choice, lanes: Lanes) -> Floats:
     free = np.flatnonzero((lanes.free_s <= 0.0) & np.isfinite(choice.busy_s))
     costs = np.full(len(lanes.free_s), np.inf)
     if len(free):
-        costs[free[choice.draw % len(free)]] = 0.0
+        costs[free[draw(choice.task) % len(free)]] = 0.0
     return costs

@@ -3,7 +3,7 @@
 import numpy as np
 
 from acesniper.policies.arrays import Floats
-from acesniper.policies.placement import Choice, Lanes
+from acesniper.policies.placement import Choice, Lanes, draw
 
 
 def cost(choice: Choice, lanes: Lanes) -> Floats:
@@ -11,5 +11,5 @@ def cost(choice: Choice, lanes: Lanes) -> Floats:
     able = np.flatnonzero(np.isfinite(choice.busy_s))
     costs = np.full(len(lanes.free_s), np.inf)
     if len(able):
-        costs[able[choice.draw % len(able)]] = 0.0
+        costs[able[draw(choice.task) % len(able)]] = 0.0
     return costs

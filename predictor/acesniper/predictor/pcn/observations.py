@@ -17,7 +17,7 @@ MOST = 256
 USUAL = 3.0
 """Observations as expected that every device is credited with (as in `conditioning`)."""
 
-USUAL_SHIFT = 0.1
+USUAL_SHIFT = 0.2
 """Other software, other memory traffic, another temperature than when it was probed."""
 DRIFTED_SHIFT = 1.0
 """The same for a device that was found to be another than was probed."""
@@ -39,6 +39,10 @@ class Observation:
     latency_s: float
     variance: float = 0.0
     shift: float = USUAL_SHIFT
+
+
+Observations = Sequence[Sequence[Observation]]
+"""For each device of a call what ran on it, oldest first; or nothing for all."""
 
 
 def usable(made: Sequence[Observation], version: str) -> list[Observation]:

@@ -26,6 +26,7 @@ from acesniper.predictor.pcn.inputs import (
 )
 from acesniper.predictor.pcn.observations import (
     Observation,
+    Observations,
     bounded,
     most_telling,
     posterior,
@@ -40,9 +41,6 @@ SHIPPED = Path(__file__).with_name("pcn.onnx")
 
 CELLS, ROWS = 2**16, 256
 """Pairs and models in one run of the graph, so that its arrays stay small."""
-
-Observations = Sequence[Sequence[Observation]]
-"""For each device of a call what ran on it, oldest first; or nothing for all."""
 
 
 class Quantiles(NamedTuple):

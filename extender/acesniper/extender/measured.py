@@ -1,0 +1,40 @@
+"""What predictions for a device rest on: its probe, and what tasks took there since."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from acesniper.api import convert, observed
+from acesniper.api.conditions import is_true
+from acesniper.api.v1alpha1 import DeviceProfileStatus
+from acesniper.domain.device import HardwareVector
+from acesniper.domain.model import ModelFeatures
+from acesniper.domain.observed import Evidence, evidence
+from acesniper.domain.task import ModelKey
+from acesniper.predictor.pcn.observations import DRIFTED_SHIFT, USUAL_SHIFT, Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A device's vector, what it takes for some models, and whether it changed since its probe."""
+
+    vector: HardwareVector
+    evidence: tuple[Evidence, ...] = ()
+    drifted: bool = False
+
+    @classmethod
+    def of(cls, status: DeviceProfileStatus) -> "Measured | None":
+        """What a profile says; None before the device was probed."""
+        vector = convert.hardware(status)
+        if vector is None:
+            return None
+        found = evidence(observed.runs(status))
+        return cls(vector, tuple(found), is_true(status.conditions, "Drifting"))
+
+    def observations(self, models: Mapping[ModelKey, ModelFeatures]) -> Sequence[Observation]:
+        """The evidence about models that are known, for the predictor."""
+        shift = DRIFTED_SHIFT if self.drifted else USUAL_SHIFT
+        return [
+            Observation(models[each.model], each.latency_s, each.variance, shift)
+            for each in self.evidence
+            if each.model in models
+        ]

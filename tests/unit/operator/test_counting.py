@@ -1,0 +1,93 @@
+import pytest
+from prometheus_client import CollectorRegistry
+
+from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus
+from acesniper.operator.counting import count_phase
+from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.store import Store
+from builders import make_device_profile, make_itask
+
+
+def succeeded(latency_s: float = 1.0) -> InferenceTaskStatus:
+    return InferenceTaskStatus.model_validate(
+        {
+            "phase": "Succeeded",
+            "device": "d",
+            "errorRatio": 0.2,
+            "predicted": {
+                "text": "",
+                "latencySeconds": 1.0,
+                "lowSeconds": 0.8,
+                "highSeconds": 1.2,
+                "waitSeconds": 0.0,
+                "coldStartSeconds": 0.0,
+                "runSeconds": 1.0,
+                "finishTime": "1970-01-01T00:00:09Z",
+            },
+            "observed": {
+                "text": "",
+                "latencyMedianSeconds": latency_s,
+                "loadSeconds": 0.5,
+                "waitSeconds": 2.0,
+                "startTime": "1970-01-01T00:00:02Z",
+                "finishTime": "1970-01-01T00:00:09Z",
+            },
+        }
+    )
+
+
+def counted(before: dict[str, object], after: InferenceTaskStatus) -> CollectorRegistry:
+    registry, store = CollectorRegistry(), Store()
+    store.take_device(make_device_profile("d", provider="cuda"))
+    task = InferenceTask.model_validate(make_itask(status=before))
+    count_phase(OperatorMetrics.on(registry), store, task, after)
+    return registry
+
+
+def test_a_success_tells_its_times_and_how_good_the_prediction_was() -> None:
+    registry = counted({"phase": "Running"}, succeeded())
+
+    def sum_of(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"acesniper_{name}_sum", labels)
+
+    assert sum_of("task_wait_seconds") == 2.0
+    assert sum_of("task_response_seconds") == 9.0
+    assert sum_of("task_run_seconds") == 7.0
+    assert sum_of("task_load_seconds") == 0.5
+    assert sum_of("prediction_error_ratio", provider="cuda") == 0.2
+
+
+@pytest.mark.parametrize(
+    ("latency_s", "outcome"), [(0.7, "below"), (0.8, "inside"), (1.2, "inside"), (1.3, "above")]
+)
+def test_a_success_says_where_in_the_interval_it_was(latency_s: float, outcome: str) -> None:
+    registry = counted({"phase": "Running"}, succeeded(latency_s))
+
+    labels = {"provider": "cuda", "outcome": outcome}
+    assert registry.get_sample_value("acesniper_prediction_intervals_total", labels) == 1.0
+
+
+def test_a_status_in_the_same_phase_counts_nothing() -> None:
+    registry = counted({"phase": "Succeeded"}, succeeded())
+
+    assert registry.get_sample_value("acesniper_task_wait_seconds_count") == 0.0
+
+
+def test_a_failed_attempt_is_counted_by_its_reason() -> None:
+    retrying = {
+        "phase": "Pending",
+        "attempts": 1,
+        "conditions": [
+            {
+                "type": "Retrying",
+                "status": "True",
+                "reason": "PodLost",
+                "message": "",
+                "lastTransitionTime": "1970-01-01T00:00:00Z",
+            }
+        ],
+    }
+    registry = counted({"phase": "Running"}, InferenceTaskStatus.model_validate(retrying))
+
+    name = "acesniper_task_attempts_failed_total"
+    assert registry.get_sample_value(name, {"reason": "PodLost"}) == 1.0
