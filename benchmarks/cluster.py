@@ -94,6 +94,7 @@ def measured(played: Mapping[Side, Played]) -> Document:
             **asdict(figures(each.finished)),
             "request_s": fmean(each.request_s),
             "emulation_lag_s": median(each.lag_s),
+            "admitting_s": fmean(each.admitting_s) if each.admitting_s else 0.0,
         }
         for side, each in played.items()
     }
@@ -128,14 +129,14 @@ def shown(real: Document, model: Document, title: str) -> Shown:
     """A line per side: the real figures, then the simulator's."""
     table = Shown("", title=title)
     headings = ("wait s", "response s", "p95 s", "tasks/s", "simulated response s", "p95 s")
-    for heading in (*headings, "request ms", "lag ms"):
+    for heading in (*headings, "request ms", "admitting ms", "lag ms"):
         table.add_column(heading, justify="right")
     for name, found in real.items():
         values = (
             *(found["mean_wait_s"], found["mean_response_s"], found["p95_response_s"]),
             *(found["throughput_per_s"],),
             *(model[name]["mean_response_s"], model[name]["p95_response_s"]),
-            *(1e3 * found["request_s"], 1e3 * found["emulation_lag_s"]),
+            *(1e3 * found[each] for each in ("request_s", "admitting_s", "emulation_lag_s")),
         )
         table.add_row(name, *(f"{value:.2f}" for value in values))
     return table

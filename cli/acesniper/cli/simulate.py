@@ -124,10 +124,10 @@ def command(
       --load 1.2 --json
     """
     from acesniper.cli.simulated import records, shown
-    from acesniper.policies.policy import DEFAULT, Rules, rule_names
+    from acesniper.policies.policy import DEFAULT, Rules
     from acesniper.predictor.tables.table import Columns, read_table
     from acesniper.simulator.beliefs import Predictor
-    from acesniper.simulator.comparison import Scenario
+    from acesniper.simulator.comparison import Scenario, compared_policies
     from acesniper.simulator.comparison import compare as compared
     from acesniper.simulator.faults import Faults
 
@@ -141,7 +141,7 @@ def command(
         devices,
         inf if aging is None else aging,
     )
-    chosen = rule_names() if compare else policy or [DEFAULT.name]
+    chosen = compared_policies() if compare else policy or [DEFAULT.name]
     try:
         for each in chosen:
             Rules.named(each)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import inf
 
-from acesniper.policies.policy import Policy
+from acesniper.policies.policy import Policy, rule_names
 from acesniper.predictor.tables.table import Table
 from acesniper.simulator.beliefs import TRAINED, Belief, Predictor
 from acesniper.simulator.faults import Faults
@@ -57,6 +57,14 @@ class Line:
 
 Watch = Callable[[Iterator[Figures], int], Iterable[Figures]]
 """Passes on what is done, of so many, and may show it."""
+
+
+def compared_policies() -> list[str]:
+    """The policies to set side by side: all, but of minimum execution time one is enough.
+
+    It sends every task to the fastest device, whose queue grows for ever in any order.
+    """
+    return [name for name in rule_names() if name == "fcfs-met" or not name.endswith("-met")]
 
 
 def compare(

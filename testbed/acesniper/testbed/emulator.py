@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from acesniper.api.names import MODEL_LABEL, RUNNER_CONTAINER, TASK_LABEL
+from acesniper.api.decision import Decision
+from acesniper.api.names import DECISION_ANNOTATION, MODEL_LABEL, RUNNER_CONTAINER, TASK_LABEL
 from acesniper.api.times import epoch_s
 from acesniper.domain.errors import AcesniperError
 from acesniper.runtime.kube import PODS, Cluster
@@ -30,7 +31,10 @@ Latencies = Mapping[tuple[str, str], float]
 
 @dataclass(slots=True)
 class Run:
-    """One pod on a fake node. Seconds since the epoch, with fractions."""
+    """One pod on a fake node. Seconds since the epoch, with fractions.
+
+    `decided_s` is when the planner admitted it; None where something else placed it.
+    """
 
     pod: str
     namespace: str
@@ -42,6 +46,7 @@ class Run:
     started_s: float | None = None
     finished_s: float | None = None
     phase: str = "Pending"
+    decided_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -113,6 +118,7 @@ class Emulator:
                 model=metadata["labels"][MODEL_LABEL],
                 node=node,
                 inferences=_inferences(pod),
+                decided_s=_decided_s(pod),
             )
         run.phase = pod.get("status", {}).get("phase", "Pending")
         run.started_s = _instant(pod, STARTED) or run.started_s
@@ -158,6 +164,12 @@ def _instant(pod: Json, condition: str) -> float | None:
         if each["type"] == condition:
             return epoch_s(each["message"])
     return None
+
+
+def _decided_s(pod: Json) -> float | None:
+    annotations = pod["metadata"].get("annotations") or {}
+    decision = Decision.read(annotations.get(DECISION_ANNOTATION))
+    return None if decision is None else decision.decided_at
 
 
 def _inferences(pod: Json) -> int:

@@ -7,7 +7,7 @@ import pytest
 from acesniper.cli.__main__ import main
 from acesniper.cli.ranges import span, whole_numbers
 from acesniper.domain.errors import InvalidInput
-from acesniper.policies.policy import rule_names
+from acesniper.simulator.comparison import compared_policies
 from tables import synthetic
 
 
@@ -38,7 +38,7 @@ def test_all_policies_are_shown_side_by_side(
 
     shown = capsys.readouterr().out
     assert done == 0
-    assert all(name in shown for name in rule_names())
+    assert all(name in shown for name in compared_policies())
     assert "late" not in shown
 
 

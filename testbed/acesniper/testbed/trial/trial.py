@@ -42,13 +42,14 @@ class Setting:
 class Played:
     """What a side did, in the table's seconds; `request_s` and `lag_s` in real ones.
 
-    `request_s` is what creating a task took, `lag_s` by how much longer than its emulated latency a
-    pod was running, one for each task.
+    One for each task: `request_s` is what creating it took, `lag_s` by how much longer than its
+    emulated latency its pod was running, `admitting_s` from the plan that admitted it to its start.
     """
 
     finished: list[Finished]
     request_s: list[float]
     lag_s: list[float]
+    admitting_s: list[float]
 
 
 def play(
@@ -141,7 +142,7 @@ def _played(setting: Setting, names: Names, fed: Fed, found: Sequence[Run]) -> P
     tasks = {object_name(task): task for task in setting.tasks}
     place = {node: number for number, node in enumerate(names.nodes)}
     first_s, scale = min(fed.sent_s.values()), setting.scale
-    played = Played([], fed.request_s, [])
+    played = Played([], fed.request_s, [], [])
     for run in found:
         if run.started_s is None or run.finished_s is None:
             raise ValueError(f"pod {run.pod} finished without the times that KWOK writes")
@@ -153,4 +154,6 @@ def _played(setting: Setting, names: Names, fed: Fed, found: Sequence[Run]) -> P
         column = setting.cluster.models.index(task.model)
         true_s = task.inferences * float(setting.cluster.latency_s[place[run.node], column])
         played.lag_s.append(run.finished_s - run.started_s - scale * true_s)
+        if run.decided_s is not None:
+            played.admitting_s.append(run.started_s - run.decided_s)
     return played
