@@ -26,7 +26,6 @@ from acesniper.predictor.pcn.inputs import (
 )
 from acesniper.predictor.pcn.observations import (
     Observation,
-    bounded,
     most_telling,
     posterior,
     usable,
@@ -231,20 +230,21 @@ class PcnPredictor:
         count, past = len(asked.work), np.flatnonzero(there)
         log_s = np.hstack([found.references, np.tile(_log_s(made), (len(found.seconds), 1))]).T
         mean = answer.mean
-        wrong, references = log_s[past] - mean[count:][past], int(there.sum()) - len(made)
-        wrong[:references] = bounded(wrong[:references])
         added, variance, strange = posterior(
             answer.covariance[:count, past],
             answer.covariance[count:][np.ix_(past, past)],
             answer.variance[:count],
             noise[past],
-            wrong,
+            log_s[past] - mean[count:][past],
+            references=int(there.sum()) - len(made),
         )
         deviation = np.sqrt((variance + self._exported.noise)[:, None] * strange[None])
-        deviation = deviation.astype(np.float32)
+        corrected, total = answer.corrected[:count], np.exp(answer.physics[:count])
+        doubt = self._exported.unusual * (corrected @ (found.seconds * found.unusual).T) / total
+        deviation = np.sqrt(deviation**2 + doubt**2).astype(np.float32)
         if found.implied.any():
-            filled = answer.corrected[:count] @ (found.seconds * found.implied).T
-            implied = IMPLIED_LOG_SIGMA * filled / np.exp(answer.physics[:count])
+            filled = corrected @ (found.seconds * found.implied).T
+            implied = IMPLIED_LOG_SIGMA * filled / total
             deviation = np.sqrt(deviation**2 + implied**2)
         novelty = self._exported.calibration.novelty(answer.device)
         nowhere = np.empty(0, dtype=int)
