@@ -16,6 +16,9 @@ ROUNDS = 2
 USUAL = 3.0
 """Observations as expected that every device is credited with, before its own are seen."""
 
+UNUSUAL = 2.0
+"""How much less is known where a prediction rests on unusual probes: see `doubted`."""
+
 UNSEEN = 1e6
 """The noise of an observation that was not made."""
 
@@ -92,3 +95,12 @@ def strangeness(inverse: Tensor, wrong: Tensor, made: Tensor) -> Tensor:
     alone = torch.einsum("doq,qd->do", inverse, wrong).square() / inverse.diagonal(dim1=1, dim2=2)
     there = made.T.to(alone.dtype)
     return ((alone * there).sum(1) + USUAL) / (there.sum(1) + USUAL)
+
+
+def doubted(deviation: Tensor, unusual: Tensor) -> Tensor:
+    """The deviation (M, D), wider where a prediction rests on probes that are unlike usual ones.
+
+    A kernel that is many times slower or faster than usual was not written like the others: how it
+    takes larger or smaller work is not known from them. `unusual` is that of `Physics.unusual`.
+    """
+    return deviation * (1 + (UNUSUAL * unusual).square()).sqrt()

@@ -102,7 +102,6 @@ def export(
             **versions(suite),
             "references": json.dumps({n: getattr(references, n).tolist() for n in MODEL}),
             "noise": repr(float(network.observed.noise.detach().exp())),
-            "unusual": repr(float(network.observed.unusual.detach().exp())),
             "calibration": json.dumps(calibration.record()),
             "provenance": json.dumps(
                 {

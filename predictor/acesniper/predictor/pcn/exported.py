@@ -55,14 +55,12 @@ class Answer(NamedTuple):
 class Exported:
     """A loaded file: its graph, and its metadata as objects.
 
-    `references` are the suite's own networks; `noise` is the variance of one observation; `unusual`
-    the deviation, log seconds, where a prediction rests on probes unusual by a factor of e.
+    `references` are the suite's own networks; `noise` is the variance of one observation.
     """
 
     session: onnxruntime.InferenceSession
     references: ModelInputs
     noise: float
-    unusual: float
     calibration: Calibration
     provenance: dict[str, Any]
 
@@ -81,8 +79,7 @@ class Exported:
             references = ModelInputs(*(np.asarray(arrays[name], np.float32) for name in MODEL))
             calibration = Calibration.read(json.loads(found["calibration"]))
             provenance = json.loads(found["provenance"])
-            noise, unusual = float(found["noise"]), float(found["unusual"])
-            return cls(session, references, noise, unusual, calibration, provenance)
+            return cls(session, references, float(found["noise"]), calibration, provenance)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelMismatch(f"the network's file is damaged: {error!r}") from error
 

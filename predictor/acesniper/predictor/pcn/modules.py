@@ -176,7 +176,6 @@ class Observed(nn.Module):
         self.level = nn.Parameter(torch.tensor(-4.0))  # log
         self.scale = nn.Parameter(torch.tensor(-2.5))  # log
         self.noise = nn.Parameter(torch.tensor(-4.0))  # log variance of one observation
-        self.unusual = nn.Parameter(torch.tensor(-2.0))  # log deviation where probes are unusual
 
     def forward(self, a: Models, b: Models) -> Tensor:
         """Shape (A, B)."""

@@ -17,6 +17,9 @@ MOST = 256
 USUAL = 3.0
 """Observations as expected that every device is credited with (as in `conditioning`)."""
 
+UNUSUAL = 2.0
+"""How much less is known where a prediction rests on unusual probes (as in `conditioning`)."""
+
 BOUND = 0.5
 """How far one reference can lie from the others, log seconds."""
 
@@ -34,6 +37,14 @@ class Observation:
     model: ModelFeatures
     latency_s: float
     variance: float = 0.0
+
+
+def doubted(deviation: np.ndarray, unusual: np.ndarray) -> np.ndarray:
+    """The deviation (M, D), wider where a prediction rests on unusual probes.
+
+    As `conditioning.doubted`.
+    """
+    return np.asarray(deviation * np.sqrt(1 + (UNUSUAL * unusual) ** 2), np.float32)
 
 
 def usable(made: Sequence[Observation], version: str) -> list[Observation]:

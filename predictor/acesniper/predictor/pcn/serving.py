@@ -26,6 +26,7 @@ from acesniper.predictor.pcn.inputs import (
 )
 from acesniper.predictor.pcn.observations import (
     Observation,
+    doubted,
     most_telling,
     posterior,
     usable,
@@ -240,8 +241,8 @@ class PcnPredictor:
         )
         deviation = np.sqrt((variance + self._exported.noise)[:, None] * strange[None])
         corrected, total = answer.corrected[:count], np.exp(answer.physics[:count])
-        doubt = self._exported.unusual * (corrected @ (found.seconds * found.unusual).T) / total
-        deviation = np.sqrt(deviation**2 + doubt**2).astype(np.float32)
+        unusual = (corrected @ (found.seconds * found.unusual).T) / total
+        deviation = doubted(deviation, unusual)
         if found.implied.any():
             filled = corrected @ (found.seconds * found.implied).T
             implied = IMPLIED_LOG_SIGMA * filled / total

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from acesniper.predictor.pcn.conditioning import Seen, condition
+from acesniper.predictor.pcn.conditioning import Seen, condition, doubted
 from acesniper.predictor.pcn.dataset import Dataset
 from acesniper.predictor.pcn.modules import Models
 from acesniper.predictor.pcn.network import PARTS, Known, Network
@@ -131,8 +131,8 @@ def predict(network: Network, known: Known, hidden: Hidden) -> tuple[Tensor, Ten
     count = len(hidden.models)
     seen_wrong = Seen(observed, seen.log_s - mean[count:], seen.measured, hidden.references)
     mean, deviation = condition(network.observed, models, mean[:count], seen_wrong)
-    doubt = network.observed.unusual.exp() * network.physics.unusual(models, devices)
-    return mean, (deviation.square() + doubt.square()).sqrt()
+    # Physics is not to be changed in order to be doubted less.
+    return mean, doubted(deviation, network.physics.unusual(models, devices).detach())
 
 
 def _groups(network: Network, settings: Settings) -> list[dict[str, object]]:
