@@ -40,6 +40,8 @@ def bounded(wrong: Tensor, made: Tensor) -> Tensor:
 
     One network that a runtime handles badly surprises, but not without end.
     """
+    if not len(wrong):
+        return wrong
     there = torch.where(made, wrong, torch.full_like(wrong, torch.nan))
     middle = torch.nan_to_num(there.nanmedian(0).values)
     return middle + BOUND * torch.tanh((wrong - middle) / BOUND)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from acesniper.predictor.pcn import observations
-from acesniper.predictor.pcn.conditioning import Seen, believed, bounded, condition
+from acesniper.predictor.pcn.conditioning import Seen, believed, bounded, condition, doubted
 from acesniper.predictor.pcn.modules import Models, Observed
 
 
@@ -95,3 +95,13 @@ def test_what_the_device_ran_itself_is_believed_whatever_it_was() -> None:
     found = believed(torch.eye(4)[None], wrong, seen)
 
     assert found[3, 0] == 3.0
+
+
+def test_predictions_on_unusual_probes_are_doubted_alike_in_training_and_serving() -> None:
+    deviation, unusual = torch.full((1, 3), 0.2), torch.tensor([[0.0, 0.5, 1.0]])
+
+    found = doubted(deviation, unusual)
+
+    assert found[0, 0] == pytest.approx(0.2)
+    assert (found.diff() > 0).all()
+    assert observations.doubted(deviation.numpy(), unusual.numpy()) == pytest.approx(found.numpy())
