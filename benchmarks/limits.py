@@ -8,6 +8,7 @@ after fitting it to everything; no figure here is an accuracy. Mean error over t
 
 import argparse
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 from rich.table import Table as Shown
+from tables import CASES, Case, read_case
 
 from acesniper.predictor.tables.evaluation import outcome
 from acesniper.predictor.tables.extension import extend
@@ -26,10 +28,12 @@ from acesniper.predictor.tables.smoothing import featured
 from acesniper.predictor.tables.split import Split, split
 from acesniper.predictor.tables.table import JOIN, Table
 from acesniper.predictor.tables.traits import Traits
-from tables import CASES, Case, read_case
 
 SWEEPS = 50
 """Rounds in which gaps take the values of the low-rank description."""
+
+BOARD = "board"
+"""The column that tells two devices of the same make apart."""
 
 DRAWS = 2000
 """How often chance is tried."""
@@ -43,7 +47,7 @@ def bounds(
 ) -> Iterator[tuple[str, float]]:
     """Each bound and the error that is left, in per cent."""
     measured = table.log_ms
-    yield "noise: the same chip and unit, measured by two people", 100 * twins(table)
+    yield "noise: two boards of the same chip and unit", 100 * twins(table, case)
     for rank in (1, 3, len(references)):
         described = low_rank(measured, rank)
         yield f"P1: devices as {rank} numbers, fitted to everything", error(described, measured)
@@ -85,16 +89,18 @@ def error(guess: np.ndarray, measured: np.ndarray) -> float:
     return 100 * float(np.nanmean(wrong))
 
 
-def twins(table: Table) -> float:
-    """The mean difference of two devices of the same group and last name, but for their level.
+def twins(table: Table, case: Case) -> float:
+    """The mean difference of two boards of the same chip and unit, but for their level.
 
-    The level is taken out, as the references reveal it. NaN where no device has a twin.
+    The level is taken out, as the references reveal it. NaN where no device is a board.
     """
-    alike: dict[tuple[str, str], list[int]] = {}
+    if BOARD not in case.columns.device:
+        return float("nan")
+    place, alike = case.columns.device.index(BOARD), defaultdict[tuple[str, ...], list[int]](list)
     for row, name in enumerate(table.devices):
         parts = name.split(JOIN)
-        if len(parts) > 2:
-            alike.setdefault((parts[0], parts[-1]), []).append(row)
+        if len(parts) == len(case.columns.device):  # else the group has several chips
+            alike[(*parts[:place], *parts[place + 1 :])].append(row)
     found = []
     for rows in alike.values():
         for a, b in combinations(rows, 2):
