@@ -36,9 +36,10 @@ $(INSTALLED): requirements/dev.txt pyproject.toml $(BOOTSTRAPPED)
 lock: $(BOOTSTRAPPED) ## Resolve requirements/*.txt anew from pyproject.toml (UPGRADE=1: newest versions)
 	$(LOCK) --extra operator --extra extender --extra probe --extra runtimes --extra train --group dev \
 		pyproject.toml -o requirements/dev.txt
-	for part in operator extender probe; do \
+	for part in operator extender probe runner serving; do \
 		$(LOCK) --constraint requirements/dev.txt --extra $$part pyproject.toml -o requirements/$$part.txt; \
 	done
+	$(LOCK) --constraint requirements/dev.txt --group pyproject.toml:build -o requirements/build.txt
 	for group in bootstrap go helm; do \
 		$(LOCK) --no-deps --group pyproject.toml:$$group -o requirements/$$group.txt; \
 	done
