@@ -7,6 +7,9 @@
 # Packages come from the locked lists with hashes; pip is only ever mounted from the stage `tools`,
 # so that no image carries it. The application lies in the last, small layer.
 
+# LISTS and SOURCE may be any text that changes with the locked lists and with the sources. Builders
+# that do not look at what is mounted (buildah) need them to know a stale layer; Docker does not.
+
 # BASE has Python 3.11 or newer, with its whole standard library, and the CA certificates.
 # TOOLS has venv and pip beside; the public base has both.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
@@ -40,6 +43,7 @@ ENV PATH=/opt/acesniper/bin:$PATH \
 
 # What serves predictions: numpy and onnxruntime.
 FROM base AS serving
+ARG LISTS
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=bind,source=requirements,target=/requirements \
     /opt/tools/bin/install-packages -r /requirements/serving.txt
@@ -54,6 +58,7 @@ FROM serving AS extender
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=bind,source=requirements,target=/requirements \
     /opt/tools/bin/install-packages -r /requirements/extender.txt
+ARG SOURCE
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=bind,from=tools,source=/dist,target=/dist \
     /opt/tools/bin/install-packages --no-deps /dist/*.whl
@@ -69,6 +74,7 @@ FROM graphs AS operator
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=bind,source=requirements,target=/requirements \
     /opt/tools/bin/install-packages -r /requirements/operator.txt
+ARG SOURCE
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=bind,from=tools,source=/dist,target=/dist \
     /opt/tools/bin/install-packages --no-deps /dist/*.whl
@@ -84,6 +90,7 @@ FROM graphs AS probe
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=bind,source=requirements,target=/requirements \
     /opt/tools/bin/install-packages -r /requirements/probe.txt
+ARG SOURCE
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=bind,from=tools,source=/dist,target=/dist \
     /opt/tools/bin/install-packages --no-deps /dist/*.whl
@@ -96,6 +103,7 @@ USER 65532:65532
 ENTRYPOINT ["python3", "-m", "acesniper.probe"]
 
 FROM graphs AS runner
+ARG SOURCE
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=bind,from=tools,source=/dist,target=/dist \
     /opt/tools/bin/install-packages --no-deps /dist/*.whl

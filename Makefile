@@ -54,6 +54,10 @@ control-plane: setup ## Build etcd, Kubernetes and KWOK, unless the cache has th
 tools: control-plane ## Put kubectl, helm and promtool into .venv/bin
 	@$(RUN) tools $(BIN)
 
+.PHONY: image
+image: setup ## Build the images with buildah on a Debian base (root); sizes are printed
+	@$(RUN) images
+
 .PHONY: demo
 demo: control-plane ## Run the main job on a real control plane (JSON=FILE: write the figures too)
 	$(BIN)/acesniper demo $(if $(JSON),--json "$(JSON)")

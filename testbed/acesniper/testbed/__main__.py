@@ -3,6 +3,7 @@
 python -m acesniper.testbed toolchain      ends with 0 when a Go compiler that is new enough exists
 python -m acesniper.testbed control-plane  builds the programs if need be, and prints their folder
 python -m acesniper.testbed tools FOLDER   puts kubectl, helm and promtool into FOLDER
+python -m acesniper.testbed images         builds the images with buildah, and prints their sizes
 """
 
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from acesniper.testbed.binaries import ensure_binaries
 from acesniper.testbed.errors import TestbedError
+from acesniper.testbed.images import build_images
 from acesniper.testbed.toolchain import find_go
 from acesniper.testbed.tools import install_tools
 
@@ -23,6 +25,8 @@ def main(argv: list[str]) -> str:
             return str(ensure_binaries())
         case ["tools", folder]:
             return "\n".join(map(str, install_tools(Path(folder))))
+        case ["images"]:
+            return "\n".join(build_images())
         case _:
             sys.exit(__doc__)
 
