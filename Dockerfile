@@ -7,6 +7,8 @@
 # Packages come from the locked lists with hashes; pip is only ever mounted from the stage `tools`,
 # so that no image carries it. The application lies in the last, small layer.
 
+# Each target ends by importing its program: what was taken out as superfluous was.
+#
 # LISTS and SOURCE may be any text that changes with the locked lists and with the sources. Builders
 # that do not look at what is mounted (buildah) need them to know a stale layer; Docker does not.
 
@@ -68,6 +70,7 @@ LABEL org.opencontainers.image.title="Ace-Sniper extender" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 USER 65532:65532
+RUN python3 -c "import acesniper.extender.__main__"
 ENTRYPOINT ["python3", "-m", "acesniper.extender"]
 
 FROM graphs AS operator
@@ -83,7 +86,10 @@ ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Ace-Sniper operator" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
+# kopf names itself after the user, and the number has no name.
+ENV LOGNAME=acesniper
 USER 65532:65532
+RUN python3 -c "import acesniper.operator.__main__"
 ENTRYPOINT ["python3", "-m", "acesniper.operator"]
 
 FROM graphs AS probe
@@ -100,6 +106,7 @@ LABEL org.opencontainers.image.title="Ace-Sniper probe" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 USER 65532:65532
+RUN python3 -c "import acesniper.probe.__main__, acesniper.probe.hrm, acesniper.probe.publish"
 ENTRYPOINT ["python3", "-m", "acesniper.probe"]
 
 FROM graphs AS runner
@@ -113,4 +120,5 @@ LABEL org.opencontainers.image.title="Ace-Sniper runner" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 USER 65532:65532
+RUN python3 -c "import acesniper.cli.run, acesniper.probe.runner, acesniper.probe.runtimes.ort"
 ENTRYPOINT ["acesniper"]
