@@ -4,6 +4,7 @@ The client and what it needs take 60 MiB; a probe that only waits must stay far 
 """
 
 import json
+import os
 import ssl
 import urllib.error
 import urllib.request
@@ -28,7 +29,7 @@ class PodApi:
     account: Path = ACCOUNT
 
     @classmethod
-    def here(cls, environment: Mapping[str, str]) -> Self:
+    def here(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """The API server that a pod's environment names.
 
         Raises:

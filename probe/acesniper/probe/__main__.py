@@ -38,7 +38,7 @@ def main() -> int:
     """The program; 2 if its settings are wrong."""
     try:
         settings = ProbeSettings.read(os.environ)
-        api = PodApi.here(os.environ)
+        api = PodApi.here()
     except InvalidInput as error:
         sys.stderr.write(f"acesniper probe: {error}\n")
         return 2
