@@ -75,15 +75,15 @@ def _ensure_base(name: str, packages: str) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="acesniper-base-") as folder:
         root = Path(folder) / "root"
-        _run("debootstrap", "--variant=minbase", f"--include={packages}", RELEASE, root, MIRROR)
+        run("debootstrap", "--variant=minbase", f"--include={packages}", RELEASE, root, MIRROR)
         for each in LEFT_OUT:
             shutil.rmtree(root / each, ignore_errors=True)
-        container = _run("buildah", "from", "scratch").strip()
+        container = run("buildah", "from", "scratch").strip()
         try:
-            _run("buildah", "add", "--quiet", container, root, "/")
-            _run("buildah", "commit", "--quiet", container, _image(name))
+            run("buildah", "add", "--quiet", container, root, "/")
+            run("buildah", "commit", "--quiet", container, _image(name))
         finally:
-            _run("buildah", "rm", container)
+            run("buildah", "rm", container)
 
 
 def _build(part: str, image: str) -> str:
@@ -93,22 +93,22 @@ def _build(part: str, image: str) -> str:
         "LISTS": _digest("requirements", "docker"),
         "SOURCE": _digest("core", "operator", "extender", "predictor", "probe", "cli", "testbed"),
         "VERSION": version("acesniper"),
-        "REVISION": _run("git", "-C", ROOT, "rev-parse", "HEAD").strip(),
+        "REVISION": run("git", "-C", ROOT, "rev-parse", "HEAD").strip(),
     }
-    _run(
+    run(
         *("buildah", "bud", "--layers", "--isolation=chroot", "--network=host"),
         # What this machine trusts (a proxy's certificate, say) is trusted while building.
         *("--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"),
         *(f"--build-arg={name}={value}" for name, value in arguments.items()),
         *("--target", part, "--tag", image, ROOT),
     )
-    found = json.loads(_run("buildah", "images", "--json", image))
+    found = json.loads(run("buildah", "images", "--json", image))
     return f"{image}  {found[0]['size']}"
 
 
 def _digest(*folders: str) -> str:
     """Changes when a tracked file below one of the folders does."""
-    listed = _run("git", "-C", ROOT, "ls-files", "-z", "--", "pyproject.toml", *folders)
+    listed = run("git", "-C", ROOT, "ls-files", "-z", "--", "pyproject.toml", *folders)
     digest = hashlib.sha256()
     for name in sorted(filter(None, listed.split("\0"))):
         path = ROOT / name
@@ -117,7 +117,7 @@ def _digest(*folders: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def _run(*argv: str | Path) -> str:
+def run(*argv: str | Path) -> str:
     done = subprocess.run([str(each) for each in argv], capture_output=True, text=True)
     if done.returncode:
         said = (done.stdout + done.stderr).splitlines()[-30:]

@@ -1,0 +1,80 @@
+"""A release of the chart on a testbed's control plane."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from acesniper.testbed import ControlPlane
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts/acesniper"
+HELM = ROOT / ".venv/bin/helm"
+NAME = "acesniper"
+
+Manifest = dict[str, Any]
+
+
+def template(*values: str, kubernetes: str = "v1.37.2", namespace: str = "aces") -> list[Manifest]:
+    """What the chart renders, without a cluster."""
+    arguments = [argument for value in values for argument in ("--set-json", value)]
+    argv = [HELM, "template", NAME, CHART, "--namespace", namespace]
+    done = subprocess.run(
+        [*map(str, argv), "--kube-version", kubernetes, *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return [each for each in yaml.safe_load_all(done.stdout) if each]
+
+
+@dataclass(frozen=True, slots=True)
+class HelmRelease:
+    """Installs, upgrades and uninstalls; `helm` keeps its files with the testbed's."""
+
+    plane: ControlPlane
+    namespace: str
+
+    def make_namespace(self) -> None:
+        """The release's namespace, which lets restricted pods in only."""
+        self.plane.kubectl("create", "namespace", self.namespace)
+        level = "pod-security.kubernetes.io/enforce=restricted"
+        self.plane.kubectl("label", "namespace", self.namespace, level)
+
+    def install(self, *values: str, wait: bool = False) -> str:
+        return self._helm("install", NAME, CHART, *_set(values), *_wait(wait))
+
+    def upgrade(self, *values: str, wait: bool = False) -> str:
+        return self._helm("upgrade", NAME, CHART, *_set(values), *_wait(wait))
+
+    def test(self) -> str:
+        return self._helm("test", NAME)
+
+    def uninstall(self) -> str:
+        return self._helm("uninstall", NAME, "--wait")
+
+    def _helm(self, *argv: str | Path) -> str:
+        home = self.plane.folder / "helm"
+        done = subprocess.run(
+            [str(each) for each in (HELM, *argv, "--namespace", self.namespace)],
+            env={
+                **os.environ,
+                "KUBECONFIG": str(self.plane.kubeconfig()),
+                **{f"HELM_{each}_HOME": str(home / each) for each in ("CACHE", "CONFIG", "DATA")},
+            },
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def _set(values: tuple[str, ...]) -> list[str]:
+    return [argument for value in values for argument in ("--set", value)]
+
+
+def _wait(wait: bool) -> list[str]:
+    return ["--wait", "--timeout", "300s"] if wait else []
