@@ -73,6 +73,7 @@ check: setup ## Format, lint, types, imports, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m acesniper.api.crd --check
+	$(RUN) chart --check
 
 .PHONY: test-fast
 test-fast: setup ## Unit, property and integration tests
@@ -82,9 +83,14 @@ test-fast: setup ## Unit, property and integration tests
 e2e: tools ## Tests on a real control plane
 	$(BIN)/pytest tests/e2e
 
+.PHONY: e2e-node
+e2e-node: tools ## Images, chart and tasks on real nodes (root on Debian 12; skipped elsewhere)
+	$(BIN)/pytest tests/node -s
+
 .PHONY: generate
-generate: setup ## Write the generated files (CRDs) anew
+generate: setup ## Write the generated files (CRDs, the chart's schema and table) anew
 	$(BIN)/python -m acesniper.api.crd
+	$(RUN) chart
 
 .PHONY: format
 format: setup ## Format and fix what can be fixed

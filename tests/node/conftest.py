@@ -1,6 +1,5 @@
 """Real nodes on a real control plane, with the chart installed from the images built here."""
 
-import hashlib
 import http.server
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from acesniper.testbed.node import RealNode, missing_for_nodes
 from acesniper.testbed.node.images import write_archive
 from helm_release import HelmRelease
 
+SLOW_CPUS = 0.5
 MODELS = Path(__file__).parents[2] / "examples/models"
 
 
@@ -68,7 +68,3 @@ def models(nodes: tuple[RealNode, RealNode]) -> Iterator[str]:
         yield f"http://{nodes[0].box.host}:{server.server_port}"
         server.shutdown()
         thread.join()
-
-
-def digest(model: str) -> str:
-    return hashlib.sha256((MODELS / model).read_bytes()).hexdigest()

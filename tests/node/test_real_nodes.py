@@ -1,39 +1,11 @@
 """The way a user takes: the chart, real containers, real nodes."""
 
-import json
-from typing import Any
-
-import yaml
-from conftest import digest
-
 from acesniper.testbed import ControlPlane
 from acesniper.testbed.node import RealNode
 from helm_release import HelmRelease
+from real_tasks import apply, finish, get
 
 Nodes = tuple[RealNode, RealNode]
-MODEL = "squeezenet1_1.onnx"
-
-
-def apply(plane: ControlPlane, name: str, models: str, inferences: int, **spec: Any) -> None:
-    source = {"uri": f"{models}/{MODEL}", "sha256": digest(MODEL)}
-    task = {
-        "apiVersion": "acesniper.io/v1alpha1",
-        "kind": "InferenceTask",
-        "metadata": {"name": name},
-        "spec": {"source": source, "inferences": inferences, **spec},
-    }
-    plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(task))
-
-
-def finish(plane: ControlPlane, name: str) -> dict[str, Any]:
-    succeeded = "jsonpath={.status.phase}=Succeeded"
-    plane.kubectl("wait", f"--for={succeeded}", f"itask/{name}", "--timeout=300s", timeout_s=310)
-    status: dict[str, Any] = get(plane, f"itask/{name}")["status"]
-    return status
-
-
-def get(plane: ControlPlane, what: str) -> Any:
-    return json.loads(plane.kubectl("get", what, "-o", "json"))
 
 
 def test_a_node_measures_itself_and_the_slower_one_is_seen_to_be_slower(

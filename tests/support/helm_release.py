@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 
 from acesniper.testbed import ControlPlane
+from acesniper.testbed.tools import ensure_helm
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/acesniper"
-HELM = ROOT / ".venv/bin/helm"
 NAME = "acesniper"
 
 Manifest = dict[str, Any]
@@ -21,13 +21,14 @@ Manifest = dict[str, Any]
 def template(*values: str, kubernetes: str = "v1.37.2", namespace: str = "aces") -> list[Manifest]:
     """What the chart renders, without a cluster."""
     arguments = [argument for value in values for argument in ("--set-json", value)]
-    argv = [HELM, "template", NAME, CHART, "--namespace", namespace]
+    argv = [ensure_helm(), "template", NAME, CHART, "--namespace", namespace]
     done = subprocess.run(
         [*map(str, argv), "--kube-version", kubernetes, *arguments],
-        check=True,
         capture_output=True,
         text=True,
     )
+    if done.returncode:
+        raise ValueError(done.stderr)
     return [each for each in yaml.safe_load_all(done.stdout) if each]
 
 
@@ -59,7 +60,7 @@ class HelmRelease:
     def _helm(self, *argv: str | Path) -> str:
         home = self.plane.folder / "helm"
         done = subprocess.run(
-            [str(each) for each in (HELM, *argv, "--namespace", self.namespace)],
+            [str(each) for each in (ensure_helm(), *argv, "--namespace", self.namespace)],
             env={
                 **os.environ,
                 "KUBECONFIG": str(self.plane.kubeconfig()),

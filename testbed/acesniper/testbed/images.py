@@ -118,6 +118,7 @@ def _digest(*folders: str) -> str:
 
 
 def run(*argv: str | Path) -> str:
+    """Run a program and return what it printed. Raises BuildFailed with the end of that."""
     done = subprocess.run([str(each) for each in argv], capture_output=True, text=True)
     if done.returncode:
         said = (done.stdout + done.stderr).splitlines()[-30:]
