@@ -45,8 +45,8 @@ class HelmRelease:
         level = "pod-security.kubernetes.io/enforce=restricted"
         self.plane.kubectl("label", "namespace", self.namespace, level)
 
-    def install(self, *values: str, wait: bool = False) -> str:
-        return self._helm("install", NAME, CHART, *_set(values), *_wait(wait))
+    def install(self, *values: str, wait: bool = False, chart: Path = CHART) -> str:
+        return self._helm("install", NAME, chart, *_set(values), *_wait(wait))
 
     def upgrade(self, *values: str, wait: bool = False) -> str:
         return self._helm("upgrade", NAME, CHART, *_set(values), *_wait(wait))
