@@ -13,7 +13,7 @@ from acesniper.testbed.node import RealNode, missing_for_nodes
 from acesniper.testbed.node.images import write_archive
 from helm_release import HelmRelease
 
-SLOW_CPUS = 0.5
+SLOW_CPUS = 1.0
 MODELS = Path(__file__).parents[2] / "examples/models"
 
 
@@ -34,7 +34,7 @@ def plane(request: pytest.FixtureRequest, _machine: None) -> Iterator[ControlPla
 def nodes(
     plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[RealNode, RealNode]]:
-    """A node with all of this machine's processors, and one with half of one."""
+    """A node with all of this machine's processors, and one with a quota of one of them."""
     archive = tmp_path_factory.mktemp("images") / "images.tar"
     write_archive(archive)
     with (

@@ -36,7 +36,8 @@ def _limit(folder: Path, cpus: float) -> None:
 
 def remove(name: str, root: Path = ROOT) -> None:
     """Remove it and what lies in it; a cgroup that still has processes stays."""
-    for hierarchy in _hierarchies(root):
+    # The runtime makes them in the hierarchy without controllers, too.
+    for hierarchy in [*_hierarchies(root), root / "unified"]:
         folders = [*sorted((hierarchy / name).rglob("*"), reverse=True), hierarchy / name]
         for folder in folders:
             if folder.is_dir():

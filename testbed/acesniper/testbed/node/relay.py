@@ -15,6 +15,7 @@ class Relay:
     def __init__(self, listen: tuple[str, int], target: tuple[str, int]) -> None:
         self._target = target
         self._server = socket.create_server(listen)
+        self.address: tuple[str, int] = self._server.getsockname()
         self._thread = threading.Thread(target=self._accept, daemon=True)
 
     def __enter__(self) -> Self:
