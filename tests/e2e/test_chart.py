@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from acesniper.testbed import ControlPlane
-from helm_release import CHART, HelmRelease
+from helm_release import CHART, VALUES, HelmRelease, template
 
 NAMESPACE = "acesniper"
 NOISE = ("events", "events.events.k8s.io", "bindings")
@@ -41,6 +41,26 @@ def objects(plane: ControlPlane) -> set[str]:
     wanted = ",".join(sorted(set(kinds) - set(NOISE)))
     shown = r'jsonpath={range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{"\n"}{end}'
     return set(plane.kubectl("get", wanted, "--all-namespaces", "-o", shown).splitlines())
+
+
+@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
+def test_the_api_server_takes_every_object_whatever_is_set(
+    plane: ControlPlane, release: HelmRelease, values: tuple[str, ...]
+) -> None:
+    manifests = [
+        each
+        for each in template(*values, namespace=NAMESPACE)
+        # The one is of the Prometheus operator, which is not here; the other names a priority class
+        # that a dry run does not make.
+        if each["kind"] not in ("PodMonitor", "Pod")
+    ]
+
+    answer = plane.kubectl(
+        *("apply", "--dry-run=server", "--validate=strict", "-f", "-"),
+        stdin=yaml.safe_dump_all(manifests),
+    )
+
+    assert len(answer.splitlines()) == len(manifests)
 
 
 def test_what_is_uninstalled_leaves_nothing_behind(

@@ -18,30 +18,10 @@ from acesniper.runtime.settings import (
 )
 from acesniper.testbed.errors import BinariesMissing
 from acesniper.testbed.tools import ensure_helm
-from helm_release import CHART, Manifest, template
+from helm_release import CHART, VALUES, Manifest, template
 
 GOLDEN = Path(__file__).parent / "golden/chart-default.yaml"
 
-VALUES = {
-    "default": (),
-    "mirror": ('mirror="registry.local:5000"', 'imagePullSecrets=["one", "two"]'),
-    "no probe": ("probe.enabled=false",),
-    "bare": (
-        "crds.install=false",
-        "priorityClasses.create=false",
-        "networkPolicy.enabled=false",
-        "podDisruptionBudget.enabled=false",
-        "admissionPolicy.enabled=false",
-    ),
-    "metrics": (
-        "metrics.extender=true",
-        "metrics.podMonitor.enabled=true",
-        'metrics.podMonitor.labels={"release": "prometheus"}',
-        'networkPolicy.metricsFrom=[{"namespaceSelector": {}}]',
-    ),
-    "api server": ('apiServer.host="10.0.0.1"', "apiServer.port=7443"),
-    "tolerations": ('probe.tolerations=[{"operator": "Exists"}]', "crds.keep=false"),
-}
 matrix = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
 
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,28 @@ CHART = ROOT / "charts/acesniper"
 NAME = "acesniper"
 
 Manifest = dict[str, Any]
+
+VALUES: Mapping[str, tuple[str, ...]] = {
+    "default": (),
+    "mirror": ('mirror="registry.local:5000"', 'imagePullSecrets=["one", "two"]'),
+    "no probe": ("probe.enabled=false",),
+    "bare": (
+        "crds.install=false",
+        "priorityClasses.create=false",
+        "networkPolicy.enabled=false",
+        "podDisruptionBudget.enabled=false",
+        "admissionPolicy.enabled=false",
+    ),
+    "metrics": (
+        "metrics.extender=true",
+        "metrics.podMonitor.enabled=true",
+        'metrics.podMonitor.labels={"release": "prometheus"}',
+        'networkPolicy.metricsFrom=[{"namespaceSelector": {}}]',
+    ),
+    "api server": ('apiServer.host="10.0.0.1"', "apiServer.port=7443"),
+    "tolerations": ('probe.tolerations=[{"operator": "Exists"}]', "crds.keep=false"),
+}
+"""What people set, each under a name: every test over the chart's forms takes these."""
 
 
 def template(*values: str, kubernetes: str = "v1.37.2", namespace: str = "aces") -> list[Manifest]:

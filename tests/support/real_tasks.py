@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,4 +36,14 @@ def finish(plane: ControlPlane, name: str) -> dict[str, Any]:
 
 
 def get(plane: ControlPlane, what: str) -> Any:  # noqa: ANN401 - any object
-    return json.loads(plane.kubectl("get", what, "-o", "json"))
+    return json.loads(plane.kubectl("get", *what.split(), "-o", "json"))
+
+
+def comparison(finished: Mapping[str, dict[str, Any]]) -> str:
+    """Predicted against observed, a line for each task."""
+    lines = [f"{'task':<16}{'node':<8}{'predicted':<34}observed"]
+    lines += [
+        f"{name:<16}{status['node']:<8}{status['predicted']['text']:<34}{status['observed']['text']}"
+        for name, status in finished.items()
+    ]
+    return "\n".join(lines)
