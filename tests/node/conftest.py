@@ -39,7 +39,7 @@ def nodes(
     write_archive(archive)
     with (
         RealNode(plane, "fast", archive) as fast,
-        RealNode(plane, "slow", archive, cpus=0.5) as slow,
+        RealNode(plane, "slow", archive, cpus=SLOW_CPUS) as slow,
     ):
         archive.unlink()
         yield fast, slow
