@@ -32,7 +32,11 @@ class World:
             raise Unavailable("measuring failed")
         self.answered.append(reprobe)
         spec = (self.profile or {}).get("spec", {})
-        status = {"readings": {"null": {}}, "suiteVersion": "2", "reprobed": reprobe}
+        status: dict[str, Any] = {
+            "readings": {"null": {}},
+            "suiteVersion": "2",
+            "reprobed": reprobe,
+        }
         self.profile = {"spec": spec, "status": status}
 
     def look(self) -> Profile | None:
