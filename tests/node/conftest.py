@@ -17,6 +17,13 @@ SLOW_CPUS = 1.0
 MODELS = Path(__file__).parents[2] / "examples/models"
 
 
+class Models(http.server.SimpleHTTPRequestHandler):
+    """Serves the example models and says nothing of it."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """The tests print what matters."""
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _machine() -> None:
     if reason := missing_for_nodes():
@@ -61,7 +68,7 @@ def release(plane: ControlPlane, nodes: tuple[RealNode, RealNode]) -> HelmReleas
 @pytest.fixture(scope="session")
 def models(nodes: tuple[RealNode, RealNode]) -> Iterator[str]:
     """The address of a server with the example models, as pods reach it."""
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(MODELS))
+    handler = partial(Models, directory=str(MODELS))
     with http.server.ThreadingHTTPServer((nodes[0].box.host, 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
