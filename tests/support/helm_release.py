@@ -35,6 +35,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {
         'metrics.podMonitor.labels={"release": "prometheus"}',
         'networkPolicy.metricsFrom=[{"namespaceSelector": {}}]',
     ),
+    "external": ('mode="external"', 'external.secret="certificates"'),
     "api server": ('apiServer.host="10.0.0.1"', "apiServer.port=7443"),
     "tolerations": ('probe.tolerations=[{"operator": "Exists"}]', "crds.keep=false"),
 }

@@ -85,6 +85,9 @@ class ExtenderSettings(Settings):
     """An admitted pod that is not bound by then is withdrawn and planned anew."""
     cold_start_s: Annotated[float, Field(ge=0)] = 0.0
     """Expected time from binding to the first inference, until it is learned."""
+    tls_folder: OptionalPath = None
+    """Holds tls.crt, tls.key and ca.crt: HTTPS, for clients with a certificate of that authority.
+    Empty: HTTP, which is for a kube-scheduler in the same pod."""
 
 
 class OperatorSettings(Settings):

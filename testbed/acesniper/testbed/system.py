@@ -39,6 +39,13 @@ class System:
 
     def start(self) -> None:
         """Install and start everything; returns when all parts are ready."""
+        self.prepare()
+        self.start_extender()
+        self.start_scheduler()
+        self.start_operator()
+
+    def prepare(self) -> None:
+        """Install definitions and rights."""
         self.plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
         self.plane.kubectl("apply", "--server-side", "-f", "-", stdin=_rights())
         self.plane.kubectl(
@@ -46,9 +53,6 @@ class System:
             *("crd", "inferencetasks.acesniper.io", "modelprofiles.acesniper.io"),
             "deviceprofiles.acesniper.io",
         )
-        self.start_extender()
-        self.start_scheduler()
-        self.start_operator()
 
     def start_extender(self) -> None:
         """Start the extender and wait until it has seen the cluster."""

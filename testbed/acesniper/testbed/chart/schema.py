@@ -24,6 +24,8 @@ SETTINGS: Mapping[str, type[Settings]] = {
 """The group of a part in values.yaml, and what reads its environment."""
 
 LIMITS: Mapping[str, Json] = {
+    "mode": {"enum": ["own", "external"]},
+    "external.serviceType": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
     "image.pullPolicy": {"enum": ["IfNotPresent", "Always", "Never"]},
     "logs.format": {"enum": ["json", "text"]},
     "logs.level": {"enum": ["debug", "info", "warning", "error"]},
