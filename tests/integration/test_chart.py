@@ -222,7 +222,7 @@ def test_the_defaults_of_the_chart_are_those_of_the_parts(
 @pytest.mark.parametrize(
     "wrong",
     [
-        'extender.settings.order="magic"',
+        "extender.settings.replanS=0",
         "operator.settings.workers=0",
         'operator.settings.maxGatedPods="many"',
         "operator.setings={}",

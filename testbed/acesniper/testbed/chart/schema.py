@@ -4,8 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acesniper.policies.order import ORDERS
-from acesniper.policies.placement import PLACEMENTS
 from acesniper.runtime.settings import (
     ExtenderSettings,
     OperatorSettings,
@@ -30,8 +28,6 @@ LIMITS: Mapping[str, Json] = {
     "logs.format": {"enum": ["json", "text"]},
     "logs.level": {"enum": ["debug", "info", "warning", "error"]},
     "apiServer.port": {"minimum": 1, "maximum": 65535},
-    "extender.settings.order": {"enum": sorted(ORDERS)},
-    "extender.settings.placement": {"enum": sorted(PLACEMENTS)},
     "scheduler.timeoutS": {"type": "number", "exclusiveMinimum": 0},
     "scheduler.qps": {"minimum": 1},
 }
