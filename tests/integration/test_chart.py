@@ -270,7 +270,13 @@ def test_an_external_scheduler_finds_the_extender_behind_a_service_with_certific
     assert service["spec"]["ports"][0]["targetPort"] == "https"
     assert given["ACESNIPER_TLS_FOLDER"] == "/etc/acesniper-tls"
     assert "kube-scheduler" not in containers(manifests)
-    assert sorted(bound) == ["acesniper-extender", "acesniper-operator", "acesniper-probe"]
+    assert sorted(bound) == [
+        "acesniper-extender",
+        "acesniper-operator",
+        "acesniper-operator-lease",
+        "acesniper-planner-lease",
+        "acesniper-probe",
+    ]
 
 
 def test_an_external_scheduler_needs_certificates() -> None:
