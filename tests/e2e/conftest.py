@@ -13,6 +13,10 @@ _numbers = count()
 """Namespaces go slowly: the next case of a parametrised test must not meet the last one's."""
 
 
+PATIENCE = {"ACESNIPER_LEASE_S": "6", "ACESNIPER_PLANNER_PATIENCE_S": "15"}
+"""A planner that is away is missed sooner than by default."""
+
+
 @pytest.fixture(scope="session")
 def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
     """Stock components and KWOK; logs stay when a test of the session failed."""
@@ -37,7 +41,7 @@ def namespace(control_plane: ControlPlane, request: pytest.FixtureRequest) -> It
 @pytest.fixture(scope="session")
 def system(control_plane: ControlPlane) -> System:
     """Ace-Sniper on the control plane: CRDs, operator, extender, our kube-scheduler."""
-    system = System(control_plane)
+    system = System(control_plane, PATIENCE)
     system.start()
     return system
 

@@ -62,6 +62,43 @@ def test_a_labelled_pod_goes_to_the_fastest_idle_node(fleet: FleetOfFive, namesp
     assert chosen == predicted["node"]
 
 
+def test_a_slot_that_somebody_else_gave_away_counts_as_taken(
+    fleet: FleetOfFive, namespace: str
+) -> None:
+    """A pod that the stock scheduler placed takes its node's device, until it is gone."""
+    fleet.add_models(namespace)
+    fleet.wait_idle()
+    fleet.apply([fleet.task("first", namespace)])
+    best = fleet.finish(namespace, "first")["first"]["node"]
+    foreign = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "foreign", "namespace": namespace},
+        "spec": {
+            "nodeSelector": {"kubernetes.io/hostname": best},
+            "containers": [
+                {
+                    "name": "main",
+                    "image": "example",
+                    "resources": {"limits": {"acesniper.io/slot": "1"}},
+                }
+            ],
+        },
+    }
+    fleet.apply([foreign])
+    fleet.wait_until(lambda: fleet.backlogs()[best] > 0.0)
+
+    fleet.apply([fleet.task("second", namespace)])
+    second = fleet.finish(namespace, "second")["second"]
+    fleet.system.plane.kubectl("delete", "pod", "foreign", "-n", namespace)
+    fleet.wait_idle()
+    fleet.apply([fleet.task("third", namespace)])
+    third = fleet.finish(namespace, "third")["third"]
+
+    assert second["node"] != best
+    assert third["node"] == best
+
+
 def test_a_pod_with_an_unknown_model_is_placed_all_the_same_and_told(
     fleet: FleetOfFive, namespace: str
 ) -> None:

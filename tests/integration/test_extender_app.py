@@ -41,7 +41,9 @@ class Setup:
 @pytest.fixture
 def setup() -> Setup:
     registry = CollectorRegistry()
-    state = ExtenderState.build(ExtenderSettings(), FakeCluster(), WorkPredictor(), registry)
+    state = ExtenderState.build(
+        ExtenderSettings(container_start_s=0.0), FakeCluster(), WorkPredictor(), registry
+    )
     for name, pace in (("a", 1.0), ("b", 2.0)):
         state.fleet.take_node(UPSERT, make_node(f"node-{name}"))
         state.fleet.take_device_profile(UPSERT, make_device_profile(name, pace=pace))
@@ -96,6 +98,21 @@ async def test_a_decision_is_explained_by_uid_and_by_name(setup: Setup) -> None:
     assert by_uid.status == 200
     assert by_uid.json == by_name.json
     assert by_uid.json["text"] == "no prediction; placed as the stock scheduler would"
+
+
+async def test_what_an_extender_before_us_decided_is_explained_by_the_pod(setup: Setup) -> None:
+    task, pod = make_waiting("t")
+    setup.state.fleet.take_task(UPSERT, task)
+    setup.state.fleet.take_pod(UPSERT, pod)
+    ((_, _, decision),) = setup.state.planner.decide()
+    written = make_pod("old", task="t", device="a", decision=decision, node="node-a")
+    setup.state.fleet.take_pod(UPSERT, written)
+
+    answer = await call(setup.app, "GET", "/explain?pod=default/old")
+
+    assert answer.status == 200
+    assert answer.json["text"] == decision.sentence()
+    assert [each["device"] for each in answer.json["candidates"]] == ["a", "b"]
 
 
 @pytest.mark.parametrize("pod", ["nobody", "default/nobody"])

@@ -13,6 +13,7 @@ from acesniper.api.decision import Decision
 from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, REFUSED_ANNOTATION
 from acesniper.api.pod import PodView
 from acesniper.api.times import rfc3339
+from acesniper.domain.coldstart import StartTimes
 from acesniper.domain.errors import Unavailable
 from acesniper.extender.admitting import Admitting
 from acesniper.extender.book import DecisionBook
@@ -40,7 +41,7 @@ from builders import (
     make_pod,
 )
 from fake_cluster import Call, FakeCluster
-from fleets import make_fleet, make_waiting
+from fleets import AT_ONCE, make_fleet, make_waiting
 from virtual_time import in_virtual_time, now_s
 
 BIND_TIMEOUT_S = 15.0
@@ -68,7 +69,8 @@ class Edge:
             self.cluster.put(NODES, make_node(f"node-{name}"))
             self.cluster.put(DEVICE_PROFILES, make_device_profile(name, pace=pace))
         self.cluster.put(MODEL_PROFILES, make_model_profile())
-        self.fleet = Fleet(LatencyTable(WorkPredictor()), now_s, BIND_TIMEOUT_S)
+        table, times = LatencyTable(WorkPredictor()), StartTimes(AT_ONCE)
+        self.fleet = Fleet(table, now_s, BIND_TIMEOUT_S, times)
         metrics = ExtenderMetrics.on(CollectorRegistry())
         admitting = Admitting(self.fleet, self.cluster, DecisionBook(), metrics)
         self.planner = Planner(self.fleet, admitting, Policy(), metrics, off_loop=at_once)

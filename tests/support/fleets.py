@@ -5,6 +5,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from acesniper.domain.coldstart import FirstGuess, StartTimes
 from acesniper.extender.answers import Answers
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
@@ -23,11 +24,13 @@ from builders import (
 from virtual_time import Clock
 
 Json = dict[str, Any]
+AT_ONCE = FirstGuess(0.0, 1e15, 1e15, 1e15)
+"""Nothing to pull, to fetch or to load."""
 
 
 def make_fleet(paces: Mapping[str, float], clock: Clock | None = None, work: float = 1.0) -> Fleet:
     """Devices by name and pace (seconds per unit of work), each on `node-NAME`; one `model`."""
-    fleet = Fleet(LatencyTable(WorkPredictor()), clock or Clock())
+    fleet = Fleet(LatencyTable(WorkPredictor()), clock or Clock(), start_times=StartTimes(AT_ONCE))
     for name, pace in paces.items():
         fleet.take_node(UPSERT, make_node(f"node-{name}"))
         fleet.take_device_profile(UPSERT, make_device_profile(name, pace=pace))

@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, str] = {
     "probe": "Measure what this device can do.",
     "model": "Read what a model asks for.",
     "predict": "Predict a model's latency on devices that never ran it.",
+    "explain": "Show why a task is where it is, and what came out.",
     "run": "Run a model over batches, as a task's pod does.",
     "collect": "Measure models on this device into a CSV table.",
     "train": "Fit the network that predicts latencies to an atlas.",

@@ -65,8 +65,10 @@ def command(
 
     shapes = parse_shapes(shape)
     options = Options(thread_count(threads), precision=precision)
+    begin = time.perf_counter()
     with local_model(model) as path, _progress(path.name, inferences) as progress:
-        job = Job(path, inferences, batch, shapes, sha256, source, output, device)
+        fetch_s = time.perf_counter() - begin
+        job = Job(path, inferences, batch, shapes, sha256, source, output, device, fetch_s)
         found = run_model(job, runtime_named(runtime), options, progress=progress)
     print(found.json())
     target = report or (TERMINATION_LOG if TERMINATION_LOG.exists() else None)

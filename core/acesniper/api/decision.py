@@ -1,33 +1,17 @@
 """A placement decision with its reasons: in a pod's annotation and from `/explain`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
 
 from pydantic import Field, ValidationError
 
 from acesniper.api.times import duration_text
-from acesniper.api.v1alpha1 import Wire
+from acesniper.api.v1alpha1 import Seconds, TaskCandidate, TaskDecision, Wire
 from acesniper.domain.completion import Completion
 from acesniper.domain.task import TaskKey
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-
-class Candidate(Wire):
+class Candidate(TaskCandidate):
     """A device with every term of the sum, in seconds."""
-
-    device: str
-    node: str
-    latency_seconds: Seconds
-    low_seconds: Seconds
-    high_seconds: Seconds
-    source: str
-    inferences: int
-    backlog_seconds: Seconds
-    cold_start_seconds: Seconds
-    transfer_seconds: Seconds
-    run_seconds: Seconds
-    finish_seconds: Seconds
 
     @classmethod
     def of(cls, completion: Completion) -> "Candidate":
@@ -70,6 +54,8 @@ class Decision(Wire):
     decided_at: Seconds
     policy: str
     candidates: list[Candidate] = Field(default_factory=list)
+    pulls_image: bool = False
+    fetches_model: bool = False
     refused: dict[str, str] = Field(default_factory=dict)
     answered: str | None = None
 
@@ -99,6 +85,10 @@ class Decision(Wire):
         except ValidationError:
             return None
         return found if found.candidates else None
+
+    def record(self) -> TaskDecision:
+        """What a task's status keeps of it."""
+        return TaskDecision.model_validate(self.model_dump())
 
     def sentence(self) -> str:
         """Where and why, for people: the chosen candidate and the next best."""

@@ -38,6 +38,7 @@ class PodView:
     bound_s: float | None = None
     deleting: bool = False
     slots: int = 0
+    image: str = ""
     other_gates: tuple[str, ...] = ()
     affinity: Mapping[str, Any] = field(default_factory=dict)
 
@@ -75,6 +76,7 @@ class PodView:
             bound_s=_bound_s(status) if spec.get("nodeName") else None,
             deleting=metadata.get("deletionTimestamp") is not None,
             slots=_slots(spec),
+            image=str((spec.get("containers") or [{}])[0].get("image") or ""),
             other_gates=tuple(name for name in gates if name != PLAN_GATE),
             affinity=spec.get("affinity") or {},
         )

@@ -20,6 +20,7 @@ class Report(BaseModel):
     inferences: int = Field(default=0, ge=0)
     latency_median_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     latency_p90_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    fetch_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     load_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     total_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 

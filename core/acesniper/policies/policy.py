@@ -64,7 +64,7 @@ class Policy:
     `candidates_kept` devices.
     """
 
-    name: str = "fcfs-mct"
+    name: str = "fcfs-advantage"
     classes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     aging_s: float = 600.0
     deadline_quantile: float = 0.9

@@ -117,8 +117,12 @@ class ExtenderSettings(PolicySettings):
     """Events this close together make one plan."""
     bind_timeout_s: Annotated[float, Field(gt=0)] = 15.0
     """An admitted pod that is not bound by then is withdrawn and planned anew."""
-    cold_start_s: Annotated[float, Field(ge=0)] = 0.0
-    """Expected time from binding to the first inference, until it is learned."""
+    container_start_s: Annotated[float, Field(ge=0)] = 1.0
+    """From binding to the start of a container whose image is there, until it is learned."""
+    image_pull_mb_per_s: Annotated[float, Field(gt=0)] = 8.0
+    model_fetch_mb_per_s: Annotated[float, Field(gt=0)] = 10.0
+    model_load_mb_per_s: Annotated[float, Field(gt=0)] = 150.0
+    """Rates to expect on a node until they are learned."""
     predictions: OptionalPath = None
     """A CSV file of predictions to use instead of the network; see `extender/listed.py`."""
 

@@ -36,7 +36,7 @@ class Admitting:
         self.book.write(pod.uid, decision)
         annotations = {
             DEVICE_ANNOTATION: device.id,
-            DECISION_ANNOTATION: decision.model_dump_json(by_alias=True, exclude={"refused"}),
+            DECISION_ANNOTATION: decision.model_dump_json(by_alias=True, exclude={"answered"}),
         }
         told = {"task": decision.task, "pod": pod.uid}
         try:

@@ -39,8 +39,7 @@ def create_app(state: ExtenderState, registry: CollectorRegistry) -> FastAPI:
 
     @app.get("/explain")
     async def explain(pod: str) -> dict[str, object]:
-        uid = state.pod_uid(pod)
-        decision = state.book.read(uid) if uid else None
+        decision = state.decision(pod)
         if decision is None:
             raise HTTPException(404, f"no decision for pod {pod!r}; give its UID or namespace/name")
         return decision.model_dump(by_alias=True) | {"text": decision.sentence()}

@@ -3,16 +3,17 @@
 Built anew when devices come, go or are measured; when only models change, their rows are replaced.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from acesniper.domain.device import DeviceId
 from acesniper.domain.task import ModelKey
+from acesniper.extender.coldstarts import ColdStarts, Starts
 from acesniper.extender.devices import Devices
 from acesniper.extender.table import Latencies, LatencyTable
-from acesniper.policies.estimates import Estimates, Row, Start
+from acesniper.policies.estimates import Estimates, Row
 
 
 class Rows(Mapping[ModelKey, Row]):
@@ -60,18 +61,21 @@ class Estimating:
 
     table: LatencyTable
     devices: Devices
-    cold_start_s: float = 0.0
+    cold_starts: ColdStarts
+    clock: Callable[[], float]
+    _starts: Starts | None = None
     _estimates: Estimates | None = None
     _rows: Rows | None = None
 
     def estimates(self) -> Estimates:
         """The estimates as of now."""
+        if self._starts is not None:
+            self._starts.refresh(self.clock())
         if self._estimates is None:
             devices = tuple(self.devices)
             self._rows = Rows(self.table.view(), [each.id for each in devices])
-            start = Start(np.full(len(devices), self.cold_start_s), np.zeros(len(devices)))
-            starts = dict.fromkeys(self._rows, start)
-            self._estimates = Estimates(devices, self._rows, self.devices.labels(), starts)
+            self._starts = Starts(self.cold_starts, devices, self.clock())
+            self._estimates = Estimates(devices, self._rows, self.devices.labels(), self._starts)
         return self._estimates
 
     def devices_changed(self) -> None:

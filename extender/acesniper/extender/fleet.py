@@ -13,8 +13,10 @@ from acesniper.api import convert
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile
 from acesniper.domain.backlog import Ledger, PodUid, Promise
+from acesniper.domain.coldstart import StartTimes
 from acesniper.domain.device import Device, DeviceId, NodeName
 from acesniper.domain.task import ModelKey, TaskKey
+from acesniper.extender.coldstarts import ColdStarts
 from acesniper.extender.devices import Devices, NodeView
 from acesniper.extender.estimating import Estimating
 from acesniper.extender.measured import Measured
@@ -47,12 +49,13 @@ class Fleet:
     table: LatencyTable
     clock: Callable[[], float]
     bind_timeout_s: float = 15.0
-    cold_start_s: float = 0.0
+    start_times: StartTimes = field(default_factory=StartTimes)
     ledger: Ledger = field(default_factory=Ledger)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     pods: dict[PodUid, PodView] = field(default_factory=dict)
     devices: Devices = field(default_factory=Devices)
     occupancy: Occupancy = field(init=False)
+    cold_starts: ColdStarts = field(init=False)
     estimating: Estimating = field(init=False)
     waiting: Waiting = field(init=False)
     waits: Waits = field(init=False)
@@ -62,7 +65,8 @@ class Fleet:
         self.occupancy = Occupancy(
             self.ledger, self.devices, self.clock, self._guess_s, self.bind_timeout_s
         )
-        self.estimating = Estimating(self.table, self.devices, self.cold_start_s)
+        self.cold_starts = ColdStarts(self.table, self.start_times)
+        self.estimating = Estimating(self.table, self.devices, self.cold_starts, self.clock)
         self.waiting = Waiting(self._memory_bytes, self.ledger.__contains__)
         self.waits = Waits(self.ledger, self.devices)
 
@@ -71,6 +75,7 @@ class Fleet:
     def take_node(self, change: str, node: Object) -> None:
         """A node changed: its readiness or labels may change who can run what."""
         name = NodeName(node["metadata"]["name"])
+        self.cold_starts.take_node(name, None if change == DELETE else node)
         view = None if change == DELETE else NodeView.of(node)
         if self.devices.set_node(name, view):
             self._devices_changed((name,), (name,))
@@ -110,6 +115,10 @@ class Fleet:
         """A task was made, changed or is gone."""
         key = TaskKey(f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}")
         found = None if change == DELETE else convert.read(InferenceTask, manifest)
+        if found is None:
+            self.cold_starts.drop_task(manifest)
+        else:
+            self.cold_starts.take_task(found)
         self.waiting.take_task(key, found)
         self.changed.set()
 
@@ -132,6 +141,7 @@ class Fleet:
         elif pod.slots and not pod.gated:
             promised = self.occupancy.take(pod)
         self.waiting.take_pod(pod)
+        self.cold_starts.take_pod(pod)
         if promised or before is None or before.gated != pod.gated:
             self.changed.set()
 

@@ -20,7 +20,10 @@ class ExtenderMetrics:
     request_nodes: Histogram
     decisions: Counter
     plan_seconds: Histogram
+    predict_seconds: Histogram
+    planned_at: Gauge
     queue_length: Gauge
+    queue_overdue: Gauge
     queue_age_seconds: Gauge
 
     @classmethod
@@ -52,6 +55,23 @@ class ExtenderMetrics:
                 "Time to make a plan.",
                 registry=registry,
                 buckets=PLAN_BUCKETS,
+            ),
+            predict_seconds=Histogram(
+                "acesniper_predict_seconds",
+                "Time to predict what is new in the latency table.",
+                registry=registry,
+                buckets=PLAN_BUCKETS,
+            ),
+            planned_at=Gauge(
+                "acesniper_plan_timestamp_seconds",
+                "When this planner last made a plan, in seconds since the epoch; 0: not yet, or "
+                "another one holds the lease.",
+                registry=registry,
+            ),
+            queue_overdue=Gauge(
+                "acesniper_queue_overdue_length",
+                "Tasks that still wait although their deadline has passed.",
+                registry=registry,
             ),
             queue_length=Gauge(
                 "acesniper_queue_length", "Tasks that wait for a device.", registry=registry

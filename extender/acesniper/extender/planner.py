@@ -68,7 +68,8 @@ class Planner:
     async def _predict(self) -> None:
         """Bring the latency table up to date."""
         if (news := self.fleet.table.news()) is not None:
-            done = await self.off_loop(news.predicted, self.fleet.table.predictor)
+            with self.metrics.predict_seconds.time():
+                done = await self.off_loop(news.predicted, self.fleet.table.predictor)
             self.fleet.take_predictions(done)
         self.predicted.set()
 
@@ -98,7 +99,9 @@ class Planner:
             pod = self._still_waits(decisions, planned.task.key)
             if pod is not None and self.fleet.has_room(planned.device.id):
                 self.fleet.reserve(pod, planned.device, planned.busy_s)
-                yield pod, planned.device, decision
+                at = self.fleet.cold_starts.circumstances(planned.task.model, planned.device)
+                brought = {"pulls_image": at.pulls, "fetches_model": at.fetches}
+                yield pod, planned.device, decision.model_copy(update=brought)
 
     def _still_waits(self, decisions: Decisions, task: TaskKey) -> PodView | None:
         before = decisions.picture.gated[task]
@@ -107,4 +110,6 @@ class Planner:
     def _tell_queue(self) -> None:
         waiting, now_s = self.fleet.waiting, self.fleet.clock()
         self.metrics.queue_length.set(len(waiting))
+        self.metrics.queue_overdue.set(waiting.overdue(now_s))
         self.metrics.queue_age_seconds.set(waiting.oldest_s(now_s))
+        self.metrics.planned_at.set(now_s)

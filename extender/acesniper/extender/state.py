@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from acesniper.api.decision import Decision
 from acesniper.api.names import PLANNER_LEASE
 from acesniper.api.times import epoch_s
+from acesniper.domain.backlog import PodUid
+from acesniper.domain.coldstart import MB, FirstGuess, StartTimes
 from acesniper.extender.admitting import Admitting
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
@@ -57,8 +60,14 @@ class ExtenderState:
         Raises:
             ValueError: a policy's name is unknown.
         """
+        guess = FirstGuess(
+            settings.container_start_s,
+            settings.image_pull_mb_per_s * MB,
+            settings.model_fetch_mb_per_s * MB,
+            settings.model_load_mb_per_s * MB,
+        )
         fleet = Fleet(
-            LatencyTable(predictor), time.time, settings.bind_timeout_s, settings.cold_start_s
+            LatencyTable(predictor), time.time, settings.bind_timeout_s, StartTimes(guess)
         )
         book, metrics = DecisionBook(), ExtenderMetrics.on(registry)
         policy = Policy(
@@ -107,6 +116,17 @@ class ExtenderState:
         """Kinds whose first list has not come yet; and latencies, until they are predicted."""
         kinds = [each.kind.plural for each in self.reflectors if not each.synced.is_set()]
         return kinds if self.planner.predicted.is_set() else [*kinds, "latencies"]
+
+    def decision(self, pod: str) -> Decision | None:
+        """The decision about a pod, given by UID or `namespace/name`.
+
+        What an extender before us decided is read from the pod.
+        """
+        uid = self.pod_uid(pod)
+        if uid is None:
+            return None
+        view = self.fleet.pods.get(PodUid(uid))
+        return self.book.read(uid) or (Decision.read(view.decision) if view else None)
 
     def pod_uid(self, pod: str) -> str | None:
         """The UID of a pod given as `namespace/name`, or a UID itself."""

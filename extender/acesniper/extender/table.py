@@ -199,12 +199,13 @@ class LatencyTable:
         _warn(block, block.found)
 
     def _grow(self) -> None:
-        """Make room for every key: as much as is needed at first, later the double."""
+        """Make room for every key: as much as is needed at first, later a quarter more."""
         have, need = self._latency.shape, (len(self._models), len(self._devices))
         if all(old >= new for old, new in zip(have, need, strict=True)):
             return
         shape = [
-            old if old >= new else max(new, 2 * old) for old, new in zip(have, need, strict=True)
+            old if old >= new else max(new, old + old // 4)
+            for old, new in zip(have, need, strict=True)
         ]
         self._latency = _enlarged(self._latency, shape)
         self._spread = _enlarged(self._spread, shape)

@@ -46,6 +46,11 @@ class Waiting:
         created = (each.created_s for each in chain(self.ready.values(), self.behind.values()))
         return max(now_s - min(created, default=now_s), 0.0)
 
+    def overdue(self, now_s: float) -> int:
+        """How many still wait although their deadline has passed."""
+        waiting = chain(self.ready.values(), self.behind.values())
+        return sum(each.deadline_s is not None and each.deadline_s < now_s for each in waiting)
+
     def take_task(self, key: TaskKey, resource: InferenceTask | None) -> None:
         """A task was made or changed; None: it is gone."""
         before = self._tasks.pop(key, None)

@@ -214,9 +214,9 @@ def _placed(sight: Sight, pod: PodView, seen: dict[str, Any]) -> Step:
         ),
     }
     if decision is not None:
-        update["predicted"] = prediction(
-            decision, epoch_s(sight.task.metadata["creationTimestamp"])
-        )
+        created_s = epoch_s(sight.task.metadata["creationTimestamp"])
+        update["predicted"] = prediction(decision, created_s)
+        update["decision"] = decision.record()
     notices = () if status.node == pod.node else (Notice("Placed", f"on {reason}"),)
     return Step(status.model_copy(update=update), notices=notices)
 

@@ -46,12 +46,23 @@ def observation(
         text=text,
         latency_median_seconds=median_s,
         latency_p90_seconds=found.latency_p90_s if found else None,
+        container_seconds=_container_s(pod, state.get("startedAt")),
+        fetch_seconds=found.fetch_s if found else None,
         load_seconds=found.load_s if found else None,
         wait_seconds=wait_s,
         start_time=started,
         finish_time=finished,
     )
     return observed, f"observed {text}"
+
+
+def _container_s(pod: Mapping[str, Any], started: str | None) -> float | None:
+    """From binding to the start of the container; both are whole seconds."""
+    for each in pod.get("status", {}).get("conditions") or ():
+        bound = each.get("lastTransitionTime")
+        if each["type"] == "PodScheduled" and each["status"] == "True" and bound and started:
+            return max(epoch_s(started) - epoch_s(bound), 0.0)
+    return None
 
 
 def failure_message(pod: Mapping[str, Any]) -> str:

@@ -25,7 +25,8 @@ class Job:
     """What to run.
 
     `source` is a .npy or .npz file, or a folder of them taken in turn; without it the input is
-    random. `output` is a folder that gets one .npz per batch.
+    random. `output` is a folder that gets one .npz per batch. `fetch_s` is how long it took to get
+    the model's file here.
     """
 
     model: Path
@@ -36,6 +37,7 @@ class Job:
     source: Path | None = None
     output: Path | None = None
     device: str = ""
+    fetch_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Report:
     inferences: int
     latency_median_s: float
     latency_p90_s: float
+    fetch_s: float
     load_s: float
     total_s: float
 
@@ -97,6 +100,7 @@ def run_model(
         inferences=len(times),
         latency_median_s=round(float(np.median(times)), 9),
         latency_p90_s=round(float(np.quantile(times, 0.9)), 9),
+        fetch_s=round(job.fetch_s, 6),
         load_s=round(load_s, 6),
         total_s=round(time.perf_counter() - start, 6),
     )

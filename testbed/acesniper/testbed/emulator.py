@@ -140,6 +140,7 @@ class Emulator:
             "inferences": run.inferences,
             "latency_median_s": latency_s,
             "latency_p90_s": latency_s,
+            "fetch_s": 0.0,
             "load_s": 0.0,
             "total_s": total_s,
         }

@@ -24,6 +24,14 @@ from acesniper.testbed.scheduler import start_scheduler
 ROOT = Path(__file__).parents[3]
 """The repository: CRDs, rules and examples are read from it."""
 
+STARTS_AT_ONCE = {
+    "ACESNIPER_CONTAINER_START_S": "0",
+    "ACESNIPER_IMAGE_PULL_MB_PER_S": "1e9",
+    "ACESNIPER_MODEL_FETCH_MB_PER_S": "1e9",
+    "ACESNIPER_MODEL_LOAD_MB_PER_S": "1e9",
+}
+"""What the extender expects of starts: emulated pods pull, fetch and load nothing."""
+
 OPERATOR, EXTENDER, SCHEDULER = "acesniper-operator", "acesniper-extender", "ace-sniper-scheduler"
 
 
@@ -63,7 +71,7 @@ class System:
         self._spawn(
             EXTENDER,
             "acesniper.extender",
-            {"ACESNIPER_PORT": str(self.extender_port)},
+            {"ACESNIPER_PORT": str(self.extender_port), **STARTS_AT_ONCE},
             self.extender_port,
             "/readyz",
         )

@@ -75,5 +75,8 @@ def test_what_anyone_could_have_written_into_the_annotation_is_no_decision(
 def test_the_wire_is_camel_case() -> None:
     made = decision(completion("d1")).model_dump(by_alias=True)
 
-    assert set(made) == {"task", "decidedAt", "policy", "candidates", "refused", "answered"}
+    assert set(made) == {
+        *("task", "decidedAt", "policy", "candidates", "refused", "answered"),
+        *("pullsImage", "fetchesModel"),
+    }
     assert set(made["candidates"][0]) >= {"latencySeconds", "backlogSeconds", "finishSeconds"}

@@ -31,10 +31,12 @@ from acesniper.api.v1alpha1.task import (
     InferenceTaskStatus,
     ModelPolicy,
     Phase,
+    TaskCandidate,
+    TaskDecision,
     TaskObservation,
     TaskPrediction,
 )
-from acesniper.api.v1alpha1.wire import NAME_RULE, Condition, ModelSource, Wire
+from acesniper.api.v1alpha1.wire import NAME_RULE, Condition, ModelSource, Seconds, Wire
 
 __all__ = [
     "DEVICE_COLUMNS",
@@ -62,6 +64,9 @@ __all__ = [
     "ModelProfileStatus",
     "ModelSource",
     "Phase",
+    "Seconds",
+    "TaskCandidate",
+    "TaskDecision",
     "TaskObservation",
     "TaskPrediction",
     "Wire",

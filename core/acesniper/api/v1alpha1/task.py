@@ -13,6 +13,7 @@ from acesniper.api.v1alpha1.wire import (
     Free,
     ModelSource,
     Name,
+    Seconds,
     Shapes,
     Wire,
     conditions_field,
@@ -115,6 +116,44 @@ class InferenceTaskSpec(Wire):
     suspend: bool = Field(default=False, description="True holds the task back; it keeps its turn.")
 
 
+class TaskCandidate(Wire):
+    """A device that could have run the task, with every term of its finish time. Seconds."""
+
+    device: str = Field(description="The DeviceProfile.")
+    node: str = Field(description="Its node.")
+    latency_seconds: Seconds = Field(description="Expected latency of one inference.")
+    low_seconds: Seconds = Field(description="Lower end of its 90 % interval.")
+    high_seconds: Seconds = Field(description="Upper end of its 90 % interval.")
+    source: str = Field(description="The predictor and its version.")
+    inferences: int = Field(description="How many inferences.")
+    backlog_seconds: Seconds = Field(description="Until a slot of the device is free.")
+    cold_start_seconds: Seconds = Field(description="To start the container and load the model.")
+    transfer_seconds: Seconds = Field(
+        description="To bring the model's file there, unless it is there."
+    )
+    run_seconds: Seconds = Field(description="All inferences.")
+    finish_seconds: Seconds = Field(description="The sum: from the decision to the end.")
+
+
+class TaskDecision(Wire):
+    """Why the task is where it is."""
+
+    decided_at: Seconds = Field(description="When, in seconds since the epoch.")
+    policy: str = Field(description="The policy that decided.")
+    candidates: list[TaskCandidate] = Field(
+        default_factory=list, description="The chosen device first, then the next best."
+    )
+    pulls_image: bool = Field(
+        default=False, description="Whether the chosen node had to pull the image."
+    )
+    fetches_model: bool = Field(
+        default=False, description="Whether the model had not run on the chosen node before."
+    )
+    refused: dict[str, str] = Field(
+        default_factory=dict, description="Devices that cannot run it and why; the first few."
+    )
+
+
 class TaskPrediction(Wire):
     """What was expected when the task was placed. Seconds."""
 
@@ -139,6 +178,12 @@ class TaskObservation(Wire):
     )
     latency_p90_seconds: float | None = Field(
         default=None, description="90th percentile of the latency of one inference."
+    )
+    container_seconds: float | None = Field(
+        default=None, description="From binding to the start of the container: pulling its image."
+    )
+    fetch_seconds: float | None = Field(
+        default=None, description="Time to get the model's file, as the runner measured it."
     )
     load_seconds: float | None = Field(default=None, description="Time to load the model.")
     wait_seconds: float | None = Field(default=None, description="From creation to start.")
@@ -171,6 +216,9 @@ class InferenceTaskStatus(Wire):
         default=0, description="Pods of this attempt that were withdrawn before they started."
     )
     predicted: TaskPrediction | None = Field(default=None, description="What was expected.")
+    decision: TaskDecision | None = Field(
+        default=None, description="Why it was placed there; `acesniper explain` shows it."
+    )
     observed: TaskObservation | None = Field(default=None, description="What happened.")
     error_ratio: float | None = Field(
         default=None, description="|predicted - observed| / observed, of the latency."

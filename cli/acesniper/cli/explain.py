@@ -1,0 +1,137 @@
+"""`acesniper explain`: why a task is where it is, with every term, and what came out."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from acesniper.api.decision import Decision
+from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
+from acesniper.cli.console import out, print_json, seconds
+from acesniper.cli.options import AsJson
+from acesniper.domain.errors import InvalidInput
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A task, and the decision about its last pod if there was one."""
+
+    task: InferenceTask
+    decision: Decision | None
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.task.metadata['namespace']}/{self.task.metadata['name']}"
+
+
+def command(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Name of an InferenceTask.")],
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")] = "default",
+    kubeconfig: Annotated[
+        Path | None, typer.Option(envvar="KUBECONFIG", help="The cluster to ask.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Show why a task is where it is: the best devices with every term of their finish times.
+
+    Works while the task waits, runs, and as long as it is kept after its end.
+
+    Example:
+      acesniper explain nightly-report -n vision
+    """
+    found = asyncio.run(ask(task, namespace, kubeconfig))
+    if json:
+        print_json(record(found))
+        return
+    out.print(summary(found), soft_wrap=True)
+    if found.decision is not None:
+        out.print(table(found.decision))
+        for device, reason in found.decision.refused.items():
+            out.print(f"not on {device}: {reason}", highlight=False, soft_wrap=True)
+
+
+async def ask(name: str, namespace: str, kubeconfig: Path | None) -> Explained:
+    """The task and its decision: from its pod, or from what its status keeps.
+
+    Raises:
+        InvalidInput: there is no such task.
+    """
+    from acesniper.api import convert
+    from acesniper.runtime.kube import INFERENCE_TASKS, PODS, Cluster
+
+    async with Cluster.connect(kubeconfig) as cluster:
+        manifest = await cluster.get(INFERENCE_TASKS, name, namespace)
+        if manifest is None:
+            raise InvalidInput(f"there is no InferenceTask {name!r} in namespace {namespace!r}")
+        task = convert.read(InferenceTask, manifest)
+        pod = None
+        if task.status.pod and task.status.phase not in FINISHED:
+            pod = await cluster.get(PODS, task.status.pod, namespace)
+    return Explained(task, decision(task, pod))
+
+
+def decision(task: InferenceTask, pod: Json | None) -> Decision | None:
+    """What the pod carries, which is the newest, else what the status keeps."""
+    from acesniper.api.pod import PodView
+
+    fresh = Decision.read(PodView.of(pod).decision) if pod else None
+    kept = task.status.decision
+    if fresh is not None or kept is None:
+        return fresh
+    return Decision.model_validate(kept.model_dump())
+
+
+def summary(found: Explained) -> str:
+    """Where the task stands, what was expected, what came out."""
+    status = found.task.status
+    lines = [f"{found.key}: {status.phase or Phase.PENDING}. {status.message or ''}".rstrip()]
+    if status.predicted is not None:
+        lines.append(f"predicted {status.predicted.text}, finish {status.predicted.finish_time}")
+    if (seen := status.observed) is not None:
+        off = "" if status.error_ratio is None else f", off by {100 * status.error_ratio:.0f} %"
+        lines.append(f"observed {seen.text}, finish {seen.finish_time}{off}")
+    if found.decision is None:
+        lines.append("no decision yet" if status.node is None else "placed without a prediction")
+    return "\n".join(lines)
+
+
+def table(found: Decision) -> Table:
+    """The candidates, the chosen one first."""
+    shown = Table(title=f"Decided by {found.policy}; seconds from then", title_justify="left")
+    shown.add_column("Device")
+    for name in ("Backlog", "Cold start", "Transfer", "Inferences", "Latency", "90 % interval"):
+        shown.add_column(name, justify="right")
+    shown.add_column("Finish", justify="right", style="bold")
+    for each in found.candidates:
+        shown.add_row(
+            each.device if each.device == each.node else f"{each.device} on {each.node}",
+            *map(_term, (each.backlog_seconds, each.cold_start_seconds, each.transfer_seconds)),
+            f"{each.inferences} x",
+            seconds(each.latency_seconds),
+            f"{seconds(each.low_seconds)} to {seconds(each.high_seconds)} ({each.source})",
+            seconds(each.finish_seconds),
+        )
+    return shown
+
+
+def record(found: Explained) -> Mapping[str, object]:
+    """The same for machines."""
+    status = found.task.status.model_dump(by_alias=True, mode="json", exclude_none=True)
+    kept = ("phase", "message", "node", "device", "predicted", "observed", "errorRatio")
+    shown: dict[str, object] = {"task": found.key}
+    shown |= {name: status[name] for name in kept if name in status}
+    if found.decision is not None:
+        shown["decision"] = found.decision.record().model_dump(by_alias=True, mode="json")
+        shown["text"] = found.decision.sentence()
+    return shown
+
+
+def _term(value: float) -> str:
+    return seconds(value) if value > 0 else "-"

@@ -1,0 +1,180 @@
+"""What passes between a pod's binding and its first inference, and how it is learned.
+
+    container start (+ pull of the image) + fetch of the model's file + load of the model
+
+Each part is a rate or a time that differs from node to node. Starting values stand in until
+something was observed; what few runs say is drawn towards what all nodes say.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from math import exp, log
+
+MB = 1e6
+
+IMAGE_BYTES = 300 * MB
+"""Of an image that no node tells the size of."""
+CACHED_BYTES_PER_S = 100 * MB
+"""To get a model's file that was on the node before: the page cache, or a cache of files."""
+LEAST_S = 1e-6
+"""What took less tells no more."""
+
+CUT_OFF_S = 1.0
+"""Kubernetes writes whole seconds: what took 1.2 s may read 1 or 2, and 0.1 s may read 1."""
+
+WEIGHT = 2.0
+"""So many observations the next wider mean counts as."""
+MEMORY = 20.0
+"""So many observations are remembered; older ones fade."""
+
+
+@dataclass(slots=True)
+class Mean:
+    """A mean that forgets: `weight` observations at `value`."""
+
+    value: float = 0.0
+    weight: float = 0.0
+
+    def learn(self, value: float) -> None:
+        """Take one more observation."""
+        self.weight = min(self.weight + 1.0, MEMORY)
+        self.value += (value - self.value) / self.weight
+
+    def drawn_to(self, prior: float) -> float:
+        """The mean, drawn towards `prior` the more the less was observed."""
+        return (self.value * self.weight + prior * WEIGHT) / (self.weight + WEIGHT)
+
+
+@dataclass(slots=True)
+class Learned:
+    """A quantity by key: drawn to the mean over all keys, and that to a starting value."""
+
+    start: float
+    _all: Mean = field(default_factory=Mean)
+    _by_key: dict[Hashable, Mean] = field(default_factory=dict)
+
+    def learn(self, key: Hashable, value: float) -> None:
+        """Take an observation at a key."""
+        self._all.learn(value)
+        self._by_key.setdefault(key, Mean()).learn(value)
+
+    def of(self, key: Hashable) -> float:
+        """What to expect at a key."""
+        expected = self._all.drawn_to(self.start)
+        mean = self._by_key.get(key)
+        return expected if mean is None else mean.drawn_to(expected)
+
+
+@dataclass(slots=True)
+class Rate:
+    """Bytes per second by key; geometric means, for rates differ by factors."""
+
+    start: float
+    _logs: Learned = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._logs = Learned(log(self.start))
+
+    def learn(self, key: Hashable, size: float, seconds: float) -> None:
+        """So many bytes took so long."""
+        if size > 0.0:
+            self._logs.learn(key, log(size / max(seconds, LEAST_S)))
+
+    def seconds(self, key: Hashable, size: float) -> float:
+        """How long so many bytes will take."""
+        return size / exp(self._logs.of(key))
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Of one start: where, of which model, and what had to be brought there first."""
+
+    node: str
+    device: str
+    model: str
+    model_bytes: float
+    image_bytes: float = IMAGE_BYTES
+    pulls: bool = False
+    fetches: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedStart:
+    """Seconds that one start took: binding to container (whole seconds), file, model.
+
+    None where not reported.
+    """
+
+    container_s: float | None = None
+    fetch_s: float | None = None
+    load_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstGuess:
+    """What to expect before anything was observed.
+
+    Making a container of an image that is there: sandbox, network, process. Pulling: download and
+    unpacking on an edge node's link and card. Loading: reading weights, building the session.
+    """
+
+    container_s: float = 1.0
+    pull_bytes_per_s: float = 8 * MB
+    fetch_bytes_per_s: float = 10 * MB
+    load_bytes_per_s: float = 150 * MB
+
+
+@dataclass(slots=True)
+class StartTimes:
+    """What is known of starts on every node."""
+
+    first: FirstGuess = field(default_factory=FirstGuess)
+    _container: Learned = field(init=False)
+    _pull: Rate = field(init=False)
+    _fetch: Rate = field(init=False)
+    _cached: Rate = field(init=False)
+    _load: Rate = field(init=False)
+    _loads: dict[tuple[str, str], Mean] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._container = Learned(self.first.container_s)
+        self._pull = Rate(self.first.pull_bytes_per_s)
+        self._fetch = Rate(self.first.fetch_bytes_per_s)
+        self._cached = Rate(max(self.first.fetch_bytes_per_s, CACHED_BYTES_PER_S))
+        self._load = Rate(self.first.load_bytes_per_s)
+
+    def cold_s(self, at: Circumstances) -> float:
+        """Container and load."""
+        pull_s = self._pull.seconds(at.node, at.image_bytes) if at.pulls else 0.0
+        return self._container.of(at.node) + pull_s + self._load_s(at)
+
+    def transfer_s(self, at: Circumstances) -> float:
+        """Bringing the model's file."""
+        rate = self._fetch if at.fetches else self._cached
+        return rate.seconds(at.node, at.model_bytes)
+
+    def learn(self, at: Circumstances, seen: ObservedStart) -> None:
+        """Take what one start took."""
+        if seen.container_s is not None:
+            if at.pulls:
+                pull_s = seen.container_s - self._container.of(at.node)
+                self._pull.learn(at.node, at.image_bytes, pull_s)
+            else:
+                expected_s = self._container.of(at.node)
+                self._container.learn(at.node, _nearest(expected_s, seen.container_s))
+        if seen.fetch_s is not None:
+            rate = self._fetch if at.fetches else self._cached
+            rate.learn(at.node, at.model_bytes, seen.fetch_s)
+        if seen.load_s is not None:
+            self._load.learn(at.device, at.model_bytes, seen.load_s)
+            self._loads.setdefault((at.device, at.model), Mean()).learn(seen.load_s)
+
+    def _load_s(self, at: Circumstances) -> float:
+        by_size_s = self._load.seconds(at.device, at.model_bytes)
+        known = self._loads.get((at.device, at.model))
+        return by_size_s if known is None else known.drawn_to(by_size_s)
+
+
+def _nearest(expected_s: float, read_s: float) -> float:
+    """What is nearest to the expectation among all times that would read the same."""
+    return min(max(expected_s, read_s - CUT_OFF_S, 0.0), read_s + CUT_OFF_S)

@@ -1,0 +1,65 @@
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from acesniper.extender.metrics import ExtenderMetrics
+from acesniper.operator.metrics import OperatorMetrics
+from acesniper.testbed.system import ROOT
+
+RULES = ROOT / "charts/acesniper/files/alerts.yaml"
+SAMPLED = {
+    "acesniper_backlog_seconds",
+    "acesniper_profile_age_seconds",
+    "acesniper_watch_event_age_seconds",
+}
+"""Read when asked; declared in `acesniper.extender.state`."""
+
+
+def rules() -> list[dict[str, str]]:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def alerts() -> list[str]:
+    return [rule["alert"] for rule in rules() if "alert" in rule]
+
+
+@pytest.mark.parametrize("command", [("check", RULES), ("test", "acesniper_rules_test.yaml")])
+def test_rules_fire_in_their_fault_and_only_then(command: tuple[str, Path | str]) -> None:
+    promtool = ROOT / ".venv/bin/promtool"
+
+    done = subprocess.run(
+        [promtool, command[0], "rules", command[1]],
+        cwd=ROOT / "tests/alerts",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_is_tested_and_has_its_section_in_the_runbook() -> None:
+    tested = (ROOT / "tests/alerts/acesniper_rules_test.yaml").read_text()
+    runbook = (ROOT / "docs/guide/runbook.md").read_text()
+
+    for alert in alerts():
+        assert f"alertname: {alert}" in tested
+        assert f"## {alert}\n" in runbook
+
+
+def test_rules_ask_for_metrics_that_exist() -> None:
+    registry = CollectorRegistry()
+    ExtenderMetrics.on(registry)
+    OperatorMetrics.on(registry)
+    names = {metric.name for metric in registry.collect()} | SAMPLED
+    suffixes = ("", "_total", "_bucket", "_count", "_sum")
+    series = {name + suffix for name in names for suffix in suffixes}
+
+    asked = {name for rule in rules() for name in re.findall(r"\bacesniper_\w+", rule["expr"])}
+
+    assert asked <= series

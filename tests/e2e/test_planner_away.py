@@ -1,0 +1,39 @@
+"""Nobody plans: the operator lets tasks go, first come, first served; and then somebody does."""
+
+from acesniper.testbed.system import EXTENDER
+from fleet_of_five import FleetOfFive, overlaps
+
+TASKS = 8
+
+
+def test_tasks_start_in_turn_while_the_planner_is_away_and_by_plan_when_it_is_back(
+    fleet: FleetOfFive, namespace: str
+) -> None:
+    fleet.add_models(namespace)
+    fleet.wait_idle()
+    fleet.system.kill(EXTENDER)
+    try:
+        fleet.apply(
+            fleet.task(f"t{number}", namespace, inferences=fleet.inferences(0.5))
+            for number in range(TASKS)
+        )
+        alone = fleet.finish(namespace)
+    finally:
+        fleet.system.restart(EXTENDER)
+    fleet.apply([fleet.task("planned", namespace)])
+    planned = fleet.finish(namespace, "planned")["planned"]
+
+    assert {each["phase"] for each in alone.values()} == {"Succeeded"}
+    assert all("decision" not in each for each in alone.values()), "nobody planned them"
+    assert len(fleet.runs(namespace)) == TASKS + 1
+    assert not overlaps(fleet.runs(namespace))
+    assert planned["decision"]["candidates"][0]["node"] == planned["node"]
+
+
+def test_the_planner_holds_its_lease(fleet: FleetOfFive) -> None:
+    lease = fleet.system.plane.kubectl(
+        *("get", "lease", "ace-sniper-planner", "-n", "acesniper-system"),
+        *("-o", "jsonpath={.spec.holderIdentity}"),
+    )
+
+    assert lease != ""

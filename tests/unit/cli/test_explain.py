@@ -1,0 +1,78 @@
+import pytest
+from rich.console import Console
+
+from acesniper.api.decision import Decision
+from acesniper.api.v1alpha1 import InferenceTask
+from acesniper.cli import explain
+from acesniper.domain.completion import Completion
+from builders import make_device, make_itask, make_pod, make_prediction, make_task
+
+
+def decided(name: str) -> Decision:
+    best = Completion(make_device(name), make_prediction(0.05), 20, 2.0, 0.5, 0.0)
+    next_best = Completion(make_device("d2"), make_prediction(0.2), 20)
+    refused = {"d9": "the model needs 900 MiB, the device has 512"}
+    return Decision.of(make_task().key, [best, next_best], 5.0, "fcfs-mct", refused)
+
+
+def task(**status: object) -> InferenceTask:
+    return InferenceTask.model_validate(make_itask(status=dict(status)))
+
+
+def shown(found: Decision) -> str:
+    console = Console(width=200, record=True, file=None, quiet=False)
+    with console.capture() as capture:
+        console.print(explain.table(found))
+    return capture.get()
+
+
+def test_every_term_of_every_candidate_is_shown_the_chosen_first() -> None:
+    lines = shown(decided("d1")).splitlines()
+
+    (first,) = [line for line in lines if "d1 on node-d1" in line]
+    (second,) = [line for line in lines if "d2 on node-d2" in line]
+    assert lines.index(first) < lines.index(second)
+    for term in ("2 s", "500 ms", "20 x", "50 ms", "25 ms to 100 ms (test)", "3.5 s"):
+        assert term in first
+
+
+def test_a_running_task_is_explained_by_its_pod_a_finished_one_by_its_status() -> None:
+    kept = decided("old").record().model_dump(by_alias=True)
+
+    by_pod = explain.decision(task(decision=kept), make_pod(decision=decided("new")))
+    by_status = explain.decision(task(decision=kept), None)
+    nothing = explain.decision(task(), make_pod())
+
+    assert by_pod is not None
+    assert by_pod.candidates[0].device == "new"
+    assert by_status is not None
+    assert by_status.candidates[0].device == "old"
+    assert by_status.refused == decided("old").refused
+    assert nothing is None
+
+
+def test_the_record_for_machines_has_the_terms_and_the_sentence() -> None:
+    found = explain.Explained(task(phase="Running", message="runs on node-d1"), decided("d1"))
+
+    made = explain.record(found)
+
+    assert made["task"] == "default/task"
+    assert made["phase"] == "Running"
+    decision = made["decision"]
+    assert isinstance(decision, dict)
+    assert decision["candidates"][0]["backlogSeconds"] == 2.0
+    assert str(made["text"]).startswith("node-d1 3.5 s (backlog 2 s + cold start 500 ms")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({}, "default/task: Pending.\nno decision yet"),
+        (
+            {"phase": "Running", "message": "runs on n", "node": "n"},
+            "default/task: Running. runs on n\nplaced without a prediction",
+        ),
+    ],
+)
+def test_what_is_not_known_is_said(status: dict[str, object], said: str) -> None:
+    assert explain.summary(explain.Explained(task(**status), None)) == said
