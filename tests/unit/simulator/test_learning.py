@@ -66,6 +66,8 @@ def test_a_fit_predicts_a_device_s_other_models_better_for_what_ran_there() -> N
         found.observe(4, model, float(np.exp(TABLE.log_ms[4, model]) / 1e3))
 
     assert 0.0 < error(found) < before
+    believed = [found.believed[ModelKey(each)].latency_s[4] for each in TABLE.models[:12]]
+    np.testing.assert_allclose(np.log(1e3 * np.array(believed)), TABLE.log_ms[4, :12])
 
 
 def test_what_is_believed_already_teaches_nothing() -> None:
