@@ -30,9 +30,10 @@ from acesniper.cli.table_options import as_written, flat, references
 from acesniper.policies.policy import DEFAULT, Policy
 from acesniper.predictor.tables.table import Columns, Table, read_table
 from acesniper.simulator.beliefs import Belief, Predictor
+from acesniper.simulator.learning import rows
 from acesniper.simulator.outcome import figures
 from acesniper.simulator.selection import Cluster, select
-from acesniper.simulator.simulation import Simulation, rows
+from acesniper.simulator.simulation import Simulation
 from acesniper.simulator.workload import Workload, make_tasks
 from acesniper.testbed.errors import TestbedError
 from acesniper.testbed.trial.sides import ORACLE, OURS, SIDES, STOCK, Side

@@ -87,6 +87,9 @@ def command(
         float, typer.Option(help="Share of devices slower in that time.", min=0, max=1)
     ] = 0.0,
     slow_factor: Annotated[float, typer.Option(help="By how much.", min=0.01)] = 3.0,
+    learn: Annotated[
+        bool, typer.Option("--learn", help="Believe what finished tasks took.")
+    ] = False,
     aging: Annotated[
         float | None, typer.Option(help="Seconds after which a task goes first; default never.")
     ] = None,
@@ -140,6 +143,7 @@ def command(
         Faults(lose, slow, slow_factor),
         devices,
         inf if aging is None else aging,
+        learn,
     )
     chosen = compared_policies() if compare else policy or [DEFAULT.name]
     try:
@@ -155,7 +159,7 @@ def command(
         thread_count(jobs),
         _watched,
     )
-    title = f"load {lines[0].load}, predictor {predictor}"
+    title = f"load {lines[0].load}, predictor {predictor}{' that learns' if learn else ''}"
     if plot is not None:
         _draw(lines, plot, title)
     if json:

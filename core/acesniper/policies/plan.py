@@ -162,7 +162,9 @@ class _Planning:
         chooser = self._chooser
         kept = self._kept.get(task.key) if rules.placement in KEEPING else None
         choice = chooser.choice(task)
-        lane = chooser.lane_on(kept) if kept else chooser.best(choice, rules.placement)
+        lane = chooser.lane_on(kept) if kept else None
+        if lane is None or not choice.busy_s[lane] < inf:  # its device may have been lost
+            lane = chooser.best(choice, rules.placement)
         if lane is not None:
             self._occupy(task, choice.busy_s, lane)
         elif not choice.possible:

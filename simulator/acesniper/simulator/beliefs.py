@@ -1,6 +1,6 @@
 """What the scheduler believes that models take: the truth, the truth with an error, a prediction.
 
-Whatever it is, it is fixed for the run: nothing is learned from the tasks that finish.
+What of it changes with the tasks that finish is in `learning`.
 """
 
 import math
@@ -11,6 +11,7 @@ import numpy as np
 
 from acesniper.domain.errors import InvalidInput
 from acesniper.predictor.tables.choice import choose
+from acesniper.predictor.tables.completion import complete
 from acesniper.predictor.tables.families import device_group, folds
 from acesniper.predictor.tables.imputation import filled
 from acesniper.predictor.tables.prediction import predict
@@ -23,12 +24,32 @@ TAIL = 1.645
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """What predicts a device anew from more readings of it.
+
+    `shown` (devices, models) is what was known of each device before any task ran there, in ln ms;
+    `others[of[row]]` are the devices (without gaps) that row's predictions are fitted to.
+    """
+
+    shown: np.ndarray
+    others: tuple[np.ndarray, ...]
+    of: np.ndarray
+
+    def predict(self, row: int, readings: np.ndarray) -> np.ndarray:
+        """All models of a device (models,), given readings that are NaN where there is none."""
+        columns = np.flatnonzero(np.isfinite(readings)).tolist()
+        others = self.others[int(self.of[row])]
+        return np.asarray(complete(others, readings[columns][None], columns).middle[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Belief:
     """The middle and the ends of the 90 % interval of every cell of a table, in ln ms."""
 
     middle: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    fit: Fit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +105,9 @@ def cross_fitted(table: Table, k: int, references: Sequence[str] = ()) -> Belief
 
     The readings themselves are believed as they are.
     """
-    middle, low, high = (np.full_like(table.log_ms, np.nan) for _ in range(3))
-    for fold in folds([device_group(name) for name in table.devices]):
+    middle, low, high, readings = (np.full_like(table.log_ms, np.nan) for _ in range(4))
+    others, of = [], np.zeros(len(table.devices), int)
+    for number, fold in enumerate(folds([device_group(name) for name in table.devices])):
         named = references[:k] or _chosen(table, fold, k)
         new = {name for name, held_out in zip(table.devices, fold, strict=True) if held_out}
         cut = split(table, named, new, ())
@@ -93,7 +115,9 @@ def cross_fitted(table: Table, k: int, references: Sequence[str] = ()) -> Belief
         shown = np.isfinite(cut.known)
         for into, each in ((middle, found.middle), (low, found.low), (high, found.high)):
             into[fold] = np.where(shown, table.log_ms, each)[fold]
-    return Belief(middle, low, high)
+        readings[fold], of[fold] = cut.known[fold], number
+        others.append(filled(table.log_ms[~fold]))
+    return Belief(middle, low, high, Fit(readings, tuple(others), of))
 
 
 def _chosen(table: Table, fold: np.ndarray, k: int) -> list[str]:

@@ -14,9 +14,10 @@ from acesniper.policies.policy import Policy, rule_names
 from acesniper.predictor.tables.table import Table
 from acesniper.simulator.beliefs import TRAINED, Belief, Predictor
 from acesniper.simulator.faults import Faults
+from acesniper.simulator.learning import Learner, rows
 from acesniper.simulator.outcome import Figures, Finished, figures, mean
 from acesniper.simulator.selection import select
-from acesniper.simulator.simulation import Simulation, rows
+from acesniper.simulator.simulation import Simulation
 from acesniper.simulator.workload import Workload, make_tasks
 
 
@@ -25,7 +26,8 @@ class Scenario:
     """What every policy is put through; `size` None takes all devices the table allows.
 
     A task that has waited for `aging_s` goes first, to where it finishes first. By default none
-    does: aging would turn any policy that lets tasks wait into another.
+    does: aging would turn any policy that lets tasks wait into another. With `learn` beliefs follow
+    what finished tasks took.
     """
 
     table: Table
@@ -33,6 +35,7 @@ class Scenario:
     faults: Faults = field(default_factory=Faults)
     size: int | None = None
     aging_s: float = inf
+    learn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +104,9 @@ def play(scenario: Scenario, belief: Belief, policy: str, seed: int) -> list[Fin
     tasks = make_tasks(scenario.workload, cluster, seed)
     faults = scenario.faults.drawn(len(cluster.devices), tasks[-1].created_s, seed)
     believed = rows(cluster, belief, "simulated")
-    return Simulation(
-        cluster, believed, Policy(policy, aging_s=scenario.aging_s), tasks, faults
-    ).run()
+    learner = Learner(cluster, belief, believed) if scenario.learn else None
+    rules = Policy(policy, aging_s=scenario.aging_s)
+    return Simulation(cluster, believed, rules, tasks, faults, learner).run()
 
 
 def _played(

@@ -12,8 +12,6 @@ from heapq import heappop, heappush
 from itertools import count
 from math import inf, isinf
 
-import numpy as np
-
 from acesniper.domain.backlog import Ledger, PodUid, Promise
 from acesniper.domain.device import Device
 from acesniper.domain.errors import InvalidInput
@@ -23,8 +21,8 @@ from acesniper.policies.placement import KEEPING
 from acesniper.policies.plan import Plan, Planned, make_plan
 from acesniper.policies.policy import Policy, Rules
 from acesniper.policies.snapshot import Snapshot
-from acesniper.simulator.beliefs import Belief
 from acesniper.simulator.faults import Fault
+from acesniper.simulator.learning import Learner
 from acesniper.simulator.outcome import Finished
 from acesniper.simulator.selection import Cluster
 
@@ -53,17 +51,6 @@ class Running:
     ends_s: float = inf
 
 
-def rows(cluster: Cluster, belief: Belief, source: str) -> dict[ModelKey, Row]:
-    """What is believed of the cluster's models, in seconds over its devices."""
-    cells = np.ix_(cluster.rows, cluster.columns)
-    spans = (belief.middle, belief.low, belief.high)
-    middle, low, high = (np.exp(each[cells]) / 1e3 for each in spans)
-    return {
-        ModelKey(model): Row(middle[:, column], low[:, column], high[:, column], source)
-        for column, model in enumerate(cluster.models)
-    }
-
-
 class Simulation:
     """The state of a run; `run` plays it to its end."""
 
@@ -74,11 +61,13 @@ class Simulation:
         policy: Policy,
         tasks: Sequence[Task],
         faults: Sequence[Fault] = (),
+        learner: Learner | None = None,
     ) -> None:
-        """`believed` is what the scheduler plans with; the cluster knows the truth."""
+        """`believed` is what the scheduler plans with; a learner may replace its rows."""
         self._cluster = cluster
         self._rows = believed
         self._policy = policy
+        self._learner = learner
         # A queue on each device is joined on arrival, whether anything is free or not.
         self._starting_only = Rules.named(policy.name).placement not in KEEPING
         self._place = {device.id: place for place, device in enumerate(cluster.devices)}
@@ -169,6 +158,9 @@ class Simulation:
         self._leave(run)
         attempts = self._attempts[run.task.key]
         self._finished.append(Finished(run.task, run.device, run.started_s, run.ends_s, attempts))
+        if self._learner is not None:
+            latency_s = (run.ends_s - run.started_s) / run.task.inferences
+            self._learner.observe(run.device, self._column[run.task.model], latency_s)
 
     def _leave(self, run: Running) -> None:
         del self._running[run.task.key]

@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
+from acesniper.domain.device import Device
 from acesniper.policies.plan import Plan, make_plan
 from acesniper.policies.policy import Policy, named, rule_names
 from acesniper.policies.snapshot import Snapshot
@@ -248,6 +251,18 @@ def test_a_queue_of_a_device_keeps_its_tasks(rules: str) -> None:
         return {each.task.key: each.device.id for each in plan.planned}
 
     assert devices(after) == devices(before)
+
+
+@pytest.mark.parametrize("left", [[replace(FAST, schedulable=False), SLOW], [SLOW]])
+def test_a_queue_ends_with_its_device(left: list[Device]) -> None:
+    tasks = [make_task(f"n/{number}") for number in range(6)]
+    before = make_plan(tasks, make_snapshot([FAST, SLOW], LATENCY), named("random-queue"))
+    assert {each.device.id for each in before.planned} == {"fast", "slow"}
+
+    after = make_plan(tasks, make_snapshot(left, LATENCY), named("random-queue"), previous=before)
+
+    assert {each.device.id for each in after.planned} == {"slow"}
+    assert len(after.planned) == len(tasks)
 
 
 @pytest.mark.parametrize("rules", ["any-free", "fastest-free"])

@@ -73,6 +73,12 @@ def test_work_on_a_lost_device_is_done_again_elsewhere() -> None:
     assert (done.device, done.started_s, done.finished_s, done.attempts) == (1, 1.0, 6.0, 2)
 
 
+def test_what_ends_at_the_instant_of_a_loss_has_ended() -> None:
+    [done] = simulate([[4.0]], make_arrivals(0.0), faults=[Fault(0, 4.0, 6.0)])
+
+    assert (done.finished_s, done.attempts) == (4.0, 1)
+
+
 def test_tasks_wait_for_the_only_device_to_come_back() -> None:
     done = played(simulate([[4.0]], make_arrivals(0.0, 2.0), faults=[Fault(0, 1.0, 3.0)]))
 
