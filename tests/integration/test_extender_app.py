@@ -151,6 +151,15 @@ async def test_it_is_not_ready_before_every_kind_was_listed(setup: Setup) -> Non
     assert (after.status, after.json) == (200, {"status": "ok"})
 
 
+async def test_it_is_not_ready_before_latencies_are_predicted(setup: Setup) -> None:
+    setup.sync()
+    setup.state.planner.predicted.clear()
+
+    answer = await call(setup.app, "GET", "/readyz")
+
+    assert (answer.status, answer.json) == (503, {"detail": "not known yet: latencies"})
+
+
 async def test_it_is_healthy_from_the_start(setup: Setup) -> None:
     assert (await call(setup.app, "GET", "/healthz")).status == 200
 

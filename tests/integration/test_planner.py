@@ -311,6 +311,70 @@ async def test_a_failed_patch_gives_the_slot_back_and_is_tried_again() -> None:
 
 
 @in_virtual_time
+async def test_a_patch_whose_answer_was_lost_gives_the_slot_to_nobody_else() -> None:
+    edge = Edge({"a": 5.0})
+    lost: list[str] = []
+
+    def lose(call: Call) -> None:
+        if call.verb == "patch" and not lost:
+            lost.append(call.name)
+            raise Unavailable("the connection broke after the server had done it")
+
+    edge.cluster.after = lose
+    async with edge.alive():
+        edge.apply("t1")
+        edge.apply("t2")
+        await asyncio.sleep(2.0)
+        admitted = [each for each in ("t1", "t2") if edge.is_admitted(each)]
+        await edge.all_done()
+
+    assert admitted == ["t1"]
+    assert edge.most_at_once == {"node-a": 1}
+
+
+@in_virtual_time
+async def test_what_became_of_a_patch_is_unknown_while_the_server_is_away() -> None:
+    """The slot stays reserved until the reservation expires; then all goes on."""
+    edge, away = Edge({"a": 1.0}), [False]
+
+    def fail(call: Call) -> None:
+        away[0] = away[0] or call.verb == "patch"
+        if away[0] and call.verb in ("patch", "get", "delete"):
+            raise Unavailable("away")
+
+    edge.cluster.before = fail
+    async with edge.alive():
+        edge.apply("t")
+        await asyncio.sleep(BIND_TIMEOUT_S / 2)
+        reserved = len(edge.fleet.ledger)
+        edge.cluster.before = lambda _: None
+        await asyncio.sleep(3 * BIND_TIMEOUT_S)
+
+    assert reserved == 1
+    assert edge.cluster.all(PODS) == [], "withdrawn; the operator makes it anew"
+
+
+@in_virtual_time
+async def test_a_pod_that_is_bound_in_the_last_moment_is_not_withdrawn() -> None:
+    edge = Edge({"a": 1.0}, binding=False)
+
+    def bind_it(call: Call) -> None:
+        if call.verb == "delete":
+            edge.cluster.before = lambda _: None
+            patch: Object = {"spec": {"nodeName": "node-a"}, "status": {"phase": "Running"}}
+            edge.cluster.change(PODS, "t-0", "default", patch)
+
+    async with edge.alive():
+        edge.apply("t")
+        await asyncio.sleep(BIND_TIMEOUT_S - 1.0)
+        edge.cluster.before = bind_it
+        await asyncio.sleep(3 * BIND_TIMEOUT_S)
+
+    assert edge.phases() == ["Running"]
+    assert len(edge.fleet.ledger) == 1
+
+
+@in_virtual_time
 async def test_a_pod_that_is_not_bound_in_time_is_withdrawn() -> None:
     edge = Edge({"a": 1.0}, binding=False)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from math import isclose
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -324,3 +325,4 @@ def assert_same(live: Promise | None, rebuilt: Promise | None) -> None:
 
 
 TestFleetHistory = FleetMachine.TestCase
+TestFleetHistory.settings = settings(max_examples=60, stateful_step_count=40)

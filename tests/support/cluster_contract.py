@@ -246,6 +246,18 @@ class ClusterContract:
 
         assert await cluster.get(PODS, "p", namespace) is None
 
+    async def test_a_delete_with_an_old_version_hits_nothing(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
+        made = await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
+        version = made["metadata"]["resourceVersion"]
+        await cluster.patch(CONFIG_MAPS, "a", namespace, {"data": {"changed": "yes"}})
+
+        with pytest.raises(Conflict):
+            await cluster.delete(CONFIG_MAPS, "a", namespace, version=version)
+
+        assert await cluster.get(CONFIG_MAPS, "a", namespace) is not None
+
     # --- lists and watches -------------------------------------------------------------------
 
     async def test_a_list_knows_namespaces_and_labels(

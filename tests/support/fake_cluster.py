@@ -142,7 +142,12 @@ class FakeCluster(Cluster):
         return changed
 
     async def delete(
-        self, kind: Kind, name: str, namespace: str | None = None, uid: str | None = None
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str | None = None,
+        uid: str | None = None,
+        version: str | None = None,
     ) -> bool:
         call = self._note("delete", kind, name)
         place = _place(kind, namespace, name)
@@ -151,6 +156,8 @@ class FakeCluster(Cluster):
             return False
         if uid is not None and uid != found["metadata"]["uid"]:
             raise Conflict(f"{kind.plural} {name!r}: the UID in the precondition does not match")
+        if version is not None and version != found["metadata"]["resourceVersion"]:
+            raise Conflict(f"{kind.plural} {name!r}: the version in the precondition is old")
         if kind == PODS and found["spec"].get("nodeName") and not _ended(found):
             metadata = {**found["metadata"], "deletionTimestamp": self._created()}
             self._put(place, {**found, "metadata": metadata})

@@ -38,6 +38,9 @@ def command(
     publish: Annotated[
         bool, typer.Option("--publish", help="Write the DeviceProfile into the cluster.")
     ] = False,
+    reprobed: Annotated[
+        str, typer.Option(help="For --publish: the value of spec.reprobe that this answers.")
+    ] = "",
     kubeconfig: Annotated[
         Path | None,
         typer.Option(
@@ -77,7 +80,7 @@ def command(
         )
     profile = name or f"{host}-{result.provider}"
     if publish:
-        _publish(profile, host, result, kubeconfig)
+        _publish(profile, host, result, reprobed, kubeconfig)
     if output is Output.TABLE:
         out.print(table(result))
         return
@@ -88,13 +91,15 @@ def command(
         file.write_text(text, encoding="utf-8")
 
 
-def _publish(name: str, node: str, result: ProbeResult, kubeconfig: Path | None) -> None:
+def _publish(
+    name: str, node: str, result: ProbeResult, reprobed: str, kubeconfig: Path | None
+) -> None:
     import asyncio
 
-    from acesniper.api.convert import device_profile_manifest
+    from acesniper.probe.profiles import answering
     from acesniper.probe.publish import publish
 
-    asyncio.run(publish(device_profile_manifest(name, node, result), kubeconfig))
+    asyncio.run(publish(answering(name, node, result, reprobed), kubeconfig))
     err.print(f"published DeviceProfile {name}")
 
 

@@ -12,6 +12,12 @@ def command(
     kubeconfig: Annotated[str, typer.Option(help="Empty: in the cluster.")] = "",
     scheduler_name: Annotated[str, typer.Option(help="What pods ask for.")] = "ace-sniper",
     timeout_s: Annotated[float, typer.Option(help="For one answer of the extender.")] = 1.0,
+    tls_folder: Annotated[
+        str, typer.Option(help="Folder of kube-scheduler's tls.crt, tls.key and ca.crt.")
+    ] = "",
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="For the cluster's own scheduler, all pods included.")
+    ] = False,
 ) -> None:
     """Print a KubeSchedulerConfiguration made from these settings.
 
@@ -27,5 +33,7 @@ def command(
         kubeconfig=kubeconfig,
         scheduler_name=scheduler_name,
         timeout_s=timeout_s,
+        tls_folder=tls_folder,
+        embedded=embedded,
     )
     print(yaml.safe_dump(settings.manifest(), sort_keys=False), end="")

@@ -202,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 on drift")
     options = parser.parse_args(arguments)
-    folders = options.folders or [Path("crds"), Path("charts/acesniper/crds")]
+    folders = options.folders or [Path("crds"), Path("charts/acesniper/files/crds")]
     changed = drift(folders)
     for path in changed:
         if not options.check:

@@ -16,6 +16,8 @@ class SchedulerConfig:
     """What differs between installations.
 
     `timeout_s`: how long kube-scheduler waits for the extender before it goes on without it.
+    `tls_folder`: where kube-scheduler finds tls.crt, tls.key and ca.crt for an extender over HTTPS.
+    `embedded`: for the cluster's own scheduler, which goes on placing all other pods, too.
     """
 
     extender_url: str = "http://127.0.0.1:8780"
@@ -26,33 +28,31 @@ class SchedulerConfig:
     leader_elect: bool = True
     timeout_s: float = 1.0
     qps: int = 1000
+    tls_folder: str = ""
+    embedded: bool = False
 
     def manifest(self) -> dict[str, Any]:
         """The KubeSchedulerConfiguration."""
         connection: dict[str, Any] = {"qps": self.qps, "burst": 2 * self.qps}
         if self.kubeconfig:
             connection["kubeconfig"] = self.kubeconfig
+        names = ["default-scheduler"] if self.embedded else []
         return {
             "apiVersion": "kubescheduler.config.k8s.io/v1",
             "kind": "KubeSchedulerConfiguration",
             "clientConnection": connection,
-            "leaderElection": {
-                "leaderElect": self.leader_elect,
-                "resourceNamespace": self.lease_namespace,
-                "resourceName": self.lease_name,
-                "leaseDuration": "10s",
-                "renewDeadline": "7s",
-                "retryPeriod": "2s",
-            },
+            # The cluster's own scheduler keeps the lease it has.
+            **({} if self.embedded else {"leaderElection": self._election()}),
             # A pod that our plan admits is never long unschedulable: look again soon.
             "podInitialBackoffSeconds": 1,
             "podMaxBackoffSeconds": 5,
             "profiles": [
+                *({"schedulerName": name} for name in names),
                 {
                     "schedulerName": self.scheduler_name,
                     # Above 100 nodes kube-scheduler scores a sample; the best node must be in it.
                     "percentageOfNodesToScore": 100,
-                }
+                },
             ],
             "extenders": [
                 {
@@ -65,6 +65,25 @@ class SchedulerConfig:
                     # When we are away, pods are placed as the stock scheduler would.
                     "ignorable": True,
                     "httpTimeout": f"{self.timeout_s:g}s",
+                    **self._tls(),
                 }
             ],
         }
+
+    def _election(self) -> dict[str, Any]:
+        return {
+            "leaderElect": self.leader_elect,
+            "resourceNamespace": self.lease_namespace,
+            "resourceName": self.lease_name,
+            "leaseDuration": "10s",
+            "renewDeadline": "7s",
+            "retryPeriod": "2s",
+        }
+
+    def _tls(self) -> dict[str, Any]:
+        """Always with a CA: without one, kube-scheduler would trust anybody."""
+        if not self.tls_folder:
+            return {}
+        files = {"certFile": "tls.crt", "keyFile": "tls.key", "caFile": "ca.crt"}
+        config = {field: f"{self.tls_folder}/{name}" for field, name in files.items()}
+        return {"enableHTTPS": True, "tlsConfig": config}

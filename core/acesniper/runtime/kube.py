@@ -248,12 +248,22 @@ class Cluster:
         )
 
     async def delete(
-        self, kind: Kind, name: str, namespace: str | None = None, uid: str | None = None
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str | None = None,
+        uid: str | None = None,
+        version: str | None = None,
     ) -> bool:
-        """Delete an object, with `uid` only that very one; False if it was gone already."""
+        """Delete an object, with `uid` only that very one; False if it was gone already.
+
+        Raises:
+            Conflict: it is another one, or has changed since the resource version `version`.
+        """
         body: Object = {"propagationPolicy": "Background"}
-        if uid:
-            body["preconditions"] = {"uid": uid}
+        only = {"uid": uid, "resourceVersion": version}
+        if any(only.values()):
+            body["preconditions"] = {name: value for name, value in only.items() if value}
         try:
             await self._call("DELETE", kind.path(namespace, name), body=body)
         except NotFound:

@@ -125,6 +125,9 @@ class ExtenderSettings(PolicySettings):
     """Rates to expect on a node until they are learned."""
     predictions: OptionalPath = None
     """A CSV file of predictions to use instead of the network; see `extender/listed.py`."""
+    tls_folder: OptionalPath = None
+    """Holds tls.crt, tls.key and ca.crt: HTTPS, for clients with a certificate of that authority.
+    Empty: HTTP, which is for a kube-scheduler in the same pod."""
 
 
 class OperatorSettings(PolicySettings):
@@ -147,3 +150,16 @@ class OperatorSettings(PolicySettings):
     served; longer than the lease itself lasts."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """Objects reconciled at the same time."""
+
+
+class ProbeSettings(Settings):
+    """The probe of a node, as a DaemonSet runs it."""
+
+    node: Annotated[str, Field(min_length=1)]
+    """The node it measures: the downward API's spec.nodeName."""
+    check_s: Annotated[float, Field(gt=0)] = 60.0
+    """Pause between two looks at whether the node should be measured anew."""
+    quick: bool = False
+    """About 3 s instead of 10 to 30: fewer rounds, nothing under load."""
+    published_file: Path = Path("/tmp/published")  # noqa: S108 - a volume of the pod's own
+    """Exists once the profile is in the cluster: the pod's readiness."""

@@ -3,7 +3,10 @@
 import asyncio
 import gc
 import os
+import ssl
 import sys
+from pathlib import Path
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -49,6 +52,18 @@ def predictor_of(settings: ExtenderSettings) -> LatencyPredictor:
     return default_predictor()
 
 
+def tls(folder: Path | None) -> dict[str, Any]:
+    """What uvicorn is told, so that nobody without a certificate is answered."""
+    if folder is None:
+        return {}
+    return {
+        "ssl_certfile": folder / "tls.crt",
+        "ssl_keyfile": folder / "tls.key",
+        "ssl_ca_certs": str(folder / "ca.crt"),
+        "ssl_cert_reqs": ssl.CERT_REQUIRED,
+    }
+
+
 async def serve(settings: ExtenderSettings) -> None:
     """Serve until the process is told to stop."""
     registry = CollectorRegistry()
@@ -62,6 +77,7 @@ async def serve(settings: ExtenderSettings) -> None:
             port=settings.port,
             access_log=False,
             log_config=None,
+            **tls(settings.tls_folder),
         )
         calm_collector()
         answer_first()

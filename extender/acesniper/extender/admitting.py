@@ -45,13 +45,28 @@ class Admitting:
                     PODS, pod.name, pod.namespace, admission_patch(pod, device, annotations)
                 )
         except AcesniperError as error:
-            # The pod changed or is gone: the reservation falls, the next plan decides anew.
-            self.fleet.withdraw(pod)
-            self._count("failed")
-            log.warning("not admitted: %s", error, extra=told)
-            return
+            if not await self._was_admitted(pod):
+                # The pod changed or is gone: the reservation falls, the next plan decides anew.
+                self.fleet.withdraw(pod)
+                self._count("failed")
+                log.warning("not admitted: %s", error, extra=told)
+                return
         self._count("planned")
         log.info("admitted: %s", decision.sentence(), extra=told)
+
+    async def _was_admitted(self, pod: PodView) -> bool:
+        """Whether a request that failed did its work all the same, as far as anyone can tell.
+
+        While nobody can, the slot stays reserved: the reservation expires by itself.
+        """
+        try:
+            found = await self.cluster.get(PODS, pod.name, pod.namespace)
+        except AcesniperError:
+            return True
+        if found is None:
+            return False
+        now = PodView.of(found)
+        return now.uid == pod.uid and not now.gated
 
     async def refuse(self, pod: PodView, reason: str) -> None:
         """Tell the operator, by an annotation, that a task's deadline is out of reach."""
@@ -69,11 +84,13 @@ class Admitting:
         self._count("refused")
 
     async def withdraw(self, pod: PodView) -> None:
-        """Delete a pod that was admitted and not bound in time."""
+        """Delete a pod that was admitted and not bound in time, unless it was just now."""
         self._count("expired")
         log.warning("admitted but not bound in time; withdrawn", extra={"pod": pod.key})
         try:
-            await self.cluster.delete(PODS, pod.name, pod.namespace, uid=pod.uid)
+            await self.cluster.delete(
+                PODS, pod.name, pod.namespace, uid=pod.uid, version=pod.resource_version
+            )
         except AcesniperError as error:
             log.warning("not withdrawn: %s", error, extra={"pod": pod.key})
             self.fleet.renew(pod)

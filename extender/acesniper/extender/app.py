@@ -55,7 +55,7 @@ def create_app(state: ExtenderState, registry: CollectorRegistry) -> FastAPI:
     @app.get("/readyz")
     async def readyz() -> dict[str, str]:
         if missing := state.unsynced():
-            raise HTTPException(503, f"not listed yet: {', '.join(missing)}")
+            raise HTTPException(503, f"not known yet: {', '.join(missing)}")
         return {"status": "ok"}
 
     @app.get("/metrics")

@@ -4,12 +4,14 @@ Handlers are `event` handlers: they only note what was seen. Everything is decid
 controller, and kopf writes nothing into our objects (no finalizers, no annotations).
 """
 
+import dataclasses
 from typing import Any
 
 import kopf
 
 from acesniper.api.names import GROUP, VERSION
 from acesniper.operator.controller import Controller
+from acesniper.runtime.pod_api import PodApi
 
 
 def build_registry(controller: Controller) -> kopf.OperatorRegistry:
@@ -47,8 +49,10 @@ def build_registry(controller: Controller) -> kopf.OperatorRegistry:
 
     @kopf.on.login(registry=registry)
     def login(**arguments: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401
-        return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(
-            **arguments
-        )
+        account = kopf.login_with_service_account(**arguments)
+        if account is None:
+            return kopf.login_with_kubeconfig(**arguments)
+        # kopf asks DNS for the API server; the address in the environment works without.
+        return dataclasses.replace(account, server=PodApi.here().url)
 
     return registry

@@ -105,6 +105,7 @@ class TaskReconciler:
         except InvalidInput as error:
             return refused(self._sight(_key_of(task), task), str(error))
         except Forbidden as error:
+            self.window.is_full(namespace, self.clock())
             notice = Notice("PodRefused", str(error), warning=True)
             await self._tell(task, notice)
             raise

@@ -19,6 +19,8 @@ from acesniper.policies.policy import Policy
 PLACED = FINISHED | {Phase.SCHEDULED, Phase.RUNNING}
 SPARE = 50
 """Tasks in the window beyond two for each slot."""
+FULL_S = 5.0
+"""How long tasks of a namespace that may have no more pods stay outside, so that others come in."""
 ORDER_S = 1.0
 """How often a long queue is put in order."""
 
@@ -34,6 +36,7 @@ class Window:
     _inside: frozenset[str] = field(default_factory=frozenset)
     _order: list[str] = field(default_factory=list)
     _ordered_s: float = float("-inf")
+    _full_until_s: dict[str, float] = field(default_factory=dict)
     _known: dict[str, tuple[str, Task]] = field(default_factory=dict)
     """Tasks by key, with the UID they were made from: what orders a task never changes."""
 
@@ -49,13 +52,24 @@ class Window:
         before, self._inside = self._inside, self._first(now_s)
         return self._inside - before
 
+    def is_full(self, namespace: str, now_s: float) -> None:
+        """Note that a namespace may have no more pods for now: a quota, as a rule."""
+        self._full_until_s[namespace] = now_s + FULL_S
+
     def _fitting(self) -> int:
         statuses = (node.get("status", {}) for node in self.store.nodes.values())
         offered = ((each.get("allocatable") or {}).get(SLOT_RESOURCE) for each in statuses)
         return min(self.most, 2 * sum(map(count, offered)) + SPARE)
 
     def _first(self, now_s: float) -> frozenset[str]:
-        waiting = {key: task for key, task in self.store.tasks.items() if _waits(task)}
+        self._full_until_s = {
+            namespace: end_s for namespace, end_s in self._full_until_s.items() if end_s > now_s
+        }
+        waiting = {
+            key: task
+            for key, task in self.store.tasks.items()
+            if _waits(task) and not self._stays_outside(key, task)
+        }
         if len(waiting) <= self.size:
             return frozenset(waiting)
         in_order = [key for key in self._order if key in waiting]
@@ -63,6 +77,9 @@ class Window:
             in_order = self._order = self._put_in_order(waiting, now_s)
             self._ordered_s = now_s
         return frozenset(in_order[: self.size])
+
+    def _stays_outside(self, key: str, task: InferenceTask) -> bool:
+        return task.metadata["namespace"] in self._full_until_s and key not in self.store.pods
 
     def _put_in_order(self, waiting: Mapping[str, InferenceTask], now_s: float) -> list[str]:
         self._known = {key: self._task(key, resource) for key, resource in waiting.items()}

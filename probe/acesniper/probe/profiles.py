@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -17,6 +18,14 @@ def profile_text(name: str, node: str, result: ProbeResult, form: str = "yaml") 
     if form == "json":
         return json.dumps(manifest, indent=2) + "\n"
     return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=100)
+
+
+def answering(name: str, node: str, result: ProbeResult, reprobed: str) -> dict[str, Any]:
+    """A probe's result as a manifest that answers a `spec.reprobe`; empty: none was asked."""
+    manifest: dict[str, Any] = device_profile_manifest(name, node, result)
+    if reprobed:
+        manifest["status"]["reprobed"] = reprobed
+    return manifest
 
 
 def read_profile(path: Path) -> ProbeResult:

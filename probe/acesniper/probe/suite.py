@@ -12,9 +12,9 @@ from onnx import ModelProto
 
 from acesniper.probe.graphs import GraphBuilder
 from acesniper.probe.references import REFERENCES, Layers
+from acesniper.probe.versions import SUITE as SUITE
+from acesniper.probe.versions import VERSION as VERSION
 
-SUITE = "hrm"
-VERSION = "2"
 SENTINEL = "conv_wide_16"
 """Re-run between rounds; when it moved, something else was running."""
 MEMORY, LOAD, FILE_READ = "memory", "load", "file_read"

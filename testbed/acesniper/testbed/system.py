@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from acesniper.api.names import PLANNER_LEASE
 from acesniper.api.scheduler_config import SchedulerConfig
 from acesniper.testbed.control_plane import ControlPlane
 from acesniper.testbed.errors import CommandFailed
@@ -32,6 +33,7 @@ STARTS_AT_ONCE = {
 }
 """What the extender expects of starts: emulated pods pull, fetch and load nothing."""
 
+NAMESPACE = "acesniper-system"
 OPERATOR, EXTENDER, SCHEDULER = "acesniper-operator", "acesniper-extender", "ace-sniper-scheduler"
 
 
@@ -51,7 +53,7 @@ class System:
         self.start_parts()
 
     def install(self) -> None:
-        """Apply CRDs and rights."""
+        """Install definitions and rights."""
         self.plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
         self.plane.kubectl("apply", "--server-side", "-f", "-", stdin=_rights())
         self.plane.kubectl(
@@ -80,7 +82,7 @@ class System:
         """Start our kube-scheduler with the configuration generated from settings."""
         settings = SchedulerConfig(
             extender_url=f"http://127.0.0.1:{self.extender_port}",
-            lease_namespace="acesniper-system",
+            lease_namespace=NAMESPACE,
         )
         with tempfile.TemporaryDirectory() as folder:
             config = Path(folder) / "scheduler.yaml"
@@ -144,20 +146,31 @@ class System:
 
 
 def _rights() -> str:
-    """ClusterRoles with the chart's rules, bound to the testbed's identities."""
-    documents: list[dict[str, Any]] = []
+    """The chart's rules, bound to the testbed's identities, and the planner's lease."""
+    documents: list[dict[str, Any]] = [
+        {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": PLANNER_LEASE, "namespace": NAMESPACE},
+        }
+    ]
     for part in ("operator", "extender", "probe"):
-        name = f"acesniper-{part}"
-        rules = yaml.safe_load((ROOT / f"charts/acesniper/files/{part}-rules.yaml").read_text())
-        kind = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": name}}
-        group = "rbac.authorization.k8s.io"
-        documents.append({**kind, "kind": "ClusterRole", "rules": rules})
-        documents.append(
-            {
-                **kind,
-                "kind": "ClusterRoleBinding",
-                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
-                "subjects": [{"apiGroup": group, "kind": "User", "name": name}],
-            }
-        )
+        documents += _role(part, f"acesniper-{part}", None)
+    for part in ("operator", "extender"):
+        documents += _role(f"{part}-lease", f"acesniper-{part}", NAMESPACE)
     return yaml.safe_dump_all(documents)
+
+
+def _role(rules: str, user: str, namespace: str | None) -> list[dict[str, Any]]:
+    """The rules of a file of the chart, for a user, in one namespace or in all."""
+    group = "rbac.authorization.k8s.io"
+    metadata = {"name": f"acesniper-{rules}"} | ({"namespace": namespace} if namespace else {})
+    head = {"apiVersion": f"{group}/v1", "metadata": metadata}
+    kind = "Role" if namespace else "ClusterRole"
+    listed = yaml.safe_load((ROOT / f"charts/acesniper/files/{rules}-rules.yaml").read_text())
+    reference = {"apiGroup": group, "kind": kind, "name": metadata["name"]}
+    subjects = [{"apiGroup": group, "kind": "User", "name": user}]
+    return [
+        {**head, "kind": kind, "rules": listed},
+        {**head, "kind": f"{kind}Binding", "roleRef": reference, "subjects": subjects},
+    ]

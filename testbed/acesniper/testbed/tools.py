@@ -18,10 +18,18 @@ def install_tools(folder: Path) -> list[Path]:
     """
     programs = {
         "kubectl": ensure_binaries() / "kubectl",
-        "helm": _fetched("helm", helm.cache_key(), helm.fetch, folder),
+        "helm": ensure_helm(folder),
         "promtool": _fetched("promtool", promtool.cache_key(), promtool.fetch, folder),
     }
     return [_link(folder / name, program) for name, program in programs.items()]
+
+
+def ensure_helm(folder: Path | None = None) -> Path:
+    """The path of helm; one in `folder`, where links to it lie, does not count as found on PATH.
+
+    Raises BinariesMissing where it can neither be fetched nor found.
+    """
+    return _fetched("helm", helm.cache_key(), helm.fetch, folder or Path())
 
 
 def _fetched(name: str, key: str, fetch: Callable[[Path], None], folder: Path) -> Path:

@@ -33,3 +33,22 @@ def test_every_node_is_scored() -> None:
     (profile,) = SchedulerConfig().manifest()["profiles"]
 
     assert profile["percentageOfNodesToScore"] == 100
+
+
+def test_an_extender_over_https_is_never_trusted_blindly() -> None:
+    (extender,) = SchedulerConfig(tls_folder="/tls").manifest()["extenders"]
+
+    assert extender["enableHTTPS"] is True
+    assert extender["tlsConfig"] == {
+        "certFile": "/tls/tls.crt",
+        "keyFile": "/tls/tls.key",
+        "caFile": "/tls/ca.crt",
+    }
+
+
+def test_the_clusters_own_scheduler_goes_on_with_all_other_pods() -> None:
+    manifest = SchedulerConfig(embedded=True).manifest()
+
+    names = [each["schedulerName"] for each in manifest["profiles"]]
+    assert names == ["default-scheduler", "ace-sniper"]
+    assert "leaderElection" not in manifest

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from acesniper.cli.__main__ import main
-from tables import KINDS, synthetic
+from synthetic_tables import KINDS, synthetic
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from acesniper.cli.__main__ import main
 from acesniper.cli.ranges import span, whole_numbers
 from acesniper.domain.errors import InvalidInput
 from acesniper.simulator.comparison import compared_policies
-from tables import synthetic
+from synthetic_tables import synthetic
 
 
 @pytest.fixture

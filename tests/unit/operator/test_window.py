@@ -3,9 +3,9 @@ from hypothesis import strategies as st
 
 from acesniper.operator.store import Store
 from acesniper.operator.turns import in_turn
-from acesniper.operator.window import SPARE, Window
+from acesniper.operator.window import FULL_S, SPARE, Window
 from acesniper.policies.policy import Policy, rule_names
-from builders import make_itask, make_node, make_task
+from builders import make_gated_pod, make_itask, make_node, make_task
 
 
 def make_window(size: int, *names: str) -> Window:
@@ -98,6 +98,23 @@ def test_the_window_follows_the_policy() -> None:
     window.refresh(0.0)
 
     assert inside(window) == {"b"}
+
+
+def test_a_namespace_that_may_have_no_more_pods_leaves_the_window_to_others() -> None:
+    window = make_window(2, "a", "b", "c")
+    window.store.take_pod(make_gated_pod("a-0", task="a"))
+    window.store.take_task(make_itask("other", "elsewhere"))
+    window.store.take_task(make_itask("another", "elsewhere"))
+
+    window.is_full("elsewhere", 0.0)
+    without = window.refresh(1.0)
+    window.is_full("default", 1.0)
+    others = window.refresh(FULL_S)
+    window.refresh(3 * FULL_S)
+
+    assert without == {"default/a", "default/b"}
+    assert others == {"elsewhere/another"}, "and a, which has its pod"
+    assert inside(window) == {"a", "elsewhere/another"}
 
 
 @given(

@@ -7,7 +7,7 @@ import pytest
 
 from acesniper.domain.errors import Forbidden, InvalidInput, Unavailable
 from acesniper.runtime.kube import NODES, Object
-from acesniper.runtime.reflector import Reflector
+from acesniper.runtime.reflector import AT_A_TIME, Reflector
 from builders import make_node
 from fake_cluster import Call, FakeCluster
 from virtual_time import in_virtual_time, now_s
@@ -200,3 +200,20 @@ async def test_nothing_is_known_before_the_first_list() -> None:
         await reflector.synced.wait()
 
     assert before is False
+
+
+@in_virtual_time
+async def test_others_get_their_turn_while_a_long_list_is_applied() -> None:
+    cluster = FakeCluster()
+    for number in range(10 * AT_A_TIME):
+        cluster.put(NODES, make_node(f"n{number:04}"))
+    seen: list[int] = []
+
+    async with following(cluster) as (heard, reflector):
+        while not reflector.synced.is_set():
+            seen.append(len(heard))
+            await asyncio.sleep(0)
+
+    steps = [later - sooner for sooner, later in pairwise(seen)]
+    assert max(steps) <= AT_A_TIME
+    assert len(heard) == 10 * AT_A_TIME

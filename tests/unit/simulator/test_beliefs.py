@@ -4,7 +4,7 @@ import pytest
 from acesniper.domain.errors import InvalidInput
 from acesniper.predictor.tables.table import Table
 from acesniper.simulator.beliefs import Predictor, cross_fitted, deviation_for
-from tables import synthetic
+from synthetic_tables import synthetic
 
 TABLE, _ = synthetic(devices=15, models=30)
 

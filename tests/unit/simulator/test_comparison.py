@@ -11,7 +11,7 @@ from acesniper.simulator.faults import Faults
 from acesniper.simulator.outcome import Figures, Finished, figures, mean
 from acesniper.simulator.picture import draw
 from acesniper.simulator.workload import Workload
-from tables import synthetic
+from synthetic_tables import synthetic
 
 TABLE, _ = synthetic(devices=8, models=12)
 SCENARIO = Scenario(TABLE, Workload(150))

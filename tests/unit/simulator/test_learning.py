@@ -7,7 +7,7 @@ from acesniper.simulator.comparison import Scenario, compare
 from acesniper.simulator.learning import Learner, rows
 from acesniper.simulator.selection import select
 from acesniper.simulator.workload import Workload
-from tables import synthetic
+from synthetic_tables import synthetic
 
 TABLE, _ = synthetic(devices=12, models=20, noise=0.1)
 

@@ -1,5 +1,7 @@
 """Correct a device's predictions by what was observed on it (torch, for training)."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -8,45 +10,81 @@ from acesniper.predictor.pcn.modules import Models, Observed
 BOUND = 0.5
 """How far one reference can lie from the others (log seconds): beyond, it hit a kernel cliff."""
 
+ROUNDS = 2
+"""How often it is asked what the other observations imply for each reference."""
+
 USUAL = 3.0
 """Observations as expected that every device is credited with, before its own are seen."""
+
+UNUSUAL = 2.0
+"""How much less is known where a prediction rests on unusual probes: see `doubted`."""
 
 UNSEEN = 1e6
 """The noise of an observation that was not made."""
 
 
+class Seen(NamedTuple):
+    """What was observed on devices: `wrong` (O, D) is observed less predicted, where `made`.
+
+    The first `references` of the models are the suite's own networks.
+    """
+
+    models: Models
+    wrong: Tensor
+    made: Tensor
+    references: int
+
+
 def bounded(wrong: Tensor, made: Tensor) -> Tensor:
     """Mistakes on the references (R, D) with those drawn in that lie far from their median.
 
-    One network that a runtime handles badly says little of others; models that a device itself ran
-    are taken as they are, for they will be asked for again.
+    One network that a runtime handles badly surprises, but not without end.
     """
+    if not len(wrong):
+        return wrong
     there = torch.where(made, wrong, torch.full_like(wrong, torch.nan))
     middle = torch.nan_to_num(there.nanmedian(0).values)
     return middle + BOUND * torch.tanh((wrong - middle) / BOUND)
 
 
-def condition(
-    observed: Observed, models: Models, seen: Models, mean: Tensor, wrong: Tensor, made: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Mean and deviation (M, D) after observations, log seconds.
+def believed(inverse: Tensor, heard: Tensor, seen: Seen) -> Tensor:
+    """Mistakes (O, D) where what the others contradict counts the less, the further it is off.
 
-    `mean` (M, D) is the prediction before; `wrong` (O, D) is observed less predicted for the models
-    `seen`, where `made`. Gaussian process regression (Rasmussen and Williams, 2006, chapter 2), for
-    each device by itself.
+    A reference on a kernel cliff says little of other models (a redescending estimate: Hampel et
+    al., "Robust Statistics", 1986). Models that a device itself ran are taken as they are, for they
+    will be asked for again. `inverse` (D, O, O) is that of the covariance with its noise, `heard`
+    the mistakes to start from.
     """
-    there = made.T.to(mean.dtype)  # D, O
-    inner, outer = observed(seen, seen), observed(models, seen)
+    found, count = heard, seen.references
+    for _ in range(ROUNDS):
+        alone = torch.einsum("doq,qd->od", inverse, found) / inverse.diagonal(dim1=1, dim2=2).T
+        implied = (found - alone)[:count]
+        apart = torch.where(seen.made, seen.wrong, heard)[:count] - implied
+        found = torch.cat([implied + apart / (1 + (apart / BOUND) ** 2), heard[count:]])
+    return torch.where(seen.made, found, torch.zeros_like(found))
+
+
+def condition(
+    observed: Observed, models: Models, mean: Tensor, seen: Seen
+) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (M, D) after observations, log seconds; `mean` (M, D) is that before.
+
+    Gaussian process regression (Rasmussen and Williams, 2006, chapter 2), device by device.
+    """
+    there = seen.made.T.to(mean.dtype)  # D, O
+    inner, outer = observed(seen.models, seen.models), observed(models, seen.models)
     noise = torch.diag_embed(observed.noise.exp() + (1 - there) * UNSEEN)
     joint = inner[None] * there[:, :, None] * there[:, None, :] + noise
     cross = (outer[None] * there[:, None, :]).transpose(1, 2)  # D, O, M
-    root = torch.linalg.cholesky(joint)
-    weights = torch.cholesky_solve(cross, root)
-    heard = torch.where(made, wrong, torch.zeros_like(wrong))
-    added = torch.einsum("dom,od->md", weights, heard)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(joint))
+    weights = inverse @ cross
+    count = seen.references
+    near = torch.cat([bounded(seen.wrong[:count], seen.made[:count]), seen.wrong[count:]])
+    heard = torch.where(seen.made, near, torch.zeros_like(near))
+    added = torch.einsum("dom,od->md", weights, believed(inverse, heard, seen))
     left = observed.own(models)[None] - (cross * weights).sum(1)
     variance = left.clamp_min(1e-6).T + observed.noise.exp()
-    return mean + added, (variance * strangeness(torch.cholesky_inverse(root), heard, made)).sqrt()
+    return mean + added, (variance * strangeness(inverse, heard, seen.made)).sqrt()
 
 
 def strangeness(inverse: Tensor, wrong: Tensor, made: Tensor) -> Tensor:
@@ -59,3 +97,12 @@ def strangeness(inverse: Tensor, wrong: Tensor, made: Tensor) -> Tensor:
     alone = torch.einsum("doq,qd->do", inverse, wrong).square() / inverse.diagonal(dim1=1, dim2=2)
     there = made.T.to(alone.dtype)
     return ((alone * there).sum(1) + USUAL) / (there.sum(1) + USUAL)
+
+
+def doubted(deviation: Tensor, unusual: Tensor) -> Tensor:
+    """The deviation (M, D), wider where a prediction rests on probes that are unlike usual ones.
+
+    A kernel that is many times slower or faster than usual was not written like the others: how it
+    takes larger or smaller work is not known from them. `unusual` is that of `Physics.unusual`.
+    """
+    return deviation * (1 + (UNUSUAL * unusual).square()).sqrt()

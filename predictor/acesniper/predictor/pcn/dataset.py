@@ -118,4 +118,5 @@ def model_tensors(inputs: ModelInputs, by: Scales) -> Models:
 
 def device_tensors(inputs: DeviceInputs, by: Scales) -> Devices:
     """Devices as tensors, scaled."""
-    return Devices(torch.tensor(inputs.seconds), torch.tensor(inputs.shape / by.shape_scale))
+    arrays = (inputs.seconds, inputs.shape / by.shape_scale, inputs.unusual)
+    return Devices(*(torch.tensor(each) for each in arrays))

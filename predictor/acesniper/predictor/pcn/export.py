@@ -51,10 +51,10 @@ class Served(nn.Module):
         size, shares, spread, sizes = (self._scaled(name, named[f"seen_{name}"]) for name in SEEN)
         work = torch.full_like(shares, torch.nan)  # no kernel looks at it
         seen = Models(work, size, shares, spread, sizes)
-        devices = Devices(named["seconds"], named["shape"] / self.shape_scale)
+        shape, usual = named["shape"] / self.shape_scale, torch.zeros_like(named["seconds"])
+        devices = Devices(named["seconds"], shape, usual)  # serving widens intervals by itself
         parts = self.network(models, devices, self.memory)
-        physics, observed = self.network.physics, self.network.observed
-        corrected = models.work * torch.exp(physics.factor + physics.power * models.size)
+        observed, corrected = self.network.observed, self.network.physics.corrected(models)
         return (*parts, corrected, observed(models, seen), observed.own(models))
 
     def _scaled(self, name: str, values: Tensor) -> Tensor:

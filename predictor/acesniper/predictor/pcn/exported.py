@@ -20,7 +20,7 @@ from acesniper.predictor.pcn.calibration import Calibration
 from acesniper.predictor.pcn.inputs import PAIRS, DeviceInputs, ModelInputs
 from acesniper.predictor.workloads import Suite
 
-FORMAT = "1"
+FORMAT = "2"
 
 MODEL = ("work", "size", "shares", "spread", "sizes")
 DEVICE = ("seconds", "shape")

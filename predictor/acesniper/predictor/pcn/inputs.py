@@ -57,9 +57,9 @@ class DeviceInputs:
     """Devices as arrays with a row each; a row of an unknown device is NaN.
 
     `seconds` (terms): time of each term's probe; `shape` (probes): log of a reading over its
-    typical value, less `level`, the mean of that; `references` (reference networks): log seconds,
+    typical value, less `level`, the median of that; `references` (reference networks): log seconds,
     NaN where not taken; `implied` (terms): 1 where relatives had to fill in the term's probe
-    (a run has none).
+    (a run has none); `unusual` (terms): how far the shape is from usual there, in both directions.
     """
 
     seconds: np.ndarray
@@ -67,6 +67,7 @@ class DeviceInputs:
     level: np.ndarray
     references: np.ndarray
     implied: np.ndarray
+    unusual: np.ndarray
 
     def take(self, rows: np.ndarray) -> "DeviceInputs":
         """Some of the devices."""
@@ -125,19 +126,22 @@ def device_inputs(devices: Sequence[HardwareVector], suite: Suite) -> DeviceInpu
     """Arrays of the devices."""
     found = gather(devices, suite)
     net = fused_net(found.net_s, suite)
-    fixed = np.stack([found.node_s, found.run_s], axis=1)
+    fixed = np.maximum(np.stack([found.node_s, found.run_s], axis=1), SMALL)
     excess = np.log(found.net_s / suite.typical_s)
-    level = row_median(excess)
+    level = row_median(excess)[:, None]
+    shape = excess - level
+    fixed_shape = np.log(fixed / _fixed_costs(suite)) - level
     names = reference_names(suite)
     dispatch = found.implied[:, [suite.index(DISPATCH)]]
     implied = [_of_terms(found.implied, suite), dispatch, np.zeros_like(dispatch)]
     raw = [[_seconds(device, name) for name in names] for device in devices]
     return DeviceInputs(
-        seconds=np.hstack([_of_terms(net, suite), np.maximum(fixed, SMALL)]),
-        shape=excess - level[:, None],
-        level=level,
+        seconds=np.hstack([_of_terms(net, suite), fixed]),
+        shape=shape,
+        level=level[:, 0],
         references=np.log(np.asarray(raw, dtype=float).reshape(len(devices), len(names))),
         implied=np.hstack(implied).astype(float),
+        unusual=np.abs(np.hstack([_of_terms(shape, suite), fixed_shape])),
     )
 
 

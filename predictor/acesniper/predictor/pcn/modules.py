@@ -29,10 +29,14 @@ class Models(NamedTuple):
 
 
 class Devices(NamedTuple):
-    """Devices as tensors: `seconds` (D, T) of the terms' probes, `shape` (D, P) of readings."""
+    """Devices as tensors: `seconds` (D, T) of the terms' probes, `shape` (D, P) of readings.
+
+    `unusual` (D, T): how far the shape is from usual at the probe of each term.
+    """
 
     seconds: Tensor
     shape: Tensor
+    unusual: Tensor
 
     def take(self, rows: Tensor) -> "Devices":
         """Some of the devices."""
@@ -53,8 +57,17 @@ class Physics(nn.Module):
 
     def forward(self, models: Models, devices: Devices) -> Tensor:
         """Log seconds (M, D)."""
-        corrected = models.work * torch.exp(self.factor + self.power * models.size)
-        return torch.log(corrected @ devices.seconds.T)
+        return torch.log(self.corrected(models) @ devices.seconds.T)
+
+    def corrected(self, models: Models) -> Tensor:
+        """How often each term's probe, after the corrections: (M, T)."""
+        return models.work * torch.exp(self.factor + self.power * models.size)
+
+    def unusual(self, models: Models, devices: Devices) -> Tensor:
+        """How unusual the probes are that a prediction rests on, by their shares of it (M, D)."""
+        corrected = self.corrected(models)
+        rests_on = corrected @ (devices.seconds * devices.unusual).T
+        return rests_on / (corrected @ devices.seconds.T)
 
     def shrinkage(self) -> Tensor:
         """How far the corrections are from none."""

@@ -22,8 +22,14 @@ USUAL_SHIFT = 0.2
 DRIFTED_SHIFT = 1.0
 """The same for a device that was found to be another than was probed."""
 
+UNUSUAL = 2.0
+"""How much less is known where a prediction rests on unusual probes (as in `conditioning`)."""
+
 BOUND = 0.5
 """How far one reference can lie from the others, log seconds."""
+
+ROUNDS = 2
+"""How often it is asked what the other observations imply for each reference."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +49,14 @@ class Observation:
 
 Observations = Sequence[Sequence[Observation]]
 """For each device of a call what ran on it, oldest first; or nothing for all."""
+
+
+def doubted(deviation: np.ndarray, unusual: np.ndarray) -> np.ndarray:
+    """The deviation (M, D), wider where a prediction rests on unusual probes.
+
+    As `conditioning.doubted`.
+    """
+    return np.asarray(deviation * np.sqrt(1 + (UNUSUAL * unusual) ** 2), np.float32)
 
 
 def usable(made: Sequence[Observation], version: str) -> list[Observation]:
@@ -66,21 +80,43 @@ def bounded(wrong: np.ndarray) -> np.ndarray:
     return np.asarray(middle + BOUND * np.tanh((wrong - middle) / BOUND), wrong.dtype)
 
 
+def believed(
+    inverse: np.ndarray, heard: np.ndarray, wrong: np.ndarray, references: int
+) -> np.ndarray:
+    """Mistakes (O, D) where references that the others contradict count the less.
+
+    As `conditioning.believed`; `heard` are the mistakes to start from.
+    """
+    found, own = heard, np.diagonal(inverse)[:, None]
+    for _ in range(ROUNDS):
+        implied = (found - (inverse @ found) / own)[:references]
+        apart = wrong[:references] - implied
+        found = np.vstack([implied + apart / (1 + (apart / BOUND) ** 2), heard[references:]])
+    return np.asarray(found, wrong.dtype)
+
+
 def posterior(
-    outer: np.ndarray, inner: np.ndarray, own: np.ndarray, noise: np.ndarray, wrong: np.ndarray
+    outer: np.ndarray,
+    inner: np.ndarray,
+    own: np.ndarray,
+    noise: np.ndarray,
+    wrong: np.ndarray,
+    references: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Corrections (M, D) and variances (M,) after observations, log seconds; strangeness (D,).
 
     `outer` (M, O) and `inner` (O, O) are covariances, `own` (M,) variances, `noise` (O,) those of
-    the observations; `wrong` (O, D) is observed less predicted, 32 bit: of all
-    this is the size of the table. Strangeness is that of `conditioning.strangeness`.
+    the observations; `wrong` (O, D) is observed less predicted, 32 bit as the table: first the
+    `references`, then what the device ran. Strangeness is that of `conditioning.strangeness`.
     """
+    heard = np.vstack([bounded(wrong[:references]), wrong[references:]])
     inverse = np.linalg.inv(inner.astype(np.float64) + np.diag(noise))
     weights = inverse @ outer.T.astype(np.float64)  # O, M
     left = own - (outer.T * weights).sum(axis=0)
-    alone = (inverse @ wrong) ** 2 / np.diagonal(inverse)[:, None]
+    alone = (inverse @ heard) ** 2 / np.diagonal(inverse)[:, None]
     strange = (alone.sum(axis=0) + USUAL) / (len(wrong) + USUAL)
-    return weights.T.astype(np.float32) @ wrong, np.maximum(left, 1e-6), strange
+    added = weights.T.astype(np.float32) @ believed(inverse, heard, wrong, references)
+    return added, np.maximum(left, 1e-6), strange
 
 
 def most_telling(covariance: np.ndarray, noise: float, count: int) -> list[int]:

@@ -27,7 +27,7 @@ from acesniper.predictor.pcn.inputs import (
 from acesniper.predictor.pcn.observations import (
     Observation,
     Observations,
-    bounded,
+    doubted,
     most_telling,
     posterior,
     usable,
@@ -229,8 +229,7 @@ class PcnPredictor:
         count, past = len(asked.work), np.flatnonzero(there)
         log_s = np.hstack([found.references, np.tile(_log_s(made), (len(found.seconds), 1))]).T
         mean = answer.mean
-        wrong, references = log_s[past] - mean[count:][past], int(there.sum()) - len(made)
-        wrong[:references] = bounded(wrong[:references])
+        references = int(there.sum()) - len(made)
         # What changed since the probe is common to all models, and no reference tells of it.
         since = np.arange(len(past)) >= references
         shift = max((each.shift for each in made), default=0.0) ** 2
@@ -239,13 +238,16 @@ class PcnPredictor:
             answer.covariance[count:][np.ix_(past, past)] + shift * np.outer(since, since),
             answer.variance[:count] + shift,
             noise[past],
-            wrong,
+            log_s[past] - mean[count:][past],
+            references,
         )
         deviation = np.sqrt((variance + self._exported.noise)[:, None] * strange[None])
-        deviation = deviation.astype(np.float32)
+        corrected, total = answer.corrected[:count], np.exp(answer.physics[:count])
+        unusual = (corrected @ (found.seconds * found.unusual).T) / total
+        deviation = doubted(deviation, unusual)
         if found.implied.any():
-            filled = answer.corrected[:count] @ (found.seconds * found.implied).T
-            implied = IMPLIED_LOG_SIGMA * filled / np.exp(answer.physics[:count])
+            filled = corrected @ (found.seconds * found.implied).T
+            implied = IMPLIED_LOG_SIGMA * filled / total
             deviation = np.sqrt(deviation**2 + implied**2)
         novelty = self._exported.calibration.novelty(answer.device)
         nowhere = np.empty(0, dtype=int)

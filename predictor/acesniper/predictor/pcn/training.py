@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from acesniper.predictor.pcn.conditioning import bounded, condition
+from acesniper.predictor.pcn.conditioning import Seen, condition, doubted
 from acesniper.predictor.pcn.dataset import Dataset
 from acesniper.predictor.pcn.modules import Models
 from acesniper.predictor.pcn.network import PARTS, Known, Network
@@ -128,11 +128,11 @@ def predict(network: Network, known: Known, hidden: Hidden) -> tuple[Tensor, Ten
     both = Models(*(torch.cat(pair) for pair in zip(models, observed, strict=True)))
     mean = network(both, devices, memory).mean
     seen = known.take(torch.tensor(hidden.observed), torch.tensor(hidden.devices))
-    count, references = len(hidden.models), hidden.references
-    wrong = seen.log_s - mean[count:]
-    drawn_in = bounded(wrong[:references], seen.measured[:references])
-    wrong = torch.cat([drawn_in, wrong[references:]])
-    return condition(network.observed, models, observed, mean[:count], wrong, seen.measured)
+    count = len(hidden.models)
+    seen_wrong = Seen(observed, seen.log_s - mean[count:], seen.measured, hidden.references)
+    mean, deviation = condition(network.observed, models, mean[:count], seen_wrong)
+    # Physics is not to be changed in order to be doubted less.
+    return mean, doubted(deviation, network.physics.unusual(models, devices).detach())
 
 
 def _groups(network: Network, settings: Settings) -> list[dict[str, object]]:

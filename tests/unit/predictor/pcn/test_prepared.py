@@ -14,7 +14,7 @@ def prepare(devices: Sequence[HardwareVector]) -> DeviceInputs:
     """The pace of each device, everywhere."""
     asked.append(len(devices))
     pace = np.asarray([[each.readings["null"].seconds] for each in devices])
-    return DeviceInputs(pace, pace, pace[:, 0], pace, pace)
+    return DeviceInputs(pace, pace, pace[:, 0], pace, pace, pace)
 
 
 def test_an_object_is_prepared_once_and_order_is_the_caller_s() -> None:

@@ -190,6 +190,23 @@ def test_a_probe_that_relatives_filled_in_widens_the_interval_of_models_that_res
     assert spread[1, 1] == pytest.approx(spread[1, 0], rel=0.01)
 
 
+def test_an_unusual_probe_widens_the_interval_of_models_that_rest_on_it(
+    predictor: PcnPredictor,
+) -> None:
+    slow = {name: 3 * DEVICE.readings[name].seconds for name in ("conv_wide_16", "conv_wide_64")}
+
+    spread = predictor.table([CONV, DENSE], [DEVICE, with_readings(DEVICE, **slow)]).spread
+
+    assert spread[0, 1] > 1.2 * spread[0, 0]
+    assert spread[0, 1] / spread[0, 0] > 1.1 * spread[1, 1] / spread[1, 0]
+
+
+def test_how_fast_a_device_is_makes_no_probe_unusual() -> None:
+    found = device_inputs([DEVICE, make_vector(20.0)], SUITE).unusual
+
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
 def test_a_complete_vector_has_no_term_that_was_filled_in() -> None:
     assert not device_inputs([DEVICE], SUITE).implied.any()
 

@@ -11,7 +11,7 @@ from acesniper.predictor.tables.prediction import Prediction, predict
 from acesniper.predictor.tables.split import Split, observed, split
 from acesniper.predictor.tables.table import Table
 from acesniper.predictor.tables.traits import Traits
-from tables import synthetic
+from synthetic_tables import synthetic
 
 REFERENCES = 6
 

@@ -1,0 +1,230 @@
+"""What bounds the accuracy on other people's tables: the error that is left when less is hidden.
+
+Each row gives the method more than a fair split does, or judges the best description of its form
+after fitting it to everything; no figure here is an accuracy. Mean error over the cells, per cent.
+
+    python benchmarks/limits.py DATA_FOLDER [--only NAME ...] [-k 10] [--json FILE]
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table as Shown
+from tables import CASES, Case, read_case
+
+from acesniper.predictor.tables.evaluation import outcome
+from acesniper.predictor.tables.extension import extend
+from acesniper.predictor.tables.families import FOLDS, folds, model_family
+from acesniper.predictor.tables.imputation import filled
+from acesniper.predictor.tables.metrics import figures
+from acesniper.predictor.tables.prediction import predict, seen
+from acesniper.predictor.tables.smoothing import featured
+from acesniper.predictor.tables.split import Split, split
+from acesniper.predictor.tables.table import JOIN, Table
+from acesniper.predictor.tables.traits import Traits
+
+SWEEPS = 50
+"""Rounds in which gaps take the values of the low-rank description."""
+
+BOARD = "board"
+"""The column that tells two devices of the same make apart."""
+
+DRAWS = 2000
+"""How often chance is tried."""
+
+RIDGE = 1e-3
+"""Keeps the regression solvable where readings of the references go together."""
+
+
+def bounds(
+    case: Case, table: Table, traits: Sequence[Traits] | None, references: Sequence[str]
+) -> Iterator[tuple[str, float]]:
+    """Each bound and the error that is left, in per cent."""
+    measured = table.log_ms
+    yield "noise: two boards of the same chip and unit", 100 * twins(table, case)
+    for rank in (1, 3, len(references)):
+        described = low_rank(measured, rank)
+        yield f"P1: devices as {rank} numbers, fitted to everything", error(described, measured)
+    yield (
+        "P1: linear in the references' latencies, fitted to everything",
+        error(regressed(table, references), measured),
+    )
+    yield (
+        "P1: devices hidden singly, their siblings known",
+        relaxed(table, traits, references, "P1"),
+    )
+    if traits is not None:
+        yield "P2: the method's features, fitted to everything", smoothed(table, traits, references)
+        yield (
+            "P2: models hidden singly, their families known",
+            relaxed(table, traits, references, "P2"),
+        )
+        yield "P3: both of these", relaxed(table, traits, references, "P3")
+    for covered in (0.95, 0.98):
+        for task, counts in hidden_cells(table, case, references).items():
+            yield (
+                f"{task}: worst device's coverage by chance, all at {100 * covered:.0f} %",
+                worst_by_chance(counts, covered),
+            )
+
+
+def worst_by_chance(counts: np.ndarray, covered: float) -> float:
+    """The expected coverage of the worst device, per cent, where each is covered alike.
+
+    `counts` are the cells of each device: with few, one falls short by chance alone.
+    """
+    found = np.random.default_rng(0).binomial(counts, covered, (DRAWS, len(counts))) / counts
+    return 100 * float(found.min(axis=1).mean())
+
+
+def error(guess: np.ndarray, measured: np.ndarray) -> float:
+    """The mean error over the measured cells, per cent."""
+    wrong = np.abs(np.expm1(guess - measured))
+    return 100 * float(np.nanmean(wrong))
+
+
+def twins(table: Table, case: Case) -> float:
+    """The mean difference of two boards of the same chip and unit, but for their level.
+
+    The level is taken out, as the references reveal it. NaN where no device is a board.
+    """
+    if BOARD not in case.columns.device:
+        return float("nan")
+    place, alike = case.columns.device.index(BOARD), defaultdict[tuple[str, ...], list[int]](list)
+    for row, name in enumerate(table.devices):
+        parts = name.split(JOIN)
+        if len(parts) == len(case.columns.device):  # else the group has several chips
+            alike[(*parts[:place], *parts[place + 1 :])].append(row)
+    found = []
+    for rows in alike.values():
+        for a, b in combinations(rows, 2):
+            apart = table.log_ms[a] - table.log_ms[b]
+            if np.isfinite(apart).any():
+                found.append(np.abs(np.expm1(apart - np.nanmedian(apart))))
+    return float(np.nanmean(np.concatenate(found))) if found else float("nan")
+
+
+def low_rank(log_ms: np.ndarray, rank: int) -> np.ndarray:
+    """The best description (devices, models) by so many numbers a device, and a mean a model."""
+    gaps, found = np.isnan(log_ms), filled(log_ms)
+    for _ in range(SWEEPS):
+        mean = found.mean(axis=0)
+        left, values, right = np.linalg.svd(found - mean, full_matrices=False)
+        described = (left[:, :rank] * values[:rank]) @ right[:rank] + mean
+        found = np.where(gaps, described, log_ms)
+    return np.asarray(described)
+
+
+def regressed(table: Table, references: Sequence[str]) -> np.ndarray:
+    """Every model as a linear function of the references' latencies, fitted to all devices.
+
+    NaN for the references themselves and where more numbers would be fitted than were measured.
+    """
+    place = {name: i for i, name in enumerate(table.models)}
+    columns = [place[name] for name in references if name in place]
+    readings = np.c_[filled(table.log_ms)[:, columns], np.ones(len(table.devices))]
+    found = np.full_like(table.log_ms, np.nan)
+    for model in set(range(len(table.models))) - set(columns):
+        there = np.isfinite(table.log_ms[:, model])
+        if there.sum() > readings.shape[1]:
+            known = readings[there]
+            inner = known.T @ known + RIDGE * np.eye(readings.shape[1])
+            found[:, model] = readings @ np.linalg.solve(
+                inner, known.T @ table.log_ms[there, model]
+            )
+    return found
+
+
+def smoothed(table: Table, traits: Sequence[Traits], references: Sequence[str]) -> float:
+    """The error of the best member on the very cells that it was fitted to.
+
+    What is left is what the features cannot tell apart, as far as the method believes them.
+    """
+    whole = split(table, references, set(), set())
+    known = seen(whole)
+    models = featured(table.models, traits, known)
+    everything = known.models
+    middles, _ = extend(models.described, known.log_ms, everything, everything, models.members)
+    return min(error(each, known.log_ms) for each in middles)
+
+
+def relaxed(
+    table: Table, traits: Sequence[Traits] | None, references: Sequence[str], task: str
+) -> float:
+    """The error where devices and models are hidden without regard to what is alike."""
+    devices, models = dealt(len(table.devices)), dealt(len(table.models))
+    wrong, count = 0.0, 0.0
+    for turn in range(FOLDS):
+        cut = _hidden(table, references, devices == turn, models == turn, task)
+        found = figures(outcome(cut, predict(cut, traits), task))
+        if found["cells"]:
+            wrong, count = wrong + found["mean"] * found["cells"], count + found["cells"]
+    return wrong / count if count else float("nan")
+
+
+def _hidden(
+    table: Table, references: Sequence[str], devices: np.ndarray, models: np.ndarray, task: str
+) -> Split:
+    new_models = {name for name, new in zip(table.models, models, strict=True) if new}
+    new_devices = {name for name, new in zip(table.devices, devices, strict=True) if new}
+    return split(
+        table,
+        references,
+        set() if task == "P2" else new_devices,
+        set() if task == "P1" else new_models - set(references),
+    )
+
+
+def hidden_cells(table: Table, case: Case, references: Sequence[str]) -> dict[str, np.ndarray]:
+    """How many cells each device is judged by in `tables`."""
+    there = np.isfinite(table.log_ms)
+    there[:, [name in set(references) for name in table.models]] = False
+    groups = folds([case.groups(name) for name in table.devices], case.turns)
+    families = folds([model_family(name) for name in table.models])
+    alone = [
+        there[rows][:, families[turn % len(families)]].sum(axis=1)
+        for turn, rows in enumerate(groups)
+    ]
+    found = {"P1": there.sum(axis=1), "P3": np.concatenate(alone)}
+    return {task: counts[counts > 0] for task, counts in found.items()}
+
+
+def dealt(count: int) -> np.ndarray:
+    """The fold of each item, at random."""
+    return np.random.default_rng(0).permutation(count) % FOLDS
+
+
+def shown(document: Mapping[str, Mapping[str, float]]) -> Shown:
+    """A row for each bound, a column for each table."""
+    found = Shown("bound", *document, title="mean error, %")
+    for row in dict.fromkeys(name for each in document.values() for name in each):
+        values = (each.get(row, np.nan) for each in document.values())
+        found.add_row(row, *("" if np.isnan(value) else f"{value:.1f}" for value in values))
+    return found
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="*", choices=CASES, default=[])
+    parser.add_argument("-k", type=int, default=10)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    document = {}
+    for name in options.only or CASES:
+        table, traits, references = read_case(CASES[name], options.folder)
+        document[name] = dict(bounds(CASES[name], table, traits, references[: options.k]))
+    Console(width=160).print(shown(document))
+    if options.json:
+        options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

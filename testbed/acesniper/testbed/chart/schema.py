@@ -1,0 +1,82 @@
+"""values.schema.json: types from the defaults, limits from the settings of the parts."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from acesniper.runtime.settings import (
+    ExtenderSettings,
+    OperatorSettings,
+    PolicySettings,
+    ProbeSettings,
+    Settings,
+)
+from acesniper.testbed.chart.values import Value, nested
+
+Json = dict[str, Any]
+
+SETTINGS: Mapping[str, type[Settings]] = {
+    "operator": OperatorSettings,
+    "extender": ExtenderSettings,
+    "probe": ProbeSettings,
+    "scheduling": PolicySettings,
+}
+"""The group of a part in values.yaml, and what reads its environment."""
+
+LIMITS: Mapping[str, Json] = {
+    "mode": {"enum": ["own", "external"]},
+    "external.serviceType": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
+    "image.pullPolicy": {"enum": ["IfNotPresent", "Always", "Never"]},
+    "logs.format": {"enum": ["json", "text"]},
+    "logs.level": {"enum": ["debug", "info", "warning", "error"]},
+    "apiServer.port": {"minimum": 1, "maximum": 65535},
+    "scheduler.timeoutS": {"type": "number", "exclusiveMinimum": 0},
+    "scheduler.qps": {"minimum": 1},
+    "scheduling.settings.policyClasses": {"type": "string"},
+}
+"""What neither a default nor a setting's type says."""
+
+_KEPT = ("type", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+_TYPES: Mapping[type, str] = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
+
+
+def values_schema(values: Sequence[Value]) -> Json:
+    """The JSON schema of all values; names it does not know are refused."""
+    root = _group(nested(values))
+    # Helm hands this to every chart that is part of another.
+    root["properties"]["global"] = {"type": "object"}
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **root}
+
+
+def _group(tree: Mapping[str, Any]) -> Json:
+    properties = {
+        key: _leaf(each) if isinstance(each, Value) else _group(each) for key, each in tree.items()
+    }
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def _leaf(value: Value) -> Json:
+    schema: Json = {"description": value.text, "type": _TYPES[type(value.default)]}
+    if "settings" in value.path:
+        schema |= _of_setting(SETTINGS[value.path[0]], setting(value.path[-1]))
+    return schema | LIMITS.get(value.name, {})
+
+
+def _of_setting(part: type[Settings], name: str) -> Json:
+    """Type and limits of a setting, as its class has them."""
+    found = part.model_json_schema()["properties"].get(name)
+    if found is None:
+        raise ValueError(f"values.yaml: {part.__name__} has no field {name}")
+    return {key: found[key] for key in _KEPT if key in found}
+
+
+def setting(name: str) -> str:
+    """The field that a value sets: maxGatedPods sets max_gated_pods."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,7 @@
+"""Real nodes on this machine: kubelet, containerd and kube-proxy in namespaces of their own.
+
+Needs root, Debian's containerd, runc and CNI plugins, and images from `make image`.
+"""
+
+from acesniper.testbed.node.real_node import RealNode as RealNode
+from acesniper.testbed.node.requirements import missing_for_nodes as missing_for_nodes

@@ -1,0 +1,192 @@
+"""The chart on a real control plane: admitted, upgraded, uninstalled; and its admission policy."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from acesniper.testbed import ControlPlane
+from helm_release import CHART, VALUES, HelmRelease, template
+
+NAMESPACE = "acesniper"
+NOISE = ("events", "events.events.k8s.io", "bindings")
+"""What comes and goes by itself."""
+
+
+@pytest.fixture(scope="module")
+def plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
+    """A control plane of its own: the others' has the definitions already."""
+    with ControlPlane() as plane:
+        yield plane
+        plane.keep_logs = request.session.testsfailed > 0
+
+
+@pytest.fixture
+def release(plane: ControlPlane) -> Iterator[HelmRelease]:
+    """A namespace for restricted pods only, with no release in it yet."""
+    release = HelmRelease(plane, NAMESPACE)
+    release.make_namespace()
+    yield release
+    plane.kubectl("delete", "namespace", NAMESPACE)
+
+
+def objects(plane: ControlPlane) -> set[str]:
+    """Every object of the cluster by kind, namespace and name."""
+    kinds = plane.kubectl("api-resources", "--verbs=list", "-o", "name").split()
+    wanted = ",".join(sorted(set(kinds) - set(NOISE)))
+    shown = r'jsonpath={range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{"\n"}{end}'
+    return set(plane.kubectl("get", wanted, "--all-namespaces", "-o", shown).splitlines())
+
+
+@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
+def test_the_api_server_takes_every_object_whatever_is_set(
+    plane: ControlPlane, release: HelmRelease, values: tuple[str, ...]
+) -> None:
+    manifests = [
+        each
+        for each in template(*values, namespace=NAMESPACE)
+        # The one is of the Prometheus operator, which is not here; the other names a priority class
+        # that a dry run does not make.
+        if each["kind"] not in ("PodMonitor", "Pod")
+    ]
+
+    answer = plane.kubectl(
+        *("apply", "--dry-run=server", "--validate=strict", "-f", "-"),
+        stdin=yaml.safe_dump_all(manifests),
+    )
+
+    assert len(answer.splitlines()) == len(manifests)
+
+
+def test_what_is_uninstalled_leaves_nothing_behind(
+    plane: ControlPlane, release: HelmRelease
+) -> None:
+    before = objects(plane)
+
+    release.install("crds.keep=false")
+    installed = objects(plane)
+    release.upgrade(
+        "crds.keep=false", "scheduling.settings.policy=edf-mct", "networkPolicy.enabled=false"
+    )
+    upgraded = objects(plane)
+    release.uninstall()
+    plane.kubectl("wait", "--for=delete", "pods", "--all", "-n", NAMESPACE, "--timeout=60s")
+
+    assert len(installed - before) > 30
+    assert not [each for each in upgraded if each.startswith("NetworkPolicy")]
+    assert objects(plane) == before
+
+
+def test_definitions_change_with_the_release_and_outlive_it(
+    plane: ControlPlane, release: HelmRelease, tmp_path: Path
+) -> None:
+    old = tmp_path / "acesniper"
+    shutil.copytree(CHART, old)
+    path = old / "files/crds/acesniper.io_deviceprofiles.yaml"
+    crd = yaml.safe_load(path.read_text())
+    columns = crd["spec"]["versions"][0]["additionalPrinterColumns"]
+    crd["spec"]["versions"][0]["additionalPrinterColumns"] = columns[:1]
+    path.write_text(yaml.safe_dump(crd))
+    profile = {
+        "apiVersion": "acesniper.io/v1alpha1",
+        "kind": "DeviceProfile",
+        "metadata": {"name": "kept-cpu"},
+        "spec": {"node": "kept"},
+    }
+
+    release.install(chart=old)
+    plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(profile))
+    few = plane.kubectl("get", "dprof")
+    release.upgrade()
+    many = plane.kubectl("get", "dprof")
+    release.uninstall()
+    kept = plane.kubectl("get", "dprof")
+    plane.kubectl("delete", "crd", "-l", "app.kubernetes.io/part-of=acesniper")
+
+    assert "PROVIDER" not in few
+    assert "PROVIDER" in many
+    assert "kept-cpu" in kept
+
+
+class Node:
+    """A node's probe as the API server knows it: by a token bound to a pod on that node."""
+
+    def __init__(self, plane: ControlPlane, name: str) -> None:
+        self._plane = plane
+        self.name = name
+        account = "acesniper-probe"
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
+        container = {
+            "name": "probe",
+            "image": "acesniper/probe:0.1.0",
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            },
+        }
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": f"probe-{name}", "namespace": NAMESPACE},
+            "spec": {
+                "nodeName": name,
+                "serviceAccountName": account,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [container],
+            },
+        }
+        plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([node, pod]))
+        bound = ("--bound-object-kind=Pod", f"--bound-object-name=probe-{name}")
+        self._token = plane.kubectl("create", "token", account, "-n", NAMESPACE, *bound)
+
+    def apply(self, name: str, node: str, subresource: str = "") -> str:
+        """Write a profile the way the probe does; returns what the API server complains about."""
+        part = {"status": {"text": "mine"}} if subresource else {"spec": {"node": node}}
+        profile = {
+            "apiVersion": "acesniper.io/v1alpha1",
+            "kind": "DeviceProfile",
+            "metadata": {"name": name},
+            **part,
+        }
+        argv: list[str | Path] = [self._plane.program("kubectl"), "--server", self._plane.url]
+        argv += ["--certificate-authority", self._plane.authority.ca.cert, "--token", self._token]
+        argv += ["apply", "--server-side", "--validate=false", "-f", "-"]
+        argv += [f"--subresource={subresource}"] if subresource else []
+        done = subprocess.run(
+            [str(each) for each in argv],
+            env={**os.environ, "KUBECONFIG": os.devnull},
+            input=json.dumps(profile),
+            capture_output=True,
+            text=True,
+        )
+        return done.stderr.strip() if done.returncode else ""
+
+
+def test_a_nodes_probe_writes_its_own_profile_only(
+    plane: ControlPlane, release: HelmRelease
+) -> None:
+    release.install("crds.keep=false")
+    a, b = Node(plane, "a"), Node(plane, "b")
+
+    own = [node.apply(f"{node.name}-cpu", node.name) for node in (a, b)]
+    own += [node.apply(f"{node.name}-cpu", node.name, "status") for node in (a, b)]
+    status_of_another = a.apply("b-cpu", "b", "status")
+    profile_of_another = a.apply("b-cuda", "b")
+    name_of_another = a.apply("b-npu", "a")
+    written = plane.kubectl("get", "dprof", "-o", "name").split()
+    plane.kubectl("delete", "node", "a", "b")
+    release.uninstall()
+
+    assert own == ["", "", "", ""]
+    assert "the probe on node a may not write the profile of node b" in status_of_another
+    assert "the probe on node a may not write the profile of node b" in profile_of_another
+    assert "the probe on node a may write profiles named a-PROVIDER only" in name_of_another
+    assert [each.split("/")[1] for each in written] == ["a-cpu", "b-cpu"]

@@ -1,0 +1,116 @@
+"""Who may do what in the cluster: every verb is named here, with its reason in the rules' files.
+
+A new right needs a line here, so that nobody grants one in passing.
+"""
+
+from typing import Any
+
+import pytest
+
+from acesniper.testbed.errors import BinariesMissing
+from acesniper.testbed.tools import ensure_helm
+from helm_release import CHART, template
+
+RIGHTS = {
+    "acesniper-operator": {
+        "acesniper.io/inferencetasks": "get list watch delete",
+        "acesniper.io/modelprofiles": "get list watch create",
+        "acesniper.io/deviceprofiles": "get list watch patch",
+        "acesniper.io/inferencetasks/finalizers": "update",
+        "acesniper.io/inferencetasks/status": "patch",
+        "acesniper.io/modelprofiles/status": "patch",
+        "acesniper.io/deviceprofiles/status": "patch",
+        "pods": "get list watch create delete patch",
+        "scheduling.k8s.io/priorityclasses": "get list watch",
+        "nodes": "get list watch",
+        "nodes/status": "patch",
+        "events": "create",
+        "configmaps": "get",
+    },
+    "acesniper-extender": {
+        "acesniper.io/inferencetasks": "get list watch",
+        "acesniper.io/modelprofiles": "get list watch",
+        "acesniper.io/deviceprofiles": "get list watch",
+        "nodes": "get list watch",
+        "pods": "get list watch patch delete",
+        "events": "create",
+    },
+    "acesniper-probe": {
+        "acesniper.io/deviceprofiles": "get create patch",
+        "acesniper.io/deviceprofiles/status": "patch",
+    },
+    "acesniper-lease": {"coordination.k8s.io/leases": "get update"},
+    "acesniper-planner-lease": {"coordination.k8s.io/leases": "get patch"},
+    "acesniper-operator-lease": {"coordination.k8s.io/leases": "get"},
+}
+BOUND = {
+    ("acesniper-operator", "acesniper-operator"),
+    ("acesniper-extender", "acesniper-scheduler"),
+    ("acesniper-probe", "acesniper-probe"),
+    ("acesniper-lease", "acesniper-scheduler"),
+    ("acesniper-planner-lease", "acesniper-scheduler"),
+    ("acesniper-operator-lease", "acesniper-operator"),
+    # What the stock scheduler has, under our own account.
+    ("system:kube-scheduler", "acesniper-scheduler"),
+    ("system:volume-scheduler", "acesniper-scheduler"),
+    ("extension-apiserver-authentication-reader", "acesniper-scheduler"),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _helm() -> None:
+    try:
+        ensure_helm()
+    except BinariesMissing as missing:
+        pytest.skip(str(missing))
+
+
+def granted(rules: list[dict[str, Any]]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for rule in rules:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                found.setdefault(f"{group}/{resource}".lstrip("/"), set()).update(rule["verbs"])
+    return found
+
+
+def test_each_part_may_do_what_is_listed_and_no_more() -> None:
+    roles = [each for each in template() if each["kind"] in ("ClusterRole", "Role")]
+
+    found = {each["metadata"]["name"]: granted(each["rules"]) for each in roles}
+
+    wanted = {
+        role: {what: set(verbs.split()) for what, verbs in rights.items()}
+        for role, rights in RIGHTS.items()
+    }
+    assert found == wanted
+
+
+def test_each_role_is_bound_to_the_account_of_its_part() -> None:
+    bindings = [each for each in template() if each["kind"].endswith("RoleBinding")]
+
+    found = {
+        (each["roleRef"]["name"], subject["name"])
+        for each in bindings
+        for subject in each["subjects"]
+    }
+
+    assert found == BOUND
+
+
+def test_nothing_is_granted_by_wildcard() -> None:
+    for role in (each for each in template() if each["kind"] in ("ClusterRole", "Role")):
+        for rule in role["rules"]:
+            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+
+
+def test_every_right_says_why() -> None:
+    lines = [
+        line
+        for path in (CHART / "files").glob("*-rules.yaml")
+        for line in path.read_text().splitlines()
+        if "verbs:" in line
+    ]
+
+    assert lines
+    assert [line for line in lines if "  # " not in line] == []

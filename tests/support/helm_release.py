@@ -1,0 +1,105 @@
+"""A release of the chart on a testbed's control plane."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from acesniper.testbed import ControlPlane
+from acesniper.testbed.tools import ensure_helm
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts/acesniper"
+NAME = "acesniper"
+
+Manifest = dict[str, Any]
+
+VALUES: Mapping[str, tuple[str, ...]] = {
+    "default": (),
+    "mirror": ('mirror="registry.local:5000"', 'imagePullSecrets=["one", "two"]'),
+    "no probe": ("probe.enabled=false",),
+    "bare": (
+        "crds.install=false",
+        "priorityClasses.create=false",
+        "networkPolicy.enabled=false",
+        "podDisruptionBudget.enabled=false",
+        "admissionPolicy.enabled=false",
+    ),
+    "metrics": (
+        "metrics.extender=true",
+        "metrics.podMonitor.enabled=true",
+        'metrics.podMonitor.labels={"release": "prometheus"}',
+        'networkPolicy.metricsFrom=[{"namespaceSelector": {}}]',
+    ),
+    "external": ('mode="external"', 'external.secret="certificates"'),
+    "api server": ('apiServer.host="10.0.0.1"', "apiServer.port=7443"),
+    "tolerations": ('probe.tolerations=[{"operator": "Exists"}]', "crds.keep=false"),
+}
+"""What people set, each under a name: every test over the chart's forms takes these."""
+
+
+def template(*values: str, kubernetes: str = "v1.37.2", namespace: str = "aces") -> list[Manifest]:
+    """What the chart renders, without a cluster."""
+    arguments = [argument for value in values for argument in ("--set-json", value)]
+    argv = [ensure_helm(), "template", NAME, CHART, "--namespace", namespace]
+    done = subprocess.run(
+        [*map(str, argv), "--kube-version", kubernetes, *arguments],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise ValueError(done.stderr)
+    return [each for each in yaml.safe_load_all(done.stdout) if each]
+
+
+@dataclass(frozen=True, slots=True)
+class HelmRelease:
+    """Installs, upgrades and uninstalls; `helm` keeps its files with the testbed's."""
+
+    plane: ControlPlane
+    namespace: str
+
+    def make_namespace(self) -> None:
+        """The release's namespace, which lets restricted pods in only."""
+        self.plane.kubectl("create", "namespace", self.namespace)
+        level = "pod-security.kubernetes.io/enforce=restricted"
+        self.plane.kubectl("label", "namespace", self.namespace, level)
+
+    def install(self, *values: str, wait: bool = False, chart: Path = CHART) -> str:
+        return self._helm("install", NAME, chart, *_set(values), *_wait(wait))
+
+    def upgrade(self, *values: str, wait: bool = False) -> str:
+        return self._helm("upgrade", NAME, CHART, *_set(values), *_wait(wait))
+
+    def test(self) -> str:
+        return self._helm("test", NAME)
+
+    def uninstall(self) -> str:
+        return self._helm("uninstall", NAME, "--wait")
+
+    def _helm(self, *argv: str | Path) -> str:
+        home = self.plane.folder / "helm"
+        done = subprocess.run(
+            [str(each) for each in (ensure_helm(), *argv, "--namespace", self.namespace)],
+            env={
+                **os.environ,
+                "KUBECONFIG": str(self.plane.kubeconfig()),
+                **{f"HELM_{each}_HOME": str(home / each) for each in ("CACHE", "CONFIG", "DATA")},
+            },
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def _set(values: tuple[str, ...]) -> list[str]:
+    return [argument for value in values for argument in ("--set", value)]
+
+
+def _wait(wait: bool) -> list[str]:
+    return ["--wait", "--timeout", "300s"] if wait else []

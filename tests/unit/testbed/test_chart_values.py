@@ -1,0 +1,60 @@
+import pytest
+
+from acesniper.testbed.chart.files import drift
+from acesniper.testbed.chart.schema import setting, values_schema
+from acesniper.testbed.chart.values import read_values
+
+SOURCE = """# Of the file.
+
+image:
+  # Where from.
+  # Really.
+  registry: docker.io
+operator:
+  settings:
+    # How many.
+    workers: 16
+# Free.
+labels: {a: b}
+"""
+
+
+def test_a_value_is_what_its_comment_says() -> None:
+    values = read_values(SOURCE)
+
+    assert [(each.name, each.default, each.text) for each in values] == [
+        ("image.registry", "docker.io", "Where from. Really."),
+        ("operator.settings.workers", 16, "How many."),
+        ("labels", {"a": "b"}, "Free."),
+    ]
+
+
+def test_a_value_without_a_comment_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"image\.tag has no comment"):
+        read_values("image:\n  tag: x\n")
+
+
+def test_the_schema_has_the_limits_of_the_settings_and_no_other_names() -> None:
+    properties = values_schema(read_values(SOURCE))["properties"]
+
+    workers = properties["operator"]["properties"]["settings"]["properties"]["workers"]
+    assert (workers["minimum"], workers["maximum"]) == (1, 256)
+    assert properties["image"]["additionalProperties"] is False
+    assert "additionalProperties" not in properties["labels"]
+
+
+def test_a_setting_that_no_part_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="has no field wrokers"):
+        values_schema(read_values(SOURCE.replace("workers", "wrokers")))
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [("workers", "workers"), ("maxGatedPods", "max_gated_pods"), ("replanS", "replan_s")],
+)
+def test_a_value_is_named_like_its_setting(value: str, field: str) -> None:
+    assert setting(value) == field
+
+
+def test_the_generated_files_are_up_to_date() -> None:
+    assert drift() == []

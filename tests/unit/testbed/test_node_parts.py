@@ -1,0 +1,76 @@
+"""The parts of a real node that need neither root nor containers."""
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from acesniper.testbed.node import cgroups
+from acesniper.testbed.node.relay import Relay
+
+
+def test_a_relay_passes_both_directions_on() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as target:
+
+        def answer() -> None:
+            connection, _ = target.accept()
+            with connection:
+                connection.sendall(connection.recv(100).upper())
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with (
+            Relay(("127.0.0.1", 0), target.getsockname()) as relay,
+            socket.create_connection(relay.address) as client,
+        ):
+            client.sendall(b"hello")
+            answered = client.recv(100)
+        thread.join()
+
+    assert answered == b"HELLO"
+
+
+def test_a_relay_without_a_target_closes_the_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        gone = closed.getsockname()
+    with (
+        Relay(("127.0.0.1", 0), gone) as relay,
+        socket.create_connection(relay.address) as client,
+    ):
+        assert client.recv(100) == b""
+
+
+@pytest.fixture(params=["v1", "v2"])
+def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A folder like /sys/fs/cgroup; the kernel's files in a new cgroup are made beforehand."""
+    if request.param == "v2":
+        (tmp_path / "cgroup.controllers").touch()
+        (tmp_path / "node").mkdir()
+        (tmp_path / "node/cpu.max").touch()
+        return tmp_path
+    for name in ("cpu/node", "cpuset/node", "unified"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "cpu/node/cpu.cfs_quota_us").touch()
+    (tmp_path / "cpuset/cpuset.cpus").write_text("0-3")
+    return tmp_path
+
+
+def test_a_nodes_quota_is_written(tree: Path) -> None:
+    cgroups.make("node", 0.5, tree)
+
+    if (tree / "cgroup.controllers").exists():
+        assert (tree / "node/cpu.max").read_text() == "50000 100000"
+    else:
+        assert (tree / "cpu/node/cpu.cfs_quota_us").read_text() == "50000"
+        assert (tree / "cpuset/node/cpuset.cpus").read_text() == "0-3"
+
+
+def test_a_cgroup_goes_with_its_children(tmp_path: Path) -> None:
+    for name in ("cpu/node/pods/one", "unified/node"):
+        (tmp_path / name).mkdir(parents=True)
+
+    cgroups.remove("node", tmp_path)
+
+    assert not (tmp_path / "cpu/node").exists()
+    assert not (tmp_path / "unified/node").exists()
