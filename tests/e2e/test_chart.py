@@ -52,7 +52,7 @@ def test_the_api_server_takes_every_object_whatever_is_set(
         for each in template(*values, namespace=NAMESPACE)
         # The one is of the Prometheus operator, which is not here; the other names a priority class
         # that a dry run does not make.
-        if each["kind"] not in ("PodMonitor", "Pod")
+        if each["kind"] not in ("PodMonitor", "PrometheusRule", "Pod")
     ]
 
     answer = plane.kubectl(

@@ -282,3 +282,9 @@ def test_an_external_scheduler_finds_the_extender_behind_a_service_with_certific
 def test_an_external_scheduler_needs_certificates() -> None:
     with pytest.raises(ValueError, match=r"external\.secret: name the Secret"):
         template('mode="external"')
+
+
+def test_the_rules_are_those_that_promtool_tests() -> None:
+    rules = one(template("metrics.rules.enabled=true"), "PrometheusRule")
+
+    assert rules["spec"] == yaml.safe_load((CHART / "files/alerts.yaml").read_text())

@@ -33,6 +33,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {
         "metrics.extender=true",
         "metrics.podMonitor.enabled=true",
         'metrics.podMonitor.labels={"release": "prometheus"}',
+        "metrics.rules.enabled=true",
         'networkPolicy.metricsFrom=[{"namespaceSelector": {}}]',
     ),
     "external": ('mode="external"', 'external.secret="certificates"'),
