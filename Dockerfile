@@ -29,6 +29,7 @@ COPY operator /src/operator
 COPY extender /src/extender
 COPY predictor /src/predictor
 COPY probe /src/probe
+COPY simulator /src/simulator
 COPY cli /src/cli
 COPY testbed/acesniper /src/testbed/acesniper
 RUN cd /src && /opt/tools/bin/hatchling build -t wheel -d /dist

@@ -12,8 +12,9 @@ from acesniper.policies.policy import rule_names
 from acesniper.simulator.faults import Fault
 from acesniper.simulator.outcome import Finished, figures
 from simulated import simulate
+from strategies import floats
 
-SECONDS = st.floats(0.125, 8.0)
+SECONDS = floats(0.125, 8.0)
 
 
 class World(NamedTuple):
@@ -32,7 +33,7 @@ def worlds(draw: st.DrawFn) -> World:
 
 @st.composite
 def arrivals(draw: st.DrawFn, models: int) -> list[Task]:
-    rows = st.tuples(st.floats(0.0, 20.0), st.integers(0, models - 1), st.integers(1, 3))
+    rows = st.tuples(floats(0.0, 20.0), st.integers(0, models - 1), st.integers(1, 3))
     return [
         Task(TaskKey(f"t/{i}"), ModelKey(f"m{model}"), at_s, inferences)
         for i, (at_s, model, inferences) in enumerate(draw(st.lists(rows, min_size=1, max_size=15)))
@@ -42,7 +43,7 @@ def arrivals(draw: st.DrawFn, models: int) -> list[Task]:
 @st.composite
 def faults(draw: st.DrawFn, devices: int) -> list[Fault]:
     hit = draw(st.lists(st.integers(0, devices - 1), unique=True))
-    times = st.tuples(st.floats(0.0, 20.0), st.floats(0.5, 20.0))
+    times = st.tuples(floats(0.0, 20.0), floats(0.5, 20.0))
     found = []
     for device in hit:
         from_s, span_s = draw(times)
