@@ -167,6 +167,7 @@ class _Planning:
             lane = chooser.best(choice, rules.placement)
         if lane is not None:
             self._occupy(task, choice.busy_s, lane)
+            self._chooser.lanes.turn -= kept is not None
         elif not choice.possible:
             self._refuse(task)
 

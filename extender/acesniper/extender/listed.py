@@ -15,6 +15,7 @@ from acesniper.domain.device import HardwareVector
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation, Prediction
+from acesniper.predictor.following import followed
 from acesniper.predictor.interface import Table
 from acesniper.predictor.pcn.observations import Observations
 
@@ -66,14 +67,14 @@ class ListedPredictor:
         devices: Sequence[HardwareVector],
         observed: Observations = (),
     ) -> Table:
-        """The same as arrays; the interval is symmetric in log seconds, and nothing is learned."""
+        """The same as arrays, following what was observed; intervals are symmetric in log."""
         found = [
             (each.latency_s, np.log(each.high_s / each.low_s) / 2) if each else (NAN, NAN)
             for row in self.predict_all(models, devices)
             for each in row
         ]
         cells = np.array(found, float).reshape(len(models), len(devices), 2)
-        return Table(cells[..., 0], cells[..., 1])
+        return followed(Table(cells[..., 0], cells[..., 1]), models, observed)
 
     def explain(self, model: ModelFeatures, device: HardwareVector) -> Explanation | None:
         """The prediction; a file gives no reasons."""

@@ -14,6 +14,7 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation, Prediction
 from acesniper.predictor.cost import Work, fused_net, work
 from acesniper.predictor.features import FEATURES_VERSION
+from acesniper.predictor.following import followed
 from acesniper.predictor.interface import Table
 from acesniper.predictor.pcn.observations import Observations
 from acesniper.predictor.readings import Readings, gather
@@ -58,7 +59,7 @@ class PhysicsPredictor:
         devices: Sequence[HardwareVector],
         observed: Observations = (),
     ) -> Table:
-        """All pairs at once. A vector of another version is NaN throughout; nothing is learned."""
+        """All pairs at once. A vector of another version is NaN throughout."""
         if not models or not devices:
             empty = np.empty((len(models), len(devices)))
             return Table(empty, empty)
@@ -68,7 +69,8 @@ class PhysicsPredictor:
         latency = share @ net.T + np.outer(asked.nodes, found.node_s) + found.run_s
         stale = np.asarray([model.version != FEATURES_VERSION for model in models])
         latency[stale] = np.nan
-        return Table(latency, Z90 * self._log_sigma(models, share, found, latency))
+        plain = Table(latency, Z90 * self._log_sigma(models, share, found, latency))
+        return followed(plain, models, observed)
 
     def explain(self, model: ModelFeatures, device: HardwareVector) -> Explanation | None:
         """Where the predicted time goes; nothing is corrected."""

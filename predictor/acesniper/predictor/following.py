@@ -1,0 +1,49 @@
+"""Let a table follow what tasks took, for predictors that do not learn by themselves.
+
+On each device, log latency observed less predicted = shift + own + noise: a shift that all models
+of the device share, and a part of each model's own. Both are drawn towards 0, as far as the
+prediction was certain (best linear unbiased prediction: Henderson, Biometrics 31, 1975).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from acesniper.domain.model import ModelFeatures
+from acesniper.predictor.interface import Table
+from acesniper.predictor.pcn.observations import Observation, Observations
+
+Z90 = 1.645
+"""Standard deviations to either end of a central 90 % interval."""
+
+
+def followed(table: Table, models: Sequence[ModelFeatures], observed: Observations) -> Table:
+    """The table with every column corrected by what was observed on its device."""
+    if not any(observed):
+        return table
+    latency, spread = table.latency.copy(), table.spread.copy()
+    rows = {id(model): row for row, model in enumerate(models)}
+    for column, made in enumerate(observed):
+        known = [each for each in made if id(each.model) in rows]
+        asked = np.array([rows[id(each.model)] for each in known], int)
+        there = np.isfinite(latency[asked, column])
+        if there.any():
+            seen = [each for each, use in zip(known, there, strict=True) if use]
+            _follow(latency[:, column], spread[:, column], asked[there], seen)
+    return Table(latency, spread)
+
+
+def _follow(
+    latency: np.ndarray, spread: np.ndarray, rows: np.ndarray, seen: Sequence[Observation]
+) -> None:
+    """Correct one column in place."""
+    noise = np.array([each.variance for each in seen])
+    wrong = np.log([each.latency_s for each in seen]) - np.log(latency[rows])
+    own = (spread[rows] / Z90) ** 2
+    weight = 1.0 / (own + noise)
+    precision = 1.0 / max(each.shift for each in seen) ** 2 + weight.sum()
+    shift = (weight * wrong).sum() / precision
+    latency *= np.exp(shift)
+    latency[rows] *= np.exp((wrong - shift) * own * weight)
+    left = Z90 * np.sqrt(own * noise * weight + (noise * weight) ** 2 / precision)
+    spread[rows] = np.minimum(spread[rows], left)
