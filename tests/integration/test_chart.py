@@ -10,12 +10,9 @@ import yaml
 
 from acesniper.api.crd import files as crd_files
 from acesniper.api.scheduler_config import SchedulerConfig
-from acesniper.runtime.settings import (
-    ExtenderSettings,
-    OperatorSettings,
-    ProbeSettings,
-    Settings,
-)
+from acesniper.runtime.environment import Settings
+from acesniper.runtime.probe_settings import ProbeSettings
+from acesniper.runtime.settings import ExtenderSettings, OperatorSettings
 from acesniper.testbed.errors import BinariesMissing
 from acesniper.testbed.tools import ensure_helm
 from helm_release import CHART, VALUES, Manifest, template

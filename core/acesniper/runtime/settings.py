@@ -1,26 +1,13 @@
-"""Settings of each part: read once at start, from a mapping, all mistakes shown at once."""
+"""Settings of the operator and the extender."""
 
 import socket
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-)
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from acesniper.domain.errors import InvalidInput
 from acesniper.policies.policy import DEFAULT, Rules
-
-PREFIX = "ACESNIPER_"
-
-Port = Annotated[int, Field(ge=0, le=65535)]
-OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
+from acesniper.runtime.environment import OptionalPath, Port, Settings
 
 
 def _rules(name: str) -> str:
@@ -42,43 +29,6 @@ def _pairs(text: object) -> object:
 def _host_name() -> str:
     """The name of the pod we run in."""
     return socket.gethostname()
-
-
-class Settings(BaseModel):
-    """Base: every field is read from `ACESNIPER_<NAME>`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kubeconfig: OptionalPath = None
-    """Empty: the service account of the pod we run in."""
-    log_format: Literal["json", "text"] = "text"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str]) -> Self:
-        """Settings from an environment.
-
-        Raises:
-            InvalidInput: one line for each variable that is wrong.
-        """
-        values = {
-            name: environment[variable]
-            for name in cls.model_fields
-            if (variable := cls.variable(name)) in environment
-        }
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            lines = [
-                f"{cls.variable(str(each['loc'][0]))}={each['input']!r}: {each['msg']}"
-                for each in error.errors()
-            ]
-            raise InvalidInput("\n".join(lines)) from error
-
-    @staticmethod
-    def variable(field: str) -> str:
-        """The environment variable of a field."""
-        return PREFIX + field.upper()
 
 
 class PolicySettings(Settings):
@@ -150,16 +100,3 @@ class OperatorSettings(PolicySettings):
     served; longer than the lease itself lasts."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """Objects reconciled at the same time."""
-
-
-class ProbeSettings(Settings):
-    """The probe of a node, as a DaemonSet runs it."""
-
-    node: Annotated[str, Field(min_length=1)]
-    """The node it measures: the downward API's spec.nodeName."""
-    check_s: Annotated[float, Field(gt=0)] = 60.0
-    """Pause between two looks at whether the node should be measured anew."""
-    quick: bool = False
-    """About 3 s instead of 10 to 30: fewer rounds, nothing under load."""
-    published_file: Path = Path("/tmp/published")  # noqa: S108 - a volume of the pod's own
-    """Exists once the profile is in the cluster: the pod's readiness."""

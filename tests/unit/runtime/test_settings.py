@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from acesniper.domain.errors import InvalidInput
-from acesniper.runtime.settings import ExtenderSettings, OperatorSettings, Settings
+from acesniper.runtime.environment import Settings
+from acesniper.runtime.settings import ExtenderSettings, OperatorSettings
 
 
 @pytest.mark.parametrize("part", [ExtenderSettings, OperatorSettings])

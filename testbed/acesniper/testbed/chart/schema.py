@@ -4,13 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acesniper.runtime.settings import (
-    ExtenderSettings,
-    OperatorSettings,
-    PolicySettings,
-    ProbeSettings,
-    Settings,
-)
+from acesniper.runtime.environment import Settings
+from acesniper.runtime.probe_settings import ProbeSettings
+from acesniper.runtime.settings import ExtenderSettings, OperatorSettings, PolicySettings
 from acesniper.testbed.chart.values import Value, nested
 
 Json = dict[str, Any]
