@@ -88,8 +88,11 @@ def command(
     ] = 0.0,
     slow_factor: Annotated[float, typer.Option(help="By how much.", min=0.01)] = 3.0,
     learn: Annotated[
-        bool, typer.Option("--learn", help="Believe what finished tasks took.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            help="Believe what finished tasks took; default: with `trained`, as a cluster."
+        ),
+    ] = None,
     aging: Annotated[
         float | None, typer.Option(help="Seconds after which a task goes first; default never.")
     ] = None,
@@ -134,6 +137,7 @@ def command(
     from acesniper.simulator.comparison import compare as compared
     from acesniper.simulator.faults import Faults
 
+    follows = predictor == "trained" if learn is None else learn
     columns = Columns(flat(device_column), flat(model_column), latency_column)
     table = read_table(latencies, columns)
     named = as_written(listed_references(references), table.models) if references else []
@@ -143,7 +147,7 @@ def command(
         Faults(lose, slow, slow_factor),
         devices,
         inf if aging is None else aging,
-        learn,
+        follows,
     )
     chosen = compared_policies() if compare else policy or [DEFAULT.name]
     try:
@@ -159,7 +163,7 @@ def command(
         thread_count(jobs),
         _watched,
     )
-    title = f"load {lines[0].load}, predictor {predictor}{' that learns' if learn else ''}"
+    title = f"load {lines[0].load}, predictor {predictor}{' that learns' if follows else ''}"
     if plot is not None:
         _draw(lines, plot, title)
     if json:

@@ -62,6 +62,23 @@ def test_machines_get_one_record_per_policy(
     assert records[1]["deadline_misses"] > 0
 
 
+@pytest.mark.parametrize(
+    ("options", "learns"),
+    [
+        pytest.param(("trained",), True, id="as a cluster does"),
+        pytest.param(("trained", "--no-learn"), False, id="unless told"),
+        pytest.param(("noise:0.2",), False, id="an injected error stays"),
+        pytest.param(("noise:0.2", "--learn"), True, id="unless told otherwise"),
+    ],
+)
+def test_a_trained_predictor_learns(
+    table: Path, options: tuple[str, ...], learns: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(table, "--tasks", "10", "-k", "3", "--predictor", *options)
+
+    assert ("that learns" in capsys.readouterr().out) is learns
+
+
 def test_a_trace_and_faults_are_played_and_drawn(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
