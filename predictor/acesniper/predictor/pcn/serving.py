@@ -16,6 +16,7 @@ from acesniper.domain.prediction import Explanation, Prediction
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.interface import Table
 from acesniper.predictor.pcn.exported import Answer, Exported
+from acesniper.predictor.pcn.gathering import gathered, groups
 from acesniper.predictor.pcn.inputs import (
     PAIRS,
     DeviceInputs,
@@ -39,6 +40,7 @@ from acesniper.predictor.workloads import Suite, known_suite
 
 SHIPPED = Path(__file__).with_name("pcn.onnx")
 
+NOWHERE = np.empty(0, dtype=int)
 CELLS, ROWS = 2**16, 256
 """Pairs and models in one run of the graph, so that its arrays stay small."""
 
@@ -152,13 +154,15 @@ class PcnPredictor:
         if not known or not np.isfinite(found.seconds).all():
             return []
         asked = self._models.of([models[i] for i in known])
-        seen, noise, there = self._seen(found, usable(observed, FEATURES_VERSION))
+        made = usable(observed, FEATURES_VERSION)
+        who = gathered([made])
+        seen = self._seen(who.models)
         answer = self._exported.run(join(asked, seen), found, join(seen, asked))
         joint, count_known = answer.covariance, len(known)
-        past = np.flatnonzero(there)
+        past, noise = self._past(found, 0, made, who.places[0])
         outer = joint[:count_known, past]
-        inner = joint[count_known:][np.ix_(past, past)] + np.diag(noise[past])
-        left = joint[:count_known, len(noise) :] - outer @ np.linalg.solve(inner, outer.T)
+        inner = joint[count_known:][np.ix_(past, past)] + np.diag(noise)
+        left = joint[:count_known, len(seen.work) :] - outer @ np.linalg.solve(inner, outer.T)
         return [known[i] for i in most_telling(left, self._exported.noise, count)]
 
     def explain(
@@ -200,48 +204,30 @@ class PcnPredictor:
         parts = np.split(np.arange(len(current)), range(ROWS, len(current), ROWS))
         found = self._devices.of(devices)
         made = [usable(each, FEATURES_VERSION) for each in observed] or [[] for _ in devices]
-        for columns in self._groups(found, made, min(len(current), ROWS)):
-            some = found.take(columns)
+        room = max(1, CELLS // (min(len(current), ROWS) + found.references.shape[1]))
+        for columns in groups(found, made, room):
+            some, own = found.take(columns), [made[column] for column in columns]
             for part in parts:
-                block = self._block(asked.take(part), some, made[columns[0]])
+                block = self._block(asked.take(part), some, own)
                 deviation = np.sqrt(block.deviation**2 + opaque[part] ** 2)
                 rows = np.asarray(current)[part]
                 yield block._replace(rows=rows, columns=columns, deviation=deviation)
 
-    def _groups(
-        self, found: DeviceInputs, made: Sequence[Sequence[Observation]], models: int
-    ) -> Iterator[np.ndarray]:
-        known = np.isfinite(found.seconds).all(axis=1) & np.isfinite(found.shape).all(axis=1)
-        own = np.asarray([bool(each) for each in made])
-        there = np.isfinite(found.references)
-        room = max(1, CELLS // (models + there.shape[1]))
-        plain = np.flatnonzero(known & ~own)
-        pattern = there[plain] @ 2 ** np.arange(there.shape[1])
-        for each in sorted(set(pattern.tolist())):  # np.unique loads 9 MiB of modules
-            same = plain[pattern == each]
-            yield from np.split(same, range(room, len(same), room))
-        yield from np.flatnonzero(known & own)[:, None]
-
-    def _block(self, asked: ModelInputs, found: DeviceInputs, made: Sequence[Observation]) -> Block:
-        """All models on devices that have the same references, and these observations."""
-        seen, noise, there = self._seen(found, made)
+    def _block(self, asked: ModelInputs, found: DeviceInputs, made: Observations) -> Block:
+        """All models on devices that have the same references, and what each observed."""
+        who = gathered(made)
+        seen = self._seen(who.models)
         answer = self._exported.run(join(asked, seen), found, seen)
-        count, past = len(asked.work), np.flatnonzero(there)
-        log_s = np.hstack([found.references, np.tile(_log_s(made), (len(found.seconds), 1))]).T
-        mean = answer.mean
-        references = int(there.sum()) - len(made)
-        # What changed since the probe is common to all models, and no reference tells of it.
-        since = np.arange(len(past)) >= references
-        shift = max((each.shift for each in made), default=0.0) ** 2
-        added, variance, strange = posterior(
-            answer.covariance[:count, past] + shift * since,
-            answer.covariance[count:][np.ix_(past, past)] + shift * np.outer(since, since),
-            answer.variance[:count] + shift,
-            noise[past],
-            log_s[past] - mean[count:][past],
-            references,
-        )
-        deviation = np.sqrt((variance + self._exported.noise)[:, None] * strange[None])
+        count = len(asked.work)
+        if who.models:
+            found_one = [
+                self._corrected(answer, found, count, np.array([column]), own, places)
+                for column, (own, places) in enumerate(zip(made, who.places, strict=True))
+            ]
+            added, deviation = (np.hstack(each) for each in zip(*found_one, strict=True))
+        else:
+            everyone = np.arange(len(found.seconds))
+            added, deviation = self._corrected(answer, found, count, everyone, [], NOWHERE)
         corrected, total = answer.corrected[:count], np.exp(answer.physics[:count])
         unusual = (corrected @ (found.seconds * found.unusual).T) / total
         deviation = doubted(deviation, unusual)
@@ -250,20 +236,54 @@ class PcnPredictor:
             implied = IMPLIED_LOG_SIGMA * filled / total
             deviation = np.sqrt(deviation**2 + implied**2)
         novelty = self._exported.calibration.novelty(answer.device)
-        nowhere = np.empty(0, dtype=int)
-        return Block(nowhere, nowhere, mean[:count] + added, deviation, added, novelty, answer)
+        mean = answer.mean[:count] + added
+        return Block(NOWHERE, NOWHERE, mean, deviation, added, novelty, answer)
 
-    def _seen(
-        self, found: DeviceInputs, made: Sequence[Observation]
-    ) -> tuple[ModelInputs, np.ndarray, np.ndarray]:
-        """The references and the models observed (O), the noise of each, and which are there."""
-        references = self._exported.references
-        seen = (
-            join(references, self._models.of([each.model for each in made])) if made else references
+    def _corrected(
+        self,
+        answer: Answer,
+        found: DeviceInputs,
+        count: int,
+        columns: np.ndarray,
+        made: Sequence[Observation],
+        places: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What references and observations add to some columns, and the deviation left (M, D)."""
+        past, noise = self._past(found, columns[0], made, places)
+        references = len(past) - len(made)
+        # What changed since the probe is common to all models, and no reference tells of it.
+        since = np.arange(len(past)) >= references
+        shift = max((each.shift for each in made), default=0.0) ** 2
+        taken = found.references[np.ix_(columns, past[:references])].T
+        log_s = np.vstack([taken, np.tile(_log_s(made), (len(columns), 1)).T])
+        added, variance, strange = posterior(
+            answer.covariance[:count, past] + shift * since,
+            answer.covariance[count:][np.ix_(past, past)] + shift * np.outer(since, since),
+            answer.variance[:count] + shift,
+            noise,
+            log_s - answer.mean[count:][np.ix_(past, columns)],
+            references,
         )
-        extra = np.r_[np.zeros(len(references.work)), [each.variance for each in made]]
-        there = np.r_[np.isfinite(found.references[0]), np.ones(len(made), dtype=bool)]
-        return seen, self._exported.noise + extra, there
+        deviation = np.sqrt((variance + self._exported.noise)[:, None] * strange[None])
+        return added, deviation
+
+    def _past(
+        self,
+        found: DeviceInputs,
+        column: int,
+        made: Sequence[Observation],
+        places: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Where what a device saw stands among what the graph was given, and its noise (O,)."""
+        there = np.flatnonzero(np.isfinite(found.references[column]))
+        past = np.r_[there, found.references.shape[1] + places]
+        extra = np.r_[np.zeros(len(there)), [each.variance for each in made]]
+        return past, self._exported.noise + extra
+
+    def _seen(self, models: Sequence[ModelFeatures]) -> ModelInputs:
+        """The references, then the models observed."""
+        references = self._exported.references
+        return join(references, self._models.of(models)) if models else references
 
     def _reach(self, block: Block, name: str) -> np.ndarray:
         """A band's factor times the deviation, which is at least the floor (M, D)."""

@@ -119,6 +119,27 @@ def test_a_device_that_changed_since_its_probe_is_another_for_all_models(
     assert 1.0 < slowed(USUAL_SHIFT) < slowed(DRIFTED_SHIFT)
 
 
+def test_devices_that_observed_different_models_are_predicted_together_as_alone(
+    predictor: PcnPredictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = [CONV, CONV_TWICE, DENSE]
+    devices = [make_vector(1.0 + i / 5) for i in range(6)]
+    observed = [[], *([Observation(models[i % 3], 0.01 * (i + 1), 0.001)] for i in range(4)), []]
+    observed[2].append(Observation(DENSE, 0.5, 0.1, shift=1.0))
+
+    together = predictor.table(models, devices, observed)
+    alone = [
+        predictor.table(models, [device], [made])
+        for device, made in zip(devices, observed, strict=True)
+    ]
+    monkeypatch.setattr("acesniper.predictor.pcn.gathering.TOGETHER", 1)
+    apart = predictor.table(models, devices, observed)
+
+    for table in (apart, together):
+        np.testing.assert_allclose(table.latency, np.hstack([one.latency for one in alone]), 1e-5)
+        np.testing.assert_allclose(table.spread, np.hstack([one.spread for one in alone]), 1e-2)
+
+
 def test_observations_of_one_device_leave_others_alone(predictor: PcnPredictor) -> None:
     other = make_vector(3.0)
     before = predictor.table([CONV], [DEVICE, other]).latency[0]
