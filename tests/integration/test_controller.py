@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api.names import SLOT_RESOURCE
 from acesniper.operator.__main__ import build_controller
-from acesniper.operator.controller import Controller
+from acesniper.operator.controller import FLEET_SETTLES_S, Controller
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.runtime.kube import (
@@ -147,3 +147,22 @@ async def test_every_event_is_dated_in_the_metrics() -> None:
     seen_s = setup.registry.get_sample_value(name, {"kind": "Pod"})
     assert seen_s is not None
     assert seen_s > 0
+
+
+@in_virtual_time
+async def test_models_are_looked_at_again_when_a_device_is_measured_not_when_it_learns() -> None:
+    def looks() -> float:
+        name, labels = "acesniper_reconcile_seconds_count", {"kind": "model"}
+        return setup.registry.get_sample_value(name, labels) or 0.0
+
+    async def after(status: Object) -> float:
+        before = looks()
+        setup.cluster.change(DEVICE_PROFILES, "d", None, {"status": status})
+        await asyncio.sleep(2 * FLEET_SETTLES_S)  # virtual
+        return looks() - before
+
+    async with operating((MODEL_PROFILES, MODEL)) as setup:
+        setup.cluster.put(DEVICE_PROFILES, make_device_profile("d", "n"))
+        await asyncio.sleep(2 * FLEET_SETTLES_S)  # virtual
+        assert await after({"calibration": "1.00 x predicted"}) == 0.0
+        assert await after({"measuredAt": "1970-01-01T00:00:01Z"}) == 1.0

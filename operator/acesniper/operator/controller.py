@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from acesniper.api.v1alpha1 import DeviceProfile
 from acesniper.domain.errors import InvalidInput
 from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.fallback import Fallback
@@ -80,14 +81,16 @@ class Controller:
         self._saw("DeviceProfile")
         name = object_key(obj)
         node = str(obj["spec"]["node"])
+        before = self.store.devices.get(name)
         if gone:
             self.store.drop_device(obj)
             self.metrics.profile_noise.remove(name)
         elif self._readable(self.store.take_device, obj):
             self.queue.add((DEVICE, name))
         self.queue.add((NODE, node))
-        for model in self.store.models:
-            self.queue.add_after((MODEL, model), FLEET_SETTLES_S)
+        if _measurement(before) != _measurement(self.store.devices.get(name)):
+            for model in self.store.models:
+                self.queue.add_after((MODEL, model), FLEET_SETTLES_S)
 
     def node_change(self, change: str, obj: Mapping[str, Any]) -> None:
         """A node changed."""
@@ -172,3 +175,11 @@ class Controller:
             log.warning("ignored: %s", error)
             return False
         return True
+
+
+def _measurement(profile: DeviceProfile | None) -> tuple[object, ...]:
+    """What predictions per device class rest on; what tasks taught a device changes none of it."""
+    if profile is None:
+        return ()
+    status = profile.status
+    return profile.metadata.get("uid"), profile.spec.provider, status.measured_at, status.readings

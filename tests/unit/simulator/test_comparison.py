@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -94,16 +95,19 @@ def test_no_device_is_lost_and_slow() -> None:
 
 def test_what_is_done_is_told_along_the_way() -> None:
     told: list[int] = []
+    shown: list[Figures] = []
 
-    def watch(done: object, total: int) -> object:
+    def watch(done: Iterator[Figures], total: int) -> Iterator[Figures]:
         told.append(total)
-        for each in done:  # type: ignore[attr-defined]
-            told.append(len(told))
+        for each in done:
+            shown.append(each)
             yield each
 
-    compare(SCENARIO, ["fcfs-mct"], Predictor.parse("noise:0.1"), [1], watch=watch)  # type: ignore[arg-type]
+    (line,) = compare(SCENARIO, ["fcfs-mct"], Predictor.parse("noise:0.1"), [1], watch=watch)
 
-    assert told == [2, 1, 2]
+    assert told == [2]
+    assert len(shown) == 2, "one run with the noise, one of its oracle"
+    assert shown[0] == line.figures
 
 
 @pytest.mark.parametrize("name", ["all.png", "all.svg"])
