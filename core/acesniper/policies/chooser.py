@@ -75,7 +75,6 @@ class Chooser:
         self._free -= bool(lanes.free_s[lane] <= 0.0)
         lanes.free_s[lane] = until_s
         lanes.queued[lane] += 1
-        lanes.turn += 1
 
     def _able_s(self, task: Task) -> Floats:
         busy_s = self._snapshot.estimates.terms(task).busy_s(task.inferences)

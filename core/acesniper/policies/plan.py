@@ -60,7 +60,7 @@ class Plan:
     """The waiting tasks that have a device, in planning order, and those that no device can take.
 
     Tasks in neither wait without a plan: their rules place nothing while everything is busy, or
-    the plan was stopped early. `turn` counts placements over a chain of plans.
+    the plan was stopped early. `turn` counts choices over a chain of plans.
     """
 
     planned: tuple[Planned, ...] = ()
@@ -165,9 +165,9 @@ class _Planning:
         lane = chooser.lane_on(kept) if kept else None
         if lane is None or not choice.busy_s[lane] < inf:  # its device may have been lost
             lane = chooser.best(choice, rules.placement)
+            chooser.lanes.turn += lane is not None
         if lane is not None:
             self._occupy(task, choice.busy_s, lane)
-            self._chooser.lanes.turn -= kept is not None
         elif not choice.possible:
             self._refuse(task)
 

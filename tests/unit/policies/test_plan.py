@@ -265,6 +265,20 @@ def test_a_queue_ends_with_its_device(left: list[Device]) -> None:
     assert len(after.planned) == len(tasks)
 
 
+def test_the_round_goes_on_from_plan_to_plan() -> None:
+    devices = [make_device(name) for name in "abc"]
+    busy = dict.fromkeys("abc", [9.0])
+    snapshot = make_snapshot(devices, {"model": dict.fromkeys("abc", 1.0)}, busy)
+    first, second, third = (make_task(f"n/{n}", created_s=float(n)) for n in range(3))
+
+    one = make_plan([first], snapshot, named("round-robin-queue"))
+    two = make_plan([first, second], snapshot, named("round-robin-queue"), previous=one)
+    three = make_plan([second, third], snapshot, named("round-robin-queue"), previous=two)
+
+    assert [each.device.id for each in two.planned] == ["a", "b"]
+    assert [each.device.id for each in three.planned] == ["b", "c"]
+
+
 @pytest.mark.parametrize("rules", ["any-free", "fastest-free"])
 def test_without_a_free_device_a_rule_that_never_waits_plans_nothing(rules: str) -> None:
     tasks = [make_task("n/a"), make_task("n/b")]

@@ -20,7 +20,7 @@ class Lanes:
     """The lanes as the plan has filled them so far; arrays of shape (lanes,).
 
     `free_s` are seconds until each is free, `queued` the tasks on it that have not finished, `turn`
-    the number of placements ever made, `behind` how many tasks are still to be placed after this.
+    the number of choices ever made, `behind` how many tasks are still to be placed after this.
     """
 
     free_s: Floats
