@@ -145,15 +145,17 @@ class Edge:
 
 
 @in_virtual_time
-async def test_a_burst_runs_to_its_end_and_no_device_ever_gets_two_at_once() -> None:
+async def test_a_burst_of_five_hundred_runs_to_its_end_and_no_device_ever_gets_two_at_once() -> (
+    None
+):
     edge = Edge({"a": 1.0, "b": 1.5, "c": 2.0, "d": 7.0, "e": 30.0})
 
     async with edge.alive():
-        for number in range(50):
-            edge.apply(f"t{number:02}")
+        for number in range(500):
+            edge.apply(f"t{number:03}")
         await edge.all_done()
 
-    assert len(edge.phases()) == 50
+    assert len(edge.phases()) == 500
     assert set(edge.most_at_once.values()) == {1}
     assert len(edge.fleet.ledger) == 0
 
