@@ -267,7 +267,7 @@ def test_a_queue_ends_with_its_device(left: list[Device]) -> None:
 
 def test_the_round_goes_on_from_plan_to_plan() -> None:
     devices = [make_device(name) for name in "abc"]
-    busy = dict.fromkeys("abc", [9.0])
+    busy = {name: [9.0] for name in "abc"}
     snapshot = make_snapshot(devices, {"model": dict.fromkeys("abc", 1.0)}, busy)
     first, second, third = (make_task(f"n/{n}", created_s=float(n)) for n in range(3))
 
