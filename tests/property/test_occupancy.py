@@ -302,7 +302,9 @@ class FleetMachine(RuleBasedStateMachine):
             expected_s = min((slots_free_s(*each)[0] for each in busy), default=0.0)
             promises = live.ledger.promises()
             steady = all(len(seconds) <= slots for seconds, slots in busy) and all(
-                each.started_s is not None and each.started_s + each.expected_s > now_s
+                # As expected: in its last tenth a pod may count as overdue already (`Promise`).
+                each.started_s is not None
+                and isclose(each.remaining_s(now_s), each.started_s + each.expected_s - now_s)
                 for each in promises
             )
             if steady:
