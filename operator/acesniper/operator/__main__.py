@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import kopf
+import uvloop
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.process_collector import ProcessCollector
 
@@ -107,7 +108,7 @@ def main() -> int:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     start_http_server(settings.metrics_port, registry=registry)
-    asyncio.run(operate(settings, OperatorMetrics.on(registry)))
+    uvloop.run(operate(settings, OperatorMetrics.on(registry)))
     return 0
 
 
