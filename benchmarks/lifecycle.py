@@ -102,7 +102,8 @@ def fleet(nodes: int, slots: int, run_s: float) -> Fleet:
     """Copies of the example devices; on the median device every task takes `run_s`."""
     devices = shipped(ROOT / "examples/devices")
     models = [object_name(model) for model in MODELS]
-    profiles, latencies = [], {}
+    profiles: list[Json] = []
+    latencies: dict[tuple[str, str], float] = {}
     for number in range(nodes):
         device, name = devices[number % len(devices)], f"node-{number:03d}"
         profile = copy.deepcopy(dict(device.profile))

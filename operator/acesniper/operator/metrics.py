@@ -26,6 +26,7 @@ class OperatorMetrics:
     models: Counter
     last_event_seconds: Gauge
     runs_learned: Counter
+    runs_doubted: Counter
     planner_away: Gauge
     opened_without_plan: Counter
     drifts: Counter
@@ -122,6 +123,12 @@ class OperatorMetrics:
             runs_learned=Counter(
                 "acesniper_runs_learned",
                 "Finished tasks that predictions for their device learn from.",
+                registry=registry,
+            ),
+            runs_doubted=Counter(
+                "acesniper_runs_doubted",
+                "Of these, runs far off what their device's others let expect: not believed until "
+                "another one confirms it.",
                 registry=registry,
             ),
             drifts=Counter(

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isnan
 
 from acesniper.domain.device import DeviceId, HardwareVector, Reading
@@ -116,6 +117,21 @@ def test_the_predictor_hears_what_ran_on_a_device() -> None:
 
     ((heard,),) = predictor.heard
     assert (heard.model, heard.latency_s, heard.variance) == (model(2.0), 7.0, 0.01)
+
+
+def test_a_device_that_needs_wider_intervals_gets_them() -> None:
+    table = LatencyTable(WorkPredictor())
+    table.set_model(M, model(2.0))
+    usual = hardware(3.0)
+    table.set_device(D, usual)
+    table.set_device(DeviceId("restless"), replace(usual, interval_factor=2.0))
+    table.settle()
+
+    seen = table.view()
+    latency, spread = seen.over(M, seen.columns_of([D, DeviceId("restless")]))
+
+    assert latency[0] == latency[1]
+    assert spread[1] == 2 * spread[0] > 0
 
 
 def test_all_that_is_new_is_predicted_in_one_call() -> None:
