@@ -1,13 +1,17 @@
 """`acesniper train`: fit the network that predicts latencies."""
 
+import asyncio
+import hashlib
+import json as json_module
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from acesniper.cli.console import err
+from acesniper.cli.console import err, print_json
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -15,9 +19,42 @@ if TYPE_CHECKING:
     from acesniper.predictor.pcn.network import Network
     from acesniper.predictor.pcn.training import Settings
 
+UNCHANGED = 3
+"""The exit code of a retraining after which the old network stays."""
+
+
+class Source(StrEnum):
+    """What to learn from."""
+
+    ATLAS = "atlas"
+    OBSERVATIONS = "observations"
+
 
 def command(
     output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
+    source: Annotated[
+        Source,
+        typer.Option(
+            "--from", help="The atlas alone, or with it what the devices of a cluster ran."
+        ),
+    ] = Source.ATLAS,
+    profiles: Annotated[
+        Path | None,
+        typer.Option(
+            help="With observations: their source, as `kubectl get dprof,mprof -A -o json` "
+            "prints it; default: the cluster."
+        ),
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(envvar="KUBECONFIG", help="The cluster to learn from.")
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="With observations: the network to be better than; default: shipped."),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="With observations: write the verdict there.")
+    ] = None,
     atlas: Annotated[
         Path | None,
         typer.Option(help="Folder with latencies.parquet and platforms.json; default: shipped."),
@@ -27,7 +64,8 @@ def command(
     calibrate: Annotated[
         bool,
         typer.Option(
-            help="Find the widths of intervals by hiding devices; takes most of the time."
+            help="Find the widths of intervals by hiding devices; takes most of the time. "
+            "From observations they stay those of the baseline."
         ),
     ] = True,
 ) -> None:
@@ -36,8 +74,12 @@ def command(
     Each step hides some families and devices and asks for them, so that the network is right about
     what it has not seen. Needs torch, which the extra `train` installs.
 
+    From observations, the most recent ones are held out and judge: the file is written only if the
+    new network is better on them, else the exit code is 3.
+
     Example:
       acesniper train --output pcn.onnx
+      acesniper train --from observations --json verdict.json --output pcn.onnx
     """
     try:
         from acesniper.predictor.pcn.training import Settings
@@ -45,6 +87,29 @@ def command(
         raise InvalidInput(
             f"training needs the package {error.name!r}: pip install acesniper[train]"
         ) from error
+
+    settings = Settings(steps=steps, seed=seed)
+    provenance = {"seed": seed, "steps": steps, "date": datetime.now(UTC).date().isoformat()}
+    if source is Source.OBSERVATIONS:
+        objects = _objects(profiles, kubeconfig)
+        found = _retrained(objects, baseline, output, atlas, settings, provenance)
+        if json is not None:
+            json.write_text(json_module.dumps(found, indent=2) + "\n")
+        print_json(found)
+        if found["verdict"] != "better":
+            raise typer.Exit(UNCHANGED)
+        return
+    _trained(output, atlas, settings, provenance, calibrate=calibrate)
+
+
+def _trained(
+    output: Path,
+    atlas: Path | None,
+    settings: "Settings",
+    provenance: dict[str, Any],
+    *,
+    calibrate: bool,
+) -> None:
     from acesniper.predictor.pcn.calibrating import calibrated
     from acesniper.predictor.pcn.calibration import Calibration
     from acesniper.predictor.pcn.export import export
@@ -52,16 +117,74 @@ def command(
     from acesniper.predictor.workloads import known_suite
 
     data = atlas_dataset(atlas)
-    settings = Settings(steps=steps, seed=seed)
     network = _fitted(data, settings)
     with err.status("calibrating") as status:
         widths = calibrated(data, settings, status.update) if calibrate else Calibration()
-    provenance = {"seed": seed, "steps": steps, "date": datetime.now(UTC).date().isoformat()}
     export(network, data, output, known_suite(), widths, provenance)
     err.print(
         f"{output}: learned from {(~data.reference).sum()} networks on"
         f" {len(data.platforms)} platforms; ONNX and torch agree"
     )
+
+
+def _retrained(
+    objects: list[dict[str, Any]],
+    baseline: Path | None,
+    output: Path,
+    atlas: Path | None,
+    settings: "Settings",
+    provenance: dict[str, Any],
+) -> dict[str, Any]:
+    """The verdict, and what it is about."""
+    from acesniper.predictor.pcn.fleet import Fleet
+    from acesniper.predictor.pcn.learned_from import atlas_dataset
+    from acesniper.predictor.pcn.retraining import retrain
+    from acesniper.predictor.pcn.serving import SHIPPED
+    from acesniper.predictor.workloads import known_suite
+
+    suite = known_suite()
+    fleet = Fleet.of(objects, suite)
+    with err.status("training"):
+        verdict = retrain(
+            lambda seen: atlas_dataset(atlas, seen),
+            *(fleet, baseline or SHIPPED, output, suite, provenance, settings),
+        )
+    digest = hashlib.sha256(output.read_bytes()).hexdigest() if verdict.better else None
+    return {
+        **verdict.record(),
+        "devices": len(fleet.devices),
+        "models": len(fleet.models),
+        "runs": fleet.runs,
+        "digest": digest,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _objects(profiles: Path | None, kubeconfig: Path | None) -> list[dict[str, Any]]:
+    """DeviceProfiles and ModelProfiles: out of a file, or the cluster's.
+
+    Raises:
+        InvalidInput: the file is no list of objects.
+    """
+    if profiles is None:
+        return asyncio.run(_listed(kubeconfig))
+    try:
+        found: list[dict[str, Any]] = json_module.loads(profiles.read_text())["items"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(f"{profiles} is no list of objects in JSON: {error!r}") from error
+    return found
+
+
+async def _listed(kubeconfig: Path | None) -> list[dict[str, Any]]:
+    from acesniper.runtime.kube import DEVICE_PROFILES, MODEL_PROFILES, Cluster
+
+    async with Cluster.connect(kubeconfig) as cluster:
+        devices, _ = await cluster.list(DEVICE_PROFILES)
+        models, _ = await cluster.list(MODEL_PROFILES)
+    # Items of a list do not say what they are.
+    return [{**each, "kind": "DeviceProfile"} for each in devices] + [
+        {**each, "kind": "ModelProfile"} for each in models
+    ]
 
 
 def _fitted(data: "Dataset", settings: "Settings") -> "Network":

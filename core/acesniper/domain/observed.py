@@ -24,8 +24,11 @@ DOUBTED = 0.3
 doubted, the more the further: it may have run beside something else, throttled or uncached."""
 SLACK = 0.1
 """A drift is a shift of log latency beyond this (10 %), ..."""
-ALARM = 1.0
-"""... once the excess of consecutive runs adds up to this: two runs at twice the expected time."""
+ALARM = 0.8
+"""... once the excess of consecutive runs adds up to this: two runs at twice the expected time,
+of which the second was half expected after the first."""
+MOST_OF_ONE = 0.5
+"""What one run adds at most: one alone, however far off, is not a drift."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +131,7 @@ def drifted_since(runs: Sequence[Run], measured_s: float) -> float | None:
             excess = sign * run.surprise - SLACK
             if sums[sign] == 0.0:
                 since[sign] = run.at_s
-            # One run alone, however far off, is not a drift.
-            sums[sign] = max(sums[sign] + min(excess, ALARM / 2), 0.0)
+            sums[sign] = max(sums[sign] + min(excess, MOST_OF_ONE), 0.0)
             if sums[sign] >= ALARM:
                 return since[sign]
     return None

@@ -44,7 +44,15 @@ class PolicySettings(Settings):
     """A task that has waited for so long goes before all that have not, whatever its priority."""
 
 
-class ExtenderSettings(PolicySettings):
+class PredictorSettings(PolicySettings):
+    """What predicts."""
+
+    network: OptionalPath = None
+    """The file of a network to use instead of the shipped one, whenever and as long as there is
+    one: `acesniper network` writes it. A file that is replaced is loaded anew."""
+
+
+class ExtenderSettings(PredictorSettings):
     """The extender and the planner."""
 
     lease_namespace: str = "acesniper-system"
@@ -80,7 +88,7 @@ class ExtenderSettings(PolicySettings):
     Empty: HTTP, which is for a kube-scheduler in the same pod."""
 
 
-class OperatorSettings(PolicySettings):
+class OperatorSettings(PredictorSettings):
     """The operator."""
 
     namespace: str = ""

@@ -17,9 +17,11 @@ from prometheus_client.process_collector import ProcessCollector
 from acesniper.domain.errors import InvalidInput
 from acesniper.extender.app import create_app
 from acesniper.extender.listed import ListedPredictor
+from acesniper.extender.network import NetworkMetrics
 from acesniper.extender.state import ExtenderState
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.interface import LatencyPredictor
+from acesniper.predictor.replaceable import ReplaceablePredictor
 from acesniper.runtime import logs
 from acesniper.runtime.kube import Cluster
 from acesniper.runtime.settings import ExtenderSettings
@@ -49,6 +51,8 @@ def predictor_of(settings: ExtenderSettings) -> LatencyPredictor:
     """The listed predictions where a file is set, else the network."""
     if settings.predictions is not None:
         return ListedPredictor.read(settings.predictions)
+    if settings.network is not None:
+        return ReplaceablePredictor(settings.network)
     return default_predictor()
 
 
@@ -69,8 +73,9 @@ async def serve(settings: ExtenderSettings) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
+    predictor = predictor_of(settings)
     async with Cluster.connect(settings.kubeconfig) as cluster:
-        state = ExtenderState.build(settings, cluster, predictor_of(settings), registry)
+        state = ExtenderState.build(settings, cluster, predictor, registry)
         config = uvicorn.Config(
             create_app(state, registry),
             host=settings.host,
@@ -82,9 +87,14 @@ async def serve(settings: ExtenderSettings) -> None:
         calm_collector()
         answer_first()
         async with asyncio.TaskGroup() as group:
-            following = group.create_task(state.run())
+            following = [group.create_task(state.run())]
+            if isinstance(predictor, ReplaceablePredictor):
+                NetworkMetrics.on(registry, predictor)
+                replacing = predictor.follow(state.fleet.predict_anew)
+                following.append(group.create_task(replacing))
             await uvicorn.Server(config).serve()
-            following.cancel()
+            for each in following:
+                each.cancel()
 
 
 def main() -> int:

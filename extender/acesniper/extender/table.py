@@ -151,6 +151,11 @@ class LatencyTable:
             self._own()
             self._latency[:, column : column + 1] = np.nan
 
+    def predict_anew(self) -> None:
+        """Another network predicts from now on: all pairs are new."""
+        self._devices.renew()
+        self._view = None
+
     def view(self) -> Latencies:
         """The table as it is now."""
         if self._view is None:

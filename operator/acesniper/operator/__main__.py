@@ -16,6 +16,7 @@ from acesniper.api.names import PLANNER_LEASE, TASK_LABEL
 from acesniper.api.v1alpha1 import ModelProfileSpec
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
+from acesniper.domain.ports import Predictor
 from acesniper.operator.controller import Controller
 from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.fallback import Fallback
@@ -30,6 +31,7 @@ from acesniper.policies.policy import Policy
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.reader import read_model
+from acesniper.predictor.replaceable import ReplaceablePredictor
 from acesniper.runtime import logs
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.kube import NODES, PODS, PRIORITY_CLASSES, Cluster
@@ -41,8 +43,15 @@ def _read(path: Path, spec: ModelProfileSpec) -> ModelFeatures:
     return read_model(path, batch=spec.batch_size, shapes=spec.input_shapes)
 
 
+def predictor_of(settings: OperatorSettings) -> Predictor:
+    """The shipped network, or the one in a file that may be replaced."""
+    if settings.network is not None:
+        return ReplaceablePredictor(settings.network)
+    return default_predictor()
+
+
 def build_controller(
-    settings: OperatorSettings, cluster: Cluster, metrics: OperatorMetrics
+    settings: OperatorSettings, cluster: Cluster, metrics: OperatorMetrics, predictor: Predictor
 ) -> Controller:
     """Wire the parts."""
     store, clock = Store(), time.time
@@ -56,7 +65,7 @@ def build_controller(
         tasks=TaskReconciler(cluster, store, window, metrics, events, settings.runner_image, clock),
         models=ModelReconciler(
             *(cluster, store, fetcher, _read, FEATURES_VERSION, metrics, events),
-            default_predictor(),
+            predictor,
             clock,
         ),
         devices=DeviceReconciler(cluster, store, metrics, events, clock),
@@ -73,7 +82,8 @@ def build_controller(
 async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
     """Operate until told to stop."""
     async with Cluster.connect(settings.kubeconfig) as cluster:
-        controller = build_controller(settings, cluster, metrics)
+        predictor = predictor_of(settings)
+        controller = build_controller(settings, cluster, metrics, predictor)
         pods = Reflector(cluster, PODS, controller.pod_change, labels=TASK_LABEL)
         nodes = Reflector(cluster, NODES, controller.node_change)
         classes = Reflector(cluster, PRIORITY_CLASSES, controller.priority_change)
@@ -82,6 +92,9 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
             # A task must not be judged before its pods are known.
             await asyncio.gather(pods.synced.wait(), nodes.synced.wait())
             background.append(group.create_task(controller.run(settings.workers)))
+            if isinstance(predictor, ReplaceablePredictor):
+                replacing = predictor.follow(controller.predict_anew)
+                background.append(group.create_task(replacing))
             await kopf.operator(
                 registry=build_registry(controller),
                 clusterwide=not settings.namespace,
