@@ -24,7 +24,7 @@ DOUBTED = 0.3
 doubted, the more the further: it may have run beside something else, throttled or uncached."""
 SLACK = 0.1
 """A drift is a shift of log latency beyond this (10 %), ..."""
-ALARM = 0.8
+ALARM = 0.7
 """... once the excess of consecutive runs adds up to this: two runs at twice the expected time,
 of which the second was half expected after the first."""
 MOST_OF_ONE = 0.5
