@@ -158,6 +158,34 @@ def test_all_that_is_new_is_predicted_in_one_call() -> None:
     assert predictor.calls == 1
 
 
+def test_another_network_predicts_everything_anew() -> None:
+    class Replaced(WorkPredictor):
+        slower = 1.0
+
+        def table(
+            self,
+            models: Sequence[ModelFeatures],
+            devices: Sequence[HardwareVector],
+            observed: Observations = (),
+        ) -> Table:
+            found = super().table(models, devices, observed)
+            return found._replace(latency=self.slower * found.latency)
+
+    predictor = Replaced()
+    table = LatencyTable(predictor)
+    table.set_model(M, model(2.0))
+    table.set_device(D, hardware(3.0))
+    in_the_making = table.news()
+    assert in_the_making is not None
+    by_the_old = in_the_making.predicted(predictor)
+
+    predictor.slower = 10.0
+    table.predict_anew()
+    table.take(by_the_old)
+
+    assert seconds(table) == {"ns/m": {"d": 60.0}}
+
+
 def test_what_changes_while_it_is_predicted_stays_new() -> None:
     table = LatencyTable(WorkPredictor())
     table.set_model(M, model(2.0))
