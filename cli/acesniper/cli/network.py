@@ -3,14 +3,16 @@
 import asyncio
 import base64
 import hashlib
-import json as json_module
+import json
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acesniper.cli.console import out
+from acesniper.cli.console import out, print_json
+from acesniper.cli.retraining import listed, retrained
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -64,27 +66,46 @@ def rollout(
         if now.get("binaryData", {}).get(FILE) == content:
             out.print("it serves already")
             return
-        await _put(cluster, BEFORE, namespace, now.get("binaryData", {}).get(FILE), None)
-        await _put(cluster, NAME, namespace, content, said)
+        await _serve(cluster, namespace, now, content, said)
         out.print(f"serves: {_digest(await _get(cluster, NAME, namespace))}", soft_wrap=True)
 
     _with_cluster(kubeconfig, roll_out)
 
 
 @app.command()
-def note(
-    verdict: Annotated[Path, typer.Argument(help="What the training said.")],
+def retrain(
+    steps: Annotated[int, typer.Option(help="Steps of training.", min=2)] = 250,
     namespace: Namespace = HOME,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Keep the verdict of a training after which the old network stays, for metrics."""
-    said = verdict.read_text()
+    """Train on what the devices ran lately, and have the result served if it is better.
 
-    async def keep(cluster: "Cluster") -> None:
-        now = await _get(cluster, NAME, namespace)
-        await _put(cluster, NAME, namespace, now.get("binaryData", {}).get(FILE), said)
+    Runs as a job in the cluster (the chart's `retraining`), or anywhere. Needs torch, which the
+    extra `train` installs. What came out is printed, and kept for metrics either way.
+    """
+    try:
+        from acesniper.predictor.pcn.training import Settings
+    except ModuleNotFoundError as error:
+        raise InvalidInput(
+            f"training needs the package {error.name!r}: pip install acesniper[train]"
+        ) from error
 
-    _with_cluster(kubeconfig, keep)
+    async def train(cluster: "Cluster") -> None:
+        objects, now = await listed(cluster), await _get(cluster, NAME, namespace)
+        content = now.get("binaryData", {}).get(FILE)
+        with tempfile.TemporaryDirectory() as folder:
+            file, served = Path(folder) / FILE, Path(folder) / "served.onnx"
+            if content is not None:
+                served.write_bytes(base64.b64decode(content))
+            found = retrained(objects, served if content else None, file, Settings(steps=steps))
+            said = json.dumps(found, indent=2)
+            print_json(found)
+            if found["verdict"] == "better":
+                await _serve(cluster, namespace, now, _checked(file), said)
+            else:
+                await _put(cluster, NAME, namespace, content, said)
+
+    _with_cluster(kubeconfig, train)
 
 
 @app.command()
@@ -141,6 +162,14 @@ async def _get(cluster: "Cluster", name: str, namespace: str) -> dict[str, Any]:
     return await cluster.get(CONFIG_MAPS, name, namespace) or {}
 
 
+async def _serve(
+    cluster: "Cluster", namespace: str, now: dict[str, Any], content: str, verdict: str | None
+) -> None:
+    """Replace what serves `now`, and keep it for a rollback."""
+    await _put(cluster, BEFORE, namespace, now.get("binaryData", {}).get(FILE), None)
+    await _put(cluster, NAME, namespace, content, verdict)
+
+
 async def _put(
     cluster: "Cluster", name: str, namespace: str, content: str | None, verdict: str | None
 ) -> None:
@@ -162,5 +191,5 @@ def _digest(found: dict[str, Any]) -> str:
     if content is None:
         return "the shipped network"
     said = found.get("data", {}).get(VERDICT)
-    told = f" ({json_module.loads(said)['verdict']})" if said else ""
+    told = f" ({json.loads(said)['verdict']})" if said else ""
     return hashlib.sha256(base64.b64decode(content)).hexdigest() + told

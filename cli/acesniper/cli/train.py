@@ -1,17 +1,16 @@
 """`acesniper train`: fit the network that predicts latencies."""
 
 import asyncio
-import hashlib
 import json as json_module
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from acesniper.cli.console import err, print_json
+from acesniper.cli.retraining import list_objects, provenance_of, read_objects, retrained
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -89,24 +88,22 @@ def command(
         ) from error
 
     settings = Settings(steps=steps, seed=seed)
-    provenance = {"seed": seed, "steps": steps, "date": datetime.now(UTC).date().isoformat()}
     if source is Source.OBSERVATIONS:
-        objects = _objects(profiles, kubeconfig)
-        found = _retrained(objects, baseline, output, atlas, settings, provenance)
+        objects = read_objects(profiles) if profiles else asyncio.run(list_objects(kubeconfig))
+        found = retrained(objects, baseline, output, settings, atlas)
         if json is not None:
             json.write_text(json_module.dumps(found, indent=2) + "\n")
         print_json(found)
         if found["verdict"] != "better":
             raise typer.Exit(UNCHANGED)
         return
-    _trained(output, atlas, settings, provenance, calibrate=calibrate)
+    _trained(output, atlas, settings, calibrate=calibrate)
 
 
 def _trained(
     output: Path,
     atlas: Path | None,
     settings: "Settings",
-    provenance: dict[str, Any],
     *,
     calibrate: bool,
 ) -> None:
@@ -120,71 +117,11 @@ def _trained(
     network = _fitted(data, settings)
     with err.status("calibrating") as status:
         widths = calibrated(data, settings, status.update) if calibrate else Calibration()
-    export(network, data, output, known_suite(), widths, provenance)
+    export(network, data, output, known_suite(), widths, provenance_of(settings))
     err.print(
         f"{output}: learned from {(~data.reference).sum()} networks on"
         f" {len(data.platforms)} platforms; ONNX and torch agree"
     )
-
-
-def _retrained(
-    objects: list[dict[str, Any]],
-    baseline: Path | None,
-    output: Path,
-    atlas: Path | None,
-    settings: "Settings",
-    provenance: dict[str, Any],
-) -> dict[str, Any]:
-    """The verdict, and what it is about."""
-    from acesniper.predictor.pcn.fleet import Fleet
-    from acesniper.predictor.pcn.learned_from import atlas_dataset
-    from acesniper.predictor.pcn.retraining import retrain
-    from acesniper.predictor.pcn.serving import SHIPPED
-    from acesniper.predictor.workloads import known_suite
-
-    suite = known_suite()
-    fleet = Fleet.of(objects, suite)
-    with err.status("training"):
-        verdict = retrain(
-            lambda seen: atlas_dataset(atlas, seen),
-            *(fleet, baseline or SHIPPED, output, suite, provenance, settings),
-        )
-    digest = hashlib.sha256(output.read_bytes()).hexdigest() if verdict.better else None
-    return {
-        **verdict.record(),
-        "devices": len(fleet.devices),
-        "models": len(fleet.models),
-        "runs": fleet.runs,
-        "digest": digest,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _objects(profiles: Path | None, kubeconfig: Path | None) -> list[dict[str, Any]]:
-    """DeviceProfiles and ModelProfiles: out of a file, or the cluster's.
-
-    Raises:
-        InvalidInput: the file is no list of objects.
-    """
-    if profiles is None:
-        return asyncio.run(_listed(kubeconfig))
-    try:
-        found: list[dict[str, Any]] = json_module.loads(profiles.read_text())["items"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(f"{profiles} is no list of objects in JSON: {error!r}") from error
-    return found
-
-
-async def _listed(kubeconfig: Path | None) -> list[dict[str, Any]]:
-    from acesniper.runtime.kube import DEVICE_PROFILES, MODEL_PROFILES, Cluster
-
-    async with Cluster.connect(kubeconfig) as cluster:
-        devices, _ = await cluster.list(DEVICE_PROFILES)
-        models, _ = await cluster.list(MODEL_PROFILES)
-    # Items of a list do not say what they are.
-    return [{**each, "kind": "DeviceProfile"} for each in devices] + [
-        {**each, "kind": "ModelProfile"} for each in models
-    ]
 
 
 def _fitted(data: "Dataset", settings: "Settings") -> "Network":
