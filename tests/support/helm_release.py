@@ -36,6 +36,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {
         "metrics.rules.enabled=true",
         'networkPolicy.metricsFrom=[{"namespaceSelector": {}}]',
     ),
+    "retraining": ("retraining.enabled=true", 'retraining.image="registry.local/trainer:0.1.0"'),
     "external": ('mode="external"', 'external.secret="certificates"'),
     "api server": ('apiServer.host="10.0.0.1"', "apiServer.port=7443"),
     "tolerations": ('probe.tolerations=[{"operator": "Exists"}]', "crds.keep=false"),

@@ -96,3 +96,9 @@ exec:
     - -c
     - exec 3<>/dev/tcp/127.0.0.1/{{ .port }} && printf 'GET {{ .path }} HTTP/1.0\r\n\r\n' >&3 && read -r status <&3 && [[ $status == *" 200 "* ]]
 {{- end }}
+
+{{/* The network that `acesniper network` rolled out, if it did; else the shipped one serves. */}}
+{{- define "acesniper.network" -}}
+- name: network
+  configMap: {name: ace-sniper-network, optional: true}
+{{- end }}
