@@ -27,5 +27,10 @@ DECISION_ANNOTATION = f"{GROUP}/decision"
 REFUSED_ANNOTATION = f"{GROUP}/refused"
 """Of a gated pod: why no device can take its task in time; the operator then ends the task."""
 
+MODEL_DIGEST_ANNOTATION = f"{GROUP}/model-sha256"
+"""The file that a pod runs: a model may be replaced under its name."""
+GENERATION_ANNOTATION = f"{GROUP}/generation"
+"""The generation of the task's spec that its pod was made from."""
+
 RUNNER_CONTAINER = "runner"
 """The container whose termination message is the task's report."""

@@ -83,6 +83,10 @@ class NotFound(Unavailable):
     """The object does not exist (any more)."""
 
 
+class NamespaceGone(Forbidden):
+    """The namespace is being deleted: nothing can be made in it any more."""
+
+
 @asynccontextmanager
 async def _translated(what: str) -> AsyncIterator[None]:
     """Turn the transport's errors into ours, at the place of the call."""
@@ -93,14 +97,19 @@ async def _translated(what: str) -> AsyncIterator[None]:
 
 
 def _failure(status: int, body: bytes, retry_after: str | None, what: str) -> Exception:
+    causes: list[Object] = []
     try:
-        message = str(json.loads(body).get("message", ""))
+        said = json.loads(body)
+        message = str(said.get("message", ""))
+        causes = (said.get("details") or {}).get("causes") or []
     except (ValueError, AttributeError):
         message = body[:200].decode(errors="replace")
     text = f"{what}: {message or 'no reason given'} ({status})"
     match status:
         case HTTPStatus.NOT_FOUND:
             return NotFound(text)
+        case HTTPStatus.FORBIDDEN if any(_says_gone(each) for each in causes):
+            return NamespaceGone(text)
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return Forbidden(text)
         case HTTPStatus.CONFLICT:
@@ -113,6 +122,10 @@ def _failure(status: int, body: bytes, retry_after: str | None, what: str) -> Ex
         case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY:
             return InvalidInput(text)
     return Unavailable(text)
+
+
+def _says_gone(cause: Object) -> bool:
+    return cause.get("reason") == "NamespaceTerminating"
 
 
 class Cluster:
@@ -254,13 +267,18 @@ class Cluster:
         namespace: str | None = None,
         uid: str | None = None,
         version: str | None = None,
+        grace_s: int | None = None,
     ) -> bool:
         """Delete an object, with `uid` only that very one; False if it was gone already.
+
+        `grace_s` is what a pod gets to end; 0 does not even wait for its node to know.
 
         Raises:
             Conflict: it is another one, or has changed since the resource version `version`.
         """
         body: Object = {"propagationPolicy": "Background"}
+        if grace_s is not None:
+            body["gracePeriodSeconds"] = grace_s
         only = {"uid": uid, "resourceVersion": version}
         if any(only.values()):
             body["preconditions"] = {name: value for name, value in only.items() if value}

@@ -98,5 +98,8 @@ class OperatorSettings(PolicySettings):
     planner_patience_s: Annotated[float, Field(gt=0)] = 30.0
     """How long that may stay unchanged before tasks start without a plan, first come, first
     served; longer than the lease itself lasts."""
+    start_patience_s: Annotated[float, Field(gt=0)] = 300.0
+    """How long a container whose image cannot be pulled, or that cannot be made, is waited for
+    before the attempt has failed."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """Objects reconciled at the same time."""

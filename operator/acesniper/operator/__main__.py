@@ -52,7 +52,10 @@ def build_controller(
     return Controller(
         store=store,
         window=window,
-        tasks=TaskReconciler(cluster, store, window, metrics, events, settings.runner_image, clock),
+        tasks=TaskReconciler(
+            *(cluster, store, window, metrics, events, settings.runner_image, clock),
+            settings.start_patience_s,
+        ),
         models=ModelReconciler(
             *(cluster, store, fetcher, _read, FEATURES_VERSION, metrics, events),
             default_predictor(),

@@ -9,6 +9,7 @@ from typing import Any
 
 from acesniper.api.v1alpha1 import DeviceProfile
 from acesniper.domain.errors import InvalidInput
+from acesniper.operator.counting import count_deleted
 from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.fallback import Fallback
 from acesniper.operator.metrics import OperatorMetrics
@@ -58,6 +59,9 @@ class Controller:
         self._saw("InferenceTask")
         key = object_key(obj)
         if gone:
+            known = self.store.tasks.get(key)
+            if known is not None and known.metadata["uid"] == obj["metadata"]["uid"]:
+                count_deleted(self.metrics, known)
             self.store.drop_task(obj)
         elif self._readable(self.store.take_task, obj):
             self.queue.add((TASK, key))
@@ -96,11 +100,15 @@ class Controller:
         """A node changed."""
         self._saw("Node")
         name = str(obj["metadata"]["name"])
+        before = self.store.nodes.get(name)
         if change == DELETE:
             self.store.nodes.pop(name, None)
         else:
             self.store.nodes[name] = {"status": obj.get("status", {})}
             self.queue.add((NODE, name))
+        if _readiness(before) != _readiness(self.store.nodes.get(name)):
+            for task in self.store.tasks_on(name):
+                self.queue.add((TASK, task))
 
     def priority_change(self, change: str, obj: Mapping[str, Any]) -> None:
         """A PriorityClass changed."""
@@ -175,6 +183,14 @@ class Controller:
             log.warning("ignored: %s", error)
             return False
         return True
+
+
+def _readiness(node: Mapping[str, Any] | None) -> str | None:
+    """What a node says of itself, None for one that is not there."""
+    if node is None:
+        return None
+    conditions = node["status"].get("conditions") or ()
+    return next((str(each["status"]) for each in conditions if each["type"] == "Ready"), "")
 
 
 def _measurement(profile: DeviceProfile | None) -> tuple[object, ...]:

@@ -21,6 +21,8 @@ class OperatorMetrics:
     run_seconds: Histogram
     load_seconds: Histogram
     attempts_failed: Counter
+    endings: Counter
+    deadlines: Counter
     reconcile_seconds: Histogram
     reconcile_errors: Counter
     models: Counter
@@ -83,6 +85,18 @@ class OperatorMetrics:
                 "acesniper_task_attempts_failed",
                 "Attempts that failed, by reason.",
                 ["reason"],
+                registry=registry,
+            ),
+            endings=Counter(
+                "acesniper_task_endings",
+                "Tasks that ended, by how: see docs/reference/endings.md.",
+                ["reason"],
+                registry=registry,
+            ),
+            deadlines=Counter(
+                "acesniper_task_deadlines",
+                "Tasks with a deadline that succeeded, by whether in time: met or missed.",
+                ["outcome"],
                 registry=registry,
             ),
             reconcile_seconds=Histogram(
