@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from acesniper.api.merge import merge_patch
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus
 from acesniper.domain.errors import Conflict, Forbidden, InvalidInput
-from acesniper.operator.counting import count_phase
+from acesniper.operator.counting import count_deleted, count_phase
 from acesniper.operator.ending import refused
 from acesniper.operator.lifecycle import next_step
 from acesniper.operator.metrics import OperatorMetrics
@@ -62,6 +62,7 @@ class TaskReconciler:
             if await self.cluster.get(INFERENCE_TASKS, *_name_of(task)) is not None:
                 raise
             # Deleted while no watch was looking.
+            count_deleted(self.metrics, task)
             self.store.tasks.pop(key, None)
             return None
 
