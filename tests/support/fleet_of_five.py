@@ -123,10 +123,10 @@ class FleetOfFive:
                     raise TimeoutError(f"did not happen within {PATIENCE_S:g} s")
                 self._changed.wait(1.0)
 
-    def backlogs(self) -> dict[str, float]:
-        """Backlog by device in seconds, as the extender's metrics tell it."""
+    def backlogs(self, port: int | None = None) -> dict[str, float]:
+        """Backlog by device in seconds, as the metrics of the extender (on `port`) tell it."""
         prefix = "acesniper_backlog_seconds{device="
-        lines = self.system.text("/metrics").splitlines()
+        lines = self.system.text("/metrics", port).splitlines()
         found = (line.removeprefix(prefix).split("} ") for line in lines if line.startswith(prefix))
         return {device.strip('"'): float(value) for device, value in found}
 

@@ -15,6 +15,9 @@ PLAN_GATE = f"{GROUP}/plan"
 PLANNER_LEASE = "ace-sniper-planner"
 """The Lease of the planner that may act; the operator stands in when it goes stale."""
 
+OPERATOR_LEASE = "ace-sniper-operator"
+"""The Lease of the operator that may act."""
+
 MODEL_LABEL = f"{GROUP}/model"
 """The ModelProfile a pod runs; any pod opts in with it."""
 TASK_LABEL = f"{GROUP}/task"

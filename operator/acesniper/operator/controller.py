@@ -47,6 +47,8 @@ class Controller:
     metrics: OperatorMetrics
     clock: Callable[[], float]
     fallback: Fallback
+    may_act: Callable[[], bool] = lambda: True
+    """Whether no other operator acts; asked before anything is decided."""
     queue: WorkQueue[Key] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -144,17 +146,23 @@ class Controller:
     async def _resync(self) -> None:
         while True:
             await asyncio.sleep(RESYNC_S)
-            for kind, keys in (
-                (TASK, self.store.tasks),
-                (MODEL, self.store.models),
-                (DEVICE, self.store.devices),
-                (NODE, self.store.nodes),
-            ):
-                for key in keys:
-                    self.queue.add((kind, key))
+            self.look_at_all()
+
+    def look_at_all(self) -> None:
+        """Look at everything again: now and then, and when it is our turn to act."""
+        for kind, keys in (
+            (TASK, self.store.tasks),
+            (MODEL, self.store.models),
+            (DEVICE, self.store.devices),
+            (NODE, self.store.nodes),
+        ):
+            for key in keys:
+                self.queue.add((kind, key))
 
     async def _reconcile(self, key: Key) -> float | None:
         kind, name = key
+        if not self.may_act():
+            return None  # when we may, everything is looked at
         started_s = time.perf_counter()
         try:
             match kind:

@@ -32,6 +32,7 @@ class OperatorMetrics:
     opened_without_plan: Counter
     drifts: Counter
     profile_noise: Gauge
+    leading: Gauge
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> Self:
@@ -147,6 +148,11 @@ class OperatorMetrics:
                 "acesniper_profile_noise_ratio",
                 "Median spread of a device's readings: interquartile range over median.",
                 ["device"],
+                registry=registry,
+            ),
+            leading=Gauge(
+                "acesniper_operator_leading",
+                "1 for the operator that holds the lease and acts, 0 for one that stands by.",
                 registry=registry,
             ),
         )
