@@ -62,6 +62,11 @@ image: setup ## Build the images with buildah on a Debian base (root); sizes are
 demo: control-plane ## Run the main job on a real control plane (JSON=FILE: write the figures too)
 	$(BIN)/acesniper demo $(if $(JSON),--json "$(JSON)")
 
+.PHONY: faults
+faults: control-plane ## Kill operator, extender and scheduler over workloads (JSON=FILE, SEED=N, KILLS=N)
+	$(BIN)/acesniper faults $(if $(SEED),--seed "$(SEED)") $(if $(KILLS),--kills "$(KILLS)") \
+		$(if $(JSON),--json "$(JSON)")
+
 .PHONY: test
 test: ## Set up and run everything: check, unit, property, integration, e2e; timed
 	@.ci/stages setup check control-plane tools test-fast e2e

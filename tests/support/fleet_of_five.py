@@ -125,10 +125,7 @@ class FleetOfFive:
 
     def backlogs(self, port: int | None = None) -> dict[str, float]:
         """Backlog by device in seconds, as the metrics of the extender (on `port`) tell it."""
-        prefix = "acesniper_backlog_seconds{device="
-        lines = self.system.text("/metrics", port).splitlines()
-        found = (line.removeprefix(prefix).split("} ") for line in lines if line.startswith(prefix))
-        return {device.strip('"'): float(value) for device, value in found}
+        return self.system.backlogs(port)
 
     def wait_idle(self) -> None:
         """Wait until nothing of earlier tests is left on a device."""

@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "evaluate": "Judge the predictions on a table of measured latencies.",
     "simulate": "Play tasks on measured latencies through the policies, without a cluster.",
     "demo": "Place a workload on an emulated fleet, next to the stock scheduler.",
+    "faults": "Kill the parts over a workload, and see whether anything is lost.",
     "operator": "Run the operator (settings from the environment).",
     "extender": "Run the scheduler extender and planner (settings from the environment).",
     "scheduler-config": "Print the configuration of our kube-scheduler.",

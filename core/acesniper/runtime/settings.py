@@ -54,6 +54,9 @@ class LeaseSettings(PolicySettings):
     long after the holder is gone, at the latest."""
     identity: str = Field(default_factory=_host_name)
     """Who holds it."""
+    watch_silence_s: Annotated[float, Field(gt=0)] = 90.0
+    """A watch that has been silent for so long is opened anew: it may have been cut without a word.
+    The API server writes something about once a minute, at the latest after 75 s."""
 
 
 class ExtenderSettings(LeaseSettings):

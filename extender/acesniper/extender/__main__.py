@@ -69,7 +69,7 @@ async def serve(settings: ExtenderSettings) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
-    async with Cluster.connect(settings.kubeconfig) as cluster:
+    async with Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster:
         state = ExtenderState.build(settings, cluster, predictor_of(settings), registry)
         config = uvicorn.Config(
             create_app(state, registry),

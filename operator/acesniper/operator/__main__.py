@@ -90,7 +90,7 @@ def build_leadership(settings: OperatorSettings, cluster: Cluster) -> Leadership
 
 async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
     """Operate until told to stop."""
-    async with Cluster.connect(settings.kubeconfig) as cluster:
+    async with Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster:
         leadership = build_leadership(settings, cluster)
         controller = build_controller(settings, cluster, metrics, leadership.held)
         leadership.on_change = controller.look_at_all
@@ -105,7 +105,7 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
             background.append(group.create_task(controller.run(settings.workers)))
             background.append(group.create_task(leadership.run()))
             await kopf.operator(
-                registry=build_registry(controller),
+                registry=build_registry(controller, settings.watch_silence_s),
                 clusterwide=not settings.namespace,
                 namespaces=[settings.namespace] if settings.namespace else [],
                 liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",

@@ -49,6 +49,8 @@ class System:
     extender_port: int = field(default_factory=free_port)
     health_port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
+    ways: Mapping[str, Path] = field(default_factory=dict)
+    """Kubeconfigs to reach the API server by, of parts that do not go straight to it."""
 
     def start(self) -> None:
         """Install and start everything; returns when all parts are ready."""
@@ -154,6 +156,33 @@ class System:
             said = error.read().decode(errors="replace")
             raise CommandFailed(f"GET {path}: {error.code} {said}", said) from error
 
+    def backlogs(self, port: int | None = None) -> dict[str, float]:
+        """Backlog by device in seconds, as the metrics of the extender (on `port`) tell it."""
+        prefix = "acesniper_backlog_seconds{device="
+        lines = self.text("/metrics", port).splitlines()
+        found = (line.removeprefix(prefix).split("} ") for line in lines if line.startswith(prefix))
+        return {device.strip('"'): float(value) for device, value in found}
+
+    @contextmanager
+    def rerouted(
+        self, kubeconfigs: Mapping[str, Path], environment: Mapping[str, str]
+    ) -> Iterator[None]:
+        """Operator and extender, started anew, reach the API server another way for a while."""
+        before = self.environment
+        self.ways, self.environment = kubeconfigs, {**before, **environment}
+        try:
+            self._start_anew()
+            yield
+        finally:
+            self.ways, self.environment = {}, before
+            self._start_anew()
+
+    def _start_anew(self) -> None:
+        for name in (OPERATOR, EXTENDER):
+            self.plane.stop(name)
+        self.start_extender()
+        self.start_operator()
+
     def _spawn(
         self,
         name: str,
@@ -164,7 +193,8 @@ class System:
         suffix: str = "",
     ) -> None:
         own = {name: value for name, value in os.environ.items() if name.startswith("ACESNIPER_")}
-        config = {"ACESNIPER_KUBECONFIG": str(self.plane.kubeconfig(name))}
+        way = self.ways.get(name) or self.plane.kubeconfig(name)
+        config = {"ACESNIPER_KUBECONFIG": str(way)}
         self.plane.spawn(
             name + suffix,
             [sys.executable, "-m", module],
