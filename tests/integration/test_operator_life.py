@@ -302,6 +302,28 @@ async def test_a_model_given_inline_is_made_and_waited_for(operator: Operator) -
     assert operator.phase is Phase.PENDING
 
 
+async def test_a_model_whose_making_conflicts_with_nothing_is_tried_again(
+    operator: Operator,
+) -> None:
+    source = {"uri": "https://models.example/x.onnx", "sha256": "b" * 64}
+    operator.cluster.remove(INFERENCE_TASKS, "t", "default")
+    operator.cluster.put(INFERENCE_TASKS, make_itask("t", model=None, source=source))
+    operator.start()
+
+    def conflict(call: Call) -> None:
+        if (call.verb, call.kind) == ("create", MODEL_PROFILES):
+            raise Conflict("injected")
+
+    operator.cluster.before = conflict
+    with pytest.raises(Conflict):
+        await operator.settle()
+    operator.cluster.before = lambda call: None
+    await operator.settle()
+
+    name = str(operator.task.status.model_profile)
+    assert operator.cluster.one(MODEL_PROFILES, name, "default")
+
+
 def refuse(operator: Operator, error: AcesniperError) -> None:
     def fail(call: Call) -> None:
         if (call.verb, call.kind) == ("create", PODS):

@@ -108,11 +108,15 @@ class TaskReconciler:
         return True
 
     async def _create_model(self, manifest: Object, namespace: str) -> None:
+        """Create a profile, or find that it was created before."""
         try:
-            created = await self.cluster.create(MODEL_PROFILES, manifest, namespace)
+            model = await self.cluster.create(MODEL_PROFILES, manifest, namespace)
         except Conflict:
-            return
-        self.store.take_model(created)
+            found = await self.cluster.get(MODEL_PROFILES, manifest["metadata"]["name"], namespace)
+            if found is None:
+                raise  # there is none: somebody has to try again
+            model = found
+        self.store.take_model(model)
 
     async def _learn_memory(self, namespace: str, model: str, needs_bytes: int) -> None:
         """Write into a profile what its model needs at least, unless it says as much already."""
