@@ -13,7 +13,10 @@ COMMANDS: Mapping[str, str] = {
     "probe": "Measure what this device can do.",
     "model": "Read what a model asks for.",
     "predict": "Predict a model's latency on devices that never ran it.",
+    "top": "Show the devices of a cluster, what they can do and what they do.",
+    "plan": "Show what the planner means to run where, and when.",
     "explain": "Show why a task is where it is, and what came out.",
+    "doctor": "Find out what is wrong with an installation, and how to mend it.",
     "run": "Run a model over batches, as a task's pod does.",
     "collect": "Measure models on this device into a CSV table.",
     "train": "Fit the network that predicts latencies to an atlas.",
@@ -34,7 +37,6 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     """The application for these arguments, with the real command in place of its stub."""
     app = typer.Typer(
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )

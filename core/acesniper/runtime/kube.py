@@ -75,6 +75,14 @@ class WatchEvent:
     object: Object
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the API server said to a plain GET; `date` is its own clock's time, as in HTTP."""
+
+    text: str
+    date: str | None
+
+
 class Gone(Unavailable):
     """The resource version to watch from is too old; list again."""
 
@@ -118,30 +126,36 @@ def _failure(status: int, body: bytes, retry_after: str | None, what: str) -> Ex
 class Cluster:
     """A connection to one API server."""
 
-    def __init__(self, api: client.ApiClient) -> None:
+    def __init__(self, api: client.ApiClient, namespace: str = "default") -> None:
         self._api = api
+        self.namespace = namespace
+        """The one that a kubeconfig's context names."""
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, kubeconfig: Path | None = None) -> AsyncIterator[Self]:
+    async def connect(
+        cls, kubeconfig: Path | None = None, context: str | None = None
+    ) -> AsyncIterator[Self]:
         """Connect by a kubeconfig file, or as the pod we run in when there is none.
 
         Raises:
             InvalidInput: neither is usable.
         """
         settings = client.Configuration()
+        namespace = "default"
         try:
             if kubeconfig is not None:
-                await config.load_kube_config(
-                    str(kubeconfig), client_configuration=settings, persist_config=False
+                loader = await config.load_kube_config(
+                    str(kubeconfig), context, client_configuration=settings, persist_config=False
                 )
+                namespace = loader.current_context["context"].get("namespace") or namespace
             else:
                 config.load_incluster_config(client_configuration=settings)
         except (config.ConfigException, OSError) as error:
             raise InvalidInput(f"no way to the cluster: {error}; pass --kubeconfig FILE") from error
         settings.connection_pool_maxsize = 200
         async with client.ApiClient(configuration=settings) as api:
-            yield cls(api)
+            yield cls(api, namespace)
 
     async def _open(
         self,
@@ -179,6 +193,13 @@ class Cluster:
             answer = await self._open(method, path, query or {}, body, content_type)
             parsed: Object = json.loads(await answer.read())
             return parsed
+
+    async def fetch(self, path: str) -> Answer:
+        """GET whatever the API server has or reaches for us, such as `/version`."""
+        async with _translated(f"GET {path}"):
+            answer = await self._open("GET", path, {})
+            text = (await answer.read()).decode(errors="replace")
+            return Answer(text, answer.getheader("Date"))
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """The object, or None when there is none."""

@@ -46,6 +46,12 @@ class System:
     extender_port: int = field(default_factory=free_port)
     health_port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
+    namespace: str = NAMESPACE
+    """Where the leases are."""
+
+    def user(self, part: str) -> str:
+        """Whom a part is to the API server."""
+        return part if part != SCHEDULER else "acesniper-scheduler"
 
     def start(self) -> None:
         """Install and start everything; returns when all parts are ready."""
@@ -82,12 +88,12 @@ class System:
         """Start our kube-scheduler with the configuration generated from settings."""
         settings = SchedulerConfig(
             extender_url=f"http://127.0.0.1:{self.extender_port}",
-            lease_namespace=NAMESPACE,
+            lease_namespace=self.namespace,
         )
         with tempfile.TemporaryDirectory() as folder:
             config = Path(folder) / "scheduler.yaml"
             config.write_text(yaml.safe_dump(settings.manifest()))
-            start_scheduler(self.plane, config, name=SCHEDULER)
+            start_scheduler(self.plane, config, name=SCHEDULER, identity=self.user(SCHEDULER))
 
     def start_operator(self) -> None:
         """Start the operator and wait until kopf says it is alive."""
@@ -136,7 +142,10 @@ class System:
         self, name: str, module: str, environment: Mapping[str, str], port: int, path: str
     ) -> None:
         own = {name: value for name, value in os.environ.items() if name.startswith("ACESNIPER_")}
-        config = {"ACESNIPER_KUBECONFIG": str(self.plane.kubeconfig(name))}
+        config = {
+            "ACESNIPER_KUBECONFIG": str(self.plane.kubeconfig(self.user(name))),
+            "ACESNIPER_LEASE_NAMESPACE": self.namespace,
+        }
         self.plane.spawn(
             name,
             [sys.executable, "-m", module],
