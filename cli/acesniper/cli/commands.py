@@ -29,6 +29,14 @@ COMMANDS: Mapping[str, str] = {
 }
 """Name to summary. The module `acesniper.cli.NAME` has a function `command` or a Typer `app`."""
 
+PANELS: Mapping[str, Sequence[str]] = {
+    "A cluster": ("top", "plan", "explain", "predict", "doctor", "scheduler-config"),
+    "A device or a model": ("probe", "model", "run", "collect"),
+    "Trying and judging": ("demo", "simulate", "evaluate", "train"),
+    "Parts": ("operator", "extender"),
+}
+"""How the list of commands is divided."""
+
 _MODULES: Mapping[str, str] = {"operator": "operating", "scheduler-config": "scheduler_config"}
 """Where the module is named otherwise: a file operator.py would hide the standard library's."""
 
@@ -42,8 +50,9 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     )
     app.callback()(_root)
     asked = next((each for each in arguments if not each.startswith("-")), None)
-    for name, summary in COMMANDS.items():
-        _add(app, name, summary, real=name == asked)
+    for panel, names in PANELS.items():
+        for name in names:
+            _add(app, name, panel, real=name == asked)
     return app
 
 
@@ -51,9 +60,10 @@ def _root() -> None:
     """Places AI inference on heterogeneous edge nodes by predicted latency."""
 
 
-def _add(app: typer.Typer, name: str, summary: str, *, real: bool) -> None:
+def _add(app: typer.Typer, name: str, panel: str, *, real: bool) -> None:
+    summary = COMMANDS[name]
     if not real:
-        app.command(name, help=summary)(_stub)
+        app.command(name, help=summary, rich_help_panel=panel)(_stub)
         return
     module = import_module(f"acesniper.cli.{_MODULES.get(name, name)}")
     if hasattr(module, "app"):

@@ -22,27 +22,29 @@ AT_ONCE = 16
 
 _APPS, _ADMISSION = "/apis/apps/v1", "/apis/admissionregistration.k8s.io/v1"
 _REVIEWS = Kind("/apis/authorization.k8s.io/v1", "subjectaccessreviews", namespaced=False)
-_LISTED: Mapping[str, tuple[Kind, str]] = {
-    "deployments": (Kind(_APPS, "deployments"), OURS),
-    "daemonsets": (Kind(_APPS, "daemonsets"), OURS),
-    "pods": (kube.PODS, PODS_OF_OURS),
-    "configmaps": (kube.CONFIG_MAPS, OURS),
-    "leases": (kube.LEASES, ""),
-    "nodes": (kube.NODES, ""),
-    "deviceprofiles": (kube.DEVICE_PROFILES, ""),
-    "modelprofiles": (kube.MODEL_PROFILES, ""),
-    "inferencetasks": (kube.INFERENCE_TASKS, ""),
-    "priorityclasses": (kube.PRIORITY_CLASSES, ""),
+_LISTED: Mapping[str, tuple[str, Kind, str]] = {
+    "deployments": ("Deployment", Kind(_APPS, "deployments"), OURS),
+    "daemonsets": ("DaemonSet", Kind(_APPS, "daemonsets"), OURS),
+    "pods": ("Pod", kube.PODS, PODS_OF_OURS),
+    "configmaps": ("ConfigMap", kube.CONFIG_MAPS, OURS),
+    "leases": ("Lease", kube.LEASES, ""),
+    "nodes": ("Node", kube.NODES, ""),
+    "deviceprofiles": ("DeviceProfile", kube.DEVICE_PROFILES, ""),
+    "modelprofiles": ("ModelProfile", kube.MODEL_PROFILES, ""),
+    "inferencetasks": ("InferenceTask", kube.INFERENCE_TASKS, ""),
+    "priorityclasses": ("PriorityClass", kube.PRIORITY_CLASSES, ""),
     "validatingadmissionpolicies": (
+        "ValidatingAdmissionPolicy",
         Kind(_ADMISSION, "validatingadmissionpolicies", namespaced=False),
         OURS,
     ),
     "validatingadmissionpolicybindings": (
+        "ValidatingAdmissionPolicyBinding",
         Kind(_ADMISSION, "validatingadmissionpolicybindings", namespaced=False),
         OURS,
     ),
 }
-"""What is listed, and the labels it must have."""
+"""What is listed, and the labels it must have. The items of a list do not say their kind."""
 DEFINITIONS = "customresourcedefinitions"
 _DEFINITIONS = Kind("/apis/apiextensions.k8s.io/v1", DEFINITIONS, namespaced=False)
 
@@ -69,7 +71,7 @@ async def look(cluster: Cluster, extender: str | None) -> Sight:
 
 
 async def _listed(cluster: Cluster, name: str, unseen: dict[str, str]) -> Sequence[Object]:
-    kind, labels = _LISTED[name]
+    singular, kind, labels = _LISTED[name]
     try:
         found, _ = await cluster.list(kind, labels=labels)
     except NotFound:
@@ -77,7 +79,7 @@ async def _listed(cluster: Cluster, name: str, unseen: dict[str, str]) -> Sequen
     except Forbidden as error:
         unseen[name] = str(error)
         return []
-    return found
+    return [{"kind": singular, **each} for each in found]
 
 
 async def _definitions(cluster: Cluster, unseen: dict[str, str]) -> Sequence[Object]:
