@@ -12,13 +12,14 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _PART = re.compile(
-    r"^<!-- (?P<word>not run|run|cluster): (?P<said>.+?) -->$"
-    r"|^```(?P<language>\w+)[^\n]*\n(?P<text>.*?)^```$",
+    r"^ *<!-- (?P<word>not run|run|cluster): (?P<said>.+?) -->$"
+    r"|^(?P<indent> *)```(?P<language>\w+)[^\n]*\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 _FILE = re.compile(r"^# (?P<name>[\w.-]+\.yaml)\n")
@@ -76,7 +77,7 @@ def read(path: Path) -> Page:
             case "cluster":
                 cluster = found["said"]
             case _:
-                if script := _script(found["language"], found["text"]):
+                if script := _script(found["language"], dedent(found["text"])):
                     steps.append(Step(line, script, reason))
         reason = ""
     return Page(path, cluster, tuple(steps))
