@@ -8,6 +8,7 @@ Object = dict[str, Any]
 
 PART = "app.kubernetes.io/component"
 INSTANCE = "app.kubernetes.io/instance"
+VERSION = "app.kubernetes.io/version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,11 @@ class Sight:
     def release(self) -> str:
         """The name of the Helm release."""
         return next((label(each, INSTANCE) for each in self.parts()), "") or "acesniper"
+
+    @property
+    def version(self) -> str:
+        """The version of Ace-Sniper that the release says it is."""
+        return next((label(each, VERSION) for each in self.parts()), "")
 
     @property
     def own_scheduler(self) -> bool:
