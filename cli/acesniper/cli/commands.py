@@ -36,6 +36,8 @@ PANELS: Mapping[str, Sequence[str]] = {
     "Parts": ("operator", "extender"),
 }
 """How the list of commands is divided."""
+MORE = "More"
+"""What stands in no panel."""
 
 _MODULES: Mapping[str, str] = {"operator": "operating", "scheduler-config": "scheduler_config"}
 """Where the module is named otherwise: a file operator.py would hide the standard library's."""
@@ -50,10 +52,17 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     )
     app.callback()(_root)
     asked = next((each for each in arguments if not each.startswith("-")), None)
-    for panel, names in PANELS.items():
+    for panel, names in panels().items():
         for name in names:
             _add(app, name, panel, real=name == asked)
     return app
+
+
+def panels() -> Mapping[str, Sequence[str]]:
+    """All commands by panel."""
+    placed = {name for names in PANELS.values() for name in names}
+    rest = tuple(name for name in COMMANDS if name not in placed)
+    return {**PANELS, MORE: rest} if rest else PANELS
 
 
 def _root() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from acesniper.api import reference as resources
-from acesniper.cli.commands import COMMANDS, PANELS, application
+from acesniper.cli.commands import COMMANDS, application, panels
 
 FOLDER = Path("docs/reference")
 HEAD = """# The command `acesniper`
@@ -37,7 +37,7 @@ def files() -> dict[Path, str]:
 def page() -> str:
     """The page of the command as Markdown."""
     lines = [HEAD]
-    for panel, names in PANELS.items():
+    for panel, names in panels().items():
         lines += [f"## {panel}", ""]
         for name in names:
             command = _command(name)
