@@ -51,6 +51,12 @@ class System:
     metrics_port: int = field(default_factory=free_port)
     ways: Mapping[str, Path] = field(default_factory=dict)
     """Kubeconfigs to reach the API server by, of parts that do not go straight to it."""
+    namespace: str = NAMESPACE
+    """Where the leases are."""
+
+    def user(self, part: str) -> str:
+        """Whom a part is to the API server."""
+        return part if part != SCHEDULER else "acesniper-scheduler"
 
     def start(self) -> None:
         """Install and start everything; returns when all parts are ready."""
@@ -91,12 +97,14 @@ class System:
         """
         settings = SchedulerConfig(
             extender_url=f"http://127.0.0.1:{port or self.extender_port}",
-            lease_namespace=NAMESPACE,
+            lease_namespace=self.namespace,
         )
         with tempfile.TemporaryDirectory() as folder:
             config = Path(folder) / "scheduler.yaml"
             config.write_text(yaml.safe_dump(settings.manifest()))
-            start_scheduler(self.plane, config, name=SCHEDULER + suffix)
+            start_scheduler(
+                self.plane, config, name=SCHEDULER + suffix, identity=self.user(SCHEDULER)
+            )
 
     def start_operator(self) -> None:
         """Start the operator and wait until kopf says it is alive."""
@@ -193,8 +201,8 @@ class System:
         suffix: str = "",
     ) -> None:
         own = {name: value for name, value in os.environ.items() if name.startswith("ACESNIPER_")}
-        way = self.ways.get(name) or self.plane.kubeconfig(name)
-        config = {"ACESNIPER_KUBECONFIG": str(way)}
+        way = self.ways.get(name) or self.plane.kubeconfig(self.user(name))
+        config = {"ACESNIPER_KUBECONFIG": str(way), "ACESNIPER_LEASE_NAMESPACE": self.namespace}
         self.plane.spawn(
             name + suffix,
             [sys.executable, "-m", module],
