@@ -15,7 +15,13 @@ from acesniper.domain.coldstart import MB, FirstGuess, StartTimes
 from acesniper.extender.admitting import Admitting
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
-from acesniper.extender.metrics import ExtenderMetrics, Sampled
+from acesniper.extender.metrics import (
+    BACKLOG,
+    PROFILE_AGE,
+    WATCH_AGE,
+    ExtenderMetrics,
+    Sampled,
+)
 from acesniper.extender.planner import Planner
 from acesniper.extender.strangers import Strangers
 from acesniper.extender.table import LatencyTable, TablePredictor
@@ -166,15 +172,4 @@ def _sampled(fleet: Fleet, reflectors: Sequence[Reflector]) -> Sampled:
             if each.synced.is_set():
                 yield each.kind.plural, now_s - each.last_event_s
 
-    return Sampled(
-        (
-            ("acesniper_backlog_seconds", "Work promised to a device.", "device", backlog),
-            ("acesniper_profile_age_seconds", "Age of a measurement.", "device", profile_age),
-            (
-                "acesniper_watch_event_age_seconds",
-                "Time since the API server last wrote to a watch.",
-                "kind",
-                watch_age,
-            ),
-        )
-    )
+    return Sampled(((BACKLOG, backlog), (PROFILE_AGE, profile_age), (WATCH_AGE, watch_age)))
