@@ -45,7 +45,7 @@ async def call(app: ASGIApp, method: str, target: str, body: bytes | object = b"
         "path": path,
         "raw_path": path.encode(),
         "query_string": query.encode(),
-        "headers": [(b"content-length", str(len(data)).encode())],
+        "headers": [(b"host", b"127.0.0.1"), (b"content-length", str(len(data)).encode())],
     }
     await app(scope, receive, send)
     start, *rest = sent

@@ -44,6 +44,8 @@ class Planner:
     may_act: Callable[[], bool] = lambda: True
     """Whether no other planner acts; asked before anything is planned or admitted."""
     plan: Plan = field(default_factory=Plan)
+    made_s: float = 0.0
+    """When the plan was made, in seconds since the epoch."""
     predicted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the latency table was complete."""
 
@@ -94,7 +96,7 @@ class Planner:
 
     def reserve(self, decisions: Decisions) -> Iterator[tuple[PodView, Device, Decision]]:
         """Promise a slot to every task that should start now, still waits, and still finds room."""
-        self.plan = decisions.plan
+        self.plan, self.made_s = decisions.plan, decisions.picture.now_s
         self._tell_queue()
         self.metrics.plan_moves.inc(decisions.moved)
         for planned, decision in decisions.starting:

@@ -54,9 +54,14 @@ class Prometheus:
     port: int
 
     @classmethod
-    def start(cls, plane: ControlPlane, targets: Mapping[str, int], rules: Path) -> "Prometheus":
-        """Scrape parts, given by name and port, every second, and evaluate the rules as often."""
-        folder, port = Path(tempfile.mkdtemp(prefix="prometheus-")), free_port()
+    def start(
+        cls, plane: ControlPlane, targets: Mapping[str, int], rules: Path, folder: Path
+    ) -> "Prometheus":
+        """Scrape parts, given by name and port, every second, and evaluate the rules as often.
+
+        It keeps its data in `folder`, and is a process of the testbed's called `prometheus`.
+        """
+        port = free_port()
         config = folder / "prometheus.yaml"
         config.write_text(yaml.safe_dump(_configuration(targets, rules)))
         plane.spawn(
