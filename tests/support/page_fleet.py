@@ -50,8 +50,9 @@ NETWORKS = (
     ("unet-small", 6.5),
     ("vgg11", 7.6),
 )
-WAITING = 0.6
-"""Tasks that wait, for each device."""
+WAITING = 600
+"""Tasks that wait, at most, and the models they are of: a plan looks at each pair of them."""
+WANTED = 40
 
 
 class Plausible:
@@ -97,7 +98,7 @@ def page_state(devices: int, models: int, finished: int = 400) -> ExtenderState:
     for number, name in enumerate(names):
         if share("busy", number) < 0.7:
             _run(state, cluster, number, name, known, now_s)
-    for number in range(max(3, int(WAITING * devices))):
+    for number in range(min(max(3, devices), WAITING) if models else 0):
         _wait(state, cluster, number, known, now_s)
     for pod, device, decision in state.planner.decide():
         state.book.write(pod.uid, decision)
@@ -255,7 +256,7 @@ def _run(
     latency_s = _latency_s(state, model, device)
     inferences = max(1, int((20 + 90 * share("length", number)) / latency_s))
     begun_s = now_s - 60 * share("begun", number)
-    status = {
+    status: Json = {
         "phase": "Running",
         "modelProfile": model,
         "node": f"edge-{number:04d}",
@@ -285,7 +286,7 @@ def _run(
 def _wait(
     state: ExtenderState, cluster: FakeCluster, number: int, known: Sequence[str], now_s: float
 ) -> None:
-    model = known[int(share("waiting", number) * len(known))]
+    model = known[int(share("waiting", number) * min(len(known), WANTED))]
     name = f"next-{number:04d}"
     inferences = 100 + int(4000 * share("much", number) ** 3)
     status = {"phase": "Queued", "modelProfile": model, "message": "waits for a device"}

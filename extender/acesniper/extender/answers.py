@@ -13,6 +13,8 @@ from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.wire import MAX_SCORE, ExtenderArgs, FilterResult, HostPriority, Pod
 
 ROUNDING = 1e-9
+UNKNOWN_MODEL, NO_PREDICTION = WITHOUT_PREDICTION = "unknown model", "no prediction"
+"""Why a pod that names a model is placed as the stock scheduler would."""
 NO_DEVICE = "no DeviceProfile predicts this model here; see kubectl get dprof"
 
 
@@ -31,6 +33,9 @@ class Answers:
         self._fleet = fleet
         self._book = book
         self._metrics = metrics
+        for reason in WITHOUT_PREDICTION:
+            # A counter that begins at 1 has not increased, for Prometheus: no alert would see it.
+            metrics.decisions.labels("filter", "stock", reason)
 
     def filter(self, args: ExtenderArgs) -> FilterResult:
         """Nodes that can take the pod: the planned one, those with a prediction, or all."""
@@ -107,5 +112,5 @@ class Answers:
 def _why_stock(pod: Pod, latency: Mapping[str, float] | None) -> str:
     """Why a pod is placed as the stock scheduler would."""
     if latency is not None:
-        return "no prediction"
-    return "unknown model" if MODEL_LABEL in (pod.metadata.labels or {}) else "no model"
+        return NO_PREDICTION
+    return UNKNOWN_MODEL if MODEL_LABEL in (pod.metadata.labels or {}) else "no model"

@@ -8,7 +8,7 @@ import json
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from acesniper.testbed import debian
 from acesniper.testbed.cache import cache_root, ensure_folder
 from acesniper.testbed.control_plane import ControlPlane
 from acesniper.testbed.ports import free_port
+from acesniper.testbed.processes import Child
 from acesniper.testbed.readiness import http_ok
 
 PROGRAMS = ("prometheus", "promtool")
@@ -51,6 +52,7 @@ def ensure() -> Path:
 class Prometheus:
     """A running Prometheus."""
 
+    process: Child
     port: int
 
     @classmethod
@@ -64,7 +66,7 @@ class Prometheus:
         port = free_port()
         config = folder / "prometheus.yaml"
         config.write_text(yaml.safe_dump(_configuration(targets, rules)))
-        plane.spawn(
+        process = plane.spawn(
             "prometheus",
             [
                 ensure() / "prometheus",
@@ -74,7 +76,11 @@ class Prometheus:
             ],
             ready=http_ok(port, "/-/ready"),
         )
-        return cls(port)
+        return cls(process, port)
+
+    def wait_until(self, holds: Callable[[], bool], timeout_s: float = 120.0) -> None:
+        """Wait for something that one of the next scrapes shows. Raises NotReady in the end."""
+        self.process.wait_until(holds, timeout_s)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The series that an expression has now."""

@@ -44,6 +44,7 @@ class System:
     plane: ControlPlane
     environment: Mapping[str, str] = field(default_factory=dict)
     extender_port: int = field(default_factory=free_port)
+    page_port: int = field(default_factory=free_port)
     health_port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
 
@@ -73,7 +74,11 @@ class System:
         self._spawn(
             EXTENDER,
             "acesniper.extender",
-            {"ACESNIPER_PORT": str(self.extender_port), **STARTS_AT_ONCE},
+            {
+                "ACESNIPER_PORT": str(self.extender_port),
+                "ACESNIPER_PAGE_PORT": str(self.page_port),
+                **STARTS_AT_ONCE,
+            },
             self.extender_port,
             "/readyz",
         )

@@ -17,8 +17,8 @@ TYPICAL_DEVICES = 256
 class Ranking:
     """The latency table with the quick ones first; NaN where nothing is predicted.
 
-    `rows` and `columns` say where the `models` and `devices` stand in `latency`. A device's speed is
-    relative to the fleet's mean, over typical models: 2 is twice as fast.
+    `rows` and `columns` say where the `models` and `devices` stand in `latency`. A device's speed
+    is relative to the fleet's mean, over typical models: 2 is twice as fast.
     """
 
     models: Sequence[str]
