@@ -77,6 +77,7 @@ class Controller:
         key = object_key(obj)
         if gone:
             self.store.drop_model(obj)
+            self.metrics.model_error_ratio.remove(key)
         elif self._readable(self.store.take_model, obj):
             self.queue.add((MODEL, key))
         for task in self.store.tasks_of_model(key):
@@ -91,10 +92,14 @@ class Controller:
         if gone:
             self.store.drop_device(obj)
             self.metrics.profile_noise.remove(name)
+            self.metrics.device_error_ratio.remove(name)
         elif self._readable(self.store.take_device, obj):
             self.queue.add((DEVICE, name))
         self.queue.add((NODE, node))
-        if _measurement(before) != _measurement(self.store.devices.get(name)):
+        after = self.store.devices.get(name)
+        if before is not None and after is not None and _measured_anew(before, after):
+            self.metrics.reprobes.inc()
+        if _measurement(before) != _measurement(after):
             for model in self.store.models:
                 self.queue.add_after((MODEL, model), FLEET_SETTLES_S)
 
@@ -199,6 +204,12 @@ def _readiness(node: Mapping[str, Any] | None) -> str | None:
         return None
     conditions = node["status"].get("conditions") or ()
     return next((str(each["status"]) for each in conditions if each["type"] == "Ready"), "")
+
+
+def _measured_anew(before: DeviceProfile, after: DeviceProfile) -> bool:
+    """Whether a device that had been measured was measured again."""
+    was, now = before.status.measured_at, after.status.measured_at
+    return was is not None and now is not None and was != now
 
 
 def _measurement(profile: DeviceProfile | None) -> tuple[object, ...]:

@@ -47,6 +47,7 @@ class System:
     plane: ControlPlane
     environment: Mapping[str, str] = field(default_factory=dict)
     extender_port: int = field(default_factory=free_port)
+    page_port: int = field(default_factory=free_port)
     health_port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
     ways: Mapping[str, Path] = field(default_factory=dict)
@@ -85,7 +86,11 @@ class System:
         With a `suffix` to its name, it is another replica, on a port of its own.
         """
         port = port or self.extender_port
-        own = {"ACESNIPER_PORT": str(port), "ACESNIPER_IDENTITY": EXTENDER + suffix}
+        own = {
+            "ACESNIPER_PORT": str(port),
+            "ACESNIPER_PAGE_PORT": str(self.page_port if not suffix else free_port()),
+            "ACESNIPER_IDENTITY": EXTENDER + suffix,
+        }
         self._spawn(
             EXTENDER, "acesniper.extender", {**own, **STARTS_AT_ONCE}, port, "/readyz", suffix
         )
