@@ -26,7 +26,9 @@ Key = tuple[str, str]
 """(kind, object key)."""
 TASK, MODEL, DEVICE, NODE = "task", "model", "device", "node"
 WINDOW_S = 0.2
-"""How often the window of queued tasks is moved on."""
+"""How often the window of queued tasks is moved on, ..."""
+WINDOW_PAUSE = 20.0
+"""... unless ordering them takes long: then after so many times what it took."""
 FLEET_SETTLES_S = 5.0
 """Devices come in bursts; what is told of models per device class waits until they have."""
 LEARN_S = 1.0
@@ -103,6 +105,11 @@ class Controller:
             for model in self.store.models:
                 self.queue.add_after((MODEL, model), FLEET_SETTLES_S)
 
+    def predict_anew(self) -> None:
+        """Another network predicts from now on: what is told of models per device class changes."""
+        for model in self.store.models:
+            self.queue.add((MODEL, model))
+
     def node_change(self, change: str, obj: Mapping[str, Any]) -> None:
         """A node changed."""
         self._saw("Node")
@@ -144,9 +151,11 @@ class Controller:
 
     async def _move_window(self) -> None:
         while True:
+            started_s = time.perf_counter()
             for key in self.window.refresh(self.clock()):
                 self.queue.add((TASK, key))
-            await asyncio.sleep(WINDOW_S)
+            took_s = time.perf_counter() - started_s
+            await asyncio.sleep(max(WINDOW_S, WINDOW_PAUSE * took_s))
 
     async def _resync(self) -> None:
         while True:
