@@ -17,7 +17,7 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation, Prediction
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.interface import LatencyPredictor, Table
-from acesniper.predictor.pcn.observations import Observations
+from acesniper.predictor.pcn.observations import Observation, Observations
 from acesniper.predictor.pcn.serving import PcnPredictor
 
 log = logging.getLogger(__name__)
@@ -86,9 +86,11 @@ class ReplaceablePredictor:
         """As LatencyPredictor."""
         return self._now.table(models, devices, observed)
 
-    def explain(self, model: ModelFeatures, device: HardwareVector) -> Explanation | None:
+    def explain(
+        self, model: ModelFeatures, device: HardwareVector, observed: Sequence[Observation] = ()
+    ) -> Explanation | None:
         """As LatencyPredictor."""
-        return self._now.explain(model, device)
+        return self._now.explain(model, device, observed)
 
     def _found(self) -> str:
         """The digest of what is in the file now."""
