@@ -113,6 +113,9 @@ class World:
     def resume(self) -> None:
         self.spec(suspend=False)
 
+    def cancel(self) -> None:
+        self.spec(cancel=True)
+
     def spec(self, **fields: Any) -> None:  # noqa: ANN401
         self.cluster.change(INFERENCE_TASKS, "t", "default", {"spec": fields})
 
@@ -163,7 +166,7 @@ def _ended(pod: Object) -> bool:
 
 EVENTS = [
     *("bind", "start", "succeed", "fail", "want_memory", "stick", "evict", "go", "lose_node"),
-    *("silence_node", "mend_node", "replace_model", "suspend", "resume", "wait"),
+    *("silence_node", "mend_node", "replace_model", "suspend", "resume", "cancel", "wait"),
 ]
 FAULTS = ["fine", "killed", "done all the same", "conflict"]
 steps = st.lists(
