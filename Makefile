@@ -79,6 +79,12 @@ check: setup ## Format, lint, types, imports, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m acesniper.api.crd --check
 	$(RUN) chart --check
+	$(BIN)/python -m acesniper.cli.reference --check
+	$(MAKE) --no-print-directory docs
+
+.PHONY: docs
+docs: setup ## Build the documents into build/docs; any warning, such as a broken link, is an error
+	$(BIN)/sphinx-build -q --fail-on-warning --keep-going -j auto docs build/docs
 
 .PHONY: test-fast
 test-fast: setup ## Unit, property and integration tests
@@ -93,9 +99,10 @@ e2e-node: tools ## Images, chart and tasks on real nodes (root on Debian 12; ski
 	$(BIN)/pytest tests/node -s
 
 .PHONY: generate
-generate: setup ## Write the generated files (CRDs, the chart's schema and table) anew
+generate: setup ## Write the generated files (CRDs, the chart's schema, reference pages) anew
 	$(BIN)/python -m acesniper.api.crd
 	$(RUN) chart
+	$(BIN)/python -m acesniper.cli.reference
 
 .PHONY: format
 format: setup ## Format and fix what can be fixed

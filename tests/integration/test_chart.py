@@ -1,5 +1,6 @@
 """What the chart renders, for the values people set."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -279,6 +280,15 @@ def test_an_external_scheduler_finds_the_extender_behind_a_service_with_certific
 def test_an_external_scheduler_needs_certificates() -> None:
     with pytest.raises(ValueError, match=r"external\.secret: name the Secret"):
         template('mode="external"')
+
+
+def test_the_dashboard_is_what_grafana_gets() -> None:
+    labels = 'metrics.dashboard.labels={"found_by": "sidecar"}'
+    board = one(template("metrics.dashboard.enabled=true", labels), "ConfigMap", "dashboard")
+
+    assert board["metadata"]["labels"]["found_by"] == "sidecar"
+    shipped = (CHART / "dashboards/acesniper.json").read_text()
+    assert json.loads(board["data"]["acesniper.json"]) == json.loads(shipped)
 
 
 def test_the_rules_are_those_that_promtool_tests() -> None:

@@ -34,6 +34,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {
         "metrics.podMonitor.enabled=true",
         'metrics.podMonitor.labels={"release": "prometheus"}',
         "metrics.rules.enabled=true",
+        "metrics.dashboard.enabled=true",
         'networkPolicy.metricsFrom=[{"namespaceSelector": {}}]',
     ),
     "external": ('mode="external"', 'external.secret="certificates"'),

@@ -126,6 +126,10 @@ class Ledger:
         """All promises."""
         return tuple(self._promises.values())
 
+    def items(self) -> Iterable[tuple[PodUid, Promise]]:
+        """All promises by pod."""
+        return self._promises.items()
+
     def on(self, device: DeviceId) -> Iterable[Promise]:
         """The promises made to a device."""
         return (self._promises[pod] for pod in self._by_device.get(device, ()))

@@ -76,6 +76,14 @@ class WatchEvent:
     object: Object
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the API server said to a plain GET; `date` is its own clock's time, as in HTTP."""
+
+    text: str
+    date: str | None
+
+
 class Gone(Unavailable):
     """The resource version to watch from is too old; list again."""
 
@@ -132,15 +140,25 @@ def _says_gone(cause: Object) -> bool:
 class Cluster:
     """A connection to one API server."""
 
-    def __init__(self, api: client.ApiClient, watch_silence_s: float = WATCH_SILENCE_S) -> None:
+    def __init__(
+        self,
+        api: client.ApiClient,
+        watch_silence_s: float = WATCH_SILENCE_S,
+        namespace: str = "default",
+    ) -> None:
         """Use a client; a watch is given up when nothing comes on it for `watch_silence_s`."""
         self._api = api
         self._watch_silence_s = watch_silence_s
+        self.namespace = namespace
+        """The one that a kubeconfig's context names."""
 
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, kubeconfig: Path | None = None, watch_silence_s: float = WATCH_SILENCE_S
+        cls,
+        kubeconfig: Path | None = None,
+        watch_silence_s: float = WATCH_SILENCE_S,
+        context: str | None = None,
     ) -> AsyncIterator[Self]:
         """Connect by a kubeconfig file, or as the pod we run in when there is none.
 
@@ -148,18 +166,20 @@ class Cluster:
             InvalidInput: neither is usable.
         """
         settings = client.Configuration()
+        namespace = "default"
         try:
             if kubeconfig is not None:
-                await config.load_kube_config(
-                    str(kubeconfig), client_configuration=settings, persist_config=False
+                loader = await config.load_kube_config(
+                    str(kubeconfig), context, client_configuration=settings, persist_config=False
                 )
+                namespace = loader.current_context["context"].get("namespace") or namespace
             else:
                 config.load_incluster_config(client_configuration=settings)
         except (config.ConfigException, OSError) as error:
             raise InvalidInput(f"no way to the cluster: {error}; pass --kubeconfig FILE") from error
         settings.connection_pool_maxsize = 200
         async with client.ApiClient(configuration=settings) as api:
-            yield cls(api, watch_silence_s)
+            yield cls(api, watch_silence_s, namespace)
 
     async def _open(
         self,
@@ -197,6 +217,13 @@ class Cluster:
             answer = await self._open(method, path, query or {}, body, content_type)
             parsed: Object = json.loads(await answer.read())
             return parsed
+
+    async def fetch(self, path: str) -> Answer:
+        """GET whatever the API server has or reaches for us, such as `/version`."""
+        async with _translated(f"GET {path}"):
+            answer = await self._open("GET", path, {})
+            text = (await answer.read()).decode(errors="replace")
+            return Answer(text, answer.getheader("Date"))
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """The object, or None when there is none."""

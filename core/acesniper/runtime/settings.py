@@ -44,7 +44,15 @@ class PolicySettings(Settings):
     """A task that has waited for so long goes before all that have not, whatever its priority."""
 
 
-class LeaseSettings(PolicySettings):
+class PredictorSettings(PolicySettings):
+    """What predicts."""
+
+    network: OptionalPath = None
+    """The file of a network to use instead of the shipped one, whenever and as long as there is
+    one: `acesniper network` writes it. A file that is replaced is loaded anew."""
+
+
+class LeaseSettings(PredictorSettings):
     """Which of several replicas acts: who holds the part's Lease."""
 
     lease_namespace: str = "acesniper-system"
@@ -65,6 +73,11 @@ class ExtenderSettings(LeaseSettings):
     host: str = "127.0.0.1"
     """kube-scheduler runs in the same pod, so nothing else needs to reach us."""
     port: Port = 8780
+    page: bool = True
+    """Serve the page (docs/guide/page.md): read-only, about all namespaces."""
+    page_host: str = "127.0.0.1"
+    """Reached through `kubectl port-forward`, which the cluster's own rights guard."""
+    page_port: Port = 8783
     deadline_quantile: Annotated[float, Field(gt=0, lt=1)] = DEFAULT.deadline_quantile
     """How certain a device must be to meet a deadline to be preferred for it."""
     explore_share: Annotated[float, Field(ge=0, le=1)] = 0.01

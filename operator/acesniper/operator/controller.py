@@ -26,7 +26,9 @@ Key = tuple[str, str]
 """(kind, object key)."""
 TASK, MODEL, DEVICE, NODE = "task", "model", "device", "node"
 WINDOW_S = 0.2
-"""How often the window of queued tasks is moved on."""
+"""How often the window of queued tasks is moved on, ..."""
+WINDOW_PAUSE = 20.0
+"""... unless ordering them takes long: then after so many times what it took."""
 FLEET_SETTLES_S = 5.0
 """Devices come in bursts; what is told of models per device class waits until they have."""
 LEARN_S = 1.0
@@ -77,6 +79,7 @@ class Controller:
         key = object_key(obj)
         if gone:
             self.store.drop_model(obj)
+            self.metrics.model_error_ratio.remove(key)
         elif self._readable(self.store.take_model, obj):
             self.queue.add((MODEL, key))
         for task in self.store.tasks_of_model(key):
@@ -91,12 +94,21 @@ class Controller:
         if gone:
             self.store.drop_device(obj)
             self.metrics.profile_noise.remove(name)
+            self.metrics.device_error_ratio.remove(name)
         elif self._readable(self.store.take_device, obj):
             self.queue.add((DEVICE, name))
         self.queue.add((NODE, node))
-        if _measurement(before) != _measurement(self.store.devices.get(name)):
+        after = self.store.devices.get(name)
+        if before is not None and after is not None and _measured_anew(before, after):
+            self.metrics.reprobes.inc()
+        if _measurement(before) != _measurement(after):
             for model in self.store.models:
                 self.queue.add_after((MODEL, model), FLEET_SETTLES_S)
+
+    def predict_anew(self) -> None:
+        """Another network predicts from now on: what is told of models per device class changes."""
+        for model in self.store.models:
+            self.queue.add((MODEL, model))
 
     def node_change(self, change: str, obj: Mapping[str, Any]) -> None:
         """A node changed."""
@@ -139,9 +151,11 @@ class Controller:
 
     async def _move_window(self) -> None:
         while True:
+            started_s = time.perf_counter()
             for key in self.window.refresh(self.clock()):
                 self.queue.add((TASK, key))
-            await asyncio.sleep(WINDOW_S)
+            took_s = time.perf_counter() - started_s
+            await asyncio.sleep(max(WINDOW_S, WINDOW_PAUSE * took_s))
 
     async def _resync(self) -> None:
         while True:
@@ -199,6 +213,12 @@ def _readiness(node: Mapping[str, Any] | None) -> str | None:
         return None
     conditions = node["status"].get("conditions") or ()
     return next((str(each["status"]) for each in conditions if each["type"] == "Ready"), "")
+
+
+def _measured_anew(before: DeviceProfile, after: DeviceProfile) -> bool:
+    """Whether a device that had been measured was measured again."""
+    was, now = before.status.measured_at, after.status.measured_at
+    return was is not None and now is not None and was != now
 
 
 def _measurement(profile: DeviceProfile | None) -> tuple[object, ...]:

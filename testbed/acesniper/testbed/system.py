@@ -47,10 +47,17 @@ class System:
     plane: ControlPlane
     environment: Mapping[str, str] = field(default_factory=dict)
     extender_port: int = field(default_factory=free_port)
+    page_port: int = field(default_factory=free_port)
     health_port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
     ways: Mapping[str, Path] = field(default_factory=dict)
     """Kubeconfigs to reach the API server by, of parts that do not go straight to it."""
+    namespace: str = NAMESPACE
+    """Where the leases are."""
+
+    def user(self, part: str) -> str:
+        """Whom a part is to the API server."""
+        return part if part != SCHEDULER else "acesniper-scheduler"
 
     def start(self) -> None:
         """Install and start everything; returns when all parts are ready."""
@@ -79,7 +86,11 @@ class System:
         With a `suffix` to its name, it is another replica, on a port of its own.
         """
         port = port or self.extender_port
-        own = {"ACESNIPER_PORT": str(port), "ACESNIPER_IDENTITY": EXTENDER + suffix}
+        own = {
+            "ACESNIPER_PORT": str(port),
+            "ACESNIPER_PAGE_PORT": str(self.page_port if not suffix else free_port()),
+            "ACESNIPER_IDENTITY": EXTENDER + suffix,
+        }
         self._spawn(
             EXTENDER, "acesniper.extender", {**own, **STARTS_AT_ONCE}, port, "/readyz", suffix
         )
@@ -91,12 +102,14 @@ class System:
         """
         settings = SchedulerConfig(
             extender_url=f"http://127.0.0.1:{port or self.extender_port}",
-            lease_namespace=NAMESPACE,
+            lease_namespace=self.namespace,
         )
         with tempfile.TemporaryDirectory() as folder:
             config = Path(folder) / "scheduler.yaml"
             config.write_text(yaml.safe_dump(settings.manifest()))
-            start_scheduler(self.plane, config, name=SCHEDULER + suffix)
+            start_scheduler(
+                self.plane, config, name=SCHEDULER + suffix, identity=self.user(SCHEDULER)
+            )
 
     def start_operator(self) -> None:
         """Start the operator and wait until kopf says it is alive."""
@@ -193,8 +206,8 @@ class System:
         suffix: str = "",
     ) -> None:
         own = {name: value for name, value in os.environ.items() if name.startswith("ACESNIPER_")}
-        way = self.ways.get(name) or self.plane.kubeconfig(name)
-        config = {"ACESNIPER_KUBECONFIG": str(way)}
+        way = self.ways.get(name) or self.plane.kubeconfig(self.user(name))
+        config = {"ACESNIPER_KUBECONFIG": str(way), "ACESNIPER_LEASE_NAMESPACE": self.namespace}
         self.plane.spawn(
             name + suffix,
             [sys.executable, "-m", module],
