@@ -8,7 +8,6 @@
 The last three are mounted into a pod; the others are fetched over the network.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
@@ -31,7 +30,9 @@ OUTPUT_PATTERN = r"^(s3://[^/@]+(/.*)?|pvc://[^/]+(/.*)?)$"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`host` is a bucket's, a registry's, a claim's or a ConfigMap's name; `path` has no leading
+    """The parts of a URI.
+
+    `host` is a bucket's, a registry's, a claim's or a ConfigMap's name; `path` has no leading
     slash, save that of a hostpath.
     """
 
@@ -70,7 +71,7 @@ class Address:
         if "@" in parts.netloc:
             # Not repeated: it holds a password.
             raise InvalidInput(f"{parts.scheme}://...: put credentials into a Secret, not in a URI")
-        if parts.scheme in MOUNTED and ".." in re.split("/", parts.path):
+        if parts.scheme in MOUNTED and ".." in parts.path.split("/"):
             raise InvalidInput(f"{uri}: '..' leaves the volume")
         path = parts.path if parts.scheme == "hostpath" else parts.path.lstrip("/")
         if (parts.scheme == "hostpath") == bool(parts.netloc):

@@ -8,6 +8,7 @@ https://github.com/opencontainers/distribution-spec
 
 import json
 import re
+from http import HTTPStatus
 from http.client import HTTPResponse
 from urllib.parse import urlencode
 
@@ -27,18 +28,25 @@ def get(address: Address, sha256: str, credentials: Credentials) -> HTTPResponse
     repository = re.sub(r"(:[^/:]+)?(@[^/]+)?$", "", address.path)
     url = f"{scheme}://{HUB.get(address.host, address.host)}/v2/{repository}/blobs/sha256:{sha256}"
     try:
+        return _with_authorization(url, address, credentials)
+    except Refused as refused:
+        if refused.status != HTTPStatus.NOT_FOUND:
+            raise
+        raise Unavailable(
+            f"{address.shown} has no blob of the digest {sha256}; is it that of the file, pushed as"
+            " it is (`oras push`)?"
+        ) from refused
+
+
+def _with_authorization(url: str, address: Address, credentials: Credentials) -> HTTPResponse:
+    """The answer to a GET, asked again with what the registry demands."""
+    try:
         return request(url, {}, shown=address.shown, credentials=credentials)
     except Refused as refused:
-        if refused.status == 404:
-            raise Unavailable(
-                f"{address.shown} has no blob of the digest {sha256}; is it that of the file, "
-                "pushed as it is (`oras push`)?"
-            ) from refused
-        if refused.status != 401:
+        if refused.status != HTTPStatus.UNAUTHORIZED:
             raise
         challenge = refused.headers.get("WWW-Authenticate", "")
-    authorization = _authorization(challenge, address, credentials)
-    headers = {"Authorization": authorization}
+    headers = {"Authorization": _authorization(challenge, address, credentials)}
     return request(url, headers, shown=address.shown, credentials=credentials)
 
 
