@@ -91,6 +91,12 @@ class OperatorSettings(PolicySettings):
     """Pods that wait, gated, for the planner, at most: there are two for each slot and some. Tasks
     beyond stay in the API server only."""
     runner_image: str = "acesniper/runner:0.1.0"
+    model_cache: str = ""
+    """Folder of each node in which the models of tasks stay; empty: each pod fetches its own."""
+    model_cache_bytes: Annotated[int, Field(ge=0)] = 4 * 1024**3
+    """What stays there at most; models in use come on top."""
+    progress_s: Annotated[float, Field(ge=0)] = 5.0
+    """How often running tasks are asked how far they are, at most; 0: never."""
     max_model_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
     fetch_timeout_s: Annotated[float, Field(gt=0)] = 120.0
     lease_namespace: str = "acesniper-system"

@@ -22,6 +22,9 @@ from acesniper.operator.fetch import Fetcher
 from acesniper.operator.handlers import build_registry
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.models import ModelReconciler
+from acesniper.operator.mounts import NodeCache
+from acesniper.operator.progress import ProgressFollower
+from acesniper.operator.reading import PodReading
 from acesniper.operator.store import Store
 from acesniper.operator.tasks import TaskReconciler
 from acesniper.operator.window import Window
@@ -52,11 +55,17 @@ def build_controller(
     return Controller(
         store=store,
         window=window,
-        tasks=TaskReconciler(cluster, store, window, metrics, events, settings.runner_image, clock),
+        tasks=TaskReconciler(
+            *(cluster, store, window, metrics, events, settings.runner_image, clock),
+            NodeCache(settings.model_cache, settings.model_cache_bytes)
+            if settings.model_cache
+            else None,
+        ),
         models=ModelReconciler(
             *(cluster, store, fetcher, _read, FEATURES_VERSION, metrics, events),
             default_predictor(),
             clock,
+            PodReading(cluster, settings.runner_image),
         ),
         devices=DeviceReconciler(cluster, store, metrics, events, clock),
         metrics=metrics,
@@ -66,6 +75,9 @@ def build_controller(
             settings.planner_patience_s,
             time.monotonic,
         ),
+        progress=ProgressFollower(cluster, store, clock, settings.progress_s)
+        if settings.progress_s
+        else None,
     )
 
 

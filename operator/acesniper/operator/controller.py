@@ -13,6 +13,7 @@ from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.fallback import Fallback
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.models import ModelReconciler
+from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.store import Store, object_key
 from acesniper.operator.tasks import TaskReconciler
 from acesniper.operator.window import Window
@@ -46,6 +47,7 @@ class Controller:
     metrics: OperatorMetrics
     clock: Callable[[], float]
     fallback: Fallback
+    progress: ProgressFollower | None = None
     queue: WorkQueue[Key] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -126,6 +128,8 @@ class Controller:
             group.create_task(self._move_window())
             group.create_task(self._resync())
             group.create_task(self.fallback.run())
+            if self.progress is not None:
+                group.create_task(self.progress.run())
 
     async def _move_window(self) -> None:
         while True:

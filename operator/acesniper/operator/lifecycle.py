@@ -24,7 +24,9 @@ from acesniper.api.v1alpha1 import (
     Phase,
 )
 from acesniper.domain.errors import InvalidTask
+from acesniper.operator.mounts import NodeCache
 from acesniper.operator.outcome import failure_message, observation, prediction
+from acesniper.operator.progress import task_progress
 from acesniper.operator.render import pod_name, render_pod
 from acesniper.operator.step import Step
 from acesniper.operator.variant import variant_manifest, variant_name
@@ -48,6 +50,7 @@ class Sight:
     may_queue: bool
     now_s: float
     image: str
+    cache: NodeCache | None = None
 
 
 def next_step(sight: Sight) -> Step:
@@ -148,7 +151,7 @@ def _queue(sight: Sight, name: str, profile: ModelProfile) -> Step:
     if not sight.may_queue:
         return Step(status, notices=tuple(notices), look_again_s=_until_deadline(sight))
     try:
-        pod = render_pod(task, name, profile.spec.source, sight.image)
+        pod = render_pod(task, name, profile.spec.source, sight.image, sight.cache)
     except InvalidTask as error:
         return _end(sight, status, Phase.FAILED, "InvalidPod", str(error))
     return Step(status, create_pod=pod, notices=tuple(notices))
@@ -249,6 +252,10 @@ def _succeeded(
     created_s = epoch_s(sight.task.metadata["creationTimestamp"])
     observed, text = observation(found, manifest, created_s, sight.now_s)
     update: dict[str, Any] = {"observed": observed}
+    if found is not None and found.inferences:
+        asked = sight.task.spec.inferences
+        run_s = max((found.total_s or 0.0) - (found.load_s or 0.0), 0.0)
+        update["progress"] = task_progress(found.inferences, asked, run_s, sight.now_s)
     expected = placed.status.predicted
     if expected is not None and observed.latency_median_seconds:
         measured_s = observed.latency_median_seconds
@@ -274,7 +281,7 @@ def _again(sight: Sight, why: str, reason: str) -> Step:
     status = sight.task.status
     attempts = status.attempts + 1
     update: dict[str, Any] = {"attempts": attempts, "incarnation": 0, "pod": None, "pod_uid": None}
-    status = status.model_copy(update=update | {"node": None, "device": None})
+    status = status.model_copy(update=update | {"node": None, "device": None, "progress": None})
     if attempts > sight.task.spec.retries:
         return _end(sight, status, Phase.FAILED, reason, f"{why}; no retry is left")
     others = [each for each in status.conditions if each.type != "Retrying"]

@@ -10,6 +10,7 @@ from acesniper.domain.errors import Conflict, Forbidden, InvalidInput
 from acesniper.operator.counting import count_phase
 from acesniper.operator.lifecycle import Sight, next_incarnation, next_step, refused
 from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.mounts import NodeCache, without_cache
 from acesniper.operator.step import Step
 from acesniper.operator.store import Store
 from acesniper.operator.window import Window
@@ -33,6 +34,7 @@ class TaskReconciler:
     events: EventRecorder
     image: str
     clock: Callable[[], float]
+    cache: NodeCache | None = None
 
     async def reconcile(self, key: str) -> float | None:
         """Bring one task a step further; returns when to look again, in seconds."""
@@ -57,6 +59,7 @@ class TaskReconciler:
             may_queue=key in self.window,
             now_s=self.clock(),
             image=self.image,
+            cache=self.cache,
         )
 
     async def _take(self, task: InferenceTask, step: Step) -> float | None:
@@ -105,6 +108,9 @@ class TaskReconciler:
         except InvalidInput as error:
             return refused(self._sight(_key_of(task), task), str(error))
         except Forbidden as error:
+            if (bare := without_cache(manifest)) is not None:
+                # A namespace under a pod security standard lets no folder of the node in.
+                return await self._create_pod(task, step, bare)
             self.window.is_full(namespace, self.clock())
             notice = Notice("PodRefused", str(error), warning=True)
             await self._tell(task, notice)
