@@ -57,6 +57,8 @@ class ExtenderSettings(PolicySettings):
     host: str = "127.0.0.1"
     """kube-scheduler runs in the same pod, so nothing else needs to reach us."""
     port: Port = 8780
+    health_port: Port = 0
+    """Where the kubelet and Prometheus ask, on all addresses; 0: at `port` only."""
     deadline_quantile: Annotated[float, Field(gt=0, lt=1)] = DEFAULT.deadline_quantile
     """How certain a device must be to meet a deadline to be preferred for it."""
     explore_share: Annotated[float, Field(ge=0, le=1)] = 0.01

@@ -16,6 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from acesniper.domain.errors import InvalidInput
 from acesniper.extender.app import create_app
+from acesniper.extender.health import create_health_app
 from acesniper.extender.listed import ListedPredictor
 from acesniper.extender.state import ExtenderState
 from acesniper.predictor.default import default_predictor
@@ -83,6 +84,17 @@ async def serve(settings: ExtenderSettings) -> None:
         answer_first()
         async with asyncio.TaskGroup() as group:
             following = group.create_task(state.run())
+            if settings.health_port:
+                # Before the other: a signal is passed on from the last to the first.
+                health = uvicorn.Config(
+                    create_health_app(state, registry),
+                    host="0.0.0.0",  # noqa: S104 - the kubelet and Prometheus ask from outside
+                    port=settings.health_port,
+                    access_log=False,
+                    log_config=None,
+                )
+                group.create_task(uvicorn.Server(health).serve())
+                await asyncio.sleep(0)
             await uvicorn.Server(config).serve()
             following.cancel()
 

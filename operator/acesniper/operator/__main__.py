@@ -93,8 +93,13 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
             # A task must not be judged before its pods are known.
             await asyncio.gather(pods.synced.wait(), nodes.synced.wait())
             background.append(group.create_task(controller.run(settings.workers)))
+
+            def deaf() -> list[str]:
+                now_s = time.monotonic()
+                return [each.kind.plural for each in (pods, nodes, classes) if each.deaf(now_s)]
+
             await kopf.operator(
-                registry=build_registry(controller),
+                registry=build_registry(controller, deaf),
                 clusterwide=not settings.namespace,
                 namespaces=[settings.namespace] if settings.namespace else [],
                 liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",

@@ -169,6 +169,7 @@ class Controller:
         self.metrics.reconcile_errors.labels(key[0]).inc()
 
     def _saw(self, kind: str) -> None:
+        self.store.hearing.heard(kind)
         self.metrics.last_event_seconds.labels(kind).set(self.clock())
 
     @staticmethod

@@ -175,6 +175,7 @@ class ModelReconciler:
             # Deleted while no watch was looking.
             self.store.drop_model({"metadata": profile.metadata})
             return
+        self.store.hearing.wrote("ModelProfile", profile.metadata, written["metadata"])
         self.store.take_model(written)
 
     async def _tell(self, profile: ModelProfile, notice: Notice) -> None:

@@ -124,6 +124,7 @@ class ProgressFollower:
             # The task has moved on, or the API server is busy: the next round knows more.
             log.debug("progress of %s: %s", key, error)
             return True
+        self.store.hearing.wrote("InferenceTask", task.metadata, written["metadata"])
         self.store.take_task(written)
         return True
 

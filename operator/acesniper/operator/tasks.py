@@ -139,6 +139,7 @@ class TaskReconciler:
         written = await self.cluster.patch(
             INFERENCE_TASKS, *_name_of(task), patch=patch, subresource="status"
         )
+        self.store.hearing.wrote("InferenceTask", task.metadata, written["metadata"])
         self.store.take_task(written)
         count_phase(self.metrics, self.store, task, status)
 

@@ -74,7 +74,7 @@ def test_a_model_in_a_volume_is_read_there(uri: str, file: str, folder: str, vol
 
 
 def test_a_secret_is_mounted_and_stands_nowhere_else() -> None:
-    pod = rendered("s3://bucket/m.onnx", secret="keys")  # noqa: S106 - a name
+    pod = rendered("s3://bucket/m.onnx", secret="keys")
 
     assert after(pod, "--secret") == "/run/acesniper/model"
     volume = {"secret": {"secretName": "keys", "optional": True}}
