@@ -1,8 +1,8 @@
 """Whether kopf's watches still hear: what we write ourselves must come back as an event.
 
 A silent watch proves nothing, for a quiet cluster is silent, too. But every write of ours changes
-an object that is watched. If nothing of its kind is heard for minutes after that, the watch is deaf,
-whatever the connection looks like (kopf's issues 957 and 1276).
+an object that is watched. If nothing of its kind is heard for minutes after that, the watch is
+deaf, whatever the connection looks like (kopf's issues 957 and 1276).
 """
 
 import time
