@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
 
 import hashlib
 import hmac
-from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -22,7 +21,6 @@ def signed_headers(
     session_token: str = "",
     region: str,
     now: datetime,
-    headers: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The headers that make a request be let in; `url` is encoded already and has no query."""
     parts = urlsplit(url)
@@ -32,7 +30,6 @@ def signed_headers(
         "host": parts.netloc,
         "x-amz-content-sha256": digest,
         "x-amz-date": stamp,
-        **{name.lower(): value for name, value in (headers or {}).items()},
     }
     if session_token:
         sent["x-amz-security-token"] = session_token
