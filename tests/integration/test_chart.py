@@ -1,5 +1,6 @@
 """What the chart renders, for the values people set."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -236,12 +237,15 @@ def test_a_wrong_value_is_refused_before_anything_is_installed(wrong: str) -> No
 
 
 @matrix
-def test_what_the_extender_plans_is_told_to_its_own_pod_only(values: tuple[str, ...]) -> None:
+def test_what_the_extender_plans_is_told_to_its_own_pod_only_unless_wanted(
+    values: tuple[str, ...],
+) -> None:
     extender = containers(template(*values))["extender"]
 
     given = environment(extender)
-    assert (given["ACESNIPER_HOST"] == "127.0.0.1") or given["ACESNIPER_TLS_FOLDER"]
-    assert {"name": "metrics", "containerPort": 8783} in extender["ports"]
+    wanted = values == VALUES["exposed"] or given["ACESNIPER_TLS_FOLDER"]
+    assert given["ACESNIPER_HOST"] == ("0.0.0.0" if wanted else "127.0.0.1")
+    assert {"name": "metrics", "containerPort": 8785} in extender["ports"]
 
 
 @matrix
@@ -300,6 +304,15 @@ def test_an_external_scheduler_finds_the_extender_behind_a_service_with_certific
 def test_an_external_scheduler_needs_certificates() -> None:
     with pytest.raises(ValueError, match=r"external\.secret: name the Secret"):
         template('mode="external"')
+
+
+def test_the_dashboard_is_what_grafana_gets() -> None:
+    labels = 'metrics.dashboard.labels={"found_by": "sidecar"}'
+    board = one(template("metrics.dashboard.enabled=true", labels), "ConfigMap", "dashboard")
+
+    assert board["metadata"]["labels"]["found_by"] == "sidecar"
+    shipped = (CHART / "dashboards/acesniper.json").read_text()
+    assert json.loads(board["data"]["acesniper.json"]) == json.loads(shipped)
 
 
 def test_the_rules_are_those_that_promtool_tests() -> None:

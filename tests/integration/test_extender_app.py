@@ -173,7 +173,7 @@ async def test_metrics_count_what_was_answered(setup: Setup) -> None:
 
     text = (await call(setup.app, "GET", "/metrics")).body.decode()
 
-    assert 'acesniper_decisions_total{outcome="predicted",verb="filter"} 1.0' in text
+    assert 'acesniper_decisions_total{outcome="predicted",reason="",verb="filter"} 1.0' in text
     assert 'acesniper_extender_request_seconds_count{verb="filter"} 1.0' in text
     assert 'acesniper_backlog_seconds{device="a"} 0.0' in text
     assert 'acesniper_watch_event_age_seconds{kind="pods"}' in text

@@ -2,14 +2,18 @@
 
 import asyncio
 import gc
+import logging
 import os
 import ssl
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -18,12 +22,15 @@ from acesniper.domain.errors import InvalidInput
 from acesniper.extender.app import create_app
 from acesniper.extender.health import create_health_app
 from acesniper.extender.listed import ListedPredictor
+from acesniper.extender.page.app import Page
 from acesniper.extender.state import ExtenderState
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.interface import LatencyPredictor
 from acesniper.runtime import logs
 from acesniper.runtime.kube import Cluster
 from acesniper.runtime.settings import ExtenderSettings
+
+log = logging.getLogger(__name__)
 
 SWITCH_S = 0.0002
 
@@ -70,7 +77,7 @@ async def serve(settings: ExtenderSettings) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
-    async with Cluster.connect(settings.kubeconfig) as cluster:
+    async with Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster:
         state = ExtenderState.build(settings, cluster, predictor_of(settings), registry)
         config = uvicorn.Config(
             create_app(state, registry),
@@ -83,20 +90,51 @@ async def serve(settings: ExtenderSettings) -> None:
         calm_collector()
         answer_first()
         async with asyncio.TaskGroup() as group:
-            following = group.create_task(state.run())
+            background = [group.create_task(state.run())]
             if settings.health_port:
-                # Before the other: a signal is passed on from the last to the first.
-                health = uvicorn.Config(
-                    create_health_app(state, registry),
-                    host="0.0.0.0",  # noqa: S104 - the kubelet and Prometheus ask from outside
-                    port=settings.health_port,
-                    access_log=False,
-                    log_config=None,
-                )
-                group.create_task(uvicorn.Server(health).serve())
-                await asyncio.sleep(0)
+                health = create_health_app(state, registry)
+                background.append(group.create_task(tell(health, settings.health_port)))
+            if state.page is not None:
+                background.append(group.create_task(show(state.page, settings)))
             await uvicorn.Server(config).serve()
-            following.cancel()
+            for each in background:
+                each.cancel()
+
+
+class Beside(uvicorn.Server):
+    """A server beside another one, which is told by signals when to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+async def tell(health: FastAPI, port: int) -> None:
+    """Say to the kubelet and to Prometheus, which ask from outside, how we are."""
+    config = uvicorn.Config(
+        health,
+        host="0.0.0.0",  # noqa: S104
+        port=port,
+        access_log=False,
+        log_config=None,
+    )
+    await Beside(config).serve()
+
+
+async def show(page: Page, settings: ExtenderSettings) -> None:
+    """Serve the page on its own port, until cancelled; without it, all else goes on."""
+    config = uvicorn.Config(
+        page.app(settings.page_host),
+        host=settings.page_host,
+        port=settings.page_port,
+        access_log=False,
+        log_config=None,
+    )
+    try:
+        await Beside(config).serve()
+    except SystemExit:  # uvicorn's way to say that the port is taken
+        log.error("the page is not served: port %d is taken", settings.page_port)
 
 
 def main() -> int:

@@ -17,11 +17,12 @@ from typing import Any
 from acesniper.api.decision import Decision
 from acesniper.api.pod import PodView
 from acesniper.domain.device import Device
-from acesniper.domain.task import TaskKey
+from acesniper.domain.task import Task, TaskKey
 from acesniper.extender.admitting import Admitting
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.picture import Decisions
+from acesniper.policies.chooser import explored
 from acesniper.policies.plan import Plan
 from acesniper.policies.policy import Policy
 
@@ -43,6 +44,8 @@ class Planner:
     may_act: Callable[[], bool] = lambda: True
     """Whether no other planner acts; asked before anything is planned or admitted."""
     plan: Plan = field(default_factory=Plan)
+    made_s: float = 0.0
+    """When the plan was made, in seconds since the epoch."""
     predicted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the latency table was complete."""
 
@@ -93,19 +96,26 @@ class Planner:
 
     def reserve(self, decisions: Decisions) -> Iterator[tuple[PodView, Device, Decision]]:
         """Promise a slot to every task that should start now, still waits, and still finds room."""
-        self.plan = decisions.plan
+        self.plan, self.made_s = decisions.plan, decisions.picture.now_s
         self._tell_queue()
+        self.metrics.plan_moves.inc(decisions.moved)
         for planned, decision in decisions.starting:
             pod = self._still_waits(decisions, planned.task.key)
             if pod is not None and self.fleet.has_room(planned.device.id):
                 self.fleet.reserve(pod, planned.device, planned.busy_s)
                 at = self.fleet.cold_starts.circumstances(planned.task.model, planned.device)
                 brought = {"pulls_image": at.pulls, "fetches_model": at.fetches}
+                self._count_exploration(planned.task)
                 yield pod, planned.device, decision.model_copy(update=brought)
 
     def _still_waits(self, decisions: Decisions, task: TaskKey) -> PodView | None:
         before = decisions.picture.gated[task]
         return self.fleet.still_waits(task, before.uid)
+
+    def _count_exploration(self, task: Task) -> None:
+        rules = self.policy.rules_for(task.priority_class)
+        if explored(task, rules.placement, self.policy):
+            self.metrics.explored.inc()
 
     def _tell_queue(self) -> None:
         waiting, now_s = self.fleet.waiting, self.fleet.clock()

@@ -5,13 +5,14 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import kopf
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.process_collector import ProcessCollector
 
-from acesniper.api.names import PLANNER_LEASE, TASK_LABEL
+from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE, TASK_LABEL
 from acesniper.api.v1alpha1 import ModelProfileSpec
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
@@ -34,7 +35,9 @@ from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.reader import read_model
 from acesniper.runtime import logs
 from acesniper.runtime.events import EventRecorder
+from acesniper.runtime.guarded import GuardedCluster
 from acesniper.runtime.kube import NODES, PODS, PRIORITY_CLASSES, Cluster
+from acesniper.runtime.lease import Leadership
 from acesniper.runtime.reflector import Reflector
 from acesniper.runtime.settings import OperatorSettings
 
@@ -44,10 +47,14 @@ def _read(path: Path, spec: ModelProfileSpec) -> ModelFeatures:
 
 
 def build_controller(
-    settings: OperatorSettings, cluster: Cluster, metrics: OperatorMetrics
+    settings: OperatorSettings,
+    connection: Cluster,
+    metrics: OperatorMetrics,
+    may_act: Callable[[], bool] = lambda: True,
 ) -> Controller:
-    """Wire the parts."""
+    """Wire the parts; nothing is written while we may not act."""
     store, clock = Store(), time.time
+    cluster = GuardedCluster(connection, may_act)
     events = EventRecorder(cluster, "acesniper-operator")
     policy = Policy(settings.policy, settings.policy_classes, settings.aging_s)
     window = Window(store, settings.max_gated_pods, policy)
@@ -57,6 +64,7 @@ def build_controller(
         window=window,
         tasks=TaskReconciler(
             *(cluster, store, window, metrics, events, settings.runner_image, clock),
+            settings.start_patience_s,
             NodeCache(settings.model_cache, settings.model_cache_bytes)
             if settings.model_cache
             else None,
@@ -75,16 +83,28 @@ def build_controller(
             settings.planner_patience_s,
             time.monotonic,
         ),
-        progress=ProgressFollower(cluster, store, clock, settings.progress_s)
+        progress=ProgressFollower(cluster, store, clock, settings.progress_s, may_act)
         if settings.progress_s
         else None,
+        may_act=may_act,
+    )
+
+
+def build_leadership(settings: OperatorSettings, cluster: Cluster) -> Leadership:
+    """What says whether we may act."""
+    return Leadership(
+        *(cluster, settings.lease_namespace, OPERATOR_LEASE, settings.identity),
+        *(settings.lease_s, time.monotonic, time.time),
     )
 
 
 async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
     """Operate until told to stop."""
-    async with Cluster.connect(settings.kubeconfig) as cluster:
-        controller = build_controller(settings, cluster, metrics)
+    async with Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster:
+        leadership = build_leadership(settings, cluster)
+        controller = build_controller(settings, cluster, metrics, leadership.held)
+        leadership.on_change = controller.look_at_all
+        metrics.leading.set_function(lambda: float(leadership.held()))
         pods = Reflector(cluster, PODS, controller.pod_change, labels=TASK_LABEL)
         nodes = Reflector(cluster, NODES, controller.node_change)
         classes = Reflector(cluster, PRIORITY_CLASSES, controller.priority_change)
@@ -93,13 +113,14 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
             # A task must not be judged before its pods are known.
             await asyncio.gather(pods.synced.wait(), nodes.synced.wait())
             background.append(group.create_task(controller.run(settings.workers)))
+            background.append(group.create_task(leadership.run()))
 
             def deaf() -> list[str]:
                 now_s = time.monotonic()
                 return [each.kind.plural for each in (pods, nodes, classes) if each.deaf(now_s)]
 
             await kopf.operator(
-                registry=build_registry(controller, deaf),
+                registry=build_registry(controller, settings.watch_silence_s, deaf),
                 clusterwide=not settings.namespace,
                 namespaces=[settings.namespace] if settings.namespace else [],
                 liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",

@@ -9,6 +9,7 @@ from typing import Any
 
 from acesniper.api.v1alpha1 import DeviceProfile
 from acesniper.domain.errors import InvalidInput
+from acesniper.operator.counting import count_deleted
 from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.fallback import Fallback
 from acesniper.operator.metrics import OperatorMetrics
@@ -48,6 +49,8 @@ class Controller:
     clock: Callable[[], float]
     fallback: Fallback
     progress: ProgressFollower | None = None
+    may_act: Callable[[], bool] = lambda: True
+    """Whether no other operator acts; asked before anything is decided."""
     queue: WorkQueue[Key] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,6 +63,9 @@ class Controller:
         self._saw("InferenceTask")
         key = object_key(obj)
         if gone:
+            known = self.store.tasks.get(key)
+            if known is not None and known.metadata["uid"] == obj["metadata"]["uid"]:
+                count_deleted(self.metrics, known)
             self.store.drop_task(obj)
         elif self._readable(self.store.take_task, obj):
             self.queue.add((TASK, key))
@@ -73,6 +79,7 @@ class Controller:
         key = object_key(obj)
         if gone:
             self.store.drop_model(obj)
+            self.metrics.model_error_ratio.remove(key)
         elif self._readable(self.store.take_model, obj):
             self.queue.add((MODEL, key))
         for task in self.store.tasks_of_model(key):
@@ -87,10 +94,14 @@ class Controller:
         if gone:
             self.store.drop_device(obj)
             self.metrics.profile_noise.remove(name)
+            self.metrics.device_error_ratio.remove(name)
         elif self._readable(self.store.take_device, obj):
             self.queue.add((DEVICE, name))
         self.queue.add((NODE, node))
-        if _measurement(before) != _measurement(self.store.devices.get(name)):
+        after = self.store.devices.get(name)
+        if before is not None and after is not None and _measured_anew(before, after):
+            self.metrics.reprobes.inc()
+        if _measurement(before) != _measurement(after):
             for model in self.store.models:
                 self.queue.add_after((MODEL, model), FLEET_SETTLES_S)
 
@@ -98,11 +109,15 @@ class Controller:
         """A node changed."""
         self._saw("Node")
         name = str(obj["metadata"]["name"])
+        before = self.store.nodes.get(name)
         if change == DELETE:
             self.store.nodes.pop(name, None)
         else:
             self.store.nodes[name] = {"status": obj.get("status", {})}
             self.queue.add((NODE, name))
+        if _readiness(before) != _readiness(self.store.nodes.get(name)):
+            for task in self.store.tasks_on(name):
+                self.queue.add((TASK, task))
 
     def priority_change(self, change: str, obj: Mapping[str, Any]) -> None:
         """A PriorityClass changed."""
@@ -140,17 +155,23 @@ class Controller:
     async def _resync(self) -> None:
         while True:
             await asyncio.sleep(RESYNC_S)
-            for kind, keys in (
-                (TASK, self.store.tasks),
-                (MODEL, self.store.models),
-                (DEVICE, self.store.devices),
-                (NODE, self.store.nodes),
-            ):
-                for key in keys:
-                    self.queue.add((kind, key))
+            self.look_at_all()
+
+    def look_at_all(self) -> None:
+        """Look at everything again: now and then, and when it is our turn to act."""
+        for kind, keys in (
+            (TASK, self.store.tasks),
+            (MODEL, self.store.models),
+            (DEVICE, self.store.devices),
+            (NODE, self.store.nodes),
+        ):
+            for key in keys:
+                self.queue.add((kind, key))
 
     async def _reconcile(self, key: Key) -> float | None:
         kind, name = key
+        if not self.may_act():
+            return None  # when we may, everything is looked at
         started_s = time.perf_counter()
         try:
             match kind:
@@ -180,6 +201,20 @@ class Controller:
             log.warning("ignored: %s", error)
             return False
         return True
+
+
+def _readiness(node: Mapping[str, Any] | None) -> str | None:
+    """What a node says of itself, None for one that is not there."""
+    if node is None:
+        return None
+    conditions = node["status"].get("conditions") or ()
+    return next((str(each["status"]) for each in conditions if each["type"] == "Ready"), "")
+
+
+def _measured_anew(before: DeviceProfile, after: DeviceProfile) -> bool:
+    """Whether a device that had been measured was measured again."""
+    was, now = before.status.measured_at, after.status.measured_at
+    return was is not None and now is not None and was != now
 
 
 def _measurement(profile: DeviceProfile | None) -> tuple[object, ...]:

@@ -55,6 +55,7 @@ class ProgressFollower:
     store: Store
     clock: Callable[[], float]
     every_s: float
+    may_act: Callable[[], bool] = lambda: True
     ask: Ask = ask_pod
     _pauses: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Of pods by UID: when to ask next, and the pause before that."""
@@ -63,7 +64,8 @@ class ProgressFollower:
         """Follow for ever."""
         while True:
             await asyncio.sleep(self.every_s)
-            await self.round()
+            if self.may_act():
+                await self.round()
 
     async def round(self) -> None:
         """Ask each running pod whose turn it is, and write what is new."""

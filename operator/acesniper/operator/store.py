@@ -112,6 +112,14 @@ class Store:
             and (task.spec.model is None or name.startswith(task.spec.model[:40].rstrip("-.")))
         ]
 
+    def tasks_on(self, node: str) -> list[str]:
+        """Keys of the tasks that have a pod on a node."""
+        return [
+            task
+            for task, pods in self.pods.items()
+            if any(view.node == node and not view.finished for view, _ in pods.values())
+        ]
+
     def slots_of(self, node: str) -> int:
         """How many tasks the devices of a node run at a time."""
         return sum(each.spec.slots for each in self.devices.values() if each.spec.node == node)

@@ -34,7 +34,7 @@ class World:
         self.asked: list[str] = []
         self.done: int | None = 40
         self.see()
-        self.follower = ProgressFollower(self.cluster, self.store, self.clock, 5.0, self.answer)
+        self.follower = ProgressFollower(self.cluster, self.store, self.clock, 5.0, ask=self.answer)
 
     def see(self) -> None:
         self.store.take_task(self.cluster.one(INFERENCE_TASKS, "t", "default"))
