@@ -62,6 +62,14 @@ stores: control-plane ## Build an S3-compatible store and an OCI registry for te
 image: setup ## Build the images with buildah on a Debian base (root); sizes are printed
 	@$(RUN) images
 
+.PHONY: arm64
+arm64: setup ## Check that every package in the images has a wheel for arm64 (Debian 12's glibc)
+	for part in serving runner probe operator extender; do \
+		$(UV) pip install --quiet --dry-run --target build/arm64 --python-version 3.11 \
+			--python-platform aarch64-manylinux_2_36 --only-binary :all: --no-deps --require-hashes \
+			-r requirements/$$part.txt; \
+	done
+
 .PHONY: demo
 demo: control-plane ## Run the main job on a real control plane (JSON=FILE: write the figures too)
 	$(BIN)/acesniper demo $(if $(JSON),--json "$(JSON)")
@@ -73,7 +81,7 @@ faults: control-plane ## Kill operator, extender and scheduler over workloads (J
 
 .PHONY: test
 test: ## Set up and run everything: check, unit, property, integration, e2e; timed
-	@.ci/stages setup check control-plane tools stores test-fast e2e
+	@.ci/stages setup check arm64 control-plane tools stores test-fast e2e
 
 .PHONY: check
 check: setup ## Format, lint, types, imports, generated files
