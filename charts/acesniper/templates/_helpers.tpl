@@ -87,12 +87,3 @@ nodeAffinity:
 {{- define "acesniper.text" -}}
 {{- if and (kindIs "float64" .) (eq . (floor .)) -}}{{ printf "%.0f" . }}{{- else -}}{{ . }}{{- end -}}
 {{- end }}
-
-{{/* Ask a server on the pod's own loopback address, where the kubelet's HTTP probes cannot reach. */}}
-{{- define "acesniper.loopbackProbe" -}}
-exec:
-  command:
-    - /bin/bash
-    - -c
-    - exec 3<>/dev/tcp/127.0.0.1/{{ .port }} && printf 'GET {{ .path }} HTTP/1.0\r\n\r\n' >&3 && read -r status <&3 && [[ $status == *" 200 "* ]]
-{{- end }}

@@ -23,7 +23,7 @@ ExtenderOption = Annotated[
     ),
 ]
 POD_LABELS = "app.kubernetes.io/name=acesniper,app.kubernetes.io/component=scheduler"
-PORT_NAME = "metrics"
+PORT_NAME = "answers"
 """The port on which the extender answers others than kube-scheduler."""
 TIMEOUT_S = 10.0
 
@@ -44,7 +44,7 @@ async def ask(cluster: "Cluster", path: str, url: str | None = None) -> str:
         raise Unavailable(
             "the extender listens inside its pod only. Either run"
             f" `kubectl port-forward -n {namespace} {name} 8780` beside this command and pass"
-            " `--extender http://127.0.0.1:8780`, or install the chart with metrics.extender=true"
+            " `--extender http://127.0.0.1:8780`, or install the chart with extender.exposed=true"
         )
     where = f"/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy{path}"
     return (await cluster.fetch(where)).text

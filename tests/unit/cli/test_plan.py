@@ -45,7 +45,7 @@ def test_an_empty_plan_is_a_sentence() -> None:
 
 
 def test_the_extender_is_reached_by_the_port_that_is_for_others() -> None:
-    assert exposed(pod({"name": "metrics", "containerPort": 8780})) == 8780
+    assert exposed(pod({"name": "answers", "containerPort": 8780})) == 8780
     assert exposed(pod({"name": "https", "containerPort": 8780})) is None
 
 
