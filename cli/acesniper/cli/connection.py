@@ -68,6 +68,9 @@ class Connection:
     def _path(self) -> Path | None:
         """The kubeconfig to use; None is the pod that we are in."""
         if self.kubeconfig is not None:
+            files = str(self.kubeconfig).split(os.pathsep)  # KUBECONFIG may list several
+            if not any(Path(each).expanduser().is_file() for each in files if each):
+                raise InvalidInput(f"there is no kubeconfig {self.kubeconfig}")
             return self.kubeconfig
         if (home := HOME.expanduser()).is_file():
             return home
