@@ -30,7 +30,7 @@ def fleet(installed: FreshFleet) -> FreshFleet:
 
 def diagnose(fleet: FreshFleet) -> list[Finding]:
     connection = Connection(fleet.system.plane.kubeconfig())
-    return examine(connection.ask(lambda cluster: look(cluster, None)))
+    return examine(connection.ask(look))
 
 
 def kubectl(*arguments: str) -> Callable[[FreshFleet], None]:
@@ -307,7 +307,7 @@ def test_a_broken_installation_is_an_exit_code_and_json_for_machines(fleet: Fres
 def test_who_may_see_little_is_told_what_was_not_checked(fleet: FreshFleet) -> None:
     connection = Connection(fleet.system.plane.kubeconfig("nobody"))
 
-    seen = examine(connection.ask(lambda cluster: look(cluster, None)))
+    seen = examine(connection.ask(look))
 
     assert {each.severity for each in seen} == {Severity.WARNING}
     assert all(each.what.startswith("not checked") for each in seen)
