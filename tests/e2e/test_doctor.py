@@ -57,6 +57,16 @@ def measured_anew(fleet: FreshFleet) -> None:
     fleet.apply(profiles, "--subresource=status", "--force-conflicts")
 
 
+def model_of_another_digest(fleet: FreshFleet) -> None:
+    source = {"uri": f"{fleet.url}/resnet18.onnx", "sha256": "0" * 64}
+    applied(
+        apiVersion="acesniper.io/v1alpha1",
+        kind="ModelProfile",
+        metadata={"name": "swapped", "namespace": "default"},
+        spec={"source": source},
+    )(fleet)
+
+
 def stop(part: str) -> Callable[[FreshFleet], None]:
     return lambda fleet: fleet.system.plane.stop(part)
 
@@ -214,6 +224,12 @@ CASES = {
         ),
         "devices",
         "its node gone is not there",
+    ),
+    "model of another digest": Case(
+        model_of_another_digest,
+        "models",
+        "it cannot be used (DigestMismatch)",
+        by_hand=kubectl("delete", "modelprofile", "swapped", "-n", "default"),
     ),
     "clock ahead": Case(
         applied(
