@@ -96,7 +96,7 @@ check: setup ## Format, lint, types, imports, generated files
 
 .PHONY: docs
 docs: setup ## Build the documents into build/docs; any warning, such as a broken link, is an error
-	$(BIN)/sphinx-build -q --fail-on-warning --keep-going -j auto docs build/docs
+	$(BIN)/sphinx-build -q --fresh-env --fail-on-warning --keep-going -j auto docs build/docs
 
 .PHONY: test-fast
 test-fast: setup ## Unit, property and integration tests

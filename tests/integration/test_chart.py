@@ -237,14 +237,14 @@ def test_a_wrong_value_is_refused_before_anything_is_installed(wrong: str) -> No
 
 
 @matrix
-def test_what_the_extender_plans_is_told_to_its_own_pod_only_unless_wanted(
+def test_what_the_extender_plans_is_told_to_its_own_pod_only_unless_the_mode_is_external(
     values: tuple[str, ...],
 ) -> None:
     extender = containers(template(*values))["extender"]
 
     given = environment(extender)
-    wanted = values == VALUES["exposed"] or given["ACESNIPER_TLS_FOLDER"]
-    assert given["ACESNIPER_HOST"] == ("0.0.0.0" if wanted else "127.0.0.1")
+    asked_from_outside = given["ACESNIPER_TLS_FOLDER"]
+    assert given["ACESNIPER_HOST"] == ("0.0.0.0" if asked_from_outside else "127.0.0.1")
     assert {"name": "metrics", "containerPort": 8785} in extender["ports"]
 
 

@@ -36,7 +36,6 @@ VALUES: Mapping[str, tuple[str, ...]] = {
         "metrics.dashboard.enabled=true",
         'networkPolicy.metricsFrom=[{"namespaceSelector": {}}]',
     ),
-    "exposed": ("extender.exposed=true", 'networkPolicy.metricsFrom=[{"namespaceSelector": {}}]'),
     "model cache": ("modelCache.enabled=true", "modelCache.bytes=1000000000"),
     "external": ('mode="external"', 'external.secret="certificates"'),
     "api server": ('apiServer.host="10.0.0.1"', "apiServer.port=7443"),
