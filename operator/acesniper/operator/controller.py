@@ -14,6 +14,7 @@ from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.fallback import Fallback
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.models import ModelReconciler
+from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.store import Store, object_key
 from acesniper.operator.tasks import TaskReconciler
 from acesniper.operator.window import Window
@@ -49,6 +50,7 @@ class Controller:
     metrics: OperatorMetrics
     clock: Callable[[], float]
     fallback: Fallback
+    progress: ProgressFollower | None = None
     may_act: Callable[[], bool] = lambda: True
     """Whether no other operator acts; asked before anything is decided."""
     queue: WorkQueue[Key] = field(init=False)
@@ -151,6 +153,8 @@ class Controller:
             group.create_task(self._move_window())
             group.create_task(self._resync())
             group.create_task(self.fallback.run())
+            if self.progress is not None:
+                group.create_task(self.progress.run())
 
     async def _move_window(self) -> None:
         while True:
@@ -198,6 +202,7 @@ class Controller:
         self.metrics.reconcile_errors.labels(key[0]).inc()
 
     def _saw(self, kind: str) -> None:
+        self.store.hearing.heard(kind)
         self.metrics.last_event_seconds.labels(kind).set(self.clock())
 
     @staticmethod

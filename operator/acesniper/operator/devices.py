@@ -97,6 +97,7 @@ class DeviceReconciler:
         written = await self.cluster.patch(
             DEVICE_PROFILES, name, None, {"status": wanted}, subresource="status"
         )
+        self.store.hearing.wrote("DeviceProfile", profile.metadata, written["metadata"])
         self.store.take_device(written)
 
     async def _reprobe(

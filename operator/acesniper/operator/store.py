@@ -18,6 +18,7 @@ from acesniper.api.v1alpha1 import (
     ModelProfile,
     Wire,
 )
+from acesniper.operator.hearing import Hearing
 
 Object = Mapping[str, Any]
 FIELDS = "managedFields"
@@ -44,6 +45,7 @@ class Store:
     pods: dict[str, dict[str, tuple[PodView, Object]]] = field(default_factory=dict)
     priorities: dict[str, int] = field(default_factory=dict)
     """Values of PriorityClasses by name."""
+    hearing: Hearing = field(default_factory=Hearing)
 
     def take_task(self, obj: Object) -> str:
         """Keep a task; returns its key."""
