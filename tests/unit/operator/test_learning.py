@@ -1,3 +1,5 @@
+import json
+from dataclasses import replace
 from math import exp
 
 import pytest
@@ -7,7 +9,8 @@ from acesniper.api import observed
 from acesniper.api.times import rfc3339
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask
 from acesniper.domain.errors import Unavailable
-from acesniper.domain.observed import PER_MODEL
+from acesniper.domain.observed import MOST, PER_MODEL, Run, remembered
+from acesniper.domain.task import ModelKey
 from acesniper.domain.widths import PACE
 from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.metrics import OperatorMetrics
@@ -17,6 +20,8 @@ from acesniper.runtime.kube import DEVICE_PROFILES, EVENTS, Object
 from builders import make_device_profile, make_itask
 from fake_cluster import Call, FakeCluster
 from virtual_time import Clock
+
+RUN = Run("t", ModelKey("n/m"), 0.123456789012345, 0.123456789012345, 0.123456789012345, 0.0)
 
 
 def finished(
@@ -195,3 +200,16 @@ async def test_a_run_that_nothing_confirms_is_counted_as_doubted() -> None:
     await setup.learn(finished("a", 1.0, 3.0), finished("b", 2.0, 1.0))
 
     assert setup.metrics.runs_doubted._value.get() == 1
+
+
+def test_what_a_device_remembers_is_bounded_in_bytes() -> None:
+    """A namespace has at most 63 characters, a ModelProfile 253, a UID 36."""
+    runs = [
+        replace(RUN, task=f"{at:036}", model=ModelKey(f"{at:063}/{'m' * 253}"), at_s=float(at))
+        for at in range(3 * MOST)
+    ]
+
+    kept = observed.observations(remembered([], runs))
+
+    stored = [each.model_dump(by_alias=True, mode="json") for each in kept]
+    assert len(json.dumps(stored)) < 64 * 1024, "etcd takes 1.5 MiB for an object"

@@ -1,5 +1,6 @@
 """What a cluster has seen: its devices, its models, and the runs that its devices remember."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,9 @@ from acesniper.predictor.pcn.inputs import device_inputs
 from acesniper.predictor.pcn.observations import Observation
 from acesniper.predictor.workloads import Suite
 
+MOST_DEVICES, MOST_MODELS = 48, 48
+"""Those that ran most are learned from: a network's file grows with the square of its models, and
+has to fit into a ConfigMap."""
 BELIEVED = 0.02
 """Evidence of a larger variance (log seconds, squared) is not trained on: nothing confirms it."""
 
@@ -42,8 +46,8 @@ class Fleet:
     def of(cls, objects: Iterable[Mapping[str, Any]], suite: Suite) -> "Fleet":
         """From DeviceProfiles and ModelProfiles as the API server has them; others are skipped.
 
-        Left out are devices probed by another suite, models read by another version, and runs of
-        models that are gone.
+        Left out are devices probed by another suite, models read by another version, runs of models
+        that are gone, and what ran least where there is very much.
 
         Raises:
             InvalidInput: a profile is not what its schema says.
@@ -58,10 +62,15 @@ class Fleet:
                 if found is not None and found.version == FEATURES_VERSION:
                     metadata = profile.metadata
                     models[ModelKey(f"{metadata['namespace']}/{metadata['name']}")] = found
-        seen = [_seen(each, models, suite) for each in devices]
-        used = [each for each in seen if each is not None and each.runs]
-        ran = {run.model for each in used for run in each.runs}
-        return cls(used, {key: models[key] for key in sorted(ran)})
+        seen = [each for each in (_seen(each, models, suite) for each in devices) if each]
+        counted = Counter(run.model for each in seen for run in each.runs)
+        often = {key for key, _ in counted.most_common(MOST_MODELS)}
+        used = [
+            replace(each, runs=[run for run in each.runs if run.model in often]) for each in seen
+        ]
+        used.sort(key=lambda each: (-len(each.runs), each.name))
+        kept = [each for each in used if each.runs][:MOST_DEVICES]
+        return cls(kept, {key: models[key] for key in sorted(often)})
 
     @property
     def runs(self) -> int:

@@ -58,6 +58,24 @@ def test_a_fleet_has_the_devices_that_ran_what_is_known() -> None:
     assert fleet.runs == 1
 
 
+def test_of_very_many_those_that_ran_most_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("acesniper.predictor.pcn.fleet.MOST_DEVICES", 1)
+    monkeypatch.setattr("acesniper.predictor.pcn.fleet.MOST_MODELS", 1)
+    rare = ModelKey("default/rare")
+    objects = [
+        device("once", run("1")),
+        device("often", run("2"), run("3"), run("4", rare)),
+        make_model_profile(version=FEATURES_VERSION),
+        make_model_profile("rare", version=FEATURES_VERSION),
+    ]
+
+    fleet = Fleet.of(objects, SUITE)
+
+    assert [each.name for each in fleet.devices] == ["often"]
+    assert [each.task for each in fleet.devices[0].runs] == ["2", "3"]
+    assert list(fleet.models) == [MODEL]
+
+
 def test_a_profile_that_is_none_is_named() -> None:
     broken = {**make_device_profile("broken"), "spec": {"node": 7}}
 
