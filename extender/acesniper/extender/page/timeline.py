@@ -7,6 +7,7 @@ from typing import Any
 
 from acesniper.api.pod import PodView
 from acesniper.domain.backlog import Promise
+from acesniper.domain.device import DeviceId
 from acesniper.policies.plan import Plan
 
 Json = dict[str, Any]
@@ -22,7 +23,7 @@ class PlanSight:
     plan: Plan
     made_s: float
     running: Sequence[tuple[Promise, PodView | None]]
-    slots: Mapping[str, int]
+    slots: Mapping[DeviceId, int]
 
     def page(self, offset: int, limit: int, search: str = "") -> Json:
         """The devices with work, the one that is free last first."""
@@ -82,7 +83,7 @@ class PlanSight:
             )
 
     def _free_s(self) -> dict[str, list[float]]:
-        """When each slot of the busy devices is free, as it is now: the plan may be a second old."""
+        """When each slot of the busy devices is free: the plan may be a second old."""
         found: dict[str, list[float]] = {}
         for promise, _ in self.running:
             lanes = found.setdefault(promise.device, [0.0] * self.slots.get(promise.device, 1))
