@@ -66,6 +66,11 @@ image: setup ## Build the images with buildah on a Debian base (root); sizes are
 demo: control-plane ## Run the main job on a real control plane (JSON=FILE: write the figures too)
 	$(BIN)/acesniper demo $(if $(JSON),--json "$(JSON)")
 
+.PHONY: faults
+faults: control-plane ## Kill operator, extender and scheduler over workloads (JSON=FILE, SEED=N, KILLS=N)
+	$(BIN)/acesniper faults $(if $(SEED),--seed "$(SEED)") $(if $(KILLS),--kills "$(KILLS)") \
+		$(if $(JSON),--json "$(JSON)")
+
 .PHONY: test
 test: ## Set up and run everything: check, unit, property, integration, e2e; timed
 	@.ci/stages setup check control-plane tools test-fast e2e
@@ -78,6 +83,12 @@ check: setup ## Format, lint, types, imports, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m acesniper.api.crd --check
 	$(RUN) chart --check
+	$(BIN)/python -m acesniper.cli.reference --check
+	$(MAKE) --no-print-directory docs
+
+.PHONY: docs
+docs: setup ## Build the documents into build/docs; any warning, such as a broken link, is an error
+	$(BIN)/sphinx-build -q --fail-on-warning --keep-going -j auto docs build/docs
 
 .PHONY: test-fast
 test-fast: setup ## Unit, property and integration tests
@@ -92,9 +103,10 @@ e2e-node: tools ## Images, chart and tasks on real nodes (root on Debian 12; ski
 	$(BIN)/pytest tests/node -s
 
 .PHONY: generate
-generate: setup ## Write the generated files (CRDs; the chart's schema, dashboard; pages) anew
+generate: setup ## Write the generated files (CRDs, the chart's schema and dashboard, reference pages) anew
 	$(BIN)/python -m acesniper.api.crd
 	$(RUN) chart
+	$(BIN)/python -m acesniper.cli.reference
 
 .PHONY: check-page
 check-page: ## Types of the page's JavaScript (needs npm)

@@ -8,13 +8,18 @@ import pytest
 from acesniper.testbed import ControlPlane, start_kwok
 from acesniper.testbed.system import System
 from fleet_of_five import FleetOfFive
+from installed import FreshFleet, Installed
 
 _numbers = count()
 """Namespaces go slowly: the next case of a parametrised test must not meet the last one's."""
 
 
-PATIENCE = {"ACESNIPER_LEASE_S": "6", "ACESNIPER_PLANNER_PATIENCE_S": "15"}
-"""A planner that is away is missed sooner than by default."""
+PATIENCE = {
+    "ACESNIPER_LEASE_S": "6",
+    "ACESNIPER_PLANNER_PATIENCE_S": "15",
+    "ACESNIPER_START_PATIENCE_S": "2",
+}
+"""A planner that is away is missed sooner than by default, an image given up sooner."""
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +56,16 @@ def fleet(system: System) -> Iterator[FleetOfFive]:
     """Five emulated devices of the examples, and three of the example models."""
     with FleetOfFive(system) as fleet:
         yield fleet
+
+
+@pytest.fixture(scope="session")
+def installed(request: pytest.FixtureRequest) -> Iterator[FreshFleet]:
+    """The chart installed on a control plane of its own, with the five devices."""
+    with ControlPlane() as plane:
+        start_kwok(plane)
+        # Not on loopback only: the API server forwards to no such address.
+        system = Installed(plane, {**PATIENCE, "ACESNIPER_HOST": "0.0.0.0"})
+        system.start()
+        with FreshFleet(system) as fleet:
+            yield fleet
+        plane.keep_logs = request.session.testsfailed > 0

@@ -47,5 +47,6 @@ def test_an_unknown_task_is_an_error_in_words(fleet: FleetOfFive, namespace: str
 
     assert answer.returncode == 2
     assert answer.stderr == (
-        f"error: there is no InferenceTask 'nobody' in namespace '{namespace}'\n"
+        f"error: there is no InferenceTask 'nobody' in namespace '{namespace}';"
+        " see kubectl get itask -A\n"
     )

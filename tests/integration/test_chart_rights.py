@@ -41,7 +41,7 @@ RIGHTS = {
     },
     "acesniper-lease": {"coordination.k8s.io/leases": "get update"},
     "acesniper-planner-lease": {"coordination.k8s.io/leases": "get patch"},
-    "acesniper-operator-lease": {"coordination.k8s.io/leases": "get"},
+    "acesniper-operator-lease": {"coordination.k8s.io/leases": "get patch"},
 }
 BOUND = {
     ("acesniper-operator", "acesniper-operator"),

@@ -1,21 +1,34 @@
 """The command line: `acesniper COMMAND`, or `python -m acesniper.cli COMMAND`."""
 
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from acesniper.cli.commands import application
 from acesniper.domain.errors import AcesniperError, InvalidInput
+
+NAME = "acesniper"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exits with 2 for input that cannot be used, 1 for other known failures."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    name = Path(sys.argv[0]).name
     try:
-        application(given)(args=given, prog_name="acesniper")
+        application(_completed() or given)(
+            args=given, prog_name=name.replace("-", " ") if name.startswith("kubectl") else NAME
+        )
     except InvalidInput as error:
         _fail(error, 2)
     except AcesniperError as error:
         _fail(error, 1)
+
+
+def _completed() -> list[str]:
+    """The words of a line that a shell wants completed; the command among them is the real one."""
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    return line.split()[1:]
 
 
 def _fail(error: AcesniperError, code: int) -> None:

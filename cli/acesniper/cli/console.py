@@ -27,3 +27,11 @@ def amount(value: float, unit: str) -> str:
         if value >= size:
             return f"{value / size:.3g} {prefix}{unit}"
     return f"{value:.3g} {unit}"
+
+
+def age(passed_s: float) -> str:
+    """How long ago, for people, as kubectl writes it: 45s, 12m, 5h, 40d."""
+    for unit, size_s in (("d", 86400), ("h", 3600), ("m", 60)):
+        if passed_s >= 2 * size_s:
+            return f"{passed_s / size_s:.0f}{unit}"
+    return f"{passed_s:.0f}s"

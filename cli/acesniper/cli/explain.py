@@ -1,19 +1,26 @@
 """`acesniper explain`: why a task is where it is, with every term, and what came out."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from acesniper.api.decision import Decision
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
+from acesniper.cli.connection import (
+    Connection,
+    ContextOption,
+    KubeconfigOption,
+    NamespaceOption,
+)
 from acesniper.cli.console import out, print_json, seconds
 from acesniper.cli.options import AsJson
 from acesniper.domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from acesniper.runtime.kube import Cluster
 
 Json = dict[str, Any]
 
@@ -33,10 +40,9 @@ class Explained:
 
 def command(
     task: Annotated[str, typer.Argument(metavar="TASK", help="Name of an InferenceTask.")],
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")] = "default",
-    kubeconfig: Annotated[
-        Path | None, typer.Option(envvar="KUBECONFIG", help="The cluster to ask.")
-    ] = None,
+    namespace: NamespaceOption = None,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
     json: AsJson = False,
 ) -> None:
     """Show why a task is where it is: the best devices with every term of their finish times.
@@ -46,7 +52,7 @@ def command(
     Example:
       acesniper explain nightly-report -n vision
     """
-    found = asyncio.run(ask(task, namespace, kubeconfig))
+    found = Connection(kubeconfig, context).ask(lambda cluster: ask(cluster, task, namespace))
     if json:
         print_json(record(found))
         return
@@ -57,23 +63,25 @@ def command(
             out.print(f"not on {device}: {reason}", highlight=False, soft_wrap=True)
 
 
-async def ask(name: str, namespace: str, kubeconfig: Path | None) -> Explained:
+async def ask(cluster: "Cluster", name: str, namespace: str | None) -> Explained:
     """The task and its decision: from its pod, or from what its status keeps.
 
     Raises:
         InvalidInput: there is no such task.
     """
     from acesniper.api import convert
-    from acesniper.runtime.kube import INFERENCE_TASKS, PODS, Cluster
+    from acesniper.runtime.kube import INFERENCE_TASKS, PODS
 
-    async with Cluster.connect(kubeconfig) as cluster:
-        manifest = await cluster.get(INFERENCE_TASKS, name, namespace)
-        if manifest is None:
-            raise InvalidInput(f"there is no InferenceTask {name!r} in namespace {namespace!r}")
-        task = convert.read(InferenceTask, manifest)
-        pod = None
-        if task.status.pod and task.status.phase not in FINISHED:
-            pod = await cluster.get(PODS, task.status.pod, namespace)
+    where = namespace or cluster.namespace
+    manifest = await cluster.get(INFERENCE_TASKS, name, where)
+    if manifest is None:
+        raise InvalidInput(
+            f"there is no InferenceTask {name!r} in namespace {where!r}; see kubectl get itask -A"
+        )
+    task = convert.read(InferenceTask, manifest)
+    pod = None
+    if task.status.pod and task.status.phase not in FINISHED:
+        pod = await cluster.get(PODS, task.status.pod, where)
     return Explained(task, decision(task, pod))
 
 

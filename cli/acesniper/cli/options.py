@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,16 @@ Precision = Annotated[str, typer.Option(help="f32, or bf16 where the runtime has
 Optimise = Annotated[bool, typer.Option(help="Let the runtime optimise the graph.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="An ONNX file.")]
+
+
+class Output(StrEnum):
+    """How much of a table is shown."""
+
+    TABLE = "table"
+    WIDE = "wide"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="wide: more columns.")]
 
 
 def parse_shapes(texts: Sequence[str]) -> dict[str, int]:

@@ -3,16 +3,26 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from acesniper.cli import subjects
+from acesniper.cli.connection import (
+    Connection,
+    ContextOption,
+    KubeconfigOption,
+    NamespaceOption,
+)
 from acesniper.cli.console import out, print_json, seconds
-from acesniper.cli.options import AsJson, Batch, ModelFile, Shapes, parse_shapes
-from acesniper.domain.device import HardwareVector
-from acesniper.domain.errors import InvalidInput
+from acesniper.cli.options import AsJson, Batch, Shapes, parse_shapes
+from acesniper.cli.subjects import Subject
+from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation
+
+if TYPE_CHECKING:
+    from acesniper.predictor.interface import LatencyPredictor
 
 NEAREST = 5
 LEAST_SHARE = 0.01
@@ -22,46 +32,74 @@ Rows = Sequence[tuple[str, Explanation | None]]
 
 
 def command(
-    model: ModelFile,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="An ONNX file, or a ModelProfile's name.")
+    ],
     device: Annotated[
         list[str],
         typer.Option(
             metavar="FILE_OR_NAME",
-            help="A DeviceProfile: a file, a folder of them, or its name in the cluster.",
+            help="A DeviceProfile: a file, a folder of them, or its name in the cluster; "
+            "default: all of the cluster.",
         ),
-    ],
+    ] = [],  # noqa: B006
+    all_devices: Annotated[
+        bool, typer.Option("--all-devices", help="All devices of the cluster, and those named.")
+    ] = False,
     batch: Batch = 1,
     shape: Shapes = [],  # noqa: B006
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(envvar="KUBECONFIG", help="The cluster that names are looked up in."),
-    ] = None,
+    namespace: NamespaceOption = None,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show where the time goes.")] = False,
     json: AsJson = False,
 ) -> None:
     """Predict how long one inference takes, and the interval that holds it nine times in ten.
 
+    Files need no cluster. For devices of a cluster, what ran on them counts as it does for the
+    planner.
+
     Examples:
       acesniper predict resnet50.onnx --device edge-1.yaml --explain
       acesniper predict resnet50.onnx --device profiles/
+      acesniper predict resnet50 -n vision --all-devices
     """
     from acesniper.predictor.default import default_predictor
-    from acesniper.predictor.reader import read_model
 
-    vectors = _vectors(device, kubeconfig)
-    features = read_model(model, batch=batch, shapes=parse_shapes(shape))
-    predictor = default_predictor()
-    rows = [(name, predictor.explain(features, each)) for name, each in vectors.items()]
-    rows.sort(key=lambda row: row[1].prediction.latency_s if row[1] else float("inf"))
+    connection = Connection(kubeconfig, context)
+    found = subjects.devices(device, connection)
+    if all_devices and device:
+        found |= subjects.devices([], connection)
+    features = subjects.model(model, batch, parse_shapes(shape), namespace, connection)
+    rows = _predicted(default_predictor(), features, found, explained=explain or json)
+    name = Path(model).name
     if json:
-        print_json(
-            {"model": model.name, "batch": batch, "devices": [_record(*row) for row in rows]}
-        )
+        print_json({"model": name, "batch": batch, "devices": [_record(*row) for row in rows]})
+        return
+    out.print(table(name, rows))
+    for device_name, each in rows if explain else ():
+        if each:
+            out.print(account(device_name, each))
+
+
+def _predicted(
+    predictor: "LatencyPredictor",
+    features: ModelFeatures,
+    found: Mapping[str, Subject],
+    *,
+    explained: bool,
+) -> Rows:
+    """A row per device, the fastest first; taking a prediction apart takes longer."""
+    each: Sequence[Explanation | None]
+    if explained:
+        each = [predictor.explain(features, on.vector, on.observed) for on in found.values()]
     else:
-        out.print(table(model.name, rows))
-        for name, found in rows if explain else ():
-            if found:
-                out.print(account(name, found))
+        vectors = [on.vector for on in found.values()]
+        observed = [on.observed for on in found.values()]
+        (made,) = predictor.table([features], vectors, observed).predictions(predictor.source)
+        each = [Explanation(one, {}) if one else None for one in made]
+    rows = list(zip(found, each, strict=True))
+    return sorted(rows, key=lambda row: row[1].prediction.latency_s if row[1] else float("inf"))
 
 
 def table(name: str, rows: Rows) -> Table:
@@ -138,43 +176,3 @@ def _record(name: str, found: Explanation | None) -> dict[str, object]:
         "similar": dict(found.similar or {}),
         "distance": found.distance,
     }
-
-
-def _vectors(names: Sequence[str], kubeconfig: Path | None) -> dict[str, HardwareVector]:
-    """The vectors of profiles by name; those not found as files are asked of the cluster."""
-    from acesniper.probe.profiles import read_profile
-
-    found: dict[str, HardwareVector] = {}
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            found |= {each.stem: read_profile(each).vector for each in sorted(path.glob("*.yaml"))}
-        elif path.is_file():
-            found[path.stem] = read_profile(path).vector
-        elif "/" in name or path.suffix:
-            raise InvalidInput(f"there is no file {name}")
-        else:
-            found[name] = _from_cluster(name, kubeconfig)
-    if not found:
-        raise InvalidInput(f"no DeviceProfile in {', '.join(names)}")
-    return found
-
-
-def _from_cluster(name: str, kubeconfig: Path | None) -> HardwareVector:
-    """The vector of a DeviceProfile in the cluster that the kubeconfig names."""
-    import asyncio
-
-    from acesniper.api.convert import probe_result
-    from acesniper.runtime.kube import DEVICE_PROFILES, Cluster
-
-    async def fetch() -> dict[str, object] | None:
-        async with Cluster.connect(kubeconfig) as cluster:
-            return await cluster.get(DEVICE_PROFILES, name)
-
-    manifest = asyncio.run(fetch())
-    if manifest is None:
-        raise InvalidInput(f"there is neither a file {name} nor a DeviceProfile of that name")
-    try:
-        return probe_result(manifest).vector
-    except ValueError as error:
-        raise InvalidInput(str(error)) from error

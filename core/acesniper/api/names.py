@@ -15,6 +15,9 @@ PLAN_GATE = f"{GROUP}/plan"
 PLANNER_LEASE = "ace-sniper-planner"
 """The Lease of the planner that may act; the operator stands in when it goes stale."""
 
+OPERATOR_LEASE = "ace-sniper-operator"
+"""The Lease of the operator that may act."""
+
 MODEL_LABEL = f"{GROUP}/model"
 """The ModelProfile a pod runs; any pod opts in with it."""
 TASK_LABEL = f"{GROUP}/task"
@@ -26,6 +29,11 @@ DECISION_ANNOTATION = f"{GROUP}/decision"
 """Why there: the best candidates with each term, as JSON (`acesniper.api.decision`)."""
 REFUSED_ANNOTATION = f"{GROUP}/refused"
 """Of a gated pod: why no device can take its task in time; the operator then ends the task."""
+
+MODEL_DIGEST_ANNOTATION = f"{GROUP}/model-sha256"
+"""The file that a pod runs: a model may be replaced under its name."""
+GENERATION_ANNOTATION = f"{GROUP}/generation"
+"""The generation of the task's spec that its pod was made from."""
 
 RUNNER_CONTAINER = "runner"
 """The container whose termination message is the task's report."""

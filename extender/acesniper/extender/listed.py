@@ -17,7 +17,7 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation, Prediction
 from acesniper.predictor.following import followed
 from acesniper.predictor.interface import Table
-from acesniper.predictor.pcn.observations import Observations
+from acesniper.predictor.pcn.observations import Observation, Observations
 
 SUITE = "listed"
 """The probe suite of a listed device's profile, whatever its version."""
@@ -76,7 +76,9 @@ class ListedPredictor:
         cells = np.array(found, float).reshape(len(models), len(devices), 2)
         return followed(Table(cells[..., 0], cells[..., 1]), models, observed)
 
-    def explain(self, model: ModelFeatures, device: HardwareVector) -> Explanation | None:
+    def explain(
+        self, model: ModelFeatures, device: HardwareVector, observed: Sequence[Observation] = ()
+    ) -> Explanation | None:
         """The prediction; a file gives no reasons."""
         found = self.predict(model, device)
         return Explanation(found, {}) if found else None

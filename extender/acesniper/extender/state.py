@@ -29,6 +29,7 @@ from acesniper.extender.strangers import Strangers
 from acesniper.extender.table import LatencyTable, TablePredictor
 from acesniper.policies.policy import Policy
 from acesniper.runtime.events import EventRecorder
+from acesniper.runtime.guarded import GuardedCluster
 from acesniper.runtime.kube import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
@@ -90,7 +91,6 @@ class ExtenderState:
             settings.deadline_quantile,
             settings.explore_share,
         )
-        admitting = Admitting(fleet, cluster, book, metrics)
         leadership = Leadership(
             *(cluster, settings.lease_namespace, PLANNER_LEASE, settings.identity),
             settings.lease_s,
@@ -98,6 +98,8 @@ class ExtenderState:
             time.time,
             fleet.changed.set,
         )
+        # A plan that was made while we led is not carried out when we do not lead any more.
+        admitting = Admitting(fleet, GuardedCluster(cluster, leadership.held), book, metrics)
         planner = Planner(
             *(fleet, admitting, policy, metrics, settings.replan_s, settings.settle_s),
             may_act=leadership.held,
@@ -160,7 +162,7 @@ class ExtenderState:
                 "startsInSeconds": planned.start_s,
                 "busySeconds": planned.busy_s,
             }
-            for planned in self.planner.plan.planned
+            for planned in self.planner.rows()
         ]
 
 

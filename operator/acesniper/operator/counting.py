@@ -1,7 +1,9 @@
 """What is counted when a task enters a phase."""
 
+from acesniper.api.conditions import find
 from acesniper.api.times import epoch_s
 from acesniper.api.v1alpha1 import (
+    FINISHED,
     InferenceTask,
     InferenceTaskStatus,
     Phase,
@@ -24,6 +26,10 @@ def count_phase(
     if status.phase is before.status.phase or status.phase is None:
         return
     metrics.phases.labels(status.phase.value).inc()
+    if status.phase in FINISHED:
+        metrics.endings.labels(_reason(status)).inc()
+    if (met := find(status.conditions, "DeadlineMet")) is not None:
+        metrics.deadlines.labels("met" if met.status == "True" else "missed").inc()
     if status.phase is not Phase.SUCCEEDED or status.observed is None:
         return
     _count_times(metrics, status.observed, epoch_s(before.metadata["creationTimestamp"]))
@@ -37,6 +43,12 @@ def count_phase(
         if model in store.models:
             metrics.model_error_ratio.labels(model).observe(status.error_ratio)
         _count_run(metrics, provider, before.spec.inferences, status)
+
+
+def count_deleted(metrics: OperatorMetrics, task: InferenceTask) -> None:
+    """Count a task that is gone: deleted before it ended, that was its end."""
+    if task.status.phase not in FINISHED:
+        metrics.endings.labels("Deleted").inc()
 
 
 def _count_times(metrics: OperatorMetrics, seen: TaskObservation, created_s: float) -> None:

@@ -10,14 +10,15 @@ from acesniper.api.quantity import count
 from acesniper.api.times import epoch_s, rfc3339
 from acesniper.api.v1alpha1 import DeviceProfile, DeviceProfileStatus, InferenceTask
 from acesniper.domain.device import DeviceId
-from acesniper.domain.observed import Run, drifted_since, remembered
+from acesniper.domain.observed import Run, drifted_since, is_doubted, remembered
+from acesniper.domain.widths import adapted
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
 from acesniper.operator.verdicts import DRIFTING, STALE_AFTER_S, judged, spread, with_drift
 from acesniper.runtime.events import EventRecorder, Notice
 from acesniper.runtime.kube import DEVICE_PROFILES, NODES, Cluster, NotFound
 
-OURS = {"conditions", "observations", "calibration", "learns_from"}
+OURS = {"conditions", "observations", "calibration", "interval_factor", "learns_from"}
 """What the operator writes of a profile's status; the probe writes the rest."""
 
 
@@ -74,6 +75,8 @@ class DeviceReconciler:
                 self._runs[DeviceId(name)] = [*noted, *self._runs.get(DeviceId(name), ())]
                 raise
         self.metrics.runs_learned.inc(len(noted))
+        known = observed.runs(status)
+        self.metrics.runs_doubted.inc(sum(is_doubted(run, known) for run in noted))
         if drifts:
             await self._reprobe(profile, status, now_s)
         if status.measured_at is None:
@@ -146,6 +149,7 @@ def learned(profile: DeviceProfile, noted: Sequence[Run], now_s: float) -> Devic
             "conditions": conditions,
             "observations": observed.observations(runs),
             "calibration": observed.calibration_text(runs),
+            "interval_factor": adapted(status.interval_factor, (run.missed for run in noted)),
             "learns_from": learns_from,
         }
     )

@@ -14,13 +14,14 @@ from acesniper.operator.controller import Controller
 from acesniper.runtime.pod_api import PodApi
 
 
-def build_registry(controller: Controller) -> kopf.OperatorRegistry:
+def build_registry(controller: Controller, watch_silence_s: float) -> kopf.OperatorRegistry:
     """The handlers over a controller, on a registry of their own."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=registry)
     def configure(settings: kopf.OperatorSettings, **_: Any) -> None:  # noqa: ANN401
-        # A watch that was cut silently is noticed within these times (seconds).
+        # A watch that was cut silently is noticed within the first of these times (seconds).
+        settings.watching.inactivity_timeout = watch_silence_s
         settings.watching.server_timeout = 240
         settings.watching.client_timeout = 260
         settings.watching.connect_timeout = 10

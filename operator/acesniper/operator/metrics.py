@@ -89,6 +89,16 @@ class OperatorMetrics(Instruments):
     attempts_failed: Counter = counter(
         "acesniper_task_attempts_failed", "Attempts that failed, by reason.", REASON
     )
+    endings: Counter = counter(
+        "acesniper_task_endings",
+        "Tasks that ended, by how: see docs/reference/endings.md.",
+        REASON,
+    )
+    deadlines: Counter = counter(
+        "acesniper_task_deadlines",
+        "Tasks with a deadline that succeeded, by whether in time.",
+        Label.of("outcome", "met", "missed"),
+    )
     reconcile_seconds: Histogram = histogram(
         "acesniper_reconcile_seconds",
         "Time to reconcile an object.",
@@ -120,6 +130,11 @@ class OperatorMetrics(Instruments):
     runs_learned: Counter = counter(
         "acesniper_runs_learned", "Finished tasks that predictions for their device learn from."
     )
+    runs_doubted: Counter = counter(
+        "acesniper_runs_doubted",
+        "Of these, runs far off what their device's others let expect: not believed until another "
+        "one confirms it.",
+    )
     drifts: Counter = counter(
         "acesniper_device_drifts",
         "Devices found to be another than was measured; each is probed again.",
@@ -131,6 +146,10 @@ class OperatorMetrics(Instruments):
         "acesniper_profile_noise_ratio",
         "Median spread of a device's readings: interquartile range over median.",
         DEVICE,
+    )
+    leading: Gauge = gauge(
+        "acesniper_operator_leading",
+        "1 for the operator that holds the lease and acts, 0 for one that stands by.",
     )
 
 

@@ -100,8 +100,8 @@ class ModelReconciler:
         status = model_status(found)
         conditions = self._condition(profile, True, "Profiled", status.text or "")
         conditions = [each for each in conditions if each.type != "Unsupported"]
-        status = status.model_copy(update={"conditions": conditions, **_generation(profile)})
-        return self._with_latency(status)
+        update = {"conditions": conditions, **_learned(profile), **_generation(profile)}
+        return self._with_latency(status.model_copy(update=update))
 
     def _with_latency(self, status: ModelProfileStatus) -> ModelProfileStatus:
         """The status with the present fleet's predicted latencies, for people."""
@@ -161,6 +161,11 @@ class ModelReconciler:
 
     async def _tell(self, profile: ModelProfile, notice: Notice) -> None:
         await self.events.tell("ModelProfile", profile.metadata, notice, self.clock())
+
+
+def _learned(profile: ModelProfile) -> dict[str, int | None]:
+    """What runs of the model have shown stays true, however often its graph is read."""
+    return {"needs_memory_bytes": profile.status.needs_memory_bytes}
 
 
 def _generation(profile: ModelProfile) -> dict[str, int | None]:

@@ -3,12 +3,15 @@
 import copy
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from acesniper.api.names import (
     API_VERSION,
     ATTEMPT_LABEL,
     DEVICE_ANNOTATION,
+    GENERATION_ANNOTATION,
+    MODEL_DIGEST_ANNOTATION,
     MODEL_LABEL,
     PLAN_GATE,
     RUNNER_CONTAINER,
@@ -21,6 +24,8 @@ from acesniper.domain.errors import InvalidTask
 
 Json = dict[str, Any]
 LONGEST_NAME = 63
+NODE_SILENT_S = 60
+NODE_SILENT_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 TEMPLATE = "spec.template"
 
 
@@ -57,6 +62,11 @@ def render_pod(task: InferenceTask, model: str, source: ModelSource, image: str)
         MODEL_LABEL: model,
         ATTEMPT_LABEL: str(task.status.attempts),
     }
+    metadata["annotations"] = {
+        **_object(metadata, "annotations", f"{TEMPLATE}.metadata"),
+        MODEL_DIGEST_ANNOTATION: source.sha256,
+        GENERATION_ANNOTATION: str(task.metadata.get("generation")),
+    }
     spec["schedulerName"] = SCHEDULER_NAME
     spec["schedulingGates"] = [*_list(spec, "schedulingGates"), {"name": PLAN_GATE}]
     spec["restartPolicy"] = "Never"
@@ -65,6 +75,7 @@ def render_pod(task: InferenceTask, model: str, source: ModelSource, image: str)
         spec["nodeSelector"] = {**selector, **task.spec.node_selector}
     if task.spec.tolerations:
         spec["tolerations"] = [*_list(spec, "tolerations"), *task.spec.tolerations]
+    spec["tolerations"] = [*_list(spec, "tolerations"), *_patience(_list(spec, "tolerations"))]
     if task.spec.priority_class_name:
         spec["priorityClassName"] = task.spec.priority_class_name
     _ask_for_slot(spec)
@@ -80,6 +91,22 @@ def _owner(task: InferenceTask) -> Json:
         "controller": True,
         "blockOwnerDeletion": True,
     }
+
+
+def _patience(tolerations: list[Any]) -> Iterator[Json]:
+    """How long the pod stays on a node that is silent, unless the task says otherwise.
+
+    The API server would say five minutes; a task can run elsewhere long before.
+    """
+    named = {each.get("key") or "" for each in tolerations if isinstance(each, dict)}
+    for key in NODE_SILENT_TAINTS:
+        if key not in named and "" not in named:
+            yield {
+                "key": key,
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": NODE_SILENT_S,
+            }
 
 
 def _ask_for_slot(spec: Json) -> None:

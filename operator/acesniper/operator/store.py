@@ -19,6 +19,9 @@ from acesniper.api.v1alpha1 import (
 )
 
 Object = Mapping[str, Any]
+FIELDS = "managedFields"
+"""Who wrote which field: half of an object, and of no use to us."""
+POD_METADATA = ("name", "namespace", "uid", "resourceVersion", "ownerReferences")
 
 
 def object_key(obj: Object) -> str:
@@ -73,7 +76,7 @@ class Store:
         pods = self.pods.setdefault(task, {})
         known = pods.get(view.name)
         if known is None or known[0].uid != view.uid or not _older(obj, known[1]):
-            pods[view.name] = (view, obj)
+            pods[view.name] = (view, _slim(obj))
         return task
 
     def drop_pod(self, obj: Object) -> str | None:
@@ -110,6 +113,14 @@ class Store:
             and (task.spec.model is None or name.startswith(task.spec.model[:40].rstrip("-.")))
         ]
 
+    def tasks_on(self, node: str) -> list[str]:
+        """Keys of the tasks that have a pod on a node."""
+        return [
+            task
+            for task, pods in self.pods.items()
+            if any(view.node == node and not view.finished for view, _ in pods.values())
+        ]
+
     def slots_of(self, node: str) -> int:
         """How many tasks the devices of a node run at a time."""
         return sum(each.spec.slots for each in self.devices.values() if each.spec.node == node)
@@ -119,7 +130,8 @@ class Store:
         known = kept.get(key)
         same = known is not None and known.metadata["uid"] == obj["metadata"]["uid"]
         if known is None or not same or not _older(obj, {"metadata": known.metadata}):
-            kept[key] = convert.read(model, obj)
+            metadata = {name: value for name, value in obj["metadata"].items() if name != FIELDS}
+            kept[key] = convert.read(model, {**obj, "metadata": metadata})
         return key
 
 
@@ -139,6 +151,12 @@ class NamespaceModels(Mapping[str, ModelProfile]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _slim(pod: Object) -> Object:
+    """What is asked of a pod beside its view: thousands of whole ones would fill the memory."""
+    metadata = {name: pod["metadata"].get(name) for name in POD_METADATA}
+    return {"metadata": metadata, "status": pod.get("status", {})}
 
 
 def _drop(kept: dict[str, Any], obj: Object) -> None:

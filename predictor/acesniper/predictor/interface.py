@@ -9,7 +9,7 @@ import numpy as np
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation, Prediction
-from acesniper.predictor.pcn.observations import Observations
+from acesniper.predictor.pcn.observations import Observation, Observations
 
 
 class Table(NamedTuple):
@@ -70,7 +70,9 @@ class LatencyPredictor(Protocol):
         """
         ...
 
-    def explain(self, model: ModelFeatures, device: HardwareVector) -> Explanation | None:
+    def explain(
+        self, model: ModelFeatures, device: HardwareVector, observed: Sequence[Observation] = ()
+    ) -> Explanation | None:
         """Why the prediction is what it is; None where nothing can be predicted.
 
         Raises VersionMismatch.

@@ -6,6 +6,7 @@ calibrated either: the interval is a stated prior.
 """
 
 from collections.abc import Sequence
+from math import log
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from acesniper.predictor.cost import Work, fused_net, work
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.following import followed
 from acesniper.predictor.interface import Table
-from acesniper.predictor.pcn.observations import Observations
+from acesniper.predictor.pcn.observations import Observation, Observations
 from acesniper.predictor.readings import Readings, gather
 from acesniper.predictor.versions import check_versions
 from acesniper.predictor.workloads import Suite, known_suite
@@ -72,15 +73,19 @@ class PhysicsPredictor:
         plain = Table(latency, Z90 * self._log_sigma(models, share, found, latency))
         return followed(plain, models, observed)
 
-    def explain(self, model: ModelFeatures, device: HardwareVector) -> Explanation | None:
-        """Where the predicted time goes; nothing is corrected."""
-        prediction = self.predict(model, device)
-        if prediction is None:
+    def explain(
+        self, model: ModelFeatures, device: HardwareVector, observed: Sequence[Observation] = ()
+    ) -> Explanation | None:
+        """Where the predicted time goes; nothing but what was observed corrects it."""
+        plain = self.predict(model, device)
+        ((prediction,),) = self.table([model], [device], [observed]).predictions(self.source)
+        if plain is None or prediction is None:
             return None
         asked, found = work([model], self._suite), gather([device], self._suite)
         parts = _parts(asked, found, self._suite)
         longest = dict(sorted(parts.items(), key=lambda pair: -pair[1]))
-        return Explanation(prediction, longest, similar=model.similar)
+        correction = log(prediction.latency_s / plain.latency_s)
+        return Explanation(prediction, longest, observed=correction, similar=model.similar)
 
     def _log_sigma(
         self,

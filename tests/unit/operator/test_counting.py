@@ -2,10 +2,18 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus
-from acesniper.operator.counting import count_phase
+from acesniper.operator.counting import count_deleted, count_phase
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
 from builders import make_device_profile, make_itask, make_model_profile
+
+FINISHED = {
+    "type": "Finished",
+    "status": "True",
+    "reason": "Succeeded",
+    "message": "",
+    "lastTransitionTime": "1970-01-01T00:00:00Z",
+}
 
 
 def succeeded(latency_s: float = 1.0) -> InferenceTaskStatus:
@@ -109,3 +117,26 @@ def test_a_failed_attempt_is_counted_by_its_reason() -> None:
 
     name = "acesniper_task_attempts_failed_total"
     assert registry.get_sample_value(name, {"reason": "PodLost"}) == 1.0
+
+
+def test_an_ending_is_counted_by_how_and_whether_in_time() -> None:
+    met = {**FINISHED, "type": "DeadlineMet", "status": "False", "reason": "Late"}
+    status = {"phase": "Succeeded", "conditions": [FINISHED, met]}
+    registry = counted({"phase": "Running"}, InferenceTaskStatus.model_validate(status))
+
+    endings, deadlines = "acesniper_task_endings_total", "acesniper_task_deadlines_total"
+    assert registry.get_sample_value(endings, {"reason": "Succeeded"}) == 1.0
+    assert registry.get_sample_value(deadlines, {"outcome": "missed"}) == 1.0
+
+
+@pytest.mark.parametrize(("phase", "number"), [("Running", 1.0), ("Failed", None)])
+def test_a_task_that_is_deleted_before_its_end_ended_by_that(
+    phase: str, number: float | None
+) -> None:
+    registry = CollectorRegistry()
+    task = InferenceTask.model_validate(make_itask(status={"phase": phase}))
+
+    count_deleted(OperatorMetrics.on(registry), task)
+
+    name = "acesniper_task_endings_total"
+    assert registry.get_sample_value(name, {"reason": "Deleted"}) == number

@@ -50,6 +50,11 @@ class ModelProfileStatus(Wire):
     bytes_moved: float | None = Field(default=None, description="Bytes read and written.")
     parameters: int | None = Field(default=None, description="Number of weights.")
     peak_memory_bytes: int | None = Field(default=None, description="Weights and activations.")
+    needs_memory_bytes: int | None = Field(
+        default=None,
+        description="What it needs at least, by what happened: a run with less was killed for want "
+        "of memory. Only devices with so much are asked from then on.",
+    )
     operators: dict[str, int] = Field(default_factory=dict, description="Nodes by operator.")
     similar: dict[str, float] = Field(
         default_factory=dict, description="Nearest known networks and their likeness, 0 to 1."

@@ -113,7 +113,21 @@ class InferenceTaskSpec(Wire):
     ttl_after_finished: Duration | None = Field(
         default=None, description="How long a finished task is kept. Empty: until you delete it."
     )
-    suspend: bool = Field(default=False, description="True holds the task back; it keeps its turn.")
+    permanent_exit_codes: list[Annotated[int, Field(ge=1, le=255)]] = Field(
+        default_factory=list,
+        max_length=32,
+        description="Exit codes of your own container after which trying again is useless: the "
+        "task fails at once. (The runner image has its own: a model or input that cannot be used.)",
+    )
+    suspend: bool = Field(
+        default=False,
+        description="True holds the task back until it is false again. What runs already runs on.",
+    )
+    cancel: bool = Field(
+        default=False,
+        description="True ends the task now, for good: its pod is stopped, the task fails with the "
+        "reason Cancelled and is kept.",
+    )
 
 
 class TaskCandidate(Wire):
@@ -203,7 +217,9 @@ class InferenceTaskStatus(Wire):
     observed_generation: int | None = Field(
         default=None, description="The generation of the spec that this status is about."
     )
-    conditions: list[Condition] = conditions_field("Profiled, Placed and Finished, for machines.")
+    conditions: list[Condition] = conditions_field(
+        "Profiled, Placed, Healthy, Retrying, ModelChanged, DeadlineMet and Finished, for machines."
+    )
     model_profile: str | None = Field(
         default=None, description="The ModelProfile with this task's batch and shapes."
     )
@@ -211,7 +227,12 @@ class InferenceTaskStatus(Wire):
     device: str | None = Field(default=None, description="The DeviceProfile it was placed on.")
     pod: str | None = Field(default=None, description="The pod of the current attempt.")
     pod_uid: str | None = Field(default=None, description="UID of that pod once it was made.")
-    attempts: int = Field(default=0, description="Attempts that failed.")
+    attempts: int = Field(default=0, description="Attempts that failed, for whatever reason.")
+    disruptions: int = Field(
+        default=0,
+        description="Those of them that the cluster ended (node lost, eviction, preemption): they "
+        "cost no retry.",
+    )
     incarnation: int = Field(
         default=0, description="Pods of this attempt that were withdrawn before they started."
     )
@@ -253,6 +274,7 @@ TASK_RULES = (
     ),
     _duration("deadline"),
     _duration("ttlAfterFinished"),
+    Rule("!oldSelf.cancel || self.cancel", "spec.cancel cannot be taken back; create a new task"),
     *map(immutable, ("model", "source", "batchSize", "inferences", "inputShapes", "runtime")),
 )
 TASK_COLUMNS = (

@@ -26,6 +26,7 @@ def files(root: Path = ROOT) -> dict[Path, str]:
         f"core/acesniper/api/scheduler_config.py; do not edit.\n{scheduler}",
         root / CHART / "dashboards/acesniper.json": dashboard(),
         root / "docs/reference/values.md": _table(values),
+        root / "cli/acesniper/cli/diagnosis/rules.yaml": _rules(root / CHART / "files"),
         root / "docs/reference/metrics.md": metrics_page(),
     }
 
@@ -62,3 +63,14 @@ def _table(values: Sequence[Value]) -> str:
             "",
         ]
     )
+
+
+def _rules(folder: Path) -> str:
+    """What the parts may do, for `acesniper doctor`, which asks whether they may."""
+    suffix = "-rules.yaml"
+    found = {
+        path.name.removesuffix(suffix): yaml.safe_load(path.read_text(encoding="utf-8"))
+        for path in sorted(folder.glob(f"*{suffix}"))
+    }
+    head = f"# Generated from {CHART}/files/*{suffix} by `make generate`; do not edit.\n"
+    return head + yaml.safe_dump(found, sort_keys=False)

@@ -1,0 +1,1 @@
+"""What `acesniper doctor` knows: `sight` is all that is read, `checks` judge it without asking."""

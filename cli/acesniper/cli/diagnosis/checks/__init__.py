@@ -1,0 +1,94 @@
+"""The checks: each a module with a function from the sight to what is wrong."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from acesniper.cli.diagnosis.checks import (
+    admission,
+    clocks,
+    configuration,
+    definitions,
+    devices,
+    extender,
+    leases,
+    models,
+    parts,
+    priorities,
+    rights,
+    tasks,
+    versions,
+)
+from acesniper.cli.diagnosis.finding import Finding, Severity
+from acesniper.cli.diagnosis.sight import Sight
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A question, and the kinds that must have been seen to answer it."""
+
+    name: str
+    question: str
+    judge: Callable[[Sight], Iterable[Finding]]
+    needs: tuple[str, ...] = ()
+
+
+_PARTS = ("deployments", "daemonsets")
+
+ALL: Sequence[Check] = (
+    Check("parts", "the parts run", parts.judge, (*_PARTS, "pods")),
+    Check("versions", "versions go together", versions.judge, _PARTS),
+    Check(
+        "definitions",
+        "the resources are those of this version",
+        definitions.judge,
+        ("customresourcedefinitions",),
+    ),
+    Check("rights", "every part may do what it must", rights.judge, _PARTS),
+    Check(
+        "configuration",
+        "kube-scheduler asks the extender",
+        configuration.judge,
+        (*_PARTS, "configmaps"),
+    ),
+    Check("leases", "planner and scheduler are at work", leases.judge, (*_PARTS, "leases")),
+    Check("extender", "the extender's watches are fresh", extender.judge),
+    Check("priorities", "priority classes exist", priorities.judge, (*_PARTS, "priorityclasses")),
+    Check(
+        "admission",
+        "a node's probe writes its own profile only",
+        admission.judge,
+        (*_PARTS, "validatingadmissionpolicies", "validatingadmissionpolicybindings"),
+    ),
+    Check(
+        "devices",
+        "nodes are measured, and lately",
+        devices.judge,
+        (*_PARTS, "nodes", "deviceprofiles"),
+    ),
+    Check("models", "models can be used", models.judge, ("modelprofiles",)),
+    Check("tasks", "tasks are looked after", tasks.judge, ("inferencetasks",)),
+    Check("clocks", "clocks agree", clocks.judge, ("leases",)),
+)
+"""In the order in which one would mend things."""
+
+
+def examine(sight: Sight) -> list[Finding]:
+    """What all checks find; a check that cannot see what it needs says so."""
+    found = []
+    for check in ALL:
+        hidden = [kind for kind in check.needs if kind in sight.unseen]
+        judged = _unseen(hidden, sight) if hidden else check.judge(sight)
+        found += [replace(each, check=check.name) for each in judged]
+    return found
+
+
+def _unseen(kinds: Sequence[str], sight: Sight) -> list[Finding]:
+    return [
+        Finding(
+            f"not checked: {sight.unseen[kind]}",
+            f"your user, {kind}",
+            "ask somebody who may list them, or for the right to",
+            severity=Severity.WARNING,
+        )
+        for kind in kinds
+    ]

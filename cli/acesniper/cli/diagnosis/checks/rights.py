@@ -1,0 +1,33 @@
+"""Whether the service accounts have the rights that the chart gives them."""
+
+from collections.abc import Iterable
+
+from acesniper.cli.diagnosis.finding import Finding, Severity
+from acesniper.cli.diagnosis.sight import Right, Sight
+
+SHOWN = 4
+
+
+def judge(sight: Sight) -> Iterable[Finding]:
+    """One finding per account that lacks any."""
+    if sight.denied is None:
+        yield Finding(
+            "not checked: you may not ask what others may do",
+            "your user, create subjectaccessreviews",
+            "ask a cluster admin to run this",
+            severity=Severity.WARNING,
+        )
+        return
+    by_account: dict[str, list[Right]] = {}
+    for each in sight.denied:
+        by_account.setdefault(each.account, []).append(each)
+    for who, rights in by_account.items():
+        shown = "; ".join(map(str, rights[:SHOWN]))
+        more = f"; and {len(rights) - SHOWN} more" if len(rights) > SHOWN else ""
+        _, _, namespace, name = who.split(":")
+        yield Finding(
+            f"it may not {shown}{more}",
+            f"ServiceAccount {namespace}/{name}",
+            "give the chart's roles and bindings back",
+            sight.restore(),
+        )

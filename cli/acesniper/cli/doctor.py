@@ -1,0 +1,79 @@
+"""`acesniper doctor`: what is wrong with an installation, and how to mend it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
+from acesniper.cli.console import out, print_json
+from acesniper.cli.diagnosis.checks import ALL, examine
+from acesniper.cli.diagnosis.finding import Finding, Severity
+from acesniper.cli.extender_access import ExtenderOption
+from acesniper.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from acesniper.cli.diagnosis.sight import Sight
+    from acesniper.runtime.kube import Cluster
+
+STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
+
+
+def command(
+    extender: ExtenderOption = None,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+    json: AsJson = False,
+) -> None:
+    """Find out what is wrong with an installation: what, where, and the command that mends it.
+
+    Only reads. Ends with 1 if anything is wrong, with 0 if there are warnings at most. Needs the
+    rights of a cluster admin to see everything; what you may not see is named.
+
+    Example:
+      acesniper doctor
+    """
+
+    async def ask(cluster: "Cluster") -> "Sight":
+        from acesniper.cli.diagnosis.looking import look
+
+        return await look(cluster, extender)
+
+    found = examine(Connection(kubeconfig, context).ask(ask))
+    if json:
+        print_json([asdict(each) for each in found])
+    else:
+        out.print(shown(found), soft_wrap=True)
+    if any(each.severity is Severity.ERROR for each in found):
+        raise typer.Exit(1)
+
+
+def shown(found: Sequence[Finding]) -> RenderableType:
+    """The findings for people, check by check."""
+    return Group(*_lines(found))
+
+
+def _lines(found: Sequence[Finding]) -> Iterator[Text]:
+    for check in ALL:
+        own = [each for each in found if each.check == check.name]
+        if not own:
+            yield Text.assemble(("ok       ", "green"), check.question)
+        for each in own:
+            yield from _finding(each)
+    count = {level: sum(each.severity is level for each in found) for level in Severity}
+    if not found:
+        yield Text(f"\n{len(ALL)} checks, nothing found.", style="bold")
+    else:
+        errors, warnings = count[Severity.ERROR], count[Severity.WARNING]
+        yield Text(f"\n{len(ALL)} checks; errors: {errors}, warnings: {warnings}.", style="bold")
+
+
+def _finding(finding: Finding) -> Iterator[Text]:
+    yield Text.assemble((f"{finding.severity.value:8} ", STYLES[finding.severity]), finding.where)
+    yield Text(f"         {finding.what}")
+    yield Text(f"         to mend: {finding.fix}")
+    if finding.command:
+        yield Text(f"           {finding.command}", style="bold")

@@ -1,0 +1,68 @@
+"""`acesniper plan`: what the planner means to run where, and when."""
+
+import json as jsonlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from acesniper.api.times import duration_text
+from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
+from acesniper.cli.console import out, print_json
+from acesniper.cli.extender_access import ExtenderOption
+from acesniper.cli.extender_access import ask as ask_extender
+from acesniper.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from acesniper.runtime.kube import Cluster
+
+Planned = Mapping[str, Any]
+
+
+def command(
+    extender: ExtenderOption = None,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+    json: AsJson = False,
+) -> None:
+    """Show the running plan: the tasks that wait, by device, in the order in which they start.
+
+    The plan is made anew at every event, so it says what would happen if nothing else did. What
+    runs already is in `acesniper top`.
+
+    Example:
+      acesniper plan
+    """
+
+    async def ask(cluster: "Cluster") -> Sequence[Planned]:
+        found: Sequence[Planned] = jsonlib.loads(await ask_extender(cluster, "/plan", extender))
+        return found
+
+    planned = Connection(kubeconfig, context).ask(ask)
+    if json:
+        print_json(planned)
+    else:
+        out.print(shown(planned))
+
+
+def shown(planned: Sequence[Planned]) -> RenderableType:
+    """The plan for people, device by device."""
+    if not planned:
+        return "Nothing waits."
+    table = Table("Device", "Task", box=None, pad_edge=False)
+    for name in ("Starts in", "Takes"):
+        table.add_column(name, justify="right")
+    by_device: dict[str, list[Planned]] = {}
+    for each in planned:
+        by_device.setdefault(each["device"], []).append(each)
+    for device, tasks in sorted(by_device.items()):
+        for number, each in enumerate(sorted(tasks, key=lambda task: task["startsInSeconds"])):
+            start_s = max(each["startsInSeconds"], 0.0)
+            table.add_row(
+                device if number == 0 else "",
+                each["task"],
+                duration_text(start_s) if start_s else "now",
+                duration_text(each["busySeconds"]),
+            )
+    return table

@@ -1,0 +1,84 @@
+"""The reference page of the resources, from the models that the schemas are made from."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from acesniper.api.crd import RESOURCES, Resource, definition
+from acesniper.api.names import API_VERSION
+from acesniper.api.schema import Rule
+
+Schema = Mapping[str, Any]
+
+HEAD = f"""# Resources
+
+Generated from `core/acesniper/api/v1alpha1/` by `make generate`; do not edit. `kubectl explain`
+shows the same texts. All resources are in `{API_VERSION}`; the category `acesniper` lists them
+all (`kubectl get acesniper -A`).
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    return "\n".join([HEAD, *(line for each in RESOURCES for line in _resource(each))])
+
+
+def _resource(resource: Resource) -> Iterator[str]:
+    schema = definition(resource)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    yield f"## {resource.kind}"
+    yield ""
+    yield schema["description"]
+    yield ""
+    scope = "in a namespace" if resource.scope == "Namespaced" else "of the whole cluster"
+    yield f"{scope.capitalize()}; short name `{resource.short}`."
+    for part in ("spec", "status"):
+        yield from _part(part, schema["properties"][part])
+    if resource.rules:
+        yield from _rules(resource.rules)
+    yield ""
+
+
+def _part(name: str, schema: Schema) -> Iterator[str]:
+    yield f"\n### {name}\n"
+    yield "| field | type | default | what it is |"
+    yield "|---|---|---|---|"
+    yield from _fields(schema, "")
+    yield ""
+
+
+def _fields(schema: Schema, path: str) -> Iterator[str]:
+    required = set(schema.get("required", ()))
+    for name, each in (schema.get("properties") or {}).items():
+        here = f"{path}.{name}".lstrip(".")
+        default = f"`{each['default']}`" if "default" in each else ""
+        needed = "required" if name in required and not default else default
+        yield f"| `{here}` | {_type(each)} | {needed} | {_text(each)} |"
+        yield from _fields(each, here)
+        if isinstance(inner := each.get("items"), Mapping):
+            yield from _fields(inner, f"{here}[]")
+        if isinstance(inner := each.get("additionalProperties"), Mapping):
+            yield from _fields(inner, f"{here}.*")
+
+
+def _type(schema: Schema) -> str:
+    if choices := schema.get("enum"):
+        return " or ".join(f"`{each}`" for each in choices)
+    kind = str(schema.get("type", "any"))
+    if kind == "array":
+        return f"list of {_type(schema['items'])}"
+    if kind == "object" and isinstance(inner := schema.get("additionalProperties"), Mapping):
+        return f"map to {_type(inner)}"
+    limits = [
+        f"{sign} {schema[name]:g}"
+        for name, sign in (("minimum", "≥"), ("maximum", "≤"))
+        if name in schema
+    ]
+    return ", ".join([kind, *limits])
+
+
+def _text(schema: Schema) -> str:
+    return " ".join(str(schema.get("description", "")).split()).replace("|", "\\|")
+
+
+def _rules(rules: tuple[Rule, ...]) -> Iterator[str]:
+    yield "\n### What the API server checks\n"
+    yield from (f"- {each.message}" for each in rules)

@@ -1,0 +1,148 @@
+"""The command `acesniper` against an installed chart: what people ask of a cluster."""
+
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from installed import FreshFleet, Installed
+
+FAR = ("198.51.100.1", 9)
+"""An address reserved for documentation: nothing is sent, only a route is looked up."""
+
+
+@pytest.fixture
+def ours(installed: FreshFleet, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace with the models, on an idle fleet."""
+    plane = installed.system.plane
+    name = request.node.name.replace("_", "-")[:50]
+    plane.kubectl("create", "namespace", name)
+    installed.add_models(name)
+    installed.wait_idle()
+    yield name
+    plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def said(fleet: FreshFleet, command: str) -> str:
+    assert isinstance(fleet.system, Installed)
+    done = fleet.system.shell(command)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def found(fleet: FreshFleet, command: str) -> Any:  # noqa: ANN401 - whatever JSON it prints
+    return json.loads(said(fleet, f"{command} --json"))
+
+
+def test_top_shows_what_devices_can_do_and_until_when_they_are_busy(
+    installed: FreshFleet, ours: str
+) -> None:
+    installed.apply([installed.task("long", ours, inferences=installed.inferences(20.0))])
+    installed.wait_until(lambda: bool(installed.runs(ours)))
+
+    devices = found(installed, "acesniper top")
+    table = said(installed, "acesniper top -o wide")
+
+    (busy,) = [each for each in devices if each["running"]]
+    assert len(devices) == len(installed.devices)
+    assert busy["running"] == [f"{ours}/long"]
+    assert 0 < busy["busy_s"] < 120
+    assert all(each["healthy"] for each in devices)
+    assert [each["speed"] for each in devices] == sorted(
+        (each["speed"] for each in devices), reverse=True
+    )
+    assert f"{ours}/long" in table
+
+
+def test_predict_says_what_the_planner_goes_by(installed: FreshFleet, ours: str) -> None:
+    asked = found(installed, f"acesniper predict mobilenet-v3-small -n {ours} --all-devices")
+    installed.apply([installed.task("asked", ours, inferences=5)])
+    installed.finish(ours, "asked")
+    why = found(installed, f"acesniper explain asked -n {ours}")
+
+    latency_s = {each["device"]: each["latency_s"] for each in asked["devices"]}
+    assert len(latency_s) == len(installed.devices)
+    for each in why["decision"]["candidates"]:
+        assert each["latencySeconds"] == pytest.approx(latency_s[each["device"]], rel=0.01)
+
+
+def test_the_plan_is_had_from_the_extender_itself_and_through_the_api_server(
+    installed: FreshFleet, ours: str
+) -> None:
+    count = 3 * len(installed.devices)
+    work = installed.inferences(8.0)
+    names = [f"t{number}" for number in range(count)]
+    installed.apply([installed.task(name, ours, inferences=work) for name in names])
+    installed.wait_until(lambda: len(installed.runs(ours)) >= len(installed.devices))
+
+    port = installed.system.extender_port
+    direct = found(installed, f"acesniper plan --extender http://127.0.0.1:{port}")
+    with_port(installed, ours, port)
+    through = found(installed, "acesniper plan")
+    installed.finish(ours)
+    after = said(installed, "acesniper plan")
+
+    assert {each["device"] for each in direct} <= {each.node for each in installed.devices}
+    assert {each["task"] for each in direct} <= {f"{ours}/{name}" for name in names}
+    assert direct
+    assert through
+    assert after == "Nothing waits.\n"
+
+
+def with_port(fleet: FreshFleet, namespace: str, port: int) -> None:
+    """A pod that says it is the extender, at an address of this machine."""
+    labels = {"app.kubernetes.io/name": "acesniper", "app.kubernetes.io/component": "scheduler"}
+    container = {
+        "name": "extender",
+        "image": "x",
+        "ports": [{"name": "metrics", "containerPort": port}],
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "extender", "namespace": namespace, "labels": labels},
+        "spec": {"nodeName": fleet.devices[0].node, "containers": [container]},
+    }
+    plane, place = fleet.system.plane, ("pod", "extender", "-n", namespace)
+    plane.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
+    plane.kubectl("wait", "--for=condition=Ready", "--timeout=30s", *place)
+    address = own_address()
+    status = {"status": {"podIP": address, "podIPs": [{"ip": address}]}}
+    plane.kubectl("patch", *place, "--subresource=status", "-p", json.dumps(status))
+
+
+def own_address() -> str:
+    """An address of this machine other than loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(FAR)
+        except OSError as error:
+            pytest.skip(f"this machine has no address but loopback: {error}")
+        return str(probe.getsockname()[0])
+
+
+def test_a_user_without_rights_is_told_which_and_a_wrong_context_which_there_are(
+    installed: FreshFleet,
+) -> None:
+    assert isinstance(installed.system, Installed)
+    nobody = installed.system.plane.kubeconfig("nobody")
+
+    forbidden = installed.system.shell(f"acesniper top --kubeconfig {nobody}")
+    elsewhere = installed.system.shell("acesniper top --context elsewhere")
+
+    assert forbidden.returncode == 1
+    assert "deviceprofiles" in forbidden.stderr
+    assert "ask for the right" in forbidden.stderr
+    assert elsewhere.returncode == 2
+    assert "elsewhere" in elsewhere.stderr
+
+
+def test_kubectl_finds_the_command_as_its_plugin(installed: FreshFleet) -> None:
+    assert isinstance(installed.system, Installed)
+
+    plugin = installed.system.shell("kubectl acesniper top --help")
+
+    assert plugin.returncode == 0, plugin.stderr
+    assert "kubectl acesniper top" in plugin.stdout

@@ -1,0 +1,313 @@
+"""`acesniper doctor` on an installed chart, healthy and broken in many ways.
+
+Each case breaks one thing, demands that it is found, and mends it by the command that the finding
+names (or, where that names none, by hand); then nothing may be found.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from acesniper.cli.connection import Connection
+from acesniper.cli.diagnosis.checks import examine
+from acesniper.cli.diagnosis.finding import Finding, Severity
+from acesniper.cli.diagnosis.looking import look
+from acesniper.testbed.system import EXTENDER, SCHEDULER
+from installed import FreshFleet, Installed
+
+NAMESPACE = "acesniper"
+
+
+@pytest.fixture(scope="module")
+def fleet(installed: FreshFleet) -> FreshFleet:
+    assert isinstance(installed.system, Installed)
+    installed.system.wait_rolled_out()
+    return installed
+
+
+def diagnose(fleet: FreshFleet) -> list[Finding]:
+    connection = Connection(fleet.system.plane.kubeconfig())
+    return examine(connection.ask(lambda cluster: look(cluster, None)))
+
+
+def kubectl(*arguments: str) -> Callable[[FreshFleet], None]:
+    def run(fleet: FreshFleet) -> None:
+        fleet.system.plane.kubectl(*arguments)
+
+    return run
+
+
+def patch(kind: str, name: str, change: object, *flags: str) -> Callable[[FreshFleet], None]:
+    return kubectl("patch", kind, name, "-p", json.dumps(change), *flags)
+
+
+def applied(*flags: str, **thing: object) -> Callable[[FreshFleet], None]:
+    def run(fleet: FreshFleet) -> None:
+        fleet.system.plane.kubectl("apply", *flags, "-f", "-", stdin=json.dumps(thing))
+
+    return run
+
+
+def measured_anew(fleet: FreshFleet) -> None:
+    fleet.apply([each.profile for each in fleet.devices])
+    profiles = [each.profile for each in fleet.devices]
+    fleet.apply(profiles, "--subresource=status", "--force-conflicts")
+
+
+def stop(part: str) -> Callable[[FreshFleet], None]:
+    return lambda fleet: fleet.system.plane.stop(part)
+
+
+def start(part: str) -> Callable[[FreshFleet], None]:
+    return lambda fleet: fleet.system.restart(part)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A way to break an installation, what must be found, and how it is mended if by hand."""
+
+    breaks: Callable[[FreshFleet], None]
+    check: str
+    says: str
+    by_hand: Callable[[FreshFleet], None] | None = None
+
+
+NS = ("-n", NAMESPACE)
+DEVICE = "ort-1t-plain"
+OLD = (datetime.now(UTC) - timedelta(days=40)).strftime("%Y-%m-%dT%H:%M:%SZ")
+AHEAD = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+FIELD = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/retries"
+SCHEDULER_FILE = "kind: KubeSchedulerConfiguration\nprofiles: [{schedulerName: %s}]\nextenders: %s"
+
+CASES = {
+    "operator stopped": Case(
+        kubectl("scale", "deployment", "acesniper-operator", "--replicas=0", *NS),
+        "parts",
+        "scaled to nothing",
+    ),
+    "scheduler deleted": Case(
+        kubectl("delete", "deployment", "acesniper-scheduler", *NS),
+        "parts",
+        "there is no scheduler",
+    ),
+    "operator of another version": Case(
+        kubectl("set", "image", "deployment/acesniper-operator", "operator=x/operator:0.0.9", *NS),
+        "versions",
+        "operator 0.0.9",
+    ),
+    "kube-scheduler too new": Case(
+        kubectl(
+            "set", "image", "deployment/acesniper-scheduler", "kube-scheduler=x/y:v1.99.0", *NS
+        ),
+        "versions",
+        "kube-scheduler is v1.99.0",
+    ),
+    "old definition": Case(
+        patch(
+            "crd",
+            "inferencetasks.acesniper.io",
+            [{"op": "remove", "path": FIELD}],
+            "--type=json",
+        ),
+        "definitions",
+        "drops spec.retries",
+    ),
+    "operator lost a right": Case(
+        patch(
+            "clusterrole",
+            "acesniper-operator",
+            [{"op": "remove", "path": "/rules/4"}],
+            "--type=json",
+        ),
+        "rights",
+        "patch inferencetasks/status.acesniper.io in all namespaces",
+    ),
+    "extender's binding deleted": Case(
+        kubectl("delete", "clusterrolebinding", "acesniper-extender"),
+        "rights",
+        "patch pods in all namespaces",
+    ),
+    "kube-scheduler's binding deleted": Case(
+        kubectl("delete", "clusterrolebinding", "acesniper-kube-scheduler"),
+        "rights",
+        "create pods/binding in all namespaces",
+    ),
+    "no extender in the configuration": Case(
+        patch(
+            "configmap",
+            "acesniper-scheduler",
+            {"data": {"scheduler.yaml": SCHEDULER_FILE % ("ace-sniper", "[]")}},
+            *NS,
+        ),
+        "configuration",
+        "no extender is named",
+    ),
+    "another profile, another port": Case(
+        patch(
+            "configmap",
+            "acesniper-scheduler",
+            {
+                "data": {
+                    "scheduler.yaml": SCHEDULER_FILE
+                    % ("other", "[{urlPrefix: 'http://127.0.0.1:9', weight: 1}]")
+                }
+            },
+            *NS,
+        ),
+        "configuration",
+        "there is no profile for pods that ask for ace-sniper",
+    ),
+    "planner away": Case(
+        stop(EXTENDER), "leases", "the planner does not work", by_hand=start(EXTENDER)
+    ),
+    "kube-scheduler away": Case(
+        stop(SCHEDULER), "leases", "our kube-scheduler does not work", by_hand=start(SCHEDULER)
+    ),
+    "priority class deleted": Case(
+        kubectl("delete", "priorityclass", "acesniper-control"),
+        "priorities",
+        "PriorityClass acesniper-control, which is not there",
+    ),
+    "admission policy not bound": Case(
+        kubectl("delete", "validatingadmissionpolicybinding", "acesniper-own-profile"),
+        "admission",
+        "nothing makes it refuse",
+    ),
+    "admission policy deleted": Case(
+        kubectl("delete", "validatingadmissionpolicy", "acesniper-own-profile"),
+        "admission",
+        "no admission policy is about the probe",
+    ),
+    "node not measured": Case(
+        kubectl("delete", "deviceprofile", DEVICE),
+        "devices",
+        "it is not measured, and gets no task",
+        by_hand=measured_anew,
+    ),
+    "measured long ago": Case(
+        patch(
+            *("deviceprofile", DEVICE, {"status": {"measuredAt": OLD}}),
+            *("--type=merge", "--subresource=status"),
+        ),
+        "devices",
+        "it was measured 40d ago",
+        by_hand=measured_anew,
+    ),
+    "another probe suite": Case(
+        patch(
+            *("deviceprofile", DEVICE, {"status": {"suiteVersion": "1"}}),
+            *("--type=merge", "--subresource=status"),
+        ),
+        "devices",
+        "it was measured with hrm 1, predictions need hrm 2",
+        by_hand=measured_anew,
+    ),
+    "profile without a node": Case(
+        applied(
+            apiVersion="acesniper.io/v1alpha1",
+            kind="DeviceProfile",
+            metadata={"name": "gone-cpu"},
+            spec={"node": "gone"},
+        ),
+        "devices",
+        "its node gone is not there",
+    ),
+    "clock ahead": Case(
+        applied(
+            apiVersion="coordination.k8s.io/v1",
+            kind="Lease",
+            metadata={"name": "fast-clock", "namespace": "kube-node-lease"},
+            spec={"holderIdentity": "fast-clock", "renewTime": AHEAD},
+        ),
+        "clocks",
+        "ahead of the API server's",
+        by_hand=kubectl("delete", "lease", "fast-clock", "-n", "kube-node-lease"),
+    ),
+}
+
+
+def test_nothing_is_found_in_a_healthy_installation(fleet: FreshFleet) -> None:
+    assert isinstance(fleet.system, Installed)
+
+    done = fleet.system.shell("acesniper doctor")
+
+    assert diagnose(fleet) == []
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing found" in done.stdout
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_what_is_broken_is_found_and_its_command_mends_it(fleet: FreshFleet, case: Case) -> None:
+    assert isinstance(fleet.system, Installed)
+
+    case.breaks(fleet)
+    try:
+        finding = found(fleet, case)
+        if case.by_hand is None:
+            done = fleet.system.shell(finding.command)
+            assert done.returncode == 0, done.stderr
+    finally:
+        if case.by_hand is not None:
+            case.by_hand(fleet)
+    fleet.system.wait_rolled_out()
+
+    assert finding.fix
+    assert_mended(fleet)
+
+
+def found(fleet: FreshFleet, case: Case) -> Finding:
+    """The finding: rights that are gone are noticed within moments, a lease has to run out."""
+    matching: list[Finding] = []
+
+    def seen() -> bool:
+        matching[:] = [
+            each for each in diagnose(fleet) if each.check == case.check and case.says in each.what
+        ]
+        return bool(matching)
+
+    fleet.wait_until(seen)
+    return matching[0]
+
+
+def assert_mended(fleet: FreshFleet) -> None:
+    """What follows from a broken part (a lease, a slot) is mended within seconds by the parts."""
+    left: list[Finding] = []
+
+    def healthy() -> bool:
+        left[:] = diagnose(fleet)
+        return not left
+
+    try:
+        fleet.wait_until(healthy)
+    except TimeoutError:
+        pytest.fail(f"still found: {left}")
+
+
+def test_a_broken_installation_is_an_exit_code_and_json_for_machines(fleet: FreshFleet) -> None:
+    assert isinstance(fleet.system, Installed)
+    kubectl("delete", "clusterrolebinding", "acesniper-probe")(fleet)
+
+    case = Case(lambda _: None, "rights", "deviceprofiles")
+    finding = found(fleet, case)
+
+    done = fleet.system.shell("acesniper doctor --json")
+    told = json.loads(done.stdout)
+    mended = fleet.system.shell(finding.command)
+
+    assert done.returncode == 1
+    assert told[0]["severity"] == Severity.ERROR
+    assert "acesniper/acesniper-probe" in told[0]["where"]
+    assert mended.returncode == 0
+    assert_mended(fleet)
+
+
+def test_who_may_see_little_is_told_what_was_not_checked(fleet: FreshFleet) -> None:
+    connection = Connection(fleet.system.plane.kubeconfig("nobody"))
+
+    seen = examine(connection.ask(lambda cluster: look(cluster, None)))
+
+    assert {each.severity for each in seen} == {Severity.WARNING}
+    assert all(each.what.startswith("not checked") for each in seen)

@@ -1,0 +1,104 @@
+"""The commands in the documents, as a shell script per page.
+
+A fenced block of `sh` or `console` is run, a `yaml` block whose first line is `# FILE.yaml` is
+written to that file first. Three comments, each on a line of its own, say otherwise:
+
+    <!-- not run: REASON -->       the next block is not run here, and why
+    <!-- run: COMMAND -->          a command that the reader does not see, such as a preparation
+    <!-- cluster: empty -->        the page installs Ace-Sniper itself (`none`: it needs no cluster)
+"""
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+_PART = re.compile(
+    r"^ *<!-- (?P<word>not run|run|cluster): (?P<said>.+?) -->$"
+    r"|^(?P<indent> *)```(?P<language>\w+)[^\n]*\n(?P<text>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
+_FILE = re.compile(r"^# (?P<name>[\w.-]+\.yaml)\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A piece of the page's script, the line it stands on, and why it is not run."""
+
+    line: int
+    script: str
+    skipped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page: what to run, and on what: `installed`, `empty` or `none`."""
+
+    path: Path
+    cluster: str
+    steps: tuple[Step, ...]
+
+    @property
+    def name(self) -> str:
+        """Its path in the repository."""
+        return str(self.path.relative_to(ROOT))
+
+    @property
+    def script(self) -> str:
+        """All steps; a failure names its line."""
+        lines = ["set -euo pipefail", """trap 'echo "failed at line $LINE" >&2' ERR"""]
+        for each in self.steps:
+            if not each.skipped:
+                lines += [f"LINE={each.line}", each.script]
+        return "\n".join(lines)
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is anything to run."""
+        return any(not each.skipped for each in self.steps)
+
+
+def read(path: Path) -> Page:
+    """The page's steps."""
+    text, cluster, reason = path.read_text(encoding="utf-8"), "installed", ""
+    steps: list[Step] = []
+    for found in _PART.finditer(text):
+        line = text[: found.start()].count("\n") + 1
+        match found["word"]:
+            case "not run":
+                reason = found["said"]
+                continue
+            case "run":
+                steps.append(Step(line, found["said"]))
+            case "cluster":
+                cluster = found["said"]
+            case _:
+                if script := _script(found["language"], dedent(found["text"])):
+                    steps.append(Step(line, script, reason))
+        reason = ""
+    return Page(path, cluster, tuple(steps))
+
+
+def _script(language: str, text: str) -> str:
+    match language:
+        case "sh":
+            return text
+        case "console":
+            return _typed(text)
+        case "yaml" if named := _FILE.match(text):
+            return f"printf %s {shlex.quote(text)} > {named['name']}"
+    return ""
+
+
+def _typed(text: str) -> str:
+    """What was typed behind the prompts, lines that go on included."""
+    typed, goes_on = [], False
+    for line in text.splitlines():
+        if line.startswith("$ ") or goes_on:
+            typed.append(line.removeprefix("$ "))
+            goes_on = line.endswith("\\")
+    return "\n".join(typed)

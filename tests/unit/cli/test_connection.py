@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+from acesniper.cli import connection
+from acesniper.cli.connection import Connection, advised
+from acesniper.cli.subjects import is_name
+from acesniper.domain.errors import AcesniperError, Forbidden, InvalidInput, Unavailable
+from acesniper.runtime.kube import NotFound
+
+
+def test_without_any_cluster_the_ways_to_name_one_are_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(connection, "HOME", tmp_path / "none")
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+
+    with pytest.raises(InvalidInput, match=r"--kubeconfig FILE or set KUBECONFIG.*k3s\.yaml"):
+        Connection().ask(lambda _: pytest.fail("there is no cluster"))
+
+
+def test_a_kubeconfig_that_is_not_there_is_an_error_in_words(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no way to the cluster"):
+        Connection(tmp_path / "none").ask(lambda _: pytest.fail("there is no cluster"))
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (NotFound("GET /apis/acesniper.io: 404"), "install the chart first"),
+        (Forbidden("GET /api/v1/pods: no (403)"), "ask for the right"),
+        (Unavailable("GET /version: the API server does not answer: x"), "is it running"),
+    ],
+)
+def test_errors_of_a_cluster_say_what_to_do(error: AcesniperError, advice: str) -> None:
+    found = advised(error)
+
+    assert str(error) in str(found)
+    assert advice in str(found)
+
+
+def test_other_errors_stay_as_they_are() -> None:
+    error = InvalidInput("there is no such task")
+
+    assert advised(error) is error
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("resnet18", True), ("resnet18.onnx", False), ("models/resnet18", False), ("docs", False)],
+)
+def test_a_name_is_what_no_file_can_be(
+    text: str, named: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    assert is_name(text) is named

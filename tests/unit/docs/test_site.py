@@ -1,0 +1,86 @@
+"""The parts of the site that are ours. `make docs` checks the rest: pages, links, anchors."""
+
+import re
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from doc_blocks import ROOT
+
+DOCS = ROOT / "docs"
+LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)#\s:]+)(?:#[^)\s]*)?\)|!\[[^\]]*\]\(([^)\s:]+)\)")
+
+
+def site_module(name: str) -> ModuleType:
+    spec = spec_from_file_location(name, DOCS / f"_site/{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_links_out_of_the_documents_are_shown_as_paths_and_checked() -> None:
+    outside = site_module("repository").outside
+    page = DOCS / "guide/x.md"
+    text = "[`values.yaml`](../../charts/acesniper/values.yaml) [here](k3s.md) [x](../../no/such)"
+
+    found, missing = outside(text, page, DOCS)
+
+    assert found == "`charts/acesniper/values.yaml` [here](k3s.md) x"
+    assert missing == ["../../no/such"]
+
+
+def test_code_keeps_what_looks_like_a_link() -> None:
+    text = "```sh\n[a](../../no/such)\n```"
+
+    assert site_module("repository").outside(text, DOCS / "x.md", DOCS) == (text, [])
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "atlas/README.md"]
+)
+def test_links_of_pages_beside_the_documents_lead_somewhere(name: str) -> None:
+    path = ROOT / name
+    targets = [first or second for first, second in LINK.findall(path.read_text(encoding="utf-8"))]
+
+    assert [each for each in targets if not (path.parent / each).exists()] == []
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "--fail-on-warning", str(DOCS), str(folder)],
+        check=True,
+    )
+    return folder
+
+
+def test_the_built_site_loads_nothing_from_elsewhere(site: Path) -> None:
+    loaded = re.compile(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=\"(?:https?:)?//[^\"]+\"")
+    pages = list(site.rglob("*.html"))
+    imported = [
+        sheet.name
+        for sheet in site.rglob("*.css")
+        if re.search(r"(?:@import|url\()\s*['\"]?(?:https?:)?//", sheet.read_text())
+    ]
+
+    assert len(pages) > 30
+    assert [page.name for page in pages if loaded.search(page.read_text())] == []
+    assert imported == []
+
+
+def test_formulas_are_drawn_without_a_script(site: Path) -> None:
+    method = (site / "method.html").read_text()
+
+    assert method.count("<math ") > 20
+    assert "MathJax" not in method
+
+
+def test_the_search_finds_a_symptom(site: Path) -> None:
+    assert "guide/troubleshooting" in (site / "searchindex.js").read_text()
