@@ -110,10 +110,8 @@ class FleetSight:
 def _worries(profile: DeviceProfile | None) -> list[str]:
     if profile is None:
         return []
-    conditions = profile.status.conditions
-    return sorted(
-        each.type for each in conditions if each.status == "True" and each.type in WORRIES
-    )
+    true = (each.type for each in profile.status.conditions if each.status == "True")
+    return sorted(WORRIES.intersection(true))
 
 
 def _fits(device: Device, search: str) -> bool:
