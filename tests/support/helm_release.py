@@ -37,6 +37,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {
         'networkPolicy.metricsFrom=[{"namespaceSelector": {}}]',
     ),
     "model cache": ("modelCache.enabled=true", "modelCache.bytes=1000000000"),
+    "retraining": ("retraining.enabled=true", 'retraining.image="registry.local/trainer:0.1.0"'),
     "external": ('mode="external"', 'external.secret="certificates"'),
     "api server": ('apiServer.host="10.0.0.1"', "apiServer.port=7443"),
     "tolerations": ('probe.tolerations=[{"operator": "Exists"}]', "crds.keep=false"),

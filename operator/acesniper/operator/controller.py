@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from acesniper.api.v1alpha1 import DeviceProfile
+from acesniper.api.v1alpha1 import FINISHED, DeviceProfile
 from acesniper.domain.errors import InvalidInput
 from acesniper.operator.counting import count_deleted
 from acesniper.operator.devices import DeviceReconciler
@@ -71,9 +71,12 @@ class Controller:
             self.store.drop_task(obj)
         elif self._readable(self.store.take_task, obj):
             self.queue.add((TASK, key))
-            device = self.devices.note(self.store.tasks[key])
+            task = self.store.tasks[key]
+            device = self.devices.note(task)
             if device is not None:
                 self.queue.add_after((DEVICE, device), LEARN_S)
+            if task.status.phase in FINISHED:
+                self.store.settle_task(key)
 
     def model_event(self, gone: bool, obj: Mapping[str, Any]) -> None:
         """A ModelProfile was seen: it may have to be read, and tasks may wait for it."""

@@ -5,7 +5,7 @@ brings later is ignored.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from acesniper.api import convert
@@ -48,6 +48,16 @@ class Store:
     def take_task(self, obj: Object) -> str:
         """Keep a task; returns its key."""
         return self._take(self.tasks, obj, InferenceTask)
+
+    def settle_task(self, key: str) -> None:
+        """Keep little of a task that has finished: thousands of them stay, and nothing changes."""
+        task = self.tasks[key]
+        told = {"decision": None, "predicted": None, "observed": None, "message": None}
+        settled = task.status.model_copy(update=told)
+        self.tasks[key] = task.model_copy(update={"status": settled})
+        for name, (view, pod) in self.pods.get(key, {}).items():
+            bare = replace(view, decision=None, affinity={})
+            self.pods[key][name] = bare, {"metadata": pod["metadata"], "status": {}}
 
     def take_model(self, obj: Object) -> str:
         """Keep a model profile; returns its key."""
