@@ -1,5 +1,6 @@
 import pytest
 
+from acesniper.api.names import DEVICE_ANNOTATION
 from acesniper.domain.errors import InvalidInput
 from acesniper.operator.store import Store
 from builders import make_itask, make_model_profile, make_pod
@@ -124,7 +125,11 @@ def test_nothing_is_kept_that_is_never_asked_for() -> None:
     store = Store()
     written = {"managedFields": [{"manager": "someone"}], "resourceVersion": "1"}
     key = store.take_task(make_itask("t", metadata=written))
-    store.take_pod({**make_pod("t-0", task="t"), "spec": {"containers": [], "volumes": ["many"]}})
+    pod = make_pod("t-0", task="t", device="d", decision="{}")
+    store.take_pod({**pod, "spec": {**pod["spec"], "volumes": ["many"]}})
 
+    view, kept = store.pods[key]["t-0"]
     assert "managedFields" not in store.tasks[key].metadata
-    assert "spec" not in store.pods[key]["t-0"][1]
+    assert kept["spec"] == {"containers": pod["spec"]["containers"]}
+    assert view.decision == "{}"
+    assert kept["metadata"]["annotations"] == {DEVICE_ANNOTATION: "d"}
