@@ -20,7 +20,7 @@ FAR = ("198.51.100.1", 9)
 def ours(installed: FreshFleet, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace with the models, on an idle fleet."""
     plane = installed.system.plane
-    name = request.node.name.replace("_", "-")[:50]
+    name = request.node.name.replace("_", "-")[:50].rstrip("-")
     plane.kubectl("create", "namespace", name)
     installed.add_models(name)
     installed.wait_idle()
