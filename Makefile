@@ -58,9 +58,21 @@ control-plane: setup ## Build etcd, Kubernetes and KWOK, unless the cache has th
 tools: control-plane ## Put kubectl, helm and promtool into .venv/bin
 	@$(RUN) tools $(BIN)
 
+.PHONY: stores
+stores: control-plane ## Build an S3-compatible store and an OCI registry for tests, unless the cache has them
+	@$(RUN) stores
+
 .PHONY: image
 image: setup ## Build the images with buildah on a Debian base (root); sizes are printed
 	@$(RUN) images
+
+.PHONY: arm64
+arm64: setup ## Check that every package in the images has a wheel for arm64 (Debian 12's glibc)
+	for part in serving runner probe operator extender; do \
+		$(UV) pip install --quiet --dry-run --target build/arm64 --python-version 3.11 \
+			--python-platform aarch64-manylinux_2_36 --only-binary :all: --no-deps --require-hashes \
+			-r requirements/$$part.txt; \
+	done
 
 .PHONY: demo
 demo: control-plane ## Run the main job on a real control plane (JSON=FILE: write the figures too)
@@ -73,7 +85,7 @@ faults: control-plane ## Kill operator, extender and scheduler over workloads (J
 
 .PHONY: test
 test: ## Set up and run everything: check, unit, property, integration, e2e; timed
-	@.ci/stages setup check control-plane tools test-fast e2e
+	@.ci/stages setup check arm64 control-plane tools stores test-fast e2e
 
 .PHONY: check
 check: setup ## Format, lint, types, imports, generated files
@@ -88,18 +100,18 @@ check: setup ## Format, lint, types, imports, generated files
 
 .PHONY: docs
 docs: setup ## Build the documents into build/docs; any warning, such as a broken link, is an error
-	$(BIN)/sphinx-build -q --fail-on-warning --keep-going -j auto docs build/docs
+	$(BIN)/sphinx-build -q --fresh-env --fail-on-warning --keep-going -j auto docs build/docs
 
 .PHONY: test-fast
 test-fast: setup ## Unit, property and integration tests
 	$(BIN)/pytest tests/unit tests/property tests/integration
 
 .PHONY: e2e
-e2e: tools ## Tests on a real control plane
+e2e: tools stores ## Tests on a real control plane
 	$(BIN)/pytest tests/e2e
 
 .PHONY: e2e-node
-e2e-node: tools ## Images, chart and tasks on real nodes (root on Debian 12; skipped elsewhere)
+e2e-node: tools stores ## Images, chart and tasks on real nodes (root on Debian 12; skipped elsewhere)
 	$(BIN)/pytest tests/node -s
 
 .PHONY: generate
