@@ -225,6 +225,7 @@ def measure(pods: int, nodes: int, folder: Path) -> Result:
         **os.environ,
         "ACESNIPER_KUBECONFIG": str(lines(api_port, folder)),
         "ACESNIPER_PORT": str(port),
+        "ACESNIPER_PAGE": "false",
         "ACESNIPER_LOG_LEVEL": "warning",
     }
     while ours.poll():

@@ -14,8 +14,12 @@ _numbers = count()
 """Namespaces go slowly: the next case of a parametrised test must not meet the last one's."""
 
 
-PATIENCE = {"ACESNIPER_LEASE_S": "6", "ACESNIPER_PLANNER_PATIENCE_S": "15"}
-"""A planner that is away is missed sooner than by default."""
+PATIENCE = {
+    "ACESNIPER_LEASE_S": "6",
+    "ACESNIPER_PLANNER_PATIENCE_S": "15",
+    "ACESNIPER_START_PATIENCE_S": "2",
+}
+"""A planner that is away is missed sooner than by default, an image given up sooner."""
 
 
 @pytest.fixture(scope="session")

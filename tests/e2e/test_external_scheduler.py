@@ -66,6 +66,7 @@ def extender(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> E
         {
             "ACESNIPER_KUBECONFIG": str(plane.kubeconfig("acesniper-extender")),
             "ACESNIPER_PORT": str(port),
+            "ACESNIPER_PAGE": "false",
             "ACESNIPER_TLS_FOLDER": str(folders["server"]),
         },
         https_ok(port, "/readyz", ca=authority.ca.cert, cert=client.cert, key=client.key),

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.names import SLOT_RESOURCE
-from acesniper.operator.__main__ import build_controller
+from acesniper.operator.__main__ import build_controller, predictor_of
 from acesniper.operator.controller import FLEET_SETTLES_S, Controller
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.predictor.features import FEATURES_VERSION
@@ -61,7 +61,8 @@ async def operating(*objects: tuple[Kind, Object]) -> AsyncIterator[Setup]:
     cluster, registry = FakeCluster(), CollectorRegistry()
     for kind, obj in objects:
         cluster.put(kind, obj)
-    controller = build_controller(OperatorSettings(), cluster, OperatorMetrics.on(registry))
+    settings, metrics = OperatorSettings(), OperatorMetrics.on(registry)
+    controller = build_controller(settings, cluster, metrics, predictor_of(settings))
     follow = (
         (NODES, controller.node_change),
         (PODS, controller.pod_change),
@@ -84,7 +85,7 @@ async def operating(*objects: tuple[Kind, Object]) -> AsyncIterator[Setup]:
 
 @in_virtual_time
 async def test_a_task_lives_by_its_events_alone() -> None:
-    async with operating((MODEL_PROFILES, make_model_profile(version=FEATURES_VERSION))) as setup:
+    async with operating((NODES, make_node("n")), (MODEL_PROFILES, MODEL)) as setup:
         setup.cluster.put(INFERENCE_TASKS, make_itask("t"))
         await setup.until(INFERENCE_TASKS, "t", "status", "phase", becomes="Queued")
         (pod,) = setup.cluster.all(PODS)
@@ -166,3 +167,23 @@ async def test_models_are_looked_at_again_when_a_device_is_measured_not_when_it_
         await asyncio.sleep(2 * FLEET_SETTLES_S)  # virtual
         assert await after({"calibration": "1.00 x predicted"}) == 0.0
         assert await after({"measuredAt": "1970-01-01T00:00:01Z"}) == 1.0
+
+
+@in_virtual_time
+async def test_tasks_on_a_node_that_falls_silent_or_goes_are_looked_at_at_once() -> None:
+    running = {"phase": "Running", "modelProfile": "model"}
+    objects = (NODES, make_node("n")), (MODEL_PROFILES, MODEL)
+    async with operating(*objects) as setup:
+        setup.cluster.put(INFERENCE_TASKS, make_itask("t", status=running))
+        await setup.until(INFERENCE_TASKS, "t", "status", "phase", becomes="Queued")
+        (pod,) = setup.cluster.all(PODS)
+        bound = {"spec": {"schedulingGates": [], "nodeName": "n"}, "status": {"phase": "Running"}}
+        setup.cluster.change(PODS, pod["metadata"]["name"], "default", bound)
+        await setup.until(INFERENCE_TASKS, "t", "status", "phase", becomes="Running")
+
+        setup.cluster.change(NODES, "n", None, make_node("n", ready=False))
+        silent = "node n is not ready"
+        await setup.until(INFERENCE_TASKS, "t", "status", "message", becomes=silent)
+        setup.cluster.remove(NODES, "n")
+        gone = f"pod {pod['metadata']['name']}: node n is gone"
+        await setup.until(INFERENCE_TASKS, "t", "status", "message", becomes=gone)

@@ -1,109 +1,26 @@
 """The operator over a cluster in memory: a whole life, a restart at every step, faults."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from acesniper.api.names import PLAN_GATE
-from acesniper.api.v1alpha1 import InferenceTask, Phase
+from acesniper.api.v1alpha1 import Phase
 from acesniper.domain.errors import AcesniperError, Conflict, Forbidden, InvalidInput
-from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import Store
-from acesniper.operator.tasks import LATE_WATCH_S, TaskReconciler
-from acesniper.operator.window import Window
-from acesniper.runtime.events import EventRecorder
-from acesniper.runtime.kube import EVENTS, INFERENCE_TASKS, MODEL_PROFILES, PODS, Object
-from builders import make_itask, make_model_profile, make_pod
+from acesniper.operator.mounts import NodeCache
+from acesniper.operator.tasks import LATE_WATCH_S
+from acesniper.runtime.kube import (
+    DEVICE_PROFILES,
+    INFERENCE_TASKS,
+    MODEL_PROFILES,
+    NODES,
+    PODS,
+    NamespaceGone,
+    Object,
+)
+from builders import make_device_profile, make_itask, make_model_profile, make_node, make_pod
 from fake_cluster import Call, FakeCluster
-from virtual_time import Clock
-
-KEY = "default/t"
-SUCCEEDED: Object = {"phase": "Succeeded"}
-FAILED: Object = {"phase": "Failed"}
-
-
-class Killed(BaseException):
-    """The process is gone, just after a call reached the API server."""
-
-
-@dataclass
-class Operator:
-    """An operator that can be killed, and the cluster that stays."""
-
-    cluster: FakeCluster = field(default_factory=FakeCluster)
-    clock: Clock = field(default_factory=Clock)
-
-    def __post_init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.metrics = OperatorMetrics.on(self.registry)
-        self.start()
-
-    def start(self) -> None:
-        """A new process: all that it knows is what the API server lists."""
-        self.store = Store()
-        self.see()
-        self.tasks = TaskReconciler(
-            self.cluster,
-            self.store,
-            Window(self.store, 100),
-            self.metrics,
-            EventRecorder(self.cluster, "test"),
-            "runner:1",
-            self.clock,
-        )
-
-    def see(self) -> None:
-        """What the watches bring."""
-        for obj in self.cluster.all(INFERENCE_TASKS):
-            self.store.take_task(obj)
-        for obj in self.cluster.all(MODEL_PROFILES):
-            self.store.take_model(obj)
-        alive = {each["metadata"]["uid"] for each in self.cluster.all(PODS)}
-        for pods in list(self.store.pods.values()):
-            for view, known in list(pods.values()):
-                if view.uid not in alive:
-                    self.store.drop_pod(known)
-        for obj in self.cluster.all(PODS):
-            self.store.take_pod(obj)
-
-    async def settle(self) -> None:
-        """Reconcile until nothing is left to do now."""
-        for _ in range(20):
-            self.see()
-            before = len(self.cluster._history)
-            again_s = await self.tasks.reconcile(KEY)
-            if again_s != 0.0 and len(self.cluster._history) == before:
-                return
-        raise AssertionError("it does not come to rest")
-
-    @property
-    def task(self) -> InferenceTask:
-        return InferenceTask.model_validate(self.cluster.one(INFERENCE_TASKS, "t", "default"))
-
-    @property
-    def phase(self) -> Phase | None:
-        return self.task.status.phase
-
-    @property
-    def pod(self) -> Object:
-        (pod,) = [
-            each
-            for each in self.cluster.all(PODS)
-            if each["status"]["phase"] not in ("Succeeded", "Failed")
-        ]
-        return pod
-
-    def change_pod(self, **patch: Any) -> None:  # noqa: ANN401
-        self.cluster.change(PODS, self.pod["metadata"]["name"], "default", patch)
-
-    def reasons(self) -> set[str]:
-        return {each["reason"] for each in self.cluster.all(EVENTS)}
-
-    def sample(self, name: str, **labels: str) -> float | None:
-        return self.registry.get_sample_value(name, labels)
+from operator_process import FAILED, KEY, SUCCEEDED, Killed, Operator
 
 
 @pytest.fixture
@@ -111,6 +28,8 @@ def operator() -> Operator:
     made = Operator()
     made.cluster.put(MODEL_PROFILES, make_model_profile())
     made.cluster.put(INFERENCE_TASKS, make_itask("t", retries=1))
+    made.cluster.put(NODES, make_node("n"))
+    made.start()
     return made
 
 
@@ -288,6 +207,28 @@ async def test_a_model_given_inline_is_made_and_waited_for(operator: Operator) -
     assert operator.phase is Phase.PENDING
 
 
+async def test_a_model_whose_making_conflicts_with_nothing_is_tried_again(
+    operator: Operator,
+) -> None:
+    source = {"uri": "https://models.example/x.onnx", "sha256": "b" * 64}
+    operator.cluster.remove(INFERENCE_TASKS, "t", "default")
+    operator.cluster.put(INFERENCE_TASKS, make_itask("t", model=None, source=source))
+    operator.start()
+
+    def conflict(call: Call) -> None:
+        if (call.verb, call.kind) == ("create", MODEL_PROFILES):
+            raise Conflict("injected")
+
+    operator.cluster.before = conflict
+    with pytest.raises(Conflict):
+        await operator.settle()
+    operator.cluster.before = lambda call: None
+    await operator.settle()
+
+    name = str(operator.task.status.model_profile)
+    assert operator.cluster.one(MODEL_PROFILES, name, "default")
+
+
 def refuse(operator: Operator, error: AcesniperError) -> None:
     def fail(call: Call) -> None:
         if (call.verb, call.kind) == ("create", PODS):
@@ -358,3 +299,87 @@ async def test_a_finished_task_goes_when_its_time_has_come(operator: Operator) -
 
     assert kept is Phase.SUCCEEDED
     assert operator.cluster.all(INFERENCE_TASKS) == []
+
+
+async def test_where_no_folder_of_the_node_is_allowed_tasks_run_without_its_cache(
+    operator: Operator,
+) -> None:
+    operator.tasks.cache = NodeCache("/var/lib/models", 1000)
+    refused: list[Object] = []
+
+    def refuse(call: Call) -> None:
+        if call.verb == "create" and call.kind == PODS and not refused:
+            refused.append({})
+            raise Forbidden('violates PodSecurity "baseline": hostPath volumes')
+
+    operator.cluster.before = refuse
+    await operator.settle()
+
+    volumes = [each["name"] for each in operator.pod["spec"]["volumes"]]
+    assert refused
+    assert volumes == ["scratch"]
+
+
+async def test_a_node_that_is_gone_gives_its_task_to_another_after_a_moment(
+    operator: Operator,
+) -> None:
+    await operator.settle()
+    bind(operator)
+    run(operator)
+    await operator.settle()
+    operator.cluster.remove(NODES, "n")
+    await operator.settle()
+    still = operator.phase
+
+    operator.clock.now_s += 11.0
+    await operator.settle()
+    operator.clock.now_s += 1000.0
+    await operator.settle()
+
+    status = operator.task.status
+    assert still is Phase.RUNNING
+    assert (status.phase, status.attempts, status.disruptions) == (Phase.QUEUED, 1, 1)
+    assert "NodeLost" in operator.reasons()
+    assert len(operator.cluster.all(PODS)) == 1, "the lost one was deleted by force"
+
+
+async def test_a_model_that_was_too_big_for_its_device_says_so_to_the_planner(
+    operator: Operator,
+) -> None:
+    for name, memory in (("small", 2**30), ("large", 2**34)):
+        profile = make_device_profile(name)
+        profile["status"]["memoryBytes"] = memory
+        operator.cluster.put(DEVICE_PROFILES, profile)
+    await operator.settle()
+    operator.change_pod(metadata={"annotations": {"acesniper.io/device": "small"}})
+    bind(operator)
+    killed = {"name": "runner", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+
+    end(operator, {"phase": "Failed", "containerStatuses": [killed]})
+    await operator.settle()
+
+    model = operator.cluster.one(MODEL_PROFILES, "model", "default")
+    assert model["status"]["needsMemoryBytes"] == 2**30 + 1
+    assert operator.task.status.attempts == 1
+    assert operator.sample("acesniper_task_attempts_failed_total", reason="OutOfMemory") == 1.0
+
+
+async def test_in_a_namespace_that_goes_nothing_is_left_to_do(operator: Operator) -> None:
+    refuse(operator, NamespaceGone("namespace default is being terminated"))
+
+    assert await operator.tasks.reconcile(KEY) is None
+
+
+async def test_a_cancelled_task_stops_its_pod_and_is_counted(operator: Operator) -> None:
+    await operator.settle()
+    bind(operator)
+    run(operator)
+    await operator.settle()
+
+    operator.cluster.change(INFERENCE_TASKS, "t", "default", {"spec": {"cancel": True}})
+    await operator.settle()
+
+    assert operator.phase is Phase.FAILED
+    assert operator.pod["metadata"]["deletionTimestamp"]
+    assert operator.sample("acesniper_task_endings_total", reason="Cancelled") == 1.0
+    assert "Cancelled" in operator.reasons()

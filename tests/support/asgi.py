@@ -1,6 +1,7 @@
 """Calls an ASGI application without a server or a client library."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +22,17 @@ class Answer:
         return json.loads(self.body)
 
 
-async def call(app: ASGIApp, method: str, target: str, body: bytes | object = b"") -> Answer:
+async def call(
+    app: ASGIApp,
+    method: str,
+    target: str,
+    body: bytes | object = b"",
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
     """One request; a body that is not bytes is sent as JSON."""
     path, _, query = target.partition("?")
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    given = [(name.lower().encode(), text.encode()) for name, text in (headers or {}).items()]
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -45,9 +53,9 @@ async def call(app: ASGIApp, method: str, target: str, body: bytes | object = b"
         "path": path,
         "raw_path": path.encode(),
         "query_string": query.encode(),
-        "headers": [(b"content-length", str(len(data)).encode())],
+        "headers": [(b"content-length", str(len(data)).encode()), *given],
     }
     await app(scope, receive, send)
     start, *rest = sent
-    headers = {name.decode().lower(): value.decode() for name, value in start["headers"]}
-    return Answer(start["status"], headers, b"".join(each.get("body", b"") for each in rest))
+    found = {name.decode().lower(): value.decode() for name, value in start["headers"]}
+    return Answer(start["status"], found, b"".join(each.get("body", b"") for each in rest))

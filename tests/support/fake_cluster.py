@@ -148,6 +148,7 @@ class FakeCluster(Cluster):
         namespace: str | None = None,
         uid: str | None = None,
         version: str | None = None,
+        grace_s: int | None = None,
     ) -> bool:
         call = self._note("delete", kind, name)
         place = _place(kind, namespace, name)
@@ -158,7 +159,7 @@ class FakeCluster(Cluster):
             raise Conflict(f"{kind.plural} {name!r}: the UID in the precondition does not match")
         if version is not None and version != found["metadata"]["resourceVersion"]:
             raise Conflict(f"{kind.plural} {name!r}: the version in the precondition is old")
-        if kind == PODS and found["spec"].get("nodeName") and not _ended(found):
+        if kind == PODS and found["spec"].get("nodeName") and not _ended(found) and grace_s != 0:
             metadata = {**found["metadata"], "deletionTimestamp": self._created()}
             self._put(place, {**found, "metadata": metadata})
         else:

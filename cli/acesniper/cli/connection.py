@@ -59,7 +59,7 @@ class Connection:
         """The cluster; errors of what is asked leave with advice."""
         from acesniper.runtime.kube import Cluster
 
-        async with Cluster.connect(self._path(), self.context) as cluster:
+        async with Cluster.connect(self._path(), context=self.context) as cluster:
             try:
                 yield cluster
             except AcesniperError as error:

@@ -39,4 +39,7 @@ def with_condition(
         last_transition_time=since,
         observed_generation=generation,
     )
-    return [each for each in conditions if each.type != kind] + [changed]
+    if before is None:
+        return [*conditions, changed]
+    # In its place: the same conditions in another order would be another status to write.
+    return [changed if each.type == kind else each for each in conditions]

@@ -102,7 +102,7 @@ def features(status: ModelProfileStatus) -> ModelFeatures | None:
         flops=status.flops or 0.0,
         bytes_moved=status.bytes_moved or 0.0,
         parameters=status.parameters or 0,
-        peak_memory_bytes=status.peak_memory_bytes or 0,
+        peak_memory_bytes=max(status.peak_memory_bytes or 0, status.needs_memory_bytes or 0),
         operators=status.operators,
         similar=status.similar,
         labels=status.labels,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import exp
 from statistics import median
 
+from acesniper.api.conditions import is_true
 from acesniper.api.times import epoch_s, rfc3339
 from acesniper.api.v1alpha1 import DeviceObservation, DeviceProfileStatus, InferenceTask, Phase
 from acesniper.domain.device import DeviceId
@@ -47,6 +48,8 @@ def finished_run(resource: InferenceTask) -> tuple[DeviceId, Run] | None:
     seen, expected = status.observed, status.predicted
     if status.phase is not Phase.SUCCEEDED or seen is None or expected is None:
         return None
+    if is_true(status.conditions, "ModelChanged"):
+        return None  # what it took says nothing of the model that now has this name
     if not (status.device and seen.latency_median_seconds and seen.finish_time):
         return None
     run = Run(
@@ -56,6 +59,7 @@ def finished_run(resource: InferenceTask) -> tuple[DeviceId, Run] | None:
         p90_s=seen.latency_p90_seconds or seen.latency_median_seconds,
         expected_s=expected.latency_seconds,
         at_s=epoch_s(seen.finish_time),
+        missed=not expected.low_seconds <= seen.latency_median_seconds <= expected.high_seconds,
     )
     return DeviceId(status.device), run
 

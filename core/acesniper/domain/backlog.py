@@ -34,6 +34,13 @@ class Promise:
     expires_s: float | None = None
     slots: int = 1
 
+    @property
+    def steady_until_s(self) -> float:
+        """Until when it is expected to be done at a fixed instant: then it counts as overdue."""
+        if self.started_s is None:
+            return float("-inf")
+        return self.started_s + self.expected_s / (1.0 + OVERDUE_SHARE)
+
     def remaining_s(self, now_s: float) -> float:
         """Expected seconds until it is done; never negative, and never 0 while it is here."""
         if self.started_s is None:
@@ -118,6 +125,10 @@ class Ledger:
     def promises(self) -> tuple[Promise, ...]:
         """All promises."""
         return tuple(self._promises.values())
+
+    def items(self) -> Iterable[tuple[PodUid, Promise]]:
+        """All promises by pod."""
+        return self._promises.items()
 
     def on(self, device: DeviceId) -> Iterable[Promise]:
         """The promises made to a device."""

@@ -16,6 +16,13 @@ EXPLORING = frozenset({"mct", "advantage"})
 """Rules that weigh finish times, so that a task can try a device where it finishes as early."""
 
 
+def explored(task: Task, placement: str, policy: Policy) -> bool:
+    """Whether a task goes to the least certain of the devices where it finishes nearly first."""
+    if placement not in EXPLORING or task.deadline_s is not None:
+        return False
+    return bool(policy.explore_share) and draw(task) < policy.explore_share * DRAWS
+
+
 class Chooser:
     """The lanes of a fleet, and which of them a task should take."""
 
@@ -53,7 +60,8 @@ class Chooser:
         if lane < 0 or not costs[lane] < inf:
             return None
         if placement in EXPLORING:
-            return self._least_certain(choice) if self._explores(choice.task) else lane
+            explores = explored(choice.task, placement, self._policy)
+            return self._least_certain(choice) if explores else lane
         best = np.flatnonzero(costs == costs[lane])
         return int(best[(self.lanes.free_s[best] + choice.busy_s[best]).argmin()])
 
@@ -91,12 +99,6 @@ class Chooser:
         slack_s = (task.deadline_s or 0.0) - self._snapshot.now_s
         in_time = (late_s <= slack_s) & np.isfinite(costs)
         return np.where(in_time, costs, inf) if in_time.any() else costs
-
-    def _explores(self, task: Task) -> bool:
-        share = self._policy.explore_share
-        if not share or task.deadline_s is not None:
-            return False
-        return draw(task) < share * DRAWS
 
     def _least_certain(self, choice: Choice) -> int:
         """Among the lanes where it finishes nearly first, the one with the widest interval."""

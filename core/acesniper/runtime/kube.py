@@ -34,9 +34,10 @@ FIELD_MANAGER = "acesniper"
 PAGE = 500
 """Objects that one answer to a list holds."""
 WATCH_TIMEOUT_S = 240
-"""The server ends a watch after this long; the reader gives it `WATCH_GRACE_S` more. A connection
-that was cut silently is thus noticed after their sum at the latest."""
-WATCH_GRACE_S = 15.0
+"""The server ends a watch after this long."""
+WATCH_SILENCE_S = 90.0
+"""A watch on which nothing comes for so long was cut without a word: the server sends a bookmark
+about once a minute, at the latest after 75 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,10 @@ class NotFound(Unavailable):
     """The object does not exist (any more)."""
 
 
+class NamespaceGone(Forbidden):
+    """The namespace is being deleted: nothing can be made in it any more."""
+
+
 @asynccontextmanager
 async def _translated(what: str) -> AsyncIterator[None]:
     """Turn the transport's errors into ours, at the place of the call."""
@@ -101,14 +106,19 @@ async def _translated(what: str) -> AsyncIterator[None]:
 
 
 def _failure(status: int, body: bytes, retry_after: str | None, what: str) -> Exception:
+    causes: list[Object] = []
     try:
-        message = str(json.loads(body).get("message", ""))
+        said = json.loads(body)
+        message = str(said.get("message", ""))
+        causes = (said.get("details") or {}).get("causes") or []
     except (ValueError, AttributeError):
         message = body[:200].decode(errors="replace")
     text = f"{what}: {message or 'no reason given'} ({status})"
     match status:
         case HTTPStatus.NOT_FOUND:
             return NotFound(text)
+        case HTTPStatus.FORBIDDEN if any(_says_gone(each) for each in causes):
+            return NamespaceGone(text)
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return Forbidden(text)
         case HTTPStatus.CONFLICT:
@@ -123,18 +133,32 @@ def _failure(status: int, body: bytes, retry_after: str | None, what: str) -> Ex
     return Unavailable(text)
 
 
+def _says_gone(cause: Object) -> bool:
+    return cause.get("reason") == "NamespaceTerminating"
+
+
 class Cluster:
     """A connection to one API server."""
 
-    def __init__(self, api: client.ApiClient, namespace: str = "default") -> None:
+    def __init__(
+        self,
+        api: client.ApiClient,
+        watch_silence_s: float = WATCH_SILENCE_S,
+        namespace: str = "default",
+    ) -> None:
+        """Use a client; a watch is given up when nothing comes on it for `watch_silence_s`."""
         self._api = api
+        self._watch_silence_s = watch_silence_s
         self.namespace = namespace
         """The one that a kubeconfig's context names."""
 
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, kubeconfig: Path | None = None, context: str | None = None
+        cls,
+        kubeconfig: Path | None = None,
+        watch_silence_s: float = WATCH_SILENCE_S,
+        context: str | None = None,
     ) -> AsyncIterator[Self]:
         """Connect by a kubeconfig file, or as the pod we run in when there is none.
 
@@ -155,7 +179,7 @@ class Cluster:
             raise InvalidInput(f"no way to the cluster: {error}; pass --kubeconfig FILE") from error
         settings.connection_pool_maxsize = 200
         async with client.ApiClient(configuration=settings) as api:
-            yield cls(api, namespace)
+            yield cls(api, watch_silence_s, namespace)
 
     async def _open(
         self,
@@ -275,13 +299,18 @@ class Cluster:
         namespace: str | None = None,
         uid: str | None = None,
         version: str | None = None,
+        grace_s: int | None = None,
     ) -> bool:
         """Delete an object, with `uid` only that very one; False if it was gone already.
+
+        `grace_s` is what a pod gets to end; 0 does not even wait for its node to know.
 
         Raises:
             Conflict: it is another one, or has changed since the resource version `version`.
         """
         body: Object = {"propagationPolicy": "Background"}
+        if grace_s is not None:
+            body["gracePeriodSeconds"] = grace_s
         only = {"uid": uid, "resourceVersion": version}
         if any(only.values()):
             body["preconditions"] = {name: value for name, value in only.items() if value}
@@ -308,7 +337,7 @@ class Cluster:
         }
         if labels:
             query["labelSelector"] = labels
-        limits = aiohttp.ClientTimeout(sock_read=WATCH_TIMEOUT_S + WATCH_GRACE_S, sock_connect=10)
+        limits = aiohttp.ClientTimeout(sock_read=self._watch_silence_s, sock_connect=10)
         async with _translated(f"watch {kind.plural}"):
             answer = await self._open("GET", kind.path(namespace), query, limits=limits)
             try:

@@ -71,10 +71,12 @@ class Leadership:
     async def _try(self) -> None:
         asked_s, held = self.clock(), self.held()
         try:
-            taken = await self._take()
+            # An answer that comes later is worth nothing, and the next try may be heard.
+            async with asyncio.timeout(self.duration_s / 2):
+                taken = await self._take()
         except Conflict:
             return  # another one was faster; we see who, next time
-        except AcesniperError as error:
+        except (AcesniperError, TimeoutError) as error:
             log.warning("lease %s not renewed: %s", self.name, error)
             return
         if taken:

@@ -44,19 +44,42 @@ class PolicySettings(Settings):
     """A task that has waited for so long goes before all that have not, whatever its priority."""
 
 
-class ExtenderSettings(PolicySettings):
-    """The extender and the planner."""
+class PredictorSettings(PolicySettings):
+    """What predicts."""
+
+    network: OptionalPath = None
+    """The file of a network to use instead of the shipped one, whenever and as long as there is
+    one: `acesniper network` writes it. A file that is replaced is loaded anew."""
+
+
+class LeaseSettings(PredictorSettings):
+    """Which of several replicas acts: who holds the part's Lease."""
 
     lease_namespace: str = "acesniper-system"
-    """Where the planner's Lease is: it acts only while it holds that."""
-    lease_s: Annotated[float, Field(ge=1)] = 15.0
-    """How long it lasts without being renewed."""
+    """Where the Leases of planner and operator are."""
+    lease_s: Annotated[float, Field(ge=1)] = 8.0
+    """How long a Lease lasts without being renewed: another replica acts one and a half times as
+    long after the holder is gone, at the latest."""
     identity: str = Field(default_factory=_host_name)
     """Who holds it."""
+    watch_silence_s: Annotated[float, Field(gt=0)] = 90.0
+    """A watch that has been silent for so long is opened anew: it may have been cut without a word.
+    The API server writes something about once a minute, at the latest after 75 s."""
+
+
+class ExtenderSettings(LeaseSettings):
+    """The extender and the planner."""
 
     host: str = "127.0.0.1"
     """kube-scheduler runs in the same pod, so nothing else needs to reach us."""
     port: Port = 8780
+    health_port: Port = 0
+    """Where the kubelet and Prometheus ask, on all addresses; 0: at `port` only."""
+    page: bool = True
+    """Serve the page (docs/guide/page.md): read-only, about all namespaces."""
+    page_host: str = "127.0.0.1"
+    """Reached through `kubectl port-forward`, which the cluster's own rights guard."""
+    page_port: Port = 8783
     deadline_quantile: Annotated[float, Field(gt=0, lt=1)] = DEFAULT.deadline_quantile
     """How certain a device must be to meet a deadline to be preferred for it."""
     explore_share: Annotated[float, Field(ge=0, le=1)] = 0.01
@@ -80,7 +103,7 @@ class ExtenderSettings(PolicySettings):
     Empty: HTTP, which is for a kube-scheduler in the same pod."""
 
 
-class OperatorSettings(PolicySettings):
+class OperatorSettings(LeaseSettings):
     """The operator."""
 
     namespace: str = ""
@@ -91,12 +114,19 @@ class OperatorSettings(PolicySettings):
     """Pods that wait, gated, for the planner, at most: there are two for each slot and some. Tasks
     beyond stay in the API server only."""
     runner_image: str = "acesniper/runner:0.1.0"
+    model_cache: str = ""
+    """Folder of each node in which the models of tasks stay; empty: each pod fetches its own."""
+    model_cache_bytes: Annotated[int, Field(ge=0)] = 4 * 1024**3
+    """What stays there at most; models in use come on top."""
+    progress_s: Annotated[float, Field(ge=0)] = 5.0
+    """How often running tasks are asked how far they are, at most; 0: never."""
     max_model_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
     fetch_timeout_s: Annotated[float, Field(gt=0)] = 120.0
-    lease_namespace: str = "acesniper-system"
-    """Where the planner's Lease is."""
     planner_patience_s: Annotated[float, Field(gt=0)] = 30.0
-    """How long that may stay unchanged before tasks start without a plan, first come, first
-    served; longer than the lease itself lasts."""
+    """How long the planner's Lease may stay unchanged before tasks start without a plan, first
+    come, first served; longer than the lease itself lasts."""
+    start_patience_s: Annotated[float, Field(gt=0)] = 300.0
+    """How long a container whose image cannot be pulled, or that cannot be made, is waited for
+    before the attempt has failed."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """Objects reconciled at the same time."""

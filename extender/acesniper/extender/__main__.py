@@ -2,27 +2,37 @@
 
 import asyncio
 import gc
+import logging
 import os
 import ssl
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from acesniper.domain.errors import InvalidInput
 from acesniper.extender.app import create_app
+from acesniper.extender.health import create_health_app
 from acesniper.extender.listed import ListedPredictor
+from acesniper.extender.network import NetworkMetrics
+from acesniper.extender.page.app import Page
 from acesniper.extender.state import ExtenderState
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.interface import LatencyPredictor
+from acesniper.predictor.replaceable import ReplaceablePredictor
 from acesniper.runtime import logs
 from acesniper.runtime.kube import Cluster
 from acesniper.runtime.settings import ExtenderSettings
+
+log = logging.getLogger(__name__)
 
 SWITCH_S = 0.0002
 
@@ -49,6 +59,8 @@ def predictor_of(settings: ExtenderSettings) -> LatencyPredictor:
     """The listed predictions where a file is set, else the network."""
     if settings.predictions is not None:
         return ListedPredictor.read(settings.predictions)
+    if settings.network is not None:
+        return ReplaceablePredictor(settings.network)
     return default_predictor()
 
 
@@ -69,8 +81,9 @@ async def serve(settings: ExtenderSettings) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
-    async with Cluster.connect(settings.kubeconfig) as cluster:
-        state = ExtenderState.build(settings, cluster, predictor_of(settings), registry)
+    predictor = predictor_of(settings)
+    async with Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster:
+        state = ExtenderState.build(settings, cluster, predictor, registry)
         config = uvicorn.Config(
             create_app(state, registry),
             host=settings.host,
@@ -82,9 +95,55 @@ async def serve(settings: ExtenderSettings) -> None:
         calm_collector()
         answer_first()
         async with asyncio.TaskGroup() as group:
-            following = group.create_task(state.run())
+            background = [group.create_task(state.run())]
+            if settings.health_port:
+                health = create_health_app(state, registry)
+                background.append(group.create_task(tell(health, settings.health_port)))
+            if state.page is not None:
+                background.append(group.create_task(show(state.page, settings)))
+            if isinstance(predictor, ReplaceablePredictor):
+                NetworkMetrics.on(registry, predictor)
+                replacing = predictor.follow(state.fleet.predict_anew)
+                background.append(group.create_task(replacing))
             await uvicorn.Server(config).serve()
-            following.cancel()
+            for each in background:
+                each.cancel()
+
+
+class Beside(uvicorn.Server):
+    """A server beside another one, which is told by signals when to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+async def tell(health: FastAPI, port: int) -> None:
+    """Say to the kubelet and to Prometheus, which ask from outside, how we are."""
+    config = uvicorn.Config(
+        health,
+        host="0.0.0.0",  # noqa: S104
+        port=port,
+        access_log=False,
+        log_config=None,
+    )
+    await Beside(config).serve()
+
+
+async def show(page: Page, settings: ExtenderSettings) -> None:
+    """Serve the page on its own port, until cancelled; without it, all else goes on."""
+    config = uvicorn.Config(
+        page.app(settings.page_host),
+        host=settings.page_host,
+        port=settings.page_port,
+        access_log=False,
+        log_config=None,
+    )
+    try:
+        await Beside(config).serve()
+    except SystemExit:  # uvicorn's way to say that the port is taken
+        log.error("the page is not served: port %d is taken", settings.page_port)
 
 
 def main() -> int:

@@ -48,7 +48,7 @@ class Admitting:
             if not await self._was_admitted(pod):
                 # The pod changed or is gone: the reservation falls, the next plan decides anew.
                 self.fleet.withdraw(pod)
-                self._count("failed")
+                self._count("failed", "API server")
                 log.warning("not admitted: %s", error, extra=told)
                 return
         self._count("planned")
@@ -81,11 +81,11 @@ class Admitting:
             return
         finally:
             self._refusing.discard(pod.uid)
-        self._count("refused")
+        self._count("refused", "deadline")
 
     async def withdraw(self, pod: PodView) -> None:
         """Delete a pod that was admitted and not bound in time, unless it was just now."""
-        self._count("expired")
+        self._count("expired", "not bound in time")
         log.warning("admitted but not bound in time; withdrawn", extra={"pod": pod.key})
         try:
             await self.cluster.delete(
@@ -95,5 +95,5 @@ class Admitting:
             log.warning("not withdrawn: %s", error, extra={"pod": pod.key})
             self.fleet.renew(pod)
 
-    def _count(self, outcome: str) -> None:
-        self.metrics.decisions.labels("admit", outcome).inc()
+    def _count(self, outcome: str, reason: str = "") -> None:
+        self.metrics.decisions.labels("admit", outcome, reason).inc()

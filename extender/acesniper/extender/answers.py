@@ -13,6 +13,8 @@ from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.wire import MAX_SCORE, ExtenderArgs, FilterResult, HostPriority, Pod
 
 ROUNDING = 1e-9
+UNKNOWN_MODEL, NO_PREDICTION = WITHOUT_PREDICTION = "unknown model", "no prediction"
+"""Why a pod that names a model is placed as the stock scheduler would."""
 NO_DEVICE = "no DeviceProfile predicts this model here; see kubectl get dprof"
 
 
@@ -31,6 +33,9 @@ class Answers:
         self._fleet = fleet
         self._book = book
         self._metrics = metrics
+        for reason in WITHOUT_PREDICTION:
+            # A counter that begins at 1 has not increased, for Prometheus: no alert would see it.
+            metrics.decisions.labels("filter", "stock", reason)
 
     def filter(self, args: ExtenderArgs) -> FilterResult:
         """Nodes that can take the pod: the planned one, those with a prediction, or all."""
@@ -39,12 +44,15 @@ class Answers:
             return self._only(args.pod, node, names)
         latency = self._latency(args.pod)
         if not latency:
-            self._count("filter", "stock")
+            self._count("filter", "stock", _why_stock(args.pod, latency))
             if latency is None and MODEL_LABEL in (args.pod.metadata.labels or {}):
                 self._on_unknown(args.pod)
             return FilterResult(names)
         fitting = [name for name in names if name in latency]
-        self._count("filter", "predicted" if fitting else "refused")
+        if fitting:
+            self._count("filter", "predicted")
+        else:
+            self._count("filter", "refused", "no device here")
         if len(fitting) == len(names):
             return FilterResult(fitting)
         return FilterResult(fitting, {name: NO_DEVICE for name in names if name not in latency})
@@ -53,8 +61,10 @@ class Answers:
         """Scores 0..10: the first to finish gets 10, one twice as late 5."""
         names = args.node_names
         latency = self._latency(args.pod)
-        if self._planned_node(args.pod) is not None or not latency:
-            self._count("prioritize", "neutral")
+        planned = self._planned_node(args.pod) is not None
+        if planned or not latency:
+            reason = "planned" if planned else _why_stock(args.pod, latency)
+            self._count("prioritize", "neutral", reason)
             return [HostPriority(name, 0) for name in names]
         self._count("prioritize", "predicted")
         return list(map(HostPriority, names, self._scores(names, latency)))
@@ -79,7 +89,7 @@ class Answers:
             self._book.answered(pod.metadata.uid, node)
             self._count("filter", "planned")
             return FilterResult([node], failed)
-        self._count("filter", "refused")
+        self._count("filter", "refused", "planned elsewhere")
         return FilterResult([], failed)
 
     def _planned_node(self, pod: Pod) -> str | None:
@@ -95,5 +105,12 @@ class Answers:
             return None
         return self._fleet.fastest_by_node(ModelKey(f"{pod.metadata.namespace}/{model}"))
 
-    def _count(self, verb: str, outcome: str) -> None:
-        self._metrics.decisions.labels(verb, outcome).inc()
+    def _count(self, verb: str, outcome: str, reason: str = "") -> None:
+        self._metrics.decisions.labels(verb, outcome, reason).inc()
+
+
+def _why_stock(pod: Pod, latency: Mapping[str, float] | None) -> str:
+    """Why a pod is placed as the stock scheduler would."""
+    if latency is not None:
+        return NO_PREDICTION
+    return UNKNOWN_MODEL if MODEL_LABEL in (pod.metadata.labels or {}) else "no model"

@@ -52,6 +52,10 @@ class Devices:
         profile = self._profiles.get(device)
         return NodeName(profile.spec.node) if profile else None
 
+    def profiles(self) -> dict[DeviceId, DeviceProfile]:
+        """All profiles, as they are now."""
+        return dict(self._profiles)
+
     def set_node(self, name: NodeName, node: NodeView | None) -> bool:
         """Note a node, None when it is gone; True if that changed anything of its devices."""
         if self._nodes.get(name) == node:

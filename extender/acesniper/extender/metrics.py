@@ -1,110 +1,124 @@
 """The extender's and planner's metrics, declared in one place."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Self
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from acesniper.runtime.metrics import (
+    DEVICE,
+    Declaration,
+    Instruments,
+    Label,
+    counter,
+    gauge,
+    histogram,
+)
+
 REQUEST_BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0)
+NODE_BUCKETS = (1, 10, 100, 500, 1000, 5000)
 PLAN_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
+VERB = Label.of("verb", "filter", "prioritize")
+WATCHED = ("nodes", "deviceprofiles", "modelprofiles", "inferencetasks", "pods")
 
 
 @dataclass(frozen=True, slots=True)
-class ExtenderMetrics:
+class ExtenderMetrics(Instruments):
     """Instruments on one registry."""
 
-    request_seconds: Histogram
-    request_nodes: Histogram
-    decisions: Counter
-    plan_seconds: Histogram
-    predict_seconds: Histogram
-    planned_at: Gauge
-    queue_length: Gauge
-    queue_overdue: Gauge
-    queue_age_seconds: Gauge
+    request_seconds: Histogram = histogram(
+        "acesniper_extender_request_seconds",
+        "Time to answer kube-scheduler.",
+        VERB,
+        buckets=REQUEST_BUCKETS,
+    )
+    request_nodes: Histogram = histogram(
+        "acesniper_extender_request_nodes",
+        "Candidate nodes in a request of kube-scheduler.",
+        VERB,
+        buckets=NODE_BUCKETS,
+    )
+    decisions: Counter = counter(
+        "acesniper_decisions",
+        "Decisions by verb and outcome, and why: planned and predicted ones need no reason.",
+        Label.of("verb", "admit", "filter", "prioritize"),
+        Label.of(
+            *("outcome", "planned", "predicted", "refused", "stock", "neutral"),
+            *("failed", "expired"),
+        ),
+        Label.of(
+            *("reason", "", "no model", "unknown model", "no prediction", "no device here"),
+            *("planned", "planned elsewhere", "deadline", "not bound in time", "API server"),
+        ),
+    )
+    plan_seconds: Histogram = histogram(
+        "acesniper_plan_seconds", "Time to make a plan.", buckets=PLAN_BUCKETS
+    )
+    plan_moves: Counter = counter(
+        "acesniper_plan_moves", "Waiting tasks that a new plan gave to another device."
+    )
+    explored: Counter = counter(
+        "acesniper_explored",
+        "Tasks admitted to a less well known device, so that its predictions improve.",
+    )
+    predict_seconds: Histogram = histogram(
+        "acesniper_predict_seconds",
+        "Time to predict what is new in the latency table.",
+        buckets=PLAN_BUCKETS,
+    )
+    planned_at: Gauge = gauge(
+        "acesniper_plan_timestamp_seconds",
+        "When this planner last made a plan, in seconds since the epoch; 0: not yet, or another "
+        "one holds the lease.",
+    )
+    queue_length: Gauge = gauge("acesniper_queue_length", "Tasks that wait for a device.")
+    queue_overdue: Gauge = gauge(
+        "acesniper_queue_overdue_length",
+        "Tasks that still wait although their deadline has passed.",
+    )
+    queue_age_seconds: Gauge = gauge(
+        "acesniper_queue_age_seconds", "Age of the oldest task that waits."
+    )
 
-    @classmethod
-    def on(cls, registry: CollectorRegistry) -> Self:
-        """Declare all instruments on a registry."""
-        return cls(
-            request_seconds=Histogram(
-                "acesniper_extender_request_seconds",
-                "Time to answer kube-scheduler.",
-                ["verb"],
-                registry=registry,
-                buckets=REQUEST_BUCKETS,
-            ),
-            request_nodes=Histogram(
-                "acesniper_extender_request_nodes",
-                "Candidate nodes in a request of kube-scheduler.",
-                ["verb"],
-                registry=registry,
-                buckets=(1, 10, 100, 500, 1000, 5000),
-            ),
-            decisions=Counter(
-                "acesniper_decisions",
-                "Decisions by verb (admit, filter, prioritize) and outcome.",
-                ["verb", "outcome"],
-                registry=registry,
-            ),
-            plan_seconds=Histogram(
-                "acesniper_plan_seconds",
-                "Time to make a plan.",
-                registry=registry,
-                buckets=PLAN_BUCKETS,
-            ),
-            predict_seconds=Histogram(
-                "acesniper_predict_seconds",
-                "Time to predict what is new in the latency table.",
-                registry=registry,
-                buckets=PLAN_BUCKETS,
-            ),
-            planned_at=Gauge(
-                "acesniper_plan_timestamp_seconds",
-                "When this planner last made a plan, in seconds since the epoch; 0: not yet, or "
-                "another one holds the lease.",
-                registry=registry,
-            ),
-            queue_overdue=Gauge(
-                "acesniper_queue_overdue_length",
-                "Tasks that still wait although their deadline has passed.",
-                registry=registry,
-            ),
-            queue_length=Gauge(
-                "acesniper_queue_length", "Tasks that wait for a device.", registry=registry
-            ),
-            queue_age_seconds=Gauge(
-                "acesniper_queue_age_seconds",
-                "Age of the oldest task that waits.",
-                registry=registry,
-            ),
-        )
+
+BACKLOG = Declaration(Gauge, "acesniper_backlog_seconds", "Work promised to a device.", (DEVICE,))
+PROFILE_AGE = Declaration(
+    Gauge, "acesniper_profile_age_seconds", "Age of a device's measurement.", (DEVICE,)
+)
+WATCH_AGE = Declaration(
+    *(Gauge, "acesniper_watch_event_age_seconds"),
+    "Time since the API server last wrote to a watch.",
+    (Label.of("kind", *WATCHED),),
+)
+
+Read = Callable[[], Iterable[tuple[str, float]]]
+
+
+def declarations() -> Sequence[Declaration]:
+    """All metrics of this part."""
+    return [*ExtenderMetrics.declarations(), BACKLOG, PROFILE_AGE, WATCH_AGE]
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # a registry keeps collectors by identity
 class Sampled(Collector):
     """Gauges with one label whose values are read when Prometheus asks.
 
-    Each entry of `families` is name, help, label, and a function that yields (label, value). The
-    functions read what watches change, so `sample` is called on the event loop; writing the text
-    for thousands of devices is not, and `collect` uses what was sampled last.
+    The functions in `families` yield (label, value). They read what watches change, so `sample` is
+    called on the event loop; writing the text for thousands of devices is not, and `collect` uses
+    what was sampled last.
     """
 
-    families: tuple[tuple[str, str, str, Callable[[], Iterable[tuple[str, float]]]], ...]
+    families: tuple[tuple[Declaration, Read], ...]
     _last: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
 
     def sample(self) -> None:
         """Read every family now."""
-        for name, _, _, read in self.families:
-            self._last[name] = list(read())
+        for declaration, read in self.families:
+            self._last[declaration.name] = list(read())
 
     def collect(self) -> Iterable[Metric]:
         """The families as they were sampled."""
-        for name, text, label, _ in self.families:
-            family = GaugeMetricFamily(name, text, labels=[label])
-            for key, value in self._last.get(name, ()):
-                family.add_metric([key], value)
-            yield family
+        for declaration, _ in self.families:
+            yield declaration.family(self._last.get(declaration.name, ()))

@@ -55,6 +55,7 @@ class Picture:
             plan,
             [(each, self._decision(each, policy, reasons.of(each.task))) for each in starting],
             dict(self._out_of_reach(plan, snapshot)),
+            _moved(previous, plan),
         )
 
     def _decision(self, planned: Planned, policy: Policy, refused: Mapping[str, str]) -> Decision:
@@ -79,12 +80,21 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """A plan; what starts now, with its reasons; and tasks that come too late, with theirs."""
+    """A plan; what starts now, with its reasons; and tasks that come too late, with theirs.
+
+    `moved` counts the tasks whose device is another than in the plan before.
+    """
 
     picture: Picture
     plan: Plan
     starting: Sequence[tuple[Planned, Decision]]
     hopeless: Mapping[TaskKey, str]
+    moved: int = 0
+
+
+def _moved(before: Plan, after: Plan) -> int:
+    was = {each.task.key: each.device.id for each in before.planned}
+    return sum(was.get(each.task.key, each.device.id) != each.device.id for each in after.planned)
 
 
 class _Reasons:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -15,12 +15,21 @@ from acesniper.domain.coldstart import MB, FirstGuess, StartTimes
 from acesniper.extender.admitting import Admitting
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
-from acesniper.extender.metrics import ExtenderMetrics, Sampled
+from acesniper.extender.metrics import (
+    BACKLOG,
+    PROFILE_AGE,
+    WATCH_AGE,
+    ExtenderMetrics,
+    Sampled,
+)
+from acesniper.extender.page.app import Page
+from acesniper.extender.page.sightings import Sightings
 from acesniper.extender.planner import Planner
 from acesniper.extender.strangers import Strangers
 from acesniper.extender.table import LatencyTable, TablePredictor
 from acesniper.policies.policy import Policy
 from acesniper.runtime.events import EventRecorder
+from acesniper.runtime.guarded import GuardedCluster
 from acesniper.runtime.kube import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
@@ -28,10 +37,14 @@ from acesniper.runtime.kube import (
     NODES,
     PODS,
     Cluster,
+    Object,
 )
 from acesniper.runtime.lease import Leadership
 from acesniper.runtime.reflector import Reflector
 from acesniper.runtime.settings import ExtenderSettings
+
+Take = Callable[[str, Object], None]
+"""Is told what changed and how."""
 
 
 @dataclass(slots=True)
@@ -46,6 +59,7 @@ class ExtenderState:
     strangers: Strangers
     reflectors: list[Reflector]
     sampled: Sampled
+    page: Page | None = None
 
     @classmethod
     def build(
@@ -77,7 +91,6 @@ class ExtenderState:
             settings.deadline_quantile,
             settings.explore_share,
         )
-        admitting = Admitting(fleet, cluster, book, metrics)
         leadership = Leadership(
             *(cluster, settings.lease_namespace, PLANNER_LEASE, settings.identity),
             settings.lease_s,
@@ -85,21 +98,27 @@ class ExtenderState:
             time.time,
             fleet.changed.set,
         )
+        # A plan that was made while we led is not carried out when we do not lead any more.
+        admitting = Admitting(fleet, GuardedCluster(cluster, leadership.held), book, metrics)
         planner = Planner(
             *(fleet, admitting, policy, metrics, settings.replan_s, settings.settle_s),
             may_act=leadership.held,
         )
+        page = Page(fleet, planner, cluster, Sightings()) if settings.page else None
+        take_task: Take = fleet.take_task
+        if page is not None:
+            take_task = _both(fleet.take_task, page.sightings.take)
         reflectors = [
             Reflector(cluster, NODES, fleet.take_node),
             Reflector(cluster, DEVICE_PROFILES, fleet.take_device_profile),
             Reflector(cluster, MODEL_PROFILES, fleet.take_model_profile),
-            Reflector(cluster, INFERENCE_TASKS, fleet.take_task),
+            Reflector(cluster, INFERENCE_TASKS, take_task),
             Reflector(cluster, PODS, fleet.take_pod),
         ]
         strangers = Strangers(EventRecorder(cluster, "acesniper-extender"), time.time)
         sampled = _sampled(fleet, reflectors)
         registry.register(sampled)
-        return cls(fleet, book, metrics, planner, leadership, strangers, reflectors, sampled)
+        return cls(fleet, book, metrics, planner, leadership, strangers, reflectors, sampled, page)
 
     async def run(self) -> None:
         """Follow the cluster and plan, until cancelled. No plan is made on half a picture."""
@@ -116,6 +135,11 @@ class ExtenderState:
         """Kinds whose first list has not come yet; and latencies, until they are predicted."""
         kinds = [each.kind.plural for each in self.reflectors if not each.synced.is_set()]
         return kinds if self.planner.predicted.is_set() else [*kinds, "latencies"]
+
+    def deaf(self) -> list[str]:
+        """Kinds of which nothing was heard for minutes: this process sees the cluster no more."""
+        now_s = time.monotonic()
+        return [each.kind.plural for each in self.reflectors if each.deaf(now_s)]
 
     def decision(self, pod: str) -> Decision | None:
         """The decision about a pod, given by UID or `namespace/name`.
@@ -143,8 +167,16 @@ class ExtenderState:
                 "startsInSeconds": planned.start_s,
                 "busySeconds": planned.busy_s,
             }
-            for planned in self.planner.plan.planned
+            for planned in self.planner.rows()
         ]
+
+
+def _both(first: Take, second: Take) -> Take:
+    def take(change: str, manifest: Object) -> None:
+        first(change, manifest)
+        second(change, manifest)
+
+    return take
 
 
 def _sampled(fleet: Fleet, reflectors: Sequence[Reflector]) -> Sampled:
@@ -166,15 +198,4 @@ def _sampled(fleet: Fleet, reflectors: Sequence[Reflector]) -> Sampled:
             if each.synced.is_set():
                 yield each.kind.plural, now_s - each.last_event_s
 
-    return Sampled(
-        (
-            ("acesniper_backlog_seconds", "Work promised to a device.", "device", backlog),
-            ("acesniper_profile_age_seconds", "Age of a measurement.", "device", profile_age),
-            (
-                "acesniper_watch_event_age_seconds",
-                "Time since the API server last wrote to a watch.",
-                "kind",
-                watch_age,
-            ),
-        )
-    )
+    return Sampled(((BACKLOG, backlog), (PROFILE_AGE, profile_age), (WATCH_AGE, watch_age)))

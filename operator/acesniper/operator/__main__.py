@@ -5,16 +5,19 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import kopf
+import uvloop
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.process_collector import ProcessCollector
 
-from acesniper.api.names import PLANNER_LEASE, TASK_LABEL
+from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE, TASK_LABEL
 from acesniper.api.v1alpha1 import ModelProfileSpec
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
+from acesniper.domain.ports import Predictor
 from acesniper.operator.controller import Controller
 from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.fallback import Fallback
@@ -22,6 +25,9 @@ from acesniper.operator.fetch import Fetcher
 from acesniper.operator.handlers import build_registry
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.models import ModelReconciler
+from acesniper.operator.mounts import NodeCache
+from acesniper.operator.progress import ProgressFollower
+from acesniper.operator.reading import PodReading
 from acesniper.operator.store import Store
 from acesniper.operator.tasks import TaskReconciler
 from acesniper.operator.window import Window
@@ -29,9 +35,12 @@ from acesniper.policies.policy import Policy
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.reader import read_model
+from acesniper.predictor.replaceable import ReplaceablePredictor
 from acesniper.runtime import logs
 from acesniper.runtime.events import EventRecorder
+from acesniper.runtime.guarded import GuardedCluster
 from acesniper.runtime.kube import NODES, PODS, PRIORITY_CLASSES, Cluster
+from acesniper.runtime.lease import Leadership
 from acesniper.runtime.reflector import Reflector
 from acesniper.runtime.settings import OperatorSettings
 
@@ -40,11 +49,23 @@ def _read(path: Path, spec: ModelProfileSpec) -> ModelFeatures:
     return read_model(path, batch=spec.batch_size, shapes=spec.input_shapes)
 
 
+def predictor_of(settings: OperatorSettings) -> Predictor:
+    """The shipped network, or the one in a file that may be replaced."""
+    if settings.network is not None:
+        return ReplaceablePredictor(settings.network)
+    return default_predictor()
+
+
 def build_controller(
-    settings: OperatorSettings, cluster: Cluster, metrics: OperatorMetrics
+    settings: OperatorSettings,
+    connection: Cluster,
+    metrics: OperatorMetrics,
+    predictor: Predictor,
+    may_act: Callable[[], bool] = lambda: True,
 ) -> Controller:
-    """Wire the parts."""
+    """Wire the parts; nothing is written while we may not act."""
     store, clock = Store(), time.time
+    cluster = GuardedCluster(connection, may_act)
     events = EventRecorder(cluster, "acesniper-operator")
     policy = Policy(settings.policy, settings.policy_classes, settings.aging_s)
     window = Window(store, settings.max_gated_pods, policy)
@@ -52,11 +73,18 @@ def build_controller(
     return Controller(
         store=store,
         window=window,
-        tasks=TaskReconciler(cluster, store, window, metrics, events, settings.runner_image, clock),
+        tasks=TaskReconciler(
+            *(cluster, store, window, metrics, events, settings.runner_image, clock),
+            settings.start_patience_s,
+            NodeCache(settings.model_cache, settings.model_cache_bytes)
+            if settings.model_cache
+            else None,
+        ),
         models=ModelReconciler(
             *(cluster, store, fetcher, _read, FEATURES_VERSION, metrics, events),
-            default_predictor(),
+            predictor,
             clock,
+            PodReading(cluster, settings.runner_image),
         ),
         devices=DeviceReconciler(cluster, store, metrics, events, clock),
         metrics=metrics,
@@ -66,13 +94,29 @@ def build_controller(
             settings.planner_patience_s,
             time.monotonic,
         ),
+        progress=ProgressFollower(cluster, store, clock, settings.progress_s, may_act)
+        if settings.progress_s
+        else None,
+        may_act=may_act,
+    )
+
+
+def build_leadership(settings: OperatorSettings, cluster: Cluster) -> Leadership:
+    """What says whether we may act."""
+    return Leadership(
+        *(cluster, settings.lease_namespace, OPERATOR_LEASE, settings.identity),
+        *(settings.lease_s, time.monotonic, time.time),
     )
 
 
 async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
     """Operate until told to stop."""
-    async with Cluster.connect(settings.kubeconfig) as cluster:
-        controller = build_controller(settings, cluster, metrics)
+    async with Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster:
+        predictor = predictor_of(settings)
+        leadership = build_leadership(settings, cluster)
+        controller = build_controller(settings, cluster, metrics, predictor, leadership.held)
+        leadership.on_change = controller.look_at_all
+        metrics.leading.set_function(lambda: float(leadership.held()))
         pods = Reflector(cluster, PODS, controller.pod_change, labels=TASK_LABEL)
         nodes = Reflector(cluster, NODES, controller.node_change)
         classes = Reflector(cluster, PRIORITY_CLASSES, controller.priority_change)
@@ -81,8 +125,17 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
             # A task must not be judged before its pods are known.
             await asyncio.gather(pods.synced.wait(), nodes.synced.wait())
             background.append(group.create_task(controller.run(settings.workers)))
+            background.append(group.create_task(leadership.run()))
+            if isinstance(predictor, ReplaceablePredictor):
+                replacing = predictor.follow(controller.predict_anew)
+                background.append(group.create_task(replacing))
+
+            def deaf() -> list[str]:
+                now_s = time.monotonic()
+                return [each.kind.plural for each in (pods, nodes, classes) if each.deaf(now_s)]
+
             await kopf.operator(
-                registry=build_registry(controller),
+                registry=build_registry(controller, settings.watch_silence_s, deaf),
                 clusterwide=not settings.namespace,
                 namespaces=[settings.namespace] if settings.namespace else [],
                 liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
@@ -107,7 +160,7 @@ def main() -> int:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     start_http_server(settings.metrics_port, registry=registry)
-    asyncio.run(operate(settings, OperatorMetrics.on(registry)))
+    uvloop.run(operate(settings, OperatorMetrics.on(registry)))
     return 0
 
 

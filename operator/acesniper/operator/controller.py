@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from acesniper.api.v1alpha1 import DeviceProfile
+from acesniper.api.v1alpha1 import FINISHED, DeviceProfile
 from acesniper.domain.errors import InvalidInput
+from acesniper.operator.counting import count_deleted
 from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.fallback import Fallback
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.models import ModelReconciler
+from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.store import Store, object_key
 from acesniper.operator.tasks import TaskReconciler
 from acesniper.operator.window import Window
@@ -25,7 +27,9 @@ Key = tuple[str, str]
 """(kind, object key)."""
 TASK, MODEL, DEVICE, NODE = "task", "model", "device", "node"
 WINDOW_S = 0.2
-"""How often the window of queued tasks is moved on."""
+"""How often the window of queued tasks is moved on, ..."""
+WINDOW_PAUSE = 20.0
+"""... unless ordering them takes long: then after so many times what it took."""
 FLEET_SETTLES_S = 5.0
 """Devices come in bursts; what is told of models per device class waits until they have."""
 LEARN_S = 1.0
@@ -46,6 +50,9 @@ class Controller:
     metrics: OperatorMetrics
     clock: Callable[[], float]
     fallback: Fallback
+    progress: ProgressFollower | None = None
+    may_act: Callable[[], bool] = lambda: True
+    """Whether no other operator acts; asked before anything is decided."""
     queue: WorkQueue[Key] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -58,12 +65,18 @@ class Controller:
         self._saw("InferenceTask")
         key = object_key(obj)
         if gone:
+            known = self.store.tasks.get(key)
+            if known is not None and known.metadata["uid"] == obj["metadata"]["uid"]:
+                count_deleted(self.metrics, known)
             self.store.drop_task(obj)
         elif self._readable(self.store.take_task, obj):
             self.queue.add((TASK, key))
-            device = self.devices.note(self.store.tasks[key])
+            task = self.store.tasks[key]
+            device = self.devices.note(task)
             if device is not None:
                 self.queue.add_after((DEVICE, device), LEARN_S)
+            if task.status.phase in FINISHED:
+                self.store.settle_task(key)
 
     def model_event(self, gone: bool, obj: Mapping[str, Any]) -> None:
         """A ModelProfile was seen: it may have to be read, and tasks may wait for it."""
@@ -71,6 +84,7 @@ class Controller:
         key = object_key(obj)
         if gone:
             self.store.drop_model(obj)
+            self.metrics.model_error_ratio.remove(key)
         elif self._readable(self.store.take_model, obj):
             self.queue.add((MODEL, key))
         for task in self.store.tasks_of_model(key):
@@ -85,22 +99,35 @@ class Controller:
         if gone:
             self.store.drop_device(obj)
             self.metrics.profile_noise.remove(name)
+            self.metrics.device_error_ratio.remove(name)
         elif self._readable(self.store.take_device, obj):
             self.queue.add((DEVICE, name))
         self.queue.add((NODE, node))
-        if _measurement(before) != _measurement(self.store.devices.get(name)):
+        after = self.store.devices.get(name)
+        if before is not None and after is not None and _measured_anew(before, after):
+            self.metrics.reprobes.inc()
+        if _measurement(before) != _measurement(after):
             for model in self.store.models:
                 self.queue.add_after((MODEL, model), FLEET_SETTLES_S)
+
+    def predict_anew(self) -> None:
+        """Another network predicts from now on: what is told of models per device class changes."""
+        for model in self.store.models:
+            self.queue.add((MODEL, model))
 
     def node_change(self, change: str, obj: Mapping[str, Any]) -> None:
         """A node changed."""
         self._saw("Node")
         name = str(obj["metadata"]["name"])
+        before = self.store.nodes.get(name)
         if change == DELETE:
             self.store.nodes.pop(name, None)
         else:
             self.store.nodes[name] = {"status": obj.get("status", {})}
             self.queue.add((NODE, name))
+        if _readiness(before) != _readiness(self.store.nodes.get(name)):
+            for task in self.store.tasks_on(name):
+                self.queue.add((TASK, task))
 
     def priority_change(self, change: str, obj: Mapping[str, Any]) -> None:
         """A PriorityClass changed."""
@@ -126,27 +153,37 @@ class Controller:
             group.create_task(self._move_window())
             group.create_task(self._resync())
             group.create_task(self.fallback.run())
+            if self.progress is not None:
+                group.create_task(self.progress.run())
 
     async def _move_window(self) -> None:
         while True:
+            started_s = time.perf_counter()
             for key in self.window.refresh(self.clock()):
                 self.queue.add((TASK, key))
-            await asyncio.sleep(WINDOW_S)
+            took_s = time.perf_counter() - started_s
+            await asyncio.sleep(max(WINDOW_S, WINDOW_PAUSE * took_s))
 
     async def _resync(self) -> None:
         while True:
             await asyncio.sleep(RESYNC_S)
-            for kind, keys in (
-                (TASK, self.store.tasks),
-                (MODEL, self.store.models),
-                (DEVICE, self.store.devices),
-                (NODE, self.store.nodes),
-            ):
-                for key in keys:
-                    self.queue.add((kind, key))
+            self.look_at_all()
+
+    def look_at_all(self) -> None:
+        """Look at everything again: now and then, and when it is our turn to act."""
+        for kind, keys in (
+            (TASK, self.store.tasks),
+            (MODEL, self.store.models),
+            (DEVICE, self.store.devices),
+            (NODE, self.store.nodes),
+        ):
+            for key in keys:
+                self.queue.add((kind, key))
 
     async def _reconcile(self, key: Key) -> float | None:
         kind, name = key
+        if not self.may_act():
+            return None  # when we may, everything is looked at
         started_s = time.perf_counter()
         try:
             match kind:
@@ -165,6 +202,7 @@ class Controller:
         self.metrics.reconcile_errors.labels(key[0]).inc()
 
     def _saw(self, kind: str) -> None:
+        self.store.hearing.heard(kind)
         self.metrics.last_event_seconds.labels(kind).set(self.clock())
 
     @staticmethod
@@ -175,6 +213,20 @@ class Controller:
             log.warning("ignored: %s", error)
             return False
         return True
+
+
+def _readiness(node: Mapping[str, Any] | None) -> str | None:
+    """What a node says of itself, None for one that is not there."""
+    if node is None:
+        return None
+    conditions = node["status"].get("conditions") or ()
+    return next((str(each["status"]) for each in conditions if each["type"] == "Ready"), "")
+
+
+def _measured_anew(before: DeviceProfile, after: DeviceProfile) -> bool:
+    """Whether a device that had been measured was measured again."""
+    was, now = before.status.measured_at, after.status.measured_at
+    return was is not None and now is not None and was != now
 
 
 def _measurement(profile: DeviceProfile | None) -> tuple[object, ...]:

@@ -13,6 +13,9 @@ from acesniper.domain.prediction import Prediction
 LONGEST_MESSAGE = 500
 """Characters of a container's last words that are shown; enough for the error under a traceback."""
 
+SKEW_S = 2.0
+"""Times of different machines that are no more out of order than this are taken as they are."""
+
 
 def prediction(decision: Decision, created_s: float) -> TaskPrediction:
     """What the chosen candidate of a decision promised."""
@@ -37,8 +40,9 @@ def observation(
 ) -> tuple[TaskObservation, str]:
     """What a finished pod tells: its report, its times; and a sentence about it."""
     state = terminated(pod)
-    started = state.get("startedAt") or pod.get("status", {}).get("startTime")
-    finished = state.get("finishedAt") or rfc3339(now_s)
+    skew_s = _skew_s(pod, now_s)
+    started = _corrected(state.get("startedAt") or pod.get("status", {}).get("startTime"), skew_s)
+    finished = _corrected(state.get("finishedAt"), skew_s) or rfc3339(now_s)
     wait_s = max(epoch_s(started) - created_s, 0.0) if started else None
     median_s = found.latency_median_s if found else None
     text = duration_text(median_s) if median_s else "not reported"
@@ -46,7 +50,7 @@ def observation(
         text=text,
         latency_median_seconds=median_s,
         latency_p90_seconds=found.latency_p90_s if found else None,
-        container_seconds=_container_s(pod, state.get("startedAt")),
+        container_seconds=_container_s(pod, _corrected(state.get("startedAt"), skew_s)),
         fetch_seconds=found.fetch_s if found else None,
         load_seconds=found.load_s if found else None,
         wait_seconds=wait_s,
@@ -56,13 +60,40 @@ def observation(
     return observed, f"observed {text}"
 
 
-def _container_s(pod: Mapping[str, Any], started: str | None) -> float | None:
-    """From binding to the start of the container; both are whole seconds."""
+def _bound_s(pod: Mapping[str, Any]) -> float | None:
+    """When the pod was bound, by the API server's clock; whole seconds."""
     for each in pod.get("status", {}).get("conditions") or ():
         bound = each.get("lastTransitionTime")
-        if each["type"] == "PodScheduled" and each["status"] == "True" and bound and started:
-            return max(epoch_s(started) - epoch_s(bound), 0.0)
+        if each["type"] == "PodScheduled" and each["status"] == "True" and bound:
+            return epoch_s(bound)
     return None
+
+
+def _container_s(pod: Mapping[str, Any], started: str | None) -> float | None:
+    """From binding to the start of the container; both are whole seconds."""
+    bound_s = _bound_s(pod)
+    if bound_s is None or started is None:
+        return None
+    return max(epoch_s(started) - bound_s, 0.0)
+
+
+def _skew_s(pod: Mapping[str, Any], now_s: float) -> float:
+    """By how much the clock of the pod's node is ahead (behind, below 0), where that shows.
+
+    A pod that its node took before it was bound, or that ended in the future, shows it. The node
+    takes a pod within a moment of its binding: that is the same instant on both clocks.
+    """
+    bound_s, taken = _bound_s(pod), pod.get("status", {}).get("startTime")
+    if bound_s is None or not taken:
+        return 0.0
+    finished = terminated(pod).get("finishedAt")
+    behind = epoch_s(taken) < bound_s - SKEW_S
+    ahead = finished is not None and epoch_s(finished) > now_s + SKEW_S
+    return epoch_s(taken) - bound_s if behind or ahead else 0.0
+
+
+def _corrected(timestamp: str | None, skew_s: float) -> str | None:
+    return rfc3339(epoch_s(timestamp) - skew_s) if timestamp and skew_s else timestamp
 
 
 def failure_message(pod: Mapping[str, Any]) -> str:

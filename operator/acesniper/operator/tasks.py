@@ -7,14 +7,26 @@ from dataclasses import dataclass, replace
 from acesniper.api.merge import merge_patch
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus
 from acesniper.domain.errors import Conflict, Forbidden, InvalidInput
-from acesniper.operator.counting import count_phase
-from acesniper.operator.lifecycle import Sight, next_incarnation, next_step, refused
+from acesniper.operator.counting import count_deleted, count_phase
+from acesniper.operator.ending import refused
+from acesniper.operator.lifecycle import next_step
 from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.mounts import NodeCache, without_cache
+from acesniper.operator.queueing import next_incarnation
+from acesniper.operator.sight import Sight
 from acesniper.operator.step import Step
 from acesniper.operator.store import Store
 from acesniper.operator.window import Window
 from acesniper.runtime.events import EventRecorder, Notice
-from acesniper.runtime.kube import INFERENCE_TASKS, MODEL_PROFILES, PODS, Cluster, NotFound, Object
+from acesniper.runtime.kube import (
+    INFERENCE_TASKS,
+    MODEL_PROFILES,
+    PODS,
+    Cluster,
+    NamespaceGone,
+    NotFound,
+    Object,
+)
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +45,9 @@ class TaskReconciler:
     events: EventRecorder
     image: str
     clock: Callable[[], float]
+    start_patience_s: float = 300.0
+    """How long a container that cannot be started is waited for."""
+    cache: NodeCache | None = None
 
     async def reconcile(self, key: str) -> float | None:
         """Bring one task a step further; returns when to look again, in seconds."""
@@ -42,10 +57,14 @@ class TaskReconciler:
         step = next_step(self._sight(key, task))
         try:
             return await self._take(task, step)
+        except NamespaceGone:
+            # Everything in it is being deleted, the task as well: nothing is left to do.
+            return None
         except NotFound:
             if await self.cluster.get(INFERENCE_TASKS, *_name_of(task)) is not None:
                 raise
             # Deleted while no watch was looking.
+            count_deleted(self.metrics, task)
             self.store.tasks.pop(key, None)
             return None
 
@@ -57,6 +76,10 @@ class TaskReconciler:
             may_queue=key in self.window,
             now_s=self.clock(),
             image=self.image,
+            cache=self.cache,
+            nodes=self.store.nodes,
+            devices=self.store.devices,
+            start_patience_s=self.start_patience_s,
         )
 
     async def _take(self, task: InferenceTask, step: Step) -> float | None:
@@ -65,9 +88,11 @@ class TaskReconciler:
             return LATE_WATCH_S
         if step.create_model is not None:
             await self._create_model(step.create_model, namespace)
+        if step.learn_memory is not None:
+            await self._learn_memory(namespace, *step.learn_memory)
         if step.delete_pod is not None:
-            pod = step.delete_pod
-            await self.cluster.delete(PODS, pod.name, pod.namespace, uid=pod.uid)
+            pod, grace_s = step.delete_pod, 0 if step.by_force else None
+            await self.cluster.delete(PODS, pod.name, pod.namespace, uid=pod.uid, grace_s=grace_s)
         if step.delete_task:
             await self.cluster.delete(INFERENCE_TASKS, name, namespace, task.metadata["uid"])
             return None
@@ -86,11 +111,26 @@ class TaskReconciler:
         return True
 
     async def _create_model(self, manifest: Object, namespace: str) -> None:
+        """Create a profile, or find that it was created before."""
         try:
-            created = await self.cluster.create(MODEL_PROFILES, manifest, namespace)
+            model = await self.cluster.create(MODEL_PROFILES, manifest, namespace)
         except Conflict:
+            found = await self.cluster.get(MODEL_PROFILES, manifest["metadata"]["name"], namespace)
+            if found is None:
+                raise  # there is none: somebody has to try again
+            model = found
+        self.store.take_model(model)
+
+    async def _learn_memory(self, namespace: str, model: str, needs_bytes: int) -> None:
+        """Write into a profile what its model needs at least, unless it says as much already."""
+        known = self.store.models.get(f"{namespace}/{model}")
+        if known is None or (known.status.needs_memory_bytes or 0) >= needs_bytes:
             return
-        self.store.take_model(created)
+        patch = {"status": {"needsMemoryBytes": needs_bytes}}
+        written = await self.cluster.patch(
+            MODEL_PROFILES, model, namespace, patch, subresource="status"
+        )
+        self.store.take_model(written)
 
     async def _create_pod(self, task: InferenceTask, step: Step, manifest: Object) -> Step:
         """Create the attempt's pod, or find that it was created before."""
@@ -104,7 +144,12 @@ class TaskReconciler:
             pod = found
         except InvalidInput as error:
             return refused(self._sight(_key_of(task), task), str(error))
+        except NamespaceGone:
+            raise
         except Forbidden as error:
+            if (bare := without_cache(manifest)) is not None:
+                # A namespace under a pod security standard lets no folder of the node in.
+                return await self._create_pod(task, step, bare)
             self.window.is_full(namespace, self.clock())
             notice = Notice("PodRefused", str(error), warning=True)
             await self._tell(task, notice)
@@ -133,6 +178,7 @@ class TaskReconciler:
         written = await self.cluster.patch(
             INFERENCE_TASKS, *_name_of(task), patch=patch, subresource="status"
         )
+        self.store.hearing.wrote("InferenceTask", task.metadata, written["metadata"])
         self.store.take_task(written)
         count_phase(self.metrics, self.store, task, status)
 

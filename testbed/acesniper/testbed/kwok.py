@@ -28,6 +28,9 @@ MESSAGE = "emulation.acesniper.io/message"
 EXIT_CODE = "emulation.acesniper.io/exit-code"
 """The exit code; anything but 0 makes the pod Failed."""
 
+BY_HAND = "emulation.acesniper.io/by-hand"
+"""KWOK leaves a pod with this annotation alone: somebody else plays its kubelet."""
+
 STARTED = "emulation.acesniper.io/Started"
 FINISHED = "emulation.acesniper.io/Finished"
 

@@ -7,14 +7,15 @@ import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from acesniper.api.names import PLANNER_LEASE
+from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE
 from acesniper.api.scheduler_config import SchedulerConfig
 from acesniper.testbed.control_plane import ControlPlane
 from acesniper.testbed.errors import CommandFailed
@@ -34,6 +35,8 @@ STARTS_AT_ONCE = {
 """What the extender expects of starts: emulated pods pull, fetch and load nothing."""
 
 NAMESPACE = "acesniper-system"
+STANDBY = "-standby"
+"""What the names of a second replica's processes end with."""
 OPERATOR, EXTENDER, SCHEDULER = "acesniper-operator", "acesniper-extender", "ace-sniper-scheduler"
 
 
@@ -44,8 +47,11 @@ class System:
     plane: ControlPlane
     environment: Mapping[str, str] = field(default_factory=dict)
     extender_port: int = field(default_factory=free_port)
+    page_port: int = field(default_factory=free_port)
     health_port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
+    ways: Mapping[str, Path] = field(default_factory=dict)
+    """Kubeconfigs to reach the API server by, of parts that do not go straight to it."""
     namespace: str = NAMESPACE
     """Where the leases are."""
 
@@ -74,26 +80,36 @@ class System:
         self.start_scheduler()
         self.start_operator()
 
-    def start_extender(self) -> None:
-        """Start the extender and wait until it has seen the cluster."""
+    def start_extender(self, suffix: str = "", port: int | None = None) -> None:
+        """Start the extender and wait until it has seen the cluster.
+
+        With a `suffix` to its name, it is another replica, on a port of its own.
+        """
+        port = port or self.extender_port
+        own = {
+            "ACESNIPER_PORT": str(port),
+            "ACESNIPER_PAGE_PORT": str(self.page_port if not suffix else free_port()),
+            "ACESNIPER_IDENTITY": EXTENDER + suffix,
+        }
         self._spawn(
-            EXTENDER,
-            "acesniper.extender",
-            {"ACESNIPER_PORT": str(self.extender_port), **STARTS_AT_ONCE},
-            self.extender_port,
-            "/readyz",
+            EXTENDER, "acesniper.extender", {**own, **STARTS_AT_ONCE}, port, "/readyz", suffix
         )
 
-    def start_scheduler(self) -> None:
-        """Start our kube-scheduler with the configuration generated from settings."""
+    def start_scheduler(self, suffix: str = "", port: int | None = None) -> None:
+        """Start our kube-scheduler with the configuration generated from settings.
+
+        With a `suffix` to its name, it is another replica, which asks the extender on `port`.
+        """
         settings = SchedulerConfig(
-            extender_url=f"http://127.0.0.1:{self.extender_port}",
+            extender_url=f"http://127.0.0.1:{port or self.extender_port}",
             lease_namespace=self.namespace,
         )
         with tempfile.TemporaryDirectory() as folder:
             config = Path(folder) / "scheduler.yaml"
             config.write_text(yaml.safe_dump(settings.manifest()))
-            start_scheduler(self.plane, config, name=SCHEDULER, identity=self.user(SCHEDULER))
+            start_scheduler(
+                self.plane, config, name=SCHEDULER + suffix, identity=self.user(SCHEDULER)
+            )
 
     def start_operator(self) -> None:
         """Start the operator and wait until kopf says it is alive."""
@@ -107,6 +123,21 @@ class System:
             self.health_port,
             "/healthz",
         )
+
+    @contextmanager
+    def standby(self) -> Iterator[int]:
+        """A second scheduler pod, kube-scheduler and extender; yields the port of the latter.
+
+        Both are told to end afterwards, and the first pod's have to run then.
+        """
+        port = free_port()
+        self.start_extender(STANDBY, port)
+        self.start_scheduler(STANDBY, port)
+        try:
+            yield port
+        finally:
+            self.plane.stop(SCHEDULER + STANDBY)
+            self.plane.stop(EXTENDER + STANDBY)
 
     def kill(self, name: str) -> None:
         """SIGKILL a part."""
@@ -124,13 +155,13 @@ class System:
         """
         return json.loads(self.text(path))
 
-    def text(self, path: str) -> str:
-        """GET from the extender, such as `/metrics`.
+    def text(self, path: str, port: int | None = None) -> str:
+        """GET from the extender (the one on `port`), such as `/metrics`.
 
         Raises:
             CommandFailed: it answers anything but 200.
         """
-        url = f"http://127.0.0.1:{self.extender_port}{path}"
+        url = f"http://127.0.0.1:{port or self.extender_port}{path}"
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:
                 return str(answer.read().decode())
@@ -138,16 +169,47 @@ class System:
             said = error.read().decode(errors="replace")
             raise CommandFailed(f"GET {path}: {error.code} {said}", said) from error
 
+    def backlogs(self, port: int | None = None) -> dict[str, float]:
+        """Backlog by device in seconds, as the metrics of the extender (on `port`) tell it."""
+        prefix = "acesniper_backlog_seconds{device="
+        lines = self.text("/metrics", port).splitlines()
+        found = (line.removeprefix(prefix).split("} ") for line in lines if line.startswith(prefix))
+        return {device.strip('"'): float(value) for device, value in found}
+
+    @contextmanager
+    def rerouted(
+        self, kubeconfigs: Mapping[str, Path], environment: Mapping[str, str]
+    ) -> Iterator[None]:
+        """Operator and extender, started anew, reach the API server another way for a while."""
+        before = self.environment
+        self.ways, self.environment = kubeconfigs, {**before, **environment}
+        try:
+            self._start_anew()
+            yield
+        finally:
+            self.ways, self.environment = {}, before
+            self._start_anew()
+
+    def _start_anew(self) -> None:
+        for name in (OPERATOR, EXTENDER):
+            self.plane.stop(name)
+        self.start_extender()
+        self.start_operator()
+
     def _spawn(
-        self, name: str, module: str, environment: Mapping[str, str], port: int, path: str
+        self,
+        name: str,
+        module: str,
+        environment: Mapping[str, str],
+        port: int,
+        path: str,
+        suffix: str = "",
     ) -> None:
         own = {name: value for name, value in os.environ.items() if name.startswith("ACESNIPER_")}
-        config = {
-            "ACESNIPER_KUBECONFIG": str(self.plane.kubeconfig(self.user(name))),
-            "ACESNIPER_LEASE_NAMESPACE": self.namespace,
-        }
+        way = self.ways.get(name) or self.plane.kubeconfig(self.user(name))
+        config = {"ACESNIPER_KUBECONFIG": str(way), "ACESNIPER_LEASE_NAMESPACE": self.namespace}
         self.plane.spawn(
-            name,
+            name + suffix,
             [sys.executable, "-m", module],
             {**own, **config, **self.environment, **environment},
             http_ok(port, path),
@@ -155,13 +217,14 @@ class System:
 
 
 def _rights() -> str:
-    """The chart's rules, bound to the testbed's identities, and the planner's lease."""
+    """The chart's rules, bound to the testbed's identities, and the leases they hold."""
     documents: list[dict[str, Any]] = [
         {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": PLANNER_LEASE, "namespace": NAMESPACE},
+            "metadata": {"name": name, "namespace": NAMESPACE},
         }
+        for name in (PLANNER_LEASE, OPERATOR_LEASE)
     ]
     for part in ("operator", "extender", "probe"):
         documents += _role(part, f"acesniper-{part}", None)

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from acesniper.testbed import helm, promtool
+from acesniper.testbed import helm, prometheus
 from acesniper.testbed.binaries import ensure_binaries
 from acesniper.testbed.cache import cache_root, ensure_folder
 from acesniper.testbed.errors import BinariesMissing
@@ -19,7 +19,7 @@ def install_tools(folder: Path) -> list[Path]:
     programs = {
         "kubectl": ensure_binaries() / "kubectl",
         "helm": ensure_helm(folder),
-        "promtool": _fetched("promtool", promtool.cache_key(), promtool.fetch, folder),
+        "promtool": _fetched("promtool", prometheus.cache_name(), prometheus.fetch, folder),
     }
     return [_link(folder / name, program) for name, program in programs.items()]
 
@@ -29,13 +29,13 @@ def ensure_helm(folder: Path | None = None) -> Path:
 
     Raises BinariesMissing where it can neither be fetched nor found.
     """
-    return _fetched("helm", helm.cache_key(), helm.fetch, folder or Path())
+    return _fetched("helm", f"helm-{helm.cache_key()}", helm.fetch, folder or Path())
 
 
-def _fetched(name: str, key: str, fetch: Callable[[Path], None], folder: Path) -> Path:
+def _fetched(name: str, cached: str, fetch: Callable[[Path], None], folder: Path) -> Path:
     """The program `name` from the cache, where `fetch` puts it; else one on PATH."""
     try:
-        return ensure_folder(cache_root() / "tools" / f"{name}-{key}", fetch) / name
+        return ensure_folder(cache_root() / "tools" / cached, fetch) / name
     except BinariesMissing as missing:
         elsewhere = [
             each for each in os.get_exec_path() if Path(each).resolve() != folder.resolve()

@@ -33,3 +33,11 @@ def test_other_conditions_are_left_alone() -> None:
 def test_a_condition_that_is_missing_does_not_hold() -> None:
     assert find([], "Ready") is None
     assert not is_true([], "Ready")
+
+
+def test_a_condition_keeps_its_place() -> None:
+    """Another order would be another status, written and heard and written again."""
+    first = with_condition([], "A", True, "r", "", 1.0)
+    both = with_condition(first, "B", True, "r", "", 1.0)
+
+    assert with_condition(both, "A", True, "r", "", 2.0) == both

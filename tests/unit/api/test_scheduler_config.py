@@ -1,4 +1,7 @@
 from acesniper.api.scheduler_config import EXTENDER_WEIGHT, SchedulerConfig
+from acesniper.api.schema import duration_s
+from acesniper.runtime.lease import RENEWALS
+from acesniper.runtime.settings import ExtenderSettings
 
 ALL_DEFAULT_PLUGINS = 12 * 100
 POINTS_PER_SCORE = 10  # kube-scheduler scales an extender's 0..10 to its own 0..100
@@ -52,3 +55,17 @@ def test_the_clusters_own_scheduler_goes_on_with_all_other_pods() -> None:
     names = [each["schedulerName"] for each in manifest["profiles"]]
     assert names == ["default-scheduler", "ace-sniper"]
     assert "leaderElection" not in manifest
+
+
+def test_another_pod_schedules_and_plans_within_fifteen_seconds() -> None:
+    """A renewal is seen one try later at the latest, goes stale, and is taken by the next try."""
+    election = SchedulerConfig().manifest()["leaderElection"]
+    lease_s, renew_s, retry_s = (
+        duration_s(election[each]) for each in ("leaseDuration", "renewDeadline", "retryPeriod")
+    )
+    longest_try_s = 2.2 * retry_s  # client-go adds up to 1.2 of it at random
+    planner_s = ExtenderSettings().lease_s
+
+    assert lease_s + 2 * longest_try_s <= 15.0
+    assert planner_s + 2 * planner_s / RENEWALS <= 15.0
+    assert lease_s > renew_s > longest_try_s, "what kube-scheduler demands of them"

@@ -48,8 +48,8 @@ def test_an_empty_plan_is_a_sentence() -> None:
     assert shown([]) == "Nothing waits."
 
 
-def test_the_extender_is_reached_by_the_port_that_is_for_others() -> None:
-    assert exposed(pod({"name": "metrics", "containerPort": 8780})) == 8780
+def test_the_extenders_metrics_are_reached_by_the_port_for_prometheus() -> None:
+    assert exposed(pod({"name": "metrics", "containerPort": 8785})) == 8785
     assert exposed(pod({"name": "https", "containerPort": 8780})) is None
 
 

@@ -2,10 +2,18 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus
-from acesniper.operator.counting import count_phase
+from acesniper.operator.counting import count_deleted, count_phase
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
-from builders import make_device_profile, make_itask
+from builders import make_device_profile, make_itask, make_model_profile
+
+FINISHED = {
+    "type": "Finished",
+    "status": "True",
+    "reason": "Succeeded",
+    "message": "",
+    "lastTransitionTime": "1970-01-01T00:00:00Z",
+}
 
 
 def succeeded(latency_s: float = 1.0) -> InferenceTaskStatus:
@@ -13,6 +21,7 @@ def succeeded(latency_s: float = 1.0) -> InferenceTaskStatus:
         {
             "phase": "Succeeded",
             "device": "d",
+            "modelProfile": "model",
             "errorRatio": 0.2,
             "predicted": {
                 "text": "",
@@ -27,6 +36,8 @@ def succeeded(latency_s: float = 1.0) -> InferenceTaskStatus:
             "observed": {
                 "text": "",
                 "latencyMedianSeconds": latency_s,
+                "containerSeconds": 2.0,
+                "fetchSeconds": 1.0,
                 "loadSeconds": 0.5,
                 "waitSeconds": 2.0,
                 "startTime": "1970-01-01T00:00:02Z",
@@ -39,7 +50,8 @@ def succeeded(latency_s: float = 1.0) -> InferenceTaskStatus:
 def counted(before: dict[str, object], after: InferenceTaskStatus) -> CollectorRegistry:
     registry, store = CollectorRegistry(), Store()
     store.take_device(make_device_profile("d", provider="cuda"))
-    task = InferenceTask.model_validate(make_itask(status=before))
+    store.take_model(make_model_profile())
+    task = InferenceTask.model_validate(make_itask(status=before, inferences=10))
     count_phase(OperatorMetrics.on(registry), store, task, after)
     return registry
 
@@ -54,7 +66,21 @@ def test_a_success_tells_its_times_and_how_good_the_prediction_was() -> None:
     assert sum_of("task_response_seconds") == 9.0
     assert sum_of("task_run_seconds") == 7.0
     assert sum_of("task_load_seconds") == 0.5
+    assert sum_of("task_cold_start_seconds") == 3.5
     assert sum_of("prediction_error_ratio", provider="cuda") == 0.2
+    assert sum_of("device_prediction_error_ratio", device="d") == 0.2
+    assert sum_of("model_prediction_error_ratio", model="default/model") == 0.2
+
+
+def test_a_success_adds_what_was_predicted_and_what_was_observed() -> None:
+    registry = counted({"phase": "Running"}, succeeded(1.25))
+
+    by_provider = {"provider": "cuda"}
+    predicted, observed = (
+        registry.get_sample_value(f"acesniper_{which}_run_seconds_total", by_provider)
+        for which in ("predicted", "observed")
+    )
+    assert (predicted, observed) == (10.0, 12.5)
 
 
 @pytest.mark.parametrize(
@@ -91,3 +117,26 @@ def test_a_failed_attempt_is_counted_by_its_reason() -> None:
 
     name = "acesniper_task_attempts_failed_total"
     assert registry.get_sample_value(name, {"reason": "PodLost"}) == 1.0
+
+
+def test_an_ending_is_counted_by_how_and_whether_in_time() -> None:
+    met = {**FINISHED, "type": "DeadlineMet", "status": "False", "reason": "Late"}
+    status = {"phase": "Succeeded", "conditions": [FINISHED, met]}
+    registry = counted({"phase": "Running"}, InferenceTaskStatus.model_validate(status))
+
+    endings, deadlines = "acesniper_task_endings_total", "acesniper_task_deadlines_total"
+    assert registry.get_sample_value(endings, {"reason": "Succeeded"}) == 1.0
+    assert registry.get_sample_value(deadlines, {"outcome": "missed"}) == 1.0
+
+
+@pytest.mark.parametrize(("phase", "number"), [("Running", 1.0), ("Failed", None)])
+def test_a_task_that_is_deleted_before_its_end_ended_by_that(
+    phase: str, number: float | None
+) -> None:
+    registry = CollectorRegistry()
+    task = InferenceTask.model_validate(make_itask(status={"phase": phase}))
+
+    count_deleted(OperatorMetrics.on(registry), task)
+
+    name = "acesniper_task_endings_total"
+    assert registry.get_sample_value(name, {"reason": "Deleted"}) == number

@@ -12,8 +12,9 @@ from acesniper.api.decision import Decision
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, ModelProfile, Phase
 from acesniper.domain.completion import Completion
-from acesniper.operator.lifecycle import Sight, next_step
+from acesniper.operator.lifecycle import next_step
 from acesniper.operator.render import pod_name
+from acesniper.operator.sight import Sight
 from acesniper.operator.step import Step
 from builders import (
     SHA256,

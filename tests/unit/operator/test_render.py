@@ -33,6 +33,7 @@ def test_a_plain_task_becomes_this_pod() -> None:
                 "acesniper.io/model": "model-b4",
                 "acesniper.io/attempt": "0",
             },
+            "annotations": {"acesniper.io/model-sha256": SHA256, "acesniper.io/generation": "1"},
             "ownerReferences": [
                 {
                     "apiVersion": "acesniper.io/v1alpha1",
@@ -48,6 +49,15 @@ def test_a_plain_task_becomes_this_pod() -> None:
             "schedulerName": "ace-sniper",
             "schedulingGates": [{"name": "acesniper.io/plan"}],
             "restartPolicy": "Never",
+            "tolerations": [
+                {
+                    "key": f"node.kubernetes.io/{taint}",
+                    "operator": "Exists",
+                    "effect": "NoExecute",
+                    "tolerationSeconds": 60,
+                }
+                for taint in ("not-ready", "unreachable")
+            ],
             "automountServiceAccountToken": False,
             "securityContext": {
                 "runAsNonRoot": True,
@@ -62,6 +72,7 @@ def test_a_plain_task_becomes_this_pod() -> None:
                         *("run", "https://models.example/m.onnx", "--sha256", SHA256),
                         *("--inferences", "100", "--batch", "4"),
                         *("--shape", "height=224", "--shape", "width=320"),
+                        *("--progress-port", "8786"),
                     ],
                     "env": [
                         {
@@ -73,6 +84,7 @@ def test_a_plain_task_becomes_this_pod() -> None:
                             },
                         }
                     ],
+                    "ports": [{"name": "progress", "containerPort": 8786}],
                     "resources": {"limits": {"acesniper.io/slot": "1"}},
                     "terminationMessagePolicy": "FallbackToLogsOnError",
                     "securityContext": {
@@ -112,15 +124,31 @@ def test_an_own_template_is_kept_and_completed() -> None:
 
     spec = pod["spec"]
     assert pod["metadata"]["labels"]["team"] == "a"
-    assert pod["metadata"]["annotations"] == {"note": "b"}
+    assert pod["metadata"]["annotations"]["note"] == "b"
     assert [each["name"] for each in spec["schedulingGates"]] == ["own/gate", PLAN_GATE]
     assert (spec["schedulerName"], spec["restartPolicy"]) == ("ace-sniper", "Never")
     assert spec["nodeSelector"] == {"disk": "ssd", "zone": "a"}
-    assert spec["tolerations"] == [{"key": "x"}, {"key": "y"}]
+    assert spec["tolerations"][:2] == [{"key": "x"}, {"key": "y"}]
     assert spec["priorityClassName"] == "urgent"
     sidecar, runner = spec["containers"]
     assert "resources" not in sidecar
     assert runner["resources"]["limits"] == {"memory": "1Gi", SLOT_RESOURCE: "1"}
+
+
+@pytest.mark.parametrize(
+    ("tolerations", "left"),
+    [
+        ([{"key": "node.kubernetes.io/not-ready"}], ["node.kubernetes.io/unreachable"]),
+        ([{"operator": "Exists"}], []),
+    ],
+    ids=["one taint", "all taints"],
+)
+def test_who_says_how_long_to_stay_on_a_silent_node_is_not_overruled(
+    tolerations: list[dict[str, Any]], left: list[str]
+) -> None:
+    spec = rendered(tolerations=tolerations)["spec"]
+
+    assert [each["key"] for each in spec["tolerations"][len(tolerations) :]] == left
 
 
 def test_without_a_runner_container_the_first_takes_the_slot() -> None:

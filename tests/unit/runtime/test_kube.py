@@ -22,6 +22,7 @@ from acesniper.runtime.kube import (
     Cluster,
     Gone,
     Kind,
+    NamespaceGone,
     NotFound,
 )
 from cluster_contract import take
@@ -74,6 +75,14 @@ async def test_a_status_becomes_an_error_with_the_servers_words(
             await cluster.list(NODES)
 
     assert type(caught.value) is expected
+
+
+async def test_a_namespace_that_goes_has_an_error_of_its_own() -> None:
+    causes = {"details": {"causes": [{"reason": "NamespaceTerminating", "field": "metadata"}]}}
+    body = json.dumps({**json.loads(status_body("it goes")), **causes})
+    async with cluster_answering(answering(403, body)) as cluster:
+        with pytest.raises(NamespaceGone, match="it goes"):
+            await cluster.create(PODS, {}, "ns")
 
 
 @pytest.mark.parametrize("body", ["", "<html>", "[]", "{}"])

@@ -11,6 +11,7 @@ from acesniper.api.v1alpha1.wire import (
     ModelSource,
     Shapes,
     Wire,
+    address_rules,
     conditions_field,
     immutable,
 )
@@ -50,6 +51,11 @@ class ModelProfileStatus(Wire):
     bytes_moved: float | None = Field(default=None, description="Bytes read and written.")
     parameters: int | None = Field(default=None, description="Number of weights.")
     peak_memory_bytes: int | None = Field(default=None, description="Weights and activations.")
+    needs_memory_bytes: int | None = Field(
+        default=None,
+        description="What it needs at least, by what happened: a run with less was killed for want "
+        "of memory. Only devices with so much are asked from then on.",
+    )
     operators: dict[str, int] = Field(default_factory=dict, description="Nodes by operator.")
     similar: dict[str, float] = Field(
         default_factory=dict, description="Nearest known networks and their likeness, 0 to 1."
@@ -76,7 +82,10 @@ class ModelProfile(Wire):
     status: ModelProfileStatus = Field(default_factory=ModelProfileStatus)
 
 
-MODEL_RULES = tuple(map(immutable, ("source", "batchSize", "inputShapes")))
+MODEL_RULES = (
+    *address_rules("source"),
+    *map(immutable, ("source", "batchSize", "inputShapes")),
+)
 MODEL_COLUMNS = (
     Column("Profiled", ".status.conditions[?(@.type=='Profiled')].status"),
     Column("Model", ".status.text"),

@@ -5,9 +5,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from acesniper.api.address import INPUT_PATTERN, OUTPUT_PATTERN
 from acesniper.api.names import API_VERSION
 from acesniper.api.schema import Column, Rule
 from acesniper.api.v1alpha1.wire import (
+    OPENED_BY,
+    SHA256_PATTERN,
     Condition,
     Duration,
     Free,
@@ -16,6 +19,7 @@ from acesniper.api.v1alpha1.wire import (
     Seconds,
     Shapes,
     Wire,
+    address_rules,
     conditions_field,
     immutable,
 )
@@ -49,6 +53,34 @@ class ModelPolicy(StrEnum):
     WAIT = "Wait"
 
 
+class TaskInput(Wire):
+    """What the model is fed with."""
+
+    uri: str = Field(
+        pattern=INPUT_PATTERN,
+        max_length=2048,
+        description="A .npy or .npz file: http(s)://HOST/PATH, s3://BUCKET/KEY or "
+        "pvc://CLAIM/PATH; a folder in a claim holds several, which are taken in turn.",
+    )
+    sha256: str | None = Field(
+        default=None,
+        pattern=SHA256_PATTERN,
+        description="SHA-256 that a fetched file must have. Empty: any.",
+    )
+    secret: Name | None = Field(default=None, description=OPENED_BY)
+
+
+class TaskOutput(Wire):
+    """Where outputs go: a file NAME/batch-000000.npz for each inference, NAME being the task's."""
+
+    uri: str = Field(
+        pattern=OUTPUT_PATTERN,
+        max_length=2048,
+        description="s3://BUCKET/PREFIX or pvc://CLAIM/FOLDER.",
+    )
+    secret: Name | None = Field(default=None, description=OPENED_BY)
+
+
 class InferenceTaskSpec(Wire):
     """A finite piece of inference work: a model, how much of it, and until when."""
 
@@ -75,6 +107,12 @@ class InferenceTaskSpec(Wire):
     input_shapes: Shapes = Field(
         default_factory=dict,
         description="Values for the model's symbolic dimensions, by name, such as {sequence: 128}.",
+    )
+    input: TaskInput | None = Field(
+        default=None, description="What the model is fed with. Empty: random values by shape."
+    )
+    output: TaskOutput | None = Field(
+        default=None, description="Where outputs are written. Empty: nowhere."
     )
     runtime: list[Annotated[str, Field(max_length=32)]] = Field(
         default_factory=list,
@@ -113,7 +151,21 @@ class InferenceTaskSpec(Wire):
     ttl_after_finished: Duration | None = Field(
         default=None, description="How long a finished task is kept. Empty: until you delete it."
     )
-    suspend: bool = Field(default=False, description="True holds the task back; it keeps its turn.")
+    permanent_exit_codes: list[Annotated[int, Field(ge=1, le=255)]] = Field(
+        default_factory=list,
+        max_length=32,
+        description="Exit codes of your own container after which trying again is useless: the "
+        "task fails at once. (The runner image has its own: a model or input that cannot be used.)",
+    )
+    suspend: bool = Field(
+        default=False,
+        description="True holds the task back until it is false again. What runs already runs on.",
+    )
+    cancel: bool = Field(
+        default=False,
+        description="True ends the task now, for good: its pod is stopped, the task fails with the "
+        "reason Cancelled and is kept.",
+    )
 
 
 class TaskCandidate(Wire):
@@ -195,6 +247,18 @@ class TaskObservation(Wire):
     )
 
 
+class TaskProgress(Wire):
+    """How far the runner is, asked every few seconds."""
+
+    text: str = Field(description="Inferences done, of all, for people.")
+    done: int = Field(description="Inferences done.", ge=0)
+    total: int = Field(description="Inferences asked for.", ge=1)
+    run_seconds: Seconds = Field(description="How long those that are done took.")
+    seen_at: str = Field(
+        description="When the runner said so.", json_schema_extra={"format": "date-time"}
+    )
+
+
 class InferenceTaskStatus(Wire):
     """The state of an InferenceTask, written by the operator."""
 
@@ -203,7 +267,9 @@ class InferenceTaskStatus(Wire):
     observed_generation: int | None = Field(
         default=None, description="The generation of the spec that this status is about."
     )
-    conditions: list[Condition] = conditions_field("Profiled, Placed and Finished, for machines.")
+    conditions: list[Condition] = conditions_field(
+        "Profiled, Placed, Healthy, Retrying, ModelChanged, DeadlineMet and Finished, for machines."
+    )
     model_profile: str | None = Field(
         default=None, description="The ModelProfile with this task's batch and shapes."
     )
@@ -211,9 +277,17 @@ class InferenceTaskStatus(Wire):
     device: str | None = Field(default=None, description="The DeviceProfile it was placed on.")
     pod: str | None = Field(default=None, description="The pod of the current attempt.")
     pod_uid: str | None = Field(default=None, description="UID of that pod once it was made.")
-    attempts: int = Field(default=0, description="Attempts that failed.")
+    attempts: int = Field(default=0, description="Attempts that failed, for whatever reason.")
+    disruptions: int = Field(
+        default=0,
+        description="Those of them that the cluster ended (node lost, eviction, preemption): they "
+        "cost no retry.",
+    )
     incarnation: int = Field(
         default=0, description="Pods of this attempt that were withdrawn before they started."
+    )
+    progress: TaskProgress | None = Field(
+        default=None, description="How far the current attempt is; long tasks only."
     )
     predicted: TaskPrediction | None = Field(default=None, description="What was expected.")
     decision: TaskDecision | None = Field(
@@ -253,12 +327,27 @@ TASK_RULES = (
     ),
     _duration("deadline"),
     _duration("ttlAfterFinished"),
-    *map(immutable, ("model", "source", "batchSize", "inferences", "inputShapes", "runtime")),
+    Rule("!oldSelf.cancel || self.cancel", "spec.cancel cannot be taken back; create a new task"),
+    Rule(
+        "!has(self.template) || !(has(self.input) || has(self.output))",
+        "spec.input and spec.output are for the runner image; with spec.template leave them out",
+    ),
+    *address_rules("source"),
+    *address_rules("input"),
+    *address_rules("output"),
+    *map(
+        immutable,
+        (
+            *("model", "source", "batchSize", "inferences", "inputShapes", "runtime"),
+            *("input", "output"),
+        ),
+    ),
 )
 TASK_COLUMNS = (
     Column("Phase", ".status.phase"),
     Column("Model", ".status.modelProfile"),
     Column("Node", ".status.node"),
+    Column("Progress", ".status.progress.text"),
     Column("Predicted", ".status.predicted.text"),
     Column("Observed", ".status.observed.text"),
     Column("Message", ".status.message", priority=1),

@@ -1,0 +1,106 @@
+"""How the page answers: what was made in a thread is kept for a moment, and tagged.
+
+However many look at the page, each view is made once a second at most, one view at a time, never on
+the loop that answers kube-scheduler, and with a rest after each, so that the planner has its share.
+"""
+
+import asyncio
+import gzip
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+FRESH_S = 1.0
+REST = 4.0
+"""After a view nothing is made for so many times as long as it took: a fifth of a core at most."""
+KEPT = 32
+WORTH_PACKING = 500
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+    "Vary": "Accept-Encoding",
+}
+
+Build = Callable[[], object]
+"""Works an answer out; runs in a thread, on what nothing changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A body, as it is and packed, with its tag."""
+
+    plain: bytes
+    packed: bytes
+    tag: str
+    media_type: str
+
+    @classmethod
+    def of(cls, plain: bytes, media_type: str) -> "Content":
+        """Pack and tag a body."""
+        packed = gzip.compress(plain, 6, mtime=0) if len(plain) > WORTH_PACKING else b""
+        return cls(plain, packed, f'"{hashlib.sha256(plain).hexdigest()[:20]}"', media_type)
+
+    def answer(self, request: Request) -> Response:
+        """The body in the form that was asked for; nothing if the asker has it."""
+        headers = {**HEADERS, "ETag": self.tag}
+        if request.headers.get("if-none-match") == self.tag:
+            return Response(status_code=304, headers=headers)
+        if self.packed and "gzip" in request.headers.get("accept-encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            return Response(self.packed, headers=headers, media_type=self.media_type)
+        return Response(self.plain, headers=headers, media_type=self.media_type)
+
+
+@dataclass(slots=True)
+class Views:
+    """The views that were made a moment ago, by their address."""
+
+    clock: Callable[[], float] = time.monotonic
+    _made: OrderedDict[str, tuple[float, Content]] = field(default_factory=OrderedDict)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _rested_s: float = 0.0
+
+    async def answer(self, request: Request, take: Callable[[], Build]) -> Response:
+        """Answer with a view; `take` looks at the live state, what it returns works on that."""
+        address = f"{request.url.path}?{request.url.query}"
+        async with self._turn:
+            made_s, content = self._made.get(address, (-FRESH_S, None))
+            if content is None or self.clock() - made_s >= FRESH_S:
+                await asyncio.sleep(max(self._rested_s - self.clock(), 0.0))
+                began_s = self.clock()
+                content = await asyncio.to_thread(_json, take())
+                made_s = self.clock()
+                self._rested_s = made_s + REST * (made_s - began_s)
+                self._made[address] = made_s, content
+                self._made.move_to_end(address)
+                while len(self._made) > KEPT:
+                    self._made.popitem(last=False)
+        return content.answer(request)
+
+
+def _json(build: Build) -> Content:
+    return Content.of(msgspec.json.encode(build()), "application/json")
+
+
+def number(query: Mapping[str, str], name: str, default: int, most: int = 1_000_000) -> int:
+    """A whole number of a query, no less than 0 and no more than `most`.
+
+    Raises:
+        ValueError: it is no number.
+    """
+    text = query.get(name)
+    return default if not text else min(max(int(text), 0), most)

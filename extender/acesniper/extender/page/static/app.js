@@ -1,0 +1,115 @@
+// @ts-check
+/** The page's frame: which view is shown, whether the extender answers, light or dark. */
+import { html, render, useEffect, useState } from "./h.js";
+import { onAnswer } from "./data.js";
+import { Fleet } from "./fleet.js";
+import { Latency } from "./latency.js";
+import { Plan } from "./plan.js";
+import { Accuracy } from "./accuracy.js";
+import { Tasks } from "./tasks.js";
+import { Why } from "./why.js";
+
+const VIEWS = /** @type {Record<string, [string, any]>} */ ({
+  fleet: ["Fleet", Fleet],
+  latency: ["Latency", Latency],
+  plan: ["Plan", Plan],
+  accuracy: ["Accuracy", Accuracy],
+  tasks: ["Tasks", Tasks],
+});
+const AWAY_MS = 6000;
+
+function useRoute() {
+  const read = () => location.hash.replace(/^#\//, "").split("/").map(decodeURIComponent);
+  const [route, setRoute] = useState(read);
+  useEffect(() => {
+    const follow = () => {
+      setRoute(read());
+      scrollTo(0, 0);
+    };
+    addEventListener("hashchange", follow);
+    return () => removeEventListener("hashchange", follow);
+  }, []);
+  return route;
+}
+
+function Live() {
+  const [last, setLast] = useState(Date.now());
+  const [, tick] = useState(0);
+  useEffect(() => {
+    const forget = onAnswer((when) => when && setLast(when));
+    const timer = setInterval(() => tick((/** @type {number} */ each) => each + 1), 1000);
+    return () => {
+      forget();
+      clearInterval(timer);
+    };
+  }, []);
+  const silent = Date.now() - last;
+  const away = silent > AWAY_MS;
+  const text = away ? `no answer for ${Math.round(silent / 1000)} s` : "live";
+  return html`<span class=${away ? "live away" : "live"} role="status"><i></i>${text}</span>`;
+}
+
+const system = matchMedia("(prefers-color-scheme: dark)");
+const stored = () => {
+  try {
+    return localStorage.getItem("theme");
+  } catch {
+    return null; // no storage here: the system decides
+  }
+};
+const isDark = () => (stored() ?? (system.matches ? "dark" : "light")) === "dark";
+const paint = () => document.documentElement.setAttribute("data-theme", isDark() ? "dark" : "light");
+
+function Theme() {
+  const [dark, setDark] = useState(isDark);
+  useEffect(() => {
+    const follow = () => {
+      paint();
+      setDark(isDark());
+    };
+    system.addEventListener("change", follow);
+    return () => system.removeEventListener("change", follow);
+  }, []);
+  const turn = () => {
+    try {
+      localStorage.setItem("theme", dark ? "light" : "dark");
+    } catch {
+      return;
+    }
+    paint();
+    setDark(!dark);
+    dispatchEvent(new Event("repaint"));
+  };
+  const other = dark ? "light" : "dark";
+  return html`<button class="plain" onClick=${turn} title=${`Use ${other} colours`} aria-label=${`Use ${other} colours`}>
+    <svg width="16" height="16" viewBox="0 0 16 16" aria-hidden="true">
+      <circle cx="8" cy="8" r="6.25" fill="none" stroke="currentColor" stroke-width="1.5" />
+      <path d="M8 1.750a6.250 6.250 0 0 1 0 12.500z" fill="currentColor" />
+    </svg>
+  </button>`;
+}
+
+function App() {
+  const [name, ...rest] = useRoute();
+  const shown = name === "task" ? "tasks" : name in VIEWS ? name : "fleet";
+  const [title, View] = VIEWS[shown];
+  useEffect(() => {
+    document.title = name === "task" ? `${rest.join("/")} · Ace-Sniper` : `${title} · Ace-Sniper`;
+  }, [name, title, rest.join("/")]);
+  return html`
+    <a class="skip" href="#main">Skip to content</a>
+    <header class="top"><div class="bar">
+      <a class="brand" href="#/fleet"><img src="icon.svg" alt="" />Ace-Sniper</a>
+      <nav class="tabs" aria-label="Views">
+        ${Object.entries(VIEWS).map(([each, [text]]) => html`
+          <a href=${`#/${each}`} aria-current=${each === shown ? "page" : undefined}>${text}</a>`)}
+      </nav>
+      <div class="state"><${Live} /><${Theme} /></div>
+    </div></header>
+    <main id="main" tabindex="-1">
+      ${name === "task" ? html`<${Why} key=${rest.join("/")} namespace=${rest[0]} name=${rest[1]} />` : html`<${View} />`}
+    </main>`;
+}
+
+paint();
+render(html`<${App} />`, document.body);

@@ -1,0 +1,68 @@
+"""Why a task is where it is: the terms of each candidate, and where it stands."""
+
+from typing import Any
+
+from acesniper.api import convert
+from acesniper.api.decision import Decision
+from acesniper.api.pod import PodView
+from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
+from acesniper.domain.task import TaskKey
+from acesniper.extender.planner import Planner
+from acesniper.runtime.kube import INFERENCE_TASKS, PODS, Cluster
+
+Json = dict[str, Any]
+KEPT = {"phase", "message", "node", "device", "attempts", "predicted", "observed", "error_ratio"}
+
+
+async def why(cluster: Cluster, planner: Planner, namespace: str, name: str) -> Json | None:
+    """The task as the API server has it now, with its decision; None if there is no such task.
+
+    Raises:
+        Unavailable: the API server does not answer.
+    """
+    manifest = await cluster.get(INFERENCE_TASKS, name, namespace)
+    if manifest is None:
+        return None
+    task = convert.read(InferenceTask, manifest)
+    decision = await _decision(cluster, task, namespace)
+    status = task.status.model_dump(by_alias=True, mode="json", exclude_none=True, include=KEPT)
+    found: Json = {
+        "task": f"{namespace}/{name}",
+        "createdAt": task.metadata.get("creationTimestamp"),
+        "inferences": task.spec.inferences,
+        "deadline": task.spec.deadline,
+        "model": task.status.model_profile or task.spec.model,
+        **status,
+        "phase": task.status.phase or Phase.PENDING,
+    }
+    if decision is not None:
+        found["decision"] = decision.record().model_dump(by_alias=True, mode="json")
+        found["text"] = decision.sentence()
+    elif (planned := _planned(planner, TaskKey(f"{namespace}/{name}"))) is not None:
+        found["planned"] = planned
+    return found
+
+
+async def _decision(cluster: Cluster, task: InferenceTask, namespace: str) -> Decision | None:
+    """What its pod carries, which is the newest, else what its status keeps."""
+    if task.status.pod and task.status.phase not in FINISHED:
+        pod = await cluster.get(PODS, task.status.pod, namespace)
+        fresh = Decision.read(PodView.of(pod).decision) if pod else None
+        if fresh is not None:
+            return fresh
+    kept = task.status.decision
+    return Decision.model_validate(kept.model_dump()) if kept else None
+
+
+def _planned(planner: Planner, task: TaskKey) -> Json | None:
+    """Where the plan wants it, while it waits."""
+    for place, each in enumerate(planner.plan.planned):
+        if each.task.key == task:
+            return {
+                "device": each.device.id,
+                "node": each.device.node,
+                "startsInSeconds": round(each.start_s, 2),
+                "busySeconds": round(each.busy_s, 2),
+                "before": place,
+            }
+    return None

@@ -1,0 +1,175 @@
+"""How attempts and tasks end: another attempt, or the last word. `docs/reference/endings.md`."""
+
+from dataclasses import replace
+from typing import Any
+
+from acesniper.api.conditions import find, with_condition
+from acesniper.api.schema import duration_s
+from acesniper.api.times import epoch_s
+from acesniper.api.v1alpha1 import DeadlinePolicy, InferenceTaskStatus, Phase
+from acesniper.operator.failure import Failure, Fault
+from acesniper.operator.sight import Sight
+from acesniper.operator.step import Step
+from acesniper.runtime.events import Notice
+
+FIRST_BACKOFF_S = 5.0
+LAST_BACKOFF_S = 300.0
+MOST_DISRUPTIONS = 10
+"""Attempts of a task that the cluster may end before we give up: by then, it is no coincidence."""
+
+
+def status_of(sight: Sight, **update: Any) -> InferenceTaskStatus:  # noqa: ANN401 - any field
+    """The task's status with some fields changed, about its present spec."""
+    generation = sight.task.metadata.get("generation")
+    return sight.task.status.model_copy(update={"observed_generation": generation, **update})
+
+
+def end(sight: Sight, status: InferenceTaskStatus, phase: Phase, reason: str, text: str) -> Step:
+    """The last step of a task but for what is cleaned up."""
+    conditions = with_condition(status.conditions, "Finished", True, reason, text, sight.now_s)
+    failed = phase is Phase.FAILED
+    update: dict[str, Any] = {"phase": phase, "message": text, "conditions": conditions}
+    update["observed_generation"] = sight.task.metadata.get("generation")
+    ended = Notice(reason if failed else "Finished", text, warning=failed)
+    return Step(status.model_copy(update=update), notices=(ended,), look_again_s=_ttl_s(sight))
+
+
+def again(sight: Sight, failure: Failure) -> Step:
+    """Count a failed attempt; try again unless that is useless or has been done often enough."""
+    before = sight.task.status
+    attempts = before.attempts + 1
+    disruptions = before.disruptions + (failure.fault is Fault.CLUSTER)
+    update: dict[str, Any] = {"attempts": attempts, "disruptions": disruptions}
+    update |= {"incarnation": 0, "pod": None, "pod_uid": None, "node": None, "device": None}
+    update["progress"] = None
+    update["conditions"] = [each for each in before.conditions if each.type != "Healthy"]
+    status = before.model_copy(update=update)
+    needs = failure.needs_memory_bytes
+    learn = (before.model_profile, needs) if needs and before.model_profile else None
+    told, over = _chances(sight, failure, attempts, disruptions)
+    text = f"{failure.message}; {told}"
+    if over:
+        step = end(sight, status, Phase.FAILED, failure.reason, text)
+        return replace(step, learn_memory=learn)
+    others = [each for each in status.conditions if each.type != "Retrying"]
+    conditions = with_condition(others, "Retrying", True, failure.reason, text, sight.now_s)
+    status = status.model_copy(
+        update={"phase": Phase.PENDING, "message": text, "conditions": conditions}
+    )
+    notice = Notice(failure.reason, text, warning=True)
+    return Step(status, learn_memory=learn, notices=(notice,), look_again_s=0.0)
+
+
+def _chances(sight: Sight, failure: Failure, attempts: int, disruptions: int) -> tuple[str, bool]:
+    """What is left to try, for people; and whether that is nothing."""
+    retries, spent = sight.task.spec.retries, attempts - disruptions
+    if failure.fault is Fault.CLUSTER:
+        if disruptions > MOST_DISRUPTIONS:
+            return f"disrupted {disruptions} times, given up", True
+        return f"disruption {disruptions} of {MOST_DISRUPTIONS}, costs no retry", False
+    if failure.fault is Fault.FINAL:
+        return "trying again is useless", True
+    if spent > retries:
+        return "no retry is left", True
+    needs = failure.needs_memory_bytes
+    if needs and not any(_offers(each.status.memory_bytes, needs) for each in _others(sight)):
+        return "no device has more memory", True
+    return f"retry {spent} of {retries}", False
+
+
+def _others(sight: Sight) -> list[Any]:
+    wanted = sight.task.spec.runtime
+    return [each for each in sight.devices.values() if not wanted or each.spec.provider in wanted]
+
+
+def _offers(memory_bytes: int | None, needs: int) -> bool:
+    """Whether a device has so much memory; one that does not say may."""
+    return not memory_bytes or memory_bytes >= needs
+
+
+def retry_due_s(sight: Sight) -> float:
+    """When the next attempt may start; the pause doubles with every failed attempt."""
+    attempts = sight.task.status.attempts
+    retried = find(sight.task.status.conditions, "Retrying")
+    if not attempts or retried is None:
+        return 0.0
+    # 2**99 of them would be a number, but no pause.
+    pause_s = min(FIRST_BACKOFF_S * 2.0 ** min(attempts - 1, 20), LAST_BACKOFF_S)
+    return epoch_s(retried.last_transition_time) + pause_s
+
+
+def refused(sight: Sight, why: str) -> Step:
+    """The end of a task whose pod the API server does not accept."""
+    text = f"the API server refuses the pod; mend spec.template: {why}"
+    return end(sight, sight.task.status, Phase.FAILED, "InvalidPod", text)
+
+
+def cancelled(sight: Sight) -> Step:
+    """The end of a task that somebody ended; its pod is cleaned up in the step after."""
+    text = "cancelled by spec.cancel"
+    return end(sight, sight.task.status, Phase.FAILED, "Cancelled", text)
+
+
+def after_the_end(sight: Sight) -> Step:
+    """Nothing of a finished task waits or runs; after its time to live it goes."""
+    finished = find(sight.task.status.conditions, "Finished")
+    left = next(
+        (pod for pod, _ in sight.pods.values() if not pod.finished and not pod.deleting), None
+    )
+    ttl_s = _ttl_s(sight)
+    if finished is None or ttl_s is None:
+        return Step(sight.task.status, delete_pod=left)
+    due_s = epoch_s(finished.last_transition_time) + ttl_s - sight.now_s
+    if due_s <= 0:
+        return Step(sight.task.status, delete_pod=left, delete_task=True)
+    return Step(sight.task.status, delete_pod=left, look_again_s=due_s)
+
+
+def _ttl_s(sight: Sight) -> float | None:
+    ttl = sight.task.spec.ttl_after_finished
+    return duration_s(ttl) if ttl else None
+
+
+# --- deadlines ---------------------------------------------------------------------------------
+
+
+def too_late(sight: Sight) -> Step | None:
+    """The end of a task that rejects being late, once it is."""
+    left_s = until_deadline_s(sight)
+    if left_s is None or left_s > 0:
+        return None
+    text = f"spec.deadline {sight.task.spec.deadline} has passed before it could start"
+    return end(sight, sight.task.status, Phase.FAILED, "DeadlineExceeded", text)
+
+
+def until_deadline_s(sight: Sight) -> float | None:
+    """Seconds until a task that rejects being late is late; None for any other."""
+    due_s = _deadline_s(sight)
+    if due_s is None or sight.task.spec.deadline_policy is not DeadlinePolicy.REJECT:
+        return None
+    return due_s - sight.now_s
+
+
+def _deadline_s(sight: Sight) -> float | None:
+    deadline = sight.task.spec.deadline
+    if deadline is None:
+        return None
+    return epoch_s(sight.task.metadata["creationTimestamp"]) + duration_s(deadline)
+
+
+def judged_by_deadline(
+    sight: Sight, status: InferenceTaskStatus, finish_time: str
+) -> tuple[InferenceTaskStatus, tuple[Notice, ...]]:
+    """The status of a success with a deadline: whether it was in time."""
+    due_s = _deadline_s(sight)
+    if due_s is None:
+        return status, ()
+    over_s = epoch_s(finish_time) - due_s
+    deadline = sight.task.spec.deadline
+    text = f"finished {abs(over_s):.0f} s {'after' if over_s > 0 else 'before'} its {deadline}"
+    reason = "Late" if over_s > 0 else "InTime"
+    conditions = with_condition(
+        status.conditions, "DeadlineMet", over_s <= 0, reason, text, sight.now_s
+    )
+    told = (Notice("DeadlineMissed", text, warning=True),) if over_s > 0 else ()
+    return status.model_copy(update={"conditions": conditions}), told

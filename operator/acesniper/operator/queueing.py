@@ -1,0 +1,105 @@
+"""Before a task has a pod: its model is found or made, and its turn comes near."""
+
+from dataclasses import replace
+
+from acesniper.api.conditions import find, is_true, with_condition
+from acesniper.api.times import rfc3339
+from acesniper.api.v1alpha1 import InferenceTaskStatus, ModelPolicy, ModelProfile, Phase
+from acesniper.domain.errors import InvalidTask
+from acesniper.operator.ending import end, retry_due_s, status_of, until_deadline_s
+from acesniper.operator.render import render_pod
+from acesniper.operator.sight import Sight
+from acesniper.operator.step import Step
+from acesniper.operator.variant import variant_manifest, variant_name
+from acesniper.runtime.events import Notice
+
+SUSPENDED = "suspended; set spec.suspend to false to go on"
+
+
+def wanted_model(sight: Sight) -> tuple[str, ModelProfile | None, Step | None]:
+    """The profile the task needs, or the step to take while it cannot be used.
+
+    Its name comes first, "" while the profile that the task names is missing.
+    """
+    task, spec = sight.task, sight.task.spec
+    base = sight.models.get(spec.model) if spec.model else None
+    if spec.model and base is None:
+        text = f"spec.model: there is no ModelProfile {spec.model!r} in this namespace; create it"
+        return "", None, _wait(sight, "ModelNotFound", text, warning=True)
+    name = variant_name(spec, base)
+    profile = sight.models.get(name)
+    if profile is None:
+        source = spec.source or (base.spec.source if base else None)
+        if source is None:
+            raise AssertionError("the schema demands spec.model or spec.source")
+        manifest = variant_manifest(name, task.metadata["namespace"], source, spec, base)
+        step = _wait(sight, "Profiling", f"ModelProfile {name} is being made", model=name)
+        return name, None, replace(step, create_model=manifest)
+    if is_true(profile.status.conditions, "Profiled"):
+        return name, profile, None
+    return name, None, _unprofiled(sight, name, profile)
+
+
+def _unprofiled(sight: Sight, name: str, profile: ModelProfile) -> Step:
+    found = find(profile.status.conditions, "Profiled")
+    if found is None:
+        return _wait(sight, "Profiling", f"ModelProfile {name} is being read", model=name)
+    text = f"ModelProfile {name}: {found.message}"
+    unsupported = is_true(profile.status.conditions, "Unsupported")
+    if unsupported and sight.task.spec.model_policy is ModelPolicy.FAIL:
+        return end(sight, sight.task.status, Phase.FAILED, found.reason, text)
+    return _wait(sight, found.reason, text, model=name, warning=True)
+
+
+def _wait(sight: Sight, reason: str, text: str, *, model: str = "", warning: bool = False) -> Step:
+    before = find(sight.task.status.conditions, "Profiled")
+    conditions = with_condition(
+        sight.task.status.conditions, "Profiled", False, reason, text, sight.now_s
+    )
+    status = status_of(
+        sight,
+        phase=Phase.PENDING,
+        message=text,
+        conditions=conditions,
+        model_profile=model or sight.task.spec.model,
+    )
+    news = before is None or before.reason != reason
+    notices = (Notice(reason, text, warning),) if news and warning else ()
+    return Step(status, notices=notices, look_again_s=until_deadline_s(sight))
+
+
+def queue(sight: Sight, name: str, profile: ModelProfile) -> Step:
+    """The model is known: make the gated pod when its turn is near."""
+    task = sight.task
+    text = f"model {name}: {profile.status.text}"
+    notices: list[Notice] = []
+    if not is_true(task.status.conditions, "Profiled"):
+        notices.append(Notice("Profiled", text))
+    conditions = with_condition(
+        task.status.conditions, "Profiled", True, "Profiled", text, sight.now_s
+    )
+    status = status_of(sight, conditions=conditions, model_profile=name)
+    if task.spec.suspend:
+        status = status.model_copy(update={"phase": Phase.PENDING, "message": SUSPENDED})
+        return Step(status, notices=tuple(notices))
+    if (due_s := retry_due_s(sight)) > sight.now_s:
+        # A point in time, not a countdown: every new text is a write, an event and a new look.
+        text = f"attempt {task.status.attempts + 1} starts at {rfc3339(due_s)}"
+        status = status.model_copy(update={"phase": Phase.PENDING, "message": text})
+        return Step(status, notices=tuple(notices), look_again_s=due_s - sight.now_s)
+    if task.status.phase is not Phase.QUEUED:
+        notices.append(Notice("Queued", f"waits for a device; model {name}"))
+    status = status.model_copy(update={"phase": Phase.QUEUED, "message": "waits for a device"})
+    if not sight.may_queue:
+        return Step(status, notices=tuple(notices), look_again_s=until_deadline_s(sight))
+    try:
+        pod = render_pod(task, name, profile.spec.source, sight.image, sight.cache)
+    except InvalidTask as error:
+        return end(sight, status, Phase.FAILED, "InvalidPod", str(error))
+    return Step(status, create_pod=pod, notices=tuple(notices))
+
+
+def next_incarnation(status: InferenceTaskStatus) -> InferenceTaskStatus:
+    """The status of an attempt that needs another pod, and has lost nothing but that."""
+    update = {"incarnation": status.incarnation + 1, "pod": None, "pod_uid": None}
+    return status.model_copy(update=update)

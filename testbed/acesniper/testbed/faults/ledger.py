@@ -1,0 +1,32 @@
+"""A ledger made anew from what the API server lists, to set beside the one that lived."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from acesniper.extender.fleet import Fleet
+from acesniper.extender.table import LatencyTable
+from acesniper.predictor.default import default_predictor
+from acesniper.runtime.kube import DEVICE_PROFILES, NODES, PODS, Cluster
+from acesniper.runtime.reflector import UPSERT
+
+
+def rebuilt_backlogs(kubeconfig: Path) -> Mapping[str, float]:
+    """Backlog by device, in seconds, of a ledger that has seen nothing but one list."""
+    return asyncio.run(_rebuild(kubeconfig))
+
+
+async def _rebuild(kubeconfig: Path) -> Mapping[str, float]:
+    fleet = Fleet(LatencyTable(default_predictor()), time.time)
+    takers = (
+        (NODES, fleet.take_node),
+        (DEVICE_PROFILES, fleet.take_device_profile),
+        (PODS, fleet.take_pod),
+    )
+    async with Cluster.connect(kubeconfig) as cluster:
+        for kind, take in takers:
+            for each in (await cluster.list(kind))[0]:
+                take(UPSERT, each)
+    now_s = time.time()
+    return {device.id: fleet.ledger.backlog_s(device.id, now_s) for device in fleet.devices}

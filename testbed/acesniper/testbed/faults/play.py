@@ -1,0 +1,178 @@
+"""Faults from the first process to the last line: `acesniper faults`."""
+
+import json
+import random
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from acesniper.testbed.binaries import ensure_binaries
+from acesniper.testbed.control_plane import ControlPlane
+from acesniper.testbed.demo import files
+from acesniper.testbed.demo.fleet import EmulatedDevice, shipped
+from acesniper.testbed.demo.play import MODELS, register
+from acesniper.testbed.demo.runs import OURS
+from acesniper.testbed.demo.workload import DemoTask, latency_table
+from acesniper.testbed.emulator import Emulator
+from acesniper.testbed.errors import TestbedError
+from acesniper.testbed.faults.audit import Audit, audit
+from acesniper.testbed.faults.kills import kill_at_random
+from acesniper.testbed.faults.report import Campaign, as_json, show
+from acesniper.testbed.kwok import start_kwok
+from acesniper.testbed.system import EXTENDER, OPERATOR, ROOT, SCHEDULER, STANDBY, System
+
+DEVICES = 6
+NAMES = ("mobilenet_v3_small", "squeezenet1_1", "resnet18")
+RUN_S = 0.8
+"""What a task takes on the fastest device, about."""
+PATIENCE_S = 600.0
+QUIET_S = 60.0
+"""How long the ledger may take to hear of the last ends."""
+FAILOVERS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person may choose."""
+
+    kills: int = 50
+    tasks: int = 200
+    seed: int = 1
+    json_file: Path | None = None
+
+
+class Broken(TestbedError):
+    """A promise did not hold."""
+
+
+def play(options: Options, console: Console) -> None:
+    """Run all campaigns.
+
+    Raises:
+        Broken: a task was lost or doubled, or something was left behind.
+        TestbedError: a part did not start.
+    """
+    console.print(f"seed {options.seed}")
+    devices = shipped(ROOT / "examples/devices")[:DEVICES]
+    with ControlPlane(ensure_binaries()) as plane, files.served(MODELS) as url:
+        start_kwok(plane)
+        system = System(plane)
+        system.start()
+        sources = files.sources([MODELS / f"{name}.onnx" for name in NAMES], url)
+        register(plane, devices, files.model_profiles(sources, {}, OURS))
+        with Emulator(plane.kubeconfig("admin"), latency_table(devices)) as emulator:
+            ground = Ground(system, emulator, devices, random.Random(options.seed))  # noqa: S311
+            campaigns = []
+            for victim in (OPERATOR, EXTENDER):
+                with console.status(f"killing {victim} {options.kills} times"):
+                    campaigns.append(ground.killing(victim, options.kills, options.tasks))
+            with console.status(f"losing a scheduler pod {FAILOVERS} times"):
+                failover, failover_s = ground.failing_over(FAILOVERS)
+            campaigns.append(failover)
+    show(console, campaigns, failover_s)
+    if options.json_file is not None:
+        options.json_file.write_text(as_json(campaigns, failover_s, options.seed))
+    if any(each.found for each in campaigns):
+        raise Broken("something was lost, doubled or left behind; see above")
+
+
+@dataclass
+class Ground:
+    """A system with emulated devices; work is applied to it while things break."""
+
+    system: System
+    emulator: Emulator
+    devices: Sequence[EmulatedDevice]
+    draw: random.Random
+    _names: list[str] = field(default_factory=list)
+
+    def killing(self, victim: str, kills: int, tasks: int) -> Campaign:
+        """Kill a part again and again over a workload."""
+        started_s = time.monotonic()
+
+        def more(number: int) -> None:
+            self.apply(victim, tasks * (number + 1) // kills - tasks * number // kills)
+
+        kill_at_random(self.system, victim, kills, self.draw, more)
+        return Campaign(victim, kills, tasks, time.monotonic() - started_s, self.settled())
+
+    def failing_over(self, times: int) -> tuple[Campaign, list[float]]:
+        """Lose the scheduler pod that acts, in turn; seconds until the other one places a pod."""
+        started_s, gaps_s = time.monotonic(), []
+        with self.system.standby():
+            for number in range(times):
+                suffix = STANDBY if number % 2 else ""
+                self.apply(f"failover-{number}", 10)
+                self._placed_after(time.time())
+                lost_s = time.time()
+                for part in (EXTENDER, SCHEDULER):
+                    self.system.kill(part + suffix)
+                self.apply(f"failover-{number}-lost", 10)
+                gaps_s.append(self._placed_after(lost_s + 0.5) - lost_s)
+                for part in (EXTENDER, SCHEDULER):
+                    self.system.restart(part + suffix)
+            found = self.settled()
+        seconds = time.monotonic() - started_s
+        return Campaign("scheduler pod", times, 20 * times, seconds, found), gaps_s
+
+    def apply(self, stem: str, number: int) -> None:
+        """Apply so many tasks."""
+        tasks = [self._task(f"{stem}-{len(self._names) + each:04d}") for each in range(number)]
+        self._names += [task.name for task in tasks]
+        listed = {
+            "apiVersion": "v1",
+            "kind": "List",
+            "items": [task.manifest(OURS) for task in tasks],
+        }
+        self.system.plane.kubectl("apply", "-f", "-", stdin=json.dumps(listed))
+
+    def settled(self) -> Audit:
+        """Wait until all is done, as far as it will be, and audit."""
+        plane = self.system.plane
+        with suppress(TestbedError):  # the audit names those that are lost
+            plane.kubectl(
+                *("wait", "--for=condition=Finished", f"--timeout={PATIENCE_S:g}s"),
+                *("-n", OURS, "inferencetask", "--all"),
+                timeout_s=PATIENCE_S + 10,
+            )
+        deadline = time.monotonic() + QUIET_S
+        while any(self._backlogs().values()) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        runs = [run for run in self.emulator.runs.values() if run.namespace == OURS]
+        backlogs = self._backlogs()
+        return audit(self._names, self._get("inferencetasks"), self._get("pods"), runs, backlogs)
+
+    def _task(self, name: str) -> DemoTask:
+        model = sorted(self.devices[0].latency_s.keys() & _MODELS)[len(name) % len(_MODELS)]
+        fastest_s = min(device.latency_s[model] for device in self.devices)
+        return DemoTask(name, model, max(1, round(RUN_S / fastest_s)))
+
+    def _placed_after(self, at_s: float) -> float:
+        """When the next pod ran that was admitted after `at_s`, in seconds since the epoch."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            started = [
+                run.started_s
+                for run in list(self.emulator.runs.values())
+                if run.started_s is not None and (run.decided_s or 0.0) >= at_s
+            ]
+            if started:
+                return min(started)
+            time.sleep(0.1)
+        raise Broken("no pod was placed any more")
+
+    def _backlogs(self) -> Mapping[str, float]:
+        return self.system.backlogs()
+
+    def _get(self, kind: str) -> list[dict[str, Any]]:
+        text = self.system.plane.kubectl("get", kind, "-n", OURS, "-o", "json")
+        found: list[dict[str, Any]] = json.loads(text)["items"]
+        return found
+
+
+_MODELS = {name.replace("_", "-") for name in NAMES}

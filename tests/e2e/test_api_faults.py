@@ -1,0 +1,159 @@
+"""The API server errs, falls silent or goes away: nothing is lost, nothing runs twice."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from acesniper.testbed.faults.kills import kill_at_random
+from acesniper.testbed.faults.proxy import FaultProxy
+from acesniper.testbed.processes import Child
+from acesniper.testbed.system import EXTENDER, OPERATOR, SCHEDULER
+from fault_workload import FaultWorkload
+from fleet_of_five import FleetOfFive
+
+KILLS = 5
+SHARE = 0.2
+"""Of the requests that are answered with an error."""
+AWAY_S = 5.0
+SILENCE = {"ACESNIPER_WATCH_SILENCE_S": "3"}
+"""A deaf watch is noticed sooner than by default."""
+
+
+@pytest.fixture
+def work(fleet: FleetOfFive, namespace: str) -> FaultWorkload:
+    fleet.add_models(namespace)
+    fleet.wait_idle()
+    return FaultWorkload(fleet, namespace)
+
+
+@pytest.fixture
+def proxies(fleet: FleetOfFive) -> Iterator[tuple[FaultProxy, ...]]:
+    """Between operator and extender, started anew, and the API server."""
+    system = fleet.system
+    with (
+        FaultProxy(system.plane, OPERATOR) as operators,
+        FaultProxy(system.plane, EXTENDER) as extenders,
+        system.rerouted({OPERATOR: operators.kubeconfig, EXTENDER: extenders.kubeconfig}, SILENCE),
+    ):
+        yield operators, extenders
+
+
+@pytest.mark.parametrize("victim", [OPERATOR, EXTENDER])
+def test_kills_at_random_instants(work: FaultWorkload, victim: str) -> None:
+    draw = random.Random(7)  # noqa: S311 - chance, not a secret
+
+    kill_at_random(work.fleet.system, victim, KILLS, draw, lambda _: work.apply(4))
+
+    work.check()
+
+
+def test_answers_that_are_errors(work: FaultWorkload, proxies: tuple[FaultProxy, ...]) -> None:
+    for proxy in proxies:
+        proxy.faults.share = SHARE
+    for started in range(0, 30, 10):
+        work.apply(10)
+        work.has_run(started + 5)
+
+    for proxy in proxies:
+        assert proxy.injected.keys() == {409, 429, 500}, proxy.identity
+        proxy.faults.share = 0.0
+    work.check()
+
+
+def test_watches_that_go_deaf(work: FaultWorkload, proxies: tuple[FaultProxy, ...]) -> None:
+    work.apply(10)
+    work.has_run(5)
+
+    for proxy in proxies:
+        proxy.faults.deaf = True
+    work.apply(10)
+    heard = [proxy.deafened for proxy in proxies]
+    work.fleet.system.plane.children[OPERATOR].wait_until(
+        lambda: all(proxy.deafened > 0 for proxy in proxies)
+    )
+    for proxy in proxies:
+        proxy.faults.deaf = False
+    work.apply(5)
+
+    work.check()
+    assert all(proxy.deafened > 0 for proxy in proxies), heard
+
+
+@pytest.mark.parametrize("away", ["kube-apiserver", "etcd"])
+def test_a_control_plane_that_goes_away(work: FaultWorkload, away: str) -> None:
+    plane = work.fleet.system.plane
+    work.apply(10)
+    work.has_run(5)
+
+    plane.kill(away)
+    plane.children[OPERATOR].exited_within(AWAY_S)
+    plane.start(away)
+    plane.children["kube-controller-manager"].wait_until(plane.api_answers("/readyz"))
+    _as_a_kubelet_would(plane.children[SCHEDULER])
+    work.apply(10)
+
+    work.check()
+    assert plane.children[OPERATOR].running
+    assert plane.children[EXTENDER].running
+
+
+def _as_a_kubelet_would(scheduler: Child) -> None:
+    """Start kube-scheduler again: it ends itself when it cannot renew its lease."""
+    if not scheduler.running:
+        scheduler.start()
+    scheduler.wait_ready()
+
+
+def test_a_device_that_takes_five_times_as_long(work: FaultWorkload) -> None:
+    slow = work.fleet.devices[0].node
+    latencies = dict(work.fleet.emulator.latencies)
+    slowed = {key: seconds * (5 if key[0] == slow else 1) for key, seconds in latencies.items()}
+    work.fleet.emulator.latencies = slowed
+    try:
+        work.apply(25)
+        work.check()
+    finally:
+        work.fleet.emulator.latencies = latencies
+
+
+def test_a_node_that_falls_silent(work: FaultWorkload) -> None:
+    """Nobody stops its pod: after the pod's own time to end it is given up by force."""
+    fleet, namespace = work.fleet, work.namespace
+    plane = fleet.system.plane
+    taint = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
+    arguments = ["--inferences", str(fleet.inferences(60))]
+    container = {"name": "runner", "image": "example", "args": arguments}
+    template = {"spec": {"terminationGracePeriodSeconds": 1, "containers": [container]}}
+    silent = fleet.task(
+        *("silent", namespace),
+        tolerations=[{**taint, "tolerationSeconds": 1}],
+        template=template,
+    )
+    fleet.apply([silent])
+    fleet.wait_for("inferencetask", "jsonpath={.status.phase}=Running", namespace, "silent")
+    node = fleet.tasks(namespace)["silent"]["status"]["node"]
+    ready = '{"status":{"conditions":[{"type":"Ready","status":"%s","reason":"Test"}]}}'
+    try:
+        plane.kubectl("annotate", "node", node, "kwok.x-k8s.io/node-")
+        plane.kubectl(
+            *("patch", "node", node, "--subresource=status", "--type=strategic"),
+            *("-p", ready % "False"),
+        )
+        fleet.wait_for("inferencetask", "condition=Healthy=False", namespace, "silent")
+        fleet.wait_for("inferencetask", "jsonpath={.status.disruptions}=1", namespace, "silent")
+        fleet.wait_for("inferencetask", "jsonpath={.status.phase}=Running", namespace, "silent")
+        again = fleet.tasks(namespace)["silent"]["status"]
+    finally:
+        plane.kubectl("annotate", "node", node, "kwok.x-k8s.io/node=fake")
+        plane.kubectl("delete", "itask", "silent", "-n", namespace)
+    fleet.wait_for("node", "condition=Ready", namespace, node)
+
+    assert again["node"] != node
+    retrying = next(each for each in again["conditions"] if each["type"] == "Retrying")
+    assert retrying["reason"] == "NodeLost"
+    work.apply(10)
+    fleet.emulator.runs = {
+        uid: run for uid, run in fleet.emulator.runs.items() if run.task != "silent"
+    }
+    work.check()

@@ -1,0 +1,93 @@
+"""A second scheduler pod takes over, and knows what was promised: the pods say it."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from acesniper.testbed.system import EXTENDER, NAMESPACE, SCHEDULER, STANDBY
+from fleet_of_five import FleetOfFive, overlaps
+
+TASKS = 20
+
+
+def holder(fleet: FleetOfFive, lease: str) -> str:
+    text = fleet.system.plane.kubectl("get", "lease", lease, "-n", NAMESPACE, "-o", "json")
+    found: str = json.loads(text)["spec"].get("holderIdentity", "")
+    return found
+
+
+def apply_tasks(fleet: FleetOfFive, namespace: str, first: int) -> None:
+    models = list(fleet.sources)
+    fleet.apply(
+        fleet.task(
+            *(f"t{number:02d}", namespace),
+            model=models[number % len(models)],
+            inferences=fleet.inferences(0.5, models[number % len(models)]),
+        )
+        for number in range(first, first + TASKS // 2)
+    )
+
+
+def check_all_ran_once(fleet: FleetOfFive, namespace: str) -> None:
+    statuses, runs = fleet.finish(namespace), fleet.runs(namespace)
+    assert len(statuses) == TASKS
+    assert {status["phase"] for status in statuses.values()} == {"Succeeded"}
+    assert set(Counter(run.task for run in runs).values()) == {1}, "every task ran exactly once"
+    assert not overlaps(runs)
+    assert all(status["attempts"] == 0 for status in statuses.values())
+
+
+def test_the_second_pod_takes_over_with_the_ledger_as_it_was(
+    fleet: FleetOfFive, namespace: str
+) -> None:
+    fleet.add_models(namespace)
+    fleet.wait_idle()
+    with fleet.system.standby() as port:
+        before = holder(fleet, "ace-sniper-planner")
+        long = fleet.task("long", namespace, inferences=fleet.inferences(600))
+        fleet.apply([long])
+        fleet.wait_until(lambda: len(fleet.runs(namespace)) == 1)
+        live = fleet.backlogs()
+        followed = fleet.backlogs(port)
+        fleet.system.plane.kubectl("delete", "itask", "long", "-n", namespace)
+        fleet.wait_until(lambda: not any(fleet.backlogs(port).values()))
+        ran = len(fleet.runs(namespace))
+        apply_tasks(fleet, namespace, 0)
+        fleet.wait_until(lambda: len(fleet.runs(namespace)) >= ran + 5)
+
+        for part in (EXTENDER, SCHEDULER):
+            fleet.system.kill(part)
+        apply_tasks(fleet, namespace, TASKS // 2)
+        for run in [each for each in fleet.runs(namespace) if each.task == "long"]:
+            del fleet.emulator.runs[run.uid]
+        check_all_ran_once(fleet, namespace)
+        after = holder(fleet, "ace-sniper-planner")
+        for part in (EXTENDER, SCHEDULER):
+            fleet.system.restart(part)
+
+    assert (before, after) == (EXTENDER, EXTENDER + STANDBY)
+    assert followed == pytest.approx(live, abs=30), "it had followed what was promised"
+    fleet.apply([fleet.task("back", namespace)])
+    assert fleet.finish(namespace, "back")["back"]["phase"] == "Succeeded"
+
+
+def test_a_planner_in_one_pod_and_a_scheduler_in_the_other_agree(
+    fleet: FleetOfFive, namespace: str
+) -> None:
+    """Their leases are two: nothing holds them in the same pod."""
+    planned = 'acesniper_decisions_total{outcome="planned",verb="filter"}'
+    fleet.add_models(namespace)
+    fleet.wait_idle()
+    with fleet.system.standby():
+        fleet.system.kill(EXTENDER)
+        apply_tasks(fleet, namespace, 0)
+        fleet.wait_until(lambda: len(fleet.runs(namespace)) >= 5)
+        fleet.system.restart(EXTENDER)
+        apply_tasks(fleet, namespace, TASKS // 2)
+        check_all_ran_once(fleet, namespace)
+        planner = holder(fleet, "ace-sniper-planner")
+        answers = fleet.system.text("/metrics")
+
+    assert planner == EXTENDER + STANDBY
+    assert planned in answers, "the extender that does not plan answered its kube-scheduler by plan"

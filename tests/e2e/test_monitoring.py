@@ -1,0 +1,144 @@
+"""A real Prometheus beside a real run: every query of the dashboard has data, and alerts ring."""
+
+import json
+from collections.abc import Iterator
+from itertools import count
+from math import isnan
+
+import pytest
+
+from acesniper.api.names import MODEL_LABEL
+from acesniper.runtime.metrics import Label
+from acesniper.testbed.chart.metrics_page import all_declarations
+from acesniper.testbed.prometheus import Prometheus
+from acesniper.testbed.system import EXTENDER, ROOT
+from fast_rules import fast_rules
+from fleet_of_five import FleetOfFive
+
+BOARD = ROOT / "charts/acesniper/dashboards/acesniper.json"
+VARIABLES = {"$provider": ".*", "$__rate_interval": "30s", "$__range": "5m"}
+NO_NUMBER = {"Cold start"}
+"""Emulated pods load nothing: there is a series, without a value."""
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    fleet: FleetOfFive, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    folder = tmp_path_factory.mktemp("prometheus")
+    system = fleet.system
+    parts = {"extender": system.extender_port, "operator": system.metrics_port}
+    yield Prometheus.start(system.plane, parts, fast_rules(folder), folder)
+    system.plane.stop("prometheus")
+
+
+def queries() -> dict[str, str]:
+    """Every query of the shipped dashboard by panel and letter, its variables filled."""
+    found = {}
+    for panel in json.loads(BOARD.read_text())["panels"]:
+        for target in panel.get("targets", []):
+            expression = target["expr"]
+            for name, value in VARIABLES.items():
+                expression = expression.replace(name, value)
+            found[f"{panel['title']} {target['refId']}"] = expression
+    return found
+
+
+def test_every_query_of_the_dashboard_has_data_and_no_alert_fires(
+    fleet: FleetOfFive, prometheus: Prometheus, namespace: str
+) -> None:
+    fleet.add_models(namespace)
+    fleet.exit_codes["fails"] = [1]
+    models = [model for model in fleet.sources for _ in range(4)]
+    names = ["fails", *(f"t{number:02d}" for number in range(1, len(models)))]
+    fleet.apply(
+        fleet.task(name, namespace, model=model, inferences=fleet.inferences(0.5, model))
+        for name, model in zip(names, models, strict=True)
+    )
+    fleet.apply([pod("plain", namespace)])
+    fleet.finish(namespace)
+    succeeded = f'acesniper_task_phases_total{{phase="Succeeded"}} >= {len(names)}'
+    prometheus.wait_until(lambda: bool(prometheus.query(succeeded)))
+
+    found = {
+        name: [float(each["value"][1]) for each in prometheus.query(expression)]
+        for name, expression in queries().items()
+    }
+
+    assert [name for name, values in found.items() if not values] == []
+    without = {name[:-2] for name, values in found.items() if all(map(isnan, values))}
+    assert without <= NO_NUMBER
+    assert prometheus.firing() == set()
+
+
+def test_labels_have_the_values_that_were_declared(prometheus: Prometheus) -> None:
+    """What is stated of the number of series rests on it."""
+    prometheus.wait_until(lambda: bool(prometheus.query("acesniper_planner_away")))
+    for declaration in all_declarations():
+        for label in declaration.labels:
+            assert strays(prometheus, declaration.series_names[0], label) == set()
+
+
+def strays(prometheus: Prometheus, series: str, label: Label) -> set[str]:
+    if label.per:
+        return set()
+    found = {each["metric"].get(label.name, "") for each in prometheus.query(series)}
+    return found - set(label.values)
+
+
+def test_alerts_ring_for_what_was_broken_and_stop_when_it_is_mended(
+    fleet: FleetOfFive, prometheus: Prometheus, namespace: str
+) -> None:
+    fleet.add_models(namespace)
+    fleet.wait_idle()
+    profile = fleet.devices[0].profile
+    old = {**profile, "metadata": {"name": "measured-long-ago"}, "spec": {"node": "is-gone"}}
+    old["status"] = {**profile["status"], "measuredAt": "2020-01-01T00:00:00Z"}
+    fleet.apply([old])
+    fleet.apply([old], "--subresource=status")
+    long = fleet.inferences(600)
+    fleet.apply(
+        fleet.task(
+            *(f"busy-{number}", namespace),
+            inferences=long,
+            nodeSelector={"kubernetes.io/hostname": device.node},
+        )
+        for number, device in enumerate(fleet.devices)
+    )
+    fleet.wait_until(lambda: len(fleet.runs(namespace)) == len(fleet.devices))
+
+    fleet.apply([fleet.task("late", namespace, deadline="1s")])
+    expected = {"AcesniperQueueOverdue", "AcesniperPlacedWithoutPrediction"}
+    numbers = count()
+
+    def rings() -> bool:
+        """Every now and then there is another one, or it would not be worth an alert."""
+        name = f"stranger-{next(numbers)}"
+        fleet.apply([pod(name, namespace, **{MODEL_LABEL: "nobody-knows"})])
+        return expected <= prometheus.firing()
+
+    prometheus.wait_until(rings)
+    fleet.system.kill(EXTENDER)
+    try:
+        away = {"AcesniperExtenderAway", "AcesniperPlannerAway"}
+        prometheus.wait_until(lambda: away <= prometheus.firing())
+    finally:
+        fleet.system.restart(EXTENDER)
+    prometheus.wait_until(lambda: "AcesniperProfileStale" in prometheus.firing())
+    fleet.system.plane.kubectl("delete", "dprof", "measured-long-ago")
+    fleet.system.plane.kubectl("delete", "itask,pod", "-n", namespace, "--all")
+
+    prometheus.wait_until(lambda: not prometheus.firing())
+
+
+def pod(name: str, namespace: str, **labels: str) -> dict[str, object]:
+    """A pod of nobody's that asks for our scheduler."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {
+            "schedulerName": "ace-sniper",
+            "containers": [{"name": "main", "image": "example"}],
+        },
+    }

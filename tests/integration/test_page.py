@@ -1,0 +1,304 @@
+"""The page's application over ASGI: its files, its JSON, and what it refuses."""
+
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from acesniper.domain.errors import Unavailable
+from acesniper.extender.page.app import Page
+from acesniper.extender.page.serving import POLICY
+from acesniper.extender.state import ExtenderState
+from acesniper.runtime.kube import INFERENCE_TASKS, Cluster, Kind
+from acesniper.runtime.reflector import DELETE, UPSERT
+from acesniper.runtime.settings import ExtenderSettings
+from asgi import Answer, call
+from builders import WorkPredictor
+from fake_cluster import FakeCluster
+from page_fleet import page_state
+
+LOCAL = {"host": "127.0.0.1:8783"}
+VIEWS = ("summary", "fleet", "latency", "plan", "accuracy", "tasks")
+STATIC = files("acesniper.extender.page") / "static"
+
+
+def page_of(state: ExtenderState) -> Page:
+    assert state.page is not None
+    return state.page
+
+
+@pytest.fixture(scope="module")
+def small() -> ExtenderState:
+    return page_state(5, 3)
+
+
+@pytest.fixture(scope="module")
+def large() -> ExtenderState:
+    return page_state(5000, 1000)
+
+
+async def get(state: ExtenderState, path: str, **headers: str) -> Answer:
+    return await call(page_of(state).app(), "GET", path, headers={**LOCAL, **headers})
+
+
+async def ask(state: ExtenderState, path: str) -> Any:  # noqa: ANN401 - whatever JSON it answers
+    answer = await get(state, f"/api/{path}")
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+# --- how it is served ------------------------------------------------------------------------
+
+
+def test_it_is_off_by_a_setting() -> None:
+    settings = ExtenderSettings(page=False)
+
+    state = ExtenderState.build(settings, FakeCluster(), WorkPredictor(), CollectorRegistry())
+
+    assert state.page is None
+
+
+@pytest.mark.parametrize("path", ["/", "/app.js", "/style.css", "/icon.svg", "/vendor/preact.js"])
+async def test_files_come_with_a_strict_policy(small: ExtenderState, path: str) -> None:
+    answer = await get(small, path)
+
+    assert answer.status == 200
+    assert answer.headers["content-security-policy"] == POLICY
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_policy_allows_nothing_from_elsewhere_and_nothing_inline() -> None:
+    assert POLICY.startswith("default-src 'none'")
+    assert "unsafe" not in POLICY
+    assert "http" not in POLICY
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    for folder in (STATIC, STATIC / "vendor"):
+        for each in folder.iterdir():
+            if each.name.endswith((".js", ".css", ".html")):
+                yield each.name, each.read_text(encoding="utf-8")
+
+
+def test_no_file_asks_for_anything_from_elsewhere() -> None:
+    for name, text in sources():
+        # Namespaces of SVG and MathML are names, not addresses.
+        asked = re.findall(r"https?://(?!www\.w3\.org/)[\w.]+", text)
+        assert asked == [], name
+
+
+async def test_what_has_not_changed_is_not_sent_again(small: ExtenderState) -> None:
+    first = await get(small, "/api/accuracy")
+    second = await get(small, "/api/accuracy", **{"if-none-match": first.headers["etag"]})
+
+    assert (second.status, second.body) == (304, b"")
+
+
+async def test_answers_are_packed_for_those_who_can_read_it(small: ExtenderState) -> None:
+    packed = await get(small, "/api/accuracy", **{"accept-encoding": "gzip"})
+
+    assert packed.headers["content-encoding"] == "gzip"
+    plain = (await get(small, "/api/accuracy")).body
+    assert gzip.decompress(packed.body) == plain
+    assert len(packed.body) < len(plain) / 3
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_it_can_only_be_read(small: ExtenderState, method: str) -> None:
+    for view in VIEWS:
+        answer = await call(page_of(small).app(), method, f"/api/{view}", headers=LOCAL)
+        assert answer.status == 405
+
+
+async def test_another_sites_name_for_this_address_is_refused(small: ExtenderState) -> None:
+    """A site whose name leads to 127.0.0.1 must not read the page through its reader's browser."""
+    answer = await get(small, "/api/fleet", host="evil.example")
+
+    assert answer.status == 400
+
+
+async def test_served_on_other_addresses_it_takes_other_names(small: ExtenderState) -> None:
+    app = page_of(small).app("0.0.0.0")
+
+    answer = await call(app, "GET", "/api/summary", headers={"host": "ace.example"})
+
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("path", ["fleet?offset=x", "latency?row=1.5", "tasks?limit=all"])
+async def test_a_wrong_number_is_refused(small: ExtenderState, path: str) -> None:
+    answer = await get(small, f"/api/{path}")
+
+    assert answer.status == 400
+    assert "invalid literal" in answer.json["detail"]
+
+
+# --- what it says ----------------------------------------------------------------------------
+
+
+async def test_the_fleet_is_listed_with_speed_backlog_and_health(small: ExtenderState) -> None:
+    fleet = await ask(small, "fleet?sort=speed")
+
+    speeds = [each["speed"] for each in fleet["devices"]]
+    backlog = {each["device"]: each["backlogSeconds"] for each in fleet["devices"]}
+    worried = {each["device"] for each in fleet["devices"] if each["worries"]}
+    assert fleet["matching"] == 5
+    assert speeds == sorted(speeds, reverse=True)
+    assert speeds[0] == fleet["fastest"]
+    ledger, now_s = small.fleet.ledger, small.fleet.clock()
+    for device in small.fleet.devices:
+        assert backlog[device.id] == pytest.approx(ledger.backlog_s(device.id, now_s), abs=5.0)
+    assert worried == {"n100-0003"}
+
+
+async def test_the_list_is_searched_and_paged(large: ExtenderState) -> None:
+    found = await ask(large, "fleet?search=ORIN&sort=name&order=asc&offset=5&limit=3")
+
+    names = [each["device"] for each in found["devices"]]
+    assert found["matching"] == 714
+    assert names == ["orin-nano-0039", "orin-nano-0046", "orin-nano-0053"]
+
+
+async def test_every_pair_is_in_the_heat_map_of_a_small_fleet(small: ExtenderState) -> None:
+    heat = await ask(small, "latency")
+
+    table = small.fleet.table.view()
+    for y, row in enumerate(heat["rows"]):
+        for x, column in enumerate(heat["columns"]):
+            place = table.rows[row["first"]], table.columns[column["first"]]
+            assert heat["latencySeconds"][y][x] == pytest.approx(table.latency[place], rel=0.01)
+            assert heat["lowSeconds"][y][x] < heat["latencySeconds"][y][x]
+            assert heat["highSeconds"][y][x] > heat["latencySeconds"][y][x]
+    assert (len(heat["rows"]), len(heat["columns"])) == (3, 5)
+
+
+async def test_the_heat_map_of_a_large_fleet_comes_in_blocks_that_can_be_looked_into(
+    large: ExtenderState,
+) -> None:
+    whole = await ask(large, "latency?height=40&width=100")
+    row, column = whole["rows"][7], whole["columns"][30]
+    part = await ask(
+        large,
+        f"latency?row={row['at']}&rows={row['count']}"
+        f"&column={column['at']}&columns={column['count']}&height=100&width=200",
+    )
+
+    assert (len(whole["rows"]), len(whole["columns"])) == (40, 100)
+    assert sum(each["count"] for each in whole["rows"]) == 1000
+    assert sum(each["count"] for each in whole["columns"]) == 5000
+    assert (len(part["rows"]), len(part["columns"])) == (25, 50)
+    values = [value for line in part["latencySeconds"] for value in line]
+    assert min(values) < whole["latencySeconds"][7][30] < max(values)
+
+
+async def test_the_plan_has_a_line_for_each_device_with_work(small: ExtenderState) -> None:
+    plan = await ask(small, "plan")
+
+    bars = [bar for device in plan["devices"] for bar in device["bars"]]
+    assert {bar["kind"] for bar in bars} == {"running", "planned"}
+    assert len({(bar["kind"], bar["task"]) for bar in bars}) == len(bars)
+    for device in plan["devices"]:
+        ends = [0.0, *(bar["end"] for bar in device["bars"])]
+        for bar, free in zip(device["bars"], ends, strict=False):
+            assert free - 0.1 <= bar["start"] <= bar["end"], "one slot: one after the other"
+
+
+async def test_accuracy_counts_what_finished(small: ExtenderState) -> None:
+    found = await ask(small, "accuracy")
+
+    inside = [low <= seen <= high for _, _, _, _, low, high, seen, _ in found["points"]]
+    assert found["tasks"] == len(found["points"]) == 400
+    assert found["insideRatio"] == pytest.approx(sum(inside) / 400, abs=1e-3)
+    assert 0.0 < found["medianErrorRatio"] < 0.3
+
+
+async def test_a_task_that_is_deleted_leaves_the_list_and_stays_in_the_accuracy() -> None:
+    state = page_state(5, 3, finished=2)
+    (gone,) = (
+        each
+        for each in state.page.cluster.all(INFERENCE_TASKS)  # type: ignore[union-attr]
+        if each["metadata"]["name"] == "night-0001"
+    )
+    page_of(state).sightings.take(UPSERT, gone)
+    page_of(state).sightings.take(DELETE, gone)
+
+    listed, accuracy = await ask(state, "tasks"), await ask(state, "accuracy")
+
+    assert "default/night-0001" not in [each["task"] for each in listed["tasks"]]
+    assert accuracy["tasks"] == 2
+
+
+async def test_tasks_are_listed_by_phase_the_newest_first(small: ExtenderState) -> None:
+    found = await ask(small, "tasks?phase=Succeeded&limit=3")
+
+    assert found["matching"] == 400
+    assert [each["task"] for each in found["tasks"]] == [f"default/night-000{n}" for n in range(3)]
+
+
+async def test_a_task_says_why_it_is_there_term_by_term(small: ExtenderState) -> None:
+    found = await ask(small, "tasks/default/night-0001")
+
+    best = found["decision"]["candidates"][0]
+    terms = ("backlogSeconds", "coldStartSeconds", "transferSeconds", "runSeconds")
+    assert found["phase"] == "Succeeded"
+    assert best["device"] == found["device"]
+    assert sum(best[each] for each in terms) == pytest.approx(best["finishSeconds"])
+    assert len(found["decision"]["candidates"]) > 1
+
+
+async def test_a_waiting_task_says_where_the_plan_wants_it(small: ExtenderState) -> None:
+    waits = next(
+        each for each in small.planner.plan.planned if not small.fleet.ledger.get(pod_uid(each))
+    )
+
+    found = await ask(small, f"tasks/{waits.task.key}")
+
+    assert found["planned"]["device"] == waits.device.id
+    assert "decision" not in found
+
+
+def pod_uid(planned: Any) -> Any:  # noqa: ANN401 - a key of the ledger
+    return f"uid-default-{planned.task.key.partition('/')[2]}-0"
+
+
+async def test_an_unknown_task_is_not_found(small: ExtenderState) -> None:
+    answer = await get(small, "/api/tasks/default/nobody")
+
+    assert answer.status == 404
+    assert answer.json == {"detail": "there is no InferenceTask 'nobody' in 'default'"}
+
+
+async def test_without_the_api_server_it_says_so(
+    small: ExtenderState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_: Cluster, kind: Kind, name: str, namespace: str) -> None:
+        raise Unavailable("connection refused")
+
+    monkeypatch.setattr(FakeCluster, "get", away)
+
+    answer = await get(small, "/api/tasks/default/night-0001")
+
+    assert answer.status == 503
+    assert "connection refused" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+async def test_no_answer_grows_with_the_fleet(large: ExtenderState, view: str) -> None:
+    answer = await get(large, f"/api/{view}", **{"accept-encoding": "gzip"})
+
+    assert len(answer.body) < 60_000
+    json.loads(
+        gzip.decompress(answer.body) if "content-encoding" in answer.headers else answer.body
+    )
+
+
+async def test_an_empty_cluster_has_an_empty_page() -> None:
+    state = page_state(0, 0, finished=0)
+
+    for view in VIEWS:
+        assert (await get(state, f"/api/{view}")).status == 200

@@ -1,0 +1,185 @@
+"""Two operators on one API server: one acts, the other stands by, and never both."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from acesniper.domain.errors import Unavailable
+from acesniper.operator.__main__ import build_controller, predictor_of
+from acesniper.operator.metrics import OperatorMetrics
+from acesniper.predictor.features import FEATURES_VERSION
+from acesniper.runtime.guarded import GuardedCluster, NotLeading
+from acesniper.runtime.kube import (
+    INFERENCE_TASKS,
+    LEASES,
+    MODEL_PROFILES,
+    NODES,
+    PODS,
+    Kind,
+    Object,
+)
+from acesniper.runtime.lease import Leadership
+from acesniper.runtime.reflector import UPSERT, Reflector
+from acesniper.runtime.settings import OperatorSettings
+from builders import make_itask, make_model_profile, make_node
+from fake_cluster import FakeCluster
+from virtual_time import in_virtual_time, now_s
+
+LEASE_S = 8.0
+
+
+@dataclass
+class Replica:
+    """An operator process, whose way to the API server can be cut."""
+
+    name: str
+    cluster: FakeCluster
+    writes: list[tuple[float, str]]
+    cut: bool = False
+    jobs: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def start(self) -> None:
+        line = Line(self)
+        self.leadership = Leadership(
+            *(Wire(self), "acesniper-system", "lease", self.name, LEASE_S, now_s, now_s)
+        )
+        settings = OperatorSettings()
+        controller = build_controller(
+            *(settings, line, OperatorMetrics.on(CollectorRegistry()), predictor_of(settings)),
+            self.leadership.held,
+        )
+        self.leadership.on_change = controller.look_at_all
+        follow = (
+            (NODES, controller.node_change),
+            (PODS, controller.pod_change),
+            (MODEL_PROFILES, lambda kind, obj: controller.model_event(kind != UPSERT, obj)),
+            (INFERENCE_TASKS, lambda kind, obj: controller.task_event(kind != UPSERT, obj)),
+        )
+        reflectors = [Reflector(self.cluster, kind, take) for kind, take in follow]
+        work = [each.run() for each in reflectors]
+        work += [controller.run(4), self.leadership.run()]
+        self.jobs = [asyncio.create_task(each) for each in work]
+
+    async def kill(self) -> None:
+        """It is gone, lease in hand."""
+        self.cut = True
+        for job in self.jobs:
+            job.cancel()
+            with suppress(asyncio.CancelledError, Unavailable):
+                await job
+
+
+class Wire(GuardedCluster):
+    """What connects a replica: nothing passes while it is cut."""
+
+    def __init__(self, replica: Replica) -> None:
+        super().__init__(replica.cluster, lambda: not replica.cut)
+        self.replica = replica
+
+    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+        if self.replica.cut:
+            raise Unavailable("cut")
+        return await super().get(kind, name, namespace)
+
+
+class Line(Wire):
+    """The same, with a record of who wrote when."""
+
+    def _check(self, what: str) -> None:
+        super()._check(what)
+        self.replica.writes.append((now_s(), self.replica.name))
+
+
+@asynccontextmanager
+async def two_operators() -> AsyncIterator[tuple[Replica, Replica]]:
+    cluster, writes = FakeCluster(), list[tuple[float, str]]()
+    cluster.put(NODES, make_node("n"))
+    cluster.put(MODEL_PROFILES, make_model_profile(version=FEATURES_VERSION))
+    first, second = (Replica(name, cluster, writes) for name in ("first", "second"))
+    first.start()
+    await asyncio.sleep(1.0)  # virtual
+    second.start()
+    try:
+        yield first, second
+    finally:
+        await first.kill()
+        await second.kill()
+
+
+async def work(cluster: FakeCluster, stem: str, tasks: int, every_s: float) -> None:
+    for number in range(tasks):
+        cluster.put(INFERENCE_TASKS, make_itask(f"{stem}-{number}"))
+        await asyncio.sleep(every_s)  # virtual
+
+
+def turns(writes: list[tuple[float, str]]) -> list[str]:
+    """Who acted, one after the other."""
+    names = [name for _, name in writes]
+    return names[:1] + [name for before, name in pairwise(names) if name != before]
+
+
+@in_virtual_time
+async def test_the_one_that_stands_by_writes_nothing() -> None:
+    async with two_operators() as (first, second):
+        await work(first.cluster, "t", 50, 1.0)
+
+        assert turns(first.writes) == ["first"]
+        assert not second.leadership.held()
+        assert len(first.cluster.created(PODS)) == 50
+
+
+@pytest.mark.parametrize("how", ["killed", "cut off"])
+@in_virtual_time
+async def test_when_the_first_is_lost_the_second_goes_on_where_it_was(how: str) -> None:
+    async with two_operators() as (first, second):
+        await work(first.cluster, "before", 10, 0.5)
+        lost_s = now_s()
+        if how == "killed":
+            await first.kill()
+        first.cut = True
+        await work(first.cluster, "after", 40, 0.5)
+
+        taken_s = next(at_s for at_s, name in first.writes if name == "second")
+        assert turns(first.writes) == ["first", "second"]
+        assert taken_s - lost_s <= 1.5 * LEASE_S + 0.5
+        assert not first.leadership.held()
+        assert second.leadership.held()
+        assert len(first.cluster.created(PODS)) == 50
+
+
+@in_virtual_time
+async def test_one_that_was_cut_off_for_a_while_does_not_act_when_it_is_back() -> None:
+    async with two_operators() as (first, second):
+        first.cut = True
+        await asyncio.sleep(2 * LEASE_S)  # virtual
+        first.cut = False
+        await work(first.cluster, "t", 20, 0.5)
+
+        assert turns(first.writes) == ["second"]
+        assert second.leadership.held()
+
+
+@in_virtual_time
+async def test_what_is_decided_while_leading_is_not_written_after() -> None:
+    """A reconciliation that takes long may outlive the lease: each write asks again."""
+    cluster = FakeCluster()
+    leads = True
+    guarded = GuardedCluster(cluster, lambda: leads)
+    await guarded.create(LEASES, {"metadata": {"name": "a"}}, "ns")
+
+    leads = False
+
+    for write in (
+        guarded.create(LEASES, {"metadata": {"name": "b"}}, "ns"),
+        guarded.patch(LEASES, "a", "ns", {}),
+        guarded.delete(LEASES, "a", "ns"),
+    ):
+        with pytest.raises(NotLeading, match="another replica holds the lease"):
+            await write
+    assert await guarded.get(LEASES, "a", "ns") is not None
+    assert [each["metadata"]["name"] for each in cluster.all(LEASES)] == ["a"]

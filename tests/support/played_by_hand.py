@@ -1,0 +1,88 @@
+"""Pods whose kubelet a test plays, by writing their status: what KWOK cannot do, or not yet."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from acesniper.api.times import rfc3339
+from acesniper.testbed.kwok import BY_HAND
+from fleet_of_five import FleetOfFive
+
+Json = dict[str, Any]
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlayedByHand:
+    """The tasks of a namespace whose pods wait for what the test says of them."""
+
+    fleet: FleetOfFive
+    namespace: str
+
+    def task(self, name: str, **spec: object) -> Json:
+        """A task whose pods KWOK leaves alone."""
+        container = {"name": "runner", "image": "example"}
+        template = {
+            "metadata": {"annotations": {BY_HAND: "true"}},
+            "spec": {"containers": [container]},
+        }
+        return self.fleet.task(name, self.namespace, template=template, **spec)
+
+    def bound_pod(self, task: str, attempt: int = 0) -> Json:
+        """The pod of an attempt, once it is bound to a node."""
+        labels = f"acesniper.io/task={task},acesniper.io/attempt={attempt}"
+        found: list[Json] = []
+
+        def bound() -> bool:
+            listed = ("get", "pods", "-n", self.namespace, "-l", labels, "-o", "json")
+            found[:] = json.loads(self.fleet.system.plane.kubectl(*listed))["items"]
+            return bool(found) and bool(found[0]["spec"].get("nodeName"))
+
+        operator = self.fleet.system.plane.children["acesniper-operator"]
+        operator.wait_until(bound, PATIENCE_S)
+        return found[0]
+
+    def say(self, pod: Mapping[str, Any], phase: str, state: Json, **status: Any) -> None:  # noqa: ANN401
+        """Write a pod's status as its kubelet would: phase, and the state of its container."""
+        container = {
+            "name": "runner",
+            "image": "example",
+            "imageID": "",
+            "ready": False,
+            "restartCount": 0,
+            "state": state,
+        }
+        patch = {"status": {"phase": phase, "containerStatuses": [container], **status}}
+        self.fleet.system.plane.kubectl(
+            *("patch", "pod", pod["metadata"]["name"], "-n", self.namespace),
+            *("--subresource=status", "--type=merge", "-p", json.dumps(patch)),
+        )
+
+    def ended(self, pod: Mapping[str, Any], exit_code: int, reason: str, **more: object) -> None:
+        """Its container ended."""
+        state = {"terminated": {"exitCode": exit_code, "reason": reason, **more}}
+        self.say(pod, "Failed" if exit_code else "Succeeded", state)
+
+    def succeeded(
+        self, pod: Mapping[str, Any], taken_s: float, started_s: float, finished_s: float
+    ) -> None:
+        """Its container ended well; times by the node's clock, seconds since the epoch."""
+        times = {"startedAt": whole(started_s), "finishedAt": whole(finished_s)}
+        state = {"terminated": {"exitCode": 0, "reason": "Completed", **times}}
+        self.say(pod, "Succeeded", state, startTime=whole(taken_s))
+
+
+@contextmanager
+def played_by_hand(fleet: FleetOfFive, namespace: str) -> Iterator[PlayedByHand]:
+    """Play the kubelet of a namespace's pods; none of them is left behind."""
+    yield PlayedByHand(fleet, namespace)
+    plane = fleet.system.plane
+    plane.kubectl("delete", "itask", "-n", namespace, "--all")
+    plane.kubectl("delete", "pods", "-n", namespace, "--all", "--force", "--grace-period=0")
+
+
+def whole(at_s: float) -> str:
+    """A time in whole seconds, as kubelets write it."""
+    return rfc3339(at_s)[:19] + "Z"

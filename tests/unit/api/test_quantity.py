@@ -1,0 +1,30 @@
+"""Quantities as the API server writes them."""
+
+import pytest
+
+from acesniper.api.quantity import amount, count
+
+
+@pytest.mark.parametrize(
+    ("quantity", "number"),
+    [
+        ("512Mi", 512 * 2**20),
+        ("1.5Gi", 1.5 * 2**30),
+        ("100Ki", 102400),
+        ("2G", 2 * 10**9),
+        ("128974848", 128974848),
+        ("129e6", 129 * 10**6),
+        ("1500m", 1),
+        (0, 0),
+        (None, None),
+        ("much", None),
+        ("5Xi", None),
+    ],
+)
+def test_an_amount_of_memory_is_a_number_of_bytes(quantity: object, number: int | None) -> None:
+    assert amount(quantity) == number
+
+
+@pytest.mark.parametrize(("quantity", "number"), [("1k", 1000), ("7", 7), (3, 3), (None, 0)])
+def test_a_count_of_slots_is_a_whole_number(quantity: str | int | None, number: int) -> None:
+    assert count(quantity) == number

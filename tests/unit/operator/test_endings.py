@@ -1,0 +1,412 @@
+"""Every way a task can end or be disturbed, by level: `docs/reference/endings.md` lists them."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from acesniper.api.conditions import find
+from acesniper.api.pod import PodView
+from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile, Phase
+from acesniper.operator.ending import MOST_DISRUPTIONS
+from acesniper.operator.lifecycle import next_step
+from acesniper.operator.render import pod_name
+from acesniper.operator.sight import Sight
+from acesniper.operator.step import Step
+from builders import (
+    condition,
+    make_device_profile,
+    make_gated_pod,
+    make_itask,
+    make_model_profile,
+    make_node,
+    make_pod,
+)
+
+Json = dict[str, Any]
+RUNNING: Json = {
+    "phase": "Running",
+    "modelProfile": "model",
+    "pod": "p",
+    "podUid": "pod-uid",
+    "node": "n",
+    "device": "d",
+}
+GIB = 2**30
+
+
+def see(
+    pod: Json | None,
+    *,
+    status: Json | None = None,
+    now_s: float = 100.0,
+    nodes: tuple[Json, ...] | None = (make_node("n"),),
+    devices: dict[str, int] | None = None,
+    models: dict[str, Json] | None = None,
+    generation: int = 1,
+    **spec: Any,  # noqa: ANN401 - fields of the spec
+) -> Sight:
+    """A running task, its pod, the node `n`; `devices` have so many bytes."""
+    manifest = make_itask(
+        status=RUNNING if status is None else status, metadata={"generation": generation}, **spec
+    )
+    task = InferenceTask.model_validate(manifest)
+    pods = {}
+    if pod is not None:
+        pod["metadata"] |= {"name": pod_name(task), "uid": "pod-uid"}
+        pods[pod_name(task)] = (PodView.of(pod), pod)
+    profiles = {name: make_device_profile(name) for name in devices or {}}
+    for name, memory_bytes in (devices or {}).items():
+        profiles[name]["status"]["memoryBytes"] = memory_bytes
+    found = {"model": make_model_profile()} if models is None else models
+    return Sight(
+        task=task,
+        pods=pods,
+        models={name: ModelProfile.model_validate(each) for name, each in found.items()},
+        may_queue=True,
+        now_s=now_s,
+        image="runner:1",
+        nodes=None if nodes is None else {each["metadata"]["name"]: each for each in nodes},
+        devices={name: DeviceProfile.model_validate(each) for name, each in profiles.items()},
+        start_patience_s=60.0,
+    )
+
+
+def later(sight: Sight, step: Step, seconds: float) -> Sight:
+    """The same sight after a step was written down, some time later."""
+    task = sight.task.model_copy(update={"status": step.status})
+    return replace(sight, task=task, now_s=sight.now_s + seconds)
+
+
+def reasons(step: Step) -> list[str]:
+    return [notice.reason for notice in step.notices]
+
+
+def healthy(step: Step) -> tuple[str, str] | None:
+    found = find(step.status.conditions, "Healthy")
+    return None if found is None else (found.status, found.reason)
+
+
+def running(**rest: Any) -> Json:  # noqa: ANN401 - as make_pod
+    return make_pod(node="n", device="d", phase="Running", **rest)
+
+
+def failed(exit_code: int = 1, reason: str = "Error", **status: Any) -> Json:  # noqa: ANN401
+    ended = {"exitCode": exit_code, "reason": reason}
+    pod = make_pod(node="n", device="d", phase="Failed", terminated=ended)
+    pod["status"] |= status
+    return pod
+
+
+def waiting(reason: str) -> Json:
+    pod = make_pod(node="n", device="d")
+    state = {"waiting": {"reason": reason, "message": "not found"}}
+    pod["status"]["containerStatuses"] = [{"name": "runner", "image": "i:1", "state": state}]
+    return pod
+
+
+def disruption(reason: str) -> list[Json]:
+    return [{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "why"}]
+
+
+# --- failures ------------------------------------------------------------------------------------
+
+
+def test_a_disruption_is_an_attempt_but_costs_no_retry() -> None:
+    pod = failed(143, conditions=disruption("EvictionByEvictionAPI"))
+
+    step = next_step(see(pod, retries=0))
+
+    assert step.status.phase is Phase.PENDING
+    assert (step.status.attempts, step.status.disruptions) == (1, 1)
+    assert reasons(step) == ["Evicted"]
+
+
+def test_after_many_disruptions_a_task_is_given_up() -> None:
+    status = {**RUNNING, "attempts": MOST_DISRUPTIONS, "disruptions": MOST_DISRUPTIONS}
+    pod = failed(143, conditions=disruption("PreemptionByScheduler"))
+
+    step = next_step(see(pod, status=status))
+
+    assert (step.status.phase, reasons(step)) == (Phase.FAILED, ["Preempted"])
+
+
+def test_disruptions_leave_all_retries_to_the_application() -> None:
+    status = {**RUNNING, "attempts": 3, "disruptions": 3}
+
+    step = next_step(see(failed(), status=status, retries=1))
+
+    assert step.status.phase is Phase.PENDING
+    assert str(step.status.message).endswith("retry 1 of 1")
+
+
+def test_a_final_failure_is_not_tried_again() -> None:
+    step = next_step(see(failed(42), permanentExitCodes=[42], retries=5))
+
+    assert step.status.phase is Phase.FAILED
+    assert "trying again is useless" in str(step.status.message)
+
+
+def test_want_of_memory_is_told_to_the_model_and_tried_on_a_larger_device() -> None:
+    step = next_step(see(failed(137, "OOMKilled"), devices={"d": GIB, "larger": 2 * GIB}))
+
+    assert step.status.phase is Phase.PENDING
+    assert step.learn_memory == ("model", GIB + 1)
+    assert reasons(step) == ["OutOfMemory"]
+
+
+def test_want_of_memory_on_the_largest_device_is_the_end() -> None:
+    step = next_step(see(failed(137, "OOMKilled"), devices={"d": GIB, "same": GIB}))
+
+    assert step.status.phase is Phase.FAILED
+    assert step.learn_memory == ("model", GIB + 1)
+    assert str(step.status.message).endswith("no device has more memory")
+
+
+def test_a_device_of_another_runtime_is_no_larger_device() -> None:
+    sight = see(failed(137, "OOMKilled"), devices={"d": GIB, "larger": 2 * GIB}, runtime=["cuda"])
+
+    assert next_step(sight).status.phase is Phase.FAILED
+
+
+# --- what does not start -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("ErrImagePull", "ImagePullFailed"),
+        ("ImagePullBackOff", "ImagePullFailed"),
+        ("CreateContainerConfigError", "ContainerNotStarted"),
+    ],
+)
+def test_what_does_not_start_is_told_at_once_and_given_up_after_a_while(
+    state: str, reason: str
+) -> None:
+    sight = see(waiting(state))
+
+    first = next_step(sight)
+    again = next_step(later(sight, first, 59.0))
+    due = next_step(later(sight, again, 60.0))
+
+    assert (first.status.phase, healthy(first)) == (Phase.SCHEDULED, ("False", reason))
+    assert reasons(first) == [reason]
+    assert first.look_again_s == 60.0
+    assert reasons(again) == []
+    assert (due.status.phase, due.status.attempts, reasons(due)) == (Phase.PENDING, 1, [reason])
+    assert due.delete_pod is not None
+    assert not due.by_force
+
+
+def test_errors_that_take_turns_are_one_trouble() -> None:
+    sight = see(waiting("ErrImagePull"))
+    first = next_step(sight)
+
+    then = see(waiting("ImagePullBackOff"), now_s=130.0)
+    second = next_step(later(replace(then, now_s=100.0), first, 30.0))
+
+    assert second.look_again_s == pytest.approx(30.0)
+    assert reasons(second) == []
+
+
+def test_an_image_that_comes_after_all_is_no_trouble_any_more() -> None:
+    sight = see(waiting("ErrImagePull"))
+    first = next_step(sight)
+
+    step = next_step(later(see(running()), first, 5.0))
+
+    assert (step.status.phase, healthy(step)) == (Phase.RUNNING, ("True", "AsItShould"))
+
+
+def test_an_image_that_cannot_be_one_ends_the_task_at_once() -> None:
+    step = next_step(see(waiting("InvalidImageName"), retries=5))
+
+    assert (step.status.phase, reasons(step)) == (Phase.FAILED, ["InvalidImageName"])
+    assert step.delete_pod is not None
+
+
+@pytest.mark.parametrize("state", ["ContainerCreating", "PodInitializing"])
+def test_what_only_takes_time_is_no_trouble(state: str) -> None:
+    step = next_step(see(waiting(state)))
+
+    assert (healthy(step), reasons(step)) == (None, [])
+
+
+# --- nodes ---------------------------------------------------------------------------------------
+
+
+def test_a_node_that_is_gone_is_waited_for_a_moment_and_then_given_up() -> None:
+    sight = see(running(), nodes=())
+
+    first = next_step(sight)
+    step = next_step(later(sight, first, 10.0))
+
+    assert (first.status.phase, healthy(first)) == (Phase.RUNNING, ("False", "NodeLost"))
+    assert first.look_again_s == 10.0
+    assert (step.status.phase, step.status.disruptions) == (Phase.PENDING, 1)
+    assert step.delete_pod is not None
+    assert step.by_force, "no kubelet is there to let it go"
+
+
+def test_a_node_that_is_not_ready_keeps_its_pod_until_its_taint_says_otherwise() -> None:
+    sight = see(running(), nodes=(make_node("n", ready=False),))
+
+    first = next_step(sight)
+    much_later = next_step(later(sight, first, 3600.0))
+
+    assert healthy(first) == ("False", "NodeNotReady")
+    assert much_later.status.phase is Phase.RUNNING
+    assert much_later.delete_pod is None
+
+
+def test_a_pod_that_a_silent_node_does_not_stop_is_deleted_by_force() -> None:
+    pod = running(deleting=True)
+    pod["metadata"]["deletionTimestamp"] = "1970-01-01T00:02:10Z"
+    sight = see(pod, nodes=(make_node("n", ready=False),))
+
+    first = next_step(sight)
+    early = next_step(later(sight, first, 20.0))
+    due = next_step(later(sight, first, 30.0))
+
+    assert healthy(first) == ("False", "NodeLost")
+    assert early.delete_pod is None, "its time to end is not over"
+    assert due.delete_pod is not None
+    assert due.by_force
+    assert (due.status.attempts, due.status.disruptions) == (1, 1)
+
+
+def test_a_pod_that_a_live_node_stops_is_only_waited_for() -> None:
+    sight = see(running(deleting=True))
+
+    step = next_step(later(sight, next_step(sight), 3600.0))
+
+    assert step.delete_pod is None
+    assert step.look_again_s is not None
+
+
+@pytest.mark.parametrize(
+    ("by", "reason"), [("PreemptionByScheduler", "Preempted"), ("EvictionByEvictionAPI", "Evicted")]
+)
+def test_why_a_pod_vanished_is_remembered_from_before(by: str, reason: str) -> None:
+    pod = running(deleting=True)
+    pod["status"]["conditions"] = disruption(by)
+    sight = see(pod)
+    first = next_step(sight)
+
+    gone = next_step(replace(later(sight, first, 1.0), pods={}))
+
+    assert (healthy(first), reasons(first)) == (("False", reason), [reason])
+    assert gone.status.phase is Phase.PENDING
+    assert (gone.status.attempts, gone.status.disruptions) == (1, 1)
+    retrying = find(gone.status.conditions, "Retrying")
+    assert retrying is not None
+    assert retrying.reason == reason
+
+
+def test_the_next_attempt_starts_without_the_troubles_of_the_last() -> None:
+    sight = see(running(), nodes=())
+    gave_up = next_step(later(sight, next_step(sight), 10.0))
+
+    assert healthy(gave_up) is None
+
+
+# --- people --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "pod", [None, make_gated_pod(), running(), failed()], ids=["none", "gated", "running", "failed"]
+)
+def test_a_cancelled_task_ends_whatever_it_does(pod: Json | None) -> None:
+    sight = see(pod, cancel=True)
+
+    step = next_step(sight)
+    after = next_step(later(sight, step, 1.0))
+
+    assert (step.status.phase, reasons(step)) == (Phase.FAILED, ["Cancelled"])
+    alive = pod is not None and pod["status"]["phase"] != "Failed"
+    assert (after.delete_pod is not None) is alive
+
+
+def test_a_task_that_succeeded_before_it_was_cancelled_has_succeeded() -> None:
+    pod = make_pod(node="n", phase="Succeeded", terminated={"exitCode": 0})
+
+    assert next_step(see(pod, cancel=True)).status.phase is Phase.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("finished", "status", "told"),
+    [("00:00:59Z", "True", ["Finished"]), ("00:01:01Z", "False", ["DeadlineMissed", "Finished"])],
+    ids=["in time", "late"],
+)
+def test_a_success_says_whether_it_was_in_time(finished: str, status: str, told: list[str]) -> None:
+    ended = {"exitCode": 0, "finishedAt": f"1970-01-01T{finished}"}
+    pod = make_pod(node="n", phase="Succeeded", terminated=ended)
+
+    step = next_step(see(pod, deadline="1m"))
+
+    met = find(step.status.conditions, "DeadlineMet")
+    assert met is not None
+    assert (met.status, reasons(step)) == (status, told)
+
+
+# --- what changes under a task -------------------------------------------------------------------
+
+
+def of(pod: Json, digest: str = "a" * 64, generation: int = 1) -> Json:
+    pod["metadata"]["annotations"] |= {
+        "acesniper.io/model-sha256": digest,
+        "acesniper.io/generation": str(generation),
+    }
+    return pod
+
+
+def test_a_queued_pod_of_a_model_that_was_replaced_makes_way_for_one_of_the_new() -> None:
+    step = next_step(see(of(make_gated_pod(), "b" * 64), status={}))
+
+    assert step.delete_pod is not None
+    assert (step.status.incarnation, step.status.attempts) == (1, 0)
+    assert reasons(step) == ["ModelChanged"]
+
+
+def test_a_running_pod_of_a_model_that_was_replaced_runs_on_and_says_so_once() -> None:
+    sight = see(of(running(), "b" * 64))
+
+    step = next_step(sight)
+    again = next_step(later(sight, step, 1.0))
+
+    assert step.status.phase is Phase.RUNNING
+    assert find(step.status.conditions, "ModelChanged") is not None
+    assert (reasons(step), reasons(again)) == (["ModelChanged"], [])
+
+
+def test_a_queued_pod_of_an_older_spec_makes_way_for_one_of_the_new() -> None:
+    step = next_step(see(of(make_gated_pod()), status={}, generation=2))
+
+    assert step.delete_pod is not None
+    assert step.status.incarnation == 1
+
+
+@pytest.mark.parametrize(
+    "pod", [make_gated_pod(), of(make_gated_pod())], ids=["from before we wrote it", "as it is"]
+)
+def test_a_queued_pod_that_is_up_to_date_stays(pod: Json) -> None:
+    assert next_step(see(pod, status={})).delete_pod is None
+
+
+def test_a_queued_pod_waits_for_a_model_that_is_missing_for_now() -> None:
+    assert next_step(see(of(make_gated_pod()), status={}, models={})).delete_pod is None
+
+
+def test_every_troubled_step_is_at_rest_once_it_was_taken() -> None:
+    sights = [
+        see(running(), nodes=()),
+        see(running(), nodes=(make_node("n", ready=False),)),
+        see(running(deleting=True)),
+        see(waiting("ErrImagePull")),
+        see(of(running(), "b" * 64)),
+        see(running(), status={**RUNNING, "conditions": [condition("Healthy", "False")]}),
+    ]
+
+    for sight in sights:
+        first = next_step(sight)
+        assert next_step(later(sight, first, 0.0)).status == first.status

@@ -1,0 +1,136 @@
+"""Whose fault a failed pod is: one case for each rule."""
+
+from typing import Any
+
+import pytest
+
+from acesniper.api.v1alpha1 import InferenceTaskSpec
+from acesniper.operator.failure import Fault, failure
+from builders import make_pod
+
+Json = dict[str, Any]
+GIB = 2**30
+
+
+def failed(
+    *,
+    exit_code: int = 1,
+    reason: str = "Error",
+    message: str = "",
+    limits: Json | None = None,
+    **status: Any,  # noqa: ANN401 - further fields of the pod's status
+) -> Json:
+    ended = {"exitCode": exit_code, "reason": reason, "message": message}
+    pod = make_pod(node="n", phase="Failed", terminated=ended)
+    pod["status"] |= status
+    pod["spec"]["containers"][0]["resources"]["limits"] |= limits or {}
+    return pod
+
+
+def spec(**given: Any) -> InferenceTaskSpec:  # noqa: ANN401 - fields of the spec
+    return InferenceTaskSpec.model_validate({"model": "m", **given})
+
+
+def disrupted(reason: str) -> list[Json]:
+    return [{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "why"}]
+
+
+@pytest.mark.parametrize(
+    ("condition", "reason"),
+    [
+        ("PreemptionByScheduler", "Preempted"),
+        ("DeletionByTaintManager", "NodeTainted"),
+        ("EvictionByEvictionAPI", "Evicted"),
+        ("DeletionByPodGC", "NodeLost"),
+        ("TerminationByKubelet", "Evicted"),
+        ("SomethingNew", "Evicted"),
+    ],
+)
+def test_what_the_cluster_ended_is_the_clusters_fault(condition: str, reason: str) -> None:
+    found = failure(failed(exit_code=143, conditions=disrupted(condition)), spec(), None)
+
+    assert (found.reason, found.fault) == (reason, Fault.CLUSTER)
+    assert found.message == "pod pod: why"
+
+
+@pytest.mark.parametrize(
+    ("status_reason", "reason"),
+    [
+        ("Evicted", "Evicted"),
+        ("NodeShutdown", "NodeShutdown"),
+        ("Preempting", "Preempted"),
+        ("UnexpectedAdmissionError", "NodeRefused"),
+        ("OutOfcpu", "NodeRefused"),
+    ],
+)
+def test_what_its_node_ended_or_never_took_is_the_clusters_fault(
+    status_reason: str, reason: str
+) -> None:
+    pod = make_pod(node="n", phase="Failed")
+    pod["status"] |= {"reason": status_reason, "message": "The node was low on resource: memory"}
+
+    found = failure(pod, spec(), None)
+
+    assert (found.reason, found.fault) == (reason, Fault.CLUSTER)
+
+
+def test_an_exit_code_is_the_applications_fault_and_costs_a_retry() -> None:
+    found = failure(failed(exit_code=3, message="oops"), spec(), None)
+
+    assert (found.reason, found.fault) == ("AttemptFailed", Fault.APPLICATION)
+    assert found.message == "pod pod: Error, exit code 3: oops"
+
+
+def test_an_exit_code_that_the_task_calls_permanent_is_final() -> None:
+    found = failure(failed(exit_code=42), spec(permanentExitCodes=[41, 42]), None)
+
+    assert (found.reason, found.fault) == ("PermanentExitCode", Fault.FINAL)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("error (DigestMismatch): m.onnx has the SHA-256 1, not 2", "ModelChanged"),
+        ("warning: slow\nerror (NotOnnx): m.onnx", "NotOnnx"),
+        ("error: no such shape", "InvalidInput"),
+    ],
+)
+def test_what_our_runner_cannot_use_is_not_tried_again(words: str, reason: str) -> None:
+    found = failure(failed(exit_code=2, message=words), spec(), None)
+
+    assert (found.reason, found.fault) == (reason, Fault.FINAL)
+
+
+def test_the_exit_code_of_somebody_elses_container_means_nothing_to_us() -> None:
+    found = failure(failed(exit_code=2), spec(template={"spec": {}}), None)
+
+    assert found.fault is Fault.APPLICATION
+
+
+@pytest.mark.parametrize(
+    ("limits", "device_bytes", "needs", "words"),
+    [
+        ({}, GIB, GIB + 1, "on a device with 1024 MiB"),
+        ({}, None, None, "for want of memory"),
+        ({"memory": "512Mi"}, GIB, GIB // 2 + 1, "by its limit of 512Mi"),
+        ({"memory": "2Gi"}, GIB, GIB + 1, "on a device with 1024 MiB"),
+    ],
+    ids=["the device's", "nobody knows", "its limit's", "the device's under its limit"],
+)
+def test_want_of_memory_says_how_much_was_too_little(
+    limits: Json, device_bytes: int | None, needs: int | None, words: str
+) -> None:
+    pod = failed(exit_code=137, reason="OOMKilled", limits=limits)
+
+    found = failure(pod, spec(), device_bytes)
+
+    assert (found.reason, found.fault) == ("OutOfMemory", Fault.APPLICATION)
+    assert found.needs_memory_bytes == needs
+    assert words in found.message
+
+
+def test_an_eviction_for_memory_is_an_eviction() -> None:
+    """The node was full: that says nothing of what the model needs."""
+    pod = failed(exit_code=137, reason="OOMKilled", conditions=disrupted("TerminationByKubelet"))
+
+    assert failure(pod, spec(), GIB).needs_memory_bytes is None

@@ -1,0 +1,128 @@
+"""The way on which things go wrong: what passes, what is made up, what falls silent."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import yaml
+from aiohttp import web
+
+from acesniper.testbed.faults.proxy import FaultProxy
+from acesniper.testbed.pki import Authority
+
+
+@dataclass
+class Server:
+    """A small API server: tells who asked, counts, and streams numbers to watches."""
+
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    ticks: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        subject = dict(each[0] for each in request.transport.get_extra_info("peercert")["subject"])
+        self.asked.append((request.method, subject["commonName"]))
+        if "watch" not in request.query:
+            return web.json_response({"path": str(request.rel_url), "by": subject["commonName"]})
+        stream = web.StreamResponse()
+        await stream.prepare(request)
+        while True:
+            await stream.write(f"{await self.ticks.get()}\n".encode())
+
+
+@asynccontextmanager
+async def proxied(folder: Path) -> AsyncIterator[tuple[FaultProxy, Server, str]]:
+    """A proxy for the identity `somebody`, the server behind it, and the proxy's URL."""
+    authority, server = Authority(folder / "secrets", "ca"), Server()
+    (folder / "kubeconfigs").mkdir()
+    serving = authority.serving("serving")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.ca.cert))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(serving.cert, serving.key)
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    port = runner.addresses[0][1]
+    plane: Any = SimpleNamespace(
+        folder=folder, authority=authority, url=f"https://127.0.0.1:{port}"
+    )
+    proxy = FaultProxy(plane, "somebody", seed=3)
+    await asyncio.to_thread(proxy.__enter__)
+    config = yaml.safe_load(proxy.kubeconfig.read_text())
+    try:
+        yield proxy, server, config["clusters"][0]["cluster"]["server"]
+    finally:
+        await asyncio.to_thread(proxy.__exit__, None, None, None)
+        await runner.cleanup()
+
+
+async def test_requests_pass_under_the_identity_of_the_proxy(tmp_path: Path) -> None:
+    async with (
+        proxied(tmp_path) as (_, _, url),
+        aiohttp.ClientSession() as session,
+        session.get(f"{url}/api/v1/pods?limit=5") as answer,
+    ):
+        said = json.loads(await answer.read())
+
+    assert said == {"path": "/api/v1/pods?limit=5", "by": "somebody"}
+
+
+async def test_a_share_of_the_answers_are_errors_and_some_lie(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (proxy, server, url), aiohttp.ClientSession() as session:
+        proxy.faults.share = 0.5
+        statuses = []
+        for _ in range(200):
+            async with session.post(f"{url}/api/v1/pods", data=b"{}") as answer:
+                statuses.append(answer.status)
+
+    wrong = sum(proxy.injected.values())
+    refused = proxy.injected[409] + proxy.injected[429]
+    assert set(statuses) == {200, 409, 429, 500}
+    assert statuses.count(200) == 200 - wrong
+    assert 200 - wrong < len(server.asked) < 200 - refused, "some of the 500s were done"
+
+
+async def test_nothing_that_is_only_read_conflicts(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (proxy, _, url), aiohttp.ClientSession() as session:
+        proxy.faults.share = 1.0
+        for _ in range(50):
+            async with session.get(f"{url}/api/v1/pods"):
+                pass
+
+    assert proxy.injected.keys() == {429, 500}
+
+
+async def test_a_watch_that_went_deaf_stays_open_and_never_speaks_again(tmp_path: Path) -> None:
+    async with proxied(tmp_path) as (proxy, server, url), aiohttp.ClientSession() as session:
+        async with session.get(f"{url}/api/v1/pods?watch=true") as watch:
+            server.ticks.put_nowait(1)
+            first = await watch.content.readline()
+            proxy.faults.deaf = True
+            server.ticks.put_nowait(2)
+            await until(lambda: proxy.deafened == 1)
+            proxy.faults.deaf = False
+            server.ticks.put_nowait(3)
+            await until(lambda: server.ticks.empty())
+            silent = not watch.content.at_eof() and watch.content.total_bytes == len(first)
+        async with session.get(f"{url}/api/v1/pods?watch=true") as watch:
+            server.ticks.put_nowait(4)
+            server.ticks.put_nowait(4)
+            again = await watch.content.readline()
+
+    assert (first, again) == (b"1\n", b"4\n")
+    assert silent
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 - another thread's doing
+            await asyncio.sleep(0.01)
