@@ -217,8 +217,8 @@ def test_the_defaults_of_the_chart_are_those_of_the_parts(
     read = settings.read({name: value or "" for name, value in given.items()})
 
     default = settings()
-    set_by_the_chart = {"log_format", "runner_image", "lease_namespace", "identity"}
-    set_by_the_chart |= {"health_port", "network"}
+    set_by_the_chart = {"log_format", "runner_image", "lease_namespace", "identity", "network"}
+    set_by_the_chart |= {"health_port"}
     for name in settings.model_fields.keys() - set_by_the_chart:
         assert getattr(read, name) == getattr(default, name), name
 

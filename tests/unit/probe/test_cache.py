@@ -1,10 +1,12 @@
 """The cache that the pods of a node share, with real locks in real processes."""
 
+import fcntl
 import multiprocessing
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
+from typing import IO
 
 import pytest
 
@@ -129,6 +131,26 @@ def test_many_processes_never_see_another_file_than_the_one_they_asked_for(tmp_p
 
     assert [pod.exitcode for pod in pods] == [0, 0, 0, 0]
     assert sum(each.stat().st_size for each in tmp_path.iterdir() if each.is_file()) <= 2 * 5000
+
+
+def test_a_model_removed_in_the_moment_before_it_is_locked_is_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = ModelCache(tmp_path, ROOM)
+    use(cache, "a")
+    removed: list[Path] = []
+
+    def late(file: IO[bytes], operation: int) -> None:
+        if operation == fcntl.LOCK_SH and not removed:
+            removed.append(tmp_path / digest("a"))
+            removed[0].unlink()
+        flock(file, operation)
+
+    flock = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", late)
+
+    with cache.held(digest("a"), filling("a")) as path:
+        assert path.read_bytes() == content("a")
 
 
 def test_a_folder_that_cannot_be_written_is_no_cache(tmp_path: Path) -> None:

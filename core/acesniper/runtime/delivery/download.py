@@ -19,9 +19,12 @@ CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest file, and the longest time, both inclusive."""
+    """The largest file, and the longest time.
 
-    most_bytes: int = 2 << 30
+    The defaults are for pods: how large a model may be is the operator's to say.
+    """
+
+    most_bytes: int = 16 << 30
     total_s: float = 3600.0
 
 

@@ -3,14 +3,21 @@
 from collections.abc import Mapping, Sequence
 
 from acesniper.extender import metrics as extender
+from acesniper.extender import network
 from acesniper.operator import metrics as operator
 from acesniper.runtime.metrics import Declaration, Label
 
 PARTS: Mapping[str, Sequence[Declaration]] = {
-    "Extender and planner": extender.declarations(),
+    "Extender and planner": [*extender.declarations(), *network.DECLARED],
     "Operator": operator.declarations(),
 }
-LARGE: Mapping[str, int] = {"device": 5000, "model": 1000, "provider": 8, "reason": 40}
+LARGE: Mapping[str, int] = {
+    "network": 1,
+    "device": 5000,
+    "model": 1000,
+    "provider": 8,
+    "reason": 40,
+}
 """What the number of series is stated for. Reasons are words in our code and in Kubernetes'."""
 HEAD = """# Metrics
 
