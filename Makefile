@@ -11,6 +11,10 @@ UV := $(BIN)/uv
 RUN := $(BIN)/python -m acesniper.testbed
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+PAGE := extender/acesniper/extender/page/static
+PREACT := 11.2.0
+HTM := 3.1.1
+TYPESCRIPT := typescript@5.9
 BOOTSTRAPPED := .venv/.bootstrapped
 INSTALLED := .venv/.installed
 
@@ -96,7 +100,7 @@ check: setup ## Format, lint, types, imports, generated files
 
 .PHONY: docs
 docs: setup ## Build the documents into build/docs; any warning, such as a broken link, is an error
-	$(BIN)/sphinx-build -q --fail-on-warning --keep-going -j auto docs build/docs
+	$(BIN)/sphinx-build -q --fresh-env --fail-on-warning --keep-going -j auto docs build/docs
 
 .PHONY: test-fast
 test-fast: setup ## Unit, property and integration tests
@@ -111,10 +115,25 @@ e2e-node: tools stores ## Images, chart and tasks on real nodes (root on Debian 
 	$(BIN)/pytest tests/node -s
 
 .PHONY: generate
-generate: setup ## Write the generated files (CRDs, the chart's schema, reference pages) anew
+generate: setup ## Write the generated files (CRDs, the chart's schema and dashboard, reference pages) anew
 	$(BIN)/python -m acesniper.api.crd
 	$(RUN) chart
 	$(BIN)/python -m acesniper.cli.reference
+
+.PHONY: check-page
+check-page: ## Types of the page's JavaScript (needs npm)
+	npm exec --yes --package=$(TYPESCRIPT) -- tsc -p $(PAGE)
+
+.PHONY: page-parts
+page-parts: ## Fetch the parts of others that the page uses anew (needs npm)
+	set -- $$(mktemp -d); cd "$$1"; npm pack --silent preact@$(PREACT) htm@$(HTM) >/dev/null; \
+	for each in *.tgz; do mkdir "$${each%%-*}"; tar -xzf "$$each" -C "$${each%%-*}" --strip-components=1; done; \
+	cd $(CURDIR)/$(PAGE)/vendor; \
+	sed '/^\/\/# sourceMappingURL/d' "$$1/preact/dist/preact.mjs" >preact.js; \
+	sed -e '/^\/\/# sourceMappingURL/d' -e 's#from"preact"#from"./preact.js"#' \
+		"$$1/preact/hooks/dist/hooks.mjs" >hooks.js; \
+	cp "$$1/htm/dist/htm.module.js" htm.js; \
+	cp "$$1/preact/LICENSE" LICENSE.preact; cp "$$1/htm/LICENSE" LICENSE.htm; rm -r "$$1"
 
 .PHONY: format
 format: setup ## Format and fix what can be fixed

@@ -1,6 +1,5 @@
 """Every command of the documents, page by page, as their reader would type it."""
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,9 +44,7 @@ def run(page: Page, folder: Path, environment: dict[str, str]) -> None:
 
 @pages("none")
 def test_a_page_that_needs_no_cluster(page: Page, folder: Path) -> None:
-    programs = os.pathsep.join([str(ROOT / ".venv/bin"), os.environ["PATH"]])
-
-    run(page, folder, {**os.environ, "PATH": programs, "KUBECONFIG": os.devnull})
+    run(page, folder, shell_environment(None, folder))
 
 
 @pages("installed")

@@ -30,7 +30,7 @@ def fleet(installed: FreshFleet) -> FreshFleet:
 
 def diagnose(fleet: FreshFleet) -> list[Finding]:
     connection = Connection(fleet.system.plane.kubeconfig())
-    return examine(connection.ask(lambda cluster: look(cluster, None)))
+    return examine(connection.ask(look))
 
 
 def kubectl(*arguments: str) -> Callable[[FreshFleet], None]:
@@ -55,6 +55,16 @@ def measured_anew(fleet: FreshFleet) -> None:
     fleet.apply([each.profile for each in fleet.devices])
     profiles = [each.profile for each in fleet.devices]
     fleet.apply(profiles, "--subresource=status", "--force-conflicts")
+
+
+def model_of_another_digest(fleet: FreshFleet) -> None:
+    source = {"uri": f"{fleet.url}/resnet18.onnx", "sha256": "0" * 64}
+    applied(
+        apiVersion="acesniper.io/v1alpha1",
+        kind="ModelProfile",
+        metadata={"name": "swapped", "namespace": "default"},
+        spec={"source": source},
+    )(fleet)
 
 
 def stop(part: str) -> Callable[[FreshFleet], None]:
@@ -215,6 +225,12 @@ CASES = {
         "devices",
         "its node gone is not there",
     ),
+    "model of another digest": Case(
+        model_of_another_digest,
+        "models",
+        "it cannot be used (DigestMismatch)",
+        by_hand=kubectl("delete", "modelprofile", "swapped", "-n", "default"),
+    ),
     "clock ahead": Case(
         applied(
             apiVersion="coordination.k8s.io/v1",
@@ -307,7 +323,7 @@ def test_a_broken_installation_is_an_exit_code_and_json_for_machines(fleet: Fres
 def test_who_may_see_little_is_told_what_was_not_checked(fleet: FreshFleet) -> None:
     connection = Connection(fleet.system.plane.kubeconfig("nobody"))
 
-    seen = examine(connection.ask(lambda cluster: look(cluster, None)))
+    seen = examine(connection.ask(look))
 
     assert {each.severity for each in seen} == {Severity.WARNING}
     assert all(each.what.startswith("not checked") for each in seen)

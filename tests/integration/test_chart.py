@@ -37,6 +37,8 @@ def pod_templates(manifests: list[Manifest]) -> Iterator[tuple[str, dict[str, An
         name = each["metadata"]["name"]
         if each["kind"] == "Pod":
             yield name, each["spec"]
+        elif each["kind"] == "CronJob":
+            yield name, each["spec"]["jobTemplate"]["spec"]["template"]["spec"]
         elif "template" in each.get("spec", {}):
             yield name, each["spec"]["template"]["spec"]
 
@@ -215,7 +217,7 @@ def test_the_defaults_of_the_chart_are_those_of_the_parts(
     read = settings.read({name: value or "" for name, value in given.items()})
 
     default = settings()
-    set_by_the_chart = {"log_format", "runner_image", "lease_namespace", "identity"}
+    set_by_the_chart = {"log_format", "runner_image", "lease_namespace", "identity", "network"}
     set_by_the_chart |= {"health_port"}
     for name in settings.model_fields.keys() - set_by_the_chart:
         assert getattr(read, name) == getattr(default, name), name
@@ -237,14 +239,14 @@ def test_a_wrong_value_is_refused_before_anything_is_installed(wrong: str) -> No
 
 
 @matrix
-def test_what_the_extender_plans_is_told_to_its_own_pod_only_unless_wanted(
+def test_what_the_extender_plans_is_told_to_its_own_pod_only_unless_the_mode_is_external(
     values: tuple[str, ...],
 ) -> None:
     extender = containers(template(*values))["extender"]
 
     given = environment(extender)
-    wanted = values == VALUES["exposed"] or given["ACESNIPER_TLS_FOLDER"]
-    assert given["ACESNIPER_HOST"] == ("0.0.0.0" if wanted else "127.0.0.1")
+    asked_from_outside = given["ACESNIPER_TLS_FOLDER"]
+    assert given["ACESNIPER_HOST"] == ("0.0.0.0" if asked_from_outside else "127.0.0.1")
     assert {"name": "metrics", "containerPort": 8785} in extender["ports"]
 
 
@@ -319,3 +321,28 @@ def test_the_rules_are_those_that_promtool_tests() -> None:
     rules = one(template("metrics.rules.enabled=true"), "PrometheusRule")
 
     assert rules["spec"] == yaml.safe_load((CHART / "files/alerts.yaml").read_text())
+
+
+def test_retraining_is_a_job_now_and_then_once_an_image_is_named() -> None:
+    manifests = template("retraining.enabled=true", 'retraining.image="trainer:1"')
+
+    job = one(manifests, "CronJob")
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "trainer:1"
+    assert container["command"] == ["acesniper", "network", "retrain"]
+    assert not [each for each in template() if each["kind"] == "CronJob"]
+
+
+@pytest.mark.parametrize("part", ["operator", "extender"])
+def test_parts_look_for_a_network_in_a_volume_that_may_be_empty(part: str) -> None:
+    manifests = template()
+
+    specs = [spec for _, spec in pod_templates(manifests)]
+    (spec,) = (
+        each for each in specs if part in {container["name"] for container in each["containers"]}
+    )
+    volumes = {each["name"]: each for each in spec["volumes"]}
+    path = environment(containers(manifests)[part])["ACESNIPER_NETWORK"]
+
+    assert path == "/etc/acesniper-network/pcn.onnx"
+    assert volumes["network"]["configMap"] == {"name": "ace-sniper-network", "optional": True}

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.names import SLOT_RESOURCE
-from acesniper.operator.__main__ import build_controller
+from acesniper.operator.__main__ import build_controller, predictor_of
 from acesniper.operator.controller import FLEET_SETTLES_S, Controller
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.predictor.features import FEATURES_VERSION
@@ -61,7 +61,8 @@ async def operating(*objects: tuple[Kind, Object]) -> AsyncIterator[Setup]:
     cluster, registry = FakeCluster(), CollectorRegistry()
     for kind, obj in objects:
         cluster.put(kind, obj)
-    controller = build_controller(OperatorSettings(), cluster, OperatorMetrics.on(registry))
+    settings, metrics = OperatorSettings(), OperatorMetrics.on(registry)
+    controller = build_controller(settings, cluster, metrics, predictor_of(settings))
     follow = (
         (NODES, controller.node_change),
         (PODS, controller.pod_change),

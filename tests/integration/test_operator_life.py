@@ -1,24 +1,16 @@
 """The operator over a cluster in memory: a whole life, a restart at every step, faults."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from acesniper.api.names import PLAN_GATE
-from acesniper.api.v1alpha1 import InferenceTask, Phase
+from acesniper.api.v1alpha1 import Phase
 from acesniper.domain.errors import AcesniperError, Conflict, Forbidden, InvalidInput
-from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.mounts import NodeCache
-from acesniper.operator.store import Store
-from acesniper.operator.tasks import LATE_WATCH_S, TaskReconciler
-from acesniper.operator.window import Window
-from acesniper.runtime.events import EventRecorder
+from acesniper.operator.tasks import LATE_WATCH_S
 from acesniper.runtime.kube import (
     DEVICE_PROFILES,
-    EVENTS,
     INFERENCE_TASKS,
     MODEL_PROFILES,
     NODES,
@@ -28,95 +20,7 @@ from acesniper.runtime.kube import (
 )
 from builders import make_device_profile, make_itask, make_model_profile, make_node, make_pod
 from fake_cluster import Call, FakeCluster
-from virtual_time import Clock
-
-KEY = "default/t"
-SUCCEEDED: Object = {"phase": "Succeeded"}
-FAILED: Object = {"phase": "Failed"}
-
-
-class Killed(BaseException):
-    """The process is gone, just after a call reached the API server."""
-
-
-@dataclass
-class Operator:
-    """An operator that can be killed, and the cluster that stays."""
-
-    cluster: FakeCluster = field(default_factory=FakeCluster)
-    clock: Clock = field(default_factory=Clock)
-
-    def __post_init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.metrics = OperatorMetrics.on(self.registry)
-        self.start()
-
-    def start(self) -> None:
-        """A new process: all that it knows is what the API server lists."""
-        self.store = Store()
-        self.see()
-        self.tasks = TaskReconciler(
-            self.cluster,
-            self.store,
-            Window(self.store, 100),
-            self.metrics,
-            EventRecorder(self.cluster, "test"),
-            "runner:1",
-            self.clock,
-        )
-
-    def see(self) -> None:
-        """What the watches bring."""
-        for obj in self.cluster.all(INFERENCE_TASKS):
-            self.store.take_task(obj)
-        for obj in self.cluster.all(MODEL_PROFILES):
-            self.store.take_model(obj)
-        for obj in self.cluster.all(DEVICE_PROFILES):
-            self.store.take_device(obj)
-        self.store.nodes = {each["metadata"]["name"]: each for each in self.cluster.all(NODES)}
-        alive = {each["metadata"]["uid"] for each in self.cluster.all(PODS)}
-        for pods in list(self.store.pods.values()):
-            for view, known in list(pods.values()):
-                if view.uid not in alive:
-                    self.store.drop_pod(known)
-        for obj in self.cluster.all(PODS):
-            self.store.take_pod(obj)
-
-    async def settle(self) -> None:
-        """Reconcile until nothing is left to do now."""
-        for _ in range(20):
-            self.see()
-            before = len(self.cluster._history)
-            again_s = await self.tasks.reconcile(KEY)
-            if again_s != 0.0 and len(self.cluster._history) == before:
-                return
-        raise AssertionError("it does not come to rest")
-
-    @property
-    def task(self) -> InferenceTask:
-        return InferenceTask.model_validate(self.cluster.one(INFERENCE_TASKS, "t", "default"))
-
-    @property
-    def phase(self) -> Phase | None:
-        return self.task.status.phase
-
-    @property
-    def pod(self) -> Object:
-        (pod,) = [
-            each
-            for each in self.cluster.all(PODS)
-            if each["status"]["phase"] not in ("Succeeded", "Failed")
-        ]
-        return pod
-
-    def change_pod(self, **patch: Any) -> None:  # noqa: ANN401
-        self.cluster.change(PODS, self.pod["metadata"]["name"], "default", patch)
-
-    def reasons(self) -> set[str]:
-        return {each["reason"] for each in self.cluster.all(EVENTS)}
-
-    def sample(self, name: str, **labels: str) -> float | None:
-        return self.registry.get_sample_value(name, labels)
+from operator_process import FAILED, KEY, SUCCEEDED, Killed, Operator
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from acesniper.extender.admitting import Admitting
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics
+from acesniper.extender.picture import Decisions
 from acesniper.extender.planner import Planner
 from acesniper.extender.table import LatencyTable
 from acesniper.extender.waiting import AVOID_S
@@ -240,6 +241,36 @@ def test_what_changed_while_a_plan_was_made_is_not_admitted_by_it(
     assert [each.task for _, each in decisions.starting] == ["default/t"]
     assert admitted == []
     assert pod["metadata"]["uid"] not in fleet.ledger
+
+
+@in_virtual_time
+async def test_of_very_many_only_those_with_a_pod_are_planned_at_every_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("acesniper.extender.planner.MANY", 3)
+    edge = Edge({"a": 1.0})
+    sizes: list[int] = []
+
+    async def watch(call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401 - as to_thread
+        found = call(*arguments)
+        if isinstance(found, Decisions):
+            sizes.append(len(found.plan.planned))
+        return found
+
+    edge.planner.off_loop = watch
+    async with edge.alive():
+        for number in range(6):
+            edge.cluster.put(INFERENCE_TASKS, make_waiting(f"behind-{number}")[0])
+        edge.apply("first")
+        edge.apply("second")
+        await asyncio.sleep(5.0)
+        shown = [each.task.key for each in edge.planner.rows()]
+        await asyncio.sleep(15.0)
+
+    assert edge.phases() == ["Succeeded", "Succeeded"]
+    assert min(sizes) <= 2 < 6 <= max(sizes)
+    assert {f"default/behind-{number}" for number in range(6)} <= set(shown)
+    assert sum(size >= 6 for size in sizes) <= 4, "everything is planned once in a while"
 
 
 @in_virtual_time

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from acesniper.domain.errors import Unavailable
-from acesniper.operator.__main__ import build_controller
+from acesniper.operator.__main__ import build_controller, predictor_of
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.runtime.guarded import GuardedCluster, NotLeading
@@ -48,8 +48,9 @@ class Replica:
         self.leadership = Leadership(
             *(Wire(self), "acesniper-system", "lease", self.name, LEASE_S, now_s, now_s)
         )
+        settings = OperatorSettings()
         controller = build_controller(
-            *(OperatorSettings(), line, OperatorMetrics.on(CollectorRegistry())),
+            *(settings, line, OperatorMetrics.on(CollectorRegistry()), predictor_of(settings)),
             self.leadership.held,
         )
         self.leadership.on_change = controller.look_at_all

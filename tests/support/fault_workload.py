@@ -61,8 +61,14 @@ class FaultWorkload:
         namespace = self.namespace
         names = [f"long-{number}" for number in range(3)]
         started = len(self.fleet.runs(namespace)) + len(names)
-        long = self.fleet.inferences(600)
-        self.fleet.apply(self.fleet.task(name, namespace, inferences=long) for name in names)
+        self.fleet.apply(
+            self.fleet.task(
+                *(name, namespace),
+                inferences=self.fleet.inferences(600),
+                nodeSelector={"kubernetes.io/hostname": device.node},
+            )
+            for name, device in zip(names, self.fleet.devices, strict=False)
+        )
         self.fleet.wait_until(lambda: len(self.fleet.runs(namespace)) == started)
         live = self.fleet.backlogs()
         rebuilt = rebuilt_backlogs(self.fleet.system.plane.kubeconfig("admin"))

@@ -87,3 +87,9 @@ nodeAffinity:
 {{- define "acesniper.text" -}}
 {{- if and (kindIs "float64" .) (eq . (floor .)) -}}{{ printf "%.0f" . }}{{- else -}}{{ . }}{{- end -}}
 {{- end }}
+
+{{/* The network that `acesniper network` rolled out, if it did; else the shipped one serves. */}}
+{{- define "acesniper.network" -}}
+- name: network
+  configMap: {name: ace-sniper-network, optional: true}
+{{- end }}

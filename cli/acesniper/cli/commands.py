@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "Run a model over batches, as a task's pod does.",
     "collect": "Measure models on this device into a CSV table.",
     "train": "Fit the network that predicts latencies to an atlas.",
+    "network": "Show, replace and bring back the network that a cluster uses.",
     "evaluate": "Judge the predictions on a table of measured latencies.",
     "simulate": "Play tasks on measured latencies through the policies, without a cluster.",
     "demo": "Place a workload on an emulated fleet, next to the stock scheduler.",

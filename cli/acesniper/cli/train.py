@@ -1,13 +1,16 @@
 """`acesniper train`: fit the network that predicts latencies."""
 
-from datetime import UTC, datetime
+import asyncio
+import json as json_module
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from acesniper.cli.console import err
+from acesniper.cli.console import err, print_json
+from acesniper.cli.retraining import list_objects, provenance_of, read_objects, retrained
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -15,9 +18,42 @@ if TYPE_CHECKING:
     from acesniper.predictor.pcn.network import Network
     from acesniper.predictor.pcn.training import Settings
 
+UNCHANGED = 3
+"""The exit code of a retraining after which the old network stays."""
+
+
+class Source(StrEnum):
+    """What to learn from."""
+
+    ATLAS = "atlas"
+    OBSERVATIONS = "observations"
+
 
 def command(
     output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
+    source: Annotated[
+        Source,
+        typer.Option(
+            "--from", help="The atlas alone, or with it what the devices of a cluster ran."
+        ),
+    ] = Source.ATLAS,
+    profiles: Annotated[
+        Path | None,
+        typer.Option(
+            help="With observations: their source, as `kubectl get dprof,mprof -A -o json` "
+            "prints it; default: the cluster."
+        ),
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(envvar="KUBECONFIG", help="The cluster to learn from.")
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="With observations: the network to be better than; default: shipped."),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="With observations: write the verdict there.")
+    ] = None,
     atlas: Annotated[
         Path | None,
         typer.Option(help="Folder with latencies.parquet and platforms.json; default: shipped."),
@@ -27,7 +63,8 @@ def command(
     calibrate: Annotated[
         bool,
         typer.Option(
-            help="Find the widths of intervals by hiding devices; takes most of the time."
+            help="Find the widths of intervals by hiding devices; takes most of the time. "
+            "From observations they stay those of the baseline."
         ),
     ] = True,
 ) -> None:
@@ -36,8 +73,12 @@ def command(
     Each step hides some families and devices and asks for them, so that the network is right about
     what it has not seen. Needs torch, which the extra `train` installs.
 
+    From observations, the most recent ones are held out and judge: the file is written only if the
+    new network is better on them, else the exit code is 3.
+
     Example:
       acesniper train --output pcn.onnx
+      acesniper train --from observations --json verdict.json --output pcn.onnx
     """
     try:
         from acesniper.predictor.pcn.training import Settings
@@ -45,6 +86,27 @@ def command(
         raise InvalidInput(
             f"training needs the package {error.name!r}: pip install acesniper[train]"
         ) from error
+
+    settings = Settings(steps=steps, seed=seed)
+    if source is Source.OBSERVATIONS:
+        objects = read_objects(profiles) if profiles else asyncio.run(list_objects(kubeconfig))
+        found = retrained(objects, baseline, output, settings, atlas)
+        if json is not None:
+            json.write_text(json_module.dumps(found, indent=2) + "\n")
+        print_json(found)
+        if found["verdict"] != "better":
+            raise typer.Exit(UNCHANGED)
+        return
+    _trained(output, atlas, settings, calibrate=calibrate)
+
+
+def _trained(
+    output: Path,
+    atlas: Path | None,
+    settings: "Settings",
+    *,
+    calibrate: bool,
+) -> None:
     from acesniper.predictor.pcn.calibrating import calibrated
     from acesniper.predictor.pcn.calibration import Calibration
     from acesniper.predictor.pcn.export import export
@@ -52,12 +114,10 @@ def command(
     from acesniper.predictor.workloads import known_suite
 
     data = atlas_dataset(atlas)
-    settings = Settings(steps=steps, seed=seed)
     network = _fitted(data, settings)
     with err.status("calibrating") as status:
         widths = calibrated(data, settings, status.update) if calibrate else Calibration()
-    provenance = {"seed": seed, "steps": steps, "date": datetime.now(UTC).date().isoformat()}
-    export(network, data, output, known_suite(), widths, provenance)
+    export(network, data, output, known_suite(), widths, provenance_of(settings))
     err.print(
         f"{output}: learned from {(~data.reference).sum()} networks on"
         f" {len(data.platforms)} platforms; ONNX and torch agree"

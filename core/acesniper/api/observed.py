@@ -59,6 +59,7 @@ def finished_run(resource: InferenceTask) -> tuple[DeviceId, Run] | None:
         p90_s=seen.latency_p90_seconds or seen.latency_median_seconds,
         expected_s=expected.latency_seconds,
         at_s=epoch_s(seen.finish_time),
+        missed=not expected.low_seconds <= seen.latency_median_seconds <= expected.high_seconds,
     )
     return DeviceId(status.device), run
 

@@ -5,7 +5,7 @@ Kept in log seconds where they are compared: an error of 10 % weighs the same fo
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import exp, log
 from statistics import median
 
@@ -19,17 +19,24 @@ OWN_SIGMA = 0.03
 """Log spread of a run around what its device usually takes, where nothing else is known."""
 UPPER = 1.2816
 """Standard deviations from the median to the 90th percentile of a normal distribution."""
+DOUBTED = 0.3
+"""A single run of a model that misses by so much more (log) than the device's other runs do is
+doubted, the more the further: it may have run beside something else, throttled or uncached."""
 SLACK = 0.1
 """A drift is a shift of log latency beyond this (10 %), ..."""
-ALARM = 1.0
-"""... once the excess of consecutive runs adds up to this: two runs at twice the expected time."""
+ALARM = 0.7
+"""... once the excess of consecutive runs adds up to this: two runs at twice the expected time,
+of which the second was half expected after the first."""
+MOST_OF_ONE = 0.5
+"""What one run adds at most: one alone, however far off, is not a drift."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """One finished task on a device: its latency (median, 90th percentile) and what was expected.
 
-    Seconds; `at_s` is when it finished, since the epoch. `task` is the UID of its pod.
+    Seconds; `at_s` is when it finished, since the epoch. `task` is the UID of its pod. `missed`:
+    it ended outside its 90 % interval; known of runs that are just being learned only.
     """
 
     task: str
@@ -38,6 +45,7 @@ class Run:
     p90_s: float
     expected_s: float
     at_s: float
+    missed: bool = field(default=False, compare=False)
 
     @property
     def surprise(self) -> float:
@@ -71,20 +79,40 @@ def evidence(runs: Sequence[Run]) -> list[Evidence]:
     """One latency per model: the median over its runs.
 
     A single run beside something else, throttled or with a cold cache does not move a median; where
-    there is only one run, the spread within it says how far it can be trusted.
+    there is only one run, the spread within it and what the device's other runs let expect say how
+    far it can be trusted. A second one that agrees ends the doubt.
     """
     by_model: dict[ModelKey, list[Run]] = defaultdict(list)
     for run in runs:
         by_model[run.model].append(run)
-    return [_evidence(model, of_model) for model, of_model in by_model.items()]
+    return [_evidence(model, of_model, runs) for model, of_model in by_model.items()]
 
 
-def _evidence(model: ModelKey, runs: Sequence[Run]) -> Evidence:
+def is_doubted(run: Run, runs: Iterable[Run]) -> bool:
+    """Whether a run is far off what its device's other runs let expect, and no other confirms it.
+
+    `runs` are those the device remembers.
+    """
+    others = [each for each in runs if each.task != run.task]
+    alone = all(each.model != run.model for each in others)
+    return alone and _excess(run, others) > 0.0
+
+
+def _excess(run: Run, others: Iterable[Run]) -> float:
+    """By how much more than DOUBTED a run misses than runs on its device do."""
+    usual = median([0.0, *(each.surprise for each in others)])
+    return max(abs(run.surprise - usual) - DOUBTED, 0.0)
+
+
+def _evidence(model: ModelKey, runs: Sequence[Run], on_device: Sequence[Run]) -> Evidence:
     logs = [log(run.latency_s) for run in runs]
     middle = median(logs)
     within = median(max(log(run.p90_s / run.latency_s), 0.0) / UPPER for run in runs)
     between = median(abs(each - middle) for each in logs) / 0.6745
     variance = (OWN_SIGMA**2 + within**2 + between**2) / len(runs)
+    if len(runs) == 1:
+        others = (each for each in on_device if each.model != model)
+        variance += _excess(runs[0], others) ** 2
     return Evidence(model, exp(middle), variance)
 
 
@@ -103,8 +131,7 @@ def drifted_since(runs: Sequence[Run], measured_s: float) -> float | None:
             excess = sign * run.surprise - SLACK
             if sums[sign] == 0.0:
                 since[sign] = run.at_s
-            # One run alone, however far off, is not a drift.
-            sums[sign] = max(sums[sign] + min(excess, ALARM / 2), 0.0)
+            sums[sign] = max(sums[sign] + min(excess, MOST_OF_ONE), 0.0)
             if sums[sign] >= ALARM:
                 return since[sign]
     return None

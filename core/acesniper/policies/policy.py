@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from acesniper.policies.batch import BATCHES
 from acesniper.policies.order import ORDERS
-from acesniper.policies.placement import PLACEMENTS
+from acesniper.policies.placement import KEEPING, PLACEMENTS
 
 AFTER_ORDER = ("mct", "met", "advantage")
 """Placements that are told with an order before them, such as `fcfs-mct`."""
@@ -83,6 +83,12 @@ class Policy:
     def deadline_reach(self) -> float:
         """That quantile as a step from the median (0) to the 90 % interval's upper end (1)."""
         return NORMAL.inv_cdf(self.deadline_quantile) / NORMAL.inv_cdf(0.95)
+
+    @property
+    def keeps_devices(self) -> bool:
+        """Whether any rule sends tasks to a device's own queue for good, when they arrive."""
+        names = (self.name, *self.classes.values())
+        return any(Rules.named(name).placement in KEEPING for name in names)
 
     def rules_for(self, priority_class: str) -> Rules:
         """The rules for tasks of a priority class."""

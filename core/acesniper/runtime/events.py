@@ -1,9 +1,14 @@
-"""Events under `kubectl describe`."""
+"""Events under `kubectl describe`.
+
+A task is told of in some five events, each a request as dear as any other. So they are rationed: a
+few hundred at once and some a second. Under a burst of thousands of tasks, only warnings and a part
+of the rest are told; the status of an object says everything in any case.
+"""
 
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from acesniper.api.names import API_VERSION
@@ -60,17 +65,43 @@ def event(
     }
 
 
+@dataclass(slots=True)
+class Ration:
+    """So many at once, and so many a second in the long run (a token bucket)."""
+
+    at_once: float = 300.0
+    per_s: float = 10.0
+    _left: float = field(init=False)
+    _as_of_s: float = float("inf")
+
+    def __post_init__(self) -> None:
+        self._left = self.at_once
+
+    def take(self, now_s: float) -> bool:
+        """Take one if there is one; a clock that was set back gives nothing."""
+        earned = self.per_s * max(now_s - self._as_of_s, 0.0)
+        self._left, self._as_of_s = min(self._left + earned, self.at_once), now_s
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class EventRecorder:
-    """Posts notices as `component`."""
+    """Posts notices as `component`: all warnings, and of the rest what the ration allows."""
 
     cluster: Cluster
     component: str
+    ration: Ration = field(default_factory=Ration)
 
     async def tell(
         self, kind: str, metadata: Mapping[str, Any], notice: Notice, now_s: float
     ) -> None:
         """Post a notice. What cannot be told is logged: an event is never worth a failure."""
+        if not notice.warning and not self.ration.take(now_s):
+            log.debug("event %s of %s not told: too many", notice.reason, metadata["name"])
+            return
         manifest = event(kind, metadata, notice, now_s, self.component)
         try:
             await self.cluster.create(EVENTS, manifest, manifest["metadata"]["namespace"])

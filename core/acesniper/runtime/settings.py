@@ -44,7 +44,15 @@ class PolicySettings(Settings):
     """A task that has waited for so long goes before all that have not, whatever its priority."""
 
 
-class LeaseSettings(PolicySettings):
+class PredictorSettings(PolicySettings):
+    """What predicts."""
+
+    network: OptionalPath = None
+    """The file of a network to use instead of the shipped one, whenever and as long as there is
+    one: `acesniper network` writes it. A file that is replaced is loaded anew."""
+
+
+class LeaseSettings(PredictorSettings):
     """Which of several replicas acts: who holds the part's Lease."""
 
     lease_namespace: str = "acesniper-system"

@@ -22,10 +22,12 @@ from acesniper.domain.errors import InvalidInput
 from acesniper.extender.app import create_app
 from acesniper.extender.health import create_health_app
 from acesniper.extender.listed import ListedPredictor
+from acesniper.extender.network import NetworkMetrics
 from acesniper.extender.page.app import Page
 from acesniper.extender.state import ExtenderState
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.interface import LatencyPredictor
+from acesniper.predictor.replaceable import ReplaceablePredictor
 from acesniper.runtime import logs
 from acesniper.runtime.kube import Cluster
 from acesniper.runtime.settings import ExtenderSettings
@@ -57,6 +59,8 @@ def predictor_of(settings: ExtenderSettings) -> LatencyPredictor:
     """The listed predictions where a file is set, else the network."""
     if settings.predictions is not None:
         return ListedPredictor.read(settings.predictions)
+    if settings.network is not None:
+        return ReplaceablePredictor(settings.network)
     return default_predictor()
 
 
@@ -77,8 +81,9 @@ async def serve(settings: ExtenderSettings) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
+    predictor = predictor_of(settings)
     async with Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster:
-        state = ExtenderState.build(settings, cluster, predictor_of(settings), registry)
+        state = ExtenderState.build(settings, cluster, predictor, registry)
         config = uvicorn.Config(
             create_app(state, registry),
             host=settings.host,
@@ -96,6 +101,10 @@ async def serve(settings: ExtenderSettings) -> None:
                 background.append(group.create_task(tell(health, settings.health_port)))
             if state.page is not None:
                 background.append(group.create_task(show(state.page, settings)))
+            if isinstance(predictor, ReplaceablePredictor):
+                NetworkMetrics.on(registry, predictor)
+                replacing = predictor.follow(state.fleet.predict_anew)
+                background.append(group.create_task(replacing))
             await uvicorn.Server(config).serve()
             for each in background:
                 each.cancel()

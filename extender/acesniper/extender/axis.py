@@ -1,6 +1,7 @@
 """One side of the latency table: which key has which row or column."""
 
 from collections.abc import Hashable, Mapping
+from copy import copy
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -43,6 +44,12 @@ class Axis(Generic[K, V]):
         place = self._places.pop(key)
         self._free.append(place)
         return place
+
+    def renew(self) -> None:
+        """All is to be predicted once more; what is being predicted now does not count."""
+        for key, vector in self.vectors.items():
+            self.vectors[key] = copy(vector)
+        self._news = set(self.vectors)
 
     def news(self) -> dict[K, V]:
         """What is not predicted yet."""

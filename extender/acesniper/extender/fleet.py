@@ -105,6 +105,11 @@ class Fleet:
             self._table_changed([model])
         self.changed.set()
 
+    def predict_anew(self) -> None:
+        """Another network predicts from now on."""
+        self.table.predict_anew()
+        self.changed.set()
+
     def take_predictions(self, news: News) -> None:
         """What was new in the table is predicted."""
         self.table.take(news)

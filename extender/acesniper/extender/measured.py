@@ -15,11 +15,15 @@ from acesniper.predictor.pcn.observations import DRIFTED_SHIFT, USUAL_SHIFT, Obs
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A device's vector, what it takes for some models, and whether it changed since its probe."""
+    """A device's vector, what it takes for some models, and whether it changed since its probe.
+
+    `interval_factor` is by how much wider than usual its intervals have to be.
+    """
 
     vector: HardwareVector
     evidence: tuple[Evidence, ...] = ()
     drifted: bool = False
+    interval_factor: float = 1.0
 
     @classmethod
     def of(cls, status: DeviceProfileStatus) -> "Measured | None":
@@ -28,7 +32,8 @@ class Measured:
         if vector is None:
             return None
         found = evidence(observed.runs(status))
-        return cls(vector, tuple(found), is_true(status.conditions, "Drifting"))
+        drifting = is_true(status.conditions, "Drifting")
+        return cls(vector, tuple(found), drifting, status.interval_factor)
 
     def observations(self, models: Mapping[ModelKey, ModelFeatures]) -> Sequence[Observation]:
         """The evidence about models that are known, for the predictor."""

@@ -11,7 +11,7 @@ meanwhile: on the event loop, before a slot is reserved, everything is looked at
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from acesniper.api.decision import Decision
@@ -21,12 +21,17 @@ from acesniper.domain.task import Task, TaskKey
 from acesniper.extender.admitting import Admitting
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics
-from acesniper.extender.picture import Decisions
+from acesniper.extender.picture import Decisions, Picture
 from acesniper.policies.chooser import explored
-from acesniper.policies.plan import Plan
+from acesniper.policies.plan import Plan, Planned
 from acesniper.policies.policy import Policy
 
 OffLoop = Callable[..., Awaitable[Any]]
+MANY = 1000
+"""With more tasks that have no pod yet, plans leave them out but for one in a while: nothing of
+them can start, and they change nothing for those that can."""
+BEHIND_S = 10.0
+"""How often all are planned nevertheless, for those who ask when a task's turn will come."""
 
 
 @dataclass(slots=True)
@@ -46,8 +51,11 @@ class Planner:
     plan: Plan = field(default_factory=Plan)
     made_s: float = 0.0
     """When the plan was made, in seconds since the epoch."""
+    queue: tuple[Planned, ...] = ()
+    """What the last plan of everything said of the tasks that had no pod then."""
     predicted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the latency table was complete."""
+    _all_planned_s: float = float("-inf")
 
     async def run(self) -> None:
         """Plan for ever: at every event, and every `replan_s` while tasks wait or run."""
@@ -77,7 +85,7 @@ class Planner:
         self.predicted.set()
 
     async def _plan(self, calls: asyncio.TaskGroup) -> None:
-        picture = self.fleet.picture()
+        picture = self._picture()
         with self.metrics.plan_seconds.time():
             decisions = await self.off_loop(picture.decide, self.policy, self.plan)
         if not self.may_act():
@@ -90,6 +98,24 @@ class Planner:
             if (waits := self._still_waits(decisions, task)) is not None:
                 calls.create_task(self.admitting.refuse(waits, reason))
 
+    def rows(self) -> Iterator[Planned]:
+        """The plan in its order, and behind it what is known of tasks that it left out."""
+        yield from self.plan.planned
+        planned = {each.task.key for each in self.plan.planned}
+        behind = self.fleet.waiting.behind
+        yield from (
+            each for each in self.queue if each.task.key in behind and each.task.key not in planned
+        )
+
+    def _picture(self) -> Picture:
+        """What to plan on: everything, or only what can start while very many wait behind it."""
+        picture = self.fleet.picture()
+        recent = picture.now_s - self._all_planned_s < BEHIND_S
+        if recent and len(picture.behind) > MANY and not self.policy.keeps_devices:
+            return replace(picture, behind=())
+        self._all_planned_s = picture.now_s
+        return picture
+
     def decide(self) -> list[tuple[PodView, Device, Decision]]:
         """Plan and reserve here and now."""
         return list(self.reserve(self.fleet.picture().decide(self.policy, self.plan)))
@@ -97,6 +123,9 @@ class Planner:
     def reserve(self, decisions: Decisions) -> Iterator[tuple[PodView, Device, Decision]]:
         """Promise a slot to every task that should start now, still waits, and still finds room."""
         self.plan, self.made_s = decisions.plan, decisions.picture.now_s
+        if decisions.picture.behind:
+            gated = decisions.picture.gated
+            self.queue = tuple(each for each in self.plan.planned if each.task.key not in gated)
         self._tell_queue()
         self.metrics.plan_moves.inc(decisions.moved)
         for planned, decision in decisions.starting:

@@ -167,7 +167,7 @@ class ExtenderState:
                 "startsInSeconds": planned.start_s,
                 "busySeconds": planned.busy_s,
             }
-            for planned in self.planner.plan.planned
+            for planned in self.planner.rows()
         ]
 
 

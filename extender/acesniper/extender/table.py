@@ -57,7 +57,9 @@ class Block:
         """The same with its latencies."""
         vectors = [each.vector for each in self.devices.values()]
         observed = [each.observations(self.known) for each in self.devices.values()]
-        return replace(self, found=predictor.table([*self.models.values()], vectors, observed))
+        found = predictor.table([*self.models.values()], vectors, observed)
+        factors = np.array([each.interval_factor for each in self.devices.values()], np.float16)
+        return replace(self, found=found._replace(spread=found.spread * factors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,11 @@ class LatencyTable:
         elif (column := self._devices.drop(device)) is not None:
             self._own()
             self._latency[:, column : column + 1] = np.nan
+
+    def predict_anew(self) -> None:
+        """Another network predicts from now on: all pairs are new."""
+        self._devices.renew()
+        self._view = None
 
     def view(self) -> Latencies:
         """The table as it is now."""

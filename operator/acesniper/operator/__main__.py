@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import kopf
+import uvloop
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.process_collector import ProcessCollector
 
@@ -16,6 +17,7 @@ from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE, TASK_LABEL
 from acesniper.api.v1alpha1 import ModelProfileSpec
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
+from acesniper.domain.ports import Predictor
 from acesniper.operator.controller import Controller
 from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.fallback import Fallback
@@ -33,6 +35,7 @@ from acesniper.policies.policy import Policy
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.reader import read_model
+from acesniper.predictor.replaceable import ReplaceablePredictor
 from acesniper.runtime import logs
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.guarded import GuardedCluster
@@ -46,10 +49,18 @@ def _read(path: Path, spec: ModelProfileSpec) -> ModelFeatures:
     return read_model(path, batch=spec.batch_size, shapes=spec.input_shapes)
 
 
+def predictor_of(settings: OperatorSettings) -> Predictor:
+    """The shipped network, or the one in a file that may be replaced."""
+    if settings.network is not None:
+        return ReplaceablePredictor(settings.network)
+    return default_predictor()
+
+
 def build_controller(
     settings: OperatorSettings,
     connection: Cluster,
     metrics: OperatorMetrics,
+    predictor: Predictor,
     may_act: Callable[[], bool] = lambda: True,
 ) -> Controller:
     """Wire the parts; nothing is written while we may not act."""
@@ -71,7 +82,7 @@ def build_controller(
         ),
         models=ModelReconciler(
             *(cluster, store, fetcher, _read, FEATURES_VERSION, metrics, events),
-            default_predictor(),
+            predictor,
             clock,
             PodReading(cluster, settings.runner_image),
         ),
@@ -101,8 +112,9 @@ def build_leadership(settings: OperatorSettings, cluster: Cluster) -> Leadership
 async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
     """Operate until told to stop."""
     async with Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster:
+        predictor = predictor_of(settings)
         leadership = build_leadership(settings, cluster)
-        controller = build_controller(settings, cluster, metrics, leadership.held)
+        controller = build_controller(settings, cluster, metrics, predictor, leadership.held)
         leadership.on_change = controller.look_at_all
         metrics.leading.set_function(lambda: float(leadership.held()))
         pods = Reflector(cluster, PODS, controller.pod_change, labels=TASK_LABEL)
@@ -114,6 +126,9 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
             await asyncio.gather(pods.synced.wait(), nodes.synced.wait())
             background.append(group.create_task(controller.run(settings.workers)))
             background.append(group.create_task(leadership.run()))
+            if isinstance(predictor, ReplaceablePredictor):
+                replacing = predictor.follow(controller.predict_anew)
+                background.append(group.create_task(replacing))
 
             def deaf() -> list[str]:
                 now_s = time.monotonic()
@@ -145,7 +160,7 @@ def main() -> int:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     start_http_server(settings.metrics_port, registry=registry)
-    asyncio.run(operate(settings, OperatorMetrics.on(registry)))
+    uvloop.run(operate(settings, OperatorMetrics.on(registry)))
     return 0
 
 

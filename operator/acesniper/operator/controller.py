@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from acesniper.api.v1alpha1 import DeviceProfile
+from acesniper.api.v1alpha1 import FINISHED, DeviceProfile
 from acesniper.domain.errors import InvalidInput
 from acesniper.operator.counting import count_deleted
 from acesniper.operator.devices import DeviceReconciler
@@ -27,7 +27,9 @@ Key = tuple[str, str]
 """(kind, object key)."""
 TASK, MODEL, DEVICE, NODE = "task", "model", "device", "node"
 WINDOW_S = 0.2
-"""How often the window of queued tasks is moved on."""
+"""How often the window of queued tasks is moved on, ..."""
+WINDOW_PAUSE = 20.0
+"""... unless ordering them takes long: then after so many times what it took."""
 FLEET_SETTLES_S = 5.0
 """Devices come in bursts; what is told of models per device class waits until they have."""
 LEARN_S = 1.0
@@ -69,9 +71,12 @@ class Controller:
             self.store.drop_task(obj)
         elif self._readable(self.store.take_task, obj):
             self.queue.add((TASK, key))
-            device = self.devices.note(self.store.tasks[key])
+            task = self.store.tasks[key]
+            device = self.devices.note(task)
             if device is not None:
                 self.queue.add_after((DEVICE, device), LEARN_S)
+            if task.status.phase in FINISHED:
+                self.store.settle_task(key)
 
     def model_event(self, gone: bool, obj: Mapping[str, Any]) -> None:
         """A ModelProfile was seen: it may have to be read, and tasks may wait for it."""
@@ -104,6 +109,11 @@ class Controller:
         if _measurement(before) != _measurement(after):
             for model in self.store.models:
                 self.queue.add_after((MODEL, model), FLEET_SETTLES_S)
+
+    def predict_anew(self) -> None:
+        """Another network predicts from now on: what is told of models per device class changes."""
+        for model in self.store.models:
+            self.queue.add((MODEL, model))
 
     def node_change(self, change: str, obj: Mapping[str, Any]) -> None:
         """A node changed."""
@@ -148,9 +158,11 @@ class Controller:
 
     async def _move_window(self) -> None:
         while True:
+            started_s = time.perf_counter()
             for key in self.window.refresh(self.clock()):
                 self.queue.add((TASK, key))
-            await asyncio.sleep(WINDOW_S)
+            took_s = time.perf_counter() - started_s
+            await asyncio.sleep(max(WINDOW_S, WINDOW_PAUSE * took_s))
 
     async def _resync(self) -> None:
         while True:

@@ -10,14 +10,15 @@ from acesniper.api.quantity import count
 from acesniper.api.times import epoch_s, rfc3339
 from acesniper.api.v1alpha1 import DeviceProfile, DeviceProfileStatus, InferenceTask
 from acesniper.domain.device import DeviceId
-from acesniper.domain.observed import Run, drifted_since, remembered
+from acesniper.domain.observed import Run, drifted_since, is_doubted, remembered
+from acesniper.domain.widths import adapted
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
 from acesniper.operator.verdicts import DRIFTING, STALE_AFTER_S, judged, spread, with_drift
 from acesniper.runtime.events import EventRecorder, Notice
 from acesniper.runtime.kube import DEVICE_PROFILES, NODES, Cluster, NotFound
 
-OURS = {"conditions", "observations", "calibration", "learns_from"}
+OURS = {"conditions", "observations", "calibration", "interval_factor", "learns_from"}
 """What the operator writes of a profile's status; the probe writes the rest."""
 
 
@@ -74,6 +75,8 @@ class DeviceReconciler:
                 self._runs[DeviceId(name)] = [*noted, *self._runs.get(DeviceId(name), ())]
                 raise
         self.metrics.runs_learned.inc(len(noted))
+        known = observed.runs(status)
+        self.metrics.runs_doubted.inc(sum(is_doubted(run, known) for run in noted))
         if drifts:
             await self._reprobe(profile, status, now_s)
         if status.measured_at is None:
@@ -130,13 +133,21 @@ def telling(status: DeviceProfileStatus, runs: Iterable[Run]) -> list[Run]:
     return [run for run in runs if run.at_s >= since_s]
 
 
+def _awaits_probe(status: DeviceProfileStatus) -> float | None:
+    """Since when a device that was found drifting has not been measured anew."""
+    if not is_true(status.conditions, DRIFTING) or not (status.learns_from and status.measured_at):
+        return None
+    since_s = epoch_s(status.learns_from)
+    return since_s if since_s > epoch_s(status.measured_at) else None
+
+
 def learned(profile: DeviceProfile, noted: Sequence[Run], now_s: float) -> DeviceProfileStatus:
     """The status a profile should have now, after the runs that were noted."""
     status, generation = profile.status, profile.metadata.get("generation")
     conditions, learns_from = judged(profile, now_s), status.learns_from
     runs = remembered(observed.runs(status), telling(status, noted))
     if runs and status.measured_at is not None:
-        since_s = drifted_since(runs, epoch_s(status.measured_at))
+        since_s = drifted_since(runs, epoch_s(status.measured_at)) or _awaits_probe(status)
         if since_s is not None:
             # What it took before it changed misleads from now on.
             runs = tuple(run for run in runs if run.at_s >= since_s)
@@ -147,6 +158,7 @@ def learned(profile: DeviceProfile, noted: Sequence[Run], now_s: float) -> Devic
             "conditions": conditions,
             "observations": observed.observations(runs),
             "calibration": observed.calibration_text(runs),
+            "interval_factor": adapted(status.interval_factor, (run.missed for run in noted)),
             "learns_from": learns_from,
         }
     )

@@ -130,6 +130,11 @@ class OperatorMetrics(Instruments):
     runs_learned: Counter = counter(
         "acesniper_runs_learned", "Finished tasks that predictions for their device learn from."
     )
+    runs_doubted: Counter = counter(
+        "acesniper_runs_doubted",
+        "Of these, runs far off what their device's others let expect: not believed until another "
+        "one confirms it.",
+    )
     drifts: Counter = counter(
         "acesniper_device_drifts",
         "Devices found to be another than was measured; each is probed again.",

@@ -117,7 +117,7 @@ class Emulator:
                 task=metadata["labels"].get(TASK_LABEL, metadata["name"]),
                 model=metadata["labels"][MODEL_LABEL],
                 node=node,
-                inferences=_inferences(pod),
+                inferences=inferences_of(pod),
                 decided_s=_decided_s(pod),
             )
         run.phase = pod.get("status", {}).get("phase", "Pending")
@@ -172,7 +172,8 @@ def _decided_s(pod: Json) -> float | None:
     return None if decision is None else decision.decided_at
 
 
-def _inferences(pod: Json) -> int:
+def inferences_of(pod: Json) -> int:
+    """How many inferences a pod was told to run."""
     containers = pod["spec"]["containers"]
     runner = next((each for each in containers if each["name"] == RUNNER_CONTAINER), containers[0])
     parser = argparse.ArgumentParser()

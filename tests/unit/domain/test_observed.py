@@ -1,6 +1,14 @@
 import pytest
 
-from acesniper.domain.observed import MOST, PER_MODEL, Run, drifted_since, evidence, remembered
+from acesniper.domain.observed import (
+    MOST,
+    PER_MODEL,
+    Run,
+    drifted_since,
+    evidence,
+    is_doubted,
+    remembered,
+)
 from acesniper.domain.task import ModelKey
 
 
@@ -83,3 +91,24 @@ def test_runs_from_before_the_last_measurement_say_nothing_of_drift() -> None:
 
     assert drifted_since(runs, measured_s=0.0) == 1.0
     assert drifted_since(runs, measured_s=2.5) is None
+
+
+def test_a_run_that_nothing_confirms_is_doubted_until_another_does() -> None:
+    usual = [run(float(at), 1.05, model=f"n/m{at}") for at in range(4)]
+    odd = run(9.0, 3.0, model="n/odd")
+
+    alone = {each.model: each for each in evidence([*usual, odd])}
+    again = run(10.0, 3.0, model="n/odd")
+    confirmed = {each.model: each for each in evidence([*usual, odd, again])}
+
+    assert is_doubted(odd, [*usual, odd])
+    assert alone[odd.model].variance > 0.25
+    assert not is_doubted(again, [*usual, odd, again])
+    assert confirmed[odd.model].variance < 0.002
+
+
+def test_a_run_off_like_all_others_of_its_device_is_believed() -> None:
+    slow = [run(float(at), 2.0, model=f"n/m{at}") for at in range(4)]
+
+    assert not is_doubted(slow[-1], slow)
+    assert evidence(slow)[-1].variance < 0.002

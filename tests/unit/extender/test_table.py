@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isnan
 
 from acesniper.domain.device import DeviceId, HardwareVector, Reading
@@ -118,6 +119,21 @@ def test_the_predictor_hears_what_ran_on_a_device() -> None:
     assert (heard.model, heard.latency_s, heard.variance) == (model(2.0), 7.0, 0.01)
 
 
+def test_a_device_that_needs_wider_intervals_gets_them() -> None:
+    table = LatencyTable(WorkPredictor())
+    table.set_model(M, model(2.0))
+    usual = hardware(3.0)
+    table.set_device(D, usual)
+    table.set_device(DeviceId("restless"), replace(usual, interval_factor=2.0))
+    table.settle()
+
+    seen = table.view()
+    latency, spread = seen.over(M, seen.columns_of([D, DeviceId("restless")]))
+
+    assert latency[0] == latency[1]
+    assert spread[1] == 2 * spread[0] > 0
+
+
 def test_all_that_is_new_is_predicted_in_one_call() -> None:
     class Counting(WorkPredictor):
         calls = 0
@@ -140,6 +156,34 @@ def test_all_that_is_new_is_predicted_in_one_call() -> None:
     table.settle()
 
     assert predictor.calls == 1
+
+
+def test_another_network_predicts_everything_anew() -> None:
+    class Replaced(WorkPredictor):
+        slower = 1.0
+
+        def table(
+            self,
+            models: Sequence[ModelFeatures],
+            devices: Sequence[HardwareVector],
+            observed: Observations = (),
+        ) -> Table:
+            found = super().table(models, devices, observed)
+            return found._replace(latency=self.slower * found.latency)
+
+    predictor = Replaced()
+    table = LatencyTable(predictor)
+    table.set_model(M, model(2.0))
+    table.set_device(D, hardware(3.0))
+    in_the_making = table.news()
+    assert in_the_making is not None
+    by_the_old = in_the_making.predicted(predictor)
+
+    predictor.slower = 10.0
+    table.predict_anew()
+    table.take(by_the_old)
+
+    assert seconds(table) == {"ns/m": {"d": 60.0}}
 
 
 def test_what_changes_while_it_is_predicted_stays_new() -> None:

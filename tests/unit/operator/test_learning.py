@@ -1,3 +1,5 @@
+from math import exp
+
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -6,6 +8,7 @@ from acesniper.api.times import rfc3339
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask
 from acesniper.domain.errors import Unavailable
 from acesniper.domain.observed import PER_MODEL
+from acesniper.domain.widths import PACE
 from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
@@ -135,6 +138,17 @@ async def test_a_device_that_became_slower_is_probed_again_and_forgets_what_it_w
     assert setup.metrics.drifts._value.get() == 1
 
 
+async def test_a_device_drifts_until_it_is_measured_anew_whatever_is_forgotten_meanwhile() -> None:
+    setup = Setup()
+    await setup.learn(finished("a", 1.0, 2.0), finished("b", 2.0, 2.0))
+    before = setup.drifting()
+
+    await setup.learn(*(finished(f"t{at}", 3.0 + at, 1.0) for at in range(2 * PER_MODEL)))
+
+    assert (before, setup.drifting()) == ("True", "True")
+    assert setup.metrics.drifts._value.get() == 1, "it is asked for once"
+
+
 async def test_after_the_new_measurement_nothing_old_comes_back() -> None:
     setup = Setup()
     old = finished("a", 1.0, 1.01)
@@ -164,3 +178,20 @@ async def test_what_could_not_be_written_is_written_next_time() -> None:
     await setup.devices.reconcile(device)
 
     assert setup.remembered() == [1.0]
+
+
+async def test_a_device_whose_tasks_end_outside_their_intervals_gets_wider_ones() -> None:
+    setup = Setup()
+
+    await setup.learn(finished("a", 1.0, 1.05), finished("b", 2.0, 1.2))
+
+    inside, outside = exp(-0.1 * PACE), exp(0.9 * PACE)
+    assert setup.profile()["status"]["intervalFactor"] == pytest.approx(inside * outside)
+
+
+async def test_a_run_that_nothing_confirms_is_counted_as_doubted() -> None:
+    setup = Setup()
+
+    await setup.learn(finished("a", 1.0, 3.0), finished("b", 2.0, 1.0))
+
+    assert setup.metrics.runs_doubted._value.get() == 1

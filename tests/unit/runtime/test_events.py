@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from acesniper.domain.errors import Forbidden
-from acesniper.runtime.events import LONGEST_NOTE, EventRecorder, Notice, event
+from acesniper.runtime.events import LONGEST_NOTE, EventRecorder, Notice, Ration, event
 from acesniper.runtime.kube import EVENTS
 from builders import make_itask
 from fake_cluster import Call, FakeCluster
@@ -61,3 +61,32 @@ async def test_what_cannot_be_told_is_logged(caplog: pytest.LogCaptureFixture) -
         await tell(cluster, Notice("Placed", "on n1"))
 
     assert "event Placed not told: create is not for you" in caplog.text
+
+
+async def test_a_burst_is_told_in_part_but_for_its_warnings() -> None:
+    cluster = FakeCluster()
+    recorder = EventRecorder(cluster, "test", Ration(at_once=2, per_s=1))
+
+    for number in range(5):
+        said = Notice("Placed", f"on n{number}"), Notice("PodLost", f"n{number}", warning=True)
+        for notice in said:
+            await recorder.tell("InferenceTask", METADATA, notice, 0.0)
+
+    told = [each["reason"] for each in cluster.all(EVENTS, "ns")]
+    assert (told.count("Placed"), told.count("PodLost")) == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("later_s", "taken"),
+    [
+        pytest.param(0.5, 0, id="half a one is none"),
+        pytest.param(3.0, 3, id="one a second"),
+        pytest.param(1e6, 4, id="never more than at once"),
+        pytest.param(-1e6, 0, id="a clock that was set back"),
+    ],
+)
+def test_a_ration_comes_back_with_time(later_s: float, taken: int) -> None:
+    ration = Ration(at_once=4, per_s=1)
+    assert [ration.take(0.0) for _ in range(5)] == [True] * 4 + [False]
+
+    assert sum(ration.take(later_s) for _ in range(6)) == taken

@@ -93,6 +93,12 @@ class DeviceProfileStatus(Wire):
     calibration: str | None = Field(
         default=None, description="How those tasks compare with what was predicted, for people."
     )
+    interval_factor: float = Field(
+        default=1.0,
+        gt=0,
+        description="By how much wider than usual intervals are here, so that 90 % of its tasks "
+        "end inside.",
+    )
     learns_from: str | None = Field(
         default=None,
         description="The device changed then: tasks that finished before say nothing of it.",

@@ -1,11 +1,13 @@
 """The running plan: for each device what runs there, and what the plan gives it next."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heapreplace
 from typing import Any
 
 from acesniper.api.pod import PodView
 from acesniper.domain.backlog import Promise
+from acesniper.domain.device import DeviceId
 from acesniper.policies.plan import Plan
 
 Json = dict[str, Any]
@@ -21,6 +23,7 @@ class PlanSight:
     plan: Plan
     made_s: float
     running: Sequence[tuple[Promise, PodView | None]]
+    slots: Mapping[DeviceId, int]
 
     def page(self, offset: int, limit: int, search: str = "") -> Json:
         """The devices with work, the one that is free last first."""
@@ -65,16 +68,28 @@ class PlanSight:
             )
 
     def _of_planned(self) -> Iterable[tuple[str, Json]]:
+        free_s = self._free_s()
         running = {f"{pod.namespace}/{pod.task}" for _, pod in self.running if pod is not None}
         for each in self.plan.planned:
             if each.task.key in running:
                 continue  # admitted since the plan was made
-            start_s = self.made_s + each.start_s
+            lanes = free_s.setdefault(each.device.id, [0.0] * each.device.slots)
+            start_s = max(self.made_s + each.start_s, lanes[0])
+            heapreplace(lanes, start_s + each.busy_s)
             model = each.task.model.partition("/")[2]
             yield (
                 each.device.id,
                 _bar("planned", each.task.key, model, start_s, start_s + each.busy_s),
             )
+
+    def _free_s(self) -> dict[str, list[float]]:
+        """When each slot of the busy devices is free: the plan may be a second old."""
+        found: dict[str, list[float]] = {}
+        for promise, _ in self.running:
+            lanes = found.setdefault(promise.device, [0.0] * self.slots.get(promise.device, 1))
+            for _ in range(promise.slots):
+                heapreplace(lanes, max(lanes[0], self.now_s) + promise.remaining_s(self.now_s))
+        return found
 
 
 def _bar(kind: str, task: str, model: str | None, start_s: float, end_s: float) -> Json:

@@ -1,8 +1,10 @@
-"""The datasets that a network learns from: the shipped atlas, or another in a folder."""
+"""The datasets that a network learns from: the shipped atlas or another, and what a fleet saw."""
 
 import json
 from importlib.resources import files
 from pathlib import Path
+
+import numpy as np
 
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
@@ -11,12 +13,15 @@ from acesniper.predictor.atlas.networks import index
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.library import known_networks
 from acesniper.predictor.pcn.dataset import Dataset, dataset
+from acesniper.predictor.pcn.fleet import Fleet
 from acesniper.predictor.pcn.inputs import reference_names
 from acesniper.predictor.workloads import known_suite
 
 
-def atlas_dataset(folder: Path | None = None) -> Dataset:
+def atlas_dataset(folder: Path | None = None, fleet: Fleet | None = None) -> Dataset:
     """The atlas in `folder` (latencies.parquet, platforms.json) or the shipped one.
+
+    With a `fleet`, its devices and models stand beside the atlas's own.
 
     Raises InvalidInput where a network is unknown to the library or pyarrow is missing.
     """
@@ -26,13 +31,25 @@ def atlas_dataset(folder: Path | None = None) -> Dataset:
         raise InvalidInput(
             f"the library knows no {', '.join(unknown[:3])}: python -m acesniper.predictor.library"
         )
-    return dataset(
-        [(name, families[name]["family"], known[name]) for name in content.networks],
-        reference_features(),
-        [(each.name, each.runtime, each.vector, each.noise_floor) for each in content.platforms],
-        content.log_s,
-        known_suite(),
-    )
+    found = fleet or Fleet((), {})
+    networks = [(name, families[name]["family"], known[name]) for name in content.networks]
+    # Of a cluster's model nobody says what family it is of: it is one of its own.
+    networks += [(key, key, features) for key, features in found.models.items()]
+    platforms = [
+        (each.name, each.runtime, each.vector, each.noise_floor) for each in content.platforms
+    ]
+    nan = float("nan")
+    platforms += [(f"device {each.name}", each.runtime, each.vector, nan) for each in found.devices]
+    log_s = beside(content.log_s, found.latencies())
+    return dataset(networks, reference_features(), platforms, log_s, known_suite())
+
+
+def beside(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Both along the diagonal, nothing known elsewhere."""
+    rows, columns = one.shape
+    both = np.full((rows + other.shape[0], columns + other.shape[1]), np.nan)
+    both[:rows, :columns], both[rows:, columns:] = one, other
+    return both
 
 
 def reference_features() -> list[ModelFeatures]:

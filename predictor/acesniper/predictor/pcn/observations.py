@@ -22,6 +22,9 @@ USUAL_SHIFT = 0.2
 DRIFTED_SHIFT = 1.0
 """The same for a device that was found to be another than was probed."""
 
+RUN_VARIANCE = 0.03**2
+"""By how much (log seconds, squared) a model that runs again misses what it took before."""
+
 UNUSUAL = 2.0
 """How much less is known where a prediction rests on unusual probes (as in `conditioning`)."""
 
@@ -93,6 +96,27 @@ def believed(
         apart = wrong[:references] - implied
         found = np.vstack([implied + apart / (1 + (apart / BOUND) ** 2), heard[references:]])
     return np.asarray(found, wrong.dtype)
+
+
+def own_share(noise: float) -> float:
+    """What of the noise that training found is a model's own and comes again with it.
+
+    Training never asks for a model that it observed: it cannot tell the two apart.
+    """
+    return max(noise - RUN_VARIANCE, 0.0)
+
+
+def repeated(
+    named: Sequence[int], made: Sequence[Observation], references: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where an observation is of a model asked for (M, O), and of one observed before (O, O).
+
+    `named` are the identities of the models asked for; the `references` come first in O.
+    """
+    seen = np.array([0] * references + [id(each.model) for each in made])
+    twice = (seen[:, None] == seen) & (seen > 0)
+    np.fill_diagonal(twice, False)
+    return np.array(named)[:, None] == seen, twice
 
 
 def posterior(

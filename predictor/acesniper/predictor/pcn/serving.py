@@ -30,7 +30,9 @@ from acesniper.predictor.pcn.observations import (
     Observations,
     doubted,
     most_telling,
+    own_share,
     posterior,
+    repeated,
     usable,
 )
 from acesniper.predictor.pcn.prepared import Prepared
@@ -208,26 +210,32 @@ class PcnPredictor:
         for columns in groups(found, made, room):
             some, own = found.take(columns), [made[column] for column in columns]
             for part in parts:
-                block = self._block(asked.take(part), some, own)
+                named = [id(models[current[i]]) for i in part]
+                block = self._block(asked.take(part), named, some, own)
                 deviation = np.sqrt(block.deviation**2 + opaque[part] ** 2)
                 rows = np.asarray(current)[part]
                 yield block._replace(rows=rows, columns=columns, deviation=deviation)
 
-    def _block(self, asked: ModelInputs, found: DeviceInputs, made: Observations) -> Block:
-        """All models on devices that have the same references, and what each observed."""
+    def _block(
+        self, asked: ModelInputs, named: Sequence[int], found: DeviceInputs, made: Observations
+    ) -> Block:
+        """All models on devices that have the same references, and what each observed.
+
+        `named` are the identities of the models asked for, to know again those that were observed.
+        """
         who = gathered(made)
         seen = self._seen(who.models)
         answer = self._exported.run(join(asked, seen), found, seen)
         count = len(asked.work)
         if who.models:
             found_one = [
-                self._corrected(answer, found, count, np.array([column]), own, places)
+                self._corrected(answer, found, named, np.array([column]), own, places)
                 for column, (own, places) in enumerate(zip(made, who.places, strict=True))
             ]
             added, deviation = (np.hstack(each) for each in zip(*found_one, strict=True))
         else:
             everyone = np.arange(len(found.seconds))
-            added, deviation = self._corrected(answer, found, count, everyone, [], NOWHERE)
+            added, deviation = self._corrected(answer, found, named, everyone, [], NOWHERE)
         corrected, total = answer.corrected[:count], np.exp(answer.physics[:count])
         unusual = (corrected @ (found.seconds * found.unusual).T) / total
         deviation = doubted(deviation, unusual)
@@ -243,28 +251,33 @@ class PcnPredictor:
         self,
         answer: Answer,
         found: DeviceInputs,
-        count: int,
+        named: Sequence[int],
         columns: np.ndarray,
         made: Sequence[Observation],
         places: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """What references and observations add to some columns, and the deviation left (M, D)."""
+        count = len(named)
         past, noise = self._past(found, columns[0], made, places)
         references = len(past) - len(made)
+        own = own_share(self._exported.noise)
+        again, twice = repeated(named, made, references)
         # What changed since the probe is common to all models, and no reference tells of it.
         since = np.arange(len(past)) >= references
         shift = max((each.shift for each in made), default=0.0) ** 2
         taken = found.references[np.ix_(columns, past[:references])].T
         log_s = np.vstack([taken, np.tile(_log_s(made), (len(columns), 1)).T])
         added, variance, strange = posterior(
-            answer.covariance[:count, past] + shift * since,
-            answer.covariance[count:][np.ix_(past, past)] + shift * np.outer(since, since),
-            answer.variance[:count] + shift,
+            answer.covariance[:count, past] + shift * since + own * again,
+            answer.covariance[count:][np.ix_(past, past)]
+            + shift * np.outer(since, since)
+            + own * twice,
+            answer.variance[:count] + shift + own,
             noise,
             log_s - answer.mean[count:][np.ix_(past, columns)],
             references,
         )
-        deviation = np.sqrt((variance + self._exported.noise)[:, None] * strange[None])
+        deviation = np.sqrt((variance + self._exported.noise - own)[:, None] * strange[None])
         return added, deviation
 
     def _past(

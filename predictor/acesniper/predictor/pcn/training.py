@@ -110,6 +110,8 @@ def step_loss(network: Network, known: Known, hidden: Hidden) -> Tensor:
     """Huber's loss over the hidden models on the hidden devices, and how likely the spread was."""
     mean, deviation = predict(network, known, hidden)
     asked = known.take(torch.tensor(hidden.models), torch.tensor(hidden.devices))
+    if not asked.measured.any():
+        return 0.0 * mean.sum()  # devices that ran a few models only: none of them is hidden
     wrong = (mean - asked.log_s)[asked.measured]
     spread = deviation[asked.measured]
     error = functional.huber_loss(wrong, torch.zeros_like(wrong), delta=DELTA) * 10

@@ -86,6 +86,20 @@ def test_an_observed_model_is_predicted_as_observed(predictor: PcnPredictor) -> 
     assert after.high_s / after.low_s < before.high_s / before.low_s
 
 
+def test_what_is_a_models_own_comes_again_with_it_alone(predictor: PcnPredictor) -> None:
+    twin = replace(CONV)
+    before = predictor.predict(CONV, DEVICE)
+    assert before is not None
+
+    made = [Observation(CONV, 1.3 * before.latency_s, 0.001)]
+    again, other = (predictor.predict(each, DEVICE, made) for each in (CONV, twin))
+
+    assert again is not None
+    assert other is not None
+    assert before.latency_s < other.latency_s < again.latency_s <= 1.3 * before.latency_s
+    assert again.high_s / again.low_s < other.high_s / other.low_s
+
+
 def test_a_slow_model_slows_its_like_and_less_so_others(predictor: PcnPredictor) -> None:
     models = [CONV_TWICE, DENSE]
     before = predictor.table(models, [DEVICE]).latency[:, 0]

@@ -1,0 +1,92 @@
+"""Train on what a cluster's devices ran: where it is read, and what is said of the outcome."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acesniper.cli.console import err
+from acesniper.domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from acesniper.predictor.pcn.training import Settings
+    from acesniper.runtime.kube import Cluster
+
+Json = dict[str, Any]
+
+
+def retrained(
+    objects: Sequence[Json],
+    baseline: Path | None,
+    output: Path,
+    settings: "Settings",
+    atlas: Path | None = None,
+) -> Json:
+    """The verdict, and what it is about; `output` is written if the new network is better.
+
+    `objects` are DeviceProfiles and ModelProfiles, `baseline` is the network to be better than: the
+    shipped one by default. Needs torch.
+    """
+    from acesniper.predictor.pcn.fleet import Fleet
+    from acesniper.predictor.pcn.learned_from import atlas_dataset
+    from acesniper.predictor.pcn.retraining import retrain
+    from acesniper.predictor.pcn.serving import SHIPPED
+    from acesniper.predictor.workloads import known_suite
+
+    suite = known_suite()
+    fleet = Fleet.of(objects, suite)
+    with err.status("training"):
+        verdict = retrain(
+            lambda seen: atlas_dataset(atlas, seen),
+            *(fleet, baseline or SHIPPED, output, suite, provenance_of(settings), settings),
+        )
+    digest = hashlib.sha256(output.read_bytes()).hexdigest() if verdict.better else None
+    return {
+        **verdict.record(),
+        "devices": len(fleet.devices),
+        "models": len(fleet.models),
+        "runs": fleet.runs,
+        "digest": digest,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def provenance_of(settings: "Settings") -> Json:
+    """How a network is trained today."""
+    today = datetime.now(UTC).date().isoformat()
+    return {"seed": settings.seed, "steps": settings.steps, "date": today}
+
+
+def read_objects(profiles: Path) -> list[Json]:
+    """The objects of a list in a file.
+
+    Raises:
+        InvalidInput: the file is none.
+    """
+    try:
+        found: list[Json] = json.loads(profiles.read_text())["items"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(f"{profiles} is no list of objects in JSON: {error!r}") from error
+    return found
+
+
+async def list_objects(kubeconfig: Path | None) -> list[Json]:
+    """The DeviceProfiles and ModelProfiles of a cluster."""
+    from acesniper.runtime.kube import Cluster
+
+    async with Cluster.connect(kubeconfig) as cluster:
+        return await listed(cluster)
+
+
+async def listed(cluster: "Cluster") -> list[Json]:
+    """The same over a connection."""
+    from acesniper.runtime.kube import DEVICE_PROFILES, MODEL_PROFILES
+
+    devices, _ = await cluster.list(DEVICE_PROFILES)
+    models, _ = await cluster.list(MODEL_PROFILES)
+    # Items of a list do not say what they are.
+    return [{**each, "kind": "DeviceProfile"} for each in devices] + [
+        {**each, "kind": "ModelProfile"} for each in models
+    ]

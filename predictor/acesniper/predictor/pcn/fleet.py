@@ -1,0 +1,116 @@
+"""What a cluster has seen: its devices, its models, and the runs that its devices remember."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from acesniper.api import convert, observed
+from acesniper.api.v1alpha1 import DeviceProfile, ModelProfile
+from acesniper.domain.device import HardwareVector
+from acesniper.domain.model import ModelFeatures
+from acesniper.domain.observed import Run, evidence
+from acesniper.domain.task import ModelKey
+from acesniper.predictor.features import FEATURES_VERSION
+from acesniper.predictor.pcn.inputs import device_inputs
+from acesniper.predictor.pcn.observations import Observation
+from acesniper.predictor.workloads import Suite
+
+BELIEVED = 0.02
+"""Evidence of a larger variance (log seconds, squared) is not trained on: nothing confirms it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A device that was probed, and its runs of models that were read, oldest first."""
+
+    name: str
+    runtime: str
+    vector: HardwareVector
+    runs: Sequence[Run]
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Devices with runs, and the models that ran."""
+
+    devices: Sequence[Seen]
+    models: Mapping[ModelKey, ModelFeatures]
+
+    @classmethod
+    def of(cls, objects: Iterable[Mapping[str, Any]], suite: Suite) -> "Fleet":
+        """From DeviceProfiles and ModelProfiles as the API server has them; others are skipped.
+
+        Left out are devices probed by another suite, models read by another version, and runs of
+        models that are gone.
+
+        Raises:
+            InvalidInput: a profile is not what its schema says.
+        """
+        devices, models = [], {}
+        for each in objects:
+            if each.get("kind") == "DeviceProfile":
+                devices.append(convert.read(DeviceProfile, each))
+            elif each.get("kind") == "ModelProfile":
+                profile = convert.read(ModelProfile, each)
+                found = convert.model_features(profile)
+                if found is not None and found.version == FEATURES_VERSION:
+                    metadata = profile.metadata
+                    models[ModelKey(f"{metadata['namespace']}/{metadata['name']}")] = found
+        seen = [_seen(each, models, suite) for each in devices]
+        used = [each for each in seen if each is not None and each.runs]
+        ran = {run.model for each in used for run in each.runs}
+        return cls(used, {key: models[key] for key in sorted(ran)})
+
+    @property
+    def runs(self) -> int:
+        """How many runs it remembers."""
+        return sum(len(each.runs) for each in self.devices)
+
+    def split(self, recent: float) -> tuple["Fleet", "Fleet"]:
+        """Before and after the instant since which this share of all runs finished.
+
+        Both keep all devices and models.
+        """
+        ends = sorted(run.at_s for each in self.devices for run in each.runs)
+        since_s = ends[round((1 - recent) * len(ends))] if ends else 0.0
+        old, new = (
+            [
+                replace(each, runs=[run for run in each.runs if (run.at_s >= since_s) is late])
+                for each in self.devices
+            ]
+            for late in (False, True)
+        )
+        return replace(self, devices=old), replace(self, devices=new)
+
+    def latencies(self) -> np.ndarray:
+        """Log seconds by model and device, as far as they are believed; else NaN (M, D)."""
+        place = {key: number for number, key in enumerate(self.models)}
+        log_s = np.full((len(self.models), len(self.devices)), np.nan)
+        for column, device in enumerate(self.devices):
+            for each in evidence(device.runs):
+                if each.variance <= BELIEVED:
+                    log_s[place[each.model], column] = np.log(each.latency_s)
+        return log_s
+
+    def observations(self, device: Seen) -> list[Observation]:
+        """What a predictor is told of a device."""
+        return [
+            Observation(self.models[each.model], each.latency_s, each.variance)
+            for each in evidence(device.runs)
+        ]
+
+
+def _seen(
+    profile: DeviceProfile, models: Mapping[ModelKey, ModelFeatures], suite: Suite
+) -> Seen | None:
+    vector = convert.hardware(profile.status)
+    if vector is None or (vector.suite, vector.version) != (suite.name, suite.version):
+        return None
+    inputs = device_inputs([vector], suite)
+    if not (np.isfinite(inputs.seconds).all() and np.isfinite(inputs.shape).all()):
+        return None
+    runs = [run for run in observed.runs(profile.status) if run.model in models]
+    runtime = profile.status.runtime or profile.spec.provider
+    return Seen(str(profile.metadata["name"]), runtime, vector, runs)

@@ -1,0 +1,94 @@
+"""Which of two networks predicts better what devices ran most recently."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from acesniper.predictor.pcn.fleet import Fleet
+from acesniper.predictor.pcn.serving import PcnPredictor
+
+LEAST = 20
+"""Fewer recent runs decide nothing."""
+CERTAIN = 0.95
+"""How certain it must be that the new network's mistakes are the smaller ones."""
+NARROWER = 0.05
+"""So much less of the runs may end inside the new network's 90 % intervals."""
+DRAWS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of one network on the recent runs: per cent, and the mean mistake in log seconds."""
+
+    median_error_pct: float
+    mean_log_error: float
+    coverage90_pct: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome: better, not better, or too little to tell by. `certainty` is that of better."""
+
+    verdict: str
+    held_out: int
+    certainty: float
+    old: Figures | None = None
+    new: Figures | None = None
+
+    @property
+    def better(self) -> bool:
+        """Whether the new network should take over."""
+        return self.verdict == "better"
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def judge(old: PcnPredictor, new: PcnPredictor, before: Fleet, recent: Fleet) -> Verdict:
+    """Compare both on the `recent` runs, each told what its device ran `before`."""
+    mistakes = [list(_mistakes(each, before, recent)) for each in (old, new)]
+    wrong, reach = (
+        np.array([[row[what] for row in rows] for rows in mistakes], float) for what in (0, 1)
+    )
+    known = np.isfinite(wrong).all(axis=0)
+    wrong, reach = np.abs(wrong[:, known]), reach[:, known]
+    count = wrong.shape[1]
+    if count < LEAST:
+        return Verdict("too little", count, 0.0)
+    figures = [
+        Figures(
+            float(100 * np.median(np.expm1(own))),
+            float(own.mean()),
+            float(100 * (own <= far).mean()),
+        )
+        for own, far in zip(wrong, reach, strict=True)
+    ]
+    certainty = _certainty(wrong[1] - wrong[0])
+    covered = figures[1].coverage90_pct >= figures[0].coverage90_pct - 100 * NARROWER
+    verdict = "better" if certainty >= CERTAIN and covered else "not better"
+    return Verdict(verdict, count, certainty, *figures)
+
+
+def _mistakes(
+    predictor: PcnPredictor, before: Fleet, recent: Fleet
+) -> Iterator[tuple[float, float]]:
+    """Of each recent run: observed less predicted, and the interval's reach (log seconds)."""
+    for known, device in zip(before.devices, recent.devices, strict=True):
+        models = [recent.models[run.model] for run in device.runs]
+        if not models:
+            continue
+        found = predictor.table(models, [device.vector], [before.observations(known)])
+        for run, latency_s, reach in zip(
+            device.runs, found.latency[:, 0], found.spread[:, 0], strict=True
+        ):
+            yield float(np.log(run.latency_s) - np.log(latency_s)), float(reach)
+
+
+def _certainty(apart: np.ndarray) -> float:
+    """The share of resamples in which the new network's mistakes are smaller on average."""
+    draw = np.random.default_rng(0)
+    chosen = draw.integers(len(apart), size=(DRAWS, len(apart)))
+    return float((apart[chosen].mean(axis=1) < 0.0).mean())

@@ -1,0 +1,78 @@
+"""A trained network is rolled out into a cluster, and back by one command."""
+
+import base64
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from acesniper.testbed import ControlPlane
+from small_atlas import write_small
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    return write_small(tmp_path / "pcn.onnx")
+
+
+class Cluster:
+    """A namespace of a control plane, as a person and a mounted volume see it."""
+
+    def __init__(self, plane: ControlPlane, namespace: str) -> None:
+        self.plane, self.namespace = plane, namespace
+
+    def network(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        where = ("--namespace", self.namespace, "--kubeconfig", self.plane.kubeconfig())
+        argv = [sys.executable, "-m", "acesniper.cli", "network", *arguments, *where]
+        return subprocess.run(
+            [str(each) for each in argv], capture_output=True, text=True, check=False
+        )
+
+    def serving(self) -> str | None:
+        """The digest of the file that the parts would find in their volume."""
+        get = ("get", "configmap", "-n", self.namespace, "--ignore-not-found", "-o", "json")
+        text = self.plane.kubectl(*get, "ace-sniper-network")
+        content = (json.loads(text) if text else {}).get("binaryData", {}).get("pcn.onnx")
+        return hashlib.sha256(base64.b64decode(content)).hexdigest() if content else None
+
+
+def test_a_network_is_rolled_out_and_back_by_one_command(
+    control_plane: ControlPlane, namespace: str, trained: Path, tmp_path: Path
+) -> None:
+    cluster = Cluster(control_plane, namespace)
+    digest = hashlib.sha256(trained.read_bytes()).hexdigest()
+    verdict = tmp_path / "verdict.json"
+    verdict.write_text(json.dumps({"verdict": "better"}))
+
+    rolled = cluster.network("rollout", trained, "--verdict", verdict)
+    serving, shown = cluster.serving(), cluster.network("status").stdout
+    back = cluster.network("rollback")
+    shipped = cluster.serving()
+    cluster.network("rollback")
+
+    assert rolled.returncode == 0, rolled.stderr
+    assert serving == digest
+    assert f"serves: {digest} (better)" in shown
+    assert "serves: the shipped network" in back.stdout
+    assert shipped is None
+    assert cluster.serving() == digest, "the second rollback undoes the first"
+
+
+def test_what_is_no_network_is_not_rolled_out(
+    control_plane: ControlPlane, namespace: str, tmp_path: Path
+) -> None:
+    cluster = Cluster(control_plane, namespace)
+    broken = tmp_path / "pcn.onnx"
+    broken.write_bytes(b"no network")
+
+    refused = cluster.network("rollout", broken)
+    nothing = cluster.network("rollback")
+
+    assert refused.returncode != 0
+    assert "is not rolled out" in refused.stderr
+    assert nothing.returncode != 0
+    assert "nothing served before it" in nothing.stderr
+    assert cluster.serving() is None

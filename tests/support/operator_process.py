@@ -1,0 +1,112 @@
+"""An operator that can be killed, over a cluster in memory that stays."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from acesniper.api.v1alpha1 import InferenceTask, Phase
+from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.store import Store
+from acesniper.operator.tasks import TaskReconciler
+from acesniper.operator.window import Window
+from acesniper.runtime.events import EventRecorder
+from acesniper.runtime.kube import (
+    DEVICE_PROFILES,
+    EVENTS,
+    INFERENCE_TASKS,
+    MODEL_PROFILES,
+    NODES,
+    PODS,
+    Object,
+)
+from fake_cluster import FakeCluster
+from virtual_time import Clock
+
+KEY = "default/t"
+SUCCEEDED: Object = {"phase": "Succeeded"}
+FAILED: Object = {"phase": "Failed"}
+
+
+class Killed(BaseException):
+    """The process is gone, just after a call reached the API server."""
+
+
+@dataclass
+class Operator:
+    """An operator that can be killed, and the cluster that stays."""
+
+    cluster: FakeCluster = field(default_factory=FakeCluster)
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.metrics = OperatorMetrics.on(self.registry)
+        self.start()
+
+    def start(self) -> None:
+        """A new process: all that it knows is what the API server lists."""
+        self.store = Store()
+        self.see()
+        self.tasks = TaskReconciler(
+            self.cluster,
+            self.store,
+            Window(self.store, 100),
+            self.metrics,
+            EventRecorder(self.cluster, "test"),
+            "runner:1",
+            self.clock,
+        )
+
+    def see(self) -> None:
+        """What the watches bring."""
+        for obj in self.cluster.all(INFERENCE_TASKS):
+            self.store.take_task(obj)
+        for obj in self.cluster.all(MODEL_PROFILES):
+            self.store.take_model(obj)
+        for obj in self.cluster.all(DEVICE_PROFILES):
+            self.store.take_device(obj)
+        self.store.nodes = {each["metadata"]["name"]: each for each in self.cluster.all(NODES)}
+        alive = {each["metadata"]["uid"] for each in self.cluster.all(PODS)}
+        for pods in list(self.store.pods.values()):
+            for view, known in list(pods.values()):
+                if view.uid not in alive:
+                    self.store.drop_pod(known)
+        for obj in self.cluster.all(PODS):
+            self.store.take_pod(obj)
+
+    async def settle(self) -> None:
+        """Reconcile until nothing is left to do now."""
+        for _ in range(20):
+            self.see()
+            before = len(self.cluster._history)
+            again_s = await self.tasks.reconcile(KEY)
+            if again_s != 0.0 and len(self.cluster._history) == before:
+                return
+        raise AssertionError("it does not come to rest")
+
+    @property
+    def task(self) -> InferenceTask:
+        return InferenceTask.model_validate(self.cluster.one(INFERENCE_TASKS, "t", "default"))
+
+    @property
+    def phase(self) -> Phase | None:
+        return self.task.status.phase
+
+    @property
+    def pod(self) -> Object:
+        (pod,) = [
+            each
+            for each in self.cluster.all(PODS)
+            if each["status"]["phase"] not in ("Succeeded", "Failed")
+        ]
+        return pod
+
+    def change_pod(self, **patch: Any) -> None:  # noqa: ANN401
+        self.cluster.change(PODS, self.pod["metadata"]["name"], "default", patch)
+
+    def reasons(self) -> set[str]:
+        return {each["reason"] for each in self.cluster.all(EVENTS)}
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)

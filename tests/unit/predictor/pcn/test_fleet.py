@@ -1,0 +1,88 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from acesniper.api import observed
+from acesniper.domain.errors import InvalidInput
+from acesniper.domain.observed import Run
+from acesniper.domain.task import ModelKey
+from acesniper.predictor.features import FEATURES_VERSION
+from acesniper.predictor.pcn.fleet import Fleet
+from builders import Json, make_device_profile, make_model_profile
+from small_atlas import SUITE, make_vector
+from small_fleets import small_fleet
+
+MODEL = ModelKey("default/model")
+
+
+def device(name: str, *runs: Run, suite_version: str = SUITE.version) -> Json:
+    """A DeviceProfile that was probed by the known suite and remembers some runs."""
+    profile = make_device_profile(name)
+    readings = make_vector().readings
+    profile["status"] |= {
+        "suite": SUITE.name,
+        "suiteVersion": suite_version,
+        "readings": {
+            key: {"seconds": each.seconds, "spread": 0.0} for key, each in readings.items()
+        },
+        "observations": [
+            each.model_dump(by_alias=True) for each in observed.observations(list(runs))
+        ],
+    }
+    return profile
+
+
+def run(task: str, model: ModelKey = MODEL, latency_s: float = 1.0, at_s: float = 1.0) -> Run:
+    return Run(task, model, latency_s, latency_s, 1.0, at_s)
+
+
+def test_a_fleet_has_the_devices_that_ran_what_is_known() -> None:
+    gone = ModelKey("default/gone")
+    objects = [
+        device("a", run("1"), run("2", gone)),
+        device("idle"),
+        device("only-gone", run("3", gone)),
+        device("other-suite", run("4"), suite_version="0"),
+        make_device_profile("never-probed", pace=None),
+        make_model_profile(version=FEATURES_VERSION),
+        make_model_profile("stale", version="0"),
+        {"kind": "Pod", "metadata": {"name": "p"}},
+    ]
+
+    fleet = Fleet.of(objects, SUITE)
+
+    assert [each.name for each in fleet.devices] == ["a"]
+    assert [each.task for each in fleet.devices[0].runs] == ["1"]
+    assert list(fleet.models) == [MODEL]
+    assert fleet.runs == 1
+
+
+def test_a_profile_that_is_none_is_named() -> None:
+    broken = {**make_device_profile("broken"), "spec": {"node": 7}}
+
+    with pytest.raises(InvalidInput, match="broken"):
+        Fleet.of([broken], SUITE)
+
+
+def test_what_finished_last_is_held_out() -> None:
+    fleet = small_fleet()
+
+    before, recent = fleet.split(0.3)
+
+    latest = max(run.at_s for each in before.devices for run in each.runs)
+    assert latest < min(run.at_s for each in recent.devices for run in each.runs)
+    assert (before.runs, recent.runs) == (60, 27)
+    assert before.models == recent.models == fleet.models
+
+
+def test_an_outlier_that_nothing_confirms_is_not_trained_on() -> None:
+    fleet = small_fleet(noise=0.0)
+    seen = fleet.devices[0]
+    odd = replace(seen.runs[-1], latency_s=9 * seen.runs[-1].latency_s)
+    changed = replace(fleet, devices=[replace(seen, runs=[*seen.runs[:-1], odd])])
+
+    whole, without = fleet.latencies()[:, 0], changed.latencies()[:, 0]
+
+    assert np.isfinite(whole).sum() == 12
+    assert np.isfinite(without).sum() == 11
