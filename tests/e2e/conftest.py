@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -44,9 +45,15 @@ def namespace(control_plane: ControlPlane, request: pytest.FixtureRequest) -> It
 
 
 @pytest.fixture(scope="session")
-def system(control_plane: ControlPlane) -> System:
+def network_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a network is looked for; there is none, but while a test puts one there."""
+    return tmp_path_factory.mktemp("network") / "pcn.onnx"
+
+
+@pytest.fixture(scope="session")
+def system(control_plane: ControlPlane, network_file: Path) -> System:
     """Ace-Sniper on the control plane: CRDs, operator, extender, our kube-scheduler."""
-    system = System(control_plane, PATIENCE)
+    system = System(control_plane, {**PATIENCE, "ACESNIPER_NETWORK": str(network_file)})
     system.start()
     return system
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from acesniper.testbed import ControlPlane
+from acesniper.testbed.system import EXTENDER, OPERATOR
+from fleet_of_five import FleetOfFive
 from small_atlas import write_small
 
 
@@ -59,6 +62,37 @@ def test_a_network_is_rolled_out_and_back_by_one_command(
     assert "serves: the shipped network" in back.stdout
     assert shipped is None
     assert cluster.serving() == digest, "the second rollback undoes the first"
+
+
+def test_a_network_that_is_put_there_serves_without_a_restart_and_so_does_the_one_before(
+    fleet: FleetOfFive, namespace: str, network_file: Path, trained: Path
+) -> None:
+    fleet.add_models(namespace)
+    digest = hashlib.sha256(trained.read_bytes()).hexdigest()
+    pids = [fleet.system.plane.children[each].pid for each in (EXTENDER, OPERATOR)]
+
+    before = source_of(fleet, namespace, "before")
+    os.replace(trained, network_file)
+    fleet.wait_until(lambda: serves(fleet, digest))
+    meanwhile = source_of(fleet, namespace, "meanwhile")
+    network_file.unlink()
+    fleet.wait_until(lambda: serves(fleet, "shipped"))
+    after = source_of(fleet, namespace, "after")
+
+    assert before == after
+    assert meanwhile == f"{before}@{digest[:8]}"
+    assert pids == [fleet.system.plane.children[each].pid for each in (EXTENDER, OPERATOR)]
+
+
+def serves(fleet: FleetOfFive, digest: str) -> bool:
+    return f'acesniper_network_info{{digest="{digest}"}} 1.0' in fleet.system.text("/metrics")
+
+
+def source_of(fleet: FleetOfFive, namespace: str, task: str) -> str:
+    """What the prediction of a task's device came from, by the decision about its pod."""
+    fleet.apply([fleet.task(task, namespace)])
+    uid = fleet.finish(namespace, task)[task]["podUid"]
+    return str(fleet.system.ask(f"/explain?pod={uid}")["candidates"][0]["source"])
 
 
 def test_what_is_no_network_is_not_rolled_out(
