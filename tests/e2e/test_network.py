@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -72,7 +71,7 @@ def test_a_network_that_is_put_there_serves_without_a_restart_and_so_does_the_on
     pids = [fleet.system.plane.children[each].pid for each in (EXTENDER, OPERATOR)]
 
     before = source_of(fleet, namespace, "before")
-    os.replace(trained, network_file)
+    trained.replace(network_file)
     fleet.wait_until(lambda: serves(fleet, digest))
     meanwhile = source_of(fleet, namespace, "meanwhile")
     network_file.unlink()
