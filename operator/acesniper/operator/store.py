@@ -55,7 +55,8 @@ class Store:
         """Keep little of a task that has finished: thousands of them stay, and nothing changes."""
         task = self.tasks[key]
         told = {"decision": None, "predicted": None, "observed": None, "message": None}
-        settled = task.status.model_copy(update=told)
+        ended = [each for each in task.status.conditions if each.type == "Finished"]
+        settled = task.status.model_copy(update={**told, "conditions": ended})
         self.tasks[key] = task.model_copy(update={"status": settled})
         for name, (view, pod) in self.pods.get(key, {}).items():
             bare = replace(view, decision=None, affinity={})

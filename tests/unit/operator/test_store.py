@@ -3,7 +3,7 @@ import pytest
 from acesniper.api.names import DEVICE_ANNOTATION
 from acesniper.domain.errors import InvalidInput
 from acesniper.operator.store import Store
-from builders import make_itask, make_model_profile, make_pod
+from builders import condition, make_itask, make_model_profile, make_pod
 
 
 def version(number: int) -> dict[str, str]:
@@ -106,7 +106,9 @@ def test_what_cannot_be_read_is_said_and_not_kept() -> None:
 
 def test_little_is_kept_of_a_task_that_has_finished() -> None:
     store = Store()
+    conditions = [condition("Placed", reason="Placed"), condition("Finished", reason="Succeeded")]
     status = {"phase": "Succeeded", "message": "observed 1 ms", "pod": "t-0", "attempts": 1}
+    status |= {"conditions": conditions}
     key = store.take_task(make_itask("t", status=status, metadata=version(10)))
     pod = make_pod("t-0", task="t", phase="Succeeded", device="d", decision="{}")
     store.take_pod(pod)
@@ -116,6 +118,7 @@ def test_little_is_kept_of_a_task_that_has_finished() -> None:
     task, ((view, manifest),) = store.tasks[key], store.pods[key].values()
     assert (task.status.phase, task.status.attempts, task.status.pod) == ("Succeeded", 1, "t-0")
     assert task.status.message is None
+    assert [each.type for each in task.status.conditions] == ["Finished"], "its time to live"
     assert (view.name, view.finished, view.decision) == ("t-0", True, None)
     assert manifest["status"] == {}
     assert manifest["metadata"]["uid"] == pod["metadata"]["uid"]
