@@ -3,16 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from acesniper.extender import metrics as extender
-from acesniper.extender import network
 from acesniper.operator import metrics as operator
 from acesniper.runtime.metrics import Declaration, Label
 
 PARTS: Mapping[str, Sequence[Declaration]] = {
-    "Extender and planner": [*extender.declarations(), *network.DECLARED],
+    "Extender and planner": extender.declarations(),
     "Operator": operator.declarations(),
 }
 LARGE: Mapping[str, int] = {
-    "network": 1,
     "device": 5000,
     "model": 1000,
     "provider": 8,
