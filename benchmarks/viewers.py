@@ -13,6 +13,7 @@ import itertools
 import multiprocessing
 import sys
 import time
+from multiprocessing.synchronize import Semaphore
 from unittest.mock import Mock
 
 import uvicorn
@@ -57,7 +58,7 @@ def serve_both(port: int, nodes: int, tasks: int) -> None:
     uvloop.run(run())
 
 
-def look(port: int, viewer: int) -> None:
+def look(port: int, viewer: int, looks: Semaphore) -> None:
     """Look for ever at one view after the other, as a browser does."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     for turn in itertools.count(viewer):
@@ -66,6 +67,7 @@ def look(port: int, viewer: int) -> None:
         # An address of its own: nothing is shared with the other viewers.
         connection.request("GET", f"/api/{view}{'&' if '?' in view else '?'}offset={viewer}")
         connection.getresponse().read()
+        looks.release()
         time.sleep(max(EVERY_S - (time.monotonic() - began_s), 0.0))
 
 
@@ -82,12 +84,15 @@ def main() -> None:
     asked = body(options.nodes)
     for viewers in (0, options.viewers):
         with Server(serve_both, options.nodes, options.tasks) as server:
+            looks = context.Semaphore(0)
             looking = [
-                context.Process(target=look, args=(server.port + 1, each), daemon=True)
+                context.Process(target=look, args=(server.port + 1, each, looks), daemon=True)
                 for each in range(viewers)
             ]
             for each in looking:
                 each.start()
+            for _ in looking:
+                looks.acquire()  # starting takes the machine more than looking does
             for verb in ("filter", "prioritize"):
                 times, _ = server.times_ms(f"/{verb}", asked, options.requests)
                 shown = (f"{quantile(times, share):.2f}" for share in (0.5, 0.99))

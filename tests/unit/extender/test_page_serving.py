@@ -27,7 +27,10 @@ class Making:
 
     def __init__(self, cost_s: float = 0.0) -> None:
         self.now_s, self.cost_s, self.made = 100.0, cost_s, 0
-        self.views = Views(clock=lambda: self.now_s, sleep=self.sleep)
+        self.views = Views(clock=self.now, spent=self.now, sleep=self.sleep)
+
+    def now(self) -> float:
+        return self.now_s
 
     async def sleep(self, seconds: float) -> None:
         self.now_s += seconds

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 FRESH_S = 1.0
 REST = 4.0
-"""After a view nothing is made for so many times as long as it took: a fifth of a core at most."""
+"""After a view nothing is made for so many times as long as it kept a core busy: a fifth of one."""
 KEPT = 32
 WORTH_PACKING = 500
 POLICY = (
@@ -70,6 +70,7 @@ class Views:
     """The views that were made a moment ago, by their address."""
 
     clock: Callable[[], float] = time.monotonic
+    spent: Callable[[], float] = time.thread_time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _made: OrderedDict[str, tuple[float, Content]] = field(default_factory=OrderedDict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -79,13 +80,14 @@ class Views:
         """Answer with a view; `take` looks at the live state, what it returns works on that."""
         address = f"{request.url.path}?{request.url.query}"
         async with self._turn:
-            made_s, content = self._made.get(address, (-FRESH_S, None))
-            if content is None or self.clock() - made_s >= FRESH_S:
+            known = self._made.get(address)
+            if known is not None and self.clock() - known[0] < FRESH_S:
+                content = known[1]
+            else:
                 await self.sleep(max(self._rested_s - self.clock(), 0.0))
-                began_s = self.clock()
-                content = await asyncio.to_thread(_json, take())
+                content, spent_s = await asyncio.to_thread(_made, take(), self.spent)
                 made_s = self.clock()
-                self._rested_s = made_s + REST * (made_s - began_s)
+                self._rested_s = made_s + REST * spent_s
                 self._made[address] = made_s, content
                 self._made.move_to_end(address)
                 while len(self._made) > KEPT:
@@ -93,8 +95,11 @@ class Views:
         return content.answer(request)
 
 
-def _json(build: Build) -> Content:
-    return Content.of(msgspec.json.encode(build()), "application/json")
+def _made(build: Build, spent: Callable[[], float]) -> tuple[Content, float]:
+    """The view, and how long it kept a core busy."""
+    before_s = spent()
+    content = Content.of(msgspec.json.encode(build()), "application/json")
+    return content, spent() - before_s
 
 
 def number(query: Mapping[str, str], name: str, default: int, most: int = 1_000_000) -> int:

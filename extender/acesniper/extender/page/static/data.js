@@ -73,6 +73,9 @@ export function useView(path, every = EVERY_MS) {
   return view;
 }
 
+/** How wide the content is, before it is laid out: the style sheet's numbers. */
+export const likelyWidth = () => Math.min(innerWidth, 1240) - (innerWidth > 640 ? 48 : 28);
+
 /**
  * The width of an element in pixels, followed.
  * @param {number} first what to take until it is known

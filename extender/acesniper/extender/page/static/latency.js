@@ -1,7 +1,7 @@
 // @ts-check
 /** The heat map: predicted latency of every model on every device, in blocks where there are many. */
 import { html, useEffect, useRef, useState } from "./h.js";
-import { query, useView, useWidth } from "./data.js";
+import { likelyWidth, query, useView, useWidth } from "./data.js";
 import { count, seconds, short } from "./format.js";
 import { colour, css, logarithmic, onto } from "./scale.js";
 import { Waiting } from "./parts.js";
@@ -127,10 +127,10 @@ function Picture({ heat, scale, onZoom, onLeave }) {
 }
 
 export function Latency() {
-  const [place, width] = useWidth(900);
+  const [place, width] = useWidth(likelyWidth());
   const [path, setPath] = useState([ALL]);
   const window_ = path[path.length - 1];
-  const most = Math.min(Math.max(Math.floor((width - 220) / 9), 20), 120);
+  const most = Math.min(Math.max(Math.floor((width - 220) / 90) * 10, 20), 120);
   const { data: heat, error } = useView(`api/latency${query({ ...window_, height: MOST_ROWS, width: most })}`, 5000);
   const leave = () => setPath((/** @type {any[]} */ each) => (each.length > 1 ? each.slice(0, -1) : each));
   const zoom = (/** @type {any} */ row, /** @type {any} */ column) => {
