@@ -34,7 +34,7 @@ COMMANDS: Mapping[str, str] = {
 PANELS: Mapping[str, Sequence[str]] = {
     "A cluster": ("top", "plan", "explain", "predict", "doctor", "scheduler-config"),
     "A device or a model": ("probe", "model", "run", "collect"),
-    "Trying and judging": ("demo", "simulate", "evaluate", "train"),
+    "Trying and judging": ("demo", "simulate", "evaluate", "train", "network"),
     "Parts": ("operator", "extender"),
 }
 """How the list of commands is divided."""
