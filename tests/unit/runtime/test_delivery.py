@@ -36,9 +36,11 @@ def server(answer: Answer) -> Iterator[str]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Asked) as listening:
         thread = threading.Thread(target=listening.serve_forever)
         thread.start()
-        yield f"127.0.0.1:{listening.server_port}"
-        listening.shutdown()
-        thread.join()
+        try:
+            yield f"127.0.0.1:{listening.server_port}"
+        finally:
+            listening.shutdown()
+            thread.join()
 
 
 def give(handler: Handler, status: int, body: bytes = b"", **headers: str) -> None:
