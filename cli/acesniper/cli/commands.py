@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, str] = {
 """Name to summary. The module `acesniper.cli.NAME` has a function `command` or a Typer `app`."""
 
 PANELS: Mapping[str, Sequence[str]] = {
-    "A cluster": ("top", "plan", "explain", "predict", "doctor", "scheduler-config"),
+    "A cluster": ("top", "plan", "explain", "predict", "network", "doctor", "scheduler-config"),
     "A device or a model": ("probe", "model", "run", "collect"),
     "Trying and judging": ("demo", "simulate", "evaluate", "train"),
     "Parts": ("operator", "extender"),

@@ -2,10 +2,17 @@
 
 import json
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 out = Console()
 err = Console(stderr=True)
+PIPE_WIDTH = 200
+"""Columns of a table that no terminal shows, in a pipe or a file."""
+
+
+def print_wide(shown: RenderableType) -> None:
+    """A table with many columns, as wide as the terminal is; without one it is not folded."""
+    (out if out.is_terminal else Console(width=PIPE_WIDTH)).print(shown)
 
 
 def print_json(value: object) -> None:

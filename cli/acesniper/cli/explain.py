@@ -15,12 +15,15 @@ from acesniper.cli.connection import (
     KubeconfigOption,
     NamespaceOption,
 )
-from acesniper.cli.console import out, print_json, seconds
+from acesniper.cli.console import out, print_json, print_wide, seconds
 from acesniper.cli.options import AsJson
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from acesniper.runtime.kube import Cluster
+
+SHORTEST_S = 1e-4
+"""What takes less is not worth a figure."""
 
 Json = dict[str, Any]
 
@@ -58,7 +61,7 @@ def command(
         return
     out.print(summary(found), soft_wrap=True)
     if found.decision is not None:
-        out.print(table(found.decision))
+        print_wide(table(found.decision))
         for device, reason in found.decision.refused.items():
             out.print(f"not on {device}: {reason}", highlight=False, soft_wrap=True)
 
@@ -99,7 +102,9 @@ def decision(task: InferenceTask, pod: Json | None) -> Decision | None:
 def summary(found: Explained) -> str:
     """Where the task stands, what was expected, what came out."""
     status = found.task.status
-    lines = [f"{found.key}: {status.phase or Phase.PENDING}. {status.message or ''}".rstrip()]
+    # What is said of a success is told by the lines that follow.
+    message = "" if status.phase is Phase.SUCCEEDED and status.observed else status.message or ""
+    lines = [f"{found.key}: {status.phase or Phase.PENDING}. {message}".rstrip()]
     if status.predicted is not None:
         lines.append(f"predicted {status.predicted.text}, finish {status.predicted.finish_time}")
     if (seen := status.observed) is not None:
@@ -112,7 +117,9 @@ def summary(found: Explained) -> str:
 
 def table(found: Decision) -> Table:
     """The candidates, the chosen one first."""
-    shown = Table(title=f"Decided by {found.policy}; seconds from then", title_justify="left")
+    sources = ", ".join(sorted({each.source for each in found.candidates}))
+    title = f"Decided by {found.policy}, predicted by {sources}; from then on it takes"
+    shown = Table(title=title, title_justify="left")
     shown.add_column("Device")
     for name in ("Backlog", "Cold start", "Transfer", "Inferences", "Latency", "90 % interval"):
         shown.add_column(name, justify="right")
@@ -123,7 +130,7 @@ def table(found: Decision) -> Table:
             *map(_term, (each.backlog_seconds, each.cold_start_seconds, each.transfer_seconds)),
             f"{each.inferences} x",
             seconds(each.latency_seconds),
-            f"{seconds(each.low_seconds)} to {seconds(each.high_seconds)} ({each.source})",
+            f"{seconds(each.low_seconds)} to {seconds(each.high_seconds)}",
             seconds(each.finish_seconds),
         )
     return shown
@@ -142,4 +149,4 @@ def record(found: Explained) -> Mapping[str, object]:
 
 
 def _term(value: float) -> str:
-    return seconds(value) if value > 0 else "-"
+    return seconds(value) if value >= SHORTEST_S else "-"

@@ -90,7 +90,8 @@ async def _pod(cluster: "Cluster") -> Pod:
     running = [each for each in pods if each.get("status", {}).get("phase") == "Running"]
     if not running:
         raise Unavailable("no extender runs in this cluster: acesniper doctor says why")
-    return next((each for each in running if exposed(each) is not None), running[0])
+    reached = (each for each in running if exposed(each) and each["status"].get("podIP"))
+    return next(reached, running[0])
 
 
 def _fetched(url: str) -> str:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from acesniper.api.times import duration_text
 from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
-from acesniper.cli.console import out, print_json
+from acesniper.cli.console import print_json, print_wide
 from acesniper.cli.extender_access import ExtenderOption
 from acesniper.cli.extender_access import ask as ask_extender
 from acesniper.cli.options import AsJson
@@ -45,7 +45,7 @@ def command(
     if json:
         print_json(planned)
     else:
-        out.print(shown(planned))
+        print_wide(shown(planned))
 
 
 def shown(planned: Sequence[Planned]) -> RenderableType:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from acesniper.api.times import duration_text
 from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
-from acesniper.cli.console import age, out, print_json
+from acesniper.cli.console import age, out, print_json, print_wide
 from acesniper.cli.devices import DeviceRow, rows
 from acesniper.cli.options import AsJson, Output, OutputOption
 
@@ -45,7 +45,7 @@ def command(
     elif watch:
         asyncio.run(_watch(connection, wide=output is Output.WIDE))
     else:
-        out.print(shown(connection.ask(ask), wide=output is Output.WIDE))
+        print_wide(shown(connection.ask(ask), wide=output is Output.WIDE))
 
 
 async def ask(cluster: "Cluster") -> list[DeviceRow]:

@@ -11,7 +11,7 @@ from acesniper.api.names import GROUP
 from acesniper.cli import extender_access
 from acesniper.cli.diagnosis.rights import needed
 from acesniper.cli.diagnosis.sight import Object, Right, Sight
-from acesniper.domain.errors import Forbidden, Unavailable
+from acesniper.domain.errors import AcesniperError, Forbidden
 from acesniper.runtime import kube
 from acesniper.runtime.kube import Cluster, Kind, NotFound
 
@@ -112,8 +112,8 @@ async def _denied(cluster: Cluster, rights: Sequence[Right]) -> Sequence[Right] 
 async def _metrics(cluster: Cluster) -> str | None:
     try:
         return await extender_access.metrics(cluster)
-    except Unavailable:
-        return None
+    except AcesniperError:
+        return None  # what keeps us from it is seen elsewhere
 
 
 def _review(right: Right) -> Object:

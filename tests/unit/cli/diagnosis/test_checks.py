@@ -238,6 +238,13 @@ def node(*taints: str) -> dict[str, Any]:
     }
 
 
+def test_a_node_that_the_probe_is_not_for_is_no_finding() -> None:
+    probe = workload("probe", "x/probe:0.1.0")
+    probe["spec"]["template"]["spec"]["nodeSelector"] = {"edge": "yes"}
+
+    assert list(devices.judge(sight(daemonsets=[probe], nodes=[node()]))) == []
+
+
 @pytest.mark.parametrize(
     ("taints", "complaint"),
     [

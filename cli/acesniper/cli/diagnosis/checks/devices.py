@@ -45,6 +45,8 @@ def _unmeasured(node: Object, sight: Sight) -> Iterator[Finding]:
     if probe is None:
         fix = f"probe.enabled=true, or on the node: acesniper probe --publish --node {name}"
         yield Finding("nobody measures it: the probe is off", where, fix, severity=Severity.WARNING)
+    elif not _selected(node, probe):
+        return  # kept out on purpose
     elif keys := _untolerated(taints, probe):
         yield Finding(
             f"it is not measured, and gets no task: the probe does not tolerate {', '.join(keys)}",
@@ -106,6 +108,12 @@ def _conditions(
 def _ready(node: Object) -> bool:
     conditions = node.get("status", {}).get("conditions") or ()
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _selected(node: Object, probe: Object) -> bool:
+    """Whether the labels of a node are those that the probe is for (`probe.nodeSelector`)."""
+    wanted: Object = probe["spec"]["template"]["spec"].get("nodeSelector") or {}
+    return all(label(node, name) == value for name, value in wanted.items())
 
 
 def _untolerated(taints: Sequence[Object], probe: Object) -> list[str]:
