@@ -53,7 +53,7 @@ def test_a_page_on_a_cluster_with_ace_sniper(
 ) -> None:
     assert isinstance(installed.system, Installed)
     plane = installed.system.plane
-    namespace = page.path.stem
+    namespace = page.path.stem.lower()
     plane.kubectl("create", "namespace", namespace)
     installed.add_models(namespace)
     environment = shell_environment(installed.system, folder)

@@ -15,7 +15,7 @@ from acesniper.cli.connection import Connection
 from acesniper.cli.diagnosis.checks import examine
 from acesniper.cli.diagnosis.finding import Finding, Severity
 from acesniper.cli.diagnosis.looking import look
-from acesniper.testbed.system import EXTENDER, SCHEDULER
+from acesniper.testbed.system import EXTENDER, OPERATOR, SCHEDULER
 from installed import FreshFleet, Installed
 
 NAMESPACE = "acesniper"
@@ -175,6 +175,9 @@ CASES = {
     ),
     "kube-scheduler away": Case(
         stop(SCHEDULER), "leases", "our kube-scheduler does not work", by_hand=start(SCHEDULER)
+    ),
+    "operator away": Case(
+        stop(OPERATOR), "leases", "the operator does not work", by_hand=start(OPERATOR)
     ),
     "priority class deleted": Case(
         kubectl("delete", "priorityclass", "acesniper-control"),

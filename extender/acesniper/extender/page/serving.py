@@ -9,7 +9,7 @@ import gzip
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -70,6 +70,7 @@ class Views:
     """The views that were made a moment ago, by their address."""
 
     clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _made: OrderedDict[str, tuple[float, Content]] = field(default_factory=OrderedDict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _rested_s: float = 0.0
@@ -80,7 +81,7 @@ class Views:
         async with self._turn:
             made_s, content = self._made.get(address, (-FRESH_S, None))
             if content is None or self.clock() - made_s >= FRESH_S:
-                await asyncio.sleep(max(self._rested_s - self.clock(), 0.0))
+                await self.sleep(max(self._rested_s - self.clock(), 0.0))
                 began_s = self.clock()
                 content = await asyncio.to_thread(_json, take())
                 made_s = self.clock()
