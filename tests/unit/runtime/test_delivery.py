@@ -11,7 +11,7 @@ import pytest
 
 from acesniper.api.address import Address
 from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
-from acesniper.runtime.delivery import Credentials, Limits, download
+from acesniper.runtime.delivery import Credentials, Limits, download, oci
 
 DATA = b"weights" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -126,6 +126,13 @@ def test_a_registry_is_asked_with_the_token_that_it_demands(tmp_path: Path) -> N
         f"/v2/net/blobs/sha256:{DIGEST}",
     ]
     assert [sent for _, sent in seen] == [None, BASIC, "Bearer bought"]
+
+
+def test_a_password_is_not_sent_in_the_clear_because_a_registry_says_so() -> None:
+    address = Address.parse("oci://registry.example/net")
+
+    with pytest.raises(Unavailable, match="without TLS"):
+        oci._authorization('Bearer realm="http://elsewhere/token"', address, SECRET)
 
 
 def test_what_is_cut_off_may_come_later(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ def _authorization(challenge: str, address: Address, credentials: Credentials) -
         return f"Basic {basic}"
     asked = dict(re.findall(r'(\w+)="([^"]*)"', rest))
     realm = asked.pop("realm", "")
+    if not realm.startswith("https://") and address.scheme != "oci+http":
+        raise Unavailable(f"{address.shown} sells its tokens without TLS, at {realm}")
     query = urlencode({name: asked[name] for name in ("service", "scope") if name in asked})
     headers = {"Authorization": f"Basic {basic}"} if basic else {}
     with (

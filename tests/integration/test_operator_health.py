@@ -1,0 +1,56 @@
+"""What the kubelet is answered when it asks whether the operator lives."""
+
+import asyncio
+from types import SimpleNamespace
+
+import aiohttp
+import kopf
+import pytest
+
+# kopf serves its health only as part of a whole operator; here without a cluster.
+from kopf._core.engines.probing import health_reporter
+
+from acesniper.operator.handlers import build_registry
+from acesniper.operator.hearing import DEAF_S
+from acesniper.operator.store import Store
+
+
+async def asked(store: Store, deaf: list[str], port: int) -> int:
+    controller = SimpleNamespace(store=store, queue=())
+    ready = asyncio.Event()
+    serving = asyncio.create_task(
+        health_reporter(
+            f"http://127.0.0.1:{port}/healthz",
+            memo=kopf.Memo(),  # type: ignore[arg-type]
+            indices={},
+            registry=build_registry(controller, 90.0, lambda: deaf),  # type: ignore[arg-type]
+            settings=kopf.OperatorSettings(),
+            ready_flag=ready,
+        )
+    )
+    await ready.wait()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}/healthz") as answer,
+    ):
+        status = answer.status
+    serving.cancel()
+    await asyncio.wait([serving])
+    return status
+
+
+async def test_an_operator_that_hears_lives(unused_tcp_port: int) -> None:
+    assert await asked(Store(), [], unused_tcp_port) == 200
+
+
+@pytest.mark.parametrize("who", ["reflector", "kopf"])
+async def test_an_operator_with_a_deaf_watch_does_not(unused_tcp_port: int, who: str) -> None:
+    store, now_s = Store(), [0.0]
+    store.hearing.clock = lambda: now_s[0]
+    if who == "kopf":
+        store.hearing.wrote("InferenceTask", {"resourceVersion": "1"}, {"resourceVersion": "2"})
+        now_s[0] = 2 * DEAF_S
+
+    status = await asked(store, ["pods"] if who == "reflector" else [], unused_tcp_port)
+
+    assert status == 500
