@@ -121,5 +121,5 @@ LABEL org.opencontainers.image.title="Ace-Sniper runner" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 USER 65532:65532
-RUN python3 -c "import acesniper.cli.run, acesniper.probe.runner, acesniper.probe.runtimes.ort"
+RUN python3 -c "import acesniper.cli.run, acesniper.probe.runner, acesniper.probe.runtimes.ort, acesniper.probe.source"
 ENTRYPOINT ["acesniper"]

@@ -11,6 +11,10 @@ UV := $(BIN)/uv
 RUN := $(BIN)/python -m acesniper.testbed
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+PAGE := extender/acesniper/extender/page/static
+PREACT := 11.2.0
+HTM := 3.1.1
+TYPESCRIPT := typescript@5.9
 BOOTSTRAPPED := .venv/.bootstrapped
 INSTALLED := .venv/.installed
 
@@ -54,9 +58,21 @@ control-plane: setup ## Build etcd, Kubernetes and KWOK, unless the cache has th
 tools: control-plane ## Put kubectl, helm and promtool into .venv/bin
 	@$(RUN) tools $(BIN)
 
+.PHONY: stores
+stores: control-plane ## Build an S3-compatible store and an OCI registry for tests, unless the cache has them
+	@$(RUN) stores
+
 .PHONY: image
 image: setup ## Build the images with buildah on a Debian base (root); sizes are printed
 	@$(RUN) images
+
+.PHONY: arm64
+arm64: setup ## Check that every package in the images has a wheel for arm64 (Debian 12's glibc)
+	for part in serving runner probe operator extender; do \
+		$(UV) pip install --quiet --dry-run --target build/arm64 --python-version 3.11 \
+			--python-platform aarch64-manylinux_2_36 --only-binary :all: --no-deps --require-hashes \
+			-r requirements/$$part.txt; \
+	done
 
 .PHONY: demo
 demo: control-plane ## Run the main job on a real control plane (JSON=FILE: write the figures too)
@@ -69,7 +85,7 @@ faults: control-plane ## Kill operator, extender and scheduler over workloads (J
 
 .PHONY: test
 test: ## Set up and run everything: check, unit, property, integration, e2e; timed
-	@.ci/stages setup check control-plane tools test-fast e2e
+	@.ci/stages setup check arm64 control-plane tools stores test-fast e2e
 
 .PHONY: check
 check: setup ## Format, lint, types, imports, generated files
@@ -84,25 +100,40 @@ check: setup ## Format, lint, types, imports, generated files
 
 .PHONY: docs
 docs: setup ## Build the documents into build/docs; any warning, such as a broken link, is an error
-	$(BIN)/sphinx-build -q --fail-on-warning --keep-going -j auto docs build/docs
+	$(BIN)/sphinx-build -q --fresh-env --fail-on-warning --keep-going -j auto docs build/docs
 
 .PHONY: test-fast
 test-fast: setup ## Unit, property and integration tests
 	$(BIN)/pytest tests/unit tests/property tests/integration
 
 .PHONY: e2e
-e2e: tools ## Tests on a real control plane
+e2e: tools stores ## Tests on a real control plane
 	$(BIN)/pytest tests/e2e
 
 .PHONY: e2e-node
-e2e-node: tools ## Images, chart and tasks on real nodes (root on Debian 12; skipped elsewhere)
+e2e-node: tools stores ## Images, chart and tasks on real nodes (root on Debian 12; skipped elsewhere)
 	$(BIN)/pytest tests/node -s
 
 .PHONY: generate
-generate: setup ## Write the generated files (CRDs, the chart's schema, reference pages) anew
+generate: setup ## Write the generated files (CRDs, the chart's schema and dashboard, reference pages) anew
 	$(BIN)/python -m acesniper.api.crd
 	$(RUN) chart
 	$(BIN)/python -m acesniper.cli.reference
+
+.PHONY: check-page
+check-page: ## Types of the page's JavaScript (needs npm)
+	npm exec --yes --package=$(TYPESCRIPT) -- tsc -p $(PAGE)
+
+.PHONY: page-parts
+page-parts: ## Fetch the parts of others that the page uses anew (needs npm)
+	set -- $$(mktemp -d); cd "$$1"; npm pack --silent preact@$(PREACT) htm@$(HTM) >/dev/null; \
+	for each in *.tgz; do mkdir "$${each%%-*}"; tar -xzf "$$each" -C "$${each%%-*}" --strip-components=1; done; \
+	cd $(CURDIR)/$(PAGE)/vendor; \
+	sed '/^\/\/# sourceMappingURL/d' "$$1/preact/dist/preact.mjs" >preact.js; \
+	sed -e '/^\/\/# sourceMappingURL/d' -e 's#from"preact"#from"./preact.js"#' \
+		"$$1/preact/hooks/dist/hooks.mjs" >hooks.js; \
+	cp "$$1/htm/dist/htm.module.js" htm.js; \
+	cp "$$1/preact/LICENSE" LICENSE.preact; cp "$$1/htm/LICENSE" LICENSE.htm; rm -r "$$1"
 
 .PHONY: format
 format: setup ## Format and fix what can be fixed

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from acesniper.cli.connection import Connection
+from acesniper.cli.diagnosis.checks.extender import DEAF_S, WATCH_AGE, samples
+from acesniper.cli.extender_access import metrics
 from installed import FreshFleet, Installed
 
 FAR = ("198.51.100.1", 9)
@@ -17,7 +20,7 @@ FAR = ("198.51.100.1", 9)
 def ours(installed: FreshFleet, request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace with the models, on an idle fleet."""
     plane = installed.system.plane
-    name = request.node.name.replace("_", "-")[:50]
+    name = request.node.name.replace("_", "-")[:50].rstrip("-")
     plane.kubectl("create", "namespace", name)
     installed.add_models(name)
     installed.wait_idle()
@@ -68,27 +71,34 @@ def test_predict_says_what_the_planner_goes_by(installed: FreshFleet, ours: str)
         assert each["latencySeconds"] == pytest.approx(latency_s[each["device"]], rel=0.01)
 
 
-def test_the_plan_is_had_from_the_extender_itself_and_through_the_api_server(
-    installed: FreshFleet, ours: str
-) -> None:
-    count = 3 * len(installed.devices)
+def test_the_plan_has_the_tasks_that_wait(installed: FreshFleet, ours: str) -> None:
+    count = 2 * len(installed.devices)
     work = installed.inferences(8.0)
     names = [f"t{number}" for number in range(count)]
     installed.apply([installed.task(name, ours, inferences=work) for name in names])
     installed.wait_until(lambda: len(installed.runs(ours)) >= len(installed.devices))
+    plan = f"acesniper plan --extender http://127.0.0.1:{installed.system.extender_port}"
 
-    port = installed.system.extender_port
-    direct = found(installed, f"acesniper plan --extender http://127.0.0.1:{port}")
-    with_port(installed, ours, port)
-    through = found(installed, "acesniper plan")
-    installed.finish(ours)
-    after = said(installed, "acesniper plan")
+    planned = found(installed, plan)
+    installed.system.plane.kubectl("delete", "inferencetask", "--all", "-n", ours)
+    installed.wait_until(lambda: said(installed, plan) == "Nothing waits.\n")
 
-    assert {each["device"] for each in direct} <= {each.node for each in installed.devices}
-    assert {each["task"] for each in direct} <= {f"{ours}/{name}" for name in names}
-    assert direct
-    assert through
-    assert after == "Nothing waits.\n"
+    assert planned
+    assert {each["device"] for each in planned} <= {each.node for each in installed.devices}
+    assert {each["task"] for each in planned} <= {f"{ours}/{name}" for name in names}
+
+
+async def test_the_doctor_hears_of_the_watches_through_the_api_server(
+    installed: FreshFleet, ours: str
+) -> None:
+    with_port(installed, ours, installed.system.extender_port)
+
+    async with Connection(installed.system.plane.kubeconfig()).open() as cluster:
+        text = await metrics(cluster)
+
+    ages = dict(samples(text, WATCH_AGE))
+    assert {"pods", "nodes", "deviceprofiles"} <= ages.keys()
+    assert all(age_s < DEAF_S for age_s in ages.values())
 
 
 def with_port(fleet: FreshFleet, namespace: str, port: int) -> None:
@@ -97,7 +107,7 @@ def with_port(fleet: FreshFleet, namespace: str, port: int) -> None:
     container = {
         "name": "extender",
         "image": "x",
-        "ports": [{"name": "metrics", "containerPort": port}],
+        "ports": [{"name": "answers", "containerPort": port}],
     }
     pod = {
         "apiVersion": "v1",

@@ -1,6 +1,5 @@
 """Every command of the documents, page by page, as their reader would type it."""
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,9 +44,7 @@ def run(page: Page, folder: Path, environment: dict[str, str]) -> None:
 
 @pages("none")
 def test_a_page_that_needs_no_cluster(page: Page, folder: Path) -> None:
-    programs = os.pathsep.join([str(ROOT / ".venv/bin"), os.environ["PATH"]])
-
-    run(page, folder, {**os.environ, "PATH": programs, "KUBECONFIG": os.devnull})
+    run(page, folder, shell_environment(None, folder))
 
 
 @pages("installed")
@@ -56,7 +53,7 @@ def test_a_page_on_a_cluster_with_ace_sniper(
 ) -> None:
     assert isinstance(installed.system, Installed)
     plane = installed.system.plane
-    namespace = page.path.stem
+    namespace = page.path.stem.lower()
     plane.kubectl("create", "namespace", namespace)
     installed.add_models(namespace)
     environment = shell_environment(installed.system, folder)

@@ -15,7 +15,7 @@ from acesniper.cli.connection import Connection
 from acesniper.cli.diagnosis.checks import examine
 from acesniper.cli.diagnosis.finding import Finding, Severity
 from acesniper.cli.diagnosis.looking import look
-from acesniper.testbed.system import EXTENDER, SCHEDULER
+from acesniper.testbed.system import EXTENDER, OPERATOR, SCHEDULER
 from installed import FreshFleet, Installed
 
 NAMESPACE = "acesniper"
@@ -30,7 +30,7 @@ def fleet(installed: FreshFleet) -> FreshFleet:
 
 def diagnose(fleet: FreshFleet) -> list[Finding]:
     connection = Connection(fleet.system.plane.kubeconfig())
-    return examine(connection.ask(lambda cluster: look(cluster, None)))
+    return examine(connection.ask(look))
 
 
 def kubectl(*arguments: str) -> Callable[[FreshFleet], None]:
@@ -55,6 +55,16 @@ def measured_anew(fleet: FreshFleet) -> None:
     fleet.apply([each.profile for each in fleet.devices])
     profiles = [each.profile for each in fleet.devices]
     fleet.apply(profiles, "--subresource=status", "--force-conflicts")
+
+
+def model_of_another_digest(fleet: FreshFleet) -> None:
+    source = {"uri": f"{fleet.url}/resnet18.onnx", "sha256": "0" * 64}
+    applied(
+        apiVersion="acesniper.io/v1alpha1",
+        kind="ModelProfile",
+        metadata={"name": "swapped", "namespace": "default"},
+        spec={"source": source},
+    )(fleet)
 
 
 def stop(part: str) -> Callable[[FreshFleet], None]:
@@ -166,6 +176,9 @@ CASES = {
     "kube-scheduler away": Case(
         stop(SCHEDULER), "leases", "our kube-scheduler does not work", by_hand=start(SCHEDULER)
     ),
+    "operator away": Case(
+        stop(OPERATOR), "leases", "the operator does not work", by_hand=start(OPERATOR)
+    ),
     "priority class deleted": Case(
         kubectl("delete", "priorityclass", "acesniper-control"),
         "priorities",
@@ -214,6 +227,12 @@ CASES = {
         ),
         "devices",
         "its node gone is not there",
+    ),
+    "model of another digest": Case(
+        model_of_another_digest,
+        "models",
+        "it cannot be used (DigestMismatch)",
+        by_hand=kubectl("delete", "modelprofile", "swapped", "-n", "default"),
     ),
     "clock ahead": Case(
         applied(
@@ -307,7 +326,7 @@ def test_a_broken_installation_is_an_exit_code_and_json_for_machines(fleet: Fres
 def test_who_may_see_little_is_told_what_was_not_checked(fleet: FreshFleet) -> None:
     connection = Connection(fleet.system.plane.kubeconfig("nobody"))
 
-    seen = examine(connection.ask(lambda cluster: look(cluster, None)))
+    seen = examine(connection.ask(look))
 
     assert {each.severity for each in seen} == {Severity.WARNING}
     assert all(each.what.startswith("not checked") for each in seen)

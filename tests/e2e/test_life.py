@@ -34,7 +34,7 @@ def test_a_task_runs_where_it_was_predicted_to_finish_first(
 
 
 def test_a_task_may_bring_its_own_model_and_batch(fleet: FleetOfFive, namespace: str) -> None:
-    source = fleet.sources["squeezenet1-1"].model_dump(by_alias=True)
+    source = fleet.sources["squeezenet1-1"].model_dump(by_alias=True, exclude_none=True)
     fleet.add_models(namespace)
 
     fleet.apply(

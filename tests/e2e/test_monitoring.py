@@ -91,6 +91,11 @@ def test_alerts_ring_for_what_was_broken_and_stop_when_it_is_mended(
 ) -> None:
     fleet.add_models(namespace)
     fleet.wait_idle()
+    profile = fleet.devices[0].profile
+    old = {**profile, "metadata": {"name": "measured-long-ago"}, "spec": {"node": "is-gone"}}
+    old["status"] = {**profile["status"], "measuredAt": "2020-01-01T00:00:00Z"}
+    fleet.apply([old])
+    fleet.apply([old], "--subresource=status")
     long = fleet.inferences(600)
     fleet.apply(
         fleet.task(
@@ -119,6 +124,8 @@ def test_alerts_ring_for_what_was_broken_and_stop_when_it_is_mended(
         prometheus.wait_until(lambda: away <= prometheus.firing())
     finally:
         fleet.system.restart(EXTENDER)
+    prometheus.wait_until(lambda: "AcesniperProfileStale" in prometheus.firing())
+    fleet.system.plane.kubectl("delete", "dprof", "measured-long-ago")
     fleet.system.plane.kubectl("delete", "itask,pod", "-n", namespace, "--all")
 
     prometheus.wait_until(lambda: not prometheus.firing())

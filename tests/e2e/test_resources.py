@@ -75,6 +75,36 @@ def manifest(kind: str, spec: object, name: str = "x") -> str:
         ),
         pytest.param("DeviceProfile", {}, "spec.node: Required value", id="no node"),
         pytest.param("ModelProfile", {}, "spec.source: Required value", id="no source"),
+        pytest.param(
+            "ModelProfile",
+            {"source": {**SOURCE, "uri": "https://user:password@host/m.onnx"}},
+            "spec.source.uri in body should match",
+            id="a password in the address",
+        ),
+        pytest.param(
+            "ModelProfile",
+            {"source": {**SOURCE, "uri": "pvc://claim/m.onnx", "secret": "keys"}},
+            "spec.source.secret is for http(s)://, s3:// and oci:// only",
+            id="a secret for a volume",
+        ),
+        pytest.param(
+            "InferenceTask",
+            {"source": {**SOURCE, "uri": "hostpath:///srv/../etc/shadow"}},
+            "spec.source.uri must not leave its volume",
+            id="out of the volume",
+        ),
+        pytest.param(
+            "InferenceTask",
+            {"model": "m", "input": {"uri": "hostpath:///srv/x.npy"}},
+            "spec.input.uri in body should match",
+            id="an input on the node",
+        ),
+        pytest.param(
+            "InferenceTask",
+            {"model": "m", "template": {"spec": {}}, "output": {"uri": "pvc://claim/out"}},
+            "with spec.template leave them out",
+            id="outputs of one's own container",
+        ),
     ],
 )
 def test_a_wrong_spec_is_refused_and_told_what_to_mend(
@@ -91,6 +121,24 @@ def test_a_name_too_long_for_a_label_is_refused(system: System) -> None:
         system.plane.kubectl(
             "create", "-f", "-", stdin=manifest("InferenceTask", {"model": "m"}, "x" * 64)
         )
+
+
+@pytest.mark.parametrize(
+    ("uri", "secret"),
+    [
+        ("s3://bucket/deep/m.onnx?endpoint=https://store:9000", "keys"),
+        ("oci+http://registry.local:5000/org/net:v1", "keys"),
+        ("pvc://claim/deep/..m.onnx", None),
+        ("hostpath:///srv/models/m.onnx", None),
+        ("configmap://models/m.onnx", None),
+    ],
+)
+def test_models_may_be_in_many_places(system: System, uri: str, secret: str | None) -> None:
+    source = {"uri": uri, "sha256": SHA} | ({"secret": secret} if secret else {})
+    spec = {"source": source, "input": {"uri": "pvc://claim/in"}, "output": {"uri": "s3://bucket"}}
+    asked = manifest("InferenceTask", spec)
+
+    system.plane.kubectl("create", "--dry-run=server", "-f", "-", stdin=asked)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,8 @@ def pod_templates(manifests: list[Manifest]) -> Iterator[tuple[str, dict[str, An
         name = each["metadata"]["name"]
         if each["kind"] == "Pod":
             yield name, each["spec"]
+        elif each["kind"] == "CronJob":
+            yield name, each["spec"]["jobTemplate"]["spec"]["template"]["spec"]
         elif "template" in each.get("spec", {}):
             yield name, each["spec"]["template"]["spec"]
 
@@ -95,6 +97,8 @@ def test_names_are_unique_and_no_object_strays_into_another_namespace(
 @matrix
 def test_every_pod_meets_the_restricted_standard(values: tuple[str, ...]) -> None:
     for name, spec in pod_templates(template(*values)):
+        if name.endswith("model-cache"):
+            continue  # a folder of the node, which is its purpose
         assert spec["securityContext"]["runAsNonRoot"] is True, name
         assert spec["securityContext"]["runAsUser"] > 0, name
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
@@ -213,7 +217,8 @@ def test_the_defaults_of_the_chart_are_those_of_the_parts(
     read = settings.read({name: value or "" for name, value in given.items()})
 
     default = settings()
-    set_by_the_chart = {"log_format", "runner_image", "lease_namespace", "identity"}
+    set_by_the_chart = {"log_format", "runner_image", "lease_namespace", "identity", "network"}
+    set_by_the_chart |= {"health_port"}
     for name in settings.model_fields.keys() - set_by_the_chart:
         assert getattr(read, name) == getattr(default, name), name
 
@@ -233,13 +238,34 @@ def test_a_wrong_value_is_refused_before_anything_is_installed(wrong: str) -> No
         template(wrong)
 
 
-def test_the_extender_listens_to_its_own_pod_unless_its_metrics_are_wanted() -> None:
-    closed, opened = (
-        environment(containers(template(*values))["extender"])["ACESNIPER_HOST"]
-        for values in ((), VALUES["metrics"])
-    )
+@matrix
+def test_what_the_extender_plans_is_told_to_its_own_pod_only_unless_the_mode_is_external(
+    values: tuple[str, ...],
+) -> None:
+    extender = containers(template(*values))["extender"]
 
-    assert (closed, opened) == ("127.0.0.1", "0.0.0.0")
+    given = environment(extender)
+    asked_from_outside = given["ACESNIPER_TLS_FOLDER"]
+    assert given["ACESNIPER_HOST"] == ("0.0.0.0" if asked_from_outside else "127.0.0.1")
+    assert {"name": "metrics", "containerPort": 8785} in extender["ports"]
+
+
+@matrix
+def test_who_is_deaf_is_not_live(values: tuple[str, ...]) -> None:
+    made = containers(template(*values))
+
+    for name, port in (("operator", "health"), ("extender", "metrics")):
+        assert made[name]["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": port}
+
+
+def test_a_cache_is_told_to_the_operator_and_made_on_each_node() -> None:
+    manifests = template(*VALUES["model cache"])
+
+    given = environment(containers(manifests)["operator"])
+    (volume,) = one(manifests, "DaemonSet", "model-cache")["spec"]["template"]["spec"]["volumes"]
+    assert given["ACESNIPER_MODEL_CACHE"] == volume["hostPath"]["path"]
+    assert given["ACESNIPER_MODEL_CACHE_BYTES"] == "1000000000"
+    assert environment(containers(template())["operator"])["ACESNIPER_MODEL_CACHE"] == ""
 
 
 def test_definitions_are_upgraded_and_kept() -> None:
@@ -295,3 +321,28 @@ def test_the_rules_are_those_that_promtool_tests() -> None:
     rules = one(template("metrics.rules.enabled=true"), "PrometheusRule")
 
     assert rules["spec"] == yaml.safe_load((CHART / "files/alerts.yaml").read_text())
+
+
+def test_retraining_is_a_job_now_and_then_once_an_image_is_named() -> None:
+    manifests = template("retraining.enabled=true", 'retraining.image="trainer:1"')
+
+    job = one(manifests, "CronJob")
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "trainer:1"
+    assert container["command"] == ["acesniper", "network", "retrain"]
+    assert not [each for each in template() if each["kind"] == "CronJob"]
+
+
+@pytest.mark.parametrize("part", ["operator", "extender"])
+def test_parts_look_for_a_network_in_a_volume_that_may_be_empty(part: str) -> None:
+    manifests = template()
+
+    specs = [spec for _, spec in pod_templates(manifests)]
+    (spec,) = (
+        each for each in specs if part in {container["name"] for container in each["containers"]}
+    )
+    volumes = {each["name"]: each for each in spec["volumes"]}
+    path = environment(containers(manifests)[part])["ACESNIPER_NETWORK"]
+
+    assert path == "/etc/acesniper-network/pcn.onnx"
+    assert volumes["network"]["configMap"] == {"name": "ace-sniper-network", "optional": True}

@@ -98,6 +98,23 @@ def test_each_role_is_bound_to_the_account_of_its_part() -> None:
     assert found == BOUND
 
 
+def test_retraining_may_read_profiles_and_write_the_network_only() -> None:
+    values = "retraining.enabled=true", 'retraining.image="trainer:1"'
+    roles = [each for each in template(*values) if each["metadata"]["name"].endswith("-retraining")]
+
+    rules = [rule for each in roles for rule in each.get("rules", [])]
+
+    assert granted(rules) == {
+        "acesniper.io/deviceprofiles": {"get", "list"},
+        "acesniper.io/modelprofiles": {"get", "list"},
+        "configmaps": {"get", "patch", "create"},
+    }
+    written = [rule for rule in rules if "patch" in rule["verbs"]]
+    assert [rule["resourceNames"] for rule in written] == [
+        ["ace-sniper-network", "ace-sniper-network-before"]
+    ]
+
+
 def test_nothing_is_granted_by_wildcard() -> None:
     for role in (each for each in template() if each["kind"] in ("ClusterRole", "Role")):
         for rule in role["rules"]:

@@ -1,6 +1,7 @@
 """The extender's application over ASGI, as kube-scheduler, Prometheus and a person call it."""
 
 import inspect
+import time
 from dataclasses import dataclass
 
 import pytest
@@ -9,8 +10,10 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
 from acesniper.extender.app import create_app
+from acesniper.extender.health import create_health_app
 from acesniper.extender.state import ExtenderState
-from acesniper.runtime.reflector import UPSERT
+from acesniper.runtime.kube import PODS
+from acesniper.runtime.reflector import DEAF_S, UPSERT
 from acesniper.runtime.settings import ExtenderSettings
 from asgi import call
 from builders import (
@@ -188,3 +191,28 @@ async def test_nothing_runs_beside_the_loop_that_changes_the_fleet(setup: Setup)
     assert {path for path, each in endpoints.items() if not inspect.iscoroutinefunction(each)} == (
         set()
     )
+
+
+async def test_who_hears_nothing_any_more_is_not_live(
+    setup: Setup,
+) -> None:
+    setup.sync()
+    now_s = time.monotonic()
+    for reflector in setup.state.reflectors:
+        reflector.last_event_s = now_s - (2 * DEAF_S if reflector.kind == PODS else 0.0)
+
+    answer = await call(setup.app, "GET", "/healthz")
+
+    assert answer.status == 503
+    assert b"nothing was heard for minutes of pods" in answer.body
+
+
+async def test_health_has_a_port_of_its_own_where_nothing_else_is_told(setup: Setup) -> None:
+    app = create_health_app(setup.state, CollectorRegistry())
+
+    answers = {
+        path: (await call(app, "GET", path)).status
+        for path in ("/healthz", "/metrics", "/plan", "/explain?pod=x")
+    }
+
+    assert answers == {"/healthz": 200, "/metrics": 200, "/plan": 404, "/explain?pod=x": 404}

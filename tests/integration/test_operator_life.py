@@ -7,6 +7,7 @@ import pytest
 from acesniper.api.names import PLAN_GATE
 from acesniper.api.v1alpha1 import Phase
 from acesniper.domain.errors import AcesniperError, Conflict, Forbidden, InvalidInput
+from acesniper.operator.mounts import NodeCache
 from acesniper.operator.tasks import LATE_WATCH_S
 from acesniper.runtime.kube import (
     DEVICE_PROFILES,
@@ -298,6 +299,25 @@ async def test_a_finished_task_goes_when_its_time_has_come(operator: Operator) -
 
     assert kept is Phase.SUCCEEDED
     assert operator.cluster.all(INFERENCE_TASKS) == []
+
+
+async def test_where_no_folder_of_the_node_is_allowed_tasks_run_without_its_cache(
+    operator: Operator,
+) -> None:
+    operator.tasks.cache = NodeCache("/var/lib/models", 1000)
+    refused: list[Object] = []
+
+    def refuse(call: Call) -> None:
+        if call.verb == "create" and call.kind == PODS and not refused:
+            refused.append({})
+            raise Forbidden('violates PodSecurity "baseline": hostPath volumes')
+
+    operator.cluster.before = refuse
+    await operator.settle()
+
+    volumes = [each["name"] for each in operator.pod["spec"]["volumes"]]
+    assert refused
+    assert volumes == ["scratch"]
 
 
 async def test_a_node_that_is_gone_gives_its_task_to_another_after_a_moment(

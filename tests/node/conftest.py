@@ -2,23 +2,33 @@
 
 import http.server
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from acesniper.testbed import ControlPlane
 from acesniper.testbed.node import RealNode, missing_for_nodes
 from acesniper.testbed.node.images import write_archive
+from deliveries import Deliveries, Delivery
 from helm_release import HelmRelease
+from real_tasks import MODEL, MODELS
 
 SLOW_CPUS = 1.0
-MODELS = Path(__file__).parents[2] / "examples/models"
 
 
 class Models(http.server.SimpleHTTPRequestHandler):
-    """Serves the example models and says nothing of it."""
+    """Serves the example models and counts what is asked for."""
+
+    def __init__(self, asked: Counter[str], *arguments: Any, **named: Any) -> None:  # noqa: ANN401
+        self.asked = asked
+        super().__init__(*arguments, **named)
+
+    def do_GET(self) -> None:
+        self.asked[self.path.strip("/")] += 1
+        super().do_GET()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """The tests print what matters."""
@@ -66,12 +76,30 @@ def release(plane: ControlPlane, nodes: tuple[RealNode, RealNode]) -> HelmReleas
 
 
 @pytest.fixture(scope="session")
-def models(nodes: tuple[RealNode, RealNode]) -> Iterator[str]:
+def asked() -> Counter[str]:
+    """How often the model server was asked for each file."""
+    return Counter()
+
+
+@pytest.fixture(scope="session")
+def models(nodes: tuple[RealNode, RealNode], asked: Counter[str]) -> Iterator[str]:
     """The address of a server with the example models, as pods reach it."""
-    handler = partial(Models, directory=str(MODELS))
+    handler = partial(Models, asked, directory=str(MODELS))
     with http.server.ThreadingHTTPServer((nodes[0].box.host, 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield f"http://{nodes[0].box.host}:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="session")
+def deliveries(
+    plane: ControlPlane,
+    nodes: tuple[RealNode, RealNode],
+    models: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Mapping[str, Delivery]:
+    """One example model in every place that a model can be in, some of them behind a Secret."""
+    folder = tmp_path_factory.mktemp("deliveries")
+    return Deliveries(plane, nodes[0].box.host, folder).prepare(f"{models}/{MODEL}")

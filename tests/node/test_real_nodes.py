@@ -1,12 +1,17 @@
 """The way a user takes: the chart, real containers, real nodes."""
 
 import json
-import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
 
 from acesniper.testbed import ControlPlane
 from acesniper.testbed.node import RealNode
+from deliveries import CLAIM, Delivery
 from helm_release import HelmRelease
-from real_tasks import apply, comparison, finish, get
+from real_tasks import MODEL, apply, digest, finish, get
 
 Nodes = tuple[RealNode, RealNode]
 
@@ -25,7 +30,7 @@ def test_each_node_publishes_what_it_measured(
 def test_a_task_runs_in_a_container_and_reports_what_it_took(
     plane: ControlPlane, nodes: Nodes, release: HelmRelease, models: str
 ) -> None:
-    apply(plane, "first", models, inferences=20)
+    apply(plane, "first", f"{models}/{MODEL}", inferences=20)
 
     status = finish(plane, "first")
 
@@ -40,11 +45,10 @@ def test_tasks_go_where_they_are_predicted_to_finish_first(
 ) -> None:
     names = [f"one-of-many-{number}" for number in range(6)]
     for name in names:
-        apply(plane, name, models, inferences=30)
+        apply(plane, name, f"{models}/{MODEL}", inferences=30)
 
     finished = {name: finish(plane, name) for name in names}
 
-    sys.stdout.write(f"\n{comparison(finished)}\n")
     for name in names:
         (pod,) = get(plane, f"pods --selector=acesniper.io/task={name}")["items"]
         candidates = json.loads(pod["metadata"]["annotations"]["acesniper.io/decision"])[
@@ -54,17 +58,78 @@ def test_tasks_go_where_they_are_predicted_to_finish_first(
         assert {each["node"] for each in candidates} <= {node.name for node in nodes}
 
 
-def test_an_upgrade_while_a_task_runs_loses_nothing(
+def test_a_model_comes_from_everywhere(
+    plane: ControlPlane,
+    nodes: Nodes,
+    release: HelmRelease,
+    deliveries: Mapping[str, Delivery],
+) -> None:
+    for place, delivery in deliveries.items():
+        apply(plane, f"from-{place}", delivery.uri, inferences=10, secret=delivery.secret)
+
+    finished = {place: finish(plane, f"from-{place}") for place in deliveries}
+
+    for place, status in finished.items():
+        assert status["observed"]["latencyMedianSeconds"] > 0, place
+        assert status["predicted"]["latencySeconds"] > 0, place
+        assert status["attempts"] == 0, place
+
+
+def test_outputs_of_given_inputs_land_in_a_volume(
+    plane: ControlPlane,
+    nodes: Nodes,
+    release: HelmRelease,
+    deliveries: Mapping[str, Delivery],
+) -> None:
+    where = {"uri": f"pvc://{CLAIM}/results"}
+    apply(plane, "writes", deliveries["pvc"].uri, inferences=3, output=where)
+
+    finish(plane, "writes")
+
+    volume = Path(get(plane, f"pv/{CLAIM}")["spec"]["hostPath"]["path"])
+    written = sorted(each.name for each in (volume / "results/writes").iterdir())
+    assert written == [f"batch-00000{number}.npz" for number in range(3)]
+
+
+def test_an_upgrade_while_a_task_runs_loses_nothing_and_shows_how_far_it_is(
     plane: ControlPlane, nodes: Nodes, release: HelmRelease, models: str
 ) -> None:
-    apply(plane, "long", models, inferences=300)
+    apply(plane, "long", f"{models}/{MODEL}", inferences=1500)
     running = "jsonpath={.status.phase}=Running"
     plane.kubectl("wait", f"--for={running}", "itask/long", "--timeout=120s", timeout_s=130)
 
     release.upgrade("scheduling.settings.policy=edf-mct", "probe.settings.checkS=1", wait=True)
+    told = "jsonpath={.status.progress.text}"
+    plane.kubectl("wait", f"--for={told}", "itask/long", "--timeout=120s", timeout_s=130)
     status = finish(plane, "long")
 
     assert status["attempts"] == 0
+    assert status["progress"]["text"] == "1500/1500"
+
+
+def test_models_stay_on_their_node_where_the_admin_wants_it(
+    plane: ControlPlane,
+    nodes: Nodes,
+    release: HelmRelease,
+    models: str,
+    asked: Counter[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    model, folder = "mobilenet_v2.onnx", tmp_path_factory.mktemp("node") / "models"
+    level = "pod-security.kubernetes.io/enforce=privileged"
+    plane.kubectl("label", "--overwrite", "namespace", release.namespace, level)
+    release.upgrade(
+        *("modelCache.enabled=true", f"modelCache.folder={folder}", "probe.settings.checkS=1"),
+        wait=True,
+    )
+
+    for name in ("fetches", "finds-it"):
+        apply(plane, name, f"{models}/{model}", inferences=5, model=model)
+        finish(plane, name)
+
+    kept = [each.name for each in folder.iterdir() if not each.name.startswith(".")]
+    assert kept == [digest(model)]
+    assert asked[model] == 2, "by the operator, which reads it, and by the first of the pods"
 
 
 def test_a_node_measures_itself_again_when_asked(

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from acesniper.testbed.binaries import ensure_binaries
 from acesniper.testbed.system import EXTENDER, OPERATOR, ROOT, SCHEDULER, System
 from acesniper.testbed.tools import ensure_helm
 from fleet_of_five import FleetOfFive
@@ -59,13 +60,13 @@ class Installed(System):
         )
 
 
-def shell_environment(system: System, home: Path) -> dict[str, str]:
-    """What a person's shell has: the programs on PATH, and the way to the cluster."""
-    programs = (ROOT / ".venv/bin", system.plane.binaries, ensure_helm().parent)
+def shell_environment(system: System | None, home: Path) -> dict[str, str]:
+    """What a person's shell has: the programs on PATH, and the way to a cluster, if any."""
+    programs = (ROOT / ".venv/bin", ensure_binaries(), ensure_helm().parent)
     return {
         **os.environ,
         "PATH": os.pathsep.join([*map(str, programs), os.environ["PATH"]]),
-        "KUBECONFIG": str(system.plane.kubeconfig()),
+        "KUBECONFIG": str(system.plane.kubeconfig()) if system else os.devnull,
         "HOME": str(home),
     }
 

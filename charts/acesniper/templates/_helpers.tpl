@@ -88,11 +88,8 @@ nodeAffinity:
 {{- if and (kindIs "float64" .) (eq . (floor .)) -}}{{ printf "%.0f" . }}{{- else -}}{{ . }}{{- end -}}
 {{- end }}
 
-{{/* Ask a server on the pod's own loopback address, where the kubelet's HTTP probes cannot reach. */}}
-{{- define "acesniper.loopbackProbe" -}}
-exec:
-  command:
-    - /bin/bash
-    - -c
-    - exec 3<>/dev/tcp/127.0.0.1/{{ .port }} && printf 'GET {{ .path }} HTTP/1.0\r\n\r\n' >&3 && read -r status <&3 && [[ $status == *" 200 "* ]]
+{{/* The network that `acesniper network` rolled out, if it did; else the shipped one serves. */}}
+{{- define "acesniper.network" -}}
+- name: network
+  configMap: {name: ace-sniper-network, optional: true}
 {{- end }}

@@ -65,9 +65,21 @@ class Connection:
             except AcesniperError as error:
                 raise advised(error) from error
 
+    def flags(self) -> list[str]:
+        """What names the same cluster to kubectl; a list of files goes by KUBECONFIG as it came."""
+        path = self._path()
+        one = path is not None and os.pathsep not in str(path)
+        return [
+            *(["--kubeconfig", str(path)] if one else []),
+            *(["--context", self.context] if self.context else []),
+        ]
+
     def _path(self) -> Path | None:
         """The kubeconfig to use; None is the pod that we are in."""
         if self.kubeconfig is not None:
+            files = str(self.kubeconfig).split(os.pathsep)  # KUBECONFIG may list several
+            if not any(Path(each).expanduser().is_file() for each in files if each):
+                raise InvalidInput(f"there is no kubeconfig {self.kubeconfig}")
             return self.kubeconfig
         if (home := HOME.expanduser()).is_file():
             return home

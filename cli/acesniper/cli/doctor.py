@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Group, RenderableType
@@ -12,18 +11,12 @@ from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
 from acesniper.cli.console import out, print_json
 from acesniper.cli.diagnosis.checks import ALL, examine
 from acesniper.cli.diagnosis.finding import Finding, Severity
-from acesniper.cli.extender_access import ExtenderOption
 from acesniper.cli.options import AsJson
-
-if TYPE_CHECKING:
-    from acesniper.cli.diagnosis.sight import Sight
-    from acesniper.runtime.kube import Cluster
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 
 
 def command(
-    extender: ExtenderOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
     json: AsJson = False,
@@ -36,13 +29,9 @@ def command(
     Example:
       acesniper doctor
     """
+    from acesniper.cli.diagnosis.looking import look
 
-    async def ask(cluster: "Cluster") -> "Sight":
-        from acesniper.cli.diagnosis.looking import look
-
-        return await look(cluster, extender)
-
-    found = examine(Connection(kubeconfig, context).ask(ask))
+    found = examine(Connection(kubeconfig, context).ask(look))
     if json:
         print_json([asdict(each) for each in found])
     else:

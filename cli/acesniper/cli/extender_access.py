@@ -1,4 +1,4 @@
-"""Asks the extender of a cluster: through the API server, or at an address of your own."""
+"""Asks the extender of a cluster, which by default answers inside its pod only."""
 
 import asyncio
 import urllib.error
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from acesniper.cli.connection import Connection
+from acesniper.cli.forwarding import forwarded
 from acesniper.domain.errors import InvalidInput, Unavailable
 
 if TYPE_CHECKING:
@@ -18,20 +20,21 @@ ExtenderOption = Annotated[
     typer.Option(
         "--extender",
         metavar="URL",
-        help="Where the extender answers; default: through the API server, if it lets itself be"
-        " reached there.",
+        help="Where the extender answers; default: its pod, by `kubectl port-forward`.",
     ),
 ]
 POD_LABELS = "app.kubernetes.io/name=acesniper,app.kubernetes.io/component=scheduler"
-PORT_NAME = "metrics"
-"""The port on which the extender answers others than kube-scheduler."""
+PORT = 8780
+METRICS = "metrics"
+"""The name of the port for Prometheus, which the API server may reach, too."""
 TIMEOUT_S = 10.0
+METRICS_TIMEOUT_S = 5.0
 
 Pod = Mapping[str, Any]
 
 
-async def ask(cluster: "Cluster", path: str, url: str | None = None) -> str:
-    """GET from the extender.
+async def ask(cluster: "Cluster", connection: Connection, path: str, url: str | None) -> str:
+    """GET from the extender at an address, or in its pod.
 
     Raises:
         Unavailable: it cannot be reached; the message says how it could.
@@ -39,23 +42,44 @@ async def ask(cluster: "Cluster", path: str, url: str | None = None) -> str:
     if url is not None:
         return await asyncio.to_thread(_fetched, url.rstrip("/") + path)
     pod = await _pod(cluster)
-    namespace, name, port = pod["metadata"]["namespace"], pod["metadata"]["name"], exposed(pod)
-    if port is None:
+    namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+    try:
+        async with forwarded(connection, namespace, name, PORT) as address:
+            return await asyncio.to_thread(_fetched, address + path)
+    except Unavailable as error:
         raise Unavailable(
-            "the extender listens inside its pod only. Either run"
-            f" `kubectl port-forward -n {namespace} {name} 8780` beside this command and pass"
-            " `--extender http://127.0.0.1:8780`, or install the chart with metrics.extender=true"
-        )
-    where = f"/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy{path}"
-    return (await cluster.fetch(where)).text
+            f"{error}; where `kubectl port-forward -n {namespace} {name} {PORT}` works, run it and"
+            f" pass --extender http://127.0.0.1:{PORT}"
+        ) from error
+
+
+async def metrics(cluster: "Cluster") -> str:
+    """What the extender tells Prometheus, through the API server's own connection to pods.
+
+    Raises:
+        Unavailable: it has no port for that, or is not reached.
+    """
+    pod = await _pod(cluster)
+    port = exposed(pod)
+    if port is None:
+        raise Unavailable("the extender's metrics are not exposed")
+    namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+    where = f"/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy/metrics"
+    try:
+        return (await asyncio.wait_for(cluster.fetch(where), METRICS_TIMEOUT_S)).text
+    except TimeoutError as error:
+        raise Unavailable(f"GET {where}: no answer") from error
 
 
 def exposed(pod: Pod) -> int | None:
-    """The port of a pod on which others may ask the extender; None if there is none."""
-    ports = [port for each in pod["spec"]["containers"] for port in each.get("ports") or ()]
-    return next(
-        (int(each["containerPort"]) for each in ports if each.get("name") == PORT_NAME), None
-    )
+    """The extender's port for Prometheus; None if there is none."""
+    ports = [
+        port
+        for each in pod["spec"]["containers"]
+        if each["name"] == "extender"
+        for port in each.get("ports") or ()
+    ]
+    return next((int(each["containerPort"]) for each in ports if each.get("name") == METRICS), None)
 
 
 async def _pod(cluster: "Cluster") -> Pod:
@@ -71,7 +95,7 @@ async def _pod(cluster: "Cluster") -> Pod:
 
 def _fetched(url: str) -> str:
     if not url.startswith(("http://", "https://")):
-        raise InvalidInput(f"--extender wants a URL such as http://127.0.0.1:8780, not {url!r}")
+        raise InvalidInput(f"--extender wants a URL such as http://127.0.0.1:{PORT}, not {url!r}")
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - checked
             return str(answer.read().decode())

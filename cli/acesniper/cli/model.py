@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Group
@@ -12,6 +14,7 @@ from acesniper.cli.console import amount, out, print_json
 from acesniper.cli.options import AsJson, Batch, ModelFile, Shapes, parse_shapes
 from acesniper.domain.model import ModelFeatures
 
+TERMINATION_LOG = Path("/dev/termination-log")
 MOST_OPERATORS = 12
 """Kinds of operators shown; the JSON has all."""
 
@@ -42,6 +45,39 @@ def profile(model: ModelFile, batch: Batch = 1, shape: Shapes = [], json: AsJson
         print_json({**asdict(features), "distance": features.distance, "familiarity": word})
     else:
         out.print(report(model.name, features, word))
+
+
+@app.command(hidden=True)
+def read(
+    model: Annotated[str, typer.Argument(help="ONNX file, or its address.")],
+    sha256: Annotated[str, typer.Option(help="Digest the file must have.")],
+    batch: Batch = 1,
+    shape: Shapes = [],  # noqa: B006
+    secret: Annotated[
+        Path | None, typer.Option(help="Folder with credentials, a key a file.")
+    ] = None,
+    report: Annotated[Path, typer.Option(help="File for the answer.")] = TERMINATION_LOG,
+) -> None:
+    """Read a model for the operator, in a pod that can get at it; the answer is packed."""
+    from acesniper.api import reading
+    from acesniper.domain.errors import InvalidModel, Unavailable
+    from acesniper.predictor.reader import read_model
+    from acesniper.probe.models import verify
+    from acesniper.probe.source import local_model
+    from acesniper.runtime.delivery import Credentials
+
+    try:
+        with local_model(model, sha256, credentials=Credentials.read(secret)) as found:
+            if not found.path.is_file():
+                # A volume may be filled later; the operator cannot know.
+                raise Unavailable(f"there is no file {found.path}")
+            if not found.verified:
+                verify(found.path, sha256)
+            features = read_model(found.path, batch=batch, shapes=parse_shapes(shape))
+        report.write_text(reading.answer(features))
+    except (InvalidModel, Unavailable) as error:
+        report.write_text(reading.refusal(error))
+        raise
 
 
 def report(name: str, features: ModelFeatures, word: str) -> Group:

@@ -34,12 +34,14 @@ def command(
     Example:
       acesniper plan
     """
+    connection = Connection(kubeconfig, context)
 
     async def ask(cluster: "Cluster") -> Sequence[Planned]:
-        found: Sequence[Planned] = jsonlib.loads(await ask_extender(cluster, "/plan", extender))
+        text = await ask_extender(cluster, connection, "/plan", extender)
+        found: Sequence[Planned] = jsonlib.loads(text)
         return found
 
-    planned = Connection(kubeconfig, context).ask(ask)
+    planned = connection.ask(ask)
     if json:
         print_json(planned)
     else:

@@ -37,3 +37,7 @@ GENERATION_ANNOTATION = f"{GROUP}/generation"
 
 RUNNER_CONTAINER = "runner"
 """The container whose termination message is the task's report."""
+PROGRESS_PORT = "progress"
+"""The port of that container at which it says how far it is, if it has one of that name."""
+READS_LABEL = f"{GROUP}/reads"
+"""On a pod that reads a model's graph: the ModelProfile."""

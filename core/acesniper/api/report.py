@@ -1,4 +1,4 @@
-"""The runner's report: what a pod's termination message says about its run."""
+"""What a runner says: its report, in the termination message of its pod, and how far it is."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +23,24 @@ class Report(BaseModel):
     fetch_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     load_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     total_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
+class Progress(BaseModel):
+    """What a runner says while it runs: batches done, of all, and the seconds that took."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    done: int = Field(ge=0)
+    total: int = Field(ge=1)
+    run_s: float = Field(ge=0, allow_inf_nan=False)
+
+
+def parse_progress(content: bytes) -> Progress | None:
+    """How far a runner is; None when it says something else."""
+    try:
+        return Progress.model_validate_json(content)
+    except ValidationError:
+        return None
 
 
 def parse(message: str) -> Report | None:

@@ -103,10 +103,10 @@ class Declaration:
         return self.kind(self.name, self.help, self.label_names, registry=registry)
 
     def family(self, values: Sequence[tuple[str, float]]) -> GaugeMetricFamily:
-        """A gauge with one label, with values that were read just now."""
+        """A gauge with one label or none, with values that were read just now."""
         family = GaugeMetricFamily(self.name, self.help, labels=self.label_names)
         for key, value in values:
-            family.add_metric([key], value)
+            family.add_metric([key] if self.labels else [], value)
         return family
 
 

@@ -22,6 +22,9 @@ UPSERT = "UPSERT"
 DELETE = "DELETE"
 AT_A_TIME = 50
 """Objects of a list that are applied in one go."""
+DEAF_S = 300.0
+"""A watch that was cut silently is opened again before that (`kube.WATCH_TIMEOUT_S`), and bookmarks
+come every minute. Whoever hears nothing for so long hears nothing any more."""
 RETRY_S = (0.2, 5.0)
 """First and longest pause after a failure; doubled in between."""
 
@@ -38,6 +41,10 @@ class Reflector:
     last_event_s: float = 0.0
     """Monotonic time of the last line from the server; bookmarks count."""
     _known: dict[str, Object] = field(default_factory=dict)
+
+    def deaf(self, now_s: float) -> bool:
+        """Whether the server has been silent for too long, at a monotonic time."""
+        return self.synced.is_set() and now_s - self.last_event_s > DEAF_S
 
     async def run(self) -> None:
         """List, watch, and list again when the watch lost its place."""

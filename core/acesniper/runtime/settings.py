@@ -73,6 +73,8 @@ class ExtenderSettings(LeaseSettings):
     host: str = "127.0.0.1"
     """kube-scheduler runs in the same pod, so nothing else needs to reach us."""
     port: Port = 8780
+    health_port: Port = 0
+    """Where the kubelet and Prometheus ask, on all addresses; 0: at `port` only."""
     page: bool = True
     """Serve the page (docs/guide/page.md): read-only, about all namespaces."""
     page_host: str = "127.0.0.1"
@@ -112,6 +114,12 @@ class OperatorSettings(LeaseSettings):
     """Pods that wait, gated, for the planner, at most: there are two for each slot and some. Tasks
     beyond stay in the API server only."""
     runner_image: str = "acesniper/runner:0.1.0"
+    model_cache: str = ""
+    """Folder of each node in which the models of tasks stay; empty: each pod fetches its own."""
+    model_cache_bytes: Annotated[int, Field(ge=0)] = 4 * 1024**3
+    """What stays there at most; models in use come on top."""
+    progress_s: Annotated[float, Field(ge=0)] = 5.0
+    """How often running tasks are asked how far they are, at most; 0: never."""
     max_model_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
     fetch_timeout_s: Annotated[float, Field(gt=0)] = 120.0
     planner_patience_s: Annotated[float, Field(gt=0)] = 30.0

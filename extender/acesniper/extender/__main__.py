@@ -13,12 +13,14 @@ from typing import Any
 
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from acesniper.domain.errors import InvalidInput
 from acesniper.extender.app import create_app
+from acesniper.extender.health import create_health_app
 from acesniper.extender.listed import ListedPredictor
 from acesniper.extender.network import NetworkMetrics
 from acesniper.extender.page.app import Page
@@ -94,6 +96,9 @@ async def serve(settings: ExtenderSettings) -> None:
         answer_first()
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(state.run())]
+            if settings.health_port:
+                health = create_health_app(state, registry)
+                background.append(group.create_task(tell(health, settings.health_port)))
             if state.page is not None:
                 background.append(group.create_task(show(state.page, settings)))
             if isinstance(predictor, ReplaceablePredictor):
@@ -112,6 +117,18 @@ class Beside(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals alone."""
         yield
+
+
+async def tell(health: FastAPI, port: int) -> None:
+    """Say to the kubelet and to Prometheus, which ask from outside, how we are."""
+    config = uvicorn.Config(
+        health,
+        host="0.0.0.0",  # noqa: S104
+        port=port,
+        access_log=False,
+        log_config=None,
+    )
+    await Beside(config).serve()
 
 
 async def show(page: Page, settings: ExtenderSettings) -> None:

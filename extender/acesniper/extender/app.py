@@ -1,15 +1,15 @@
 """The HTTP face of the extender: parse, call, answer."""
 
-import asyncio
 import time
 from collections.abc import Callable
 
 import msgspec
 from fastapi import FastAPI, HTTPException, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from starlette.routing import Route
 
 from acesniper.extender.answers import Answers
+from acesniper.extender.health import add_health
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.state import ExtenderState
 from acesniper.extender.wire import ExtenderArgs, FilterResult, HostPriority, decode_args, encode
@@ -48,22 +48,7 @@ def create_app(state: ExtenderState, registry: CollectorRegistry) -> FastAPI:
     async def plan() -> list[dict[str, object]]:
         return state.plan_rows()
 
-    @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.get("/readyz")
-    async def readyz() -> dict[str, str]:
-        if missing := state.unsynced():
-            raise HTTPException(503, f"not known yet: {', '.join(missing)}")
-        return {"status": "ok"}
-
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        state.sampled.sample()
-        content = await asyncio.to_thread(generate_latest, registry)
-        return Response(content, media_type=CONTENT_TYPE_LATEST)
-
+    add_health(app, state, registry)
     return app
 
 

@@ -11,7 +11,8 @@ from math import inf
 
 from acesniper.api import convert
 from acesniper.api.pod import PodView
-from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile
+from acesniper.api.times import epoch_s
+from acesniper.api.v1alpha1 import FINISHED, DeviceProfile, InferenceTask, ModelProfile
 from acesniper.domain.backlog import Ledger, PodUid, Promise
 from acesniper.domain.coldstart import StartTimes
 from acesniper.domain.device import Device, DeviceId, NodeName
@@ -20,7 +21,7 @@ from acesniper.extender.coldstarts import ColdStarts
 from acesniper.extender.devices import Devices, NodeView
 from acesniper.extender.estimating import Estimating
 from acesniper.extender.measured import Measured
-from acesniper.extender.occupancy import Occupancy
+from acesniper.extender.occupancy import Left, Occupancy
 from acesniper.extender.picture import Picture
 from acesniper.extender.table import LatencyTable, News
 from acesniper.extender.waiting import Waiting, task_key
@@ -124,6 +125,7 @@ class Fleet:
             self.cold_starts.drop_task(manifest)
         else:
             self.cold_starts.take_task(found)
+        self.occupancy.progressed(key, _left(found))
         self.waiting.take_task(key, found)
         self.changed.set()
 
@@ -259,3 +261,15 @@ class Fleet:
         self.estimating.models_changed(models)
         self._fastest.clear()
         self.occupancy.guess_again()
+
+
+def _left(task: InferenceTask | None) -> Left | None:
+    """What a task's runner said last."""
+    if task is None or task.status.phase in FINISHED:
+        return None
+    pod, progress = task.status.pod_uid, task.status.progress
+    if pod is None or progress is None or not progress.done:
+        return None
+    left = max(progress.total - progress.done, 0)
+    seconds = progress.run_seconds / progress.done * left
+    return Left(PodUid(pod), epoch_s(progress.seen_at), seconds)

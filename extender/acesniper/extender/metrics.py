@@ -93,12 +93,39 @@ WATCH_AGE = Declaration(
     (Label.of("kind", *WATCHED),),
 )
 
+NETWORK = Declaration(
+    *(Gauge, "acesniper_network_info"),
+    "1 for the network that predicts, by the SHA-256 of its file.",
+    (Label.of("digest", "shipped", "a SHA-256"),),
+)
+NETWORK_REFUSED = Declaration(
+    *(Gauge, "acesniper_network_refused"),
+    "1 while the network's file cannot be used and the one before goes on.",
+)
+RETRAINING_BETTER = Declaration(
+    *(Gauge, "acesniper_retraining_better"),
+    "1 if the network of the last retraining was better than the one that served.",
+)
+RETRAINING_CERTAINTY = Declaration(
+    Gauge, "acesniper_retraining_certainty_ratio", "How certain it was that it is better."
+)
+RETRAINING_ERROR = Declaration(
+    *(Gauge, "acesniper_retraining_error_ratio"),
+    "Median error on the most recent runs, which the new network was not trained on.",
+    (Label.of("network", "old", "new"),),
+)
+FOLLOWED = (
+    *(NETWORK, NETWORK_REFUSED, RETRAINING_BETTER, RETRAINING_CERTAINTY),
+    RETRAINING_ERROR,
+)
+"""Of a network that may be replaced while it serves (`network.py`)."""
+
 Read = Callable[[], Iterable[tuple[str, float]]]
 
 
 def declarations() -> Sequence[Declaration]:
     """All metrics of this part."""
-    return [*ExtenderMetrics.declarations(), BACKLOG, PROFILE_AGE, WATCH_AGE]
+    return [*ExtenderMetrics.declarations(), BACKLOG, PROFILE_AGE, WATCH_AGE, *FOLLOWED]
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # a registry keeps collectors by identity

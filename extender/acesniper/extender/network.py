@@ -1,4 +1,4 @@
-"""Follows the network's file: what serves, and what came out of the last retraining."""
+"""Metrics of a network that may be replaced: which one serves, what the last retraining found."""
 
 import json
 from collections.abc import Iterator
@@ -10,11 +10,18 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from acesniper.extender.metrics import (
+    NETWORK,
+    NETWORK_REFUSED,
+    RETRAINING_BETTER,
+    RETRAINING_CERTAINTY,
+    RETRAINING_ERROR,
+)
 from acesniper.predictor.replaceable import ReplaceablePredictor
+from acesniper.runtime.metrics import Declaration
 
 VERDICT = "verdict.json"
-"""Beside the network's file: what `acesniper train --from observations` said last."""
-ERROR = "acesniper_retraining_error_ratio"
+"""Beside the network's file: what `acesniper network retrain` said last."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # a registry keeps collectors by identity
@@ -32,18 +39,8 @@ class NetworkMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Which network serves, whether its file is refused, and the last verdict."""
-        info = GaugeMetricFamily(
-            "acesniper_network_info",
-            "1 for the network that predicts, by the SHA-256 of its file.",
-            labels=["digest"],
-        )
-        info.add_metric([self.predictor.digest], 1)
-        yield info
-        yield GaugeMetricFamily(
-            "acesniper_network_refused",
-            "1 while the network's file cannot be used and the one before goes on.",
-            value=float(self.predictor.refused is not None),
-        )
+        yield NETWORK.family([(self.predictor.digest, 1.0)])
+        yield _plain(NETWORK_REFUSED, self.predictor.refused is not None)
         yield from _verdict(self.predictor.file.with_name(VERDICT))
 
 
@@ -56,21 +53,10 @@ def _verdict(file: Path) -> Iterator[Metric]:
         errors = {name: float(each["median_error_pct"]) for name, each in figures.items() if each}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return
-    yield GaugeMetricFamily(
-        "acesniper_retraining_better",
-        "1 if the network of the last retraining was better than the one that served.",
-        value=float(better),
-    )
-    yield GaugeMetricFamily(
-        "acesniper_retraining_certainty_ratio",
-        "How certain that was.",
-        value=certainty,
-    )
-    family = GaugeMetricFamily(
-        ERROR,
-        "Median error on the most recent runs, which no network was trained on: old and new.",
-        labels=["network"],
-    )
-    for name, error_pct in errors.items():
-        family.add_metric([name], error_pct / 100)
-    yield family
+    yield _plain(RETRAINING_BETTER, better)
+    yield _plain(RETRAINING_CERTAINTY, certainty)
+    yield RETRAINING_ERROR.family([(name, each / 100) for name, each in errors.items()])
+
+
+def _plain(declared: Declaration, value: float) -> Metric:
+    return GaugeMetricFamily(declared.name, declared.help, value=float(value))

@@ -11,13 +11,24 @@ from acesniper.api.decision import Decision
 from acesniper.api.pod import PodView
 from acesniper.domain.backlog import Ledger, PodUid, Promise
 from acesniper.domain.device import DeviceId
+from acesniper.domain.task import TaskKey
 from acesniper.extender.devices import Devices
+from acesniper.extender.waiting import task_key
 
 CUT_OFF_S = 1.0
 """The API server writes whole seconds: what happened at 7.9 reads 7."""
 
 Guess = Callable[[PodView, DeviceId, int], float]
 """Expected seconds of so many inferences of a pod's model on a device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a task's runner said at `at_s`: so many seconds are left at its pace until then."""
+
+    pod: PodUid
+    at_s: float
+    seconds: float
 
 
 @dataclass(slots=True)
@@ -34,6 +45,8 @@ class Occupancy:
     """Takers by the node and by the device that they name."""
     _guessed: set[PodUid] = field(default_factory=set)
     """Those whose expected time comes from the table: nobody decided about them."""
+    _left: dict[TaskKey, Left] = field(default_factory=dict)
+    """What the runners of tasks said, whether or not their pods were seen yet."""
 
     def take(self, pod: PodView) -> bool:
         """A pod that is past its gate was seen; True if that changed what is promised."""
@@ -44,6 +57,20 @@ class Occupancy:
         for name in _names(pod):
             self._near.setdefault(name, set()).add(pod.uid)
         return self._promise(pod)
+
+    def progressed(self, task: TaskKey, left: Left | None) -> bool:
+        """A task's runner said how far it is (None: not any more); True if that changed a promise.
+
+        It is better than what was predicted of it.
+        """
+        if self._left.get(task) == left:
+            return False
+        before = self._left.pop(task, None)
+        if left is not None:
+            self._left[task] = left
+        told_of = {each.pod for each in (before, left) if each is not None}
+        changed = [self._promise(self._takers[pod]) for pod in told_of & self._takers.keys()]
+        return any(changed)
 
     def free(self, pod: PodUid) -> None:
         """A pod ended or is gone."""
@@ -79,6 +106,9 @@ class Occupancy:
         elif known is None or (expires_s := known.expires_s) is None:
             expires_s = self.clock() + self.bind_timeout_s
         expected_s = self._expected_s(pod, device)
+        left = self._left.get(task_key(pod))
+        if left is not None and left.pod == pod.uid and started_s is not None:
+            expected_s = max(left.at_s - started_s, 0.0) + left.seconds
         known_device = self.devices.get(device)
         slots = min(pod.slots, known_device.slots if known_device else 1)
         promise = Promise(device, expected_s, started_s, expires_s, slots)

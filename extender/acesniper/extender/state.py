@@ -136,6 +136,11 @@ class ExtenderState:
         kinds = [each.kind.plural for each in self.reflectors if not each.synced.is_set()]
         return kinds if self.planner.predicted.is_set() else [*kinds, "latencies"]
 
+    def deaf(self) -> list[str]:
+        """Kinds of which nothing was heard for minutes: this process sees the cluster no more."""
+        now_s = time.monotonic()
+        return [each.kind.plural for each in self.reflectors if each.deaf(now_s)]
+
     def decision(self, pod: str) -> Decision | None:
         """The decision about a pod, given by UID or `namespace/name`.
 

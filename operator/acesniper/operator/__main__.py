@@ -25,6 +25,9 @@ from acesniper.operator.fetch import Fetcher
 from acesniper.operator.handlers import build_registry
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.models import ModelReconciler
+from acesniper.operator.mounts import NodeCache
+from acesniper.operator.progress import ProgressFollower
+from acesniper.operator.reading import PodReading
 from acesniper.operator.store import Store
 from acesniper.operator.tasks import TaskReconciler
 from acesniper.operator.window import Window
@@ -73,11 +76,15 @@ def build_controller(
         tasks=TaskReconciler(
             *(cluster, store, window, metrics, events, settings.runner_image, clock),
             settings.start_patience_s,
+            NodeCache(settings.model_cache, settings.model_cache_bytes)
+            if settings.model_cache
+            else None,
         ),
         models=ModelReconciler(
             *(cluster, store, fetcher, _read, FEATURES_VERSION, metrics, events),
             predictor,
             clock,
+            PodReading(cluster, settings.runner_image),
         ),
         devices=DeviceReconciler(cluster, store, metrics, events, clock),
         metrics=metrics,
@@ -87,6 +94,9 @@ def build_controller(
             settings.planner_patience_s,
             time.monotonic,
         ),
+        progress=ProgressFollower(cluster, store, clock, settings.progress_s, may_act)
+        if settings.progress_s
+        else None,
         may_act=may_act,
     )
 
@@ -119,8 +129,13 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
             if isinstance(predictor, ReplaceablePredictor):
                 replacing = predictor.follow(controller.predict_anew)
                 background.append(group.create_task(replacing))
+
+            def deaf() -> list[str]:
+                now_s = time.monotonic()
+                return [each.kind.plural for each in (pods, nodes, classes) if each.deaf(now_s)]
+
             await kopf.operator(
-                registry=build_registry(controller, settings.watch_silence_s),
+                registry=build_registry(controller, settings.watch_silence_s, deaf),
                 clusterwide=not settings.namespace,
                 namespaces=[settings.namespace] if settings.namespace else [],
                 liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from acesniper.api.v1alpha1 import DeviceProfile
+from acesniper.api.v1alpha1 import FINISHED, DeviceProfile
 from acesniper.domain.errors import InvalidInput
 from acesniper.operator.counting import count_deleted
 from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.fallback import Fallback
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.models import ModelReconciler
+from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.store import Store, object_key
 from acesniper.operator.tasks import TaskReconciler
 from acesniper.operator.window import Window
@@ -49,6 +50,7 @@ class Controller:
     metrics: OperatorMetrics
     clock: Callable[[], float]
     fallback: Fallback
+    progress: ProgressFollower | None = None
     may_act: Callable[[], bool] = lambda: True
     """Whether no other operator acts; asked before anything is decided."""
     queue: WorkQueue[Key] = field(init=False)
@@ -69,9 +71,12 @@ class Controller:
             self.store.drop_task(obj)
         elif self._readable(self.store.take_task, obj):
             self.queue.add((TASK, key))
-            device = self.devices.note(self.store.tasks[key])
+            task = self.store.tasks[key]
+            device = self.devices.note(task)
             if device is not None:
                 self.queue.add_after((DEVICE, device), LEARN_S)
+            if task.status.phase in FINISHED:
+                self.store.settle_task(key)
 
     def model_event(self, gone: bool, obj: Mapping[str, Any]) -> None:
         """A ModelProfile was seen: it may have to be read, and tasks may wait for it."""
@@ -148,6 +153,8 @@ class Controller:
             group.create_task(self._move_window())
             group.create_task(self._resync())
             group.create_task(self.fallback.run())
+            if self.progress is not None:
+                group.create_task(self.progress.run())
 
     async def _move_window(self) -> None:
         while True:
@@ -195,6 +202,7 @@ class Controller:
         self.metrics.reconcile_errors.labels(key[0]).inc()
 
     def _saw(self, kind: str) -> None:
+        self.store.hearing.heard(kind)
         self.metrics.last_event_seconds.labels(kind).set(self.clock())
 
     @staticmethod

@@ -97,6 +97,7 @@ class DeviceReconciler:
         written = await self.cluster.patch(
             DEVICE_PROFILES, name, None, {"status": wanted}, subresource="status"
         )
+        self.store.hearing.wrote("DeviceProfile", profile.metadata, written["metadata"])
         self.store.take_device(written)
 
     async def _reprobe(
@@ -132,13 +133,21 @@ def telling(status: DeviceProfileStatus, runs: Iterable[Run]) -> list[Run]:
     return [run for run in runs if run.at_s >= since_s]
 
 
+def _awaits_probe(status: DeviceProfileStatus) -> float | None:
+    """Since when a device that was found drifting has not been measured anew."""
+    if not is_true(status.conditions, DRIFTING) or not (status.learns_from and status.measured_at):
+        return None
+    since_s = epoch_s(status.learns_from)
+    return since_s if since_s > epoch_s(status.measured_at) else None
+
+
 def learned(profile: DeviceProfile, noted: Sequence[Run], now_s: float) -> DeviceProfileStatus:
     """The status a profile should have now, after the runs that were noted."""
     status, generation = profile.status, profile.metadata.get("generation")
     conditions, learns_from = judged(profile, now_s), status.learns_from
     runs = remembered(observed.runs(status), telling(status, noted))
     if runs and status.measured_at is not None:
-        since_s = drifted_since(runs, epoch_s(status.measured_at))
+        since_s = drifted_since(runs, epoch_s(status.measured_at)) or _awaits_probe(status)
         if since_s is not None:
             # What it took before it changed misleads from now on.
             runs = tuple(run for run in runs if run.at_s >= since_s)

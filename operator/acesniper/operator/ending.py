@@ -41,6 +41,7 @@ def again(sight: Sight, failure: Failure) -> Step:
     disruptions = before.disruptions + (failure.fault is Fault.CLUSTER)
     update: dict[str, Any] = {"attempts": attempts, "disruptions": disruptions}
     update |= {"incarnation": 0, "pod": None, "pod_uid": None, "node": None, "device": None}
+    update["progress"] = None
     update["conditions"] = [each for each in before.conditions if each.type != "Healthy"]
     status = before.model_copy(update=update)
     needs = failure.needs_memory_bytes

@@ -1,28 +1,38 @@
-"""Brings a model's file here: bounded in size and time, and only the bytes that were asked for."""
+"""Brings a model's file to the operator: what anyone may read, over the network or as a ConfigMap.
 
+What needs a Secret or a volume is not read here: the operator has no right to see Secrets, and
+mounts nothing. A pod beside the task's does (`operator/reading.py`).
+"""
+
+import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import aiohttp
-
+from acesniper.api.address import Address
 from acesniper.api.v1alpha1 import ModelSource
-from acesniper.domain.errors import InvalidModel, Unavailable
+from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
+from acesniper.runtime.delivery import Limits, download
 from acesniper.runtime.kube import CONFIG_MAPS, Cluster
 
-CHUNK_BYTES = 1 << 20
+FETCHES = 16
+"""At a time; they have threads of their own, so that slow servers hold nothing else up."""
+
+
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
 
 
 @dataclass(frozen=True, slots=True)
 class Fetcher:
-    """Fetches from http(s) and from ConfigMaps of the model's own namespace."""
+    """Fetches from the network and from ConfigMaps of the model's own namespace."""
 
     cluster: Cluster
     max_bytes: int
     timeout_s: float
+    _pool: ThreadPoolExecutor = field(default_factory=_threads)
 
     async def fetch(self, source: ModelSource, namespace: str, target: Path) -> None:
         """Write the file to `target`.
@@ -32,47 +42,21 @@ class Fetcher:
             InvalidModel: TooLarge, DigestMismatch, NoSuchKey: it will never be what was asked for.
         """
         try:
-            found = await self._write(source.uri, namespace, target)
-        except OSError as error:
-            raise Unavailable(f"{source.uri} cannot be kept here: {error}") from error
-        if found != source.sha256:
-            text = f"{source.uri} has sha256 {found}, spec.source.sha256 says {source.sha256}"
-            raise InvalidModel("DigestMismatch", text)
-
-    async def _write(self, uri: str, namespace: str, target: Path) -> str:
-        digest = hashlib.sha256()
-        size = 0
-        async with aclosing(self._chunks(uri, namespace)) as chunks:
-            with target.open("wb") as file:
-                async for chunk in chunks:
-                    size += len(chunk)
-                    if size > self.max_bytes:
-                        limit = f"{self.max_bytes / 2**20:.0f} MiB"
-                        raise InvalidModel("TooLarge", f"{uri} is larger than {limit}")
-                    digest.update(chunk)
-                    file.write(chunk)
-        return digest.hexdigest()
-
-    async def _chunks(self, uri: str, namespace: str) -> AsyncGenerator[bytes, None]:
-        if uri.startswith("configmap://"):
-            yield await self._from_config_map(uri, namespace)
+            address = Address.parse(source.uri)
+        except InvalidInput as error:
+            raise InvalidModel("UnsupportedSource", str(error)) from error
+        if address.scheme == "configmap":
+            content = await self._from_config_map(address, namespace)
+            self._check(content, source)
+            await asyncio.to_thread(target.write_bytes, content)
             return
-        limits = aiohttp.ClientTimeout(total=self.timeout_s)
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=limits) as session,
-                session.get(uri, max_redirects=3) as answer,
-            ):
-                if answer.status != 200:
-                    raise Unavailable(f"{uri} answers {answer.status} {answer.reason}")
-                async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
-                    yield chunk
-        except (aiohttp.ClientError, TimeoutError) as error:
-            why = str(error) or type(error).__name__
-            raise Unavailable(f"{uri} cannot be fetched: {why}") from error
+        limits = Limits(self.max_bytes, self.timeout_s)
+        await asyncio.get_running_loop().run_in_executor(
+            self._pool, lambda: download(address, target, sha256=source.sha256, limits=limits)
+        )
 
-    async def _from_config_map(self, uri: str, namespace: str) -> bytes:
-        name, _, key = uri.removeprefix("configmap://").partition("/")
+    async def _from_config_map(self, address: Address, namespace: str) -> bytes:
+        name, key = address.host, address.path
         found = await self.cluster.get(CONFIG_MAPS, name, namespace)
         if found is None:
             raise Unavailable(f"there is no ConfigMap {name!r} in namespace {namespace!r}")
@@ -80,3 +64,12 @@ class Fetcher:
         if encoded is None:
             raise InvalidModel("NoSuchKey", f"ConfigMap {name!r} has no binaryData key {key!r}")
         return base64.b64decode(encoded)
+
+    def _check(self, content: bytes, source: ModelSource) -> None:
+        if len(content) > self.max_bytes:
+            limit = f"{self.max_bytes / 2**20:.0f} MiB"
+            raise InvalidModel("TooLarge", f"{source.uri} is larger than {limit}")
+        found = hashlib.sha256(content).hexdigest()
+        if found != source.sha256:
+            text = f"{source.uri} has sha256 {found}, not {source.sha256}, which was asked for"
+            raise InvalidModel("DigestMismatch", text)

@@ -5,6 +5,7 @@ controller, and kopf writes nothing into our objects (no finalizers, no annotati
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import kopf
@@ -14,8 +15,13 @@ from acesniper.operator.controller import Controller
 from acesniper.runtime.pod_api import PodApi
 
 
-def build_registry(controller: Controller, watch_silence_s: float) -> kopf.OperatorRegistry:
-    """The handlers over a controller, on a registry of their own."""
+def build_registry(
+    controller: Controller, watch_silence_s: float, deaf: Callable[[], Sequence[str]] = tuple
+) -> kopf.OperatorRegistry:
+    """The handlers over a controller, on a registry of their own.
+
+    `deaf` names kinds that nothing is heard of any more; the operator is not live then.
+    """
     registry = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=registry)
@@ -47,6 +53,14 @@ def build_registry(controller: Controller, watch_silence_s: float) -> kopf.Opera
     @kopf.on.probe(id="queued", registry=registry)
     def queued(**_: Any) -> int:  # noqa: ANN401
         return len(controller.queue)
+
+    @kopf.on.probe(id="deaf", registry=registry)
+    def hears(**_: Any) -> list[str]:  # noqa: ANN401
+        kinds = [*controller.store.hearing.deaf(), *deaf()]
+        if kinds:
+            # kopf answers 500 then, and the kubelet starts the operator anew.
+            raise kopf.PermanentError(f"nothing is heard any more of {', '.join(kinds)}")
+        return kinds
 
     @kopf.on.login(registry=registry)
     def login(**arguments: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401

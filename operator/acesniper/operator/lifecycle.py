@@ -18,6 +18,7 @@ from acesniper.api.v1alpha1 import FINISHED, InferenceTaskStatus, Phase
 from acesniper.operator import ending
 from acesniper.operator.failure import Failure, Fault, failure
 from acesniper.operator.outcome import observation, prediction
+from acesniper.operator.progress import task_progress
 from acesniper.operator.queueing import SUSPENDED, next_incarnation, queue, wanted_model
 from acesniper.operator.render import pod_name
 from acesniper.operator.sight import Sight
@@ -208,6 +209,10 @@ def _succeeded(sight: Sight, pod: PodView, manifest: Json) -> Step:
     created_s = epoch_s(sight.task.metadata["creationTimestamp"])
     observed, text = observation(found, manifest, created_s, sight.now_s)
     update: dict[str, Any] = {"observed": observed}
+    if found is not None and found.inferences:
+        asked = sight.task.spec.inferences
+        run_s = max((found.total_s or 0.0) - (found.load_s or 0.0), 0.0)
+        update["progress"] = task_progress(found.inferences, asked, run_s, sight.now_s)
     expected = placed.status.predicted
     if expected is not None and observed.latency_median_seconds:
         measured_s = observed.latency_median_seconds

@@ -19,12 +19,15 @@ from acesniper.domain.ports import Predictor
 from acesniper.operator.classes import class_latencies
 from acesniper.operator.fetch import Fetcher
 from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.reading import PodReading, needs_pod, reader_name
 from acesniper.operator.store import Store
 from acesniper.runtime.events import EventRecorder, Notice
 from acesniper.runtime.kube import MODEL_PROFILES, Cluster, NotFound
 
 log = logging.getLogger(__name__)
 
+POD_READS_S = 2.0
+"""How often a pod that reads a model is looked at."""
 READERS = 2
 """Graphs read at the same time: each is a process of its own with memory of its own."""
 
@@ -50,6 +53,8 @@ class ModelReconciler:
     events: EventRecorder
     predictor: Predictor
     clock: Callable[[], float]
+    pods: PodReading | None = None
+    """Reads what the operator itself cannot get at."""
     _readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
 
     async def reconcile(self, key: str) -> float | None:
@@ -66,6 +71,9 @@ class ModelReconciler:
             return None
         try:
             found = await self._read(profile)
+            if found is None:
+                await self._write(profile, self._at_it(profile))
+                return POD_READS_S
         except InvalidModel as error:
             log.warning("%s: %s", key, error)
             await self._write(profile, self._unusable(profile, error))
@@ -89,7 +97,10 @@ class ModelReconciler:
             return profile.status.features_version == self.features_version
         return find(profile.status.conditions, "Unsupported") is not None
 
-    async def _read(self, profile: ModelProfile) -> ModelFeatures:
+    async def _read(self, profile: ModelProfile) -> ModelFeatures | None:
+        """The features; None while a pod is at it."""
+        if self.pods is not None and needs_pod(profile.spec.source):
+            return await self.pods.read(profile)
         with tempfile.TemporaryDirectory(prefix="acesniper-model-") as folder:
             path = Path(folder) / "model.onnx"
             await self.fetcher.fetch(profile.spec.source, profile.metadata["namespace"], path)
@@ -127,6 +138,13 @@ class ModelReconciler:
             observed_generation=profile.metadata.get("generation"),
         )
 
+    def _at_it(self, profile: ModelProfile) -> ModelProfileStatus:
+        text = f"pod {reader_name(profile)} reads the model"
+        conditions = self._condition(profile, False, "Reading", text)
+        return profile.status.model_copy(
+            update={"conditions": conditions, "text": "being read", **_generation(profile)}
+        )
+
     def _unfetched(self, profile: ModelProfile, error: Unavailable) -> ModelProfileStatus:
         conditions = self._condition(profile, False, "FetchFailed", str(error))
         return profile.status.model_copy(
@@ -157,6 +175,7 @@ class ModelReconciler:
             # Deleted while no watch was looking.
             self.store.drop_model({"metadata": profile.metadata})
             return
+        self.store.hearing.wrote("ModelProfile", profile.metadata, written["metadata"])
         self.store.take_model(written)
 
     async def _tell(self, profile: ModelProfile, notice: Notice) -> None:

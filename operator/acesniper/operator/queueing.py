@@ -93,7 +93,7 @@ def queue(sight: Sight, name: str, profile: ModelProfile) -> Step:
     if not sight.may_queue:
         return Step(status, notices=tuple(notices), look_again_s=until_deadline_s(sight))
     try:
-        pod = render_pod(task, name, profile.spec.source, sight.image)
+        pod = render_pod(task, name, profile.spec.source, sight.image, sight.cache)
     except InvalidTask as error:
         return end(sight, status, Phase.FAILED, "InvalidPod", str(error))
     return Step(status, create_pod=pod, notices=tuple(notices))

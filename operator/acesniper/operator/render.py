@@ -9,7 +9,6 @@ from typing import Any
 from acesniper.api.names import (
     API_VERSION,
     ATTEMPT_LABEL,
-    DEVICE_ANNOTATION,
     GENERATION_ANNOTATION,
     MODEL_DIGEST_ANNOTATION,
     MODEL_LABEL,
@@ -21,6 +20,8 @@ from acesniper.api.names import (
 )
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
 from acesniper.domain.errors import InvalidTask
+from acesniper.operator.mounts import NodeCache
+from acesniper.operator.runner_pod import runner_spec
 
 Json = dict[str, Any]
 LONGEST_NAME = 63
@@ -43,13 +44,18 @@ def pod_name(task: InferenceTask) -> str:
     return name[: LONGEST_NAME - len(suffix)].rstrip("-") + suffix
 
 
-def render_pod(task: InferenceTask, model: str, source: ModelSource, image: str) -> Json:
+def render_pod(
+    task: InferenceTask, model: str, source: ModelSource, image: str, cache: NodeCache | None = None
+) -> Json:
     """The gated pod that runs one attempt of `task`.
 
     Raises:
-        InvalidTask: spec.template has the shape of no pod. (The schema lets any JSON through.)
+        InvalidTask: spec.template has the shape of no pod (the schema lets any JSON through), or an
+            address is none.
     """
-    pod: Json = copy.deepcopy(task.spec.template) or {"spec": _runner_spec(task, source, image)}
+    pod: Json = copy.deepcopy(task.spec.template) or {
+        "spec": runner_spec(task.spec, task.metadata["name"], source, image, cache)
+    }
     spec = _object(pod, "spec", TEMPLATE)
     metadata = _object(pod, "metadata", TEMPLATE)
     pod |= {"apiVersion": "v1", "kind": "Pod"}
@@ -137,37 +143,3 @@ def _list(spec: Json, field: str) -> list[Any]:
         text = json.dumps(value)[:40]
         raise InvalidTask(f"{TEMPLATE}.spec.{field} must be a list, not {text}")
     return value
-
-
-def _runner_spec(task: InferenceTask, source: ModelSource, image: str) -> Json:
-    arguments = ["run", source.uri, "--sha256", source.sha256]
-    arguments += ["--inferences", str(task.spec.inferences)]
-    arguments += ["--batch", str(task.spec.batch_size)]
-    for name, size in sorted(task.spec.input_shapes.items()):
-        arguments += ["--shape", f"{name}={size}"]
-    device = {"fieldRef": {"fieldPath": f"metadata.annotations['{DEVICE_ANNOTATION}']"}}
-    return {
-        "automountServiceAccountToken": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [
-            {
-                "name": RUNNER_CONTAINER,
-                "image": image,
-                "args": arguments,
-                "env": [{"name": "ACESNIPER_DEVICE", "valueFrom": device}],
-                "resources": copy.deepcopy(task.spec.resources),
-                "terminationMessagePolicy": "FallbackToLogsOnError",
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-                "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],  # noqa: S108 - a volume
-            }
-        ],
-        "volumes": [{"name": "scratch", "emptyDir": {}}],
-    }

@@ -6,6 +6,7 @@ from typing import Any
 
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile
+from acesniper.operator.mounts import NodeCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +28,4 @@ class Sight:
     nodes: Mapping[str, Mapping[str, Any]] | None = None
     devices: Mapping[str, DeviceProfile] = field(default_factory=dict)
     start_patience_s: float = 300.0
+    cache: NodeCache | None = None

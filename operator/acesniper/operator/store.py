@@ -5,10 +5,11 @@ brings later is ignored.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from acesniper.api import convert
+from acesniper.api.names import DECISION_ANNOTATION
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import (
     FINISHED,
@@ -17,11 +18,13 @@ from acesniper.api.v1alpha1 import (
     ModelProfile,
     Wire,
 )
+from acesniper.operator.hearing import Hearing
 
 Object = Mapping[str, Any]
 FIELDS = "managedFields"
 """Who wrote which field: half of an object, and of no use to us."""
-POD_METADATA = ("name", "namespace", "uid", "resourceVersion", "ownerReferences")
+OWNED = ("name", "namespace", "uid", "resourceVersion", "ownerReferences")
+"""What is asked of the pods of a task that has finished."""
 
 
 def object_key(obj: Object) -> str:
@@ -42,10 +45,22 @@ class Store:
     pods: dict[str, dict[str, tuple[PodView, Object]]] = field(default_factory=dict)
     priorities: dict[str, int] = field(default_factory=dict)
     """Values of PriorityClasses by name."""
+    hearing: Hearing = field(default_factory=Hearing)
 
     def take_task(self, obj: Object) -> str:
         """Keep a task; returns its key."""
         return self._take(self.tasks, obj, InferenceTask)
+
+    def settle_task(self, key: str) -> None:
+        """Keep little of a task that has finished: thousands of them stay, and nothing changes."""
+        task = self.tasks[key]
+        told = {"decision": None, "predicted": None, "observed": None, "message": None}
+        settled = task.status.model_copy(update=told)
+        self.tasks[key] = task.model_copy(update={"status": settled})
+        for name, (view, pod) in self.pods.get(key, {}).items():
+            bare = replace(view, decision=None, affinity={})
+            owned = {each: pod["metadata"].get(each) for each in OWNED}
+            self.pods[key][name] = bare, {"metadata": owned, "spec": {}, "status": {}}
 
     def take_model(self, obj: Object) -> str:
         """Keep a model profile; returns its key."""
@@ -130,8 +145,7 @@ class Store:
         known = kept.get(key)
         same = known is not None and known.metadata["uid"] == obj["metadata"]["uid"]
         if known is None or not same or not _older(obj, {"metadata": known.metadata}):
-            metadata = {name: value for name, value in obj["metadata"].items() if name != FIELDS}
-            kept[key] = convert.read(model, {**obj, "metadata": metadata})
+            kept[key] = convert.read(model, {**obj, "metadata": _metadata(obj)})
         return key
 
 
@@ -154,9 +168,21 @@ class NamespaceModels(Mapping[str, ModelProfile]):
 
 
 def _slim(pod: Object) -> Object:
-    """What is asked of a pod beside its view: thousands of whole ones would fill the memory."""
-    metadata = {name: pod["metadata"].get(name) for name in POD_METADATA}
-    return {"metadata": metadata, "status": pod.get("status", {})}
+    """A pod without its fat: thousands of whole ones would fill the memory.
+
+    What is left out of its annotations is in its view; of its spec, only containers are asked for.
+    """
+    metadata = _metadata(pod)
+    annotations = metadata.get("annotations") or {}
+    if DECISION_ANNOTATION in annotations:
+        kept = {name: value for name, value in annotations.items() if name != DECISION_ANNOTATION}
+        metadata["annotations"] = kept
+    spec = {"containers": pod["spec"].get("containers") or []}
+    return {"metadata": metadata, "spec": spec, "status": pod.get("status", {})}
+
+
+def _metadata(obj: Object) -> dict[str, Any]:
+    return {name: value for name, value in obj["metadata"].items() if name != FIELDS}
 
 
 def _drop(kept: dict[str, Any], obj: Object) -> None:

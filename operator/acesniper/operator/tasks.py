@@ -11,6 +11,7 @@ from acesniper.operator.counting import count_deleted, count_phase
 from acesniper.operator.ending import refused
 from acesniper.operator.lifecycle import next_step
 from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.mounts import NodeCache, without_cache
 from acesniper.operator.queueing import next_incarnation
 from acesniper.operator.sight import Sight
 from acesniper.operator.step import Step
@@ -46,6 +47,7 @@ class TaskReconciler:
     clock: Callable[[], float]
     start_patience_s: float = 300.0
     """How long a container that cannot be started is waited for."""
+    cache: NodeCache | None = None
 
     async def reconcile(self, key: str) -> float | None:
         """Bring one task a step further; returns when to look again, in seconds."""
@@ -74,6 +76,7 @@ class TaskReconciler:
             may_queue=key in self.window,
             now_s=self.clock(),
             image=self.image,
+            cache=self.cache,
             nodes=self.store.nodes,
             devices=self.store.devices,
             start_patience_s=self.start_patience_s,
@@ -144,6 +147,9 @@ class TaskReconciler:
         except NamespaceGone:
             raise
         except Forbidden as error:
+            if (bare := without_cache(manifest)) is not None:
+                # A namespace under a pod security standard lets no folder of the node in.
+                return await self._create_pod(task, step, bare)
             self.window.is_full(namespace, self.clock())
             notice = Notice("PodRefused", str(error), warning=True)
             await self._tell(task, notice)
@@ -172,6 +178,7 @@ class TaskReconciler:
         written = await self.cluster.patch(
             INFERENCE_TASKS, *_name_of(task), patch=patch, subresource="status"
         )
+        self.store.hearing.wrote("InferenceTask", task.metadata, written["metadata"])
         self.store.take_task(written)
         count_phase(self.metrics, self.store, task, status)
 

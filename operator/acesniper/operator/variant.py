@@ -46,5 +46,5 @@ def variant_manifest(
         "apiVersion": API_VERSION,
         "kind": "ModelProfile",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": wanted.model_dump(by_alias=True, mode="json"),
+        "spec": wanted.model_dump(by_alias=True, mode="json", exclude_none=True),
     }

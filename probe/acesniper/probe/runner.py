@@ -14,6 +14,7 @@ import numpy as np
 from acesniper.domain.errors import InvalidInput
 from acesniper.probe.feeds import file_feeds, random_feeds
 from acesniper.probe.models import bound_model, verify
+from acesniper.probe.outputs import Outputs
 from acesniper.probe.runtimes import Input, Options, Runtime
 
 REPORT_VERSION = 1
@@ -25,8 +26,8 @@ class Job:
     """What to run.
 
     `source` is a .npy or .npz file, or a folder of them taken in turn; without it the input is
-    random. `output` is a folder that gets one .npz per batch. `fetch_s` is how long it took to get
-    the model's file here.
+    random. `verified` says that the model's digest was checked as it came here, and `fetch_s` how
+    long that took.
     """
 
     model: Path
@@ -35,9 +36,10 @@ class Job:
     shapes: Mapping[str, int] = field(default_factory=dict)
     sha256: str | None = None
     source: Path | None = None
-    output: Path | None = None
+    outputs: Outputs | None = None
     device: str = ""
     fetch_s: float = 0.0
+    verified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def run_model(
     *,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Report:
-    """Run every batch; `progress` hears the number done.
+    """Run every batch; `progress` hears the number done, 0 as the first one begins.
 
     On SIGTERM the batch at work finishes and the report counts what was done. Raises InvalidModel
     and InvalidInput before anything runs.
@@ -75,20 +77,20 @@ def run_model(
     if job.inferences < 1:
         raise InvalidInput(f"inferences must be 1 or more, not {job.inferences}")
     start = time.perf_counter()
-    digest = verify(job.model, job.sha256)
+    known = job.sha256 if job.verified else None
+    digest = known or verify(job.model, job.sha256)
     session = runtime.load(bound_model(job.model, job.batch, job.shapes), options)
     feeds = _feeds(job.source, session.inputs)
-    if job.output is not None:
-        job.output.mkdir(parents=True, exist_ok=True)
     load_s = time.perf_counter() - start
     times: list[float] = []
     with _stopping() as stopped:
+        progress(0)
         for number in range(job.inferences):
             begin = time.perf_counter()
             result = session.run(feeds[number % len(feeds)])
             times.append(time.perf_counter() - begin)
-            if job.output is not None:
-                np.savez(job.output / f"batch-{number:06d}.npz", **result)  # type: ignore[arg-type]
+            if job.outputs is not None:
+                job.outputs(number, result)
             progress(number + 1)
             if stopped():
                 break

@@ -1,49 +1,93 @@
-"""Where a runner's model comes from: a file, or an http(s) address that is fetched first."""
+"""Where a runner's model and input come from: a file here, or an address that is fetched first."""
 
+import logging
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from acesniper.domain.errors import InvalidModel, Unavailable
+from acesniper.api.address import Address
+from acesniper.domain.errors import InvalidModel
+from acesniper.probe.cache import ModelCache
+from acesniper.runtime.delivery import NO_CREDENTIALS, Credentials, Limits, download
 
-TIMEOUT_S = 60.0
-MAX_BYTES = 2 << 30
-CHUNK_BYTES = 1 << 20
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A file, and whether its digest was checked on its way here."""
+
+    path: Path
+    verified: bool = False
 
 
 @contextmanager
-def local_model(where: str, max_bytes: int = MAX_BYTES) -> Iterator[Path]:
-    """The model as a file here; what was fetched is removed at the end.
-
-    The digest is checked by who reads the file, whichever way it came.
+def local_model(
+    where: str,
+    sha256: str | None = None,
+    *,
+    credentials: Credentials = NO_CREDENTIALS,
+    cache: ModelCache | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> Iterator[Local]:
+    """The model as a file here; what was fetched is removed at the end, or stays in the cache.
 
     Raises:
         Unavailable: it cannot be fetched now.
-        InvalidModel: TooLarge, or UnsupportedSource for any other scheme.
+        InvalidModel: TooLarge, DigestMismatch, or UnsupportedSource for any other scheme.
+        InvalidInput: the address is none of ours.
     """
+    if "://" not in where:
+        yield Local(Path(where))
+        return
+    address = _fetched(where)
+
+    def fill(target: Path) -> None:
+        download(address, target, sha256=sha256, credentials=credentials, limits=limits)
+
+    with tempfile.TemporaryDirectory(prefix="acesniper-model-") as folder:
+        # By its own name in a folder of its own: weights beside it may be read, a cache's not.
+        target = Path(folder) / (address.file_name or "model.onnx")
+        if cache is not None and sha256 is not None and _usable(cache):
+            with cache.held(sha256, fill) as cached:
+                target.symlink_to(cached)
+                yield Local(target, verified=True)
+        else:
+            fill(target)
+            yield Local(target, verified=sha256 is not None)
+
+
+@contextmanager
+def local_input(
+    where: str,
+    sha256: str | None = None,
+    *,
+    credentials: Credentials = NO_CREDENTIALS,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+) -> Iterator[Path]:
+    """The input as a file or folder here. Raises as `local_model` does."""
     if "://" not in where:
         yield Path(where)
         return
-    if not where.startswith(("http://", "https://")):
-        raise InvalidModel("UnsupportedSource", f"{where}: give a file, http:// or https://")
-    with tempfile.TemporaryDirectory(prefix="acesniper-model-") as folder:
-        target = Path(folder) / (Path(where.split("?")[0]).name or "model.onnx")
-        _fetch(where, target, max_bytes)
+    address = _fetched(where)
+    with tempfile.TemporaryDirectory(prefix="acesniper-input-") as folder:
+        target = Path(folder) / (address.file_name or "input.npz")
+        download(address, target, sha256=sha256, credentials=credentials, limits=limits)
         yield target
 
 
-def _fetch(where: str, target: Path, max_bytes: int) -> None:
-    size = 0
-    try:
-        with urllib.request.urlopen(where, timeout=TIMEOUT_S) as answer, target.open("wb") as file:  # noqa: S310 - http(s) only, checked above
-            while chunk := answer.read(CHUNK_BYTES):
-                size += len(chunk)
-                if size > max_bytes:
-                    limit = f"{max_bytes / 2**20:.0f} MiB"
-                    raise InvalidModel("TooLarge", f"{where} is larger than {limit}")
-                file.write(chunk)
-    except (urllib.error.URLError, OSError) as error:
-        raise Unavailable(f"{where} cannot be fetched: {error}") from error
+def _fetched(where: str) -> Address:
+    address = Address.parse(where)
+    if address.mounted:
+        text = f"{where} is reached through a volume, in a task's pod only; give its file here"
+        raise InvalidModel("UnsupportedSource", text)
+    return address
+
+
+def _usable(cache: ModelCache) -> bool:
+    if cache.usable():
+        return True
+    log.warning("no cache: %s cannot be written", cache.folder)
+    return False

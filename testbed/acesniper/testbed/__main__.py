@@ -3,6 +3,7 @@
 python -m acesniper.testbed toolchain      ends with 0 when a Go compiler that is new enough exists
 python -m acesniper.testbed control-plane  builds the programs if need be, and prints their folder
 python -m acesniper.testbed tools FOLDER   puts kubectl, helm and promtool into FOLDER
+python -m acesniper.testbed stores         builds the stores for models, and prints their folder
 python -m acesniper.testbed chart          writes the chart's generated files anew
 python -m acesniper.testbed chart --check  ends with 1 when that would change anything
 python -m acesniper.testbed images         builds the images with buildah, and prints their sizes
@@ -15,6 +16,7 @@ from acesniper.testbed.binaries import ensure_binaries
 from acesniper.testbed.chart import files as chart
 from acesniper.testbed.errors import TestbedError
 from acesniper.testbed.images import build_images
+from acesniper.testbed.stores import ensure_stores
 from acesniper.testbed.toolchain import find_go
 from acesniper.testbed.tools import install_tools
 
@@ -28,6 +30,8 @@ def main(argv: list[str]) -> str:
             return str(ensure_binaries())
         case ["tools", folder]:
             return "\n".join(map(str, install_tools(Path(folder))))
+        case ["stores"]:
+            return str(ensure_stores())
         case ["chart"]:
             return "\n".join(f"wrote {each}" for each in chart.write())
         case ["chart", "--check"]:

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from acesniper.cli.__main__ import main
-from acesniper.cli.commands import COMMANDS
+from acesniper.cli.commands import COMMANDS, panels
 from small_models import MODELS, linear_model, save
 
 HEAVY = ("kopf", "torch", "fastapi", "kubernetes", "aiohttp")
@@ -36,6 +37,29 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert call(name, "--help") == 0
 
     assert COMMANDS[name].split()[0] in capsys.readouterr().out
+
+
+def test_every_command_is_in_the_list_once() -> None:
+    listed = [name for names in panels().values() for name in names]
+
+    assert sorted(listed) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"), [("acesniper do", "doctor"), ("acesniper top --wa", "--watch")]
+)
+def test_a_shell_completes_commands_and_their_options(typed: str, completed: str) -> None:
+    asked = {"_ACESNIPER_COMPLETE": "complete_bash", "COMP_WORDS": typed}
+
+    done = subprocess.run(
+        [Path(sys.executable).parent / "acesniper"],
+        env={**os.environ, **asked, "COMP_CWORD": str(typed.count(" "))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.split() == [completed]
 
 
 @pytest.mark.parametrize("name", ["run", "probe", "collect", "model"])

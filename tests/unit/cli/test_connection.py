@@ -20,8 +20,15 @@ def test_without_any_cluster_the_ways_to_name_one_are_told(
 
 
 def test_a_kubeconfig_that_is_not_there_is_an_error_in_words(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="no way to the cluster"):
+    with pytest.raises(InvalidInput, match="there is no kubeconfig"):
         Connection(tmp_path / "none").ask(lambda _: pytest.fail("there is no cluster"))
+
+
+def test_a_kubeconfig_that_is_none_is_an_error_in_words(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("kind: Config")
+
+    with pytest.raises(InvalidInput, match="no way to the cluster"):
+        Connection(tmp_path / "config").ask(lambda _: pytest.fail("there is no cluster"))
 
 
 @pytest.mark.parametrize(

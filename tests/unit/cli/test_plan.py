@@ -1,12 +1,16 @@
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from acesniper.cli.connection import Connection
 from acesniper.cli.extender_access import ask, exposed
 from acesniper.cli.plan import shown
 from acesniper.domain.errors import InvalidInput, Unavailable
 from acesniper.runtime.kube import PODS
+from acesniper.testbed.demo.files import served
 from fake_cluster import FakeCluster
 
 
@@ -44,25 +48,77 @@ def test_an_empty_plan_is_a_sentence() -> None:
     assert shown([]) == "Nothing waits."
 
 
-def test_the_extender_is_reached_by_the_port_that_is_for_others() -> None:
-    assert exposed(pod({"name": "metrics", "containerPort": 8780})) == 8780
+def test_the_extenders_metrics_are_reached_by_the_port_for_prometheus() -> None:
+    assert exposed(pod({"name": "metrics", "containerPort": 8785})) == 8785
     assert exposed(pod({"name": "https", "containerPort": 8780})) is None
 
 
-async def test_an_extender_that_listens_inside_only_comes_with_the_way_to_it() -> None:
-    cluster = FakeCluster()
-    await cluster.create(PODS, pod(), "ours")
-    await cluster.patch(PODS, "scheduler-1", "ours", {"status": {"phase": "Running"}}, "status")
+KUBECTL = """#!/bin/sh
+echo "$@" > {said}
+echo "{line}"
+echo "{error}" >&2
+[ -n "{line}" ] && exec sleep 60
+exit 1
+"""
 
-    with pytest.raises(Unavailable, match=r"kubectl port-forward -n ours scheduler-1 8780"):
-        await ask(cluster, "/plan")
+
+@pytest.fixture
+async def cluster() -> FakeCluster:
+    """One with an extender."""
+    found = FakeCluster()
+    await found.create(PODS, pod(), "ours")
+    await found.patch(PODS, "scheduler-1", "ours", {"status": {"phase": "Running"}}, "status")
+    return found
 
 
-async def test_without_an_extender_the_doctor_is_named() -> None:
+@pytest.fixture
+def connection(tmp_path: Path) -> Connection:
+    path = tmp_path / "kubeconfig"
+    path.touch()
+    return Connection(path, "there")
+
+
+def kubectl(folder: Path, monkeypatch: pytest.MonkeyPatch, line: str = "", error: str = "") -> Path:
+    """A kubectl that says these lines; returns where it writes down its arguments."""
+    said, program = folder / "said", folder / "kubectl"
+    program.write_text(KUBECTL.format(said=said, line=line, error=error))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    return said
+
+
+async def test_the_extender_is_asked_through_kubectl_in_its_pod(
+    cluster: FakeCluster, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plan").write_text("[]")
+    with served(tmp_path) as url:
+        port = url.rpartition(":")[2]
+        line = f"Forwarding from 127.0.0.1:{port} -> 8780"
+        said = kubectl(tmp_path, monkeypatch, line)
+
+        found = await ask(cluster, connection, "/plan", None)
+
+    assert found == "[]"
+    assert said.read_text().split() == [
+        *("port-forward", "--namespace", "ours", "scheduler-1", ":8780"),
+        *("--kubeconfig", str(connection.kubeconfig), "--context", "there"),
+    ]
+
+
+async def test_a_forward_that_fails_says_why_and_what_else_can_be_done(
+    cluster: FakeCluster, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubectl(tmp_path, monkeypatch, error="pods/portforward is forbidden")
+
+    with pytest.raises(Unavailable, match=r"is forbidden.*--extender http://127.0.0.1:8780"):
+        await ask(cluster, connection, "/plan", None)
+
+
+async def test_without_an_extender_the_doctor_is_named(connection: Connection) -> None:
     with pytest.raises(Unavailable, match="acesniper doctor"):
-        await ask(FakeCluster(), "/plan")
+        await ask(FakeCluster(), connection, "/plan", None)
 
 
-async def test_an_address_that_is_none_is_refused() -> None:
+async def test_an_address_that_is_none_is_refused(connection: Connection) -> None:
     with pytest.raises(InvalidInput, match="--extender wants a URL"):
-        await ask(FakeCluster(), "/plan", "ftp://x")
+        await ask(FakeCluster(), connection, "/plan", "ftp://x")

@@ -8,11 +8,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
-from doc_blocks import ROOT
+from doc_blocks import PAGES, ROOT
 
 DOCS = ROOT / "docs"
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)#\s:]+)(?:#[^)\s]*)?\)|!\[[^\]]*\]\(([^)\s:]+)\)")
+
+SET = re.compile(r"--set(?:-json|-string)? '?([^\s'`]+)")
+"""What follows `--set` in a command: values, by commas."""
 
 
 def site_module(name: str) -> ModuleType:
@@ -84,3 +88,26 @@ def test_formulas_are_drawn_without_a_script(site: Path) -> None:
 
 def test_the_search_finds_a_symptom(site: Path) -> None:
     assert "guide/troubleshooting" in (site / "searchindex.js").read_text()
+
+
+def test_values_that_the_documents_set_exist() -> None:
+    values = yaml.safe_load((ROOT / "charts/acesniper/values.yaml").read_text())
+
+    unknown = [
+        f"{page.name}: {name}"
+        for page in PAGES
+        for flag in SET.findall(page.read_text(encoding="utf-8"))
+        for name in re.findall(r"(?:^|(?<!\\),)([\w.]+)(?:\[\d+\])?[\w.]*=", flag)
+        if not exists(values, name)
+    ]
+
+    assert unknown == []
+
+
+def exists(values: object, path: str) -> bool:
+    """Whether a value of the chart has this name."""
+    for part in path.split("."):
+        if not isinstance(values, dict) or part not in values:
+            return False
+        values = values[part]
+    return True

@@ -1,10 +1,11 @@
-"""A case that chance seldom meets."""
+"""Cases that chance seldom meets."""
 
+from acesniper.api.times import rfc3339
 from acesniper.domain.device import DeviceId
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.table import LatencyTable
 from acesniper.runtime.reflector import UPSERT
-from builders import WorkPredictor, make_device_profile, make_node, make_pod
+from builders import WorkPredictor, make_device_profile, make_itask, make_node, make_pod
 from virtual_time import Clock
 
 
@@ -20,3 +21,23 @@ def test_a_device_may_be_named_like_its_node() -> None:
 
     assert busy > 0.0
     assert len(fleet.ledger) == 0
+
+
+def test_a_runner_that_is_slower_than_predicted_lengthens_its_devices_backlog() -> None:
+    clock = Clock(1000.0)
+    fleet = Fleet(LatencyTable(WorkPredictor()), clock)
+    fleet.take_node(UPSERT, make_node("n"))
+    fleet.take_device_profile(UPSERT, make_device_profile("d", "n"))
+    fleet.take_pod(UPSERT, make_pod(uid="u", node="n", device="d", phase="Running"))
+    clock.now_s = 1060.0
+    progress = {"text": "", "done": 20, "total": 100, "runSeconds": 50.0}
+    progress["seenAt"] = rfc3339(clock.now_s)
+    status = {"phase": "Running", "podUid": "u", "progress": progress}
+
+    fleet.take_task(UPSERT, make_itask("task", status=status, inferences=100))
+    told_s = fleet.ledger.backlog_s(DeviceId("d"), clock.now_s)
+    clock.now_s = 1160.0
+    later_s = fleet.ledger.backlog_s(DeviceId("d"), clock.now_s)
+
+    assert told_s == 200.0
+    assert later_s == 100.0

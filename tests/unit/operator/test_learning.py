@@ -138,6 +138,17 @@ async def test_a_device_that_became_slower_is_probed_again_and_forgets_what_it_w
     assert setup.metrics.drifts._value.get() == 1
 
 
+async def test_a_device_drifts_until_it_is_measured_anew_whatever_is_forgotten_meanwhile() -> None:
+    setup = Setup()
+    await setup.learn(finished("a", 1.0, 2.0), finished("b", 2.0, 2.0))
+    before = setup.drifting()
+
+    await setup.learn(*(finished(f"t{at}", 3.0 + at, 1.0) for at in range(2 * PER_MODEL)))
+
+    assert (before, setup.drifting()) == ("True", "True")
+    assert setup.metrics.drifts._value.get() == 1, "it is asked for once"
+
+
 async def test_after_the_new_measurement_nothing_old_comes_back() -> None:
     setup = Setup()
     old = finished("a", 1.0, 1.01)

@@ -72,6 +72,7 @@ def test_a_plain_task_becomes_this_pod() -> None:
                         *("run", "https://models.example/m.onnx", "--sha256", SHA256),
                         *("--inferences", "100", "--batch", "4"),
                         *("--shape", "height=224", "--shape", "width=320"),
+                        *("--progress-port", "8786"),
                     ],
                     "env": [
                         {
@@ -83,6 +84,7 @@ def test_a_plain_task_becomes_this_pod() -> None:
                             },
                         }
                     ],
+                    "ports": [{"name": "progress", "containerPort": 8786}],
                     "resources": {"limits": {"acesniper.io/slot": "1"}},
                     "terminationMessagePolicy": "FallbackToLogsOnError",
                     "securityContext": {

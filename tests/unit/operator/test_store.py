@@ -1,5 +1,6 @@
 import pytest
 
+from acesniper.api.names import DEVICE_ANNOTATION
 from acesniper.domain.errors import InvalidInput
 from acesniper.operator.store import Store
 from builders import make_itask, make_model_profile, make_pod
@@ -101,3 +102,34 @@ def test_what_cannot_be_read_is_said_and_not_kept() -> None:
         store.take_task(make_itask("t", inferences=0))
 
     assert store.tasks == {}
+
+
+def test_little_is_kept_of_a_task_that_has_finished() -> None:
+    store = Store()
+    status = {"phase": "Succeeded", "message": "observed 1 ms", "pod": "t-0", "attempts": 1}
+    key = store.take_task(make_itask("t", status=status, metadata=version(10)))
+    pod = make_pod("t-0", task="t", phase="Succeeded", device="d", decision="{}")
+    store.take_pod(pod)
+
+    store.settle_task(key)
+
+    task, ((view, manifest),) = store.tasks[key], store.pods[key].values()
+    assert (task.status.phase, task.status.attempts, task.status.pod) == ("Succeeded", 1, "t-0")
+    assert task.status.message is None
+    assert (view.name, view.finished, view.decision) == ("t-0", True, None)
+    assert manifest["status"] == {}
+    assert manifest["metadata"]["uid"] == pod["metadata"]["uid"]
+
+
+def test_nothing_is_kept_that_is_never_asked_for() -> None:
+    store = Store()
+    written = {"managedFields": [{"manager": "someone"}], "resourceVersion": "1"}
+    key = store.take_task(make_itask("t", metadata=written))
+    pod = make_pod("t-0", task="t", device="d", decision="{}")
+    store.take_pod({**pod, "spec": {**pod["spec"], "volumes": ["many"]}})
+
+    view, kept = store.pods[key]["t-0"]
+    assert "managedFields" not in store.tasks[key].metadata
+    assert kept["spec"] == {"containers": pod["spec"]["containers"]}
+    assert view.decision == "{}"
+    assert kept["metadata"]["annotations"] == {DEVICE_ANNOTATION: "d"}

@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
+from math import exp, log
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from acesniper.domain.device import HardwareVector, Reading
 from acesniper.domain.errors import VersionMismatch
 from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION
+from acesniper.predictor.pcn.observations import Observation
 from acesniper.predictor.physics import PhysicsPredictor
 from acesniper.predictor.workloads import known_suite
 
@@ -119,6 +121,19 @@ def test_the_explanation_adds_up_to_the_prediction() -> None:
     assert found is not None
     assert found.physics_s == pytest.approx(found.prediction.latency_s)
     assert list(found.parts_s.values()) == sorted(found.parts_s.values(), reverse=True)
+
+
+def test_what_ran_on_the_device_is_told_apart_from_physics() -> None:
+    plain = PhysicsPredictor().predict(CONV, device(TYPICAL))
+    assert plain is not None
+    twice = Observation(CONV, 2 * plain.latency_s, 1e-6)
+
+    found = PhysicsPredictor().explain(CONV, device(TYPICAL), [twice])
+
+    assert found is not None
+    assert found.physics_s == pytest.approx(plain.latency_s)
+    assert found.prediction.latency_s == pytest.approx(found.physics_s * exp(found.observed))
+    assert found.observed == pytest.approx(log(2), abs=0.01)
 
 
 def test_custom_operators_widen_the_interval() -> None:

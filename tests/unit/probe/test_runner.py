@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from acesniper.domain.errors import InvalidInput, InvalidModel
+from acesniper.probe.outputs import to_folder
 from acesniper.probe.runner import Job, run_model
 from acesniper.probe.runtimes import Options, runtime
 from small_models import linear_model, save
@@ -42,7 +43,7 @@ def test_a_model_with_another_digest_does_not_run(model: Path) -> None:
 
 def test_outputs_of_given_inputs_are_written(model: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.full((2, 8), 0.5, np.float32))
-    job = Job(model, 2, batch=2, source=tmp_path / "x.npy", output=tmp_path / "out")
+    job = Job(model, 2, batch=2, source=tmp_path / "x.npy", outputs=to_folder(tmp_path / "out"))
 
     run_model(job, ORT, Options())
 
@@ -58,7 +59,7 @@ def test_a_folder_of_inputs_is_taken_in_turn(model: Path, tmp_path: Path) -> Non
     for number in range(2):
         np.savez(folder / f"{number}.npz", x=np.full((1, 8), number, np.float32))
 
-    run_model(Job(model, 3, source=folder, output=tmp_path / "out"), ORT, Options())
+    run_model(Job(model, 3, source=folder, outputs=to_folder(tmp_path / "out")), ORT, Options())
 
     sums = [float(np.load(each)["y"].sum()) for each in sorted((tmp_path / "out").iterdir())]
     assert sums == [0.0, 32.0, 0.0]

@@ -2,24 +2,25 @@ from pathlib import Path
 
 import pytest
 
-from acesniper.domain.errors import InvalidModel, Unavailable
+from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
 from acesniper.probe.source import local_model
+from acesniper.runtime.delivery import Limits
 from acesniper.testbed.demo.files import served
 
 
 def test_a_file_is_used_where_it_is(tmp_path: Path) -> None:
-    with local_model(str(tmp_path / "model.onnx")) as path:
-        assert path == tmp_path / "model.onnx"
+    with local_model(str(tmp_path / "model.onnx")) as model:
+        assert model.path == tmp_path / "model.onnx"
 
 
 def test_an_address_is_fetched_and_removed_afterwards(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"weights")
 
-    with served(tmp_path) as url, local_model(f"{url}/model.onnx") as path:
-        assert path.read_bytes() == b"weights"
-        assert path.name == "model.onnx"
+    with served(tmp_path) as url, local_model(f"{url}/model.onnx") as model:
+        assert model.path.read_bytes() == b"weights"
+        assert model.path.name == "model.onnx"
 
-    assert not path.exists()
+    assert not model.path.exists()
 
 
 def test_a_file_beyond_the_limit_is_refused(tmp_path: Path) -> None:
@@ -28,7 +29,7 @@ def test_a_file_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     with (
         served(tmp_path) as url,
         pytest.raises(InvalidModel, match="larger than"),
-        local_model(f"{url}/model.onnx", max_bytes=100),
+        local_model(f"{url}/model.onnx", limits=Limits(most_bytes=100)),
     ):
         pass
 
@@ -44,5 +45,5 @@ def test_what_is_not_there_may_come_later(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://host/model.onnx"])
 def test_other_schemes_are_refused(where: str) -> None:
-    with pytest.raises(InvalidModel, match=r"http:// or https://"), local_model(where):
+    with pytest.raises(InvalidInput, match="give one of http://"), local_model(where):
         pass

@@ -49,7 +49,7 @@ DEFINITIONS = "customresourcedefinitions"
 _DEFINITIONS = Kind("/apis/apiextensions.k8s.io/v1", DEFINITIONS, namespaced=False)
 
 
-async def look(cluster: Cluster, extender: str | None) -> Sight:
+async def look(cluster: Cluster) -> Sight:
     """Everything as it is now.
 
     Raises:
@@ -66,7 +66,7 @@ async def look(cluster: Cluster, extender: str | None) -> Sight:
     return Sight(
         *(sight.server_version, server_s, local_s, objects, unseen),
         denied=await _denied(cluster, needed(sight)),
-        metrics=await _metrics(cluster, extender),
+        metrics=await _metrics(cluster),
     )
 
 
@@ -109,9 +109,9 @@ async def _denied(cluster: Cluster, rights: Sequence[Right]) -> Sequence[Right] 
     return [right for right, yes in zip(rights, answers, strict=True) if not yes]
 
 
-async def _metrics(cluster: Cluster, extender: str | None) -> str | None:
+async def _metrics(cluster: Cluster) -> str | None:
     try:
-        return await extender_access.ask(cluster, "/metrics", extender)
+        return await extender_access.metrics(cluster)
     except Unavailable:
         return None
 

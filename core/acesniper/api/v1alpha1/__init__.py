@@ -33,8 +33,11 @@ from acesniper.api.v1alpha1.task import (
     Phase,
     TaskCandidate,
     TaskDecision,
+    TaskInput,
     TaskObservation,
+    TaskOutput,
     TaskPrediction,
+    TaskProgress,
 )
 from acesniper.api.v1alpha1.wire import NAME_RULE, Condition, ModelSource, Seconds, Wire
 
@@ -67,7 +70,10 @@ __all__ = [
     "Seconds",
     "TaskCandidate",
     "TaskDecision",
+    "TaskInput",
     "TaskObservation",
+    "TaskOutput",
     "TaskPrediction",
+    "TaskProgress",
     "Wire",
 ]

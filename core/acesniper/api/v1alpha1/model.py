@@ -11,6 +11,7 @@ from acesniper.api.v1alpha1.wire import (
     ModelSource,
     Shapes,
     Wire,
+    address_rules,
     conditions_field,
     immutable,
 )
@@ -81,7 +82,10 @@ class ModelProfile(Wire):
     status: ModelProfileStatus = Field(default_factory=ModelProfileStatus)
 
 
-MODEL_RULES = tuple(map(immutable, ("source", "batchSize", "inputShapes")))
+MODEL_RULES = (
+    *address_rules("source"),
+    *map(immutable, ("source", "batchSize", "inputShapes")),
+)
 MODEL_COLUMNS = (
     Column("Profiled", ".status.conditions[?(@.type=='Profiled')].status"),
     Column("Model", ".status.text"),

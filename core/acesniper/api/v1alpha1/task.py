@@ -5,9 +5,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from acesniper.api.address import INPUT_PATTERN, OUTPUT_PATTERN
 from acesniper.api.names import API_VERSION
 from acesniper.api.schema import Column, Rule
 from acesniper.api.v1alpha1.wire import (
+    OPENED_BY,
+    SHA256_PATTERN,
     Condition,
     Duration,
     Free,
@@ -16,6 +19,7 @@ from acesniper.api.v1alpha1.wire import (
     Seconds,
     Shapes,
     Wire,
+    address_rules,
     conditions_field,
     immutable,
 )
@@ -49,6 +53,34 @@ class ModelPolicy(StrEnum):
     WAIT = "Wait"
 
 
+class TaskInput(Wire):
+    """What the model is fed with."""
+
+    uri: str = Field(
+        pattern=INPUT_PATTERN,
+        max_length=2048,
+        description="A .npy or .npz file: http(s)://HOST/PATH, s3://BUCKET/KEY or "
+        "pvc://CLAIM/PATH; a folder in a claim holds several, which are taken in turn.",
+    )
+    sha256: str | None = Field(
+        default=None,
+        pattern=SHA256_PATTERN,
+        description="SHA-256 that a fetched file must have. Empty: any.",
+    )
+    secret: Name | None = Field(default=None, description=OPENED_BY)
+
+
+class TaskOutput(Wire):
+    """Where outputs go: a file NAME/batch-000000.npz for each inference, NAME being the task's."""
+
+    uri: str = Field(
+        pattern=OUTPUT_PATTERN,
+        max_length=2048,
+        description="s3://BUCKET/PREFIX or pvc://CLAIM/FOLDER.",
+    )
+    secret: Name | None = Field(default=None, description=OPENED_BY)
+
+
 class InferenceTaskSpec(Wire):
     """A finite piece of inference work: a model, how much of it, and until when."""
 
@@ -75,6 +107,12 @@ class InferenceTaskSpec(Wire):
     input_shapes: Shapes = Field(
         default_factory=dict,
         description="Values for the model's symbolic dimensions, by name, such as {sequence: 128}.",
+    )
+    input: TaskInput | None = Field(
+        default=None, description="What the model is fed with. Empty: random values by shape."
+    )
+    output: TaskOutput | None = Field(
+        default=None, description="Where outputs are written. Empty: nowhere."
     )
     runtime: list[Annotated[str, Field(max_length=32)]] = Field(
         default_factory=list,
@@ -209,6 +247,18 @@ class TaskObservation(Wire):
     )
 
 
+class TaskProgress(Wire):
+    """How far the runner is, asked every few seconds."""
+
+    text: str = Field(description="Inferences done, of all, for people.")
+    done: int = Field(description="Inferences done.", ge=0)
+    total: int = Field(description="Inferences asked for.", ge=1)
+    run_seconds: Seconds = Field(description="How long those that are done took.")
+    seen_at: str = Field(
+        description="When the runner said so.", json_schema_extra={"format": "date-time"}
+    )
+
+
 class InferenceTaskStatus(Wire):
     """The state of an InferenceTask, written by the operator."""
 
@@ -235,6 +285,9 @@ class InferenceTaskStatus(Wire):
     )
     incarnation: int = Field(
         default=0, description="Pods of this attempt that were withdrawn before they started."
+    )
+    progress: TaskProgress | None = Field(
+        default=None, description="How far the current attempt is; long tasks only."
     )
     predicted: TaskPrediction | None = Field(default=None, description="What was expected.")
     decision: TaskDecision | None = Field(
@@ -275,12 +328,26 @@ TASK_RULES = (
     _duration("deadline"),
     _duration("ttlAfterFinished"),
     Rule("!oldSelf.cancel || self.cancel", "spec.cancel cannot be taken back; create a new task"),
-    *map(immutable, ("model", "source", "batchSize", "inferences", "inputShapes", "runtime")),
+    Rule(
+        "!has(self.template) || !(has(self.input) || has(self.output))",
+        "spec.input and spec.output are for the runner image; with spec.template leave them out",
+    ),
+    *address_rules("source"),
+    *address_rules("input"),
+    *address_rules("output"),
+    *map(
+        immutable,
+        (
+            *("model", "source", "batchSize", "inferences", "inputShapes", "runtime"),
+            *("input", "output"),
+        ),
+    ),
 )
 TASK_COLUMNS = (
     Column("Phase", ".status.phase"),
     Column("Model", ".status.modelProfile"),
     Column("Node", ".status.node"),
+    Column("Progress", ".status.progress.text"),
     Column("Predicted", ".status.predicted.text"),
     Column("Observed", ".status.observed.text"),
     Column("Message", ".status.message", priority=1),

@@ -5,11 +5,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from acesniper.api.address import MODEL_PATTERN
 from acesniper.api.schema import DURATION_PATTERN, Rule, Schema
 
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 SHA256_PATTERN = r"^[a-f0-9]{64}$"
-URI_PATTERN = r"^(https?|configmap)://.+$"
+OPENED_BY = (
+    "Secret of the same namespace that opens the store: mounted into the pod, read nowhere else. "
+    "Keys: username and password, token, accessKeyId and secretAccessKey (sessionToken, endpoint, "
+    "region), .dockerconfigjson, ca.crt."
+)
 
 Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=253)]
@@ -31,16 +36,19 @@ class ModelSource(Wire):
     """Where a model's ONNX file is, and which bytes it must be."""
 
     uri: str = Field(
-        pattern=URI_PATTERN,
+        pattern=MODEL_PATTERN,
         max_length=2048,
-        description="Where the ONNX file is: http://, https:// or configmap://NAME/KEY "
-        "(in the same namespace).",
+        description="Where the ONNX file is: http(s)://HOST/PATH, s3://BUCKET/KEY (with "
+        "?endpoint=https://HOST for another store than AWS), oci://REGISTRY/REPOSITORY "
+        "(oci+http:// without TLS), pvc://CLAIM/PATH, configmap://NAME/KEY or "
+        "hostpath:///PATH. Claims and ConfigMaps are those of the same namespace.",
     )
     sha256: str = Field(
         pattern=SHA256_PATTERN,
         description="SHA-256 of the file in lower-case hex, as `sha256sum FILE` prints it. "
         "A file with another digest is never used.",
     )
+    secret: Name | None = Field(default=None, description=OPENED_BY)
 
 
 class Condition(Wire):
@@ -77,6 +85,22 @@ def immutable(field: str) -> Rule:
         f"(!has(self.{field}) || self.{field} == oldSelf.{field})"
     )
     return Rule(same, f"spec.{field} cannot be changed; delete the object and create a new one")
+
+
+def address_rules(field: str) -> tuple[Rule, Rule]:
+    """What a pattern cannot say well of an optional field with `uri` and `secret`."""
+    there = f"!has(self.{field})"
+    mounted = "matches('^(pvc|configmap|hostpath)://')"
+    return (
+        Rule(
+            f"{there} || !has(self.{field}.secret) || !self.{field}.uri.{mounted}",
+            f"spec.{field}.secret is for http(s)://, s3:// and oci:// only; leave it out",
+        ),
+        Rule(
+            f"{there} || !self.{field}.uri.matches('^(pvc|hostpath)://.*/[.][.](/.*)?$')",
+            f"spec.{field}.uri must not leave its volume by '..'",
+        ),
+    )
 
 
 NAME_RULE = Rule(

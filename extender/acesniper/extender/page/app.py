@@ -134,7 +134,9 @@ class Page:
     def _plan(self, query: Mapping[str, str]) -> Build:
         ledger, pods = self.fleet.ledger, self.fleet.pods
         running = [(promise, pods.get(uid)) for uid, promise in ledger.items()]
-        sight = PlanSight(self.fleet.clock(), self.planner.plan, self.planner.made_s, running)
+        slots = {each.id: each.slots for each in self.fleet.devices}
+        now_s, planner = self.fleet.clock(), self.planner
+        sight = PlanSight(now_s, planner.plan, planner.made_s, running, slots)
         offset, limit = number(query, "offset", 0), number(query, "limit", 25, LONGEST)
         return lambda: sight.page(offset, limit, query.get("search", ""))
 

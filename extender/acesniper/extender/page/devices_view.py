@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from acesniper.api.conditions import is_true
 from acesniper.api.times import epoch_s
 from acesniper.api.v1alpha1 import DeviceProfile
 from acesniper.domain.backlog import Promise
@@ -12,7 +11,7 @@ from acesniper.domain.device import Device, DeviceId
 from acesniper.extender.page.ranking import Ranking
 
 Json = dict[str, Any]
-WORRIES = ("Drifting", "Noisy", "Stale")
+WORRIES = {"Drifting", "Noisy", "Stale"}
 """Conditions of a profile that say something is not as it should be."""
 
 
@@ -111,7 +110,8 @@ class FleetSight:
 def _worries(profile: DeviceProfile | None) -> list[str]:
     if profile is None:
         return []
-    return [each for each in WORRIES if is_true(profile.status.conditions, each)]
+    true = (each.type for each in profile.status.conditions if each.status == "True")
+    return sorted(WORRIES.intersection(true))
 
 
 def _fits(device: Device, search: str) -> bool:

@@ -1,7 +1,7 @@
 """How the page answers: what was made in a thread is kept for a moment, and tagged.
 
-However many look at the page, each view is made once a second at most, one view at a time, and
-never on the loop that answers kube-scheduler.
+However many look at the page, each view is made once a second at most, one view at a time, never on
+the loop that answers kube-scheduler, and with a rest after each, so that the planner has its share.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import gzip
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -17,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 FRESH_S = 1.0
+REST = 4.0
+"""After a view nothing is made for so many times as long as it took: a fifth of a core at most."""
 KEPT = 32
 WORTH_PACKING = 500
 POLICY = (
@@ -68,8 +70,10 @@ class Views:
     """The views that were made a moment ago, by their address."""
 
     clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _made: OrderedDict[str, tuple[float, Content]] = field(default_factory=OrderedDict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _rested_s: float = 0.0
 
     async def answer(self, request: Request, take: Callable[[], Build]) -> Response:
         """Answer with a view; `take` looks at the live state, what it returns works on that."""
@@ -77,8 +81,12 @@ class Views:
         async with self._turn:
             made_s, content = self._made.get(address, (-FRESH_S, None))
             if content is None or self.clock() - made_s >= FRESH_S:
+                await self.sleep(max(self._rested_s - self.clock(), 0.0))
+                began_s = self.clock()
                 content = await asyncio.to_thread(_json, take())
-                self._made[address] = self.clock(), content
+                made_s = self.clock()
+                self._rested_s = made_s + REST * (made_s - began_s)
+                self._made[address] = made_s, content
                 self._made.move_to_end(address)
                 while len(self._made) > KEPT:
                     self._made.popitem(last=False)

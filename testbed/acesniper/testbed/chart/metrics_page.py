@@ -10,7 +10,12 @@ PARTS: Mapping[str, Sequence[Declaration]] = {
     "Extender and planner": extender.declarations(),
     "Operator": operator.declarations(),
 }
-LARGE: Mapping[str, int] = {"device": 5000, "model": 1000, "provider": 8, "reason": 40}
+LARGE: Mapping[str, int] = {
+    "device": 5000,
+    "model": 1000,
+    "provider": 8,
+    "reason": 40,
+}
 """What the number of series is stated for. Reasons are words in our code and in Kubernetes'."""
 HEAD = """# Metrics
 

@@ -53,7 +53,7 @@ def model_profiles(
             "kind": "ModelProfile",
             "metadata": {"name": name, "namespace": namespace},
             "spec": {
-                "source": source.model_dump(by_alias=True),
+                "source": source.model_dump(by_alias=True, exclude_none=True),
                 "inputShapes": dict(shapes.get(name, {})),
             },
         }

@@ -2,9 +2,13 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
+from acesniper.testbed.node import cgroups
+
 PROGRAMS = ("buildah", "podman", "debootstrap", "containerd", "runc", "iptables", "conntrack", "ip")
+PROBE_CGROUP = f"acesniper-try-{os.getpid()}"
 CNI_PLUGINS = Path("/usr/lib/cni")
 PACKAGES = (
     "buildah podman debootstrap containerd runc containernetworking-plugins iptables conntrack"
@@ -21,4 +25,22 @@ def missing_for_nodes() -> str | None:
         missing.append(f"{CNI_PLUGINS}/bridge")
     if missing:
         return f"real nodes need {', '.join(missing)}: on Debian 12, apt install {PACKAGES}"
+    return _sandbox()
+
+
+def _sandbox() -> str | None:
+    """What a sandbox does not allow, although we are root in it."""
+    for what, argv in (
+        ("namespaces", ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "true"]),
+        ("network links", ["unshare", "--net", "ip", "link", "add", "acetry", "type", "veth"]),
+    ):
+        done = subprocess.run(argv, capture_output=True, text=True)
+        if done.returncode:
+            return f"real nodes need {what}, and here {argv[0]} says: {done.stderr.strip()}"
+    try:
+        cgroups.make(PROBE_CGROUP, None)
+    except OSError as error:
+        return f"real nodes need cgroups of their own: {error}"
+    finally:
+        cgroups.remove(PROBE_CGROUP)
     return None

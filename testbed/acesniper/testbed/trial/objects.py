@@ -91,7 +91,7 @@ def model_profiles(names: Names, side: Side) -> list[Json]:
                 "apiVersion": API_VERSION,
                 "kind": "ModelProfile",
                 "metadata": {"name": name, "namespace": side.namespace},
-                "spec": {"source": SOURCE.model_dump(by_alias=True)},
+                "spec": {"source": SOURCE.model_dump(by_alias=True, exclude_none=True)},
                 "status": status.model_dump(by_alias=True, exclude_none=True, mode="json"),
             }
         )

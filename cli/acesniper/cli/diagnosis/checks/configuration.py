@@ -11,6 +11,8 @@ from acesniper.cli.diagnosis.finding import Finding
 from acesniper.cli.diagnosis.sight import Object, Sight, container, place
 
 FILE = "scheduler.yaml"
+VOLUME = "config"
+"""The pod's volume with it."""
 PORT = "ACESNIPER_PORT"
 
 
@@ -62,7 +64,7 @@ def _extender(extenders: list[dict[str, Any]], workload: Object) -> Iterator[str
 
 def _config_map(workload: Object) -> str:
     for each in workload["spec"]["template"]["spec"].get("volumes") or ():
-        if "configMap" in each:
+        if each["name"] == VOLUME:
             return str(each["configMap"]["name"])
     return "acesniper-scheduler"
 

@@ -6,6 +6,8 @@ from acesniper.cli.diagnosis.finding import Finding, Severity
 from acesniper.cli.diagnosis.sight import Right, Sight
 
 SHOWN = 4
+READING = ("get", "list", "watch")
+"""Verbs that change nothing: what else is missing is told first."""
 
 
 def judge(sight: Sight) -> Iterable[Finding]:
@@ -22,6 +24,7 @@ def judge(sight: Sight) -> Iterable[Finding]:
     for each in sight.denied:
         by_account.setdefault(each.account, []).append(each)
     for who, rights in by_account.items():
+        rights.sort(key=lambda right: right.verb in READING)
         shown = "; ".join(map(str, rights[:SHOWN]))
         more = f"; and {len(rights) - SHOWN} more" if len(rights) > SHOWN else ""
         _, _, namespace, name = who.split(":")

@@ -28,7 +28,7 @@ function Bar({ bar, y, x, width, when }) {
   const room = Math.max(to - from - 1.5, 2);
   const starts = bar.kind === "planned" ? `starts in ${seconds(Math.max(bar.start - when, 0))}, takes ${seconds(bar.end - bar.start)}`
     : `${bar.late ? "late; " : ""}${seconds(Math.max(bar.end - when, 0))} left`;
-  const label = `${short(bar.task)}: ${bar.model ?? "unknown model"}, ${starts}`;
+  const label = `${short(bar.task)}: ${bar.model || "unknown model"}, ${starts}`;
   return html`<a href=${taskLink(bar.task)} aria-label=${label}>
     <title>${label}</title>
     <rect class=${kind} x=${from} y=${y + 4} width=${room} height=${ROW - 8} rx="3" />

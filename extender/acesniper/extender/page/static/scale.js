@@ -43,5 +43,6 @@ export function logTicks(low, high) {
 /** Round steps of time that cut a span in at most `most` parts. @param {number} span @param {number} most */
 export function timeStep(span, most) {
   const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400];
-  return steps.find((each) => span / each <= most) ?? 86400 * Math.ceil(span / 86400 / most);
+  const fitting = steps.filter((each) => span <= 110 || each % 30 === 0);
+  return fitting.find((each) => span / each <= most) ?? 86400 * Math.ceil(span / 86400 / most);
 }

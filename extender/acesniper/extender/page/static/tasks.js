@@ -13,7 +13,7 @@ const Row = ({ task }) => html`<tr>
   <td><a href=${taskLink(task.task)}>${short(task.task)}</a><span class="sub">${task.model}</span></td>
   <td><${Phase} phase=${task.phase} /></td>
   <td class="mid">${task.device || task.node || html`<span class="faint">–</span>`}</td>
-  <td class="num">${task.predictedSeconds === null ? html`<span class="faint">–</span>` : html`
+  <td class="num mid">${task.predictedSeconds === null ? html`<span class="faint">–</span>` : html`
     ${seconds(task.predictedSeconds)}<span class="sub"><${Interval} low=${task.lowSeconds} high=${task.highSeconds} /></span>`}</td>
   <td class="num">${task.observedSeconds === null ? html`<span class="faint">–</span>` : html`
     ${seconds(task.observedSeconds)}<span class="sub">${off(task.predictedSeconds, task.observedSeconds)}</span>`}</td>
@@ -41,8 +41,8 @@ export function Tasks() {
     </div>
     ${!list ? html`<${Waiting} error=${error} />` : html`<div class="panel">
       ${!list.matching ? html`<p class="empty">${total ? "No task is like that." : "There are no tasks yet."}</p>` : html`
-      <div class="scroll tight"><table>
-        <thead><tr><th>Task</th><th>Phase</th><th class="mid">Device</th><th class="num">Predicted</th><th class="num">Observed</th><th class="num wide">Created</th></tr></thead>
+      <div class="scroll"><table>
+        <thead><tr><th>Task</th><th>Phase</th><th class="mid">Device</th><th class="num mid">Predicted</th><th class="num">Observed</th><th class="num wide">Created</th></tr></thead>
         <tbody>${list.tasks.map((/** @type {any} */ each) => html`<${Row} key=${each.task} task=${each} />`)}</tbody>
       </table></div>`}
       <${Pager} offset=${offset} size=${SIZE} of=${list.matching} what="tasks" onMove=${setOffset} />

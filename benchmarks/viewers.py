@@ -1,0 +1,104 @@
+"""What people who look at the page do to the answers that kube-scheduler waits for.
+
+Asks the extender of a fleet of N nodes, whose planner plans waiting tasks without a pause, once
+with nobody at the page and once with viewers who go through its views; prints both.
+
+    python benchmarks/viewers.py [--nodes 5000] [--tasks 10000] [--viewers 5] [--requests 2000]
+"""
+
+import argparse
+import asyncio
+import http.client
+import itertools
+import multiprocessing
+import sys
+import time
+from unittest.mock import Mock
+
+import uvicorn
+import uvloop
+from extender import Guess, Server, body, fill, let_wait, machine, quantile, stir
+from prometheus_client import CollectorRegistry
+from rich.console import Console
+from rich.table import Table
+from starlette.applications import Starlette
+
+from acesniper.extender.__main__ import Beside, answer_first, calm_collector
+from acesniper.extender.app import create_app
+from acesniper.extender.state import ExtenderState
+from acesniper.runtime.settings import ExtenderSettings
+
+VIEWS = ("summary", "fleet?sort=backlog", "latency?height=40", "plan", "accuracy", "tasks")
+EVERY_S = 2.0
+
+
+def quiet(app: Starlette, port: int) -> uvicorn.Config:
+    """How both are served."""
+    return uvicorn.Config(app, host="127.0.0.1", port=port, access_log=False, log_config=None)
+
+
+def serve_both(port: int, nodes: int, tasks: int) -> None:
+    """Serve a filled fleet, and its page on the next port."""
+    registry = CollectorRegistry()
+    state = ExtenderState.build(ExtenderSettings(settle_s=0.0), Mock(), Guess(), registry)
+    fill(state, nodes)
+    let_wait(state, nodes, tasks)
+    assert state.page is not None  # noqa: S101
+    calm_collector()
+    answer_first()
+    main = uvicorn.Server(quiet(create_app(state, registry), port))
+    page = Beside(quiet(state.page.app(), port + 1))
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as group:
+            for each in (state.planner.run(), stir(state), page.serve(), main.serve()):
+                group.create_task(each)
+
+    uvloop.run(run())
+
+
+def look(port: int, viewer: int) -> None:
+    """Look for ever at one view after the other, as a browser does."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    for turn in itertools.count(viewer):
+        began_s = time.monotonic()
+        view = VIEWS[turn % len(VIEWS)]
+        # An address of its own: nothing is shared with the other viewers.
+        connection.request("GET", f"/api/{view}{'&' if '?' in view else '?'}offset={viewer}")
+        connection.getresponse().read()
+        time.sleep(max(EVERY_S - (time.monotonic() - began_s), 0.0))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--nodes", type=int, default=5000)
+    parser.add_argument("--tasks", type=int, default=10_000)
+    parser.add_argument("--viewers", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=2000)
+    options = parser.parse_args()
+    context = multiprocessing.get_context("spawn")
+    table = Table("viewers", "verb", "p50 ms", "p99 ms")
+    asked = body(options.nodes)
+    for viewers in (0, options.viewers):
+        with Server(serve_both, options.nodes, options.tasks) as server:
+            looking = [
+                context.Process(target=look, args=(server.port + 1, each), daemon=True)
+                for each in range(viewers)
+            ]
+            for each in looking:
+                each.start()
+            for verb in ("filter", "prioritize"):
+                times, _ = server.times_ms(f"/{verb}", asked, options.requests)
+                shown = (f"{quantile(times, share):.2f}" for share in (0.5, 0.99))
+                table.add_row(str(viewers), verb, *shown)
+            for each in looking:
+                each.terminate()
+                each.join()
+    console = Console(file=sys.stdout)
+    console.print(table)
+    console.print(f"{machine()}")
+
+
+if __name__ == "__main__":
+    main()

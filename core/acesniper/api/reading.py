@@ -1,0 +1,82 @@
+"""What a pod that reads a model's graph says, small enough for a termination message.
+
+Such a message has at most 4096 bytes, and the API server keeps text only: features are rounded to
+what matters, zeros are left out, and the rest is packed.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+from acesniper.domain.errors import InvalidModel, Unavailable
+from acesniper.domain.model import ModelFeatures
+
+MOST_BYTES = 4096
+MOST_JSON_BYTES = 1 << 20
+"""Nothing honest is larger; what unpacks to more is no answer."""
+
+
+def answer(found: ModelFeatures) -> str:
+    """The features as a message. Raises InvalidModel (TooLarge) where they do not fit."""
+    fields = {
+        "version": found.version,
+        "values": {name: _rounded(value) for name, value in found.values.items() if value},
+        "flops": _rounded(found.flops),
+        "bytes_moved": _rounded(found.bytes_moved),
+        "parameters": found.parameters,
+        "peak_memory_bytes": found.peak_memory_bytes,
+        "operators": dict(found.operators),
+        "similar": dict(found.similar),
+        "labels": dict(found.labels),
+    }
+    packed = _packed({"features": fields})
+    if len(packed) > MOST_BYTES:
+        raise InvalidModel("TooLarge", "the graph has too many kinds of nodes to be told of")
+    return packed
+
+
+def refusal(error: InvalidModel | Unavailable) -> str:
+    """Why there are no features, as a message."""
+    reason = error.reason if isinstance(error, InvalidModel) else None
+    return _packed({"reason": reason, "message": str(error)[:1000]})
+
+
+def features(message: str, names: Iterable[str]) -> ModelFeatures | None:
+    """The features in a message, with zeros for those of `names` that it leaves out.
+
+    None where it is no such message: the pod died of something else.
+
+    Raises:
+        InvalidModel, Unavailable: what the pod ran into.
+    """
+    found = _unpacked(message)
+    if found is None:
+        return None
+    if "features" in found:
+        fields = found["features"]
+        values = {**dict.fromkeys(names, 0.0), **fields["values"]}
+        return ModelFeatures(**{**fields, "values": values})
+    if found["reason"]:
+        raise InvalidModel(found["reason"], found["message"])
+    raise Unavailable(found["message"])
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.7g}")
+
+
+def _packed(content: object) -> str:
+    text = json.dumps(content, separators=(",", ":"))
+    return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def _unpacked(message: str) -> dict[str, Any] | None:
+    try:
+        packed = base64.b85decode(message.strip())
+        text = zlib.decompressobj().decompress(packed, MOST_JSON_BYTES)
+        found = json.loads(text)
+    except (ValueError, zlib.error):
+        return None
+    return found if isinstance(found, dict) and ("features" in found or "reason" in found) else None

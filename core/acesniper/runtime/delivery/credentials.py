@@ -1,0 +1,84 @@
+"""What opens a store: the keys of a Secret, as a folder that a pod has mounted."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from acesniper.domain.errors import InvalidInput
+
+KEYS = (
+    "username",
+    "password",
+    "token",
+    "accessKeyId",
+    "secretAccessKey",
+    "sessionToken",
+    "endpoint",
+    "region",
+    "ca.crt",
+    ".dockerconfigjson",
+)
+"""Those of `kubernetes.io/basic-auth` and `kubernetes.io/dockerconfigjson` among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Values by key. They are never shown: this object may be logged."""
+
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def read(cls, folder: Path | None) -> "Credentials":
+        """The keys of a mounted Secret; none without a folder.
+
+        Raises:
+            InvalidInput: the folder has none of the keys.
+        """
+        if folder is None:
+            return NONE
+        found = {
+            key: (folder / key).read_text().strip() for key in KEYS if (folder / key).is_file()
+        }
+        if not found:
+            raise InvalidInput(f"the Secret in {folder} has none of the keys {', '.join(KEYS)}")
+        return cls(found)
+
+    def get(self, key: str) -> str:
+        """A value, empty if there is none."""
+        return self.values.get(key, "")
+
+    def authorization(self, host: str = "") -> str:
+        """The value of an Authorization header; empty without credentials for the host."""
+        if token := self.get("token"):
+            return f"Bearer {token}"
+        if basic := self.basic(host):
+            return f"Basic {basic}"
+        return ""
+
+    def basic(self, host: str = "") -> str:
+        """User and password, encoded; those that a Docker configuration has for the host, too."""
+        if user := self.get("username"):
+            return base64.b64encode(f"{user}:{self.get('password')}".encode()).decode()
+        if config := self.get(".dockerconfigjson"):
+            return _docker_auth(config, host)
+        return ""
+
+
+NONE = Credentials()
+
+
+def _docker_auth(config: str, host: str) -> str:
+    try:
+        found = json.loads(config).get("auths", {})
+    except ValueError as error:
+        # Without the cause: its text repeats what could not be read.
+        raise InvalidInput("the Secret's .dockerconfigjson is no JSON") from error
+    for server, entry in found.items():
+        if server.removeprefix("https://").partition("/")[0] == host:
+            if "auth" in entry:
+                return str(entry["auth"])
+            pair = f"{entry.get('username', '')}:{entry.get('password', '')}"
+            return base64.b64encode(pair.encode()).decode()
+    return ""

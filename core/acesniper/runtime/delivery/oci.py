@@ -1,0 +1,70 @@
+"""A file that was pushed to an OCI registry as an artifact, as `oras push REPOSITORY FILE` does.
+
+Such a file is a layer of its own, whose digest is that of the file. So there is nothing to look up:
+the digest that the task gives names the blob. A tag may move, the digest does not.
+
+https://github.com/opencontainers/distribution-spec
+"""
+
+import json
+import re
+from http import HTTPStatus
+from http.client import HTTPResponse
+from urllib.parse import urlencode
+
+from acesniper.api.address import Address
+from acesniper.domain.errors import Unavailable
+from acesniper.runtime.delivery.credentials import Credentials
+from acesniper.runtime.delivery.http import Refused, request, translated
+
+HUB = {"docker.io": "registry-1.docker.io"}
+"""Where a registry does not answer at the name that images have."""
+MOST_TOKEN_BYTES = 1 << 20
+
+
+def get(address: Address, sha256: str, credentials: Credentials) -> HTTPResponse:
+    """The blob of that digest, open. Raises Unavailable."""
+    scheme = "http" if address.scheme == "oci+http" else "https"
+    repository = re.sub(r"(:[^/:]+)?(@[^/]+)?$", "", address.path)
+    url = f"{scheme}://{HUB.get(address.host, address.host)}/v2/{repository}/blobs/sha256:{sha256}"
+    try:
+        return _with_authorization(url, address, credentials)
+    except Refused as refused:
+        if refused.status != HTTPStatus.NOT_FOUND:
+            raise
+        raise Unavailable(
+            f"{address.shown} has no blob of the digest {sha256}; is it that of the file, pushed as"
+            " it is (`oras push`)?"
+        ) from refused
+
+
+def _with_authorization(url: str, address: Address, credentials: Credentials) -> HTTPResponse:
+    """The answer to a GET, asked again with what the registry demands."""
+    try:
+        return request(url, {}, shown=address.shown, credentials=credentials)
+    except Refused as refused:
+        if refused.status != HTTPStatus.UNAUTHORIZED:
+            raise
+        challenge = refused.headers.get("WWW-Authenticate", "")
+    headers = {"Authorization": _authorization(challenge, address, credentials)}
+    return request(url, headers, shown=address.shown, credentials=credentials)
+
+
+def _authorization(challenge: str, address: Address, credentials: Credentials) -> str:
+    """What the registry asks for: user and password, or a token bought with them."""
+    kind, _, rest = challenge.partition(" ")
+    basic = credentials.basic(address.host)
+    if kind.lower() != "bearer":
+        return f"Basic {basic}"
+    asked = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+    realm = asked.pop("realm", "")
+    query = urlencode({name: asked[name] for name in ("service", "scope") if name in asked})
+    headers = {"Authorization": f"Basic {basic}"} if basic else {}
+    with (
+        request(
+            f"{realm}?{query}", headers, shown=f"the registry's {realm}", credentials=credentials
+        ) as answer,
+        translated(realm),
+    ):
+        found = json.loads(answer.read(MOST_TOKEN_BYTES))
+    return f"Bearer {found.get('token') or found.get('access_token')}"

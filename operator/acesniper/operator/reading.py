@@ -1,0 +1,117 @@
+"""Models that need a Secret or a volume are read by a pod of their own namespace.
+
+The operator thus needs no right to see anybody's Secrets. The pod runs our image, may do nothing in
+the cluster, and answers by its termination message.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from acesniper.api import reading
+from acesniper.api.names import API_VERSION, READS_LABEL
+from acesniper.api.report import terminated
+from acesniper.api.v1alpha1 import ModelProfile, ModelSource
+from acesniper.domain.errors import Conflict, InvalidInput, InvalidModel, Unavailable
+from acesniper.domain.model import ModelFeatures
+from acesniper.operator.mounts import Mounts
+from acesniper.operator.outcome import failure_message
+from acesniper.operator.runner_pod import model_arguments, pod_spec
+from acesniper.predictor.features import FEATURE_NAMES
+from acesniper.runtime.kube import PODS, Cluster
+
+Json = dict[str, Any]
+
+LONGEST_S = 900
+"""A pod that reads for longer is ended: its store or its volume does not answer."""
+RESOURCES = {
+    "requests": {"cpu": "100m", "memory": "256Mi"},
+    "limits": {"cpu": "1", "memory": "2Gi"},
+}
+
+
+def needs_pod(source: ModelSource) -> bool:
+    """Whether only a pod can get at the model."""
+    return bool(source.secret) or source.uri.startswith(("pvc://", "hostpath://"))
+
+
+@dataclass(frozen=True, slots=True)
+class PodReading:
+    """Makes the pods, and reads what they say."""
+
+    cluster: Cluster
+    image: str
+
+    async def read(self, profile: ModelProfile) -> ModelFeatures | None:
+        """The features; None while the pod is at it.
+
+        Raises:
+            InvalidModel: the model cannot be used.
+            Unavailable: it cannot be had now, or the pod was lost; the next call tries again.
+        """
+        name, namespace = reader_name(profile), profile.metadata["namespace"]
+        pod = await self.cluster.get(PODS, name, namespace)
+        if pod is None:
+            await self._create(profile)
+            return None
+        if pod["status"].get("phase") not in ("Succeeded", "Failed"):
+            return None
+        uid = pod["metadata"]["uid"]
+        await self.cluster.delete(PODS, name, namespace, uid=uid)
+        message = str(terminated(pod).get("message", ""))
+        found = reading.features(message, FEATURE_NAMES)
+        if found is None:
+            raise Unavailable(f"the pod that reads it: {failure_message(pod)}")
+        return found
+
+    async def _create(self, profile: ModelProfile) -> None:
+        try:
+            manifest = reader_pod(profile, self.image)
+        except InvalidInput as error:
+            raise InvalidModel("UnsupportedSource", str(error)) from error
+        try:
+            await self.cluster.create(PODS, manifest, profile.metadata["namespace"])
+        except Conflict:
+            return
+        except InvalidInput as error:
+            raise Unavailable(f"the pod that reads it is refused: {error}") from error
+
+
+def reader_name(profile: ModelProfile) -> str:
+    """A function of the profile: making the pod twice is a conflict."""
+    digest = hashlib.sha256(profile.metadata["uid"].encode()).hexdigest()[:10]
+    stem = str(profile.metadata["name"]).replace(".", "-")[:40].rstrip("-")
+    return f"{stem}-read-{digest}"
+
+
+def reader_pod(profile: ModelProfile, image: str) -> Json:
+    """The pod that reads a profile's model. Raises InvalidInput for an address that is none."""
+    spec, metadata = profile.spec, profile.metadata
+    mounts = Mounts()
+    arguments = ["model", "read", *model_arguments(mounts, spec.source)]
+    arguments += ["--batch", str(spec.batch_size)]
+    for dimension, size in sorted(spec.input_shapes.items()):
+        arguments += ["--shape", f"{dimension}={size}"]
+    pod = pod_spec(image, arguments, mounts)
+    pod["containers"][0]["resources"] = RESOURCES
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": reader_name(profile),
+            "namespace": metadata["namespace"],
+            "labels": {READS_LABEL: metadata["name"]},
+            "ownerReferences": [_owner(metadata)],
+        },
+        "spec": {**pod, "restartPolicy": "Never", "activeDeadlineSeconds": LONGEST_S},
+    }
+
+
+def _owner(metadata: Mapping[str, Any]) -> Json:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ModelProfile",
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+    }

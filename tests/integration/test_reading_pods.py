@@ -1,0 +1,154 @@
+"""Models that only a pod can get at: what is made, what it says, and what becomes of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from acesniper.api import reading
+from acesniper.api.conditions import find, is_true
+from acesniper.api.v1alpha1 import Condition, ModelProfile, ModelProfileSpec
+from acesniper.domain.errors import Forbidden, InvalidModel, Unavailable
+from acesniper.domain.model import ModelFeatures
+from acesniper.operator.fetch import Fetcher
+from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.models import POD_READS_S, ModelReconciler
+from acesniper.operator.reading import PodReading
+from acesniper.operator.store import Store
+from acesniper.predictor.default import default_predictor
+from acesniper.runtime.events import EventRecorder
+from acesniper.runtime.kube import MODEL_PROFILES, PODS, Object
+from builders import SHA256, make_model_profile
+from fake_cluster import Call, FakeCluster
+from virtual_time import Clock
+
+FOUND = ModelFeatures("1", {"work": 1.0}, 2e9, 1e6, 10**6, 2**20, {"Conv": 1}, {})
+
+
+def must_not_read(path: Path, spec: ModelProfileSpec) -> ModelFeatures:
+    raise AssertionError("the operator itself cannot get at it")
+
+
+class World:
+    """A model behind a Secret, and the reconciler."""
+
+    def __init__(self, uri: str = "s3://models/net.onnx", secret: str | None = "keys") -> None:
+        self.cluster, self.store = FakeCluster(), Store()
+        profile = make_model_profile(work=None, uri=uri, sha256=SHA256)
+        if secret:
+            profile["spec"]["source"]["secret"] = secret
+        self.cluster.put(MODEL_PROFILES, profile)
+        self.reconciler = ModelReconciler(
+            *(self.cluster, self.store, Fetcher(self.cluster, 100, 1.0), must_not_read, "1"),
+            *(OperatorMetrics.on(CollectorRegistry()), EventRecorder(self.cluster, "test")),
+            default_predictor(),
+            Clock(5.0),
+            PodReading(self.cluster, "runner:1"),
+        )
+
+    async def reconcile(self) -> float | None:
+        for obj in self.cluster.all(MODEL_PROFILES):
+            self.store.take_model(obj)
+        return await self.reconciler.reconcile("default/model")
+
+    @property
+    def pod(self) -> Object:
+        (pod,) = self.cluster.all(PODS)
+        return pod
+
+    def ends(self, message: str, phase: str = "Succeeded") -> None:
+        terminated = {"message": message, "exitCode": 0 if phase == "Succeeded" else 137}
+        state = {"name": "runner", "state": {"terminated": terminated}}
+        status = {"phase": phase, "containerStatuses": [state]}
+        self.cluster.change(PODS, self.pod["metadata"]["name"], "default", {"status": status})
+
+    @property
+    def profile(self) -> ModelProfile:
+        return ModelProfile.model_validate(self.cluster.one(MODEL_PROFILES, "model", "default"))
+
+    @property
+    def condition(self) -> Condition:
+        found = find(self.profile.status.conditions, "Profiled")
+        assert found is not None
+        return found
+
+
+@pytest.mark.parametrize(
+    ("uri", "secret"),
+    [("s3://models/net.onnx", "keys"), ("pvc://claim/m", None), ("hostpath:///srv/m", None)],
+)
+async def test_a_pod_reads_what_the_operator_cannot_get_at(uri: str, secret: str | None) -> None:
+    world = World(uri, secret)
+
+    again_s = await world.reconcile()
+    await world.reconcile()
+    waiting = world.condition
+    world.ends(reading.answer(FOUND))
+    await world.reconcile()
+
+    assert again_s == POD_READS_S
+    assert (waiting.status, waiting.reason) == ("False", "Reading")
+    assert is_true(world.profile.status.conditions, "Profiled")
+    assert world.profile.status.features["work"] == 1.0
+    assert world.cluster.all(PODS) == []
+
+
+async def test_the_pod_may_do_nothing_and_holds_the_secret_alone() -> None:
+    world = World()
+
+    await world.reconcile()
+
+    spec: dict[str, Any] = world.pod["spec"]
+    (container,) = spec["containers"]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert container["args"][:2] == ["model", "read"]
+    assert "env" not in container
+    assert {"secretName": "keys", "optional": True} in [
+        each.get("secret") for each in spec["volumes"]
+    ]
+
+
+async def test_a_model_that_the_pod_cannot_use_is_unsupported() -> None:
+    world = World()
+    await world.reconcile()
+    world.ends(reading.refusal(InvalidModel("DigestMismatch", "another one")), "Failed")
+
+    await world.reconcile()
+
+    assert is_true(world.profile.status.conditions, "Unsupported")
+    assert (world.condition.reason, world.condition.message) == ("DigestMismatch", "another one")
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [(reading.refusal(Unavailable("s3://models answers 403")), "answers 403"), ("Killed", "137")],
+    ids=["store", "killed"],
+)
+async def test_a_model_that_cannot_be_had_now_is_tried_again(message: str, said: str) -> None:
+    world = World()
+    await world.reconcile()
+    world.ends(message, "Failed")
+
+    with pytest.raises(Unavailable, match=said):
+        await world.reconcile()
+    failed = world.condition
+    await world.reconcile()
+
+    assert failed.reason == "FetchFailed"
+    assert world.pod["status"]["phase"] == "Pending"
+
+
+async def test_a_namespace_that_lets_no_such_pod_in_is_told() -> None:
+    world = World("hostpath:///srv/m", None)
+
+    def refuse(call: Call) -> None:
+        if call.verb == "create" and call.kind == PODS:
+            raise Forbidden('violates PodSecurity "restricted"')
+
+    world.cluster.before = refuse
+    with pytest.raises(Forbidden):
+        await world.reconcile()
+
+    assert "violates PodSecurity" in world.condition.message

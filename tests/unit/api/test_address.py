@@ -1,0 +1,76 @@
+import re
+
+import pytest
+
+from acesniper.api.address import INPUT_PATTERN, MODEL_PATTERN, OUTPUT_PATTERN, Address
+from acesniper.domain.errors import InvalidInput
+
+
+@pytest.mark.parametrize(
+    ("uri", "parts"),
+    [
+        ("https://host:8443/a/b.onnx?v=1", ("https", "host:8443", "a/b.onnx")),
+        ("s3://bucket/a/b.onnx?endpoint=http://h:9", ("s3", "bucket", "a/b.onnx")),
+        ("oci://ghcr.io/org/net:v1", ("oci", "ghcr.io", "org/net:v1")),
+        ("oci+http://registry.local:5000/net", ("oci+http", "registry.local:5000", "net")),
+        ("pvc://claim/a/b.onnx", ("pvc", "claim", "a/b.onnx")),
+        ("configmap://name/key", ("configmap", "name", "key")),
+        ("hostpath:///srv/models/b.onnx", ("hostpath", "", "/srv/models/b.onnx")),
+    ],
+)
+def test_an_address_is_taken_apart(uri: str, parts: tuple[str, str, str]) -> None:
+    found = Address.parse(uri)
+
+    assert (found.scheme, found.host, found.path) == parts
+    assert re.match(MODEL_PATTERN, uri)
+
+
+def test_options_of_a_store_stand_in_the_query() -> None:
+    found = Address.parse("s3://b/k?endpoint=https://minio:9000&region=eu-1")
+
+    assert found.options == {"endpoint": "https://minio:9000", "region": "eu-1"}
+
+
+def test_a_signature_in_an_address_is_not_shown() -> None:
+    assert Address.parse("https://host/m.onnx?X-Amz-Signature=abc").shown == "https://host/m.onnx"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "file:///etc/passwd",
+        "ftp://host/m.onnx",
+        "m.onnx",
+        "pvc://claim/../other/m.onnx",
+        "hostpath:///srv/..",
+        "hostpath://srv/m.onnx",
+        "s3:///key",
+    ],
+)
+def test_what_is_no_address_of_ours_is_refused(uri: str) -> None:
+    with pytest.raises(InvalidInput):
+        Address.parse(uri)
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    uri = "https://user:geheim@host/m.onnx"
+
+    with pytest.raises(InvalidInput, match="put credentials into a Secret") as caught:
+        Address.parse(uri)
+
+    assert "geheim" not in str(caught.value)
+    assert not re.match(MODEL_PATTERN, uri)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "uri"),
+    [
+        (INPUT_PATTERN, "configmap://name/key"),
+        (INPUT_PATTERN, "hostpath:///srv/x.npy"),
+        (OUTPUT_PATTERN, "https://host/out"),
+        (OUTPUT_PATTERN, "hostpath:///srv"),
+        (MODEL_PATTERN, "http:///m.onnx"),
+    ],
+)
+def test_inputs_and_outputs_have_fewer_places(pattern: str, uri: str) -> None:
+    assert not re.match(pattern, uri)

@@ -1,0 +1,91 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acesniper.cli import subjects
+from acesniper.cli.connection import Connection
+from acesniper.domain.errors import InvalidInput
+from acesniper.runtime.kube import DEVICE_PROFILES, MODEL_PROFILES, Kind
+from builders import make_device_profile, make_model_profile
+from fake_cluster import FakeCluster
+from small_models import linear_model, save
+
+EXAMPLES = Path(__file__).parents[3] / "examples/devices"
+
+
+class Asked(Connection):
+    """A connection to a cluster in memory."""
+
+    cluster: FakeCluster
+
+    def ask(self, question: Any) -> Any:  # noqa: ANN401 - as the base's
+        import asyncio
+
+        return asyncio.run(question(self.cluster))
+
+
+@pytest.fixture
+def connection() -> Asked:
+    found = Asked()
+    object.__setattr__(found, "cluster", FakeCluster())
+    return found
+
+
+async def _put(
+    cluster: FakeCluster, profile: dict[str, Any], kind: Kind, namespace: str | None
+) -> None:
+    name = profile["metadata"]["name"]
+    await cluster.create(kind, profile, namespace)
+    await cluster.patch(kind, name, namespace, {"status": profile["status"]}, "status")
+
+
+def test_files_need_no_cluster() -> None:
+    found = subjects.devices([str(EXAMPLES / "ort-1t.yaml"), str(EXAMPLES)], Connection())
+
+    assert "ort-1t" in found
+    assert len(found) == len(list(EXAMPLES.glob("*.yaml")))
+
+
+def test_all_measured_devices_of_a_cluster_are_taken_where_none_is_named(connection: Asked) -> None:
+    connection.ask(lambda it: _put(it, make_device_profile("a"), DEVICE_PROFILES, None))
+    new = make_device_profile("new") | {"status": {}}
+    connection.ask(lambda it: _put(it, new, DEVICE_PROFILES, None))
+
+    assert list(subjects.devices([], connection)) == ["a"]
+    with pytest.raises(InvalidInput, match="DeviceProfile new was not measured yet"):
+        subjects.devices(["new"], connection)
+
+
+def test_a_name_that_nothing_has_is_told(connection: Asked) -> None:
+    with pytest.raises(InvalidInput, match="neither a file nobody nor a DeviceProfile"):
+        subjects.devices(["nobody"], connection)
+    with pytest.raises(InvalidInput, match="neither a file nobody nor a ModelProfile"):
+        subjects.model("nobody", 1, {}, "default", connection)
+
+
+def test_a_model_of_the_cluster_brings_its_features_batch_and_shapes(connection: Asked) -> None:
+    profile = make_model_profile("net")
+    connection.ask(lambda it: _put(it, profile, MODEL_PROFILES, "default"))
+
+    found = subjects.model("net", 1, {}, "default", connection)
+
+    assert found.values == profile["status"]["features"]
+    with pytest.raises(InvalidInput, match="leave out --batch and --shape"):
+        subjects.model("net", 4, {}, "default", connection)
+
+
+def test_a_model_that_was_not_read_is_told_with_the_reason(connection: Asked) -> None:
+    profile = make_model_profile("net") | {"status": {}}
+    connection.ask(lambda it: _put(it, profile, MODEL_PROFILES, "default"))
+
+    with pytest.raises(InvalidInput, match="was not read yet: the operator has not looked at it"):
+        subjects.model("net", 1, {}, "default", connection)
+
+
+def test_a_file_is_read_with_its_batch(tmp_path: Path) -> None:
+    path = save(linear_model(), tmp_path / "linear.onnx")
+
+    found = subjects.model(str(path), 16, {}, None, Connection())
+
+    assert found.flops == 2 * 16 * 8 * 4

@@ -1,0 +1,130 @@
+"""How a task's pod gets at its model, its input and its outputs."""
+
+from typing import Any
+
+import pytest
+
+from acesniper.api.v1alpha1 import InferenceTask, ModelSource
+from acesniper.domain.errors import InvalidTask
+from acesniper.operator.mounts import NodeCache, without_cache
+from acesniper.operator.render import render_pod
+from builders import SHA256, make_itask
+
+CACHE = NodeCache("/var/lib/models", 1000)
+Json = dict[str, Any]
+
+
+def rendered(
+    uri: str,
+    secret: str | None = None,
+    cache: NodeCache | None = None,
+    **spec: Any,  # noqa: ANN401
+) -> Json:
+    task = InferenceTask.model_validate(make_itask("t", "ns", **spec))
+    return render_pod(task, "m", ModelSource(uri=uri, sha256=SHA256, secret=secret), "r", cache)
+
+
+def container(pod: Json) -> Json:
+    found: Json = pod["spec"]["containers"][0]
+    return found
+
+
+def after(pod: Json, option: str) -> str:
+    arguments: list[str] = container(pod)["args"]
+    return arguments[arguments.index(option) + 1]
+
+
+def mounted(pod: Json, path: str) -> tuple[Json, bool]:
+    """The volume at a path, and whether it can be written."""
+    (mount,) = (each for each in container(pod)["volumeMounts"] if each["mountPath"] == path)
+    (volume,) = (each for each in pod["spec"]["volumes"] if each["name"] == mount["name"])
+    return {key: value for key, value in volume.items() if key != "name"}, "readOnly" not in mount
+
+
+@pytest.mark.parametrize(
+    ("uri", "file", "folder", "volume"),
+    [
+        (
+            "pvc://claim/deep/m.onnx",
+            "/mnt/acesniper/claims/claim/deep/m.onnx",
+            "/mnt/acesniper/claims/claim",
+            {"persistentVolumeClaim": {"claimName": "claim"}},
+        ),
+        (
+            "configmap://models/m.onnx",
+            "/mnt/acesniper/model/m.onnx",
+            "/mnt/acesniper/model",
+            {"configMap": {"name": "models", "optional": True}},
+        ),
+        (
+            "hostpath:///srv/models/m.onnx",
+            "/mnt/acesniper/model/m.onnx",
+            "/mnt/acesniper/model",
+            {"hostPath": {"path": "/srv/models"}},
+        ),
+    ],
+    ids=["pvc", "configmap", "hostpath"],
+)
+def test_a_model_in_a_volume_is_read_there(uri: str, file: str, folder: str, volume: Json) -> None:
+    pod = rendered(uri, cache=CACHE)
+
+    assert container(pod)["args"][:2] == ["run", file]
+    assert mounted(pod, folder) == (volume, False)
+    assert "--cache" not in container(pod)["args"]
+
+
+def test_a_secret_is_mounted_and_stands_nowhere_else() -> None:
+    pod = rendered("s3://bucket/m.onnx", secret="keys")
+
+    assert after(pod, "--secret") == "/run/acesniper/model"
+    volume = {"secret": {"secretName": "keys", "optional": True}}
+    assert mounted(pod, "/run/acesniper/model") == (volume, False)
+
+
+def test_a_fetched_model_stays_in_the_nodes_cache() -> None:
+    pod = rendered("https://host/m.onnx", cache=CACHE)
+
+    volume, writable = mounted(pod, after(pod, "--cache"))
+    assert volume["hostPath"]["path"] == "/var/lib/models"
+    assert writable
+    assert after(pod, "--cache-bytes") == "1000"
+
+
+def test_without_a_cache_nothing_of_the_node_is_mounted() -> None:
+    pod = rendered("https://host/m.onnx", cache=CACHE)
+
+    assert without_cache(pod) == rendered("https://host/m.onnx")
+    assert without_cache(rendered("https://host/m.onnx")) is None
+
+
+def test_outputs_go_below_the_tasks_name_into_a_claim_that_can_be_written() -> None:
+    pod = rendered("pvc://data/m.onnx", output={"uri": "pvc://data/out/"})
+
+    assert after(pod, "--output") == "/mnt/acesniper/claims/data/out/t"
+    assert mounted(pod, "/mnt/acesniper/claims/data")[1]
+    assert len(pod["spec"]["volumes"]) == 2
+    assert pod["spec"]["securityContext"]["fsGroup"] == 65532
+
+
+def test_outputs_go_below_the_tasks_name_in_a_bucket() -> None:
+    pod = rendered(
+        "https://host/m.onnx",
+        output={"uri": "s3://results?endpoint=http://store:9", "secret": "keys"},
+    )
+
+    assert after(pod, "--output") == "s3://results/t?endpoint=http://store:9"
+    assert after(pod, "--output-secret") == "/run/acesniper/output"
+
+
+def test_an_input_is_given_with_its_digest_and_secret() -> None:
+    given = {"uri": "https://host/x.npy", "sha256": SHA256, "secret": "keys"}
+    pod = rendered("https://host/m.onnx", input=given)
+
+    assert after(pod, "--input") == "https://host/x.npy"
+    assert after(pod, "--input-sha256") == SHA256
+    assert after(pod, "--input-secret") == "/run/acesniper/input"
+
+
+def test_an_address_that_leaves_its_volume_makes_no_pod() -> None:
+    with pytest.raises(InvalidTask, match="leaves the volume"):
+        rendered("pvc://claim/../m.onnx")

@@ -1,0 +1,159 @@
+"""Who is asked how far it is, how often, and what is written."""
+
+from typing import Any
+
+import pytest
+
+from acesniper.api.report import Progress
+from acesniper.api.v1alpha1 import InferenceTask
+from acesniper.domain.errors import Conflict
+from acesniper.operator.progress import RAREST_S, ProgressFollower, ask_pod
+from acesniper.operator.store import Store
+from acesniper.probe.progress import Progress as Runner
+from acesniper.runtime.kube import INFERENCE_TASKS
+from builders import make_itask, make_pod
+from fake_cluster import Call, FakeCluster
+from virtual_time import Clock
+
+URL = "http://10.0.0.7:8786/"
+
+
+class World:
+    """One task that runs, and what its pod says."""
+
+    def __init__(self, *, port: str = "progress", phase: str = "Running") -> None:
+        self.cluster, self.store, self.clock = FakeCluster(), Store(), Clock(0.0)
+        task = make_itask("t", status={"phase": "Running", "podUid": "uid-p"}, inferences=100)
+        self.cluster.put(INFERENCE_TASKS, task)
+        pod = make_pod("p", task="t", uid="uid-p", phase=phase)
+        owner = [{"uid": task["metadata"]["uid"]}]
+        pod["metadata"]["ownerReferences"] = owner
+        pod["spec"]["containers"] = [{"ports": [{"name": port, "containerPort": 8786}]}]
+        pod["status"]["podIP"] = "10.0.0.7"
+        self.store.take_pod(pod)
+        self.asked: list[str] = []
+        self.done: int | None = 40
+        self.see()
+        self.follower = ProgressFollower(self.cluster, self.store, self.clock, 5.0, ask=self.answer)
+
+    def see(self) -> None:
+        self.store.take_task(self.cluster.one(INFERENCE_TASKS, "t", "default"))
+
+    async def answer(self, url: str) -> Progress | None:
+        self.asked.append(url)
+        return None if self.done is None else Progress(done=self.done, total=100, run_s=2.0)
+
+    async def round(self, at_s: float) -> None:
+        self.clock.now_s = at_s
+        await self.follower.round()
+
+    @property
+    def written(self) -> list[str]:
+        return [call.name for call in self.cluster.calls if call.verb == "patch"]
+
+    @property
+    def task(self) -> InferenceTask:
+        return InferenceTask.model_validate(self.cluster.one(INFERENCE_TASKS, "t", "default"))
+
+
+async def test_a_task_that_runs_for_a_while_shows_how_far_it_is() -> None:
+    world = World()
+
+    await world.round(5.0)
+    await world.round(10.0)
+
+    assert world.asked == [URL]
+    progress = world.task.status.progress
+    assert progress is not None
+    assert (progress.text, progress.done, progress.total) == ("40/100", 40, 100)
+    assert progress.run_seconds == 2.0
+
+
+async def test_nothing_is_written_while_nothing_moves() -> None:
+    world = World()
+
+    for at_s in (5.0, 10.0, 15.0, 20.0):
+        await world.round(at_s)
+
+    assert len(world.asked) == 3
+    assert len(world.written) == 1
+
+
+async def test_a_pod_is_asked_no_more_often_than_said() -> None:
+    world = World()
+
+    for at_s in (5.0, 10.0, 11.0, 12.0, 14.9):
+        await world.round(at_s)
+
+    assert len(world.asked) == 1
+
+
+async def test_a_pod_that_does_not_answer_is_asked_more_and_more_rarely() -> None:
+    world = World()
+    world.done = None
+
+    for at_s in range(5, 1000, 5):
+        await world.round(float(at_s))
+
+    assert world.written == []
+    assert 8 <= len(world.asked) <= 5 + 1000 / RAREST_S + 1
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        pytest.param({"port": "http"}, id="says nothing"),
+        pytest.param({"phase": "Pending"}, id="not running"),
+        pytest.param({"phase": "Succeeded"}, id="ended"),
+    ],
+)
+async def test_others_are_not_asked(world: dict[str, Any]) -> None:
+    made = World(**world)
+
+    await made.round(5.0)
+    await made.round(10.0)
+
+    assert made.asked == []
+
+
+async def test_a_task_that_moved_on_meanwhile_is_left_as_it_is() -> None:
+    world = World()
+    await world.round(5.0)
+    world.cluster.change(INFERENCE_TASKS, "t", "default", {"status": {"phase": "Succeeded"}})
+
+    await world.round(10.0)
+
+    assert world.task.status.progress is None
+    assert world.task.status.phase == "Succeeded"
+
+
+async def test_a_write_that_fails_is_made_in_the_next_round() -> None:
+    world = World()
+
+    def fail(call: Call) -> None:
+        if call.verb == "patch":
+            raise Conflict("changed")
+
+    world.cluster.before = fail
+    for at_s in (5.0, 10.0):
+        await world.round(at_s)
+    world.cluster.before = lambda call: None
+    await world.round(15.0)
+
+    assert world.task.status.progress is not None
+
+
+async def test_a_runner_says_what_the_operator_understands() -> None:
+    runner = Runner(total=10)
+    runner(0)
+    runner(3)
+
+    with runner.served(0) as port:
+        found = await ask_pod(f"http://127.0.0.1:{port}/")
+
+    assert found is not None
+    assert (found.done, found.total) == (3, 10)
+
+
+async def test_whoever_says_something_else_is_not_listened_to(unused_tcp_port: int) -> None:
+    assert await ask_pod(f"http://127.0.0.1:{unused_tcp_port}/") is None
