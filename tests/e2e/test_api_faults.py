@@ -27,8 +27,8 @@ def work(fleet: FleetOfFive, namespace: str) -> FaultWorkload:
     return FaultWorkload(fleet, namespace)
 
 
-@pytest.fixture
-def proxies(fleet: FleetOfFive) -> Iterator[tuple[FaultProxy, ...]]:
+@pytest.fixture(scope="module")
+def ways(fleet: FleetOfFive) -> Iterator[tuple[FaultProxy, ...]]:
     """Between operator and extender, started anew, and the API server."""
     system = fleet.system
     with (
@@ -37,6 +37,14 @@ def proxies(fleet: FleetOfFive) -> Iterator[tuple[FaultProxy, ...]]:
         system.rerouted({OPERATOR: operators.kubeconfig, EXTENDER: extenders.kubeconfig}, SILENCE),
     ):
         yield operators, extenders
+
+
+@pytest.fixture
+def proxies(ways: tuple[FaultProxy, ...]) -> Iterator[tuple[FaultProxy, ...]]:
+    """The same, with nothing wrong before and after."""
+    yield ways
+    for proxy in ways:
+        proxy.faults.share, proxy.faults.deaf = 0.0, False
 
 
 @pytest.mark.parametrize("victim", [OPERATOR, EXTENDER])

@@ -6,6 +6,7 @@ decisions together. What the client gives us is configuration, authentication an
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from kubernetes.aio import client, config
 from kubernetes.aio.client import rest
 
 from acesniper.domain.errors import Conflict, Forbidden, InvalidInput, Throttled, Unavailable
+
+log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 """One Kubernetes object as JSON."""
@@ -323,11 +326,11 @@ class Cluster:
     async def watch(
         self, kind: Kind, resource_version: str, namespace: str | None = None, labels: str = ""
     ) -> AsyncIterator[WatchEvent]:
-        """Events from `resource_version` on, until the server ends the watch.
+        """Events from `resource_version` on, until the server ends the watch or falls silent.
 
         Raises:
             Gone: the version is too old; list again.
-            Unavailable: the connection broke or fell silent.
+            Unavailable: the connection broke.
         """
         query = {
             "watch": "true",
@@ -348,6 +351,9 @@ class Cluster:
                         body = json.dumps(status).encode()
                         raise _failure(status.get("code", 500), body, None, f"watch {kind.plural}")
                     yield WatchEvent(event["type"], event["object"])
+            except aiohttp.SocketTimeoutError:
+                # No failure: where nothing happens, there may be nothing to say. Open it anew.
+                log.debug("watch %s: silent for %g s", kind.plural, self._watch_silence_s)
             finally:
                 answer.response.close()
 

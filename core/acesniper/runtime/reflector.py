@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 
 Apply = Callable[[str, Object], None]
 """Called with UPSERT or DELETE and the object, for every change. An object that it refuses with
-InvalidInput is left out; the others are not disturbed."""
+InvalidInput is left out; the others are not disturbed. Of an object that was found missing when the
+watch had lost its place, DELETE brings no more than UID, name and namespace."""
 UPSERT = "UPSERT"
 DELETE = "DELETE"
 AT_A_TIME = 50

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from acesniper.api.names import MODEL_LABEL, TASK_LABEL
+from acesniper.api.names import DEVICE_ANNOTATION, MODEL_LABEL, TASK_LABEL
 from acesniper.domain.backlog import PodUid
 from acesniper.domain.task import ModelKey
 from acesniper.extender.book import DecisionBook
@@ -96,7 +96,9 @@ class Answers:
         if TASK_LABEL not in (pod.metadata.labels or {}):
             return None
         promise = self._fleet.ledger.get(PodUid(pod.metadata.uid))
-        device = self._fleet.devices.get(promise.device) if promise else None
+        # Another extender's planner may have admitted it a moment ago: then the pod says where to.
+        told = (pod.metadata.annotations or {}).get(DEVICE_ANNOTATION)
+        device = self._fleet.devices.get(promise.device if promise else told)
         return device.node if device else None
 
     def _latency(self, pod: Pod) -> Mapping[str, float] | None:

@@ -1,7 +1,7 @@
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
-from acesniper.api.names import MODEL_LABEL, TASK_LABEL
+from acesniper.api.names import DEVICE_ANNOTATION, MODEL_LABEL, TASK_LABEL
 from acesniper.api.pod import PodView
 from acesniper.domain.backlog import PodUid
 from acesniper.domain.device import DeviceId
@@ -40,6 +40,16 @@ def test_a_planned_pod_goes_to_its_node_only() -> None:
 
     assert answer.node_names == ["node-b"]
     assert answer.failed == {"node-a": "planned for node-b"}
+
+
+def test_a_pod_that_another_planner_admitted_says_itself_where_it_goes() -> None:
+    """This extender has not heard of it yet."""
+    args = make_args("node-a", "node-b", uid="u", labels=TASK)
+    args.pod.metadata.annotations = {DEVICE_ANNOTATION: "b"}
+
+    answer = make_answers(make_fleet({"a": 1.0, "b": 2.0})).filter(args)
+
+    assert answer.node_names == ["node-b"]
 
 
 def test_a_planned_pod_whose_node_is_not_offered_goes_nowhere() -> None:

@@ -1,5 +1,6 @@
 """The adapter against a server that answers anything."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -146,6 +147,29 @@ async def test_a_watch_reads_lines_however_they_are_cut() -> None:
         heard = await take(cluster.watch(NODES, "1"), 2)
 
     assert heard == [("ADDED", "a"), ("ADDED", "b")]
+
+
+async def test_a_watch_that_falls_silent_ends_after_its_last_line() -> None:
+    """No failure, and nothing to wait for: it is opened anew where it was."""
+    line = json.dumps({"type": "ADDED", "object": {"metadata": {"name": "a"}}}) + "\n"
+    ended = asyncio.Event()
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(line.encode())
+        await ended.wait()
+        return response
+
+    async with serving(stream) as url:
+        settings = client.Configuration()
+        settings.host = url
+        async with client.ApiClient(configuration=settings) as api:
+            cluster = Cluster(api, watch_silence_s=0.05)
+            heard = [each async for each in cluster.watch(NODES, "1")]
+        ended.set()
+
+    assert [each.object["metadata"]["name"] for each in heard] == ["a"]
 
 
 async def test_a_watch_that_has_lost_its_place_is_gone() -> None:

@@ -30,7 +30,8 @@ class Server:
         subject = dict(each[0] for each in request.transport.get_extra_info("peercert")["subject"])
         self.asked.append((request.method, subject["commonName"]))
         if "watch" not in request.query:
-            return web.json_response({"path": str(request.rel_url), "by": subject["commonName"]})
+            said = {"path": str(request.rel_url), "by": subject["commonName"]}
+            return web.json_response(said | {"type": request.headers.get("Content-Type")})
         stream = web.StreamResponse()
         await stream.prepare(request)
         while True:
@@ -73,7 +74,7 @@ async def test_requests_pass_under_the_identity_of_the_proxy(tmp_path: Path) -> 
     ):
         said = json.loads(await answer.read())
 
-    assert said == {"path": "/api/v1/pods?limit=5", "by": "somebody"}
+    assert said == {"path": "/api/v1/pods?limit=5", "by": "somebody", "type": None}
 
 
 async def test_a_share_of_the_answers_are_errors_and_some_lie(tmp_path: Path) -> None:

@@ -73,11 +73,13 @@ class Sightings:
 
     def take(self, change: str, manifest: Object) -> None:
         """A task was made, changed or is gone."""
-        seen = Sighting.of(manifest)
         if change == DELETE:
-            self.tasks.pop(seen.task, None)
-            self._told.discard(seen.uid)
+            # Found missing in a list, it comes with nothing but its name and its UID.
+            metadata = manifest["metadata"]
+            self.tasks.pop(f"{metadata['namespace']}/{metadata['name']}", None)
+            self._told.discard(str(metadata["uid"]))
             return
+        seen = Sighting.of(manifest)
         self.tasks[seen.task] = seen
         if seen.compared and seen.uid not in self._told:
             self._told.add(seen.uid)

@@ -135,8 +135,9 @@ class FaultProxy:
             async with self._session.request(
                 request.method,
                 f"{self.plane.url}{request.rel_url}",
-                data=body,
+                data=body or None,
                 headers=_passed(request.headers),
+                skip_auto_headers=("Content-Type",),
                 timeout=NO_LIMIT,
             ) as answer:
                 if status is not None:
