@@ -67,7 +67,9 @@ def trouble(sight: Sight, pod: PodView, manifest: Json) -> Trouble | None:
         text = f"pod {pod.name}: node {pod.node} is not ready and was to stop it"
         return Trouble(_cluster("NodeLost", text), NODE_SILENT_S, unstoppable=True)
     if (found := disruption(manifest)) is not None:
-        return Trouble(_cluster(found[0], f"pod {pod.name}: {found[1]}"))
+        # The taint of a node that is not ready says no more than that.
+        reason = "NodeLost" if silent and found[0] == "NodeTainted" else found[0]
+        return Trouble(_cluster(reason, f"pod {pod.name}: {found[1]}"))
     if silent:
         # Its taint decides how long the pod is left there: see the pod's tolerations.
         return Trouble(_cluster("NodeNotReady", f"node {pod.node} is not ready"))

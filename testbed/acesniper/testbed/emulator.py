@@ -20,11 +20,12 @@ from acesniper.api.decision import Decision
 from acesniper.api.names import DECISION_ANNOTATION, MODEL_LABEL, RUNNER_CONTAINER, TASK_LABEL
 from acesniper.api.times import epoch_s
 from acesniper.domain.errors import AcesniperError
-from acesniper.runtime.kube import PODS, Cluster
+from acesniper.runtime.kube import PODS, Cluster, NotFound
 from acesniper.runtime.reflector import DELETE, Reflector
 from acesniper.testbed.kwok import FINISH_AT, FINISHED, STARTED, finish_annotations
 
 Json = Mapping[str, Any]
+RETRY_S = 0.5
 Latencies = Mapping[tuple[str, str], float]
 """(node, model) to the measured seconds of one inference."""
 
@@ -151,12 +152,17 @@ class Emulator:
 
 
 async def _annotate(cluster: Cluster, pod: Json, annotations: Mapping[str, str]) -> None:
+    """Write a run's end; without it the pod would run for ever."""
     metadata = pod["metadata"]
     patch = {"metadata": {"annotations": dict(annotations)}}
-    try:
-        await cluster.patch(PODS, metadata["name"], metadata["namespace"], patch)
-    except AcesniperError:
-        return  # deleted meanwhile: nothing runs any more
+    while True:
+        try:
+            await cluster.patch(PODS, metadata["name"], metadata["namespace"], patch)
+            return
+        except NotFound:
+            return  # deleted meanwhile: nothing runs any more
+        except AcesniperError:
+            await asyncio.sleep(RETRY_S)  # the API server is away: tests do that to it
 
 
 def _instant(pod: Json, condition: str) -> float | None:

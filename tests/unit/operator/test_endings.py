@@ -303,6 +303,16 @@ def test_why_a_pod_vanished_is_remembered_from_before(by: str, reason: str) -> N
     assert retrying.reason == reason
 
 
+@pytest.mark.parametrize(("ready", "reason"), [(True, "NodeTainted"), (False, "NodeLost")])
+def test_a_taint_of_a_node_that_is_not_ready_is_the_loss_of_the_node(
+    ready: bool, reason: str
+) -> None:
+    pod = running()
+    pod["status"]["conditions"] = disruption("DeletionByTaintManager")
+
+    assert healthy(next_step(see(pod, nodes=(make_node("n", ready=ready),)))) == ("False", reason)
+
+
 def test_the_next_attempt_starts_without_the_troubles_of_the_last() -> None:
     sight = see(running(), nodes=())
     gave_up = next_step(later(sight, next_step(sight), 10.0))
