@@ -107,7 +107,7 @@ def with_port(fleet: FreshFleet, namespace: str, port: int) -> None:
     container = {
         "name": "extender",
         "image": "x",
-        "ports": [{"name": "answers", "containerPort": port}],
+        "ports": [{"name": "metrics", "containerPort": port}],
     }
     pod = {
         "apiVersion": "v1",
