@@ -101,7 +101,7 @@ def advised(error: AcesniperError) -> AcesniperError:
         )
     if isinstance(error, Forbidden):
         return Unavailable(
-            f"{error}; this user may not see it: ask for the right, or take another --context"
+            f"{error}; this user may not: ask for the right, or take another --context"
         )
     if type(error) is Unavailable and "does not answer" in str(error):
         return Unavailable(f"{error}; is it running, and is it the right --context?")

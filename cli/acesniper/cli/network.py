@@ -1,16 +1,15 @@
 """`acesniper network`: which trained network the parts in a cluster use."""
 
-import asyncio
 import base64
 import hashlib
 import json
 import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
 from acesniper.cli.console import out, print_json
 from acesniper.cli.retraining import listed, retrained
 from acesniper.domain.errors import InvalidInput
@@ -26,9 +25,6 @@ MOST_BYTES = 1_000_000
 
 app = typer.Typer(no_args_is_help=True)
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Where Ace-Sniper runs.")]
-Kubeconfig = Annotated[
-    Path | None, typer.Option(envvar="KUBECONFIG", help="The cluster; default: as a pod in it.")
-]
 HOME = "acesniper-system"
 
 
@@ -38,14 +34,18 @@ def group() -> None:
 
 
 @app.command()
-def status(namespace: Namespace = HOME, kubeconfig: Kubeconfig = None) -> None:
+def status(
+    namespace: Namespace = HOME,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+) -> None:
     """Show which network serves, and what it would roll back to."""
 
     async def show(cluster: "Cluster") -> None:
         for name, what in ((NAME, "serves"), (BEFORE, "before")):
             out.print(f"{what}: {_digest(await _get(cluster, name, namespace))}", soft_wrap=True)
 
-    _with_cluster(kubeconfig, show)
+    Connection(kubeconfig, context).ask(show)
 
 
 @app.command()
@@ -55,7 +55,8 @@ def rollout(
         Path | None, typer.Option(help="What the training said, for people and metrics.")
     ] = None,
     namespace: Namespace = HOME,
-    kubeconfig: Kubeconfig = None,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
 ) -> None:
     """Have a network served: the parts load it within a minute or two, without a restart."""
     content = _checked(file)
@@ -69,14 +70,15 @@ def rollout(
         await _serve(cluster, namespace, now, content, said)
         out.print(f"serves: {_digest(await _get(cluster, NAME, namespace))}", soft_wrap=True)
 
-    _with_cluster(kubeconfig, roll_out)
+    Connection(kubeconfig, context).ask(roll_out)
 
 
 @app.command()
 def retrain(
     steps: Annotated[int, typer.Option(help="Steps of training.", min=2)] = 250,
     namespace: Namespace = HOME,
-    kubeconfig: Kubeconfig = None,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
 ) -> None:
     """Train on what the devices ran lately, and have the result served if it is better.
 
@@ -105,11 +107,15 @@ def retrain(
             else:
                 await _put(cluster, NAME, namespace, content, said)
 
-    _with_cluster(kubeconfig, train)
+    Connection(kubeconfig, context).ask(train)
 
 
 @app.command()
-def rollback(namespace: Namespace = HOME, kubeconfig: Kubeconfig = None) -> None:
+def rollback(
+    namespace: Namespace = HOME,
+    kubeconfig: KubeconfigOption = None,
+    context: ContextOption = None,
+) -> None:
     """Have the network before served again; a second time undoes the first."""
 
     async def roll_back(cluster: "Cluster") -> None:
@@ -121,7 +127,7 @@ def rollback(namespace: Namespace = HOME, kubeconfig: Kubeconfig = None) -> None
         await _put(cluster, BEFORE, namespace, content, None)
         out.print(f"serves: {_digest(await _get(cluster, NAME, namespace))}", soft_wrap=True)
 
-    _with_cluster(kubeconfig, roll_back)
+    Connection(kubeconfig, context).ask(roll_back)
 
 
 def _checked(file: Path) -> str:
@@ -144,16 +150,6 @@ def _checked(file: Path) -> str:
             "and set ACESNIPER_NETWORK"
         )
     return base64.b64encode(content).decode()
-
-
-def _with_cluster(kubeconfig: Path | None, call: Callable[["Cluster"], Awaitable[None]]) -> None:
-    from acesniper.runtime.kube import Cluster
-
-    async def run() -> None:
-        async with Cluster.connect(kubeconfig) as cluster:
-            await call(cluster)
-
-    asyncio.run(run())
 
 
 async def _get(cluster: "Cluster", name: str, namespace: str) -> dict[str, Any]:
