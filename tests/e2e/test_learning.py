@@ -25,9 +25,7 @@ def slowed(fleet: FleetOfFive, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emul
     monkeypatch.setattr(fleet.emulator, "latencies", slow)
     yield device
     monkeypatch.undo()
-    fleet.system.plane.kubectl("delete", "deviceprofile", device.profile["metadata"]["name"])
-    for flags in ((), ("--subresource=status",)):
-        fleet.apply([device.profile], *flags)
+    fleet.forget(device)
 
 
 def test_a_device_that_became_half_as_fast_is_learned_and_probed_again(

@@ -10,8 +10,9 @@ import pytest
 from acesniper.api.names import MODEL_LABEL
 from acesniper.runtime.metrics import Label
 from acesniper.testbed.chart.metrics_page import all_declarations
+from acesniper.testbed.faults.proxy import FaultProxy
 from acesniper.testbed.prometheus import Prometheus
-from acesniper.testbed.system import EXTENDER, ROOT
+from acesniper.testbed.system import EXTENDER, OPERATOR, ROOT
 from fast_rules import fast_rules
 from fleet_of_five import FleetOfFive
 
@@ -132,6 +133,67 @@ def test_alerts_ring_for_what_was_broken_and_stop_when_it_is_mended(
     fleet.system.plane.kubectl("delete", "itask,pod", "-n", namespace, "--all")
 
     prometheus.wait_until(lambda: not prometheus.firing())
+
+
+def test_alerts_ring_when_nothing_takes_what_was_predicted(
+    fleet: FleetOfFive, prometheus: Prometheus, namespace: str
+) -> None:
+    """Devices are five times as slow for one batch of tasks, and themselves for the next."""
+    fleet.add_models(namespace)
+    fleet.wait_idle()
+    steady = dict(fleet.emulator.latencies)
+    slow = {key: 5 * seconds for key, seconds in steady.items()}
+    expected = {
+        *("AcesniperPredictionsOff", "AcesniperIntervalsTooNarrow"),
+        "AcesniperDeviceDrifted",
+    }
+    rung: set[str] = set()
+    batches = count()
+
+    def rings() -> bool:
+        batch = next(batches)
+        fleet.emulator.latencies = steady if batch % 2 else slow
+        fleet.apply(
+            fleet.task(f"odd-{batch}-{number}", namespace, inferences=fleet.inferences(0.1))
+            for number in range(10)
+        )
+        fleet.finish(namespace)
+        rung.update(prometheus.firing())
+        return expected <= rung
+
+    try:
+        prometheus.wait_until(rings)
+    finally:
+        fleet.emulator.latencies = steady
+        fleet.forget(*fleet.devices)
+
+
+def test_an_alert_rings_while_the_operator_cannot_do_its_work(
+    fleet: FleetOfFive, prometheus: Prometheus, namespace: str
+) -> None:
+    fleet.add_models(namespace)
+    fleet.wait_idle()
+    system = fleet.system
+    with (
+        FaultProxy(system.plane, OPERATOR) as proxy,
+        system.rerouted({OPERATOR: proxy.kubeconfig}, {}),
+    ):
+        proxy.faults.share = 0.8
+        batches = count()
+
+        def rings() -> bool:
+            """What failed is tried again less and less often, so that there is always more."""
+            batch = next(batches)
+            fleet.apply(
+                fleet.task(f"hard-{batch}-{number}", namespace, inferences=1) for number in range(3)
+            )
+            return "AcesniperReconcileErrors" in prometheus.firing()
+
+        prometheus.wait_until(rings)
+        proxy.faults.share = 0.0
+        statuses = fleet.finish(namespace)
+
+    assert {each["phase"] for each in statuses.values()} == {"Succeeded"}
 
 
 def pod(name: str, namespace: str, **labels: str) -> dict[str, object]:

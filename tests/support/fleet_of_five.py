@@ -49,17 +49,28 @@ class FleetOfFive:
                 exit_code=self._exit_code,
             )
         )
-        nodes = [make_node(device.node) for device in self.devices]
-        profiles = [device.profile for device in self.devices]
-        for items, flags in ((nodes, ()), (profiles, ()), (profiles, ("--subresource=status",))):
-            self.apply(items, *flags)
-        names = [device.node for device in self.devices]
-        slot = r"jsonpath={.status.allocatable.acesniper\.io/slot}=1"
-        plane.kubectl("wait", f"--for={slot}", "--timeout=60s", "node", *names, timeout_s=90)
+        self.apply([make_node(device.node) for device in self.devices])
+        self.measure(*self.devices)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def measure(self, *devices: EmulatedDevice) -> None:
+        """Publish the devices' profiles, and wait until they can take tasks."""
+        profiles = [device.profile for device in devices]
+        for flags in ((), ("--subresource=status",)):
+            self.apply(profiles, *flags)
+        names = [device.node for device in devices]
+        slot = r"jsonpath={.status.allocatable.acesniper\.io/slot}=1"
+        wait = ("wait", f"--for={slot}", "--timeout=60s", "node")
+        self.system.plane.kubectl(*wait, *names, timeout_s=90)
+
+    def forget(self, *devices: EmulatedDevice) -> None:
+        """All that was learned of the devices goes; they are as they were measured."""
+        names = [str(device.profile["metadata"]["name"]) for device in devices]
+        self.system.plane.kubectl("delete", "deviceprofile", *names)
+        self.measure(*devices)
 
     def apply(self, items: Iterable[Mapping[str, Any]], *flags: str) -> None:
         """`kubectl apply` a list of objects."""
