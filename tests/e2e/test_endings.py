@@ -225,7 +225,9 @@ def test_a_queued_task_gets_the_model_that_has_its_name_now(
     fleet.system.plane.kubectl("delete", "mprof", model, "-n", namespace)
     profile: Json = {"apiVersion": "acesniper.io/v1alpha1", "kind": "ModelProfile"}
     profile |= {"metadata": {"name": model, "namespace": namespace}}
-    fleet.apply([{**profile, "spec": {"source": other.model_dump(by_alias=True)}}])
+    fleet.apply(
+        [{**profile, "spec": {"source": other.model_dump(by_alias=True, exclude_none=True)}}]
+    )
     sha256 = rf"jsonpath={{.metadata.annotations.acesniper\.io/model-sha256}}={other.sha256}"
     fleet.wait_for("inferencetask", "jsonpath={.status.incarnation}=1", namespace, "queued")
     fleet.wait_for("pod", sha256, namespace, "--all")
