@@ -6,6 +6,7 @@ names and summaries stand here, and `application` imports the one module that wa
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
@@ -34,7 +35,7 @@ COMMANDS: Mapping[str, str] = {
 PANELS: Mapping[str, Sequence[str]] = {
     "A cluster": ("top", "plan", "explain", "predict", "network", "doctor", "scheduler-config"),
     "A device or a model": ("probe", "model", "run", "collect"),
-    "Trying and judging": ("demo", "simulate", "evaluate", "train"),
+    "Trying and judging": ("demo", "simulate", "evaluate", "train", "faults"),
     "Parts": ("operator", "extender"),
 }
 """How the list of commands is divided."""
@@ -67,7 +68,20 @@ def panels() -> Mapping[str, Sequence[str]]:
     return {**PANELS, MORE: rest} if rest else PANELS
 
 
-def _root() -> None:
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("acesniper"))
+        raise typer.Exit
+
+
+def _root(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
     """Places AI inference on heterogeneous edge nodes by predicted latency."""
 
 

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,12 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert call(name, "--help") == 0
 
     assert COMMANDS[name].split()[0] in capsys.readouterr().out
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--version") == 0
+
+    assert capsys.readouterr().out.strip() == version("acesniper")
 
 
 def test_every_command_is_in_the_list_once() -> None:
