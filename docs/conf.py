@@ -21,6 +21,7 @@ nitpicky = True
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 4
 
+html_show_copyright = False
 html_theme = "furo"
 html_title = "Ace-Sniper"
 html_show_sphinx = False
