@@ -146,7 +146,7 @@ def main() -> None:
     """Run every case on every hidden device."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tasks", type=int, default=30)
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     out = Console()
