@@ -19,7 +19,6 @@ from acesniper.testbed.errors import BinariesMissing, BuildFailed
 ROOT = Path(__file__).parents[3]
 PARTS = ("runner", "probe", "operator", "extender")
 RELEASE = "bookworm"
-MIRROR = "http://deb.debian.org/debian"
 BASES: Mapping[str, str] = {
     "base": "python3,ca-certificates",
     "tools": "python3-venv,ca-certificates",
@@ -75,7 +74,7 @@ def _ensure_base(name: str, packages: str) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="acesniper-base-") as folder:
         root = Path(folder) / "root"
-        run("debootstrap", "--variant=minbase", f"--include={packages}", RELEASE, root, MIRROR)
+        run("debootstrap", "--variant=minbase", f"--include={packages}", RELEASE, root)
         for each in LEFT_OUT:
             shutil.rmtree(root / each, ignore_errors=True)
         container = run("buildah", "from", "scratch").strip()
