@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from acesniper.testbed.control_plane import ControlPlane
 from acesniper.testbed.faults.kills import kill_at_random
 from acesniper.testbed.faults.proxy import FaultProxy
-from acesniper.testbed.processes import Child
-from acesniper.testbed.system import EXTENDER, OPERATOR, SCHEDULER
+from acesniper.testbed.system import EXTENDER, NAMESPACE, OPERATOR, SCHEDULER
 from fault_workload import FaultWorkload
 from fleet_of_five import FleetOfFive
 
@@ -99,7 +99,7 @@ def test_a_control_plane_that_goes_away(work: FaultWorkload, away: str) -> None:
     plane.children[OPERATOR].exited_within(AWAY_S[away])
     plane.start(away)
     plane.children["kube-controller-manager"].wait_until(plane.api_answers("/readyz"))
-    _as_a_kubelet_would(plane.children[SCHEDULER])
+    _as_a_kubelet_would(plane)
     work.apply(10)
 
     work.check()
@@ -107,10 +107,18 @@ def test_a_control_plane_that_goes_away(work: FaultWorkload, away: str) -> None:
     assert plane.children[EXTENDER].running
 
 
-def _as_a_kubelet_would(scheduler: Child) -> None:
-    """Start kube-scheduler again: it ends itself when it cannot renew its lease."""
-    if not scheduler.running:
-        scheduler.start()
+def _as_a_kubelet_would(plane: ControlPlane) -> None:
+    """Start kube-scheduler again when it ends itself, which it does if its lease runs out."""
+    scheduler = plane.children[SCHEDULER]
+    lease = ("get", "lease", "ace-sniper-scheduler", "-n", NAMESPACE)
+    before = plane.kubectl(*lease, "-o", "jsonpath={.spec.renewTime}")
+
+    def holds_its_lease() -> bool:
+        if not scheduler.running:
+            scheduler.start()
+        return plane.kubectl(*lease, "-o", "jsonpath={.spec.renewTime}") != before
+
+    plane.children["kube-controller-manager"].wait_until(holds_its_lease)
     scheduler.wait_ready()
 
 
