@@ -21,9 +21,9 @@ async def asked(store: Store, deaf: list[str], port: int) -> int:
     serving = asyncio.create_task(
         health_reporter(
             f"http://127.0.0.1:{port}/healthz",
-            memo=kopf.Memo(),  # type: ignore[arg-type]
+            memo=kopf.Memo(),  # type: ignore[arg-type]  # kopf annotates its own wrapper
             indices={},
-            registry=build_registry(controller, 90.0, lambda: deaf),  # type: ignore[arg-type]
+            registry=build_registry(controller, 90.0, lambda: deaf),  # type: ignore[arg-type]  # what health needs of it
             settings=kopf.OperatorSettings(),
             ready_flag=ready,
         )

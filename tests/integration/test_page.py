@@ -219,11 +219,8 @@ async def test_accuracy_counts_what_finished(small: ExtenderState) -> None:
 
 async def test_a_task_that_is_deleted_leaves_the_list_and_stays_in_the_accuracy() -> None:
     state = page_state(5, 3, finished=2)
-    (gone,) = (
-        each
-        for each in state.page.cluster.all(INFERENCE_TASKS)  # type: ignore[union-attr]
-        if each["metadata"]["name"] == "night-0001"
-    )
+    listed, _ = await page_of(state).cluster.list(INFERENCE_TASKS)
+    (gone,) = (each for each in listed if each["metadata"]["name"] == "night-0001")
     page_of(state).sightings.take(UPSERT, gone)
     # As a list after a lost watch tells it: nothing but who it was.
     kept = {key: gone["metadata"][key] for key in ("uid", "name", "namespace")}

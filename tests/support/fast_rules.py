@@ -19,7 +19,7 @@ def fast_rules(folder: Path) -> Path:
         for rule in group["rules"]:
             rule["expr"] = re.sub(r"\[(\d+)([smh])\]", _shorter_range, rule["expr"])
             if "for" in rule:
-                rule["for"] = _shorter(*re.fullmatch(r"(\d+)([smh])", rule["for"]).groups())  # type: ignore[union-attr]
+                rule["for"] = _shorter(rule["for"][:-1], rule["for"][-1])
     path = folder / "rules.yaml"
     path.write_text(yaml.safe_dump(groups))
     return path

@@ -15,8 +15,9 @@ from prometheus_client import CollectorRegistry
 from acesniper.api.decision import Decision
 from acesniper.api.names import PLAN_GATE
 from acesniper.api.times import rfc3339
-from acesniper.domain.device import HardwareVector
+from acesniper.domain.device import DeviceId, HardwareVector
 from acesniper.domain.model import ModelFeatures
+from acesniper.domain.task import ModelKey
 from acesniper.extender.state import ExtenderState
 from acesniper.predictor.interface import Table
 from acesniper.predictor.pcn.observations import Observations
@@ -143,7 +144,7 @@ def _add_model(state: ExtenderState, number: int) -> str:
 
 def _latency_s(state: ExtenderState, model: str, device: str) -> float:
     table = state.fleet.table.view()
-    row, column = table.rows[f"default/{model}"], table.columns[device]  # type: ignore[index]
+    row, column = table.rows[ModelKey(f"default/{model}")], table.columns[DeviceId(device)]
     return float(table.latency[row, column])
 
 

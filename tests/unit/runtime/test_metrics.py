@@ -39,7 +39,7 @@ def samples(registry: CollectorRegistry) -> list[str]:
 
 def use_up(instruments: Instruments, registry: CollectorRegistry) -> int:
     """Use every value of every label, and count the series that gives."""
-    held = [getattr(instruments, each.name) for each in fields(instruments)]  # type: ignore[arg-type]
+    held = [getattr(instruments, each.name) for each in fields(instruments)]  # type: ignore[arg-type]  # each part's is a dataclass
     for declaration, instrument in zip(instruments.declarations(), held, strict=True):
         if declaration.labels:
             for values in product(*(every_value(label) for label in declaration.labels)):

@@ -34,9 +34,9 @@ NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_read=None)
 class Faults:
     """What goes wrong on the way; may be changed at any time.
 
-    `share` of the requests, watches aside, are answered 409 (writes only), 429 or 500 in turn by
-    chance; half of the 500s after the request was done. While `deaf`, watches carry nothing, and
-    those that were open then never will again.
+    `share` of the requests, watches aside, are answered 409 (writes only), 429 or 500, whichever
+    came least so far; half of the 500s after the request was done. While `deaf`, watches carry
+    nothing, and those that were open then never will again.
     """
 
     share: float = 0.0
@@ -174,8 +174,8 @@ class FaultProxy:
             return None
         statuses = [HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INTERNAL_SERVER_ERROR]
         if method in ("POST", "PATCH", "PUT"):
-            statuses.append(HTTPStatus.CONFLICT)
-        return self._draw.choice(statuses)
+            statuses.insert(0, HTTPStatus.CONFLICT)
+        return min(statuses, key=lambda each: self.injected[each])
 
     def _error(self, status: HTTPStatus) -> web.Response:
         self.injected[status] += 1

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -57,11 +58,11 @@ def test_a_worse_network_is_not_written(baseline: Path, tmp_path: Path) -> None:
 
 
 def test_few_runs_decide_nothing_and_train_nothing(baseline: Path, tmp_path: Path) -> None:
-    def no_atlas(fleet: Fleet) -> None:
+    def no_atlas(fleet: Fleet) -> NoReturn:
         raise AssertionError("nothing is to be trained")
 
     fleet = replace(small_fleet(), devices=small_fleet().devices[:2])
-    verdict = retrain(no_atlas, fleet, baseline, tmp_path / "pcn.onnx", SUITE, {})  # type: ignore[arg-type]
+    verdict = retrain(no_atlas, fleet, baseline, tmp_path / "pcn.onnx", SUITE, {})
 
     assert verdict.verdict == "too little"
     assert verdict.held_out < LEAST
