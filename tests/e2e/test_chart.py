@@ -16,6 +16,7 @@ from helm_release import CHART, VALUES, HelmRelease, template
 NAMESPACE = "acesniper"
 NOISE = ("events", "events.events.k8s.io", "bindings")
 """What comes and goes by itself."""
+STATUS = "--subresource=status"
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,8 @@ def release(plane: ControlPlane) -> Iterator[HelmRelease]:
     release = HelmRelease(plane, NAMESPACE)
     release.make_namespace()
     yield release
+    # There is no kubelet that would let them go.
+    plane.kubectl("delete", "pods", "--all", "-n", NAMESPACE, "--force", "--grace-period=0")
     plane.kubectl("delete", "namespace", NAMESPACE)
 
 
@@ -147,9 +150,9 @@ class Node:
         bound = ("--bound-object-kind=Pod", f"--bound-object-name=probe-{name}")
         self._token = plane.kubectl("create", "token", account, "-n", NAMESPACE, *bound)
 
-    def apply(self, name: str, node: str, subresource: str = "") -> str:
+    def apply(self, name: str, node: str, *flags: str) -> str:
         """Write a profile the way the probe does; returns what the API server complains about."""
-        part = {"status": {"text": "mine"}} if subresource else {"spec": {"node": node}}
+        part = {"status": {"text": "mine"}} if STATUS in flags else {"spec": {"node": node}}
         profile = {
             "apiVersion": "acesniper.io/v1alpha1",
             "kind": "DeviceProfile",
@@ -158,8 +161,7 @@ class Node:
         }
         argv: list[str | Path] = [self._plane.program("kubectl"), "--server", self._plane.url]
         argv += ["--certificate-authority", self._plane.authority.ca.cert, "--token", self._token]
-        argv += ["apply", "--server-side", "--validate=false", "-f", "-"]
-        argv += [f"--subresource={subresource}"] if subresource else []
+        argv += ["apply", "--server-side", "--validate=false", "-f", "-", *flags]
         done = subprocess.run(
             [str(each) for each in argv],
             env={**os.environ, "KUBECONFIG": os.devnull},
@@ -176,9 +178,13 @@ def test_a_nodes_probe_writes_its_own_profile_only(
     release.install("crds.keep=false")
     a, b = Node(plane, "a"), Node(plane, "b")
 
+    # The API server takes a policy up some time after it has stored it.
+    manager = plane.children["kube-controller-manager"]
+    manager.wait_until(lambda: bool(a.apply("b-cuda", "b", "--dry-run=server")))
+
     own = [node.apply(f"{node.name}-cpu", node.name) for node in (a, b)]
-    own += [node.apply(f"{node.name}-cpu", node.name, "status") for node in (a, b)]
-    status_of_another = a.apply("b-cpu", "b", "status")
+    own += [node.apply(f"{node.name}-cpu", node.name, STATUS) for node in (a, b)]
+    status_of_another = a.apply("b-cpu", "b", STATUS)
     profile_of_another = a.apply("b-cuda", "b")
     name_of_another = a.apply("b-npu", "a")
     written = plane.kubectl("get", "dprof", "-o", "name").split()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Self
 
+from acesniper.api.v1alpha1 import FINISHED
 from acesniper.testbed.demo import files
 from acesniper.testbed.demo.fleet import EmulatedDevice, object_name, shipped
 from acesniper.testbed.demo.workload import latency_table
@@ -139,8 +140,13 @@ class FleetOfFive:
         return self.system.backlogs(port)
 
     def wait_idle(self) -> None:
-        """Wait until nothing of earlier tests is left on a device."""
-        self.wait_until(lambda: not any(self.backlogs().values()))
+        """Wait until nothing of earlier tests runs or waits; their namespaces go slowly."""
+        self.wait_until(lambda: not any(self.backlogs().values()) and not self._unfinished())
+
+    def _unfinished(self) -> bool:
+        text = self.system.plane.kubectl("get", "inferencetasks", "-A", "-o", "json")
+        tasks = json.loads(text)["items"]
+        return any(each.get("status", {}).get("phase") not in FINISHED for each in tasks)
 
     def events(self, namespace: str, name: str) -> dict[str, str]:
         """The messages of the events about an object, by reason."""
