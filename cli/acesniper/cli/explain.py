@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from acesniper.api.decision import Decision
-from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
+from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.cli.connection import (
     Connection,
     ContextOption,
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 SHORTEST_S = 1e-4
 """What takes less is not worth a figure."""
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,8 @@ async def ask(cluster: "Cluster", name: str, namespace: str | None) -> Explained
         InvalidInput: there is no such task.
     """
     from acesniper.api import convert
-    from acesniper.runtime.kube import INFERENCE_TASKS, PODS
+    from acesniper.runtime.decisions import decision_about
+    from acesniper.runtime.kube import INFERENCE_TASKS
 
     where = namespace or cluster.namespace
     manifest = await cluster.get(INFERENCE_TASKS, name, where)
@@ -82,21 +81,7 @@ async def ask(cluster: "Cluster", name: str, namespace: str | None) -> Explained
             f"there is no InferenceTask {name!r} in namespace {where!r}; see kubectl get itask -A"
         )
     task = convert.read(InferenceTask, manifest)
-    pod = None
-    if task.status.pod and task.status.phase not in FINISHED:
-        pod = await cluster.get(PODS, task.status.pod, where)
-    return Explained(task, decision(task, pod))
-
-
-def decision(task: InferenceTask, pod: Json | None) -> Decision | None:
-    """What the pod carries, which is the newest, else what the status keeps."""
-    from acesniper.api.pod import PodView
-
-    fresh = Decision.read(PodView.of(pod).decision) if pod else None
-    kept = task.status.decision
-    if fresh is not None or kept is None:
-        return fresh
-    return Decision.model_validate(kept.model_dump())
+    return Explained(task, await decision_about(cluster, task))
 
 
 def summary(found: Explained) -> str:

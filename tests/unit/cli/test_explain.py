@@ -5,7 +5,7 @@ from acesniper.api.decision import Decision
 from acesniper.api.v1alpha1 import InferenceTask
 from acesniper.cli import explain
 from acesniper.domain.completion import Completion
-from builders import make_device, make_itask, make_pod, make_prediction, make_task
+from builders import make_device, make_itask, make_prediction, make_task
 
 
 def decided(name: str) -> Decision:
@@ -34,21 +34,6 @@ def test_every_term_of_every_candidate_is_shown_the_chosen_first() -> None:
     assert lines.index(first) < lines.index(second)
     for term in ("2 s", "500 ms", "20 x", "50 ms", "25 ms to 100 ms", "3.5 s"):
         assert term in first
-
-
-def test_a_running_task_is_explained_by_its_pod_a_finished_one_by_its_status() -> None:
-    kept = decided("old").record().model_dump(by_alias=True)
-
-    by_pod = explain.decision(task(decision=kept), make_pod(decision=decided("new")))
-    by_status = explain.decision(task(decision=kept), None)
-    nothing = explain.decision(task(), make_pod())
-
-    assert by_pod is not None
-    assert by_pod.candidates[0].device == "new"
-    assert by_status is not None
-    assert by_status.candidates[0].device == "old"
-    assert by_status.refused == decided("old").refused
-    assert nothing is None
 
 
 def test_the_record_for_machines_has_the_terms_and_the_sentence() -> None:

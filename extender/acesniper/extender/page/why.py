@@ -3,12 +3,11 @@
 from typing import Any
 
 from acesniper.api import convert
-from acesniper.api.decision import Decision
-from acesniper.api.pod import PodView
-from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
+from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.domain.task import TaskKey
 from acesniper.extender.planner import Planner
-from acesniper.runtime.kube import INFERENCE_TASKS, PODS, Cluster
+from acesniper.runtime.decisions import decision_about
+from acesniper.runtime.kube import INFERENCE_TASKS, Cluster
 
 Json = dict[str, Any]
 KEPT = {"phase", "message", "node", "device", "attempts", "predicted", "observed", "error_ratio"}
@@ -24,7 +23,7 @@ async def why(cluster: Cluster, planner: Planner, namespace: str, name: str) -> 
     if manifest is None:
         return None
     task = convert.read(InferenceTask, manifest)
-    decision = await _decision(cluster, task, namespace)
+    decision = await decision_about(cluster, task)
     status = task.status.model_dump(by_alias=True, mode="json", exclude_none=True, include=KEPT)
     found: Json = {
         "task": f"{namespace}/{name}",
@@ -41,17 +40,6 @@ async def why(cluster: Cluster, planner: Planner, namespace: str, name: str) -> 
     elif (planned := _planned(planner, TaskKey(f"{namespace}/{name}"))) is not None:
         found["planned"] = planned
     return found
-
-
-async def _decision(cluster: Cluster, task: InferenceTask, namespace: str) -> Decision | None:
-    """What its pod carries, which is the newest, else what its status keeps."""
-    if task.status.pod and task.status.phase not in FINISHED:
-        pod = await cluster.get(PODS, task.status.pod, namespace)
-        fresh = Decision.read(PodView.of(pod).decision) if pod else None
-        if fresh is not None:
-            return fresh
-    kept = task.status.decision
-    return Decision.model_validate(kept.model_dump()) if kept else None
 
 
 def _planned(planner: Planner, task: TaskKey) -> Json | None:
