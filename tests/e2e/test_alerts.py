@@ -35,6 +35,12 @@ def test_rules_fire_in_their_fault_and_only_then(command: tuple[str, Path | str]
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_every_alert_is_made_to_ring_in_a_run_where_its_fault_is_injected() -> None:
+    run = (ROOT / "tests/e2e/test_monitoring.py").read_text()
+
+    assert [alert for alert in alerts() if f'"{alert}"' not in run] == []
+
+
 def test_every_alert_is_tested_and_has_its_section_in_the_runbook() -> None:
     tested = (ROOT / "tests/alerts/acesniper_rules_test.yaml").read_text()
     runbook = (ROOT / "docs/guide/runbook.md").read_text()

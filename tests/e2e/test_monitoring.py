@@ -129,6 +129,11 @@ def test_alerts_ring_for_what_was_broken_and_stop_when_it_is_mended(
         prometheus.wait_until(lambda: away <= prometheus.firing())
     finally:
         fleet.system.restart(EXTENDER)
+    fleet.system.kill(OPERATOR)
+    try:
+        prometheus.wait_until(lambda: "AcesniperOperatorAway" in prometheus.firing())
+    finally:
+        fleet.system.restart(OPERATOR)
     fleet.system.plane.kubectl("delete", "dprof", "measured-long-ago")
     fleet.system.plane.kubectl("delete", "itask,pod", "-n", namespace, "--all")
 
@@ -194,6 +199,24 @@ def test_an_alert_rings_while_the_operator_cannot_do_its_work(
         statuses = fleet.finish(namespace)
 
     assert {each["phase"] for each in statuses.values()} == {"Succeeded"}
+
+
+def test_an_alert_rings_when_a_watch_hears_nothing_even_after_it_was_opened_anew(
+    fleet: FleetOfFive, prometheus: Prometheus
+) -> None:
+    """Only how long the alert stays is in fast motion: the silence takes its three minutes."""
+    system = fleet.system
+    with (
+        FaultProxy(system.plane, EXTENDER) as proxy,
+        system.rerouted({EXTENDER: proxy.kubeconfig}, {}),
+    ):
+        prometheus.wait_until(lambda: not prometheus.firing())
+        proxy.faults.deaf = True
+
+        prometheus.wait_until(lambda: "AcesniperWatchDeaf" in prometheus.firing(), timeout_s=300)
+
+        assert proxy.deafened > 0
+    prometheus.wait_until(lambda: "AcesniperWatchDeaf" not in prometheus.firing())
 
 
 def pod(name: str, namespace: str, **labels: str) -> dict[str, object]:
