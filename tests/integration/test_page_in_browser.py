@@ -10,11 +10,12 @@ from playwright.sync_api import Browser, expect
 
 from acesniper.extender.state import ExtenderState
 from acesniper.runtime.kube import INFERENCE_TASKS
-from acesniper.runtime.reflector import UPSERT
+from acesniper.runtime.reflector import DELETE, UPSERT
 from acesniper.testbed.errors import BinariesMissing
 from acesniper.testbed.system import ROOT
 from browser import SIZES, VIEWS, Visit, chromium_running, served, visiting
 from builders import make_itask
+from fake_cluster import FakeCluster
 from page_fleet import page_state
 
 PICTURES = ROOT / "build/page"
@@ -165,6 +166,61 @@ def test_the_tab_key_leads_through_the_page(browser: Browser, address: str) -> N
 
         assert reached[:3] == ["Skip to content", "Ace-Sniper", "Fleet"]
         assert reached[3:7] == ["Latency", "Plan", "Accuracy", "Tasks"]
+
+
+def test_skipping_to_the_content_keeps_the_view(browser: Browser, address: str) -> None:
+    with visiting(browser, address) as visit:
+        visit.open("tasks")
+        visit.page.keyboard.press("Tab")
+        visit.page.keyboard.press("Enter")
+
+        assert visit.page.evaluate("document.activeElement.id") == "main"
+        expect(visit.page.get_by_role("heading", name="Tasks")).to_be_visible()
+
+
+@pytest.mark.parametrize("view", ["constructor", "task/default/%", "nothing"])
+def test_an_address_of_no_view_shows_something(browser: Browser, address: str, view: str) -> None:
+    with visiting(browser, address) as visit:
+        visit.page.goto(f"{address}/#/{view}")
+
+        expect(visit.page.locator("main .panel").first).to_be_visible()
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_long_names_do_not_push_the_rest_aside(browser: Browser, size: str) -> None:
+    state = page_state(2, 1, finished=1)
+    (following,) = (each for each in state.reflectors if each.kind is INFERENCE_TASKS)
+    made = make_itask(
+        *("x" * 253, "n" * 63),
+        model="m" * 63,
+        status={"phase": "Failed", "device": "d" * 200, "message": "image " + "i" * 300},
+        metadata={"creationTimestamp": "2099-01-01T00:00:00Z"},
+    )
+    following.apply(UPSERT, made)
+    assert isinstance(following.cluster, FakeCluster)
+    following.cluster.put(INFERENCE_TASKS, made)
+    with served(state) as address, visiting(browser, address, size) as visit:
+        visit.open("tasks")
+        picture(visit, "long-tasks", 2, size, "light")
+        wider = "(each) => each.scrollWidth - each.clientWidth"
+        assert visit.page.locator("main .scroll").evaluate(wider) <= 0
+        visit.open(f"task/{'n' * 63}/{'x' * 253}")
+        picture(visit, "long-task", 2, size, "light")
+        assert overflow(visit) <= 0
+
+
+def test_a_list_that_became_short_shows_its_end(browser: Browser) -> None:
+    state = page_state(2, 1, finished=30)
+    (following,) = (each for each in state.reflectors if each.kind is INFERENCE_TASKS)
+    with served(state) as address, visiting(browser, address) as visit:
+        visit.open("tasks")
+        visit.page.get_by_role("button", name="Next").click()
+        expect(visit.page.get_by_text("26 to")).to_be_visible()
+
+        for number in range(20):
+            following.apply(DELETE, make_itask(f"night-{number:04d}"))
+
+        expect(visit.page.get_by_role("link", name="night-0025")).to_be_visible()
 
 
 def test_colours_follow_the_system_until_somebody_chooses(browser: Browser, address: str) -> None:

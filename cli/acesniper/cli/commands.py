@@ -6,6 +6,7 @@ names and summaries stand here, and `application` imports the one module that wa
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from inspect import cleandoc
 from typing import Annotated
 
 import typer
@@ -92,9 +93,19 @@ def _add(app: typer.Typer, name: str, panel: str, *, real: bool) -> None:
         return
     module = import_module(f"acesniper.cli.{_MODULES.get(name, name)}")
     if hasattr(module, "app"):
+        for each in module.app.registered_commands:
+            each.help = flowing(each.callback.__doc__)
         app.add_typer(module.app, name=name, help=summary)
     else:
-        app.command(name)(module.command)
+        app.command(name, help=flowing(module.command.__doc__))(module.command)
+
+
+def flowing(text: str | None) -> str:
+    """A docstring whose paragraphs are broken by the terminal; examples keep their lines."""
+    paragraphs = cleandoc(text or "").split("\n\n")
+    return "\n\n".join(
+        each if each.startswith("Example") else each.replace("\n", " ") for each in paragraphs
+    )
 
 
 def _stub() -> None:

@@ -67,10 +67,10 @@ def command(
     from acesniper.predictor.default import default_predictor
 
     connection = Connection(kubeconfig, context)
+    features = subjects.model(model, batch, parse_shapes(shape), namespace, connection)
     found = subjects.devices(device, connection)
     if all_devices and device:
         found |= subjects.devices([], connection)
-    features = subjects.model(model, batch, parse_shapes(shape), namespace, connection)
     rows = _predicted(default_predictor(), features, found, explained=explain or json)
     name = Path(model).name
     if json:

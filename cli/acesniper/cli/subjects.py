@@ -25,9 +25,13 @@ class Subject:
     observed: Sequence["Observation"] = ()
 
 
+FILES = (".onnx", ".yaml", ".yml", ".json")
+"""What a file's name ends with; other dots may be in the name of a node, and so of its devices."""
+
+
 def is_name(text: str) -> bool:
     """Whether this names an object of the cluster: no path, and no file of that name is here."""
-    return "/" not in text and not Path(text).suffix and not Path(text).exists()
+    return "/" not in text and not text.endswith(FILES) and not Path(text).exists()
 
 
 def model(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import aiohttp
+import yaml
 from kubernetes.aio import client, config
 from kubernetes.aio.client import rest
 
@@ -34,6 +35,8 @@ _CONTENT_TYPES: Mapping[PatchType, str] = {
 }
 REQUEST_LIMITS = aiohttp.ClientTimeout(total=30.0)
 FIELD_MANAGER = "acesniper"
+UNREADABLE = (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError)
+"""What the client raises over a file that is something else than a kubeconfig."""
 PAGE = 500
 """Objects that one answer to a list holds."""
 WATCH_TIMEOUT_S = 240
@@ -105,7 +108,8 @@ async def _translated(what: str) -> AsyncIterator[None]:
     try:
         yield
     except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
-        raise Unavailable(f"{what}: the API server does not answer: {error!r}") from error
+        why = str(error) or repr(error)  # a timeout says nothing
+        raise Unavailable(f"{what}: the API server does not answer: {why}") from error
 
 
 def _failure(status: int, body: bytes, retry_after: str | None, what: str) -> Exception:
@@ -178,10 +182,13 @@ class Cluster:
                 namespace = loader.current_context["context"].get("namespace") or namespace
             else:
                 config.load_incluster_config(client_configuration=settings)
+            settings.connection_pool_maxsize = 200
+            api = client.ApiClient(configuration=settings)
         except (config.ConfigException, OSError) as error:
             raise InvalidInput(f"no way to the cluster: {error}; pass --kubeconfig FILE") from error
-        settings.connection_pool_maxsize = 200
-        async with client.ApiClient(configuration=settings) as api:
+        except UNREADABLE as error:
+            raise InvalidInput(f"{kubeconfig} is no kubeconfig: {error}") from error
+        async with api:
             yield cls(api, watch_silence_s, namespace)
 
     async def _open(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from acesniper.cli.__main__ import main
-from acesniper.cli.commands import COMMANDS, panels
+from acesniper.cli.commands import COMMANDS, flowing, panels
 from small_models import MODELS, linear_model, save
 
 HEAVY = ("kopf", "torch", "fastapi", "kubernetes", "aiohttp")
@@ -38,6 +38,24 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert call(name, "--help") == 0
 
     assert COMMANDS[name].split()[0] in capsys.readouterr().out
+
+
+def test_the_terminal_breaks_the_lines_of_a_text_and_not_those_of_an_example() -> None:
+    text = """Show it.
+
+    Some words that were
+    broken in the source.
+
+    Example:
+      acesniper top
+    """
+
+    shown = flowing(text)
+
+    assert shown.split("\n\n")[1:] == [
+        "Some words that were broken in the source.",
+        "Example:\n  acesniper top",
+    ]
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,10 +24,37 @@ def test_a_kubeconfig_that_is_not_there_is_an_error_in_words(tmp_path: Path) -> 
         Connection(tmp_path / "none").ask(lambda _: pytest.fail("there is no cluster"))
 
 
-def test_a_kubeconfig_that_is_none_is_an_error_in_words(tmp_path: Path) -> None:
-    (tmp_path / "config").write_text("kind: Config")
+USERLESS = """
+clusters: [{name: here, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: me, user: {token: x}}]
+contexts: [{name: now, context: {cluster: here, user: you}}]
+current-context: now
+"""
+UNTRUSTED = USERLESS.replace("user: you", "user: me").replace(
+    ':1"', ':1", certificate-authority-data: aGVsbG8='
+)
 
-    with pytest.raises(InvalidInput, match="no way to the cluster"):
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param("kind: Config", "no way to the cluster", id="an empty one"),
+        pytest.param("", "is no kubeconfig", id="nothing"),
+        pytest.param("hello", "is no kubeconfig", id="a text"),
+        pytest.param("- a", "is no kubeconfig", id="a list"),
+        pytest.param("# a: [", "is no kubeconfig", id="a comment"),
+        pytest.param("| a | `b` |\n- x: y: z", "is no kubeconfig", id="no YAML"),
+        pytest.param("\ud800", "is no kubeconfig", id="no text"),
+        pytest.param(USERLESS, "is no kubeconfig", id="a user who is nobody"),
+        pytest.param(UNTRUSTED, "no way to the cluster", id="an authority without a certificate"),
+    ],
+)
+def test_a_kubeconfig_that_is_none_is_an_error_in_words(
+    content: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_bytes(content.encode("utf-8", "surrogatepass"))
+
+    with pytest.raises(InvalidInput, match=said):
         Connection(tmp_path / "config").ask(lambda _: pytest.fail("there is no cluster"))
 
 
@@ -54,7 +81,13 @@ def test_other_errors_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("resnet18", True), ("resnet18.onnx", False), ("models/resnet18", False), ("docs", False)],
+    [
+        ("resnet18", True),
+        ("edge-1.example.com-cpu", True),
+        ("resnet18.onnx", False),
+        ("models/resnet18", False),
+        ("docs", False),
+    ],
 )
 def test_a_name_is_what_no_file_can_be(
     text: str, named: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -62,7 +62,7 @@ function Scatter({ points, chosen, onChoose }) {
 const Worst = ({ points }) => html`<div class="panel"><div class="scroll"><table>
   <thead><tr><th>Furthest off</th><th class="num">Predicted</th><th class="num">Observed</th><th class="num">Off</th></tr></thead>
   <tbody>${points.map((each) => html`<tr>
-    <td><a href=${taskLink(each.task)}>${short(each.task)}</a><span class="sub">${each.model} on ${each.device}</span></td>
+    <td><a class="name" href=${taskLink(each.task)}>${short(each.task)}</a><span class="sub name">${each.model} on ${each.device}</span></td>
     <td class="num">${seconds(each.predicted)}</td><td class="num">${seconds(each.observed)}</td>
     <td class="num">${off(each.predicted, each.observed)}</td></tr>`)}
   </tbody></table></div></div>`;

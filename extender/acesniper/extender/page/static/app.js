@@ -18,8 +18,17 @@ const VIEWS = /** @type {Record<string, [string, any]>} */ ({
 });
 const AWAY_MS = 6000;
 
+/** What stands between two slashes; as it is, where it was encoded by nobody. @param {string} part */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function useRoute() {
-  const read = () => location.hash.replace(/^#\//, "").split("/").map(decodeURIComponent);
+  const read = () => location.hash.replace(/^#\//, "").split("/").map(decoded);
   const [route, setRoute] = useState(read);
   useEffect(() => {
     const follow = () => {
@@ -89,15 +98,21 @@ function Theme() {
   </button>`;
 }
 
+/** The address stays: what follows its # is the view. @param {Event} event */
+function skip(event) {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}
+
 function App() {
   const [name, ...rest] = useRoute();
-  const shown = name === "task" ? "tasks" : name in VIEWS ? name : "fleet";
+  const shown = name === "task" ? "tasks" : Object.hasOwn(VIEWS, name) ? name : "fleet";
   const [title, View] = VIEWS[shown];
   useEffect(() => {
     document.title = name === "task" ? `${rest.join("/")} · Ace-Sniper` : `${title} · Ace-Sniper`;
   }, [name, title, rest.join("/")]);
   return html`
-    <a class="skip" href="#main">Skip to content</a>
+    <a class="skip" href="#main" onClick=${skip}>Skip to content</a>
     <header class="top"><div class="bar">
       <a class="brand" href="#/fleet"><img src="icon.svg" alt="" />Ace-Sniper</a>
       <nav class="tabs" aria-label="Views">

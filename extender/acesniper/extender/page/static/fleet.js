@@ -36,8 +36,8 @@ function Health({ device }) {
 
 /** @param {{list: any, device: any}} props */
 const Row = ({ list, device }) => html`<tr>
-  <td class="nowrap">${device.device}<span class="sub mid">${device.text ?? device.node}</span></td>
-  <td class="mid nowrap">${device.provider}<span class="sub">${device.node}</span></td>
+  <td><span class="name">${device.device}</span><span class="sub name mid">${device.text ?? device.node}</span></td>
+  <td class="mid">${device.provider}<span class="sub name">${device.node}</span></td>
   <td>${device.speed === null ? html`<span class="faint">not predicted</span>` : html`
     <${Meter} text=${times(device.speed)} share=${device.speed / list.fastest} />`}</td>
   <td><${Meter} kind="backlog" text=${device.backlogSeconds ? seconds(device.backlogSeconds) : "–"}

@@ -153,7 +153,7 @@ export function Latency() {
   };
   return html`<div ref=${place}>
     <div class="lead"><h2>Predicted latency</h2>
-      <p>One inference of each model on each device, before anything ran there. The interval holds 90 % of what is expected.</p></div>
+      <p>One inference of each model on each device, whether it ran there or not. The interval holds 90 % of what is expected.</p></div>
     ${!heat ? html`<${Waiting} error=${error} />` : !known ? html`<div class="panel empty">No model has been read, or no device measured, yet.</div>` : html`
     <div class="tools">
       ${path.length > 1 && html`<button onClick=${leave}>← Back</button>`}

@@ -1,6 +1,6 @@
 // @ts-check
 /** Small parts that several views share. */
-import { html } from "./h.js";
+import { html, useEffect } from "./h.js";
 import { count, seconds } from "./format.js";
 
 /** @param {{text: string, kind?: string}} props */
@@ -18,9 +18,14 @@ export const Search = ({ label, value, onInput }) => html`
     onInput=${(/** @type {any} */ event) => onInput(event.target.value)} />`;
 
 /**
+ * Leads through a list; back to its end when it became shorter than what is shown.
  * @param {{offset: number, size: number, of: number, what: string, onMove: (offset: number) => void}} props
  */
 export function Pager({ offset, size, of, what, onMove }) {
+  const last = Math.max(Math.ceil(of / size) - 1, 0) * size;
+  useEffect(() => {
+    if (offset > last) onMove(last);
+  }, [offset, last]);
   if (of <= size) return null;
   return html`<div class="pager">
     <span>${count(offset + 1)} to ${count(Math.min(offset + size, of))} of ${count(of)} ${what}</span>

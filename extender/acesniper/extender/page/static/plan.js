@@ -17,6 +17,13 @@ function fitting(text, room) {
   return most < 4 ? "" : text.length <= most ? text : `${text.slice(0, most - 1)}…`;
 }
 
+/** A name whose middle is left out where there is no room: names of a fleet begin alike. @param {string} text @param {number} room */
+function ends(text, room) {
+  const most = Math.floor(room / 7);
+  const half = Math.floor((most - 1) / 2);
+  return text.length <= most ? text : `${text.slice(0, half)}…${text.slice(-half)}`;
+}
+
 /** @param {{bar: any, y: number, x: (at: number) => number, width: number, when: number}} props */
 function Bar({ bar, y, x, width, when }) {
   // What should have started since the plan was made starts any moment now.
@@ -54,7 +61,7 @@ function Lines({ plan }) {
         <text class=${each ? "" : "ink"} x=${x(when + each)} y="13" text-anchor="middle">${each ? `+${tick(each)}` : "now"}</text></g>`)}
     </g>
     ${plan.devices.map((/** @type {any} */ device, /** @type {number} */ row) => html`<g key=${device.device}>
-      <text class="ink" x=${names - 14} y=${TOP + row * ROW + ROW / 2 + 4} text-anchor="end">${fitting(device.device, names - 4)}<title>${device.device}</title></text>
+      <text class="ink" x=${names - 14} y=${TOP + row * ROW + ROW / 2 + 4} text-anchor="end">${ends(device.device, names - 14)}<title>${device.device}</title></text>
       <g transform=${`translate(${names}, 0)`}>
         ${device.bars.map((/** @type {any} */ bar) => html`<${Bar} key=${bar.task + bar.kind} bar=${bar} y=${TOP + row * ROW} x=${x} width=${width} when=${when} />`)}
       </g></g>`)}

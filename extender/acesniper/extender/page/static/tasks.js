@@ -10,9 +10,9 @@ const PHASES = ["Pending", "Queued", "Scheduled", "Running", "Succeeded", "Faile
 
 /** @param {{task: any}} props */
 const Row = ({ task }) => html`<tr>
-  <td><a href=${taskLink(task.task)}>${short(task.task)}</a><span class="sub">${task.model}</span></td>
+  <td><a class="name" href=${taskLink(task.task)}>${short(task.task)}</a><span class="sub name">${task.model}</span></td>
   <td><${Phase} phase=${task.phase} /></td>
-  <td class="mid">${task.device || task.node || html`<span class="faint">–</span>`}</td>
+  <td class="mid"><span class="name">${task.device || task.node || html`<span class="faint">–</span>`}</span></td>
   <td class="num mid">${task.predictedSeconds === null ? html`<span class="faint">–</span>` : html`
     ${seconds(task.predictedSeconds)}<span class="sub"><${Interval} low=${task.lowSeconds} high=${task.highSeconds} /></span>`}</td>
   <td class="num">${task.observedSeconds === null ? html`<span class="faint">–</span>` : html`

@@ -67,7 +67,7 @@ function Decision({ decision }) {
       <thead><tr><th>Device</th><th class="num">Backlog</th><th class="num">Cold start</th><th class="num">Transfer</th>
         <th class="num">Inferences × latency</th><th class="num">90 % interval</th><th class="num">Finish</th></tr></thead>
       <tbody>${decision.candidates.map((/** @type {any} */ each) => html`<tr>
-        <td>${each.device}<span class="sub">${each.node}</span></td>
+        <td><span class="name">${each.device}</span><span class="sub name">${each.node}</span></td>
         ${["backlogSeconds", "coldStartSeconds", "transferSeconds"].map((name) => html`<td class="num">${each[name] > 0 ? seconds(each[name]) : "–"}</td>`)}
         <td class="num">${count(each.inferences)} × ${seconds(each.latencySeconds)}</td>
         <td class="num soft">${seconds(each.lowSeconds)} to ${seconds(each.highSeconds)}</td>
@@ -75,7 +75,7 @@ function Decision({ decision }) {
       </tbody></table></div></section>
     ${refused.length > 0 && html`<section class="panel"><div class="scroll"><table>
       <thead><tr><th>Could not run it</th><th>Why</th></tr></thead>
-      <tbody>${refused.map(([device, reason]) => html`<tr><td class="nowrap">${device}</td><td class="soft">${reason}</td></tr>`)}</tbody>
+      <tbody>${refused.map(([device, reason]) => html`<tr><td><span class="name">${device}</span></td><td class="soft">${reason}</td></tr>`)}</tbody>
     </table></div></section>`}`;
 }
 
