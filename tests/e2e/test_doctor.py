@@ -179,6 +179,17 @@ CASES = {
     "operator away": Case(
         stop(OPERATOR), "leases", "the operator does not work", by_hand=start(OPERATOR)
     ),
+    "every node cordoned": Case(
+        kubectl("cordon", "--selector", "kubernetes.io/os=linux"),
+        "devices",
+        "no device can take a task",
+        by_hand=kubectl("uncordon", "--selector", "kubernetes.io/os=linux"),
+    ),
+    "probe's account deleted": Case(
+        kubectl("delete", "serviceaccount", "acesniper-probe", *NS),
+        "rights",
+        "its ServiceAccount acesniper-probe is not there",
+    ),
     "priority class deleted": Case(
         kubectl("delete", "priorityclass", "acesniper-control"),
         "priorities",

@@ -326,6 +326,30 @@ async def test_who_does_not_hold_the_lease_admits_nothing() -> None:
 
 
 @in_virtual_time
+async def test_who_lost_the_lease_tells_no_more_of_a_queue() -> None:
+    edge, held = Edge({"a": 100.0}), [True]
+    edge.planner.may_act = lambda: held[0]
+    metrics = edge.planner.metrics
+
+    def told() -> list[float]:
+        each = (metrics.queue_length, metrics.queue_age_seconds, metrics.planned_at)
+        return [sample.value for metric in each for sample in next(iter(metric.collect())).samples]
+
+    async with edge.alive():
+        for name in ("first", "second", "third"):
+            edge.apply(name)
+        await asyncio.sleep(5.0)
+        at_work = told()
+        held[0] = False
+        await asyncio.sleep(5.0)
+        afterwards = told()
+
+    assert at_work[0] == 2
+    assert all(at_work)
+    assert afterwards == [0.0, 0.0, 0.0]
+
+
+@in_virtual_time
 async def test_a_failed_patch_gives_the_slot_back_and_is_tried_again() -> None:
     edge = Edge({"a": 1.0})
     failures = [Unavailable("away"), Unavailable("away")]

@@ -2,30 +2,31 @@
 
 import json
 
-from rich.console import Console, RenderableType
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 
 out = Console()
 err = Console(stderr=True)
-PIPE_WIDTH = 200
-"""Columns of a table that no terminal shows, in a pipe or a file."""
+WIDEST = 10_000
+"""Columns that no table needs."""
 
 
-def print_wide(shown: RenderableType) -> None:
-    """A table with many columns, as wide as the terminal is; without one it is not folded."""
-    (out if out.is_terminal else Console(width=PIPE_WIDTH)).print(shown)
+def print_wide(shown: Table | str) -> None:
+    """A table as wide as its rows are, as kubectl prints them; text as the terminal breaks it.
+
+    No name is cut, however narrow the terminal is: it is there to be copied.
+    """
+    if isinstance(shown, str):
+        out.print(shown, soft_wrap=True)
+        return
+    needed = Measurement.get(out, out.options.update(max_width=WIDEST), shown).maximum
+    Console(width=max(needed, out.width)).print(shown)
 
 
 def print_json(value: object) -> None:
     """A result for machines; bare lines, never wrapped or coloured."""
     print(json.dumps(value, indent=2))
-
-
-def seconds(value: float) -> str:
-    """A duration for people: 15.2 ms, 1.31 s."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value * 1e6:.3g} µs"
 
 
 def amount(value: float, unit: str) -> str:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
 from acesniper.cli.console import out, print_json
-from acesniper.cli.diagnosis.checks import ALL, examine
+from acesniper.cli.diagnosis.checks import Check, asked, examine
 from acesniper.cli.diagnosis.finding import Finding, Severity
 from acesniper.cli.options import AsJson
 
@@ -31,22 +31,23 @@ def command(
     """
     from acesniper.cli.diagnosis.looking import look
 
-    found = examine(Connection(kubeconfig, context).ask(look))
+    sight = Connection(kubeconfig, context).ask(look)
+    found = examine(sight)
     if json:
         print_json([asdict(each) for each in found])
     else:
-        out.print(shown(found), soft_wrap=True)
+        out.print(shown(asked(sight), found), soft_wrap=True)
     if any(each.severity is Severity.ERROR for each in found):
         raise typer.Exit(1)
 
 
-def shown(found: Sequence[Finding]) -> RenderableType:
+def shown(checks: Sequence[Check], found: Sequence[Finding]) -> RenderableType:
     """The findings for people, check by check."""
-    return Group(*_lines(found))
+    return Group(*_lines(checks, found))
 
 
-def _lines(found: Sequence[Finding]) -> Iterator[Text]:
-    for check in ALL:
+def _lines(checks: Sequence[Check], found: Sequence[Finding]) -> Iterator[Text]:
+    for check in checks:
         own = [each for each in found if each.check == check.name]
         if not own:
             yield Text.assemble(("ok       ", "green"), check.question)
@@ -54,10 +55,10 @@ def _lines(found: Sequence[Finding]) -> Iterator[Text]:
             yield from _finding(each)
     count = {level: sum(each.severity is level for each in found) for level in Severity}
     if not found:
-        yield Text(f"\n{len(ALL)} checks, nothing found.", style="bold")
+        yield Text(f"\n{len(checks)} checks, nothing found.", style="bold")
     else:
         errors, warnings = count[Severity.ERROR], count[Severity.WARNING]
-        yield Text(f"\n{len(ALL)} checks; errors: {errors}, warnings: {warnings}.", style="bold")
+        yield Text(f"\n{len(checks)} checks; errors: {errors}, warnings: {warnings}.", style="bold")
 
 
 def _finding(finding: Finding) -> Iterator[Text]:

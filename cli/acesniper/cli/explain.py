@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from acesniper.api.decision import Decision
+from acesniper.api.times import duration_text
 from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.cli.connection import (
     Connection,
@@ -15,7 +16,7 @@ from acesniper.cli.connection import (
     KubeconfigOption,
     NamespaceOption,
 )
-from acesniper.cli.console import out, print_json, print_wide, seconds
+from acesniper.cli.console import out, print_json, print_wide
 from acesniper.cli.options import AsJson
 from acesniper.domain.errors import InvalidInput
 
@@ -104,7 +105,7 @@ def table(found: Decision) -> Table:
     """The candidates, the chosen one first."""
     sources = ", ".join(sorted({each.source for each in found.candidates}))
     title = f"Decided by {found.policy}, predicted by {sources}; from then on it takes"
-    shown = Table(title=title, title_justify="left")
+    shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
     shown.add_column("Device")
     for name in ("Backlog", "Cold start", "Transfer", "Inferences", "Latency", "90 % interval"):
         shown.add_column(name, justify="right")
@@ -114,9 +115,9 @@ def table(found: Decision) -> Table:
             each.device if each.device == each.node else f"{each.device} on {each.node}",
             *map(_term, (each.backlog_seconds, each.cold_start_seconds, each.transfer_seconds)),
             f"{each.inferences} x",
-            seconds(each.latency_seconds),
-            f"{seconds(each.low_seconds)} to {seconds(each.high_seconds)}",
-            seconds(each.finish_seconds),
+            duration_text(each.latency_seconds),
+            f"{duration_text(each.low_seconds)} to {duration_text(each.high_seconds)}",
+            duration_text(each.finish_seconds),
         )
     return shown
 
@@ -134,4 +135,4 @@ def record(found: Explained) -> Mapping[str, object]:
 
 
 def _term(value: float) -> str:
-    return seconds(value) if value >= SHORTEST_S else "-"
+    return duration_text(value) if value >= SHORTEST_S else "-"

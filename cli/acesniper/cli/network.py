@@ -11,6 +11,7 @@ import typer
 
 from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
 from acesniper.cli.console import out, print_json
+from acesniper.cli.options import HOME
 from acesniper.cli.retraining import listed, retrained
 from acesniper.domain.errors import InvalidInput
 
@@ -25,7 +26,6 @@ MOST_BYTES = 1_000_000
 
 app = typer.Typer(no_args_is_help=True)
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Where Ace-Sniper runs.")]
-HOME = "acesniper-system"
 
 
 @app.callback()

@@ -25,6 +25,9 @@ Threads = Annotated[
 RuntimeName = Annotated[str, typer.Option("--runtime", help="onnxruntime, openvino or tract.")]
 Precision = Annotated[str, typer.Option(help="f32, or bf16 where the runtime has it.")]
 Optimise = Annotated[bool, typer.Option(help="Let the runtime optimise the graph.")]
+HOME = "acesniper"
+"""The namespace that the documents install Ace-Sniper into."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="An ONNX file.")]
 

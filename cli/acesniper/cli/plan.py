@@ -4,7 +4,6 @@ import json as jsonlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import RenderableType
 from rich.table import Table
 
 from acesniper.api.times import duration_text
@@ -48,7 +47,7 @@ def command(
         print_wide(shown(planned))
 
 
-def shown(planned: Sequence[Planned]) -> RenderableType:
+def shown(planned: Sequence[Planned]) -> Table | str:
     """The plan for people, device by device."""
     if not planned:
         return "Nothing waits."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from acesniper.api.times import duration_text
 from acesniper.cli import subjects
 from acesniper.cli.connection import (
     Connection,
@@ -15,7 +16,7 @@ from acesniper.cli.connection import (
     KubeconfigOption,
     NamespaceOption,
 )
-from acesniper.cli.console import out, print_json, seconds
+from acesniper.cli.console import out, print_json
 from acesniper.cli.options import AsJson, Batch, Shapes, parse_shapes
 from acesniper.cli.subjects import Subject
 from acesniper.domain.model import ModelFeatures
@@ -113,8 +114,8 @@ def table(name: str, rows: Rows) -> Table:
             shown.add_row(device, "unknown", "the device has too few readings")
         else:
             made = found.prediction
-            interval = f"{seconds(made.low_s)} to {seconds(made.high_s)}"
-            shown.add_row(device, seconds(made.latency_s), interval)
+            interval = f"{duration_text(made.low_s)} to {duration_text(made.high_s)}"
+            shown.add_row(device, duration_text(made.latency_s), interval)
     return shown
 
 
@@ -123,7 +124,7 @@ def account(device: str, found: Explanation) -> Table:
     shown = Table(title=f"On {device}", box=None, show_header=False, pad_edge=False)
     shown.add_column(style="bold")
     shown.add_column()
-    shown.add_row("Physics", f"{seconds(found.physics_s)}: {_where(found.parts_s)}")
+    shown.add_row("Physics", f"{duration_text(found.physics_s)}: {_where(found.parts_s)}")
     learned = found.gate * (found.similarity + found.residual)
     shown.add_row(
         "Correction",
@@ -132,8 +133,8 @@ def account(device: str, found: Explanation) -> Table:
     )
     shown.add_row("Observed", f"{_factor(found.observed)} from what ran on the device itself")
     made = found.prediction
-    interval = f"{seconds(made.low_s)} to {seconds(made.high_s)}"
-    shown.add_row("Prediction", f"{seconds(made.latency_s)}, {interval} ({made.source})")
+    interval = f"{duration_text(made.low_s)} to {duration_text(made.high_s)}"
+    shown.add_row("Prediction", f"{duration_text(made.latency_s)}, {interval} ({made.source})")
     shown.add_row(
         "Known",
         f"model explained {found.model_explained:.0%}, device {found.device_explained:.0%}",

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from acesniper.cli.console import err, out, seconds
+from acesniper.api.times import duration_text
+from acesniper.cli.console import err, out
 from acesniper.cli.options import Optimise, Precision, RuntimeName, Threads, thread_count
 from acesniper.domain.device import ProbeResult
 
@@ -117,7 +118,7 @@ def table(result: ProbeResult) -> Table:
     for name, each in result.vector.readings.items():
         shown.add_row(
             name,
-            seconds(each.seconds),
+            duration_text(each.seconds),
             f"{each.spread:.1%}",
             _change(each.sustained_s, each.seconds),
             _change(each.loaded_s, each.seconds),

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from acesniper.cli.console import seconds
+from acesniper.api.times import duration_text
 from acesniper.simulator.comparison import Line
 
 
@@ -35,7 +35,7 @@ def shown(lines: Sequence[Line], title: str, *, due: bool) -> Table:
             *(found.mean_wait_s, found.p95_wait_s),
             *(found.mean_response_s, found.p95_response_s),
         )
-        values = [*map(seconds, times), f"{found.throughput_per_s:.3g}"]
+        values = [*map(duration_text, times), f"{found.throughput_per_s:.3g}"]
         values.append(f"{line.response_over_oracle:.3f}")
         table.add_row(line.policy, *values, *([f"{found.deadline_misses:.0f}"] if due else []))
     return table

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import RenderableType
 from rich.live import Live
 from rich.table import Table
 
@@ -68,7 +67,7 @@ async def ask(cluster: "Cluster") -> list[DeviceRow]:
     )
 
 
-def shown(devices: Sequence[DeviceRow], *, wide: bool) -> RenderableType:
+def shown(devices: Sequence[DeviceRow], *, wide: bool) -> Table | str:
     """The devices for people."""
     if not devices:
         return (

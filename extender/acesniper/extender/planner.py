@@ -66,6 +66,8 @@ class Planner:
                 await self._predict()
                 if self.may_act():
                     await self._plan(calls)
+                else:
+                    self._tell_nothing()
 
     async def _news(self) -> None:
         idle = not len(self.fleet.waiting) and not len(self.fleet.ledger)
@@ -152,3 +154,10 @@ class Planner:
         self.metrics.queue_overdue.set(waiting.overdue(now_s))
         self.metrics.queue_age_seconds.set(waiting.oldest_s(now_s))
         self.metrics.planned_at.set(now_s)
+
+    def _tell_nothing(self) -> None:
+        """Another replica tells of the queue: ours would be added to it, and grow old."""
+        metrics = self.metrics
+        for each in (metrics.queue_length, metrics.queue_overdue, metrics.queue_age_seconds):
+            each.set(0)
+        metrics.planned_at.set(0)

@@ -27,6 +27,7 @@ _LISTED: Mapping[str, tuple[str, Kind, str]] = {
     "daemonsets": ("DaemonSet", Kind(_APPS, "daemonsets"), OURS),
     "pods": ("Pod", kube.PODS, PODS_OF_OURS),
     "configmaps": ("ConfigMap", kube.CONFIG_MAPS, OURS),
+    "serviceaccounts": ("ServiceAccount", Kind("/api/v1", "serviceaccounts"), OURS),
     "leases": ("Lease", kube.LEASES, ""),
     "nodes": ("Node", kube.NODES, ""),
     "deviceprofiles": ("DeviceProfile", kube.DEVICE_PROFILES, ""),

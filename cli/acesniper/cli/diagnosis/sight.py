@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from acesniper.cli.options import HOME
+
 Object = dict[str, Any]
 
 PART = "app.kubernetes.io/component"
@@ -72,7 +74,7 @@ class Sight:
     @property
     def namespace(self) -> str:
         """Where Ace-Sniper is installed; a usual place if it is not."""
-        return next((each["metadata"]["namespace"] for each in self.parts()), "acesniper")
+        return next((each["metadata"]["namespace"] for each in self.parts()), HOME)
 
     @property
     def release(self) -> str:

@@ -73,7 +73,9 @@ def dashboard() -> str:
 
 def _drawn(panel: Panel) -> _Drawn:
     drawn = _LOOKS[panel.look](panel)
-    drawn.title(panel.title).description(panel.text).unit(panel.unit).datasource(SOURCE)
+    drawn.title(panel.title).description(panel.text).datasource(SOURCE)
+    if panel.look != "heat":
+        drawn.unit(panel.unit)
     drawn.span(panel.width).height(4 if panel.look == "number" else 8)
     for number, query in enumerate(panel.queries):
         drawn.with_target(_target(panel.look, number, query))
@@ -112,8 +114,15 @@ def _stack(_: Panel) -> timeseries.Panel:
     return timeseries.Panel().fill_opacity(40).line_width(1).stacking(stacked).min(0)
 
 
-def _heat(_: Panel) -> heatmap.Panel:
-    return heatmap.Panel().calculate(False)
+def _heat(panel: Panel) -> heatmap.Panel:
+    """Cells count; the panel's unit is that of the buckets."""
+    return (
+        heatmap.Panel()
+        .calculate(False)
+        .y_axis(heatmap.YAxisConfig().unit(panel.unit))
+        .cell_values(heatmap.CellValues().unit("short"))
+        .show_tooltip()
+    )
 
 
 def _bars(_: Panel) -> bargauge.Panel:

@@ -10,6 +10,8 @@ RANGE = "[$__range]"
 CHOSEN = 'provider=~"$provider"'
 OURS = 'and on (instance) {__name__=~"acesniper_queue_length|acesniper_planner_away"}'
 """Of the process metrics, those of our parts."""
+EACH_DEVICE = "max by (device)"
+"""Two replicas tell the same of a device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,12 @@ ERROR = "acesniper_prediction_error_ratio"
 OVERVIEW = [
     Panel(
         *("Devices", "Devices with a measurement.", "number", "short"),
-        [Query("count(acesniper_profile_age_seconds)")],
+        [Query(f"count({EACH_DEVICE} (acesniper_profile_age_seconds))")],
         width=4,
     ),
     Panel(
         *("Waiting tasks", "Tasks that wait for a device.", "number", "short"),
-        [Query("sum(acesniper_queue_length)")],
+        [Query("max(acesniper_queue_length)")],
         width=4,
     ),
     Panel(
@@ -152,16 +154,16 @@ WORST = [
     ),
     Panel(
         *("Noisiest measurements", "Spread of the probe's readings.", "bars", "percentunit"),
-        [Query("topk(10, acesniper_profile_noise_ratio)", "{{device}}")],
+        [Query(f"topk(10, {EACH_DEVICE} (acesniper_profile_noise_ratio))", "{{device}}")],
     ),
     Panel(
         *("Largest backlog", "Work promised to a device.", "bars", "s"),
-        [Query("topk(10, acesniper_backlog_seconds)", "{{device}}")],
+        [Query(f"topk(10, {EACH_DEVICE} (acesniper_backlog_seconds))", "{{device}}")],
         width=12,
     ),
     Panel(
         *("Oldest measurements", "Each is renewed within 30 days.", "bars", "s"),
-        [Query("topk(10, acesniper_profile_age_seconds)", "{{device}}")],
+        [Query(f"topk(10, {EACH_DEVICE} (acesniper_profile_age_seconds))", "{{device}}")],
         width=12,
     ),
 ]
@@ -170,8 +172,8 @@ QUEUE = [
     Panel(
         *("Queue", "Tasks that wait, and those past their deadline.", "lines", "short"),
         [
-            Query("sum(acesniper_queue_length)", "waiting"),
-            Query("sum(acesniper_queue_overdue_length)", "past deadline"),
+            Query("max(acesniper_queue_length)", "waiting"),
+            Query("max(acesniper_queue_overdue_length)", "past deadline"),
         ],
     ),
     Panel(
@@ -192,7 +194,7 @@ QUEUE = [
     ),
     Panel(
         *("Work promised", "Summed over all devices.", "lines", "s"),
-        [Query("sum(acesniper_backlog_seconds)", "backlog")],
+        [Query(f"sum({EACH_DEVICE} (acesniper_backlog_seconds))", "backlog")],
     ),
 ]
 
@@ -252,7 +254,7 @@ HEALTH = [
     ),
     Panel(
         *("Silence of watches", "Bookmarks come every minute.", "lines", "s"),
-        [Query("acesniper_watch_event_age_seconds", "{{kind}}")],
+        [Query("max by (kind) (acesniper_watch_event_age_seconds)", "{{kind}}")],
     ),
     Panel(
         *("Reconciling", "95th percentile.", "lines", "s"),

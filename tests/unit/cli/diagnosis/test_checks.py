@@ -60,7 +60,7 @@ def said(found: Any) -> str:  # noqa: ANN401 - findings
 
 
 def test_a_cluster_without_it_gets_one_command_and_not_a_list_of_what_is_missing() -> None:
-    found = list(parts.judge(sight()))
+    found = examine(sight())
 
     assert [each.what for each in found] == ["Ace-Sniper is not installed"]
     assert found[0].command.startswith("helm install")
@@ -141,6 +141,24 @@ def test_our_own_definitions_have_nothing_to_find() -> None:
     assert list(definitions.judge(sight(customresourcedefinitions=ours))) == []
 
 
+def test_a_definition_that_is_being_deleted_is_found() -> None:
+    ours = [definition(each) for each in RESOURCES]
+    ours[1]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+
+    found = said(definitions.judge(sight(customresourcedefinitions=ours)))
+
+    assert found.startswith("it is being deleted")
+
+
+def test_an_account_that_is_gone_is_found_before_its_next_pod_is_refused() -> None:
+    there = [{"metadata": {"name": "ours-operator", "namespace": "there"}}]
+
+    found = list(rights.judge(sight(deployments=healthy_parts(), serviceaccounts=there)))
+
+    assert [each.where for each in found] == ["Deployment there/ours-scheduler"]
+    assert "ServiceAccount ours-scheduler is not there" in found[0].what
+
+
 def test_a_newer_definition_asks_for_a_newer_command() -> None:
     ours = [definition(each) for each in RESOURCES]
     schema = ours[0]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
@@ -181,13 +199,31 @@ def test_a_configuration_that_is_no_yaml_is_told() -> None:
     assert found.startswith("it is not YAML")
 
 
-@pytest.mark.parametrize(("age_s", "deaf"), [(299.0, False), (301.0, True)])
-def test_a_watch_is_deaf_after_five_minutes(age_s: float, deaf: bool) -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["profiles: hello\nextenders: [x]", "profiles: [null]\nextenders: {a: b}", "[]", "hello"],
+)
+def test_a_configuration_of_something_else_is_found_out(text: str) -> None:
+    config = {
+        "kind": "ConfigMap",
+        "metadata": {"name": "acesniper-scheduler", "namespace": "there"},
+        "data": {"scheduler.yaml": text},
+    }
+
+    found = said(configuration.judge(sight(deployments=healthy_parts(), configmaps=[config])))
+
+    assert "there is no profile" in found or "something else than a configuration" in found
+
+
+@pytest.mark.parametrize(("age_s", "deaf"), [(179.0, False), (181.0, True)])
+def test_a_watch_is_deaf_when_one_that_was_opened_anew_heard_nothing_either(
+    age_s: float, deaf: bool
+) -> None:
     text = f'# HELP x\nacesniper_watch_event_age_seconds{{kind="pods"}} {age_s}\n'
 
     found = list(extender.judge(Sight("v1.36.1", NOW_S, NOW_S, {}, metrics=text)))
 
-    assert [each.what for each in found] == ["it has heard nothing of pods for 5.0 min"] * deaf
+    assert [each.what for each in found] == ["it has heard nothing of pods for 3.0 min"] * deaf
 
 
 @pytest.mark.parametrize(("phase", "age_s", "left"), [("", 61, 1), ("", 59, 0), ("Queued", 99, 0)])

@@ -34,8 +34,9 @@ class Check:
 
 _PARTS = ("deployments", "daemonsets")
 
+FIRST = Check("parts", "the parts run", parts.judge, (*_PARTS, "pods"))
 ALL: Sequence[Check] = (
-    Check("parts", "the parts run", parts.judge, (*_PARTS, "pods")),
+    FIRST,
     Check("versions", "versions go together", versions.judge, _PARTS),
     Check(
         "definitions",
@@ -73,22 +74,30 @@ ALL: Sequence[Check] = (
 
 
 def examine(sight: Sight) -> list[Finding]:
-    """What all checks find; a check that cannot see what it needs says so."""
+    """What all checks find; a check that cannot see what it needs says so.
+
+    Where nothing is installed, there is nothing else to say.
+    """
     found = []
-    for check in ALL:
+    for check in asked(sight):
         hidden = [kind for kind in check.needs if kind in sight.unseen]
-        judged = _unseen(hidden, sight) if hidden else check.judge(sight)
+        judged = _unseen(hidden) if hidden else check.judge(sight)
         found += [replace(each, check=check.name) for each in judged]
     return found
 
 
-def _unseen(kinds: Sequence[str], sight: Sight) -> list[Finding]:
+def asked(sight: Sight) -> Sequence[Check]:
+    """The checks that have something to look at."""
+    hidden = any(kind in sight.unseen for kind in _PARTS)
+    return ALL if hidden or any(sight.parts()) else (FIRST,)
+
+
+def _unseen(kinds: Sequence[str]) -> list[Finding]:
     return [
         Finding(
-            f"not checked: {sight.unseen[kind]}",
-            f"your user, {kind}",
-            "ask somebody who may list them, or for the right to",
+            f"not checked: you may not list {', '.join(kinds)}",
+            "your user",
+            "ask somebody who may, or for the right to",
             severity=Severity.WARNING,
         )
-        for kind in kinds
     ]

@@ -39,14 +39,20 @@ def _mistakes(text: str, workload: Object) -> Iterator[str]:
         yield f"it is not YAML: {' '.join(str(error).split())}"
         return
     if not isinstance(config, dict):
-        yield "it is empty"
+        yield "it is empty, or something else than a configuration"
         return
-    profiles = {each.get("schedulerName"): each for each in config.get("profiles") or ()}
+    profiles = {each.get("schedulerName"): each for each in _objects(config.get("profiles"))}
     if (profile := profiles.get(SCHEDULER_NAME)) is None:
         yield f"there is no profile for pods that ask for {SCHEDULER_NAME}"
     elif profile.get("percentageOfNodesToScore") != 100:
         yield "only a sample of the nodes is scored: percentageOfNodesToScore is not 100"
-    yield from _extender(config.get("extenders") or [], workload)
+    yield from _extender(_objects(config.get("extenders")), workload)
+
+
+def _objects(listed: object) -> list[dict[str, Any]]:
+    """What of a list are objects, as everything in it should be."""
+    items = listed if isinstance(listed, list) else []
+    return [each for each in items if isinstance(each, dict)]
 
 
 def _extender(extenders: list[dict[str, Any]], workload: Object) -> Iterator[str]:
@@ -64,14 +70,16 @@ def _extender(extenders: list[dict[str, Any]], workload: Object) -> Iterator[str
 
 def _config_map(workload: Object) -> str:
     for each in workload["spec"]["template"]["spec"].get("volumes") or ():
-        if each["name"] == VOLUME:
+        if each["name"] == VOLUME and "configMap" in each:
             return str(each["configMap"]["name"])
     return "acesniper-scheduler"
 
 
 def _port(workload: Object) -> str:
     env = (container(workload, "extender") or {}).get("env") or ()
-    return next((str(each["value"]) for each in env if each["name"] == PORT), "8780")
+    return next(
+        (str(each["value"]) for each in env if each["name"] == PORT and "value" in each), "8780"
+    )
 
 
 def _mended(workload: Object, sight: Sight) -> str:

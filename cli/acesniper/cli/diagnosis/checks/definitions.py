@@ -45,6 +45,12 @@ def _mend(sight: Sight) -> tuple[str, str]:
 
 
 def _served(found: Object, where: str) -> Iterator[Finding]:
+    if found["metadata"].get("deletionTimestamp"):
+        yield Finding(
+            "it is being deleted, and with it every object of its kind",
+            where,
+            "find out what its finalizers wait for; then put back what the release made",
+        )
     for each in found.get("status", {}).get("conditions") or ():
         if each["type"] in ("Established", "NamesAccepted") and each["status"] == "False":
             yield Finding(

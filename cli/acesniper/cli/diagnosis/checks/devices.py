@@ -25,6 +25,15 @@ def judge(sight: Sight) -> Iterable[Finding]:
             yield from _unmeasured(node, sight)
     for profile in profiles:
         yield from _profile(profile, sight)
+    known = [sight.named("nodes", each["spec"]["node"]) for each in profiles]
+    there = [each for each in known if each is not None]
+    if there and not any(_ready(each) and not each["spec"].get("unschedulable") for each in there):
+        names = sorted({each["metadata"]["name"] for each in there})
+        yield Finding(
+            f"no device can take a task: all {len(names)} measured nodes are cordoned or not ready",
+            f"Node {names[0]}" + (" and others" if len(names) > 1 else ""),
+            "bring one back: kubectl get nodes",
+        )
 
 
 def reprobe(name: str, now_s: float) -> str:

@@ -6,8 +6,9 @@ from acesniper.api.times import duration_text
 from acesniper.cli.diagnosis.finding import Finding
 from acesniper.cli.diagnosis.sight import Sight
 
-DEAF_S = 300.0
-"""The API server writes to every watch once a minute."""
+DEAF_S = 180.0
+"""The API server writes to every watch once a minute, and one that is silent for 90 s is opened
+anew. After 300 s the kubelet starts the extender anew, and nothing is to be seen any more."""
 WATCH_AGE = "acesniper_watch_event_age_seconds"
 
 

@@ -4,15 +4,20 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from acesniper.cli.diagnosis.finding import Finding, Severity
 from acesniper.cli.diagnosis.sight import PART, Object, Sight, label, place
+from acesniper.cli.options import HOME
 
-INSTALL = "helm install acesniper charts/acesniper --namespace acesniper --create-namespace"
+ABSENT = "Ace-Sniper is not installed"
+INSTALL = (
+    f"helm install acesniper charts/acesniper --namespace {HOME} --create-namespace"
+    " --set image.registry=REGISTRY"
+)
 NEEDED = ("operator", "scheduler")
 
 
 def judge(sight: Sight) -> Iterable[Finding]:
     """Parts that are missing, stopped, or whose pods do not become ready."""
     if not any(sight.parts()):
-        return [Finding("Ace-Sniper is not installed", "the cluster", "install it", INSTALL)]
+        return [Finding(ABSENT, "the cluster", "install it (docs/start.md)", INSTALL)]
     found = [
         Finding(
             f"there is no {part}",

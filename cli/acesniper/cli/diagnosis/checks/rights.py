@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from acesniper.cli.diagnosis.finding import Finding, Severity
-from acesniper.cli.diagnosis.sight import Right, Sight
+from acesniper.cli.diagnosis.sight import Right, Sight, account, place
 
 SHOWN = 4
 READING = ("get", "list", "watch")
@@ -11,7 +11,9 @@ READING = ("get", "list", "watch")
 
 
 def judge(sight: Sight) -> Iterable[Finding]:
-    """One finding per account that lacks any."""
+    """One finding per account that is missing, or lacks any right."""
+    if "serviceaccounts" not in sight.unseen:
+        yield from _missing(sight)
     if sight.denied is None:
         yield Finding(
             "not checked: you may not ask what others may do",
@@ -34,3 +36,17 @@ def judge(sight: Sight) -> Iterable[Finding]:
             "give the chart's roles and bindings back",
             sight.restore(),
         )
+
+
+def _missing(sight: Sight) -> Iterable[Finding]:
+    """Accounts that are named and are not there: tokens of running pods are worth nothing."""
+    for workload in sight.parts():
+        _, _, namespace, name = account(workload).split(":")
+        if name != "default" and sight.named("serviceaccounts", name, namespace) is None:
+            yield Finding(
+                f"its ServiceAccount {name} is not there: it may do nothing, and its next pod is"
+                " refused",
+                place(workload),
+                "make the account again, and restart its pods",
+                sight.restore(),
+            )

@@ -1,0 +1,73 @@
+"""What Grafana would draw wrongly without an error."""
+
+import json
+import re
+from collections import Counter
+from itertools import product
+from typing import Any
+
+import pytest
+
+from acesniper.testbed.chart.dashboard import dashboard
+
+COLUMNS = 24
+UNITS = {"short", "s", "percentunit", "bytes"}
+"""Grafana's words; another one is shown as it stands, behind the number."""
+TOLD_TWICE = (
+    *("acesniper_queue_length", "acesniper_queue_overdue_length", "acesniper_queue_age_seconds"),
+    *("acesniper_backlog_seconds", "acesniper_profile_age_seconds"),
+    *("acesniper_profile_noise_ratio", "acesniper_planner_away"),
+    "acesniper_watch_event_age_seconds",
+)
+"""Gauges that every replica tells."""
+
+
+@pytest.fixture(scope="module")
+def board() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(dashboard())
+    return found
+
+
+def expressions(board: dict[str, Any]) -> list[str]:
+    return [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+
+
+def test_panels_lie_beside_each_other(board: dict[str, Any]) -> None:
+    cells = Counter(
+        (row, column)
+        for place in (panel["gridPos"] for panel in board["panels"])
+        for row, column in product(
+            range(place["y"], place["y"] + place["h"]), range(place["x"], place["x"] + place["w"])
+        )
+    )
+
+    assert set(cells.values()) == {1}
+    assert max(column for _, column in cells) < COLUMNS
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+def test_units_are_words_that_grafana_knows(board: dict[str, Any]) -> None:
+    heats = [panel for panel in board["panels"] if panel["type"] == "heatmap"]
+    others = [panel for panel in board["panels"] if panel["type"] not in ("heatmap", "row")]
+
+    assert {panel["fieldConfig"]["defaults"]["unit"] for panel in others} <= UNITS
+    for panel in heats:  # the unit of all fields would be that of the counts, too
+        assert panel["options"]["yAxis"]["unit"] == "percentunit"
+        assert panel["options"]["cellValues"]["unit"] == "short"
+        assert "unit" not in panel.get("fieldConfig", {}).get("defaults", {})
+
+
+def test_every_variable_is_one_that_can_be_chosen(board: dict[str, Any]) -> None:
+    chosen = {each["name"] for each in board["templating"]["list"]}
+    text = json.dumps(board["panels"])
+
+    used = {name for name in re.findall(r"\$\{?(\w+)", text) if not name.startswith("__")}
+
+    assert used == chosen
+
+
+def test_what_two_replicas_tell_is_counted_once(board: dict[str, Any]) -> None:
+    for text in expressions(board):
+        for name in re.findall(r"acesniper_\w+", text):
+            if name in TOLD_TWICE and "process_" not in text:
+                assert re.search(rf"max( by \(\w+\))? ?\({name}\)", text), text
