@@ -66,6 +66,17 @@ def test_the_figures_are_shown_and_written(
     assert set(document["devices"]["board11|cpu"]) == {"P1", "P3"}
 
 
+def test_lists_may_begin_with_the_mark_of_their_encoding(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("devices.txt", "references.json"):
+        (folder / name).write_text((folder / name).read_text(), encoding="utf-8-sig")
+
+    assert call(folder) == 0
+
+    assert "1 of 4 names" in capsys.readouterr().err
+
+
 def test_without_features_new_models_stay_out(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
