@@ -48,5 +48,5 @@ def parse(path: Path) -> ModelProto:
 def _inlined(model: ModelProto) -> ModelProto:
     try:
         return inline_local_functions(model)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
         raise InvalidModel("NotOnnx", f"local functions cannot be resolved: {error}") from error

@@ -121,3 +121,11 @@ def test_observations_and_what_to_run_first_are_shown(
     assert [step["observations"] for step in document["observations"]] == [0, 1, 2]
     assert len(document["choose"]) == 3
     assert all(name in shown for name in document["choose"])
+
+
+def test_observations_leave_models_to_judge_by(folder: Path) -> None:
+    assert call(folder, "--observations", "99", "--json", str(folder / "out.json")) == 0
+
+    steps = json.loads((folder / "out.json").read_text())["observations"]
+    assert steps[-1]["observations"] == (16 - 5) // 2
+    assert {step["P1"]["cells"] for step in steps} == {3 * 6}
