@@ -172,7 +172,7 @@ def einsum_letters(node: Node) -> tuple[list[set[str]], set[str], Mapping[str, i
 
     The dimensions that an ellipsis stands for get numbers, counted from the right, as letters.
     """
-    terms, _, result = node.text("equation").replace(" ", "").partition("->")
+    terms, arrow, result = node.text("equation").replace(" ", "").partition("->")
     sizes: dict[str, int] = {}
     sides: list[set[str]] = []
     for term, tensor in zip(terms.split(","), node.inputs, strict=False):
@@ -186,7 +186,7 @@ def einsum_letters(node: Node) -> tuple[list[set[str]], set[str], Mapping[str, i
         return [], set(), {}
     hidden = sum(letter.isdigit() for letter in sizes)
     every = "".join(terms.split(","))
-    given = _letters(result, hidden) if result else [c for c in every if every.count(c) == 1]
+    given = _letters(result, hidden) if arrow else [c for c in every if every.count(c) == 1]
     return sides, set(given), sizes
 
 

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
-from onnx import ModelProto, TensorProto
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.predictor.binding import bind
+from acesniper.predictor.external import check_external_data, external_tensors
 from acesniper.predictor.graph import parse
-from acesniper.predictor.tensors import check_external_data
 from acesniper.predictor.weightless import draw
 
 
@@ -33,11 +32,7 @@ def bound_model(path: Path, batch: int = 1, shapes: Mapping[str, int] | None = N
     check_external_data(model, path.parent)
     bind(model, batch, shapes)
     draw(model)
-    if _has_external_data(model):
+    if next(external_tensors(model), None) is not None:
         onnx.load_external_data_for_model(model, str(path.parent))
     data: bytes = model.SerializeToString()
     return data
-
-
-def _has_external_data(model: ModelProto) -> bool:
-    return any(t.data_location == TensorProto.EXTERNAL for t in model.graph.initializer)
