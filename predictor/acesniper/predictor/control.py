@@ -84,11 +84,11 @@ def lists(
         return {}
     if proto.op_type == "SequenceMap":
         return {name: [kind] * count for name, kind in zip(proto.output, given, strict=False)}
-    found = {}
-    for place in run.empty if proto.op_type == "Loop" else ():
-        filled = inner.sequences.get(run.graph.output[place - 1].name, ())
-        if len(filled) == 1:
-            found[proto.output[place - 2]] = [*filled] * count
+    found: dict[str, Sequence[TypeProto]] = {}
+    for place, (name, each) in enumerate(zip(proto.output, run.graph.output[1:], strict=False), 2):
+        filled = inner.sequences.get(each.name, ())
+        if place in run.empty and len(filled) == 1:
+            found[name] = [*filled] * count
     return found
 
 

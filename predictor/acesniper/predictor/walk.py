@@ -159,8 +159,9 @@ class _Walker:
         scope = Scope(outer)
         for each, kind in zip(run.graph.input, run.inputs, strict=False):
             scope.declare(each.name, kind if kind.WhichOneof("value") else each.type)
-        for place in run.empty:
-            scope.sequences[run.graph.input[place].name] = ()
+        for place, each in enumerate(run.graph.input):
+            if place in run.empty:
+                scope.sequences[each.name] = ()
         if turn is not None and run.graph.input:
             scope.keep(run.graph.input[0].name, np.asarray(turn, dtype=np.int64))
         repeats = node.repeats * (1.0 if run.repeats is None else run.repeats)
