@@ -62,12 +62,12 @@ def _held(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:
 
 
 def _parts(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:
-    attributes = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
+    attributes = {a.name: a.i for a in proto.attribute}
     kind = scope.types[proto.input[0]]
     dims = dims_of(kind)
     if not dims:
         return None
-    axis = int(attributes.get("axis", 0)) % len(dims)
+    axis = attributes.get("axis", 0) % len(dims)
     length = dims[axis]
     split = scope.array(proto.input[1]) if len(proto.input) > 1 and proto.input[1] else None
     if length is None or (split is None and any(proto.input[1:])):
@@ -84,8 +84,8 @@ def _parts(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:
 
 
 def _joined(proto: NodeProto, items: Sequence[TypeProto]) -> list[TypeProto] | None:
-    attributes = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
-    axis, first = int(attributes.get("axis", 0)), dims_of(items[0])
+    attributes = {a.name: a.i for a in proto.attribute}
+    axis, first = attributes.get("axis", 0), dims_of(items[0])
     if first is None:
         return None
     element = items[0].tensor_type.elem_type
