@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from acesniper.domain.errors import InvalidModel
 from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION
 from acesniper.predictor.reader import DEFAULT_LIMITS, Limits, read_model
-from small_models import linear_model, make_model, save
+from small_models import Dims, features_of, linear_model, make_model, save
 
 
 def refusal(
@@ -119,6 +119,19 @@ def test_a_dimension_without_a_name_is_bound_by_its_axis(tmp_path: Path) -> None
 
     assert "x:1" in str(refusal(path))
     assert read_model(path, shapes={"x:1": 5}).values["elementwise.nodes"] == 1
+
+
+def test_a_past_may_be_empty() -> None:
+    nodes = [
+        helper.make_node("Concat", ["past", "x"], ["all"], axis=1),
+        helper.make_node("MatMul", ["all", "w"], ["y"]),
+    ]
+    inputs: dict[str, Dims] = {"past": ["batch", "steps", 8], "x": ["batch", 4, 8]}
+    model = make_model(nodes, inputs, weights={"w": np.ones((8, 16), np.float32)})
+
+    assert features_of(model, 2, steps=0).flops == 2 * 2 * 4 * 8 * 16
+    with pytest.raises(InvalidModel, match="sizes of 0 are the least"):
+        features_of(model, 2, steps=-1)
 
 
 def test_a_batch_that_the_model_cannot_have_is_refused(tmp_path: Path) -> None:
