@@ -35,6 +35,12 @@ def bind(
     return {name: size for name, size in sizes.items() if name in opened}
 
 
+def fitting(model: ModelProto, shapes: Mapping[str, int]) -> dict[str, int]:
+    """The sizes of dimensions that the model has, where they are meant for many models."""
+    opened = _opened(model_inputs(model))
+    return {name: size for name, size in shapes.items() if name in opened or ":" in name}
+
+
 def model_inputs(model: ModelProto) -> list[ValueInfoProto]:
     """The inputs that are no weights: old files list those among the inputs."""
     names = {tensor.name for tensor in model.graph.initializer}

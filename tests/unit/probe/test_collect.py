@@ -74,6 +74,12 @@ def test_a_language_model_is_given_ids_and_masks_that_it_takes(tmp_path: Path) -
     assert measured(save(model, tmp_path / "m.onnx")).seconds > 0
 
 
+def test_sizes_are_for_those_models_that_have_the_dimension(model: Path) -> None:
+    shapes = {"sequence": 4}
+
+    assert measure_latency(model, 1, shapes, ORT, Options(), effort=SHORT).seconds > 0
+
+
 def test_the_quietest_pass_counts_and_the_spread_is_told() -> None:
     passes = iter([latency(0.012), latency(0.010)])
 
