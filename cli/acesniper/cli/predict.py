@@ -71,7 +71,8 @@ def command(
     if all_devices and device:
         found |= subjects.devices([], connection)
     features = subjects.model(model, batch, parse_shapes(shape), namespace, connection)
-    rows = _predicted(default_predictor(), features, found, explained=explain or json)
+    asked = {each: on.asked_for(features) for each, on in found.items()}
+    rows = _predicted(default_predictor(), features, asked, explained=explain or json)
     name = Path(model).name
     if json:
         print_json({"model": name, "batch": batch, "devices": [_record(*row) for row in rows]})
