@@ -33,7 +33,7 @@ ISA = "ONEDNN_MAX_CPU_ISA"
 def command(
     models: Annotated[
         list[Path] | None,
-        typer.Argument(help="ONNX files, or folders of them with an index.json."),
+        typer.Argument(help="ONNX files, or folders of them; an index.json there tells shapes."),
     ] = None,
     atlas: Annotated[
         bool, typer.Option("--atlas", help="The networks of the shipped atlas, weights drawn.")
@@ -104,6 +104,8 @@ def command(
                 progress=lambda text: _tell(status.update, text),
             )
         )
+    if not rows:
+        raise InvalidInput("no model could be measured")
     write(rows, output)
 
 
@@ -130,16 +132,23 @@ def _models(models: Sequence[Path], atlas: bool) -> Iterator[Sequence[Path]]:
 def _wanted(
     paths: Sequence[Path], batches: Sequence[int], shapes: dict[str, int]
 ) -> list["Wanted"]:
-    """What to measure; a folder's index binds the dimensions of its models."""
+    """What to measure."""
     from acesniper.probe.collect import Wanted
 
-    found = []
-    for path in paths:
-        index = json.loads((path / "index.json").read_text()) if path.is_dir() else {}
-        files = [(path / e["file"], e["shapes"]) for e in index.values()] or [(path, {})]
-        for file, sizes in files:
-            found += [Wanted(file, batch, {**sizes, **shapes}) for batch in batches]
+    files = [each for path in paths for each in _files(path)]
+    found = [Wanted(file, batch, {**own, **shapes}) for file, own in files for batch in batches]
     missing = [str(each.path) for each in found if not each.path.is_file()]
     if missing or not found:
         raise InvalidInput(f"there is no model {', '.join(missing) or 'given'}")
     return found
+
+
+def _files(path: Path) -> list[tuple[Path, dict[str, int]]]:
+    """A file, or those of a folder, whose index, if it has one, binds their dimensions."""
+    index = path / "index.json"
+    if index.is_file():
+        entries = json.loads(index.read_text()).values()
+        return [(path / each["file"], each["shapes"]) for each in entries]
+    if path.is_dir():
+        return [(file, {}) for file in sorted(path.glob("*.onnx"))]
+    return [(path, {})]

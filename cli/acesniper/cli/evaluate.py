@@ -41,7 +41,12 @@ def command(
     model_column: Column = ["model"],  # noqa: B006
     latency_column: LatencyColumn = "latency_ms",
     observations: Annotated[
-        int, typer.Option(help="Show how figures improve with up to so many more readings.", min=0)
+        int,
+        typer.Option(
+            help="Show how figures improve with up to so many more readings of each new device; "
+            "of a table at most half of what the references leave.",
+            min=0,
+        ),
     ] = 0,
     choose: Annotated[
         int, typer.Option(help="Show which models to run first on a new device.", min=0)

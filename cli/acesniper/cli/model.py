@@ -148,6 +148,8 @@ def _notes(features: ModelFeatures) -> Iterator[str]:
         unknown = [op for op in features.operators if op.startswith("custom:")]
         names = ", ".join(unknown) or "others"
         yield f"{values['unknown.nodes']:g} nodes of unknown operators count no arithmetic: {names}"
+    if values["other.nodes"]:
+        yield f"{values['other.nodes']:g} nodes of rare operators may take far longer than thought"
     if values["unshaped.nodes"]:
         yield f"{values['unshaped.nodes']:g} nodes have shapes that depend on the data"
     if values["unbounded_loop.nodes"]:

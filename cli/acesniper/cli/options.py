@@ -47,8 +47,8 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for text in texts:
         name, _, size = text.rpartition("=")
-        if not name or not size.isdecimal() or int(size) < 1:
-            raise InvalidInput(f"--shape wants NAME=SIZE with a size of 1 or more, not {text!r}")
+        if not name or not size.isdecimal():
+            raise InvalidInput(f"--shape wants NAME=SIZE with a whole number, not {text!r}")
         sizes[name] = int(size)
     return sizes
 

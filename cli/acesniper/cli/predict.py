@@ -72,7 +72,8 @@ def command(
     found = subjects.devices(device, connection)
     if all_devices and device:
         found |= subjects.devices([], connection)
-    rows = _predicted(default_predictor(), features, found, explained=explain or json)
+    asked = {each: on.asked_for(features) for each, on in found.items()}
+    rows = _predicted(default_predictor(), features, asked, explained=explain or json)
     name = Path(model).name
     if json:
         print_json({"model": name, "batch": batch, "devices": [_record(*row) for row in rows]})

@@ -1,7 +1,7 @@
 """What a prediction is about: a model and devices, from files or by name from the cluster."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,13 @@ class Subject:
 
     vector: HardwareVector
     observed: Sequence["Observation"] = ()
+
+    def asked_for(self, model: ModelFeatures) -> "Subject":
+        """The same with runs of an equal model being of this one: predictors compare no values."""
+        observed = [
+            replace(each, model=model) if each.model == model else each for each in self.observed
+        ]
+        return Subject(self.vector, observed)
 
 
 FILES = (".onnx", ".yaml", ".yml", ".json")

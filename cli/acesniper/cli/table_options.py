@@ -40,6 +40,6 @@ def as_written(references: Sequence[str], models: Collection[str]) -> list[str]:
 def text(path: Path) -> str:
     """What a file says. Raises InvalidInput."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} is not readable: {error}") from error

@@ -35,6 +35,12 @@ def bind(
     return {name: size for name, size in sizes.items() if name in opened}
 
 
+def fitting(model: ModelProto, shapes: Mapping[str, int]) -> dict[str, int]:
+    """The sizes of dimensions that the model has, where they are meant for many models."""
+    opened = _opened(model_inputs(model))
+    return {name: size for name, size in shapes.items() if name in opened or ":" in name}
+
+
 def model_inputs(model: ModelProto) -> list[ValueInfoProto]:
     """The inputs that are no weights: old files list those among the inputs."""
     names = {tensor.name for tensor in model.graph.initializer}
@@ -51,9 +57,9 @@ def _sizes(
     inputs: Sequence[ValueInfoProto], batch: int, shapes: Mapping[str, int]
 ) -> dict[str, int]:
     """The sizes of dimensions by name; those that come first somewhere are the batch."""
-    if batch < 1 or any(size < 1 for size in shapes.values()):
+    if batch < 1 or any(size < 0 for size in shapes.values()):
         given = {"batch": batch, **shapes}
-        raise InvalidModel("BadShape", f"dimensions must be 1 or more, not {given}")
+        raise InvalidModel("BadShape", f"a batch of 1 and sizes of 0 are the least, not {given}")
     opened = _opened(inputs)
     stray = sorted(name for name in shapes if name not in opened and ":" not in name)
     if stray:  # with a colon it may be a value inside

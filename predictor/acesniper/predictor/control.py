@@ -1,12 +1,13 @@
 """Graphs inside nodes: which of them run, how often, and what they give."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from onnx import GraphProto, NodeProto, TensorProto, TypeProto
+from onnx import GraphProto, NodeProto, TensorProto, TypeProto, helper
 
 from acesniper.predictor.nodes import Node
 from acesniper.predictor.scope import Scope, dims_of, merged, tensor_type
+from acesniper.predictor.tensors import KEPT_ELEMENTS
 
 MOST_TRIPS = 1 << 31
 """A bound beyond this means "until the condition ends it"."""
@@ -14,11 +15,15 @@ MOST_TRIPS = 1 << 31
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A graph that runs inside a node, its inputs' types, and how often (None: unknown)."""
+    """A graph that runs inside a node, its inputs' types, and how often (None: unknown).
+
+    `empty` are those of its inputs, by place, that are lists without an element at first.
+    """
 
     graph: GraphProto
     inputs: Sequence[TypeProto]
     repeats: float | None
+    empty: frozenset[int] = frozenset()
 
 
 def runs(proto: NodeProto, node: Node, scope: Scope) -> list[Run]:
@@ -32,7 +37,9 @@ def runs(proto: NodeProto, node: Node, scope: Scope) -> list[Run]:
     body = inner.get("body", GraphProto())
     if node.op == "Loop":
         counter, go = tensor_type(TensorProto.INT64, ()), tensor_type(TensorProto.BOOL, ())
-        return [Run(body, [counter, go, *given[2:]], _trips(proto, scope))]
+        lists = enumerate(scope.sequences.get(name) for name in proto.input)
+        empty = frozenset(place for place, items in lists if items is not None and not items)
+        return [Run(body, [counter, go, *given[2:]], _trips(proto, scope), empty)]
     if node.op == "Scan":
         return [_scan(body, node, given)]
     if node.op == "SequenceMap":
@@ -65,7 +72,24 @@ def outputs(
         stacked = zip(given[carried:], axes, strict=False)
         length = found[0].repeats
         return [*given[:carried], *(_stacked(each, length, axis) for each, axis in stacked)]
-    return None
+    return [helper.make_sequence_type_proto(each) for each in given]
+
+
+def lists(
+    proto: NodeProto, run: Run, given: Sequence[TypeProto], inner: Scope
+) -> dict[str, Sequence[TypeProto]]:
+    """What the lists hold, by name, that a map gives or a loop fills with one element per turn."""
+    count = int(run.repeats or 0)
+    if not 0 < count <= KEPT_ELEMENTS:
+        return {}
+    if proto.op_type == "SequenceMap":
+        return {name: [kind] * count for name, kind in zip(proto.output, given, strict=False)}
+    found: dict[str, Sequence[TypeProto]] = {}
+    for place, (name, each) in enumerate(zip(proto.output, run.graph.output[1:], strict=False), 2):
+        filled = inner.sequences.get(each.name, ())
+        if place in run.empty and len(filled) == 1:
+            found[name] = [*filled] * count
+    return found
 
 
 def widened(run: Run, given: Sequence[TypeProto]) -> Run | None:
@@ -76,7 +100,7 @@ def widened(run: Run, given: Sequence[TypeProto]) -> Run | None:
         dims_of(a) == dims_of(b) for a, b in zip(carried, after, strict=True)
     ):
         return None
-    return Run(run.graph, [*run.inputs[:2], *after], run.repeats)
+    return replace(run, inputs=[*run.inputs[:2], *after])
 
 
 def _branches(inner: dict[str, GraphProto], choice: float | None) -> list[Run]:

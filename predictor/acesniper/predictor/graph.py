@@ -11,16 +11,17 @@ from onnx.inliner import inline_local_functions
 from acesniper.domain.errors import InvalidModel
 from acesniper.predictor.binding import believed, bind, stated
 from acesniper.predictor.classified import Graph, classified
-from acesniper.predictor.tensors import check_external_data
+from acesniper.predictor.external import check_external_data, take_in_small_values
 from acesniper.predictor.walk import walk
 
 
 def load(path: Path, batch: int, shapes: Mapping[str, int]) -> Graph:
     """The classified graph of the model at `path`, its inputs bound. Raises InvalidModel."""
     model = parse(path)
-    check_external_data(model, path.parent)
     if model.functions:
         model = _inlined(model)
+    check_external_data(model, path.parent)
+    take_in_small_values(model, path.parent)
     declared = stated(model)
     sizes = bind(model, batch, shapes)
     walked = walk(model, believed(declared, sizes), shapes)
@@ -48,5 +49,5 @@ def parse(path: Path) -> ModelProto:
 def _inlined(model: ModelProto) -> ModelProto:
     try:
         return inline_local_functions(model)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
         raise InvalidModel("NotOnnx", f"local functions cannot be resolved: {error}") from error

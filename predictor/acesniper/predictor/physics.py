@@ -14,6 +14,7 @@ from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation, Prediction
 from acesniper.predictor.cost import Work, fused_net, work
+from acesniper.predictor.doubt import OPAQUE_LOG_SIGMA, opaque_share
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.following import followed
 from acesniper.predictor.interface import Table
@@ -27,9 +28,6 @@ LOG_SIGMA = 0.40
 
 IMPLIED_LOG_SIGMA = 0.7
 """Added (in quadrature) as far as the time rests on probes that relatives had to fill in."""
-
-OPAQUE_LOG_SIGMA = 1.0
-"""Added (in quadrature) by the share of nodes nobody knows: custom operators, unknown shapes."""
 
 Z90 = 1.6449
 """Half of a central 90 % interval, in standard deviations."""
@@ -102,12 +100,6 @@ class PhysicsPredictor:
         opaque = np.asarray([opaque_share(model) for model in models])[:, None]
         variance = LOG_SIGMA**2 + (IMPLIED_LOG_SIGMA * implied) ** 2
         return np.sqrt(variance + (OPAQUE_LOG_SIGMA * opaque) ** 2)
-
-
-def opaque_share(model: ModelFeatures) -> float:
-    """The share of nodes whose work is unknown."""
-    unknown = model.values.get("unknown.nodes", 0.0) + model.values.get("unshaped.nodes", 0.0)
-    return min(1.0, unknown / max(1.0, float(sum(model.operators.values()))))
 
 
 def _parts(asked: Work, found: Readings, suite: Suite) -> dict[str, float]:

@@ -146,28 +146,33 @@ def _recurrent(node: Node) -> Products:
 
 
 def _einsum(node: Node) -> Products:
-    """The letters in both operands and the result count products, those of one are its side."""
-    left, right, result, sizes = einsum_letters(node)
-    if not sizes:
-        return ()
+    """Two operands at a time, from the left, as runtimes do.
+
+    What the operands share is summed over where nothing behind it needs it, and counts products
+    where something does; letters of one operand are its side.
+    """
+    sides, result, sizes = einsum_letters(node)
 
     def extent(letters: set[str]) -> float:
         return float(math.prod(sizes[each] for each in letters))
 
-    both = left & right
-    return (
-        Product(
-            extent(both & result), extent(left - right), extent(right - left), extent(both - result)
-        ),
-    )
+    found = []
+    left = sides[0] if sides else set()
+    for place, right in enumerate(sides[1:], start=2):
+        needed = result.union(*sides[place:])
+        both, rows, columns = left & right, (left - right) & needed, (right - left) & needed
+        counts, summed = extent(both & needed), extent(both - needed)
+        found.append(Product(counts, extent(rows), extent(columns), summed))
+        left = (left | right) & needed
+    return tuple(found)
 
 
-def einsum_letters(node: Node) -> tuple[set[str], set[str], set[str], Mapping[str, int]]:
-    """The letters of the first operand, of all others, of the result, and their sizes.
+def einsum_letters(node: Node) -> tuple[list[set[str]], set[str], Mapping[str, int]]:
+    """The letters of each operand, of the result, and their sizes; no operand for a misfit.
 
     The dimensions that an ellipsis stands for get numbers, counted from the right, as letters.
     """
-    terms, _, result = node.text("equation").replace(" ", "").partition("->")
+    terms, arrow, result = node.text("equation").replace(" ", "").partition("->")
     sizes: dict[str, int] = {}
     sides: list[set[str]] = []
     for term, tensor in zip(terms.split(","), node.inputs, strict=False):
@@ -177,12 +182,12 @@ def einsum_letters(node: Node) -> tuple[set[str], set[str], set[str], Mapping[st
         for letter, size in zip(letters, tensor.shape or (), strict=False):
             sizes[letter] = max(size, sizes.get(letter, 1))
         sides.append(set(letters))
-    if len(sides) < 2 or len(sides) != len(node.inputs):
-        return set(), set(), set(), {}
+    if len(sides) != len(node.inputs):
+        return [], set(), {}
     hidden = sum(letter.isdigit() for letter in sizes)
     every = "".join(terms.split(","))
-    given = _letters(result, hidden) if result else [c for c in every if every.count(c) == 1]
-    return sides[0], set().union(*sides[1:]), set(given), sizes
+    given = _letters(result, hidden) if arrow else [c for c in every if every.count(c) == 1]
+    return sides, set(given), sizes
 
 
 def _letters(term: str, hidden: int) -> list[str]:

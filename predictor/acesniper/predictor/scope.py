@@ -112,6 +112,8 @@ def type_of(value: np.ndarray) -> TypeProto:
 
 def merged(one: TypeProto, other: TypeProto) -> TypeProto:
     """What two types have in common: dimensions that differ are unknown."""
+    if one.HasField("sequence_type"):
+        return one
     left, right = dims_of(one), dims_of(other)
     if left is None or right is None or len(left) != len(right):
         return tensor_type(one.tensor_type.elem_type, None)

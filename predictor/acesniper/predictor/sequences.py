@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from onnx import NodeProto, TypeProto, helper
+from onnx import NodeProto, TensorProto, TypeProto, helper
 
 from acesniper.predictor.nodes import STANDARD
 from acesniper.predictor.scope import Scope, dims_of, tensor_type
@@ -18,8 +18,7 @@ def sequence_types(proto: NodeProto, scope: Scope) -> list[TypeProto] | None:
     held = _held(proto, scope)
     if held is not None:
         scope.sequences[proto.output[0]] = held
-        element = held[0] if held else TypeProto()
-        return [helper.make_sequence_type_proto(element)]
+        return [helper.make_sequence_type_proto(held[0] if held else _unknown(proto))]
     items = scope.sequences.get(proto.input[0]) if proto.input else None
     if not items:
         return None
@@ -30,6 +29,12 @@ def sequence_types(proto: NodeProto, scope: Scope) -> list[TypeProto] | None:
     if proto.op_type == "ConcatFromSequence":
         return _joined(proto, items)
     return None
+
+
+def _unknown(proto: NodeProto) -> TypeProto:
+    """The element of an empty sequence, of which only the type may be stated."""
+    stated = (a.i for a in proto.attribute if a.name == "dtype")
+    return tensor_type(next(stated, TensorProto.FLOAT), None)
 
 
 def _held(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:
@@ -57,12 +62,12 @@ def _held(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:
 
 
 def _parts(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:
-    attributes = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
+    attributes = {a.name: a.i for a in proto.attribute}
     kind = scope.types[proto.input[0]]
     dims = dims_of(kind)
     if not dims:
         return None
-    axis = int(attributes.get("axis", 0)) % len(dims)
+    axis = attributes.get("axis", 0) % len(dims)
     length = dims[axis]
     split = scope.array(proto.input[1]) if len(proto.input) > 1 and proto.input[1] else None
     if length is None or (split is None and any(proto.input[1:])):
@@ -79,8 +84,8 @@ def _parts(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:
 
 
 def _joined(proto: NodeProto, items: Sequence[TypeProto]) -> list[TypeProto] | None:
-    attributes = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
-    axis, first = int(attributes.get("axis", 0)), dims_of(items[0])
+    attributes = {a.name: a.i for a in proto.attribute}
+    axis, first = attributes.get("axis", 0), dims_of(items[0])
     if first is None:
         return None
     element = items[0].tensor_type.elem_type

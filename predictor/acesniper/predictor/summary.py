@@ -9,9 +9,13 @@ from acesniper.predictor.classes import flops, heavy, moved_bytes
 from acesniper.predictor.classified import Classified, Graph
 from acesniper.predictor.features import CLASSES, FEATURE_NAMES, FEATURES_VERSION, FREE
 from acesniper.predictor.memory import largest_activation, peak_activations, weights
+from acesniper.predictor.nodes import names
 from acesniper.predictor.similarity import histogram
 from acesniper.predictor.spread import parts
 from acesniper.predictor.tensors import Tensor
+
+DATA_SIZED = names("Compress If Loop NonMaxSuppression NonZero Scan StringSplit Unique")
+"""Operators whose results have as many elements as the data say."""
 
 JOINS = frozenset(("Add", "Concat", "Mul", "Sum", "QLinearAdd", "QLinearConcat", "QLinearMul"))
 
@@ -75,7 +79,7 @@ def _check_shapes(graph: Sequence[Classified]) -> None:
     tainted: set[str] = set()
     for each in graph:
         node = each.node
-        opaque = each.kind == "unknown" or node.op in ("NonZero", "Compress", "Loop", "If", "Scan")
+        opaque = each.kind == "unknown" or node.op in DATA_SIZED
         taint = opaque or any(name in tainted for name in node.feeds)
         if taint:
             tainted.update(node.gives)

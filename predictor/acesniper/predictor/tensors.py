@@ -3,13 +3,11 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from onnx import (
     AttributeProto,
     GraphProto,
-    ModelProto,
     NodeProto,
     TensorProto,
     numpy_helper,
@@ -117,24 +115,8 @@ def graphs(graph: GraphProto) -> Iterator[GraphProto]:
             yield from graphs(inner)
 
 
-def check_external_data(model: ModelProto, folder: Path) -> None:
-    """Refuse weights that lie outside the model's folder; none is ever opened."""
-    home = folder.resolve()
-    for graph in graphs(model.graph):
-        for tensor in _tensors(graph):
-            if tensor.data_location != TensorProto.EXTERNAL:
-                continue
-            entry = next((e.value for e in tensor.external_data if e.key == "location"), "")
-            location = Path(entry)
-            inside = (home / location).resolve().is_relative_to(home)
-            if not entry or location.is_absolute() or ".." in location.parts or not inside:
-                raise InvalidModel(
-                    "ExternalDataOutside",
-                    f"weights of {tensor.name!r} lie at {entry!r}, outside the model's folder",
-                )
-
-
-def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
+def held_tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    """The weights and constants of a graph, without those nested in it."""
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)

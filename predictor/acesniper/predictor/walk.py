@@ -133,6 +133,7 @@ class _Walker:
             inner, given, known = self._settled_run(run, node, scope)
             nodes.extend(inner)
             results.append(given)
+            scope.sequences.update(control.lists(proto, run, given, known))
             if node.op == "If" and len(found) == 1:
                 self._take_values(proto, run, known, scope)
         return nodes, control.outputs(node, found, results)
@@ -158,6 +159,9 @@ class _Walker:
         scope = Scope(outer)
         for each, kind in zip(run.graph.input, run.inputs, strict=False):
             scope.declare(each.name, kind if kind.WhichOneof("value") else each.type)
+        for place, each in enumerate(run.graph.input):
+            if place in run.empty:
+                scope.sequences[each.name] = ()
         if turn is not None and run.graph.input:
             scope.keep(run.graph.input[0].name, np.asarray(turn, dtype=np.int64))
         repeats = node.repeats * (1.0 if run.repeats is None else run.repeats)

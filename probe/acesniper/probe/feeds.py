@@ -9,12 +9,15 @@ from acesniper.domain.errors import InvalidInput
 from acesniper.probe.runtimes import Input
 
 SEED = 20230917
-FIRST_WORDS = 100
-"""Random ids stay below this: every real vocabulary is larger."""
+WIDE_ID = 1
+"""What int32 and int64 inputs hold: a row that every table has (that of segments has no third), a
+mask that hides nothing, a length that is not zero."""
+MOST = 100
+"""Narrow integers are pixels, below this."""
 
 
 def random_feeds(inputs: Sequence[Input], seed: int = SEED) -> dict[str, np.ndarray]:
-    """Values in [0.1, 1) (none denormal), or small ids for integer inputs; the same every time."""
+    """Values in [0.1, 1) (none denormal), or ids that every model takes; the same every time."""
     source = np.random.default_rng(seed)
     return {each.name: _random(each, source) for each in inputs}
 
@@ -22,7 +25,9 @@ def random_feeds(inputs: Sequence[Input], seed: int = SEED) -> dict[str, np.ndar
 def _random(each: Input, source: np.random.Generator) -> np.ndarray:
     if np.issubdtype(each.dtype, np.floating):
         return source.uniform(0.1, 1.0, each.shape).astype(each.dtype)
-    most = 2 if each.dtype == np.bool_ else FIRST_WORDS
+    if each.dtype in (np.int32, np.int64):
+        return np.full(each.shape, WIDE_ID, each.dtype)
+    most = 2 if each.dtype == np.bool_ else MOST
     return source.integers(0, most, each.shape).astype(each.dtype)
 
 

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
-from onnx import ModelProto, TensorProto
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor.binding import bind
+from acesniper.predictor.binding import bind, fitting
+from acesniper.predictor.external import check_external_data, external_tensors
 from acesniper.predictor.graph import parse
-from acesniper.predictor.tensors import check_external_data
 from acesniper.predictor.weightless import draw
 
 
@@ -25,19 +24,24 @@ def verify(path: Path, sha256: str | None) -> str:
     return digest
 
 
-def bound_model(path: Path, batch: int = 1, shapes: Mapping[str, int] | None = None) -> bytes:
-    """The model as bytes, ready for a runtime. Raises InvalidModel, as the graph reader does."""
+def bound_model(
+    path: Path,
+    batch: int = 1,
+    shapes: Mapping[str, int] | None = None,
+    *,
+    one_of_many: bool = False,
+) -> bytes:
+    """The model as bytes, ready for a runtime. Raises InvalidModel, as the graph reader does.
+
+    With `one_of_many` sizes of dimensions that it does not have are for others.
+    """
     if not path.is_file():
         raise InvalidModel("NotFound", f"there is no file {path}")
     model = parse(path)
     check_external_data(model, path.parent)
-    bind(model, batch, shapes)
+    bind(model, batch, fitting(model, shapes or {}) if one_of_many else shapes)
     draw(model)
-    if _has_external_data(model):
+    if next(external_tensors(model), None) is not None:
         onnx.load_external_data_for_model(model, str(path.parent))
     data: bytes = model.SerializeToString()
     return data
-
-
-def _has_external_data(model: ModelProto) -> bool:
-    return any(t.data_location == TensorProto.EXTERNAL for t in model.graph.initializer)

@@ -185,6 +185,30 @@ def test_collect_writes_the_table(model: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_collect_takes_a_folder_and_says_which_of_it_cannot_run(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    table = tmp_path / "table.csv"
+
+    code = call("collect", str(tmp_path), "--output", str(table), "--quick", "--threads", "1")
+
+    assert code == 0
+    assert table.read_text().count("linear") == 1
+    assert "broken: NotOnnx" in capsys.readouterr().err
+
+
+def test_collect_fails_where_nothing_can_be_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no model")
+
+    assert call("collect", str(broken), "--quick", "--threads", "1") == 2
+
+    assert "no model could be measured" in capsys.readouterr().err
+
+
 def test_predict_without_its_profile_says_so(
     model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -66,6 +66,17 @@ def test_the_figures_are_shown_and_written(
     assert set(document["devices"]["board11|cpu"]) == {"P1", "P3"}
 
 
+def test_lists_may_begin_with_the_mark_of_their_encoding(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("devices.txt", "references.json"):
+        (folder / name).write_text((folder / name).read_text(), encoding="utf-8-sig")
+
+    assert call(folder) == 0
+
+    assert "1 of 4 names" in capsys.readouterr().err
+
+
 def test_without_features_new_models_stay_out(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,3 +121,11 @@ def test_observations_and_what_to_run_first_are_shown(
     assert [step["observations"] for step in document["observations"]] == [0, 1, 2]
     assert len(document["choose"]) == 3
     assert all(name in shown for name in document["choose"])
+
+
+def test_observations_leave_models_to_judge_by(folder: Path) -> None:
+    assert call(folder, "--observations", "99", "--json", str(folder / "out.json")) == 0
+
+    steps = json.loads((folder / "out.json").read_text())["observations"]
+    assert steps[-1]["observations"] == (16 - 5) // 2
+    assert {step["P1"]["cells"] for step in steps} == {3 * 6}

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,10 +7,11 @@ import pytest
 from acesniper.cli import subjects
 from acesniper.cli.connection import Connection
 from acesniper.domain.errors import InvalidInput
+from acesniper.predictor.pcn.observations import Observation
 from acesniper.runtime.kube import DEVICE_PROFILES, MODEL_PROFILES, Kind
 from builders import make_device_profile, make_model_profile
 from fake_cluster import FakeCluster
-from small_models import linear_model, save
+from small_models import features_of, linear_model, save
 
 EXAMPLES = Path(__file__).parents[3] / "examples/devices"
 
@@ -89,3 +91,14 @@ def test_a_file_is_read_with_its_batch(tmp_path: Path) -> None:
     found = subjects.model(str(path), 16, {}, None, Connection())
 
     assert found.flops == 2 * 16 * 8 * 4
+
+
+def test_a_run_of_the_model_asked_for_is_known_as_such() -> None:
+    features, other = features_of(linear_model()), features_of(linear_model(), 2)
+    (device,) = subjects.devices([str(EXAMPLES / "ort-1t.yaml")], Connection()).values()
+    ran = [Observation(replace(features), 0.01), Observation(other, 0.02)]
+
+    found = replace(device, observed=ran).asked_for(features)
+
+    assert found.observed[0].model is features
+    assert found.observed[1] is ran[1]

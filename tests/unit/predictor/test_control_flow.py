@@ -163,6 +163,66 @@ def test_parts_of_a_split_are_found_again() -> None:
     assert features.values["unshaped.nodes"] == 0
 
 
+@pytest.mark.parametrize("trips", [5, None], ids=["known trips", "unknown trips"])
+def test_a_list_that_a_loop_fills_has_an_element_per_turn(trips: int | None) -> None:
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            product("x", "h"),
+            helper.make_node("SequenceInsert", ["list", "h"], ["longer"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", INT64, []),
+            helper.make_tensor_value_info("go", BOOL, []),
+            helper.make_tensor_sequence_value_info("list", FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("go_on", BOOL, []),
+            helper.make_tensor_sequence_value_info("longer", FLOAT, None),
+        ],
+    )
+    nodes = [
+        helper.make_node("SequenceEmpty", [], ["nothing"]),
+        helper.make_node("Loop", ["trips", "", "nothing"], ["parts"], body=body),
+        helper.make_node("ConcatFromSequence", ["parts"], ["all"], axis=0),
+        product("all", "y"),
+    ]
+    weights = WEIGHT if trips is None else {**WEIGHT, "trips": np.asarray(trips)}
+    inputs: dict[str, Dims] = {"x": [16, 8]}
+    model = make_model(nodes, inputs, weights=weights)
+    if trips is None:
+        model.graph.input.append(helper.make_tensor_value_info("trips", INT64, []))
+        with pytest.raises(InvalidModel, match="stay unknown"):
+            features_of(model)
+    else:
+        assert features_of(model).flops == 2 * trips * ONE_PRODUCT
+
+
+def test_a_map_over_a_list_runs_once_per_element() -> None:
+    body = graph([product("each", "given")], {"given": FLOAT}, {"each": (FLOAT, None)})
+    nodes = [
+        helper.make_node("SplitToSequence", ["x", "size"], ["parts"], axis=0),
+        helper.make_node("SequenceMap", ["parts"], ["mapped"], body=body),
+        helper.make_node("ConcatFromSequence", ["mapped"], ["all"], axis=0),
+        product("all", "y"),
+    ]
+    weights = {**WEIGHT, "size": np.asarray(16)}
+
+    assert features_of(make_model(nodes, {"x": [48, 8]}, weights=weights)).flops == 6 * ONE_PRODUCT
+
+
+def test_light_work_behind_a_size_that_the_data_tell_is_counted() -> None:
+    nodes = [
+        helper.make_node("NonMaxSuppression", ["boxes", "scores", "most"], ["found"]),
+        helper.make_node("Cast", ["found"], ["y"], to=FLOAT),
+    ]
+    inputs: dict[str, Dims] = {"boxes": [1, 9, 4], "scores": [1, 2, 9]}
+    model = make_model(nodes, inputs, weights={"most": np.asarray([3])})
+
+    assert features_of(model).values["unshaped.nodes"] == 2
+
+
 def test_a_size_that_depends_on_the_data_can_be_stated() -> None:
     nodes = [
         helper.make_node("NonZero", ["x"], ["where"]),

@@ -215,6 +215,18 @@ def test_every_operator_set_is_read_alike(opset: int) -> None:
     }
 
 
+def test_a_function_that_calls_itself_is_refused() -> None:
+    model = make_model([helper.make_node("F", ["x"], ["y"], domain="own")], {"x": [4]})
+    opset = helper.make_opsetid("own", 1)
+    again = helper.make_node("F", ["x"], ["y"], domain="own")
+    model.opset_import.append(opset)
+    model.functions.append(helper.make_function("own", "F", ["x"], ["y"], [again], [opset]))
+
+    with pytest.raises(InvalidModel, match="Cycle") as caught:
+        features_of(model)
+    assert caught.value.reason == "NotOnnx"
+
+
 def test_a_newer_operator_set_than_known_is_refused() -> None:
     model = linear_model()
     model.opset_import[0].version = onnx.defs.onnx_opset_version() + 1

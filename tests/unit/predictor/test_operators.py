@@ -133,6 +133,20 @@ CASES = {
         "attention",
         2 * 6 * 4 * 5 * 8,
     ),
+    "Einsum of three operands, two at a time": Case(
+        node("Einsum", "a b c", equation="bij,jk,bkl->bil"),
+        {"a": [2, 20, 30], "b": [30, 40], "c": [2, 40, 50]},
+        {},
+        "attention",
+        2 * 2 * 20 * 30 * 40 + 2 * 2 * 20 * 40 * 50,
+    ),
+    "Einsum that sums a side before": Case(
+        node("Einsum", "a b", equation="ij,j->"),
+        {"a": [20, 30], "b": [30]},
+        {},
+        "attention",
+        2 * 30,
+    ),
     "Einsum with an ellipsis and weights": Case(
         node("Einsum", "a w", equation="...i, ij -> ...j"),
         {"a": [2, 16, 8]},

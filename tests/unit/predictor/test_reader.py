@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from acesniper.domain.errors import InvalidModel
 from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION
 from acesniper.predictor.reader import DEFAULT_LIMITS, Limits, read_model
-from small_models import linear_model, make_model, save
+from small_models import Dims, features_of, linear_model, make_model, save
 
 
 def refusal(
@@ -119,6 +119,19 @@ def test_a_dimension_without_a_name_is_bound_by_its_axis(tmp_path: Path) -> None
 
     assert "x:1" in str(refusal(path))
     assert read_model(path, shapes={"x:1": 5}).values["elementwise.nodes"] == 1
+
+
+def test_a_past_may_be_empty() -> None:
+    nodes = [
+        helper.make_node("Concat", ["past", "x"], ["all"], axis=1),
+        helper.make_node("MatMul", ["all", "w"], ["y"]),
+    ]
+    inputs: dict[str, Dims] = {"past": ["batch", "steps", 8], "x": ["batch", 4, 8]}
+    model = make_model(nodes, inputs, weights={"w": np.ones((8, 16), np.float32)})
+
+    assert features_of(model, 2, steps=0).flops == 2 * 2 * 4 * 8 * 16
+    with pytest.raises(InvalidModel, match="sizes of 0 are the least"):
+        features_of(model, 2, steps=-1)
 
 
 def test_a_batch_that_the_model_cannot_have_is_refused(tmp_path: Path) -> None:
@@ -243,6 +256,42 @@ def test_weights_in_the_folder_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "w.bin").unlink()
 
     assert read_model(tmp_path / "m.onnx", batch=16).parameters == 32
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one file", "a file for each"])
+def test_a_shape_in_external_data_is_read(tmp_path: Path, together: bool) -> None:
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["h"]),
+        helper.make_node("MatMul", ["h", "w"], ["y"]),
+    ]
+    weights = {"w": np.ones((4, 8), np.float32), "shape": np.asarray([-1, 4])}
+    onnx.save_model(
+        make_model(nodes, {"x": [2, 16]}, weights=weights),
+        tmp_path / "m.onnx",
+        save_as_external_data=True,
+        size_threshold=0,
+        all_tensors_to_one_file=together,
+        location="data" if together else None,
+    )
+
+    assert read_model(tmp_path / "m.onnx").flops == 2 * 8 * 4 * 8
+
+
+def test_a_shape_beyond_the_end_of_its_file_is_unknown(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["h"]),
+        helper.make_node("MatMul", ["h", "w"], ["y"]),
+    ]
+    weights = {"w": np.ones((4, 8), np.float32), "shape": np.asarray([-1, 4])}
+    model = make_model(nodes, {"x": [2, 16]}, weights=weights)
+    external = next(each for each in model.graph.initializer if each.name == "shape")
+    external.ClearField("raw_data")
+    external.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "data"), ("offset", "8"), ("length", "16")):
+        external.external_data.add(key=key, value=value)
+    (tmp_path / "data").write_bytes(bytes(20))
+
+    assert refusal(save(model, tmp_path / "m.onnx")).reason == "ShapeInferenceFailed"
 
 
 def test_the_child_process_sees_no_environment(

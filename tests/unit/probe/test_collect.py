@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.probe.collect import COLUMNS, Row, Target, Wanted, collect
@@ -10,7 +10,7 @@ from acesniper.probe.isolation import Isolated, Job
 from acesniper.probe.latency import Effort, Latency, measure_latency
 from acesniper.probe.runtimes import Options, runtime
 from acesniper.probe.table import write
-from small_models import linear_model, save
+from small_models import linear_model, make_model, save
 from stub_runtimes import crashing, hanging, latency
 
 ORT = runtime("onnxruntime")
@@ -45,6 +45,39 @@ def test_a_row_per_model_and_a_word_for_each_that_cannot_run(model: Path, tmp_pa
     assert rows[0].passes == 2
     assert COLUMNS[:5] == ("device", "runtime", "model", "batch", "latency_ms")
     assert any("NotOnnx" in each for each in heard)
+
+
+def test_a_language_model_is_given_ids_and_masks_that_it_takes(tmp_path: Path) -> None:
+    """As transformers are exported: two segments, and what is masked gets the least float."""
+    nodes = [
+        helper.make_node("Gather", ["words", "ids"], ["w"]),
+        helper.make_node("Gather", ["segments", "types"], ["s"]),
+        helper.make_node("Add", ["w", "s"], ["h"]),
+        helper.make_node("Cast", ["mask"], ["m"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["one", "m"], ["hidden"]),
+        helper.make_node("Mul", ["hidden", "least"], ["bias"]),
+        helper.make_node("Unsqueeze", ["bias", "last"], ["b"]),
+        helper.make_node("Add", ["h", "b"], ["y"]),
+    ]
+    weights = {
+        "words": np.ones((30, 4), np.float32),
+        "segments": np.ones((2, 4), np.float32),
+        "one": np.asarray(1, np.float32),
+        "least": np.asarray(np.finfo(np.float32).min),
+        "last": np.asarray([-1]),
+    }
+    given = ("ids", "types", "mask")
+    model = make_model(nodes, {name: [1, 8] for name in given}, weights=weights)
+    for each in model.graph.input:
+        each.type.tensor_type.elem_type = TensorProto.INT64
+
+    assert measured(save(model, tmp_path / "m.onnx")).seconds > 0
+
+
+def test_sizes_are_for_those_models_that_have_the_dimension(model: Path) -> None:
+    shapes = {"sequence": 4}
+
+    assert measure_latency(model, 1, shapes, ORT, Options(), effort=SHORT).seconds > 0
 
 
 def test_the_quietest_pass_counts_and_the_spread_is_told() -> None:

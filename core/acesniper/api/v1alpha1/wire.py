@@ -18,7 +18,9 @@ OPENED_BY = (
 
 Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=253)]
-Dimension = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Dimension = Annotated[int, Field(ge=0, le=1_000_000_000)]
+"""0 for what is still empty, as the past of a decoder at its first step."""
+
 Shapes = Annotated[dict[str, Dimension], Field(max_length=32)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Free = Annotated[dict[str, Any], Schema({"x-kubernetes-preserve-unknown-fields": True})]

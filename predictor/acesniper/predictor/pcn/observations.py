@@ -119,6 +119,14 @@ def repeated(
     return np.array(named)[:, None] == seen, twice
 
 
+def ran_already(named: Sequence[int], made: Observations) -> np.ndarray:
+    """Which models each device ran itself, (M, D), or (M, 1) where none ran any."""
+    if not any(made):
+        return np.zeros((len(named), 1), bool)
+    ran = [{id(each.model) for each in own} for own in made]
+    return np.array([[each in own for own in ran] for each in named], bool)
+
+
 def posterior(
     outer: np.ndarray,
     inner: np.ndarray,

@@ -13,6 +13,7 @@ import numpy as np
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation, Prediction
+from acesniper.predictor.doubt import own_log_sigma
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.interface import Table
 from acesniper.predictor.pcn.exported import Answer, Exported
@@ -32,11 +33,12 @@ from acesniper.predictor.pcn.observations import (
     most_telling,
     own_share,
     posterior,
+    ran_already,
     repeated,
     usable,
 )
 from acesniper.predictor.pcn.prepared import Prepared
-from acesniper.predictor.physics import IMPLIED_LOG_SIGMA, OPAQUE_LOG_SIGMA, opaque_share
+from acesniper.predictor.physics import IMPLIED_LOG_SIGMA
 from acesniper.predictor.versions import check_versions
 from acesniper.predictor.workloads import Suite, known_suite
 
@@ -202,7 +204,7 @@ class PcnPredictor:
         if not current or not devices:
             return
         asked = self._models.of([models[i] for i in current])
-        opaque = OPAQUE_LOG_SIGMA * np.asarray([[opaque_share(models[i])] for i in current])
+        doubt = np.asarray([[own_log_sigma(models[i])] for i in current])
         parts = np.split(np.arange(len(current)), range(ROWS, len(current), ROWS))
         found = self._devices.of(devices)
         made = [usable(each, FEATURES_VERSION) for each in observed] or [[] for _ in devices]
@@ -212,9 +214,10 @@ class PcnPredictor:
             for part in parts:
                 named = [id(models[current[i]]) for i in part]
                 block = self._block(asked.take(part), named, some, own)
-                deviation = np.sqrt(block.deviation**2 + opaque[part] ** 2)
-                rows = np.asarray(current)[part]
-                yield block._replace(rows=rows, columns=columns, deviation=deviation)
+                if doubt[part].any():
+                    unsure = doubt[part] * ~ran_already(named, own)
+                    block = block._replace(deviation=np.sqrt(block.deviation**2 + unsure**2))
+                yield block._replace(rows=np.asarray(current)[part], columns=columns)
 
     def _block(
         self, asked: ModelInputs, named: Sequence[int], found: DeviceInputs, made: Observations

@@ -76,7 +76,7 @@ def onnx_traits(path: Path) -> Traits:
 def _csv(path: Path, model_columns: Sequence[str]) -> dict[str, Traits]:
     rows = read_rows(path)
     if not rows or model_columns[0] not in rows[0]:
-        raise InvalidInput(f"{path} has no column {model_columns[0] if rows else 'and no row'}")
+        raise InvalidInput(f"{path} has no {f'column {model_columns[0]}' if rows else 'row'}")
     model_columns = [name for name in model_columns if name in rows[0]]
     if "operation" in rows[0] and "feature" in rows[0]:
         source = path.name.split(".")[0]

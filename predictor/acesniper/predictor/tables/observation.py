@@ -31,9 +31,11 @@ def curve(
     """The figures after so many observations on each new device beside the references.
 
     The observed models are those to run first; every step is judged on the cells that even the
-    last one leaves unknown.
+    last one leaves unknown. So that there are some, no more than half of the models are observed
+    that the references leave.
     """
-    order = run_first(split, most)
+    left = int((~split.new_model).sum()) - len(split.references)
+    order = run_first(split, min(most, left // 2))
     last = observed(split, order)
     steps = [step for step in STEPS if step < len(order)] + [len(order)]
     return [{"observations": step, **_figures(split, last, traits, order[:step])} for step in steps]

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +40,8 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     try:
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw).decode("utf-8-sig")
-        return list(csv.DictReader(text.splitlines(), strict=True))
+        lines = io.StringIO(text, newline="")  # csv itself tells a line's end from one in quotes
+        return list(csv.DictReader(lines, restval="", strict=True))
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(f"{path} is not a readable CSV file: {error}") from error
 
@@ -48,9 +50,12 @@ def read_table(path: Path, columns: Columns) -> Table:
     """The table in a CSV file. Raises InvalidInput where a column is missing or nothing is left."""
     rows = read_rows(path)
     wanted = (*columns.device, *columns.model, columns.latency)
-    missing = [name for name in wanted if rows and name not in rows[0]]
-    if missing or not rows:
-        raise InvalidInput(f"{path} has no column {', '.join(missing) or 'and no row'}")
+    if not rows:
+        raise InvalidInput(f"{path} has no row")
+    missing = [name for name in wanted if name not in rows[0]]
+    if missing:
+        known = ", ".join(filter(None, rows[0]))
+        raise InvalidInput(f"{path} has no column {', '.join(missing)}, but {known}")
     return from_rows(rows, columns)
 
 

@@ -332,12 +332,26 @@ def test_intervals_are_as_wide_as_the_calibration_says(file: Path) -> None:
     assert widths[1] / widths[0] == pytest.approx(3 / 2, rel=0.01)
 
 
-def test_custom_operators_widen_the_interval(predictor: PcnPredictor) -> None:
-    opaque = replace(CONV, values={**CONV.values, "unknown.nodes": 1.0})
+@pytest.mark.parametrize("kind", ["unknown", "unshaped", "other"])
+def test_operators_whose_work_is_unknown_widen_the_interval(
+    predictor: PcnPredictor, kind: str
+) -> None:
+    opaque = replace(CONV, values={**CONV.values, f"{kind}.nodes": 1.0})
 
     spread = predictor.table([CONV, opaque], [DEVICE]).spread
 
     assert spread[1, 0] > 1.5 * spread[0, 0]
+
+
+def test_a_model_unlike_all_is_less_certain_until_it_ran(predictor: PcnPredictor) -> None:
+    near, far = (replace(CONV, similar={"known": likeness}) for likeness in (0.3, 0.02))
+    other, device = make_vector(2.0), make_vector(2.0)
+
+    spread = predictor.table([CONV, near, far], [device, other], [[], [Observation(far, 0.01)]])
+
+    assert spread.spread[0, 0] == spread.spread[1, 0]
+    assert spread.spread[2, 0] > 1.5 * spread.spread[1, 0]
+    assert spread.spread[2, 1] < spread.spread[1, 0]
 
 
 def test_physics_serves_where_no_network_is_shipped_or_it_is_for_other_code(

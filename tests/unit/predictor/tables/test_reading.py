@@ -36,7 +36,8 @@ def test_a_cell_is_the_median_of_its_readings_and_columns_join(tmp_path: Path) -
     ("text", "columns", "message"),
     [
         pytest.param(ROWS, Columns(latency="ms"), "no column ms", id="missing column"),
-        pytest.param("", Columns(), "no column", id="empty"),
+        pytest.param("", Columns(), "has no row", id="empty"),
+        pytest.param(ROWS.replace(",", ";"), Columns(), "but device;unit", id="other separator"),
         pytest.param("device,model,latency_ms\np,a,x\n", Columns(), "no row", id="no number"),
     ],
 )
@@ -48,6 +49,16 @@ def test_a_table_that_says_nothing_is_refused(
 
     with pytest.raises(InvalidInput, match=message):
         read_table(path, columns)
+
+
+def test_a_row_that_ends_early_is_a_gap_and_a_name_may_hold_a_line_break(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('model,device,latency_ms\na,"pi\n4",7\nb,"pi\n4"\n\nb\na,x\u2028y,8,more\n')
+
+    table = read_table(path, Columns())
+
+    assert table.devices == ("pi\n4", "x\u2028y")
+    assert table.models == ("a",)
 
 
 def test_a_list_of_operators_gives_their_sizes(tmp_path: Path) -> None:
