@@ -64,7 +64,10 @@ class Address:
         Raises:
             InvalidInput: it is none of ours, or leaves its volume.
         """
-        parts = urlsplit(uri)
+        try:
+            parts = urlsplit(uri)
+        except ValueError as error:
+            raise InvalidInput(f"{uri}: {error}") from error
         if parts.scheme not in SCHEMES:
             known = ", ".join(f"{each}://" for each in SCHEMES)
             raise InvalidInput(f"{uri}: give one of {known}")

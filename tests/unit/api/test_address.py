@@ -45,6 +45,7 @@ def test_a_signature_in_an_address_is_not_shown() -> None:
         "hostpath:///srv/..",
         "hostpath://srv/m.onnx",
         "s3:///key",
+        "http://[::1/m.onnx",
     ],
 )
 def test_what_is_no_address_of_ours_is_refused(uri: str) -> None:
