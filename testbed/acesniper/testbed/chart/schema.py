@@ -19,13 +19,13 @@ SETTINGS: Mapping[str, type[Settings]] = {
 }
 """The group of a part in values.yaml, and what reads its environment."""
 
-_IMAGE_PLACE = {"pattern": "^[a-z0-9]([a-z0-9._:/-]*[a-z0-9])?$"}
-"""A registry: no `https://` before it and no `/` behind, or no image has a valid name."""
+_REGISTRY = "[a-z0-9]([a-z0-9._-]|:[0-9]|/[a-z0-9])*"
+"""Without `https://` before it and `/` behind, or no image has a valid name."""
 
 LIMITS: Mapping[str, Json] = {
-    "mirror": {"anyOf": [{"const": ""}, _IMAGE_PLACE]},
-    "image.registry": _IMAGE_PLACE,
-    "scheduler.image.registry": _IMAGE_PLACE,
+    "mirror": {"pattern": f"^({_REGISTRY})?$"},
+    "image.registry": {"pattern": f"^{_REGISTRY}$"},
+    "scheduler.image.registry": {"pattern": f"^{_REGISTRY}$"},
     "imagePullSecrets": {"items": {"type": "string"}},
     "networkPolicy.apiServerPorts": {
         # Without one, all ports were open.
