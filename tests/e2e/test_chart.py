@@ -150,9 +150,10 @@ class Node:
         bound = ("--bound-object-kind=Pod", f"--bound-object-name=probe-{name}")
         self._token = plane.kubectl("create", "token", account, "-n", NAMESPACE, *bound)
 
-    def apply(self, name: str, node: str, *flags: str) -> str:
+    def apply(self, name: str, node: str, *flags: str, provider: str = "cpu") -> str:
         """Write a profile the way the probe does; returns what the API server complains about."""
-        part = {"status": {"text": "mine"}} if STATUS in flags else {"spec": {"node": node}}
+        spec = {"node": node, "provider": provider}
+        part = {"status": {"text": "mine"}} if STATUS in flags else {"spec": spec}
         profile = {
             "apiVersion": "acesniper.io/v1alpha1",
             "kind": "DeviceProfile",
@@ -180,13 +181,14 @@ def test_a_nodes_probe_writes_its_own_profile_only(
 
     # The API server takes a policy up some time after it has stored it.
     manager = plane.children["kube-controller-manager"]
-    manager.wait_until(lambda: bool(a.apply("b-cuda", "b", "--dry-run=server")))
+    manager.wait_until(lambda: bool(a.apply("b-cuda", "b", "--dry-run=server", provider="cuda")))
 
     own = [node.apply(f"{node.name}-cpu", node.name) for node in (a, b)]
     own += [node.apply(f"{node.name}-cpu", node.name, STATUS) for node in (a, b)]
     status_of_another = a.apply("b-cpu", "b", STATUS)
-    profile_of_another = a.apply("b-cuda", "b")
-    name_of_another = a.apply("b-npu", "a")
+    profile_of_another = a.apply("b-cuda", "b", provider="cuda")
+    name_of_another = a.apply("b-npu", "a", provider="npu")
+    name_of_a_node_to_come = a.apply("a-2-cpu", "a", provider="2-cpu")
     written = plane.kubectl("get", "dprof", "-o", "name").split()
     plane.kubectl("delete", "node", "a", "b")
     release.uninstall()
@@ -195,4 +197,54 @@ def test_a_nodes_probe_writes_its_own_profile_only(
     assert "the probe on node a may not write the profile of node b" in status_of_another
     assert "the probe on node a may not write the profile of node b" in profile_of_another
     assert "the probe on node a may write profiles named a-PROVIDER only" in name_of_another
+    assert "may write profiles named a-PROVIDER only" in name_of_a_node_to_come
     assert [each.split("/")[1] for each in written] == ["a-cpu", "b-cpu"]
+
+
+def test_the_planner_opens_gates_and_changes_nothing_of_what_pods_run(
+    plane: ControlPlane, release: HelmRelease
+) -> None:
+    release.install("crds.keep=false")
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "somebodys", "labels": {"app": "web"}},
+        "spec": {
+            "schedulingGates": [{"name": "acesniper.io/plan"}],
+            "initContainers": [{"name": "first", "image": "first:1"}],
+            "containers": [{"name": "web", "image": "web:1"}],
+        },
+    }
+    plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(pod))
+
+    def patch(change: object, *flags: str) -> str:
+        """What the API server complains about when the planner's account changes the pod."""
+        account = f"--as=system:serviceaccount:{NAMESPACE}:acesniper-scheduler"
+        argv = [plane.program("kubectl"), "--kubeconfig", plane.kubeconfig(), account, *flags]
+        done = subprocess.run(
+            [str(each) for each in (*argv, "patch", "pod", "somebodys", "-p", json.dumps(change))],
+            capture_output=True,
+            text=True,
+        )
+        return done.stderr.strip() if done.returncode else ""
+
+    image = {"spec": {"containers": [{"name": "web", "image": "evil:1"}]}}
+    manager = plane.children["kube-controller-manager"]
+    manager.wait_until(lambda: bool(patch(image, "--dry-run=server")))
+    other_image = patch(image)
+    other_first = patch({"spec": {"initContainers": [{"name": "first", "image": "evil:1"}]}})
+    other_label = patch({"metadata": {"labels": {"app": "bank"}}})
+    no_label = patch({"metadata": {"labels": None}})
+    opened = patch({"metadata": {"annotations": {"x": "y"}}, "spec": {"schedulingGates": None}})
+    plane.kubectl("set", "image", "pod/somebodys", "web=web:2")
+    policies = json.loads(plane.kubectl("get", "validatingadmissionpolicies", "-o", "json"))
+    plane.kubectl("delete", "pod", "somebodys", "--force", "--grace-period=0")
+    release.uninstall()
+
+    assert "the planner may not change what a pod runs" in other_image
+    assert "the planner may not change what a pod runs" in other_first
+    assert "the planner may not change a pod's labels" in other_label
+    assert "the planner may not change a pod's labels" in no_label
+    assert opened == ""
+    warned = [each["status"].get("typeChecking") for each in policies["items"]]
+    assert warned == [{}, {}]

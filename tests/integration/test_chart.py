@@ -1,6 +1,7 @@
 """What the chart renders, for the values people set."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,6 +166,11 @@ def test_the_scheduler_is_of_the_clusters_version_without_its_suffix(
     )
 
 
+def test_a_cluster_that_does_not_say_its_whole_version_needs_one_named() -> None:
+    with pytest.raises(ValueError, match=r"scheduler\.image\.tag: name the version"):
+        template(kubernetes="1.36")
+
+
 def test_the_schedulers_version_can_be_set() -> None:
     manifests = template('scheduler.image.tag="v1.35.9"')
 
@@ -231,6 +237,15 @@ def test_the_defaults_of_the_chart_are_those_of_the_parts(
         'operator.settings.maxGatedPods="many"',
         "operator.setings={}",
         'image.pullPolicy="Sometimes"',
+        'mirror="https://registry.local"',
+        'mirror="registry.local/"',
+        'image.registry=""',
+        'imagePullSecrets=[{"name": "one"}]',
+        "probe.nodeSelector.gpu=true",
+        'operator.tolerations=["spot"]',
+        "networkPolicy.apiServerPorts=[]",
+        'modelCache.folder="models"',
+        "operator.replicas=-1",
     ],
 )
 def test_a_wrong_value_is_refused_before_anything_is_installed(wrong: str) -> None:
@@ -282,7 +297,8 @@ def test_no_probe_means_nothing_of_it() -> None:
 
     named = [each["kind"] for each in manifests if "probe" in each["metadata"]["name"]]
     assert named == ["PriorityClass"], "which `helm test` uses"
-    assert not [each for each in manifests if each["kind"] == "ValidatingAdmissionPolicy"]
+    policies = [each for each in manifests if each["kind"] == "ValidatingAdmissionPolicy"]
+    assert [each["metadata"]["name"] for each in policies] == ["acesniper-same-pod"]
 
 
 def test_an_external_scheduler_finds_the_extender_behind_a_service_with_certificates() -> None:
@@ -306,6 +322,30 @@ def test_an_external_scheduler_finds_the_extender_behind_a_service_with_certific
 def test_an_external_scheduler_needs_certificates() -> None:
     with pytest.raises(ValueError, match=r"external\.secret: name the Secret"):
         template('mode="external"')
+
+
+@pytest.mark.parametrize("name", ["my.release", "123", "true", f"x-{'b' * 37}.y", "a" * 53])
+def test_whatever_a_release_and_its_namespace_are_called_their_objects_have_valid_names(
+    name: str,
+) -> None:
+    manifests = template('mode="external"', 'external.secret="7"', namespace="42", name=name)
+
+    for each in manifests:
+        metadata = each["metadata"]
+        assert re.fullmatch(r"[a-z0-9][-a-z0-9.]*[a-z0-9]", metadata["name"])
+        assert ".-" not in metadata["name"]
+        assert metadata.get("namespace", "42") in ("42", "kube-system")
+        assert metadata["labels"]["app.kubernetes.io/instance"] == name
+    assert "." not in one(manifests, "Service")["metadata"]["name"]
+
+
+def test_an_api_server_on_another_port_is_let_through() -> None:
+    policies = [each for each in template(*VALUES["api server"]) if each["kind"] == "NetworkPolicy"]
+
+    for each in policies:
+        if each["metadata"]["name"] != "acesniper-operator":
+            ports = [port["port"] for port in each["spec"]["egress"][0]["ports"]]
+            assert ports == [443, 6443, 7443]
 
 
 def test_the_dashboard_is_what_grafana_gets() -> None:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -36,6 +37,7 @@ from fake_cluster import FakeCluster
 from virtual_time import in_virtual_time
 
 MODEL = make_model_profile(version=FEATURES_VERSION)
+WORKERS = 4
 
 
 @dataclass
@@ -72,7 +74,7 @@ async def operating(*objects: tuple[Kind, Object]) -> AsyncIterator[Setup]:
     )
     reflectors = [Reflector(cluster, kind, take) for kind, take in follow]
     jobs = [asyncio.create_task(each.run()) for each in reflectors]
-    jobs.append(asyncio.create_task(controller.run(4)))
+    jobs.append(asyncio.create_task(controller.run(WORKERS)))
     try:
         yield Setup(cluster, controller, registry)
     finally:
@@ -105,6 +107,22 @@ async def test_a_task_goes_on_when_its_model_comes() -> None:
         setup.cluster.put(INFERENCE_TASKS, make_itask("t"))
         await setup.until(INFERENCE_TASKS, "t", "status", "phase", becomes="Pending")
         setup.cluster.put(MODEL_PROFILES, MODEL)
+        await setup.until(INFERENCE_TASKS, "t", "status", "phase", becomes="Queued")
+
+
+@in_virtual_time
+async def test_models_that_do_not_come_hold_up_no_task() -> None:
+    async def wait(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    fetcher = SimpleNamespace(fetch=wait)
+    slow = [(MODEL_PROFILES, make_model_profile(f"slow-{n}")) for n in range(WORKERS)]
+    async with operating((MODEL_PROFILES, MODEL), (NODES, make_node("n"))) as setup:
+        setup.controller.models.fetcher = fetcher  # type: ignore[assignment]  # never done
+        for kind, model in slow:
+            setup.cluster.put(kind, model)
+        await asyncio.sleep(1.0)
+        setup.cluster.put(INFERENCE_TASKS, make_itask("t"))
         await setup.until(INFERENCE_TASKS, "t", "status", "phase", becomes="Queued")
 
 

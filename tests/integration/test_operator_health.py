@@ -16,7 +16,7 @@ from acesniper.operator.store import Store
 
 
 async def asked(store: Store, deaf: list[str], port: int) -> int:
-    controller = SimpleNamespace(store=store, queue=())
+    controller = SimpleNamespace(store=store, queued=lambda: 0)
     ready = asyncio.Event()
     serving = asyncio.create_task(
         health_reporter(

@@ -1,20 +1,28 @@
 """The planner over a cluster in memory, with a scheduler and kubelets that take their time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
-from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, REFUSED_ANNOTATION
+from acesniper.api.names import (
+    DECISION_ANNOTATION,
+    DEVICE_ANNOTATION,
+    MODEL_LABEL,
+    REFUSED_ANNOTATION,
+)
 from acesniper.api.pod import PodView
 from acesniper.api.times import rfc3339
 from acesniper.domain.coldstart import StartTimes
+from acesniper.domain.device import HardwareVector
 from acesniper.domain.errors import Unavailable
+from acesniper.domain.model import ModelFeatures
 from acesniper.extender.admitting import Admitting
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
@@ -24,6 +32,8 @@ from acesniper.extender.planner import Planner
 from acesniper.extender.table import LatencyTable
 from acesniper.extender.waiting import AVOID_S
 from acesniper.policies.policy import Policy
+from acesniper.predictor.interface import Table
+from acesniper.predictor.pcn.observations import Observations
 from acesniper.runtime.kube import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
@@ -60,6 +70,7 @@ class Edge:
     paces: Mapping[str, float]
     cluster: FakeCluster = field(default_factory=FakeCluster)
     binding: bool = True
+    predictor: WorkPredictor = field(default_factory=WorkPredictor)
     running: dict[str, set[str]] = field(default_factory=dict)
     most_at_once: dict[str, int] = field(default_factory=dict)
     started_s: dict[str, float] = field(default_factory=dict)
@@ -70,7 +81,7 @@ class Edge:
             self.cluster.put(NODES, make_node(f"node-{name}"))
             self.cluster.put(DEVICE_PROFILES, make_device_profile(name, pace=pace))
         self.cluster.put(MODEL_PROFILES, make_model_profile())
-        table, times = LatencyTable(WorkPredictor()), StartTimes(AT_ONCE)
+        table, times = LatencyTable(self.predictor), StartTimes(AT_ONCE)
         self.fleet = Fleet(table, now_s, BIND_TIMEOUT_S, times)
         metrics = ExtenderMetrics.on(CollectorRegistry())
         admitting = Admitting(self.fleet, self.cluster, DecisionBook(), metrics)
@@ -570,3 +581,33 @@ async def test_a_restart_in_the_middle_of_a_burst_doubles_nothing() -> None:
 
     assert set(again.most_at_once.values()) == {1}
     assert len(again.fleet.ledger) == 0
+
+
+class SpoiledPredictor(WorkPredictor):
+    """Says of one model that it takes for ever, as a made-up vector would have it."""
+
+    def table(
+        self,
+        models: Sequence[ModelFeatures],
+        devices: Sequence[HardwareVector],
+        observed: Observations = (),
+    ) -> Table:
+        """All pairs."""
+        found = super().table(models, devices, observed)
+        endless = [[each.values["work"] > 1e9] for each in models]
+        return Table(np.where(endless, np.inf, found.latency), found.spread)
+
+
+@in_virtual_time
+async def test_a_model_of_which_nonsense_is_predicted_stops_nobody() -> None:
+    edge = Edge({"slow": 2.0, "fast": 1.0}, predictor=SpoiledPredictor())
+    edge.cluster.put(MODEL_PROFILES, make_model_profile("endless", work=1e10))
+    async with edge.alive():
+        task, pod = make_waiting("nonsense")
+        task["status"]["modelProfile"] = pod["metadata"]["labels"][MODEL_LABEL] = "endless"
+        edge.cluster.put(INFERENCE_TASKS, task)
+        edge.cluster.put(PODS, pod)
+        for number in range(4):
+            edge.apply(f"sound-{number}")
+        async with asyncio.timeout(60):
+            await edge.all_done()

@@ -45,10 +45,12 @@ VALUES: Mapping[str, tuple[str, ...]] = {
 """What people set, each under a name: every test over the chart's forms takes these."""
 
 
-def template(*values: str, kubernetes: str = "v1.37.2", namespace: str = "aces") -> list[Manifest]:
+def template(
+    *values: str, kubernetes: str = "v1.37.2", namespace: str = "aces", name: str = NAME
+) -> list[Manifest]:
     """What the chart renders, without a cluster."""
     arguments = [argument for value in values for argument in ("--set-json", value)]
-    argv = [ensure_helm(), "template", NAME, CHART, "--namespace", namespace]
+    argv = [ensure_helm(), "template", name, CHART, "--namespace", namespace]
     done = subprocess.run(
         [*map(str, argv), "--kube-version", kubernetes, *arguments],
         capture_output=True,

@@ -1,7 +1,7 @@
-{{/* The start of all names: the release's, with the chart's unless it says it already. */}}
+{{/* The start of all names: the release's, with the chart's unless it says it already. A release's may have dots. */}}
 {{- define "acesniper.fullname" -}}
 {{- $name := ternary .Release.Name (printf "%s-acesniper" .Release.Name) (contains "acesniper" .Release.Name) -}}
-{{- $name | trunc 40 | trimSuffix "-" -}}
+{{- $name | replace "." "-" | trunc 40 | trimSuffix "-" -}}
 {{- end }}
 
 {{/* Labels of a part; call with (dict "root" $ "part" "operator"). */}}
@@ -15,7 +15,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{- define "acesniper.selector" -}}
 app.kubernetes.io/name: acesniper
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .part }}
 {{- end }}
 
@@ -29,7 +29,7 @@ app.kubernetes.io/component: {{ .part }}
 {{- define "acesniper.schedulerImage" -}}
 {{- $image := .Values.scheduler.image -}}
 {{- $version := regexFind "^v[0-9]+[.][0-9]+[.][0-9]+(-(alpha|beta|rc)[.][0-9]+)?" .Capabilities.KubeVersion.Version -}}
-{{- printf "%s/%s:%s" (.Values.mirror | default $image.registry) $image.repository ($image.tag | default $version) -}}
+{{- printf "%s/%s:%s" (.Values.mirror | default $image.registry) $image.repository (required "scheduler.image.tag: name the version of kube-scheduler, such as v1.36.1; the cluster does not tell it" ($image.tag | default $version)) -}}
 {{- end }}
 
 {{/* What every pod of ours has in common; call with (dict "root" $ "class" "control"). */}}
@@ -37,7 +37,7 @@ app.kubernetes.io/component: {{ .part }}
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- if .root.Values.priorityClasses.create }}

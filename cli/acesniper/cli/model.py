@@ -61,7 +61,7 @@ def read(
     """Read a model for the operator, in a pod that can get at it; the answer is packed."""
     from acesniper.api import reading
     from acesniper.domain.errors import InvalidModel, Unavailable
-    from acesniper.predictor.reader import read_model
+    from acesniper.predictor.reader import limits_here, read_model
     from acesniper.probe.models import verify
     from acesniper.probe.source import local_model
     from acesniper.runtime.delivery import Credentials
@@ -73,7 +73,9 @@ def read(
                 raise Unavailable(f"there is no file {found.path}")
             if not found.verified:
                 verify(found.path, sha256)
-            features = read_model(found.path, batch=batch, shapes=parse_shapes(shape))
+            features = read_model(
+                found.path, batch=batch, shapes=parse_shapes(shape), limits=limits_here()
+            )
         report.write_text(reading.answer(features))
     except (InvalidModel, Unavailable) as error:
         report.write_text(reading.refusal(error))

@@ -64,17 +64,23 @@ class Address:
         Raises:
             InvalidInput: it is none of ours, or leaves its volume.
         """
-        parts = urlsplit(uri)
+        shown = uri.partition("?")[0]
+        try:
+            parts = urlsplit(uri)
+        except ValueError as error:
+            raise InvalidInput(f"{shown}: {error}") from error
         if parts.scheme not in SCHEMES:
             known = ", ".join(f"{each}://" for each in SCHEMES)
-            raise InvalidInput(f"{uri}: give one of {known}")
+            raise InvalidInput(f"{shown}: give one of {known}")
         if "@" in parts.netloc:
             # Not repeated: it holds a password.
             raise InvalidInput(f"{parts.scheme}://...: put credentials into a Secret, not in a URI")
         if parts.scheme in MOUNTED and ".." in parts.path.split("/"):
-            raise InvalidInput(f"{uri}: '..' leaves the volume")
+            raise InvalidInput(f"{shown}: '..' leaves the volume")
         path = parts.path if parts.scheme == "hostpath" else parts.path.lstrip("/")
         if (parts.scheme == "hostpath") == bool(parts.netloc):
-            raise InvalidInput(f"{uri}: write hostpath:///PATH, and SCHEME://NAME/PATH for others")
+            raise InvalidInput(
+                f"{shown}: write hostpath:///PATH, and SCHEME://NAME/PATH for others"
+            )
         options = dict(parse_qsl(parts.query)) if parts.scheme == "s3" else {}
         return cls(parts.scheme, parts.netloc, path, uri, options)

@@ -8,7 +8,9 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
@@ -16,6 +18,26 @@ from acesniper.domain.model import ModelFeatures
 MOST_BYTES = 4096
 MOST_JSON_BYTES = 1 << 20
 """Nothing honest is larger; what unpacks to more is no answer."""
+
+
+Amount = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+
+class _Told(BaseModel):
+    """The features in a message, which anyone can have written who may make pods."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    version: str
+    values: dict[str, Amount]
+    flops: Amount
+    bytes_moved: Amount
+    parameters: Count
+    peak_memory_bytes: Count
+    operators: dict[str, Count]
+    similar: dict[str, Annotated[float, Field(ge=0, le=1)]]
+    labels: dict[str, Count]
 
 
 def answer(found: ModelFeatures) -> str:
@@ -55,12 +77,16 @@ def features(message: str, names: Iterable[str]) -> ModelFeatures | None:
     if found is None:
         return None
     if "features" in found:
-        fields = found["features"]
-        values = {**dict.fromkeys(names, 0.0), **fields["values"]}
-        return ModelFeatures(**{**fields, "values": values})
+        try:
+            told = _Told.model_validate(found["features"])
+        except ValidationError:
+            return None
+        values = {**dict.fromkeys(names, 0.0), **told.values}
+        return ModelFeatures(**{**told.model_dump(), "values": values})
+    message = str(found.get("message"))
     if found["reason"]:
-        raise InvalidModel(found["reason"], found["message"])
-    raise Unavailable(found["message"])
+        raise InvalidModel(str(found["reason"]), message)
+    raise Unavailable(message)
 
 
 def _rounded(value: float) -> float:
@@ -77,6 +103,6 @@ def _unpacked(message: str) -> dict[str, Any] | None:
         packed = base64.b85decode(message.strip())
         text = zlib.decompressobj().decompress(packed, MOST_JSON_BYTES)
         found = json.loads(text)
-    except (ValueError, zlib.error):
+    except (ValueError, RecursionError, zlib.error):
         return None
     return found if isinstance(found, dict) and ("features" in found or "reason" in found) else None

@@ -57,7 +57,7 @@ class Block:
         """The same with its latencies."""
         vectors = [each.vector for each in self.devices.values()]
         observed = [each.observations(self.known) for each in self.devices.values()]
-        found = predictor.table([*self.models.values()], vectors, observed)
+        found = predictor.table([*self.models.values()], vectors, observed).believable()
         factors = np.array([each.interval_factor for each in self.devices.values()], np.float16)
         return replace(self, found=found._replace(spread=found.spread * factors))
 

@@ -12,6 +12,7 @@ from acesniper.domain.errors import InvalidInput
 from acesniper.operator.counting import count_deleted
 from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.fallback import Fallback
+from acesniper.operator.fetch import FETCHES
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.models import ModelReconciler
 from acesniper.operator.progress import ProgressFollower
@@ -40,7 +41,7 @@ RESYNC_S = 300.0
 
 @dataclass(slots=True)
 class Controller:
-    """One queue over all kinds."""
+    """One queue over all kinds but models, which may take minutes to come and to be read."""
 
     store: Store
     window: Window
@@ -54,9 +55,11 @@ class Controller:
     may_act: Callable[[], bool] = lambda: True
     """Whether no other operator acts; asked before anything is decided."""
     queue: WorkQueue[Key] = field(init=False)
+    models_queue: WorkQueue[Key] = field(init=False)
 
     def __post_init__(self) -> None:
         self.queue = WorkQueue(self._reconcile, self._failed)
+        self.models_queue = WorkQueue(self._reconcile, self._failed)
 
     # --- events --------------------------------------------------------------------------------
 
@@ -86,7 +89,7 @@ class Controller:
             self.store.drop_model(obj)
             self.metrics.model_error_ratio.remove(key)
         elif self._readable(self.store.take_model, obj):
-            self.queue.add((MODEL, key))
+            self.models_queue.add((MODEL, key))
         for task in self.store.tasks_of_model(key):
             self.queue.add((TASK, task))
 
@@ -108,12 +111,12 @@ class Controller:
             self.metrics.reprobes.inc()
         if _measurement(before) != _measurement(after):
             for model in self.store.models:
-                self.queue.add_after((MODEL, model), FLEET_SETTLES_S)
+                self.models_queue.add_after((MODEL, model), FLEET_SETTLES_S)
 
     def predict_anew(self) -> None:
         """Another network predicts from now on: what is told of models per device class changes."""
         for model in self.store.models:
-            self.queue.add((MODEL, model))
+            self.models_queue.add((MODEL, model))
 
     def node_change(self, change: str, obj: Mapping[str, Any]) -> None:
         """A node changed."""
@@ -150,6 +153,7 @@ class Controller:
         """Work for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.queue.run(workers))
+            group.create_task(self.models_queue.run(FETCHES))
             group.create_task(self._move_window())
             group.create_task(self._resync())
             group.create_task(self.fallback.run())
@@ -177,8 +181,9 @@ class Controller:
             (DEVICE, self.store.devices),
             (NODE, self.store.nodes),
         ):
+            queue = self.models_queue if kind == MODEL else self.queue
             for key in keys:
-                self.queue.add((kind, key))
+                queue.add((kind, key))
 
     async def _reconcile(self, key: Key) -> float | None:
         kind, name = key
@@ -197,6 +202,10 @@ class Controller:
             return None
         finally:
             self.metrics.reconcile_seconds.labels(kind).observe(time.perf_counter() - started_s)
+
+    def queued(self) -> int:
+        """How much there is to do."""
+        return len(self.queue) + len(self.models_queue)
 
     def _failed(self, key: Key) -> None:
         self.metrics.reconcile_errors.labels(key[0]).inc()

@@ -52,7 +52,7 @@ def build_registry(
 
     @kopf.on.probe(id="queued", registry=registry)
     def queued(**_: Any) -> int:  # noqa: ANN401
-        return len(controller.queue)
+        return controller.queued()
 
     @kopf.on.probe(id="deaf", registry=registry)
     def hears(**_: Any) -> list[str]:  # noqa: ANN401

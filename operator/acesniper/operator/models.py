@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 POD_READS_S = 2.0
 """How often a pod that reads a model is looked at."""
-READERS = 2
-"""Graphs read at the same time: each is a process of its own with memory of its own."""
+READERS = 1
+"""Graphs read at the same time: each may use all memory that the operator's container has left."""
 
 
 class ReadModel(Protocol):

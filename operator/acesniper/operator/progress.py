@@ -39,7 +39,8 @@ async def ask_pod(url: str) -> Progress | None:
     limits = aiohttp.ClientTimeout(total=PATIENCE_S)
     try:
         async with (
-            aiohttp.ClientSession(timeout=limits) as session,
+            # Packed, a few bytes could be megabytes.
+            aiohttp.ClientSession(timeout=limits, auto_decompress=False) as session,
             session.get(url, allow_redirects=False) as answer,
         ):
             return parse_progress(await answer.content.read(MOST_BYTES))

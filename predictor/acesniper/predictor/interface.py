@@ -11,6 +11,9 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation, Prediction
 from acesniper.predictor.pcn.observations import Observation, Observations
 
+LONGEST_S = 1e9
+"""Thirty years for one inference: a vector that says more was not read from a model that runs."""
+
 
 class Table(NamedTuple):
     """Latencies of one inference in seconds, arrays of shape (models, devices); NaN: unknown.
@@ -31,9 +34,15 @@ class Table(NamedTuple):
         """Where the interval ends."""
         return np.asarray(self.latency * np.exp(self.spread))
 
+    def believable(self) -> "Table":
+        """Unknown where it says what no device takes: one such cell spoils what plans add up."""
+        fine = (self.latency > 0.0) & (self.latency <= LONGEST_S) & np.isfinite(self.spread)
+        return Table(*(np.where(fine, each, np.nan) for each in self))
+
     def predictions(self, source: str) -> list[list[Prediction | None]]:
         """Row by row as domain objects, None where unknown."""
-        cells = np.stack([self.latency, self.low, self.high], axis=-1).tolist()
+        fine = self.believable()
+        cells = np.stack([fine.latency, fine.low, fine.high], axis=-1).tolist()
         return [
             [None if isnan(mid) else Prediction(mid, low, high, source) for mid, low, high in row]
             for row in cells

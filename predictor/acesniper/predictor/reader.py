@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.domain.model import ModelFeatures
+from acesniper.runtime.memory import room_bytes
 
 Json = dict[str, object]
 
@@ -29,6 +30,14 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+
+def limits_here() -> Limits:
+    """Those in a container: a model that wants more than its room must end the reader alone."""
+    room = room_bytes()
+    if room is None:
+        return DEFAULT_LIMITS
+    return replace(DEFAULT_LIMITS, memory_bytes=min(room, DEFAULT_LIMITS.memory_bytes))
 
 
 def read_model(

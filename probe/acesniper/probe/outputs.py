@@ -24,6 +24,7 @@ def to_folder(folder: Path) -> Outputs:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
             partial.replace(target)
         except OSError as error:
+            partial.unlink(missing_ok=True)  # of a full volume it would keep the last bytes
             raise Unavailable(f"{target} cannot be written: {error}") from error
 
     try:

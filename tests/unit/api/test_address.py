@@ -45,11 +45,14 @@ def test_a_signature_in_an_address_is_not_shown() -> None:
         "hostpath:///srv/..",
         "hostpath://srv/m.onnx",
         "s3:///key",
+        "http://[::1/m.onnx",
     ],
 )
-def test_what_is_no_address_of_ours_is_refused(uri: str) -> None:
-    with pytest.raises(InvalidInput):
-        Address.parse(uri)
+def test_what_is_no_address_of_ours_is_refused_and_no_signature_repeated(uri: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        Address.parse(f"{uri}?signature=geheim")
+
+    assert "geheim" not in str(caught.value)
 
 
 def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:

@@ -1,6 +1,9 @@
 """What a pod that reads a model says, and what the operator makes of it."""
 
+import base64
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,3 +45,45 @@ def test_a_model_that_cannot_be_had_now_may_be_later() -> None:
 @pytest.mark.parametrize("message", ["", "Traceback ...", "OOM", "c$@", "0" * 4096])
 def test_last_words_of_another_kind_are_no_answer(message: str) -> None:
     assert reading.features(message, ()) is None
+
+
+HONEST = {
+    "version": "1",
+    "values": {},
+    "flops": 1e9,
+    "bytes_moved": 1e8,
+    "parameters": 7,
+    "peak_memory_bytes": 7,
+    "operators": {"Conv": 3},
+    "similar": {},
+    "labels": {},
+}
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"values": {"work": float("nan")}},
+        {"values": {"work": 1e300}},
+        {"values": {"work": -1.0}},
+        {"values": []},
+        {"flops": float("inf")},
+        {"flops": "many"},
+        {"parameters": 10**40},
+        {"labels": {"x": -5}},
+        {"similar": {"resnet18": 1e300}},
+        {"version": None},
+    ],
+    ids=str,
+)
+def test_who_may_make_pods_may_not_make_up_features(forged: dict[str, Any]) -> None:
+    names = ("work",)
+
+    assert reading.features(reading._packed({"features": HONEST}), names) is not None
+    assert reading.features(reading._packed({"features": HONEST | forged}), names) is None
+
+
+def test_a_message_that_nests_too_deeply_is_no_answer() -> None:
+    text = b"[" * 100_000
+
+    assert reading.features(base64.b85encode(zlib.compress(text)).decode(), ()) is None

@@ -1,5 +1,6 @@
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from acesniper.domain.errors import InvalidModel
+from acesniper.predictor import reader
 from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION
-from acesniper.predictor.reader import DEFAULT_LIMITS, Limits, read_model
+from acesniper.predictor.reader import DEFAULT_LIMITS, Limits, limits_here, read_model
 from small_models import Dims, features_of, linear_model, make_model, save
 
 
@@ -302,3 +304,14 @@ def test_the_child_process_sees_no_environment(
     monkeypatch.chdir(tmp_path)
 
     assert read_model(save(linear_model(), tmp_path / "m.onnx")).flops > 0
+
+
+def test_in_a_container_a_reader_gets_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "room_bytes", lambda: 200 << 20)
+    few = limits_here()
+    monkeypatch.setattr(reader, "room_bytes", lambda: 64 << 30)
+    plenty = limits_here()
+    monkeypatch.setattr(reader, "room_bytes", lambda: None)
+
+    assert few == replace(limits_here(), memory_bytes=200 << 20)
+    assert plenty == limits_here() == Limits()

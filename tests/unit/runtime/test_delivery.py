@@ -12,6 +12,7 @@ import pytest
 from acesniper.api.address import Address
 from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
 from acesniper.runtime.delivery import Credentials, Limits, download, oci
+from acesniper.runtime.delivery.deadline import Deadline
 
 DATA = b"weights" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -132,7 +133,9 @@ def test_a_password_is_not_sent_in_the_clear_because_a_registry_says_so() -> Non
     address = Address.parse("oci://registry.example/net")
 
     with pytest.raises(Unavailable, match="without TLS"):
-        oci._authorization('Bearer realm="http://elsewhere/token"', address, SECRET)
+        oci._authorization(
+            'Bearer realm="http://elsewhere/token"', address, SECRET, Deadline.after(1.0)
+        )
 
 
 def test_what_is_cut_off_may_come_later(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_the_schema_has_the_limits_of_the_settings_and_no_other_names() -> None:
     workers = properties["operator"]["properties"]["settings"]["properties"]["workers"]
     assert (workers["minimum"], workers["maximum"]) == (1, 256)
     assert properties["image"]["additionalProperties"] is False
-    assert "additionalProperties" not in properties["labels"]
+    assert properties["labels"]["additionalProperties"] == {"type": "string"}, "of any name"
 
 
 def test_a_setting_that_no_part_has_is_refused() -> None:

@@ -34,13 +34,11 @@ class Credentials:
         """The keys of a mounted Secret; none without a folder.
 
         Raises:
-            InvalidInput: the folder has none of the keys.
+            InvalidInput: the folder has none of the keys, or one of them is no text.
         """
         if folder is None:
             return NONE
-        found = {
-            key: (folder / key).read_text().strip() for key in KEYS if (folder / key).is_file()
-        }
+        found = {key: _text(folder / key) for key in KEYS if (folder / key).is_file()}
         if not found:
             raise InvalidInput(f"the Secret in {folder} has none of the keys {', '.join(KEYS)}")
         return cls(found)
@@ -69,14 +67,24 @@ class Credentials:
 NONE = Credentials()
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except UnicodeDecodeError:
+        raise InvalidInput(f"the Secret's key {path.name} is no text") from None
+
+
 def _docker_auth(config: str, host: str) -> str:
     try:
-        found = json.loads(config).get("auths", {})
-    except ValueError as error:
+        found = json.loads(config)
+    except (ValueError, RecursionError) as error:
         # Without the cause: its text repeats what could not be read.
         raise InvalidInput("the Secret's .dockerconfigjson is no JSON") from error
-    for server, entry in found.items():
-        if server.removeprefix("https://").partition("/")[0] == host:
+    servers = found.get("auths") if isinstance(found, dict) else None
+    if not isinstance(servers, dict):
+        raise InvalidInput("the Secret's .dockerconfigjson has no object `auths`")
+    for server, entry in servers.items():
+        if server.removeprefix("https://").partition("/")[0] == host and isinstance(entry, dict):
             if "auth" in entry:
                 return str(entry["auth"])
             pair = f"{entry.get('username', '')}:{entry.get('password', '')}"

@@ -1,7 +1,6 @@
 """Brings one file here: bounded in size and time, and only the bytes that were asked for."""
 
 import hashlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPResponse
@@ -11,6 +10,7 @@ from acesniper.api.address import HTTP, OCI, Address
 from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.runtime.delivery import oci
 from acesniper.runtime.delivery.credentials import NONE, Credentials
+from acesniper.runtime.delivery.deadline import Deadline
 from acesniper.runtime.delivery.http import request, translated
 from acesniper.runtime.delivery.s3 import Bucket
 
@@ -44,10 +44,11 @@ def download(
     """
     digest = hashlib.sha256()
     size = 0
-    with _open(address, sha256 or "", credentials) as answer:
+    deadline = Deadline.after(limits.total_s)
+    with _open(address, sha256 or "", credentials, deadline) as answer:
         try:
             with target.open("wb") as file:
-                for chunk in _chunks(answer, address, limits.total_s):
+                for chunk in _chunks(answer, address):
                     size += len(chunk)
                     if size > limits.most_bytes:
                         limit = f"{limits.most_bytes / 2**20:.0f} MiB"
@@ -63,26 +64,26 @@ def download(
     return found
 
 
-def _open(address: Address, sha256: str, credentials: Credentials) -> HTTPResponse:
+def _open(
+    address: Address, sha256: str, credentials: Credentials, deadline: Deadline
+) -> HTTPResponse:
     if address.scheme == "s3":
-        return Bucket(address, credentials).get()
+        return Bucket(address, credentials).get(deadline)
     if address.scheme in OCI:
-        return oci.get(address, sha256, credentials)
+        return oci.get(address, sha256, credentials, deadline)
     if address.scheme not in HTTP:
         raise AssertionError(f"{address.scheme} is mounted, not fetched")
     authorization = credentials.authorization(address.host)
     headers = {"Authorization": authorization} if authorization else {}
-    return request(address.uri, headers, shown=address.shown, credentials=credentials)
+    return request(
+        address.uri, headers, shown=address.shown, deadline=deadline, credentials=credentials
+    )
 
 
-def _chunks(answer: HTTPResponse, address: Address, total_s: float) -> Iterator[bytes]:
+def _chunks(answer: HTTPResponse, address: Address) -> Iterator[bytes]:
     """What comes, as it comes; a whole body or Unavailable."""
-    deadline_s = time.monotonic() + total_s
     with translated(address.shown):
-        # read1 returns with what is there: a server that trickles cannot outlast the deadline.
         while chunk := answer.read1(CHUNK_BYTES):
-            if time.monotonic() > deadline_s:
-                raise TimeoutError(f"not finished after {total_s:g} s")
             yield chunk
         if answer.length:
             raise ValueError(f"cut off, {answer.length} bytes are missing")

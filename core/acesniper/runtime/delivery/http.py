@@ -1,5 +1,6 @@
 """One HTTP request, bounded in time, whose credentials stay with the host they are for."""
 
+import io
 import ssl
 import urllib.error
 import urllib.request
@@ -9,14 +10,16 @@ from email.message import Message
 from functools import cache
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from typing import IO
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from acesniper.domain.errors import Unavailable
 from acesniper.runtime.delivery.credentials import NONE, Credentials
+from acesniper.runtime.delivery.deadline import SOCKET_S, Deadline, Http, Https
 
-SOCKET_S = 30.0
-"""A server that says nothing for so long is given up."""
 MOST_REDIRECTS = 3
+WRITTEN_AS_IT_IS = "%/:?#[]@!$&'()*+,;=~"
+LONGEST_TEXT = 200
+"""Of what a server says of itself; such text goes into conditions and onto terminals."""
 
 
 class Refused(Unavailable):
@@ -24,7 +27,7 @@ class Refused(Unavailable):
 
     def __init__(self, shown: str, status: int, reason: str, headers: Message) -> None:
         hint = "; see the Secret that `secret` names" if status in (401, 403) else ""
-        super().__init__(f"{shown} answers {status} {reason}{hint}")
+        super().__init__(f"{shown} answers {status} {legible(reason)}{hint}")
         self.status = status
         self.headers = headers
 
@@ -52,11 +55,12 @@ def request(
     headers: Mapping[str, str],
     *,
     shown: str,
+    deadline: Deadline,
     credentials: Credentials = NONE,
     method: str = "GET",
     body: bytes | None = None,
 ) -> HTTPResponse:
-    """The answer to one request, open.
+    """The answer to one request, open; reading it ends by the deadline, too.
 
     Headers are not sent on to where the server redirects to: some of them are credentials.
 
@@ -64,13 +68,19 @@ def request(
         Refused: any status but 2xx.
         Unavailable: there is no answer.
     """
-    asked = urllib.request.Request(url, data=body, method=method)  # noqa: S310 - by the opener
-    asked.add_header("User-Agent", "acesniper")
-    for name, value in headers.items():
-        asked.add_unredirected_header(name, value)
     with translated(shown):
+        # Spaces and letters beyond ASCII are written as people see them.
+        url = quote(url, safe=WRITTEN_AS_IT_IS)
+        asked = urllib.request.Request(url, method=method)  # noqa: S310 - by the opener
+        asked.add_header("User-Agent", "acesniper")
+        if body is not None:
+            # A file is sent piece by piece, each in its time: a slow line may take minutes.
+            asked.data = io.BytesIO(body)
+            asked.add_unredirected_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            asked.add_unredirected_header(name, _sendable(value))
         try:
-            answer: HTTPResponse = _opener(credentials).open(asked, timeout=SOCKET_S)
+            answer: HTTPResponse = _opener(credentials, deadline).open(asked, timeout=SOCKET_S)
         except urllib.error.HTTPError as error:
             with error:
                 raise Refused(shown, error.code, error.reason, error.headers) from None
@@ -84,17 +94,29 @@ def translated(shown: str) -> Iterator[None]:
         yield
     except (OSError, HTTPException, ValueError) as error:
         why = getattr(error, "reason", None) or str(error) or type(error).__name__
-        raise Unavailable(f"{shown} cannot be fetched: {why}") from error
+        raise Unavailable(f"{shown} cannot be fetched: {legible(str(why))}") from error
 
 
-def _opener(credentials: Credentials) -> urllib.request.OpenerDirector:
+def legible(text: str) -> str:
+    """Of what a server says, what people may be shown."""
+    return "".join(each if each.isprintable() else " " for each in text[:LONGEST_TEXT])
+
+
+def _sendable(value: str) -> str:
+    """The value of a header. What cannot be one is not repeated: it may be a credential."""
+    if not (value.isascii() and value.isprintable()):
+        raise ValueError("the credentials hold a line break or another character no header takes")
+    return value
+
+
+def _opener(credentials: Credentials, deadline: Deadline) -> urllib.request.OpenerDirector:
     """An opener for http and https only; urllib's own would open files, too."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
         urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=_trust(credentials.get("ca.crt"))),
+        Http(deadline),
+        Https(deadline, _trust(credentials.get("ca.crt"))),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         _Redirects(),

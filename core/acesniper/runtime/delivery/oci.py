@@ -8,6 +8,7 @@ https://github.com/opencontainers/distribution-spec
 
 import json
 import re
+from functools import partial
 from http import HTTPStatus
 from http.client import HTTPResponse
 from urllib.parse import urlencode
@@ -15,20 +16,23 @@ from urllib.parse import urlencode
 from acesniper.api.address import Address
 from acesniper.domain.errors import Unavailable
 from acesniper.runtime.delivery.credentials import Credentials
-from acesniper.runtime.delivery.http import Refused, request, translated
+from acesniper.runtime.delivery.deadline import Deadline
+from acesniper.runtime.delivery.http import Refused, legible, request, translated
 
 HUB = {"docker.io": "registry-1.docker.io"}
 """Where a registry does not answer at the name that images have."""
 MOST_TOKEN_BYTES = 1 << 20
 
 
-def get(address: Address, sha256: str, credentials: Credentials) -> HTTPResponse:
+def get(
+    address: Address, sha256: str, credentials: Credentials, deadline: Deadline
+) -> HTTPResponse:
     """The blob of that digest, open. Raises Unavailable."""
     scheme = "http" if address.scheme == "oci+http" else "https"
     repository = re.sub(r"(:[^/:]+)?(@[^/]+)?$", "", address.path)
     url = f"{scheme}://{HUB.get(address.host, address.host)}/v2/{repository}/blobs/sha256:{sha256}"
     try:
-        return _with_authorization(url, address, credentials)
+        return _with_authorization(url, address, credentials, deadline)
     except Refused as refused:
         if refused.status != HTTPStatus.NOT_FOUND:
             raise
@@ -38,19 +42,23 @@ def get(address: Address, sha256: str, credentials: Credentials) -> HTTPResponse
         ) from refused
 
 
-def _with_authorization(url: str, address: Address, credentials: Credentials) -> HTTPResponse:
+def _with_authorization(
+    url: str, address: Address, credentials: Credentials, deadline: Deadline
+) -> HTTPResponse:
     """The answer to a GET, asked again with what the registry demands."""
+    ask = partial(request, url, shown=address.shown, credentials=credentials, deadline=deadline)
     try:
-        return request(url, {}, shown=address.shown, credentials=credentials)
+        return ask({})
     except Refused as refused:
         if refused.status != HTTPStatus.UNAUTHORIZED:
             raise
         challenge = refused.headers.get("WWW-Authenticate", "")
-    headers = {"Authorization": _authorization(challenge, address, credentials)}
-    return request(url, headers, shown=address.shown, credentials=credentials)
+    return ask({"Authorization": _authorization(challenge, address, credentials, deadline)})
 
 
-def _authorization(challenge: str, address: Address, credentials: Credentials) -> str:
+def _authorization(
+    challenge: str, address: Address, credentials: Credentials, deadline: Deadline
+) -> str:
     """What the registry asks for: user and password, or a token bought with them."""
     kind, _, rest = challenge.partition(" ")
     basic = credentials.basic(address.host)
@@ -62,11 +70,22 @@ def _authorization(challenge: str, address: Address, credentials: Credentials) -
         raise Unavailable(f"{address.shown} sells its tokens without TLS, at {realm}")
     query = urlencode({name: asked[name] for name in ("service", "scope") if name in asked})
     headers = {"Authorization": f"Basic {basic}"} if basic else {}
+    shown = f"the registry's {legible(realm)}"
+    url = f"{realm}?{query}"
     with (
-        request(
-            f"{realm}?{query}", headers, shown=f"the registry's {realm}", credentials=credentials
-        ) as answer,
-        translated(realm),
+        request(url, headers, shown=shown, credentials=credentials, deadline=deadline) as answer,
+        translated(shown),
     ):
-        found = json.loads(answer.read(MOST_TOKEN_BYTES))
-    return f"Bearer {found.get('token') or found.get('access_token')}"
+        return f"Bearer {_token(answer.read(MOST_TOKEN_BYTES))}"
+
+
+def _token(content: bytes) -> str:
+    """The token in a registry's answer. Raises ValueError where there is none."""
+    try:
+        found = json.loads(content)
+    except RecursionError as error:
+        raise ValueError("its answer nests too deeply") from error
+    token = found.get("token") or found.get("access_token") if isinstance(found, dict) else None
+    if not isinstance(token, str):
+        raise ValueError("there is no token in its answer")
+    return token

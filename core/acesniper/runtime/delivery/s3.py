@@ -11,10 +11,12 @@ from urllib.parse import quote
 
 from acesniper.api.address import Address
 from acesniper.runtime.delivery.credentials import Credentials
+from acesniper.runtime.delivery.deadline import Deadline
 from acesniper.runtime.delivery.http import request
 from acesniper.runtime.delivery.signature import signed_headers
 
 REGION = "us-east-1"
+LONGEST_PUT_S = 3600.0
 
 
 def _now() -> datetime:
@@ -29,23 +31,26 @@ class Bucket:
     credentials: Credentials
     clock: Callable[[], datetime] = _now
 
-    def get(self) -> HTTPResponse:
+    def get(self, deadline: Deadline) -> HTTPResponse:
         """The object at the address, open. Raises Unavailable."""
-        return self._ask("GET", self.address.path, b"", self.address.shown)
+        return self._ask("GET", self.address.path, b"", self.address.shown, deadline)
 
     def put(self, name: str, content: bytes) -> None:
         """Write an object below the address, whole or not at all. Raises Unavailable."""
         key = f"{self.address.path.rstrip('/')}/{name}".lstrip("/")
         shown = f"s3://{self.address.host}/{key}"
-        self._ask("PUT", key, content, shown).close()
+        self._ask("PUT", key, content, shown, Deadline.after(LONGEST_PUT_S)).close()
 
-    def _ask(self, method: str, key: str, body: bytes, shown: str) -> HTTPResponse:
+    def _ask(
+        self, method: str, key: str, body: bytes, shown: str, deadline: Deadline
+    ) -> HTTPResponse:
         url = f"{self._endpoint()}/{quote(self.address.host)}/{quote(key, safe='/~')}"
         headers = self._signed(method, url, body)
         return request(
             url,
             headers,
             shown=shown,
+            deadline=deadline,
             credentials=self.credentials,
             method=method,
             body=body if method == "PUT" else None,

@@ -19,7 +19,24 @@ SETTINGS: Mapping[str, type[Settings]] = {
 }
 """The group of a part in values.yaml, and what reads its environment."""
 
+_REGISTRY = "[a-z0-9]([a-z0-9._-]|:[0-9]|/[a-z0-9])*"
+"""Without `https://` before it and `/` behind, or no image has a valid name."""
+
 LIMITS: Mapping[str, Json] = {
+    "mirror": {"pattern": f"^({_REGISTRY})?$"},
+    "image.registry": {"pattern": f"^{_REGISTRY}$"},
+    "scheduler.image.registry": {"pattern": f"^{_REGISTRY}$"},
+    "imagePullSecrets": {"items": {"type": "string"}},
+    "networkPolicy.apiServerPorts": {
+        # Without one, all ports were open.
+        "minItems": 1,
+        "items": {"type": "integer", "minimum": 1, "maximum": 65535},
+    },
+    "networkPolicy.metricsFrom": {"items": {"type": "object"}},
+    "modelCache.folder": {"pattern": "^/"},
+    "modelCache.bytes": {"minimum": 0},
+    "operator.replicas": {"minimum": 0},
+    "scheduler.replicas": {"minimum": 0},
     "mode": {"enum": ["own", "external"]},
     "external.serviceType": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
     "image.pullPolicy": {"enum": ["IfNotPresent", "Always", "Never"]},
@@ -58,8 +75,18 @@ def _group(tree: Mapping[str, Any]) -> Json:
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
+_NAMED: Mapping[str, Json] = {
+    # `--set` makes numbers and booleans of what looks like them; a label is neither.
+    "nodeSelector": {"additionalProperties": {"type": "string"}},
+    "labels": {"additionalProperties": {"type": "string"}},
+    "tolerations": {"items": {"type": "object"}},
+}
+"""What a value of that name is, wherever it stands."""
+
+
 def _leaf(value: Value) -> Json:
     schema: Json = {"description": value.text, "type": _TYPES[type(value.default)]}
+    schema |= _NAMED.get(value.path[-1], {})
     if "settings" in value.path:
         schema |= _of_setting(SETTINGS[value.path[0]], setting(value.path[-1]))
     return schema | LIMITS.get(value.name, {})
