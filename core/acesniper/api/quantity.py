@@ -2,19 +2,15 @@
 
 import re
 
-_POWERS = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
-_SCALES = {"": 1.0, "m": 1e-3, **_POWERS} | {
+_SCALES = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18} | {
     f"{each.upper()}i": 1024.0**power for power, each in enumerate("kmgtpe", start=1)
 }
 _AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:([eE][-+]?\d+)|([A-Za-z]*))")
 
 
-def count(quantity: str | int | None) -> int:
+def count(quantity: object) -> int:
     """The number in a quantity of an extended resource; 0 for none."""
-    text = str(quantity or 0)
-    if (power := _POWERS.get(text[-1])) is not None:
-        return int(text[:-1]) * power
-    return int(text)
+    return amount(quantity) or 0
 
 
 def amount(quantity: object) -> int | None:
