@@ -64,7 +64,12 @@ class Address:
         Raises:
             InvalidInput: it is none of ours, or leaves its volume.
         """
-        parts = urlsplit(uri)
+        try:
+            parts = urlsplit(uri)
+        except ValueError:
+            # Neither repeated nor chained: it may hold a password.
+            scheme = uri.partition("://")[0]
+            raise InvalidInput(f"{scheme}://...: the host is none, or has an open [") from None
         if parts.scheme not in SCHEMES:
             known = ", ".join(f"{each}://" for each in SCHEMES)
             raise InvalidInput(f"{uri}: give one of {known}")

@@ -24,7 +24,6 @@ from acesniper.api.v1alpha1.wire import (
     immutable,
 )
 
-
 MOST_INFERENCES = 1_000_000_000
 
 
