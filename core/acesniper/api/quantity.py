@@ -2,15 +2,19 @@
 
 import re
 
-_SCALES = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18} | {
+_POWERS = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
+_SCALES = {"": 1.0, "m": 1e-3, **_POWERS} | {
     f"{each.upper()}i": 1024.0**power for power, each in enumerate("kmgtpe", start=1)
 }
 _AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:([eE][-+]?\d+)|([A-Za-z]*))")
 
 
-def count(quantity: object) -> int:
+def count(quantity: str | int | None) -> int:
     """The number in a quantity of an extended resource; 0 for none."""
-    return amount(quantity) or 0
+    text = str(quantity or 0)
+    if (power := _POWERS.get(text[-1])) is not None:
+        return int(text[:-1]) * power
+    return int(text)
 
 
 def amount(quantity: object) -> int | None:

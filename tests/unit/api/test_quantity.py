@@ -25,11 +25,6 @@ def test_an_amount_of_memory_is_a_number_of_bytes(quantity: object, number: int 
     assert amount(quantity) == number
 
 
-@pytest.mark.parametrize(
-    ("quantity", "number"),
-    [("1k", 1000), ("1Ki", 1024), ("1e3", 1000), ("7", 7), (3, 3), (None, 0)],
-)
-def test_a_count_of_slots_is_a_whole_number_however_its_pod_writes_it(
-    quantity: str | int | None, number: int
-) -> None:
+@pytest.mark.parametrize(("quantity", "number"), [("1k", 1000), ("7", 7), (3, 3), (None, 0)])
+def test_a_count_of_slots_is_a_whole_number(quantity: str | int | None, number: int) -> None:
     assert count(quantity) == number

@@ -1,22 +1,11 @@
 """Cases that chance seldom meets."""
 
-import json
-
-import pytest
-
 from acesniper.api.times import rfc3339
 from acesniper.domain.device import DeviceId
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.table import LatencyTable
 from acesniper.runtime.reflector import UPSERT
-from builders import (
-    WorkPredictor,
-    make_device_profile,
-    make_itask,
-    make_model_profile,
-    make_node,
-    make_pod,
-)
+from builders import WorkPredictor, make_device_profile, make_itask, make_node, make_pod
 from virtual_time import Clock
 
 
@@ -32,23 +21,6 @@ def test_a_device_may_be_named_like_its_node() -> None:
 
     assert busy > 0.0
     assert len(fleet.ledger) == 0
-
-
-@pytest.mark.parametrize("inferences", [-5, 0, 10**400])
-def test_an_annotation_that_no_planner_wrote_is_none(inferences: int) -> None:
-    fleet = Fleet(LatencyTable(WorkPredictor()), Clock())
-    fleet.take_node(UPSERT, make_node("n"))
-    fleet.take_device_profile(UPSERT, make_device_profile("d", "n"))
-    fleet.take_model_profile(UPSERT, make_model_profile())
-    fleet.table.settle()
-    terms = ("latency", "low", "high", "backlog", "coldStart", "transfer", "run", "finish")
-    candidate = {"device": "other", "node": "n", "source": "", "inferences": inferences}
-    candidate |= {f"{term}Seconds": 1.0 for term in terms}
-    decision = json.dumps({"decidedAt": 0, "policy": "", "candidates": [candidate]})
-
-    fleet.take_pod(UPSERT, make_pod(node="n", device="d", decision=decision))
-
-    assert fleet.ledger.backlog_s(DeviceId("d"), 0.0) == 1.0
 
 
 def test_a_runner_that_is_slower_than_predicted_lengthens_its_devices_backlog() -> None:

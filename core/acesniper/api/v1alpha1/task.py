@@ -24,8 +24,6 @@ from acesniper.api.v1alpha1.wire import (
     immutable,
 )
 
-MOST_INFERENCES = 1_000_000_000
-
 
 class Phase(StrEnum):
     """A task's state in one word, for people."""
@@ -104,7 +102,7 @@ class InferenceTaskSpec(Wire):
         default=1, ge=1, le=65536, description="Inputs that one inference takes at once."
     )
     inferences: int = Field(
-        default=1, ge=1, le=MOST_INFERENCES, description="How many inferences (batches) to run."
+        default=1, ge=1, le=1_000_000_000, description="How many inferences (batches) to run."
     )
     input_shapes: Shapes = Field(
         default_factory=dict,
@@ -179,7 +177,7 @@ class TaskCandidate(Wire):
     low_seconds: Seconds = Field(description="Lower end of its 90 % interval.")
     high_seconds: Seconds = Field(description="Upper end of its 90 % interval.")
     source: str = Field(description="The predictor and its version.")
-    inferences: int = Field(ge=1, le=MOST_INFERENCES, description="How many inferences.")
+    inferences: int = Field(description="How many inferences.")
     backlog_seconds: Seconds = Field(description="Until a slot of the device is free.")
     cold_start_seconds: Seconds = Field(description="To start the container and load the model.")
     transfer_seconds: Seconds = Field(
