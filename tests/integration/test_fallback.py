@@ -26,7 +26,7 @@ class Setup:
 
     def __post_init__(self) -> None:
         node = make_node(slots=self.slots)
-        self.store.nodes["node"] = {"status": node["status"]}
+        self.store.take_node(node)
         metrics = OperatorMetrics.on(CollectorRegistry())
         self.fallback = Fallback(
             *(self.cluster, self.store, metrics, "ours", PLANNER_LEASE, PATIENCE_S, self.clock)
