@@ -69,6 +69,7 @@ class DeviceReconciler:
                 await self.reconcile_node(profile.spec.node)
                 return None
             except BaseException:
+                # Also where this is cancelled: what was noted is to be written the next time.
                 self._runs[DeviceId(name)] = [*noted, *self._runs.get(DeviceId(name), ())]
                 raise
         self.metrics.runs_learned.inc(len(noted))
