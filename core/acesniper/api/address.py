@@ -64,12 +64,7 @@ class Address:
         Raises:
             InvalidInput: it is none of ours, or leaves its volume.
         """
-        try:
-            parts = urlsplit(uri)
-        except ValueError:
-            # Neither repeated nor chained: it may hold a password.
-            scheme = uri.partition("://")[0]
-            raise InvalidInput(f"{scheme}://...: the host is none, or has an open [") from None
+        parts = urlsplit(uri)
         if parts.scheme not in SCHEMES:
             known = ", ".join(f"{each}://" for each in SCHEMES)
             raise InvalidInput(f"{uri}: give one of {known}")

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import aiohttp
-import yaml
 from kubernetes.aio import client, config
 from kubernetes.aio.client import rest
 
@@ -34,8 +33,6 @@ _CONTENT_TYPES: Mapping[PatchType, str] = {
     "json": "application/json-patch+json",
 }
 REQUEST_LIMITS = aiohttp.ClientTimeout(total=30.0)
-UNUSABLE = (config.ConfigException, OSError, ValueError, TypeError, yaml.YAMLError)
-"""What a kubeconfig or a certificate in it can end in: the client takes a file as it comes."""
 FIELD_MANAGER = "acesniper"
 PAGE = 500
 """Objects that one answer to a list holds."""
@@ -181,11 +178,10 @@ class Cluster:
                 namespace = loader.current_context["context"].get("namespace") or namespace
             else:
                 config.load_incluster_config(client_configuration=settings)
-            settings.connection_pool_maxsize = 200
-            api = client.ApiClient(configuration=settings)
-        except UNUSABLE as error:
+        except (config.ConfigException, OSError) as error:
             raise InvalidInput(f"no way to the cluster: {error}; pass --kubeconfig FILE") from error
-        async with api:
+        settings.connection_pool_maxsize = 200
+        async with client.ApiClient(configuration=settings) as api:
             yield cls(api, watch_silence_s, namespace)
 
     async def _open(

@@ -214,39 +214,6 @@ async def test_without_a_usable_kubeconfig_the_way_is_told(tmp_path: Path) -> No
             pass
 
 
-UNUSABLE_CA = {"server": "https://localhost", "certificate-authority-data": "aGVsbG8="}
-CONTEXT = {"name": "x", "context": {"cluster": "c", "user": "u"}}
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        pytest.param(b"", id="empty"),
-        pytest.param(b"no mapping", id="no mapping"),
-        pytest.param(b"{ not: [yaml", id="no YAML"),
-        pytest.param(b"\xff\xfe\x00", id="no text"),
-        pytest.param(
-            json.dumps(
-                {
-                    "current-context": "x",
-                    "contexts": [CONTEXT],
-                    "clusters": [{"name": "c", "cluster": UNUSABLE_CA}],
-                    "users": [{"name": "u", "user": {}}],
-                }
-            ).encode(),
-            id="a certificate that is none",
-        ),
-    ],
-)
-async def test_a_kubeconfig_that_is_none_is_told_in_words(content: bytes, tmp_path: Path) -> None:
-    file = tmp_path / "kubeconfig"
-    file.write_bytes(content)
-
-    with pytest.raises(InvalidInput, match="pass --kubeconfig FILE"):
-        async with Cluster.connect(file):
-            pass
-
-
 async def test_a_long_list_comes_in_pages_of_one_version() -> None:
     asked: list[dict[str, str]] = []
 
