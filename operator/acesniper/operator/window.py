@@ -13,8 +13,8 @@ from acesniper.api.names import SLOT_RESOURCE
 from acesniper.api.quantity import count
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
 from acesniper.domain.task import ModelKey, Task
-from acesniper.operator.runnable import runnable
 from acesniper.operator.store import Store
+from acesniper.operator.suited import suited
 from acesniper.operator.turns import in_turn
 from acesniper.policies.policy import Policy
 
@@ -87,7 +87,7 @@ class Window:
         self._known = {key: self._task(key, resource) for key, resource in waiting.items()}
         tasks = [replace(task, priority=self._priority(task)) for _, task in self._known.values()]
         in_order = in_turn(tasks, self._fastest_s(), self.policy, now_s)
-        able = runnable(tasks, self.store)
+        able = suited(tasks, self.store)
         # What nothing can run would fill the window, and keep out all that could start.
         return [str(key) for key in sorted(in_order, key=lambda key: key not in able)]
 

@@ -1,4 +1,4 @@
-"""Which waiting tasks any device could take now: the planner's own rule, over the mirror."""
+"""Which waiting tasks suit a device of the fleet as it is now: the planner's own rule, over the mirror."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,8 +10,8 @@ from acesniper.operator.store import Store
 from acesniper.policies.feasibility import judge
 
 
-def runnable(tasks: Sequence[Task], store: Store) -> set[TaskKey]:
-    """Keys of the tasks that at least one device can run; what is alike is judged once."""
+def suited(tasks: Sequence[Task], store: Store) -> set[TaskKey]:
+    """Keys of the tasks that suit at least one device; what is alike is judged once."""
     nodes = {name: NodeView.of(node) for name, node in store.nodes.items()}
     devices = [
         convert.device(each, schedulable=nodes[each.spec.node].schedulable)
