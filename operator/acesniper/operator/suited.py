@@ -1,4 +1,4 @@
-"""Which waiting tasks suit a device of the fleet as it is now: the planner's own rule, over the mirror."""
+"""Which waiting tasks suit a device as the fleet is now: the planner's own rule, on the mirror."""
 
 from collections.abc import Sequence
 from dataclasses import replace
