@@ -140,20 +140,11 @@ def _wanted(
 
     found = []
     for path in paths:
-        files = _indexed(path) if path.is_dir() else [(path, {})]
+        index = json.loads((path / "index.json").read_text()) if path.is_dir() else {}
+        files = [(path / e["file"], e["shapes"]) for e in index.values()] or [(path, {})]
         for file, sizes in files:
             found += [Wanted(file, batch, {**sizes, **shapes}) for batch in batches]
     missing = [str(each.path) for each in found if not each.path.is_file()]
     if missing or not found:
         raise InvalidInput(f"there is no model {', '.join(missing) or 'given'}")
     return found
-
-
-def _indexed(folder: Path) -> list[tuple[Path, dict[str, int]]]:
-    """The models that a folder's index lists, and the sizes of their dimensions."""
-    index = folder / "index.json"
-    try:
-        entries = json.loads(index.read_text(encoding="utf-8")).values()
-        return [(folder / each["file"], each["shapes"]) for each in entries]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInput(f"{index} is no index of models: {error!r}") from error

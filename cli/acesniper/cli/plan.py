@@ -47,17 +47,6 @@ def command(
         print_wide(shown(planned))
 
 
-def parsed(text: str) -> Sequence[Planned]:
-    """The extender's answer. Raises Unavailable where that is none: somebody else answers there."""
-    try:
-        found = jsonlib.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, list):
-        raise Unavailable("what answers is no extender: look at --extender")
-    return found
-
-
 def shown(planned: Sequence[Planned]) -> RenderableType:
     """The plan for people, device by device."""
     if not planned:
@@ -78,3 +67,14 @@ def shown(planned: Sequence[Planned]) -> RenderableType:
                 duration_text(each["busySeconds"]),
             )
     return table
+
+
+def parsed(text: str) -> Sequence[Planned]:
+    """The extender's answer. Raises Unavailable where that is none: somebody else answers there."""
+    try:
+        found = jsonlib.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        raise Unavailable("what answers is no extender: look at --extender")
+    return found

@@ -9,14 +9,7 @@ import typer
 from rich.table import Table
 
 from acesniper.cli.console import err, out, seconds
-from acesniper.cli.options import (
-    Optimise,
-    Precision,
-    RuntimeName,
-    Threads,
-    in_a_folder,
-    thread_count,
-)
+from acesniper.cli.options import Optimise, Precision, RuntimeName, Threads, thread_count
 from acesniper.domain.device import ProbeResult
 
 
@@ -34,10 +27,7 @@ def command(
     ] = Output.TABLE,
     node: Annotated[str, typer.Option(help="Node it belongs to; default: this host.")] = "",
     file: Annotated[
-        Path | None,
-        typer.Option(
-            callback=in_a_folder, help="Write the DeviceProfile there, not to standard output."
-        ),
+        Path | None, typer.Option(help="Write the DeviceProfile there, not to standard output.")
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the profile; default: NODE-PROVIDER.")] = "",
     runtime: RuntimeName = "onnxruntime",

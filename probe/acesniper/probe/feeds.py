@@ -13,9 +13,9 @@ FIRST_WORDS = 100
 """Random ids stay below this: every real vocabulary is larger."""
 
 
-def random_feeds(inputs: Sequence[Input]) -> dict[str, np.ndarray]:
+def random_feeds(inputs: Sequence[Input], seed: int = SEED) -> dict[str, np.ndarray]:
     """Values in [0.1, 1) (none denormal), or small ids for integer inputs; the same every time."""
-    source = np.random.default_rng(SEED)
+    source = np.random.default_rng(seed)
     return {each.name: _random(each, source) for each in inputs}
 
 
