@@ -1,6 +1,3 @@
-from typing import Any
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,14 +5,7 @@ from acesniper.operator.store import Store
 from acesniper.operator.turns import in_turn
 from acesniper.operator.window import FULL_S, SPARE, Window
 from acesniper.policies.policy import Policy, rule_names
-from builders import (
-    make_device_profile,
-    make_gated_pod,
-    make_itask,
-    make_model_profile,
-    make_node,
-    make_task,
-)
+from builders import make_gated_pod, make_itask, make_node, make_task
 
 
 def make_window(size: int, *names: str) -> Window:
@@ -77,7 +67,7 @@ def test_suspended_tasks_take_no_place() -> None:
 def test_the_window_has_two_tasks_for_each_slot_and_some_up_to_its_limit() -> None:
     window = make_window(1000)
     bare = window.size
-    window.store.take_node(make_node("n", slots=30))
+    window.store.nodes["n"] = {"status": make_node(slots=30)["status"]}
     window.refresh(0.0)
 
     assert (bare, window.size) == (SPARE, 60 + SPARE)
@@ -108,48 +98,6 @@ def test_the_window_follows_the_policy() -> None:
     window.refresh(0.0)
 
     assert inside(window) == {"b"}
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        pytest.param({"runtime": ["cuda"]}, id="provider"),
-        pytest.param({"nodeSelector": {"disk": "fast"}}, id="label"),
-        pytest.param({"model": "large"}, id="memory"),
-        pytest.param({"nodeSelector": {"away": "yes"}}, id="a node that is not ready"),
-    ],
-)
-def test_what_no_device_can_run_keeps_nobody_out(asked: dict[str, Any]) -> None:
-    window = make_window(2)
-    store = window.store
-    store.take_node(make_node("n"))
-    store.take_node(make_node("away", labels={"away": "yes"}, ready=False))
-    for node in ("n", "away"):
-        profile = make_device_profile(node, node)
-        profile["status"]["memoryBytes"] = 1000
-        store.take_device(profile)
-    large = make_model_profile("large")
-    large["status"]["peakMemoryBytes"] = 2000
-    store.take_model(large)
-    for second, name in enumerate(("stuck-1", "stuck-2", "stuck-3", "a", "b")):
-        metadata = {"creationTimestamp": f"1970-01-01T00:00:{second:02}Z"}
-        status = {"modelProfile": asked.get("model", "model") if second < 3 else "model"}
-        spec = asked if second < 3 else {}
-        store.take_task(make_itask(name, metadata=metadata, status=status, **spec))
-
-    window.refresh(0.0)
-    first = inside(window)
-    finish(window, "a")
-    window.refresh(10.0)
-
-    assert first == {"a", "b"}
-    assert inside(window) == {"b", "stuck-1"}, "where there is room, they wait for a device, too"
-
-
-def test_before_any_device_is_known_the_first_are_inside() -> None:
-    window = make_window(2, "a", "b", "c")
-
-    assert window.refresh(0.0) == {"default/a", "default/b"}
 
 
 def test_a_namespace_that_may_have_no_more_pods_leaves_the_window_to_others() -> None:
