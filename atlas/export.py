@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[])
     parser.add_argument("--part", default="0/1", help="I/N: every N-th network from the I-th on")
     asked = parser.parse_args()
-    warnings.filterwarnings("ignore")
+    warnings.filterwarnings("ignore")  # tracing a network of others warns of its every branch
     asked.folder.mkdir(parents=True, exist_ok=True)
     part, parts = map(int, asked.part.split("/"))
     for network in [n for n in networks() if not asked.only or n.name in asked.only][part::parts]:
@@ -68,7 +68,7 @@ def main() -> None:
         start = time.monotonic()
         try:
             model, facts = export(network)
-        except Exception as error:
+        except Exception as error:  # one network of others that does not export costs no other
             sys.stderr.write(f"{network.name}: {type(error).__name__}: {str(error)[:200]!r}\n")
             continue
         onnx.save(strip(model), target)

@@ -169,10 +169,6 @@ def _tokens(count: int) -> Callable[[], Mapping[str, torch.Tensor]]:
     return lambda: {"tokens": torch.randint(0, 100, (1, count))}
 
 
-def _sequential(*layers: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
-    return lambda: nn.Sequential(*(layer() for layer in layers))
-
-
 def _plain(widths: tuple[int, ...], kernel: int) -> nn.Sequential:
     """SRCNN and its kin: convolutions of one stride."""
     return nn.Sequential(

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from acesniper.operator.window import SPARE
 from acesniper.testbed.system import EXTENDER
 from fleet_of_five import FleetOfFive, overlaps
 
@@ -47,6 +48,24 @@ def test_a_burst_is_spread_by_plan_and_never_two_share_a_device(
         # The policy may prefer another device to the one where this task would finish first.
         _, *others = [each["finishSeconds"] for each in decision["candidates"]]
         assert others == sorted(others)
+
+
+def test_tasks_that_no_device_can_run_keep_nobody_out(fleet: FleetOfFive, namespace: str) -> None:
+    fleet.add_models(namespace)
+    fleet.wait_idle()
+    more_than_get_a_pod = 2 * len(fleet.devices) + SPARE + 10
+
+    fleet.apply(
+        fleet.task(f"stuck-{number:02d}", namespace, runtime=["cuda"])
+        for number in range(more_than_get_a_pod)
+    )
+    fleet.wait_for(
+        *("inferencetask", "jsonpath={.status.phase}=Queued", namespace),
+        *(f"stuck-{number:02d}" for number in range(more_than_get_a_pod)),
+    )
+    fleet.apply([fleet.task("able", namespace)])
+
+    assert fleet.finish(namespace, "able")["able"]["phase"] == "Succeeded"
 
 
 def test_a_labelled_pod_goes_to_the_fastest_idle_node(fleet: FleetOfFive, namespace: str) -> None:

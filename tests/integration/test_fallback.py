@@ -10,7 +10,7 @@ from acesniper.operator.fallback import Fallback
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
 from acesniper.runtime.kube import LEASES, PODS
-from builders import make_gated_pod, make_itask, make_node, make_pod
+from builders import make_device_profile, make_gated_pod, make_itask, make_node, make_pod
 from fake_cluster import FakeCluster
 from virtual_time import Clock
 
@@ -26,7 +26,8 @@ class Setup:
 
     def __post_init__(self) -> None:
         node = make_node(slots=self.slots)
-        self.store.nodes["node"] = {"status": node["status"]}
+        self.store.take_node(node)
+        self.store.take_device(make_device_profile("d1"))
         metrics = OperatorMetrics.on(CollectorRegistry())
         self.fallback = Fallback(
             *(self.cluster, self.store, metrics, "ours", PLANNER_LEASE, PATIENCE_S, self.clock)
@@ -37,9 +38,9 @@ class Setup:
         spec = {"holderIdentity": "x", "renewTime": str(self.clock.now_s)}
         self.cluster.put(LEASES, {"metadata": metadata, "spec": spec})
 
-    def wait(self, name: str, created_s: int, **pod: object) -> None:
-        created = f"1970-01-01T00:00:{created_s:02}Z"
-        self.store.take_task(make_itask(name, metadata={"creationTimestamp": created}))
+    def wait(self, name: str, created_s: int, runtime: str = "cpu", **pod: object) -> None:
+        created = {"creationTimestamp": f"1970-01-01T00:00:{created_s:02}Z"}
+        self.store.take_task(make_itask(name, metadata=created, runtime=[runtime]))
         self.store.take_pod(self.cluster.put(PODS, make_gated_pod(f"{name}-0", task=name, **pod)))
 
     def opened(self) -> set[str]:
@@ -77,6 +78,17 @@ async def test_a_stale_lease_opens_gates_first_come_first_served_up_to_the_free_
 
     assert setup.fallback.away
     assert setup.opened() == {"first", "second"}
+
+
+async def test_a_task_that_no_device_can_run_takes_no_slot() -> None:
+    setup = Setup(slots=1)
+    setup.wait("stuck", 1, runtime="cuda")
+    setup.wait("able", 2)
+
+    await setup.look(0.0)
+    await setup.look(PATIENCE_S + 1.0)
+
+    assert setup.opened() == {"able"}
 
 
 async def test_a_lease_that_never_was_is_stale_as_well() -> None:

@@ -59,6 +59,18 @@ async def test_who_stops_in_peace_gives_it_back_at_once() -> None:
         assert (left, second.held()) == (False, True)
 
 
+@pytest.mark.parametrize("duration_s", [1.4, 8.0, 8.5])
+@in_virtual_time
+async def test_a_lease_is_told_to_last_no_shorter_than_it_is_held_for(duration_s: float) -> None:
+    cluster = FakeCluster()
+    holder = Leadership(cluster, "ours", "lease", "holder", duration_s, now_s, now_s)
+
+    async with running(holder):
+        await asyncio.sleep(0.1)
+
+        assert cluster.one(LEASES, "lease", "ours")["spec"]["leaseDurationSeconds"] >= duration_s
+
+
 @in_virtual_time
 async def test_the_same_pod_has_it_again_at_once_after_a_crash() -> None:
     cluster = FakeCluster()

@@ -25,7 +25,6 @@ def floats(low: float, high: float) -> st.SearchStrategy[float]:
 
 device_ids = st.sampled_from(NAMES).map(DeviceId)
 pod_uids = st.integers(0, 20).map(lambda number: PodUid(f"pod-{number}"))
-dns_labels = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
 dns_names = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", fullmatch=True)
 
 

@@ -18,6 +18,7 @@ from acesniper.cli.options import (
     RuntimeName,
     Shapes,
     Threads,
+    in_a_folder,
     parse_shapes,
     thread_count,
 )
@@ -40,7 +41,11 @@ def command(
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help=".csv or .parquet; default: CSV to standard output."),
+        typer.Option(
+            *("--output", "-o"),
+            callback=in_a_folder,
+            help=".csv or .parquet; default: CSV to standard output.",
+        ),
     ] = None,
     reference: Annotated[
         Path | None, typer.Option(help="Folder of outputs to compare with, made by the first run.")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from acesniper.cli.console import err, out
+from acesniper.cli.options import in_a_folder
 
 
 def command(
@@ -15,7 +16,8 @@ def command(
     waves: Annotated[int, typer.Option(help="In how many waves they arrive.", min=1)] = 12,
     seed: Annotated[int, typer.Option(help="Of the workload.")] = 1,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the figures to this file.")
+        Path | None,
+        typer.Option("--json", callback=in_a_folder, help="Also write the figures to this file."),
     ] = None,
 ) -> None:
     """Place a workload on an emulated fleet, next to the stock scheduler.

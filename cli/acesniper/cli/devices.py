@@ -11,10 +11,10 @@ from statistics import fmean, median
 
 from acesniper.api.conditions import is_true
 from acesniper.api.decision import Decision
+from acesniper.api.node import NodeView
 from acesniper.api.pod import PodView
 from acesniper.api.times import epoch_s
 from acesniper.api.v1alpha1 import DeviceProfile
-from acesniper.extender.devices import NodeView
 
 TROUBLES = ("Stale", "Noisy", "Drifting")
 """Conditions of a DeviceProfile that should not hold."""

@@ -9,6 +9,7 @@ import typer
 
 from acesniper.cli.console import err, out
 from acesniper.cli.figures import finite, improving, shown
+from acesniper.cli.options import in_a_folder
 from acesniper.cli.table_options import Column, LatencyColumn, as_written, flat, text
 from acesniper.cli.table_options import references as listed_references
 from acesniper.domain.errors import InvalidInput
@@ -53,7 +54,10 @@ def command(
     ] = 0,
     each: Annotated[bool, typer.Option("--each", help="Show every device, not only all.")] = False,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="OUT", help="Write the figures as JSON.")
+        Path | None,
+        typer.Option(
+            "--json", metavar="OUT", callback=in_a_folder, help="Write the figures as JSON."
+        ),
     ] = None,
 ) -> None:
     """Judge the predictions on devices and models that are held out.

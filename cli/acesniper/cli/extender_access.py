@@ -1,9 +1,9 @@
 """Asks the extender of a cluster, which by default answers inside its pod only."""
 
 import asyncio
-import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -100,5 +100,5 @@ def _fetched(url: str) -> str:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - checked
             return str(answer.read().decode())
-    except (urllib.error.URLError, TimeoutError, OSError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         raise Unavailable(f"{url}: the extender does not answer: {error}") from error

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from acesniper.cli.console import err, out
+from acesniper.cli.options import in_a_folder
 
 
 def command(
@@ -15,7 +16,8 @@ def command(
     tasks: Annotated[int, typer.Option(help="Tasks that come in meanwhile.", min=1)] = 200,
     seed: Annotated[int, typer.Option(help="Draws the instants.")] = 1,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the figures to this file.")
+        Path | None,
+        typer.Option("--json", callback=in_a_folder, help="Also write the figures to this file."),
     ] = None,
 ) -> None:
     """Kill operator and extender at random instants over a workload; nothing may be lost.

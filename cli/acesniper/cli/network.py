@@ -60,7 +60,7 @@ def rollout(
 ) -> None:
     """Have a network served: the parts load it within a minute or two, without a restart."""
     content = _checked(file)
-    said = verdict.read_text() if verdict is not None else None
+    said = _said(verdict) if verdict is not None else None
 
     async def roll_out(cluster: "Cluster") -> None:
         now = await _get(cluster, NAME, namespace)
@@ -150,6 +150,16 @@ def _checked(file: Path) -> str:
             "and set ACESNIPER_NETWORK"
         )
     return base64.b64encode(content).decode()
+
+
+def _said(file: Path) -> str:
+    """What a training said. Raises InvalidInput where it said nothing."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        json.loads(text)["verdict"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(f"{file} is no verdict of a training: {error!r}") from error
+    return text
 
 
 async def _get(cluster: "Cluster", name: str, namespace: str) -> dict[str, Any]:

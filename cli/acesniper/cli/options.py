@@ -42,6 +42,13 @@ class Output(StrEnum):
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="wide: more columns.")]
 
 
+def in_a_folder(path: Path | None) -> Path | None:
+    """Refuse a file that nobody could write: at once, and not after minutes of work."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.parent}")
+    return path
+
+
 def parse_shapes(texts: Sequence[str]) -> dict[str, int]:
     """NAME=SIZE pairs as a mapping. Raises InvalidInput."""
     sizes: dict[str, int] = {}

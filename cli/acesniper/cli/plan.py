@@ -12,6 +12,7 @@ from acesniper.cli.console import print_json, print_wide
 from acesniper.cli.extender_access import ExtenderOption
 from acesniper.cli.extender_access import ask as ask_extender
 from acesniper.cli.options import AsJson
+from acesniper.domain.errors import Unavailable
 
 if TYPE_CHECKING:
     from acesniper.runtime.kube import Cluster
@@ -36,9 +37,7 @@ def command(
     connection = Connection(kubeconfig, context)
 
     async def ask(cluster: "Cluster") -> Sequence[Planned]:
-        text = await ask_extender(cluster, connection, "/plan", extender)
-        found: Sequence[Planned] = jsonlib.loads(text)
-        return found
+        return parsed(await ask_extender(cluster, connection, "/plan", extender))
 
     planned = connection.ask(ask)
     if json:
@@ -67,3 +66,14 @@ def shown(planned: Sequence[Planned]) -> Table | str:
                 duration_text(each["busySeconds"]),
             )
     return table
+
+
+def parsed(text: str) -> Sequence[Planned]:
+    """The extender's answer. Raises Unavailable where that is none: somebody else answers there."""
+    try:
+        found = jsonlib.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        raise Unavailable("what answers is no extender: look at --extender")
+    return found

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,8 +101,20 @@ def _predicted(
         observed = [on.observed for on in found.values()]
         (made,) = predictor.table([features], vectors, observed).predictions(predictor.source)
         each = [Explanation(one, {}) if one else None for one in made]
-    rows = list(zip(found, each, strict=True))
+    rows = [
+        (name, one and _widened(one, on.interval_factor))
+        for (name, on), one in zip(found.items(), each, strict=True)
+    ]
     return sorted(rows, key=lambda row: row[1].prediction.latency_s if row[1] else float("inf"))
+
+
+def _widened(found: Explanation, factor: float) -> Explanation:
+    """With the interval that the device needs, as the planner has it."""
+    made = found.prediction
+    low, high = (
+        made.latency_s * (end / made.latency_s) ** factor for end in (made.low_s, made.high_s)
+    )
+    return replace(found, prediction=replace(made, low_s=low, high_s=high))
 
 
 def table(name: str, rows: Rows) -> Table:

@@ -27,7 +27,9 @@ def command(
         Output, typer.Option("--output", "-o", help="yaml and json print a DeviceProfile.")
     ] = Output.TABLE,
     node: Annotated[str, typer.Option(help="Node it belongs to; default: this host.")] = "",
-    file: Annotated[Path | None, typer.Option(help="Write there, not to standard output.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Write the DeviceProfile there, not to standard output.")
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the profile; default: NODE-PROVIDER.")] = "",
     runtime: RuntimeName = "onnxruntime",
     threads: Threads = 0,
@@ -65,7 +67,6 @@ def command(
       acesniper probe --publish --node edge-1 --kubeconfig ~/.kube/config
     """
     from acesniper.probe.hrm import probe
-    from acesniper.probe.profiles import profile_text
     from acesniper.probe.runtimes import Options
     from acesniper.probe.runtimes import runtime as runtime_named
     from acesniper.probe.timing import FULL, QUICK
@@ -82,10 +83,17 @@ def command(
     profile = name or f"{host}-{result.provider}"
     if publish:
         _publish(profile, host, result, reprobed, kubeconfig)
-    if output is Output.TABLE:
+    say(profile, host, result, output, file)
+
+
+def say(name: str, node: str, result: ProbeResult, output: Output, file: Path | None) -> None:
+    """Print the result, or write it to a file, which nobody wants a table in."""
+    from acesniper.probe.profiles import profile_text
+
+    if output is Output.TABLE and file is None:
         out.print(table(result))
         return
-    text = profile_text(profile, host, result, output.value)
+    text = profile_text(name, node, result, "json" if output is Output.JSON else "yaml")
     if file is None:
         print(text, end="")
     else:

@@ -10,7 +10,7 @@ import typer
 from rich.progress import Progress
 
 from acesniper.cli.console import err, out, print_json
-from acesniper.cli.options import AsJson, thread_count
+from acesniper.cli.options import AsJson, in_a_folder, thread_count
 from acesniper.cli.ranges import span, whole_numbers
 from acesniper.cli.table_options import Column, LatencyColumn, as_written, flat
 from acesniper.cli.table_options import references as listed_references
@@ -27,6 +27,13 @@ WIDTH = 120
 """Of a table that is written to a file or a pipe."""
 
 Item = TypeVar("Item")
+
+
+def picture_file(path: Path | None) -> Path | None:
+    """Refuse what could not be drawn in the end."""
+    if path is not None and path.suffix not in (".png", ".svg", ".pdf"):
+        raise typer.BadParameter(f"wants a .png, .svg or .pdf, not {path}")
+    return in_a_folder(path)
 
 
 def command(
@@ -107,7 +114,9 @@ def command(
     device_column: Column = ["device"],  # noqa: B006
     model_column: Column = ["model"],  # noqa: B006
     latency_column: LatencyColumn = "latency_ms",
-    plot: Annotated[Path | None, typer.Option(help="Draw it: a .png, .svg or .pdf.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(callback=picture_file, help="Draw it: a .png, .svg or .pdf.")
+    ] = None,
     jobs: Annotated[
         int, typer.Option(help="Runs at a time; 0 means one per core allowed.", min=0)
     ] = 0,
@@ -196,8 +205,6 @@ def _draw(lines: "Sequence[Line]", path: Path, title: str) -> None:
         from acesniper.simulator.picture import draw
     except ImportError as error:
         raise InvalidInput("--plot needs matplotlib: pip install acesniper[simulate]") from error
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise InvalidInput(f"--plot wants a .png, .svg or .pdf, not {path}")
     draw(lines, path, title)
 
 

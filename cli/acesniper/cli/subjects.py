@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A device as the predictor is told of it: its vector, and what ran there since."""
+    """A device as the predictor is told of it: its vector, and what ran there since.
+
+    `interval_factor` is by how much wider than usual its intervals have to be.
+    """
 
     vector: HardwareVector
     observed: Sequence["Observation"] = ()
+    interval_factor: float = 1.0
 
     def asked_for(self, model: ModelFeatures) -> "Subject":
         """The same with runs of an equal model being of this one: predictors compare no values."""
@@ -124,7 +128,10 @@ async def _from_cluster(cluster: "Cluster", names: Sequence[str]) -> dict[str, S
         elif names:
             raise InvalidInput(f"DeviceProfile {name} was not measured yet: acesniper doctor")
     known = await _observed_models(cluster, measured)
-    return {name: Subject(each.vector, each.observations(known)) for name, each in measured.items()}
+    return {
+        name: Subject(each.vector, each.observations(known), each.interval_factor)
+        for name, each in measured.items()
+    }
 
 
 async def _observed_models(

@@ -51,9 +51,9 @@ async def ask(cluster: "Cluster") -> list[DeviceRow]:
     """The devices as they are now."""
     from acesniper.api import convert
     from acesniper.api.names import TASK_LABEL
+    from acesniper.api.node import NodeView
     from acesniper.api.pod import PodView
     from acesniper.api.v1alpha1 import DeviceProfile
-    from acesniper.extender.devices import NodeView
     from acesniper.runtime.kube import DEVICE_PROFILES, NODES, PODS
 
     profiles, _ = await cluster.list(DEVICE_PROFILES)

@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from acesniper.cli.console import err, print_json
+from acesniper.cli.options import in_a_folder
 from acesniper.cli.retraining import list_objects, provenance_of, read_objects, retrained
 from acesniper.domain.errors import InvalidInput
 
@@ -30,7 +31,9 @@ class Source(StrEnum):
 
 
 def command(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The ONNX file to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", callback=in_a_folder, help="The ONNX file to write.")
+    ],
     source: Annotated[
         Source,
         typer.Option(
@@ -52,7 +55,8 @@ def command(
         typer.Option(help="With observations: the network to be better than; default: shipped."),
     ] = None,
     json: Annotated[
-        Path | None, typer.Option(help="With observations: write the verdict there.")
+        Path | None,
+        typer.Option(callback=in_a_folder, help="With observations: write the verdict there."),
     ] = None,
     atlas: Annotated[
         Path | None,

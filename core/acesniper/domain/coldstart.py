@@ -157,8 +157,9 @@ class StartTimes:
         """Take what one start took."""
         if seen.container_s is not None:
             if at.pulls:
-                pull_s = seen.container_s - self._container.of(at.node)
-                self._pull.learn(at.node, at.image_bytes, pull_s)
+                expected_s = self._pull.seconds(at.node, at.image_bytes)
+                read_s = max(seen.container_s - self._container.of(at.node), 0.0)
+                self._pull.learn(at.node, at.image_bytes, _nearest(expected_s, read_s))
             else:
                 expected_s = self._container.of(at.node)
                 self._container.learn(at.node, _nearest(expected_s, seen.container_s))

@@ -172,9 +172,11 @@ class _Planning:
             self._refuse(task)
 
     def _place_batch(self, name: str, queue: Queue) -> None:
-        size = self._policy.batch_size
-        tasks, busy = [], []
-        for task in queue.tasks[:size]:
+        tasks: list[Task] = []
+        busy: list[Floats] = []
+        for task in queue.tasks:
+            if len(tasks) == self._policy.batch_size:
+                break
             choice = self._chooser.choice(task)
             if choice.possible:
                 tasks.append(task)

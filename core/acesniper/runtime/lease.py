@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 from acesniper.domain.errors import AcesniperError, Conflict
@@ -115,7 +116,8 @@ class Leadership:
     def _spec(self) -> dict[str, Any]:
         return {
             "holderIdentity": self.identity,
-            "leaseDurationSeconds": max(1, round(self.duration_s)),
+            # Whole seconds, never fewer than we hold it for.
+            "leaseDurationSeconds": ceil(self.duration_s),
             "renewTime": micro_time(self.wall_clock()),
         }
 

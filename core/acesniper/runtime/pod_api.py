@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Self
 
@@ -63,5 +64,5 @@ class PodApi:
             if error.code == HTTPStatus.NOT_FOUND:
                 return None
             raise Unavailable(f"GET {path}: {error.code} {error.reason}") from error
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             raise Unavailable(f"GET {path}: the API server does not answer: {error}") from error

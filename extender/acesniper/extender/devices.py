@@ -4,26 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from acesniper.api import convert
+from acesniper.api.node import NodeView
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import DeviceProfile
 from acesniper.domain.device import Device, DeviceId, NodeName
-from acesniper.runtime.kube import Object
-
-
-@dataclass(frozen=True, slots=True)
-class NodeView:
-    """The few facts of a node that decisions need."""
-
-    schedulable: bool
-    labels: Mapping[str, str]
-
-    @classmethod
-    def of(cls, node: Object) -> "NodeView":
-        """Read a node object."""
-        conditions = node.get("status", {}).get("conditions") or ()
-        ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-        cordoned = bool(node.get("spec", {}).get("unschedulable"))
-        return cls(ready and not cordoned, node["metadata"].get("labels") or {})
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from acesniper.api import convert
+from acesniper.api.node import NodeView
 from acesniper.api.pod import PodView
 from acesniper.api.times import epoch_s
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile, InferenceTask, ModelProfile
@@ -18,7 +19,7 @@ from acesniper.domain.coldstart import StartTimes
 from acesniper.domain.device import Device, DeviceId, NodeName
 from acesniper.domain.task import ModelKey, TaskKey
 from acesniper.extender.coldstarts import ColdStarts
-from acesniper.extender.devices import Devices, NodeView
+from acesniper.extender.devices import Devices
 from acesniper.extender.estimating import Estimating
 from acesniper.extender.measured import Measured
 from acesniper.extender.occupancy import Left, Occupancy

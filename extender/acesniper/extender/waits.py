@@ -6,11 +6,14 @@ and good until a pod there counts as overdue. From then on it moves on with the 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from acesniper.domain.backlog import Ledger, Promise, slots_free_s
 from acesniper.domain.device import Device, NodeName
 from acesniper.extender.devices import Devices
+
+MOST_STALE = 4
+"""So many times as many instants as nodes are kept; what no longer counts goes then."""
 
 
 @dataclass(slots=True)
@@ -58,13 +61,20 @@ class Waits:
         until_s = min(self._steady_s(each) for each in here)
         if until_s > now_s:
             self._steady_until_s[node] = until_s
-            heappush(self._turning, (until_s, node))
+            self._turn(until_s, node)
             return
         promises = [promise for each in here for promise in self.ledger.on(each.id)]
         if len(promises) == 1:
             self._moving_alone[node] = promises[0]
         else:
             self._moving.add(node)
+
+    def _turn(self, until_s: float, node: NodeName) -> None:
+        """Note when a node is to be looked at again; a long run's news leave nothing behind."""
+        heappush(self._turning, (until_s, node))
+        if len(self._turning) > MOST_STALE * len(self._steady_until_s):
+            self._turning = [(until_s, node) for node, until_s in self._steady_until_s.items()]
+            heapify(self._turning)
 
     def _forget(self, node: NodeName) -> None:
         self._free_at_s.pop(node, None)

@@ -145,12 +145,11 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
 
 
 def main() -> int:
-    """The program; 2 if its settings are wrong."""
+    """The program; 2 if its settings are wrong, or name no cluster."""
     try:
         settings = OperatorSettings.read(os.environ)
     except InvalidInput as error:
-        sys.stderr.write(f"acesniper operator: {error}\n")
-        return 2
+        return _wrong(error)
     logs.configure(settings.log_format, settings.log_level)
     # kopf tells of every handler that ran; what matters is told by the controller.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
@@ -160,8 +159,16 @@ def main() -> int:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     start_http_server(settings.metrics_port, registry=registry)
-    uvloop.run(operate(settings, OperatorMetrics.on(registry)))
+    try:
+        uvloop.run(operate(settings, OperatorMetrics.on(registry)))
+    except InvalidInput as error:
+        return _wrong(error)
     return 0
+
+
+def _wrong(error: InvalidInput) -> int:
+    sys.stderr.write(f"acesniper operator: {error}\n")
+    return 2
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ class Controller:
         if change == DELETE:
             self.store.nodes.pop(name, None)
         else:
-            self.store.nodes[name] = {"status": obj.get("status", {})}
+            self.store.take_node(obj)
             self.queue.add((NODE, name))
         if _readiness(before) != _readiness(self.store.nodes.get(name)):
             for task in self.store.tasks_on(name):

@@ -59,9 +59,6 @@ class DeviceReconciler:
         now_s = self.clock()
         noted = self._runs.pop(DeviceId(name), [])
         status = learned(profile, noted, now_s)
-        drifts = is_true(status.conditions, DRIFTING) and not is_true(
-            profile.status.conditions, DRIFTING
-        )
         self._measure(profile)
         if status != profile.status:
             try:
@@ -72,13 +69,15 @@ class DeviceReconciler:
                 await self.reconcile_node(profile.spec.node)
                 return None
             except BaseException:
+                # Also where this is cancelled: what was noted is to be written the next time.
                 self._runs[DeviceId(name)] = [*noted, *self._runs.get(DeviceId(name), ())]
                 raise
         self.metrics.runs_learned.inc(len(noted))
         known = observed.runs(status)
         self.metrics.runs_doubted.inc(sum(is_doubted(run, known) for run in noted))
-        if drifts:
-            await self._reprobe(profile, status, now_s)
+        wish = f"drift-{status.learns_from}"
+        if is_true(status.conditions, DRIFTING) and not _asked(profile, wish):
+            await self._reprobe(profile, status, wish, now_s)
         if status.measured_at is None:
             return None
         left_s = epoch_s(status.measured_at) + STALE_AFTER_S - now_s
@@ -101,12 +100,13 @@ class DeviceReconciler:
         self.store.take_device(written)
 
     async def _reprobe(
-        self, profile: DeviceProfile, status: DeviceProfileStatus, now_s: float
+        self, profile: DeviceProfile, status: DeviceProfileStatus, wish: str, now_s: float
     ) -> None:
         """Ask the node to measure itself again, and say so."""
         condition = find(status.conditions, DRIFTING)
-        wish = {"spec": {"reprobe": f"drift-{rfc3339(now_s)}"}}
-        await self.cluster.patch(DEVICE_PROFILES, profile.metadata["name"], None, wish)
+        patch = {"spec": {"reprobe": wish}}
+        asked = await self.cluster.patch(DEVICE_PROFILES, profile.metadata["name"], None, patch)
+        self.store.take_device(asked)
         self.metrics.drifts.inc()
         if condition is not None:
             notice = Notice("Drifting", condition.message, warning=True)
@@ -125,6 +125,12 @@ class DeviceReconciler:
         slots = {SLOT_RESOURCE: str(wanted)}
         patch = {"status": {"capacity": slots, "allocatable": slots}}
         await self.cluster.patch(NODES, name, None, patch, subresource="status")
+
+
+def _asked(profile: DeviceProfile, wish: str) -> bool:
+    """Whether the node was asked for this, or for anything that it has not answered yet."""
+    asked = profile.spec.reprobe or None
+    return asked == wish or asked != profile.status.reprobed
 
 
 def telling(status: DeviceProfileStatus, runs: Iterable[Run]) -> list[Run]:

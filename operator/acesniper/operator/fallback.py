@@ -1,20 +1,23 @@
 """What the operator does while no planner is there: open gates, first come, first served.
 
-Only as many as slots are free, so that nothing is bound that must wait on a node. kube-scheduler
-places them by its other plugins. The planner's return ends it: its ledger counts what it finds.
+Only as many as slots are free, so that nothing is bound that must wait on a node, and none that no
+device can run. kube-scheduler places them by its other plugins. The planner's return ends it: its
+ledger counts what it finds.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from acesniper.api import convert
 from acesniper.api.names import SLOT_RESOURCE
 from acesniper.api.pod import PodView
 from acesniper.api.quantity import count
 from acesniper.domain.errors import AcesniperError
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
+from acesniper.operator.suited import suited
 from acesniper.runtime.kube import LEASES, PODS, Cluster
 from acesniper.runtime.lease import Staleness
 
@@ -69,10 +72,18 @@ class Fallback:
         live = [each for each in pods if not each.finished]
         taken = sum(each.slots for each in live if not each.gated)
         free = self._slots() - taken
-        for pod in sorted((each for each in live if _may_go(each)), key=self._turn):
+        for pod in sorted(self._suited(filter(_may_go, live)), key=self._turn):
             if (free := free - pod.slots) < 0:
                 return
             yield pod
+
+    def _suited(self, pods: Iterable[PodView]) -> Iterator[PodView]:
+        """Those whose task suits a device; others would hold a slot and wait for ever."""
+        by_task = {f"{pod.namespace}/{pod.task}": pod for pod in pods}
+        known = [self.store.tasks[key] for key in by_task if key in self.store.tasks]
+        tasks = [convert.task(each, each.status.model_profile or "") for each in known]
+        able = suited(tasks, self.store)
+        return (pod for key, pod in by_task.items() if key in able)
 
     def _slots(self) -> int:
         offered = (node.get("status", {}).get("allocatable") for node in self.store.nodes.values())

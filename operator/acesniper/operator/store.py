@@ -71,6 +71,15 @@ class Store:
         """Keep a device profile; returns its key."""
         return self._take(self.devices, obj, DeviceProfile)
 
+    def take_node(self, obj: Object) -> None:
+        """Keep what decisions ask of a node; whole ones are large."""
+        metadata, spec = obj["metadata"], obj.get("spec") or {}
+        self.nodes[str(metadata["name"])] = {
+            "metadata": {"labels": metadata.get("labels") or {}},
+            "spec": {"unschedulable": spec.get("unschedulable")},
+            "status": obj.get("status", {}),
+        }
+
     def drop_task(self, obj: Object) -> None:
         """Forget a task that is gone."""
         _drop(self.tasks, obj)

@@ -1,7 +1,8 @@
 """Which waiting tasks are near enough to their turn to have a gated pod.
 
 The API server keeps any number of tasks; kube-scheduler and the planner should not have to keep as
-many pods. The order is that of the planner's policy, so that what it would start next has its pod.
+many pods. The order is that of the planner's policy, so that what it would start next has its pod;
+what no device can run comes after all else.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from acesniper.api.quantity import count
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
 from acesniper.domain.task import ModelKey, Task
 from acesniper.operator.store import Store
+from acesniper.operator.suited import suited
 from acesniper.operator.turns import in_turn
 from acesniper.policies.policy import Policy
 
@@ -84,7 +86,10 @@ class Window:
     def _put_in_order(self, waiting: Mapping[str, InferenceTask], now_s: float) -> list[str]:
         self._known = {key: self._task(key, resource) for key, resource in waiting.items()}
         tasks = [replace(task, priority=self._priority(task)) for _, task in self._known.values()]
-        return [str(key) for key in in_turn(tasks, self._fastest_s(), self.policy, now_s)]
+        in_order = in_turn(tasks, self._fastest_s(), self.policy, now_s)
+        able = suited(tasks, self.store)
+        # What nothing can run would fill the window, and keep out all that could start.
+        return [str(key) for key in sorted(in_order, key=lambda key: key not in able)]
 
     def _task(self, key: str, resource: InferenceTask) -> tuple[str, Task]:
         uid, model = resource.metadata["uid"], resource.status.model_profile or ""

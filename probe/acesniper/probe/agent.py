@@ -40,7 +40,9 @@ class Agent:
                 self.measure(asked_for(found))
                 log.info("published")
         except AcesniperError as error:
-            pause_s = min(self.check_s * 2**failures, max(LONGEST_PAUSE_S, self.check_s))
+            # Beyond 20 the power would only grow.
+            doubled_s = self.check_s * 2.0 ** min(failures, 20)
+            pause_s = min(doubled_s, max(LONGEST_PAUSE_S, self.check_s))
             log.warning("%s; trying again in %.0f s", error, pause_s)
             return failures + 1, pause_s
         self.published()

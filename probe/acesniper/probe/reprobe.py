@@ -27,5 +27,5 @@ def reason_to_measure(profile: Profile | None, suite_version: str) -> str | None
 
 
 def asked_for(profile: Profile | None) -> str | None:
-    """The value of `spec.reprobe`."""
-    return ((profile or {}).get("spec") or {}).get("reprobe")
+    """The value of `spec.reprobe`; an empty one asks for nothing."""
+    return ((profile or {}).get("spec") or {}).get("reprobe") or None

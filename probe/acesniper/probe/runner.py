@@ -12,6 +12,7 @@ from types import FrameType
 import numpy as np
 
 from acesniper.domain.errors import InvalidInput
+from acesniper.probe.durations import Durations
 from acesniper.probe.feeds import file_feeds, random_feeds
 from acesniper.probe.models import bound_model, verify
 from acesniper.probe.outputs import Outputs
@@ -82,13 +83,13 @@ def run_model(
     session = runtime.load(bound_model(job.model, job.batch, job.shapes), options)
     feeds = _feeds(job.source, session.inputs)
     load_s = time.perf_counter() - start
-    times: list[float] = []
+    durations = Durations()
     with _stopping() as stopped:
         progress(0)
         for number in range(job.inferences):
             begin = time.perf_counter()
             result = session.run(feeds[number % len(feeds)])
-            times.append(time.perf_counter() - begin)
+            durations.add(time.perf_counter() - begin)
             if job.outputs is not None:
                 job.outputs(number, result)
             progress(number + 1)
@@ -99,9 +100,9 @@ def run_model(
         model=job.model.name,
         sha256=digest,
         device=job.device,
-        inferences=len(times),
-        latency_median_s=round(float(np.median(times)), 9),
-        latency_p90_s=round(float(np.quantile(times, 0.9)), 9),
+        inferences=durations.count,
+        latency_median_s=round(durations.quantile(0.5), 9),
+        latency_p90_s=round(durations.quantile(0.9), 9),
         fetch_s=round(job.fetch_s, 6),
         load_s=round(load_s, 6),
         total_s=round(time.perf_counter() - start, 6),

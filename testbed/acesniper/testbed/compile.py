@@ -40,6 +40,24 @@ def go_build(go: Path, module: Path, output: Path, version: str, console: Consol
     console.print(progress.text())
 
 
+def go_build_quietly(go: Path, module: Path, output: Path, package: str) -> None:
+    """Build one package of `module`, with nothing to look at, into a file or a folder.
+
+    Raises BuildFailed with the end of the compiler's output.
+    """
+    argv = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", output, package]
+    done = subprocess.run(
+        [str(each) for each in argv],
+        cwd=module,
+        env=environment(go),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        last = done.stderr.splitlines()[-_REPORT_LINES:]
+        raise BuildFailed(f"building {package} failed:\n{chr(10).join(last)}")
+
+
 class _Progress:
     """Counts what the Go command says: one line per module fetched or package compiled."""
 

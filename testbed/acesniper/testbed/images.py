@@ -17,6 +17,8 @@ from pathlib import Path
 from acesniper.testbed.errors import BinariesMissing, BuildFailed
 
 ROOT = Path(__file__).parents[3]
+REPOSITORY = "docker.io/acesniper"
+"""Where the chart's default values expect the images."""
 PARTS = ("runner", "probe", "operator", "extender")
 RELEASE = "bookworm"
 BASES: Mapping[str, str] = {
@@ -36,7 +38,7 @@ LEFT_OUT = (
 )
 
 
-def build_images(registry: str = "docker.io/acesniper") -> Sequence[str]:
+def build_images() -> Sequence[str]:
     """Build all parts into root's container storage; returns `NAME SIZE` lines.
 
     Raises:
@@ -47,7 +49,7 @@ def build_images(registry: str = "docker.io/acesniper") -> Sequence[str]:
     for name, packages in BASES.items():
         _ensure_base(name, packages)
     tag = version("acesniper")
-    return [_build(part, f"{registry}/{part}:{tag}") for part in PARTS]
+    return [_build(part, f"{REPOSITORY}/{part}:{tag}") for part in PARTS]
 
 
 def _check_programs() -> None:

@@ -149,10 +149,6 @@ class Children:
             child.stop()
         self._guard.close()
 
-    def tails(self) -> str:
-        """The ends of all logs, for an error report."""
-        return "\n".join(child.tail() for child in self._children.values())
-
     def __enter__(self) -> Self:
         return self
 

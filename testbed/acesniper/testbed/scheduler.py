@@ -16,7 +16,6 @@ def start_scheduler(
     *,
     name: str = "ace-sniper-scheduler",
     identity: str = "acesniper-scheduler",
-    timeout_s: float = 60.0,
 ) -> Child:
     """Start kube-scheduler with the KubeSchedulerConfiguration in `config`, and wait for /healthz.
 
@@ -31,4 +30,4 @@ def start_scheduler(
     port = free_port()
     flags = kube_scheduler(plane.site, kubeconfig, port, copy)
     argv: list[str | Path] = [plane.program("kube-scheduler"), *flags]
-    return plane.spawn(name, argv, ready=plane.healthy(port), timeout_s=timeout_s)
+    return plane.spawn(name, argv, ready=plane.healthy(port))

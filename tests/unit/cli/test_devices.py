@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acesniper.api.decision import Decision
+from acesniper.api.node import NodeView
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import DeviceProfile
 from acesniper.cli.devices import busy_s, health, rows, speeds
 from acesniper.cli.top import shown
 from acesniper.domain.completion import Completion
-from acesniper.extender.devices import NodeView
 from builders import make_device, make_pod, make_prediction, make_task
 
 READY = NodeView(True, {})

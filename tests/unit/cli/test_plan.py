@@ -7,7 +7,7 @@ from rich.console import Console
 
 from acesniper.cli.connection import Connection
 from acesniper.cli.extender_access import ask, exposed
-from acesniper.cli.plan import shown
+from acesniper.cli.plan import parsed, shown
 from acesniper.domain.errors import InvalidInput, Unavailable
 from acesniper.runtime.kube import PODS
 from acesniper.testbed.demo.files import served
@@ -46,6 +46,12 @@ def test_tasks_are_listed_by_device_in_the_order_in_which_they_start() -> None:
 
 def test_an_empty_plan_is_a_sentence() -> None:
     assert shown([]) == "Nothing waits."
+
+
+@pytest.mark.parametrize("answer", ["<html>", '{"detail": "Not Found"}'])
+def test_an_answer_of_somebody_else_is_no_plan(answer: str) -> None:
+    with pytest.raises(Unavailable, match="no extender: look at --extender"):
+        parsed(answer)
 
 
 def test_the_extenders_metrics_are_reached_by_the_port_for_prometheus() -> None:

@@ -1,11 +1,18 @@
 import json
+from math import log
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from acesniper.cli.predict import _record, account
+from acesniper.cli.connection import Connection
+from acesniper.cli.predict import _predicted, _record, account
+from acesniper.cli.subjects import Subject, devices, model
 from acesniper.domain.prediction import Explanation, Prediction
+from acesniper.predictor.physics import PhysicsPredictor
+from small_models import linear_model, save
 
+EXAMPLES = Path(__file__).parents[3] / "examples/devices"
 FOUND = Explanation(
     Prediction(0.022, 0.02, 0.03, "pcn-1"),
     {"conv_wide": 0.015, "gemv": 0.005},
@@ -40,3 +47,19 @@ def test_the_record_is_the_same_account_for_programs() -> None:
     assert found["explained"] == {"model": 0.9, "device": 0.4}
     assert found["similar"]["resnet18"] == 0.8
     assert _record("edge-2", None) == {"device": "edge-2", "latency_s": None}
+
+
+@pytest.mark.parametrize("explained", [False, True])
+def test_intervals_are_as_wide_as_the_device_needs_them(explained: bool, tmp_path: Path) -> None:
+    features = model(str(save(linear_model(), tmp_path / "m.onnx")), 1, {}, None, Connection())
+    (known,) = devices([str(EXAMPLES / "ort-1t.yaml")], Connection()).values()
+    found = {"usual": known, "wide": Subject(known.vector, interval_factor=2.0)}
+
+    rows = _predicted(PhysicsPredictor(), features, found, explained=explained)
+
+    made = {name: each.prediction for name, each in rows if each is not None}
+    usual, wide = made["usual"], made["wide"]
+    assert wide.latency_s == usual.latency_s
+    for end in ("low_s", "high_s"):
+        reach = [log(getattr(each, end) / each.latency_s) for each in (usual, wide)]
+        assert reach[1] == pytest.approx(2.0 * reach[0])

@@ -1,7 +1,12 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
 from rich.console import Console
 
-from acesniper.cli.probe import table
+from acesniper.cli.probe import Output, say, table
 from acesniper.domain.device import HardwareVector, ProbeResult, Reading
+from acesniper.probe.profiles import read_profile
 from acesniper.probe.suite import LOAD, SUITE, VERSION
 
 
@@ -11,7 +16,28 @@ def test_the_table_says_what_load_and_a_neighbour_cost_and_how_fast_bytes_come()
         "norm": Reading(0.001, 0.02),
         LOAD: Reading((16 << 20) / 1e9, 0.0),
     }
-    result = ProbeResult(
+    text = printed(measured(readings))
+
+    assert row(text, "matmul") == ["2", "ms", "1.0%", "+50.0%", "+10.0%"]
+    assert row(text, "norm") == ["1", "ms", "2.0%"]
+    assert row(text, LOAD)[-2:] == ["1", "GB/s"]
+    assert "21.0 s" in text
+    assert "no reading: recurrent" in text
+
+
+@pytest.mark.parametrize("output", list(Output))
+def test_a_file_holds_a_profile_whatever_would_have_been_printed(
+    output: Output, tmp_path: Path
+) -> None:
+    result = measured({"matmul": Reading(0.002, 0.01)})
+
+    say("edge-1-cpu", "edge-1", result, output, tmp_path / "edge-1.yaml")
+
+    assert read_profile(tmp_path / "edge-1.yaml").vector == result.vector
+
+
+def measured(readings: Mapping[str, Reading]) -> ProbeResult:
+    return ProbeResult(
         vector=HardwareVector(SUITE, VERSION, readings),
         provider="cpu",
         runtime="onnxruntime",
@@ -26,14 +52,6 @@ def test_the_table_says_what_load_and_a_neighbour_cost_and_how_fast_bytes_come()
         duration_s=21.0,
         missing=("recurrent",),
     )
-
-    text = printed(result)
-
-    assert row(text, "matmul") == ["2", "ms", "1.0%", "+50.0%", "+10.0%"]
-    assert row(text, "norm") == ["1", "ms", "2.0%"]
-    assert row(text, LOAD)[-2:] == ["1", "GB/s"]
-    assert "21.0 s" in text
-    assert "no reading: recurrent" in text
 
 
 def printed(result: ProbeResult) -> str:

@@ -105,6 +105,7 @@ def test_a_trace_and_faults_are_played_and_drawn(
         pytest.param(("--inferences", "9..2"), "--inferences", id="inferences"),
         pytest.param(("--seeds", "x"), "--seeds", id="seeds"),
         pytest.param(("--plot", "picture.txt"), "picture.txt", id="plot"),
+        pytest.param(("--plot", "none/picture.svg"), "there is no folder none", id="folder"),
         pytest.param(("--latency-column", "no"), "no column no", id="column"),
     ],
 )

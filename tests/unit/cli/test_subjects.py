@@ -50,11 +50,14 @@ def test_files_need_no_cluster() -> None:
 
 
 def test_all_measured_devices_of_a_cluster_are_taken_where_none_is_named(connection: Asked) -> None:
-    connection.ask(lambda it: _put(it, make_device_profile("a"), DEVICE_PROFILES, None))
+    known = make_device_profile("a")
+    known["status"]["intervalFactor"] = 1.5
+    connection.ask(lambda it: _put(it, known, DEVICE_PROFILES, None))
     new = make_device_profile("new") | {"status": {}}
     connection.ask(lambda it: _put(it, new, DEVICE_PROFILES, None))
 
     assert list(subjects.devices([], connection)) == ["a"]
+    assert subjects.devices(["a"], connection)["a"].interval_factor == 1.5
     with pytest.raises(InvalidInput, match="DeviceProfile new was not measured yet"):
         subjects.devices(["new"], connection)
 

@@ -84,6 +84,15 @@ def test_a_slow_container_is_learned_and_whole_seconds_are_no_news() -> None:
     assert 7.0 < times.cold_s(AT) < 10.0
 
 
+def test_an_image_that_was_there_after_all_does_not_make_pulls_free() -> None:
+    times, pulling = StartTimes(GUESS), replace(AT, pulls=True)
+
+    for read_s in (1.0, 31.0, 31.0, 31.0, 31.0):
+        times.learn(pulling, ObservedStart(container_s=read_s))
+
+    assert times.cold_s(pulling) - times.cold_s(AT) > 10.0
+
+
 def test_what_was_not_reported_teaches_nothing() -> None:
     times, fresh = StartTimes(GUESS), StartTimes(GUESS)
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from acesniper.domain.backlog import OVERDUE_SHARE
+from acesniper.domain.backlog import OVERDUE_SHARE, PodUid, Promise
+from acesniper.domain.device import DeviceId
+from acesniper.extender.waits import MOST_STALE
 from acesniper.runtime.reflector import UPSERT
 from builders import make_pod
 from fleets import make_fleet
@@ -38,3 +40,18 @@ def test_an_admitted_pod_that_is_not_bound_yet_has_all_its_run_before_it() -> No
     later = fleet.free_at_s()["node-d1"] - clock.now_s
 
     assert (first, later) == (RUN_S, RUN_S)
+
+
+def test_a_run_that_is_heard_of_for_days_leaves_nothing_behind() -> None:
+    clock = Clock()
+    fleet = make_fleet({"d1": RUN_S, "d2": RUN_S}, clock)
+    for name in ("d1", "d2"):
+        fleet.take_pod(UPSERT, make_pod(name, node=f"node-{name}", device=name, phase="Running"))
+
+    for news in range(1000):
+        fleet.ledger.promise(PodUid("uid-default-d1"), Promise(DeviceId("d1"), 1e6 + news, 0.0))
+        free_at_s = fleet.free_at_s()
+
+    assert free_at_s["node-d1"] == 1e6 + 999
+    assert free_at_s["node-d2"] == RUN_S
+    assert len(fleet.waits._turning) <= MOST_STALE * 2

@@ -154,6 +154,40 @@ async def test_a_device_drifts_until_it_is_measured_anew_whatever_is_forgotten_m
     assert setup.metrics.drifts._value.get() == 1, "it is asked for once"
 
 
+async def test_a_node_is_asked_to_measure_itself_even_if_that_fails_at_first() -> None:
+    setup = Setup()
+    await setup.learn(finished("a", 1.0, 2.0))
+    setup.devices.note(finished("b", 2.0, 2.0))
+    writes = 0
+
+    def fails_at_the_second(call: Call) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == 2:
+            raise Unavailable("for a moment")
+
+    setup.cluster.before = fails_at_the_second
+    with pytest.raises(Unavailable):
+        await setup.devices.reconcile("d")
+    before = setup.profile()["spec"].get("reprobe")
+    await setup.devices.reconcile("d")
+    await setup.devices.reconcile("d")
+
+    assert (before, setup.drifting()) == (None, "True")
+    assert setup.profile()["spec"]["reprobe"] == f"drift-{rfc3339(1.0)}"
+    assert setup.metrics.drifts._value.get() == 1, "it is asked for once"
+
+
+async def test_a_node_that_is_to_measure_itself_anyway_is_not_asked_again() -> None:
+    setup = Setup()
+    asked = await setup.cluster.patch(DEVICE_PROFILES, "d", None, {"spec": {"reprobe": "please"}})
+    setup.store.take_device(asked)
+
+    await setup.learn(finished("a", 1.0, 2.0), finished("b", 2.0, 2.0))
+
+    assert (setup.drifting(), setup.profile()["spec"]["reprobe"]) == ("True", "please")
+
+
 async def test_after_the_new_measurement_nothing_old_comes_back() -> None:
     setup = Setup()
     old = finished("a", 1.0, 1.01)

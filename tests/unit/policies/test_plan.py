@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from acesniper.domain.device import Device
+from acesniper.policies.batch import BATCHES
 from acesniper.policies.plan import Plan, make_plan
 from acesniper.policies.policy import Policy, named, rule_names
 from acesniper.policies.snapshot import Snapshot
@@ -304,6 +305,18 @@ def test_a_task_that_cannot_be_planned_takes_no_slot() -> None:
     plan = make_plan([late, good], make_snapshot([FAST], LATENCY), Policy())
 
     assert placed(plan) == {"n/good": ("fast", 0.0)}
+
+
+@pytest.mark.parametrize("rules", sorted(BATCHES))
+def test_tasks_that_nothing_can_run_leave_the_batch_to_others(rules: str) -> None:
+    stuck = [make_task(f"n/stuck-{each}", providers=frozenset({"cuda"})) for each in range(3)]
+    later = make_task("n/later", created_s=1.0)
+    snapshot = make_snapshot([make_device("d")], {"model": {"d": 1.0}}, now_s=1.0)
+
+    plan = make_plan([*stuck, later], snapshot, Policy(rules, batch_size=2))
+
+    assert [each.task.key for each in plan.planned] == ["n/later"]
+    assert set(plan.unplanned) == {each.key for each in stuck}
 
 
 def test_a_decision_keeps_the_best_few_candidates_best_first() -> None:

@@ -83,6 +83,21 @@ def test_a_node_that_fails_tries_again_with_growing_pauses_and_is_not_ready() ->
     assert world.published == 0
 
 
+def test_a_node_that_fails_for_weeks_goes_on_trying() -> None:
+    assert Agent("2", lambda: None, World(broken=1).measure, int, CHECK_S).round(5000) == (
+        5001,
+        LONGEST_PAUSE_S,
+    )
+
+
+def test_an_empty_wish_asks_for_nothing() -> None:
+    world = World({"spec": {"reprobe": ""}})
+
+    world.run(rounds=3)
+
+    assert world.answered == [None]
+
+
 def test_a_node_that_recovers_starts_over() -> None:
     world = World(broken=2)
 

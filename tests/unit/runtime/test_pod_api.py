@@ -18,6 +18,11 @@ class ApiServer(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.headers["Authorization"] != "Bearer secret":
             self.send_error(403)
+        elif self.path == "/cut-off":
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b"{")
         elif self.path != "/known":
             self.send_error(404)
         else:
@@ -51,6 +56,11 @@ def test_an_object_is_read_with_the_pods_own_token(api: PodApi) -> None:
 
 def test_what_does_not_exist_is_none(api: PodApi) -> None:
     assert api.get("/unknown") is None
+
+
+def test_an_answer_that_is_cut_off_is_no_answer(api: PodApi) -> None:
+    with pytest.raises(Unavailable, match="does not answer: IncompleteRead"):
+        api.get("/cut-off")
 
 
 def test_a_renewed_token_is_used_at_once(api: PodApi) -> None:

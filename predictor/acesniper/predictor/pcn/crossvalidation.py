@@ -98,11 +98,11 @@ def hidden_fold(
     return Fold(group, models, devices, mean, deviation, explained)
 
 
-def deal(families: np.ndarray, never: np.ndarray, count: int = FOLDS) -> np.ndarray:
+def deal(families: np.ndarray, never: np.ndarray) -> np.ndarray:
     """The fold (N,) of each network, whole families together; -1 for those never hidden."""
     names = np.unique(families[~never])
     order = np.random.default_rng(0).permutation(len(names))
-    place = {str(names[at]): i % count for i, at in enumerate(order)}
+    place = {str(names[at]): i % FOLDS for i, at in enumerate(order)}
     return np.array(
         [-1 if out else place[str(each)] for each, out in zip(families, never, strict=True)]
     )

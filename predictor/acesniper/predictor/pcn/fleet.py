@@ -83,7 +83,8 @@ class Fleet:
         Both keep all devices and models.
         """
         ends = sorted(run.at_s for each in self.devices for run in each.runs)
-        since_s = ends[round((1 - recent) * len(ends))] if ends else 0.0
+        first = min(round((1 - recent) * len(ends)), len(ends) - 1)
+        since_s = ends[first] if ends else 0.0
         old, new = (
             [
                 replace(each, runs=[run for run in each.runs if (run.at_s >= since_s) is late])

@@ -17,7 +17,6 @@ def kill_at_random(
     kills: int,
     draw: random.Random,
     apply: Callable[[int], None],
-    longest_life_s: float = LONGEST_LIFE_S,
 ) -> None:
     """Kill `victim` so many times; before kill number n, `apply(n)` brings more work.
 
@@ -27,7 +26,7 @@ def kill_at_random(
     for number in range(kills):
         apply(number)
         # Not a way to wait for something: the instant is what is drawn.
-        time.sleep(draw.uniform(0.0, longest_life_s))
+        time.sleep(draw.uniform(0.0, LONGEST_LIFE_S))
         child.kill()
         child.start()
     child.wait_ready()

@@ -9,6 +9,7 @@ from typing import Any, Self
 import yaml
 
 from acesniper.testbed.control_plane import ControlPlane
+from acesniper.testbed.errors import CommandFailed
 from acesniper.testbed.kubeconfig import file_name, write_kubeconfig
 from acesniper.testbed.node import cgroups
 from acesniper.testbed.node.box import Box
@@ -89,7 +90,7 @@ class RealNode:
         self._plane.spawn(f"{self.name}-{program}", [*self.box.enter, *argv])
 
     def _containerd_answers(self) -> bool:
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(CommandFailed):
             self.box.run("ctr", "version")
             return True
         return False

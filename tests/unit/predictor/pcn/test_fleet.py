@@ -94,6 +94,16 @@ def test_what_finished_last_is_held_out() -> None:
     assert before.models == recent.models == fleet.models
 
 
+@pytest.mark.parametrize("runs", [0, 1, 2])
+def test_the_first_runs_of_a_fleet_are_held_out(runs: int) -> None:
+    fleet = small_fleet()
+    seen = fleet.devices[0]
+
+    before, recent = replace(fleet, devices=[replace(seen, runs=seen.runs[:runs])]).split(0.3)
+
+    assert (before.runs, recent.runs) == (runs - min(runs, 1), min(runs, 1))
+
+
 def test_an_outlier_that_nothing_confirms_is_not_trained_on() -> None:
     fleet = small_fleet(noise=0.0)
     seen = fleet.devices[0]

@@ -1,0 +1,21 @@
+from pathlib import Path
+
+import pytest
+
+from acesniper.cli.__main__ import main
+from acesniper.predictor.pcn.serving import SHIPPED
+
+
+@pytest.mark.parametrize("content", [None, "no JSON", "[]", "{}"])
+def test_a_verdict_that_is_none_is_named_before_anything_is_rolled_out(
+    content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict = tmp_path / "verdict.json"
+    if content is not None:
+        verdict.write_text(content)
+
+    with pytest.raises(SystemExit) as ended:
+        main(["network", "rollout", str(SHIPPED), "--verdict", str(verdict)])
+
+    assert ended.value.code == 2
+    assert "verdict.json is no verdict of a training" in capsys.readouterr().err

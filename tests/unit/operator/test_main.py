@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+
+from acesniper.operator.__main__ import main
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "why"),
+    [
+        pytest.param("ACESNIPER_WORKERS", "0", "ACESNIPER_WORKERS='0'", id="settings"),
+        pytest.param("ACESNIPER_KUBECONFIG", "missing", "no way to the cluster", id="cluster"),
+    ],
+)
+def test_what_is_wrong_at_the_start_is_told_in_a_line(
+    variable: str,
+    value: str,
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KUBECONFIG", "")  # which the program sets itself
+    monkeypatch.setenv("ACESNIPER_METRICS_PORT", "0")
+    monkeypatch.setenv(variable, value)
+
+    assert main() == 2
+    assert f"acesniper operator: {why}" in capsys.readouterr().err
