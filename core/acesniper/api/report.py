@@ -1,11 +1,16 @@
 """What a runner says: its report, in the termination message of its pod, and how far it is."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from acesniper.api.names import RUNNER_CONTAINER
+from acesniper.domain.prediction import LEAST_S, MOST_S
+
+Latency = Annotated[float, Field(ge=LEAST_S, le=MOST_S)]
+Took = Annotated[float, Field(ge=0, le=MOST_S)]
+"""Anybody's container may say anything: what it says is learned from, and must be a time."""
 
 
 class Report(BaseModel):
@@ -18,11 +23,11 @@ class Report(BaseModel):
     sha256: str = ""
     device: str = ""
     inferences: int = Field(default=0, ge=0)
-    latency_median_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    latency_p90_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    fetch_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    load_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    total_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    latency_median_s: Latency | None = None
+    latency_p90_s: Latency | None = None
+    fetch_s: Took | None = None
+    load_s: Took | None = None
+    total_s: Took | None = None
 
 
 class Progress(BaseModel):
@@ -32,7 +37,7 @@ class Progress(BaseModel):
 
     done: int = Field(ge=0)
     total: int = Field(ge=1)
-    run_s: float = Field(ge=0, allow_inf_nan=False)
+    run_s: Took
 
 
 def parse_progress(content: bytes) -> Progress | None:

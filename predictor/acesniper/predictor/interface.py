@@ -8,8 +8,12 @@ import numpy as np
 
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.prediction import Explanation, Prediction
+from acesniper.domain.prediction import LEAST_S, MOST_S, Explanation, Prediction
 from acesniper.predictor.pcn.observations import Observation, Observations
+
+WIDEST = 10.0
+"""Log seconds to either side of a latency: a factor of 20,000 says nothing any more, and half
+precision can still hold it."""
 
 
 class Table(NamedTuple):
@@ -20,6 +24,15 @@ class Table(NamedTuple):
 
     latency: np.ndarray
     spread: np.ndarray
+
+    def sound(self) -> "Table":
+        """What can be reckoned with: unknown where readings out of this world lead to others.
+
+        Plans and their reasons are sums of these numbers; one that is none would spoil them all.
+        """
+        latency, spread = self
+        sound = (latency >= LEAST_S) & (latency <= MOST_S) & ~np.isnan(spread)
+        return Table(np.where(sound, latency, np.nan), np.minimum(spread, WIDEST))
 
     @property
     def low(self) -> np.ndarray:
