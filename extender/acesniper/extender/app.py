@@ -6,6 +6,7 @@ from collections.abc import Callable
 import msgspec
 from fastapi import FastAPI, HTTPException, Request, Response
 from prometheus_client import CollectorRegistry
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from acesniper.extender.answers import Answers
@@ -27,10 +28,10 @@ def create_app(state: ExtenderState, registry: CollectorRegistry) -> FastAPI:
     answers = Answers(state.fleet, state.book, state.metrics, state.strangers.note)
 
     async def filter_(request: Request) -> Response:
-        return _answer("filter", await request.body(), answers.filter, state.metrics)
+        return await _answer("filter", request, answers.filter, state.metrics)
 
     async def prioritize(request: Request) -> Response:
-        return _answer("prioritize", await request.body(), answers.prioritize, state.metrics)
+        return await _answer("prioritize", request, answers.prioritize, state.metrics)
 
     # kube-scheduler's two questions skip FastAPI's parameter handling: they have none, and every
     # tenth of a millisecond is one of a scheduling cycle.
@@ -52,11 +53,16 @@ def create_app(state: ExtenderState, registry: CollectorRegistry) -> FastAPI:
     return app
 
 
-def _answer(verb: str, body: bytes, answer: Answer, metrics: ExtenderMetrics) -> Response:
-    started_s = time.perf_counter()
+async def _answer(
+    verb: str, request: Request, answer: Answer, metrics: ExtenderMetrics
+) -> Response:
     try:
+        body = await request.body()
+        started_s = time.perf_counter()
         args = decode_args(body)
-    except msgspec.MsgspecError as error:
+    except ClientDisconnect:
+        return Response("gone in the middle of its question", status_code=400)
+    except (msgspec.MsgspecError, RecursionError) as error:
         # kube-scheduler takes any status but 200 as "the extender is away", which fits.
         return Response(f"not an ExtenderArgs with NodeNames: {error}", status_code=400)
     content = encode(answer(args))
