@@ -12,7 +12,7 @@ from acesniper.operator.ending import refused
 from acesniper.operator.lifecycle import next_step
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.mounts import NodeCache, without_cache
-from acesniper.operator.queueing import next_incarnation
+from acesniper.operator.queueing import next_incarnation, put_off
 from acesniper.operator.sight import Sight
 from acesniper.operator.step import Step
 from acesniper.operator.store import Store
@@ -32,6 +32,12 @@ log = logging.getLogger(__name__)
 
 LATE_WATCH_S = 1.0
 """When the API server knows better than our watch, we look again this much later."""
+MUTILATED = (
+    "an admission webhook takes the label acesniper.io/task or the owner from its pod; "
+    "let it leave both"
+)
+QUOTA = "exceeded quota"
+"""How the API server says that no other pod of the namespace would do better."""
 
 
 @dataclass(slots=True)
@@ -52,7 +58,10 @@ class TaskReconciler:
     async def reconcile(self, key: str) -> float | None:
         """Bring one task a step further; returns when to look again, in seconds."""
         task = self.store.tasks.get(key)
-        if task is None or task.metadata.get("deletionTimestamp"):
+        if task is None:
+            return None
+        if task.metadata.get("deletionTimestamp"):
+            await self._let_go(key, task)
             return None
         step = next_step(self._sight(key, task))
         try:
@@ -67,6 +76,14 @@ class TaskReconciler:
             count_deleted(self.metrics, task)
             self.store.tasks.pop(key, None)
             return None
+
+    async def _let_go(self, key: str, task: InferenceTask) -> None:
+        """Somebody's finalizer keeps a task that was deleted: its pods need not run for that."""
+        if "orphan" in (task.metadata.get("finalizers") or ()):
+            return  # whoever deleted it wants to keep them
+        for pod, _ in self.store.pods_of(key, task.metadata["uid"]).values():
+            if not pod.finished and not pod.deleting:
+                await self.cluster.delete(PODS, pod.name, pod.namespace, pod.uid)
 
     def _sight(self, key: str, task: InferenceTask) -> Sight:
         return Sight(
@@ -84,7 +101,7 @@ class TaskReconciler:
 
     async def _take(self, task: InferenceTask, step: Step) -> float | None:
         name, namespace = _name_of(task)
-        if step.confirm_gone and await self._still_there(step.confirm_gone, namespace):
+        if step.confirm_gone and await self._still_there(task, step.confirm_gone):
             return LATE_WATCH_S
         if step.create_model is not None:
             await self._create_model(step.create_model, namespace)
@@ -103,11 +120,15 @@ class TaskReconciler:
             await self._tell(task, notice)
         return step.look_again_s
 
-    async def _still_there(self, pod: str, namespace: str) -> bool:
+    async def _still_there(self, task: InferenceTask, pod: str) -> bool:
+        namespace = task.metadata["namespace"]
         found = await self.cluster.get(PODS, pod, namespace)
-        if found is None:
+        if found is None or not _owns(task, found):
             return False
-        self.store.take_pod(found)
+        metadata = found["metadata"]
+        if self.store.take_pod(found) is None and not metadata.get("deletionTimestamp"):
+            # Somebody took its label away: no watch of ours sees it any more.
+            await self.cluster.delete(PODS, pod, namespace, metadata["uid"])
         return True
 
     async def _create_model(self, manifest: Object, namespace: str) -> None:
@@ -134,14 +155,14 @@ class TaskReconciler:
 
     async def _create_pod(self, task: InferenceTask, step: Step, manifest: Object) -> Step:
         """Create the attempt's pod, or find that it was created before."""
-        namespace = task.metadata["namespace"]
+        namespace, ours = task.metadata["namespace"], True
         try:
             pod = await self.cluster.create(PODS, manifest, namespace)
         except Conflict:
             found = await self.cluster.get(PODS, manifest["metadata"]["name"], namespace)
             if found is None:
                 raise
-            pod = found
+            pod, ours = found, False
         except InvalidInput as error:
             return refused(self._sight(_key_of(task), task), str(error))
         except NamespaceGone:
@@ -150,17 +171,25 @@ class TaskReconciler:
             if (bare := without_cache(manifest)) is not None:
                 # A namespace under a pod security standard lets no folder of the node in.
                 return await self._create_pod(task, step, bare)
-            self.window.is_full(namespace, self.clock())
-            notice = Notice("PodRefused", str(error), warning=True)
-            await self._tell(task, notice)
-            raise
-        self.store.take_pod(pod)
+            return self._put_off(task, step, str(error))
         metadata = pod["metadata"]
-        if metadata["name"] not in self.store.pods_of(_key_of(task), task.metadata["uid"]):
+        if self.store.take_pod(pod) != _key_of(task) or not _owns(task, pod):
+            if ours:
+                await self.cluster.delete(PODS, metadata["name"], namespace, metadata["uid"])
+                return self._put_off(task, step, MUTILATED)
             # Somebody else's pod has that name: take the next one.
             return replace(step, status=next_incarnation(step.status), look_again_s=0.0)
+        self.window.made(_key_of(task))
         made = {"pod": metadata["name"], "pod_uid": metadata["uid"]}
         return replace(step, status=step.status.model_copy(update=made))
+
+    def _put_off(self, task: InferenceTask, step: Step, why: str) -> Step:
+        """Leave the place in the window to others, and say what is wrong."""
+        key, now_s = _key_of(task), self.clock()
+        if QUOTA in why:
+            self.window.is_full(task.metadata["namespace"], now_s)
+        self.window.refused(key, now_s)
+        return put_off(self._sight(key, task), step, why)
 
     async def _tell(self, task: InferenceTask, notice: Notice) -> None:
         await self.events.tell("InferenceTask", task.metadata, notice, self.clock())
@@ -181,6 +210,11 @@ class TaskReconciler:
         self.store.hearing.wrote("InferenceTask", task.metadata, written["metadata"])
         self.store.take_task(written)
         count_phase(self.metrics, self.store, task, status)
+
+
+def _owns(task: InferenceTask, pod: Object) -> bool:
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return any(each["uid"] == task.metadata["uid"] for each in owners)
 
 
 def _key_of(task: InferenceTask) -> str:

@@ -12,6 +12,7 @@ from acesniper.api.names import SLOT_RESOURCE
 from acesniper.api.quantity import count
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
 from acesniper.domain.task import ModelKey, Task
+from acesniper.operator.refusals import Refusals
 from acesniper.operator.store import Store
 from acesniper.operator.turns import in_turn
 from acesniper.policies.policy import Policy
@@ -37,6 +38,9 @@ class Window:
     _order: list[str] = field(default_factory=list)
     _ordered_s: float = float("-inf")
     _full_until_s: dict[str, float] = field(default_factory=dict)
+    _refusals: Refusals = field(default_factory=Refusals)
+    _outside: set[str] = field(default_factory=set)
+    """Tasks whose pod was refused a moment ago."""
     _known: dict[str, tuple[str, Task]] = field(default_factory=dict)
     """Tasks by key, with the UID they were made from: what orders a task never changes."""
 
@@ -44,6 +48,8 @@ class Window:
         self.size = self._fitting()
 
     def __contains__(self, key: object) -> bool:
+        if key in self._outside:
+            return False
         return len(self.store.tasks) <= self.size or key in self._inside
 
     def refresh(self, now_s: float) -> frozenset[str]:
@@ -53,8 +59,17 @@ class Window:
         return self._inside - before
 
     def is_full(self, namespace: str, now_s: float) -> None:
-        """Note that a namespace may have no more pods for now: a quota, as a rule."""
+        """Note that a namespace may have no more pods for now: its quota is used up."""
         self._full_until_s[namespace] = now_s + FULL_S
+
+    def refused(self, key: str, now_s: float) -> None:
+        """Note that a task's pod was refused: others get its place for a while."""
+        self._refusals.note(key, now_s)
+        self._outside.add(key)
+
+    def made(self, key: str) -> None:
+        """Note that a task's pod was made."""
+        self._refusals.over(key)
 
     def _fitting(self) -> int:
         statuses = (node.get("status", {}) for node in self.store.nodes.values())
@@ -63,8 +78,12 @@ class Window:
 
     def _first(self, now_s: float) -> frozenset[str]:
         self._full_until_s = {
-            namespace: end_s for namespace, end_s in self._full_until_s.items() if end_s > now_s
+            namespace: end_s
+            for namespace, end_s in self._full_until_s.items()
+            if 0.0 < end_s - now_s <= FULL_S  # a clock that was set back ends it, too
         }
+        self._refusals.keep(self.store.tasks)
+        self._outside = self._refusals.pausing(now_s)
         waiting = {
             key: task
             for key, task in self.store.tasks.items()
@@ -73,12 +92,14 @@ class Window:
         if len(waiting) <= self.size:
             return frozenset(waiting)
         in_order = [key for key in self._order if key in waiting]
-        if now_s - self._ordered_s >= ORDER_S or len(in_order) < self.size:
+        if not 0.0 <= now_s - self._ordered_s < ORDER_S or len(in_order) < self.size:
             in_order = self._order = self._put_in_order(waiting, now_s)
             self._ordered_s = now_s
         return frozenset(in_order[: self.size])
 
     def _stays_outside(self, key: str, task: InferenceTask) -> bool:
+        if key in self._outside:
+            return True
         return task.metadata["namespace"] in self._full_until_s and key not in self.store.pods
 
     def _put_in_order(self, waiting: Mapping[str, InferenceTask], now_s: float) -> list[str]:

@@ -1,6 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from acesniper.operator.refusals import FIRST_S
 from acesniper.operator.store import Store
 from acesniper.operator.turns import in_turn
 from acesniper.operator.window import FULL_S, SPARE, Window
@@ -115,6 +116,46 @@ def test_a_namespace_that_may_have_no_more_pods_leaves_the_window_to_others() ->
     assert without == {"default/a", "default/b"}
     assert others == {"elsewhere/another"}, "and a, which has its pod"
     assert inside(window) == {"a", "elsewhere/another"}
+
+
+def test_a_task_whose_pod_is_refused_leaves_its_place_to_others_for_longer_and_longer() -> None:
+    window = make_window(1, "a", "b")
+    window.refresh(0.0)
+
+    window.refused("default/a", 0.0)
+    at_once = inside(window)
+    others = window.refresh(1.0)
+    again = window.refresh(FIRST_S)
+    window.refused("default/a", FIRST_S)
+    window.refresh(2.0 * FIRST_S)
+    longer = inside(window)
+    window.refresh(3.0 * FIRST_S)
+
+    assert at_once == set()
+    assert others == {"default/b"}
+    assert again == {"default/a"}
+    assert longer == {"b"}
+    assert inside(window) == {"a"}
+
+
+def test_a_task_whose_pod_was_made_after_all_is_refused_for_the_first_time_again() -> None:
+    window = make_window(1, "a")
+    window.refused("default/a", 0.0)
+    window.made("default/a")
+
+    window.refused("default/a", 0.0)
+
+    assert window.refresh(FIRST_S) == {"default/a"}
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_outside() -> None:
+    window = make_window(2, "a", "b", "c")
+    window.is_full("default", 9000.0)
+    window.refused("default/a", 9000.0)
+    before = window.refresh(9001.0)
+
+    assert before == set()
+    assert window.refresh(0.0) == {"default/a", "default/b"}
 
 
 @given(
