@@ -7,10 +7,16 @@ import pytest
 from acesniper.api.conditions import find, is_true
 from acesniper.api.names import PLAN_GATE, TASK_LABEL
 from acesniper.api.v1alpha1 import Phase
-from acesniper.domain.errors import AcesniperError, Conflict, Forbidden, InvalidInput
+from acesniper.domain.errors import (
+    AcesniperError,
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    Unavailable,
+)
 from acesniper.operator.mounts import NodeCache
 from acesniper.operator.refusals import FIRST_S, LAST_S
-from acesniper.operator.tasks import LATE_WATCH_S
+from acesniper.operator.tasks import LATE_WATCH_S, TOLD_AFTER
 from acesniper.runtime.kube import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
@@ -277,6 +283,23 @@ async def test_what_is_refused_for_now_is_told_and_tried_again(
     assert operator.task.status.message == "waits for a device"
     assert find(operator.task.status.conditions, "Healthy") is None
     assert operator.pod
+
+
+async def test_what_fails_again_and_again_is_told_until_it_is_over(operator: Operator) -> None:
+    refuse(operator, Unavailable("failed calling webhook"))
+    messages = []
+    for _ in range(TOLD_AFTER + 2):
+        with pytest.raises(Unavailable):
+            await operator.settle()
+        messages.append(operator.task.status.message)
+
+    operator.cluster.before = lambda call: None
+    await operator.settle()
+
+    told = "cannot go on for now: failed calling webhook"
+    assert messages == [None] * (TOLD_AFTER - 1) + [told] * 3
+    assert "Hindered" in operator.reasons()
+    assert operator.task.status.message == "waits for a device"
 
 
 async def test_a_pod_that_is_refused_is_asked_for_more_and_more_rarely(operator: Operator) -> None:

@@ -123,7 +123,8 @@ class Controller:
         if change == DELETE:
             self.store.nodes.pop(name, None)
         else:
-            self.store.nodes[name] = {"status": obj.get("status", {})}
+            labels = {"labels": obj["metadata"].get("labels")}
+            self.store.nodes[name] = {"metadata": labels, "status": obj.get("status", {})}
             self.queue.add((NODE, name))
         if _readiness(before) != _readiness(self.store.nodes.get(name)):
             for task in self.store.tasks_on(name):

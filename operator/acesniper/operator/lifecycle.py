@@ -97,7 +97,7 @@ def _follow(sight: Sight, pod: PodView, manifest: Json) -> Step:
     if pod.phase == "Failed":
         return ending.again(sight, failure(manifest, sight.task.spec, _memory_bytes(sight, pod)))
     if pod.gated and not pod.deleting:
-        seen |= {"phase": Phase.QUEUED, "message": waits_for(sight.task.status, pod.other_gates)}
+        seen["phase"] = Phase.QUEUED
         return _gated(sight, pod, manifest, ending.status_of(sight, **seen))
     if pod.node is None:
         return _admitted(pod, manifest, ending.status_of(sight, **seen), sight.now_s)
@@ -141,7 +141,8 @@ def _gated(sight: Sight, pod: PodView, manifest: Json, status: InferenceTaskStat
         return _without_model(blocked, status)
     if profile is not None:
         conditions, _ = with_model(sight, name, profile)
-        status = status.model_copy(update={"conditions": conditions})
+        text = waits_for(sight, name, profile, pod.other_gates)
+        status = status.model_copy(update={"conditions": conditions, "message": text})
     return Step(status, look_again_s=ending.until_deadline_s(sight))
 
 

@@ -14,6 +14,7 @@ from acesniper.api.v1alpha1 import (
 )
 from acesniper.domain.errors import InvalidTask
 from acesniper.operator.ending import end, retry_due_s, status_of, until_deadline_s
+from acesniper.operator.fitting import nowhere
 from acesniper.operator.render import render_pod
 from acesniper.operator.sight import Sight
 from acesniper.operator.step import Step
@@ -93,12 +94,14 @@ def queue(sight: Sight, name: str, profile: ModelProfile) -> Step:
         return Step(status, notices=tuple(notices), look_again_s=due_s - sight.now_s)
     if task.status.phase is not Phase.QUEUED:
         notices.append(Notice("Queued", f"waits for a device; model {name}"))
-    status = status.model_copy(update={"phase": Phase.QUEUED, "message": waits_for(status)})
+    text = waits_for(sight, name, profile)
+    status = status.model_copy(update={"phase": Phase.QUEUED, "message": text})
     if not sight.may_queue:
         return Step(status, notices=tuple(notices), look_again_s=until_deadline_s(sight))
     if (trouble := kept_from(status)) is not None and trouble.reason == REFUSED:
         conditions = [each for each in conditions if each.type != HEALTHY]
-        status = status.model_copy(update={"message": WAITS, "conditions": conditions})
+        text = nowhere(sight, name, profile) or WAITS
+        status = status.model_copy(update={"message": text, "conditions": conditions})
     try:
         pod = render_pod(task, name, profile.spec.source, sight.image, sight.cache)
     except InvalidTask as error:
@@ -138,12 +141,14 @@ def kept_from(status: InferenceTaskStatus) -> Condition | None:
     return found
 
 
-def waits_for(status: InferenceTaskStatus, other_gates: Sequence[str] = ()) -> str:
+def waits_for(
+    sight: Sight, name: str, profile: ModelProfile, other_gates: Sequence[str] = ()
+) -> str:
     """What a task that has its turn, or had it, waits for."""
     if other_gates:
         return f"waits for scheduling gate {', '.join(other_gates)}, which somebody else opens"
-    trouble = kept_from(status)
-    return WAITS if trouble is None else trouble.message
+    trouble = kept_from(sight.task.status)
+    return trouble.message if trouble else nowhere(sight, name, profile) or WAITS
 
 
 def next_incarnation(status: InferenceTaskStatus) -> InferenceTaskStatus:

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from acesniper.api.merge import merge_patch
-from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus
-from acesniper.domain.errors import Conflict, Forbidden, InvalidInput
+from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
+from acesniper.domain.errors import AcesniperError, Conflict, Forbidden, InvalidInput
 from acesniper.operator.counting import count_deleted, count_phase
 from acesniper.operator.ending import refused
 from acesniper.operator.lifecycle import next_step
@@ -36,6 +37,8 @@ MUTILATED = (
     "an admission webhook takes the label acesniper.io/task or the owner from its pod; "
     "let it leave both"
 )
+TOLD_AFTER = 5
+"""Failures in a row after which a task says so: by then, some seconds have gone."""
 QUOTA = "exceeded quota"
 """How the API server says that no other pod of the namespace would do better."""
 
@@ -54,18 +57,21 @@ class TaskReconciler:
     start_patience_s: float = 300.0
     """How long a container that cannot be started is waited for."""
     cache: NodeCache | None = None
+    _failed: dict[str, int] = field(default_factory=dict)
+    """Tasks that could not be taken a step further, and how often in a row."""
 
     async def reconcile(self, key: str) -> float | None:
         """Bring one task a step further; returns when to look again, in seconds."""
         task = self.store.tasks.get(key)
         if task is None:
+            self._failed.pop(key, None)
             return None
         if task.metadata.get("deletionTimestamp"):
             await self._let_go(key, task)
             return None
         step = next_step(self._sight(key, task))
         try:
-            return await self._take(task, step)
+            again_s = await self._take(task, step)
         except NamespaceGone:
             # Everything in it is being deleted, the task as well: nothing is left to do.
             return None
@@ -76,6 +82,24 @@ class TaskReconciler:
             count_deleted(self.metrics, task)
             self.store.tasks.pop(key, None)
             return None
+        except AcesniperError as error:
+            await self._hindered(key, task, str(error))
+            raise
+        self._failed.pop(key, None)
+        return again_s
+
+    async def _hindered(self, key: str, task: InferenceTask, why: str) -> None:
+        """Say what goes wrong again and again; most things go well the next time."""
+        count = self._failed[key] = self._failed.get(key, 0) + 1
+        if count != TOLD_AFTER:
+            return
+        text = f"cannot go on for now: {why}"
+        known = self.store.tasks.get(key, task)
+        phase = known.status.phase or Phase.PENDING
+        with suppress(AcesniperError):  # the API server may be what is away
+            update = {"phase": phase, "message": text}
+            await self._write(known, known.status.model_copy(update=update))
+            await self._tell(task, Notice("Hindered", text, warning=True))
 
     async def _let_go(self, key: str, task: InferenceTask) -> None:
         """Somebody's finalizer keeps a task that was deleted: its pods need not run for that."""
