@@ -90,7 +90,17 @@ async def test_a_bad_body_is_a_bad_request(setup: Setup, verb: str, body: bytes)
     answer = await call(setup.app, "POST", f"/{verb}", body)
 
     assert answer.status == 400
-    assert answer.body.startswith(b"not an ExtenderArgs with NodeNames: ")
+    assert answer.body.startswith(b"not an ExtenderArgs with NodeNames (nodeCacheCapable: true): ")
+
+
+async def test_a_scheduler_that_sends_whole_nodes_is_told_in_the_log_what_to_set(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = {"Pod": POD, "Nodes": {"items": [make_node("node-a")]}, "NodeNames": None}
+
+    await call(setup.app, "POST", "/filter", whole)
+
+    assert "nodeCacheCapable: true" in caplog.text
 
 
 @pytest.mark.parametrize("verb", ["filter", "prioritize"])

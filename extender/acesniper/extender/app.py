@@ -1,5 +1,6 @@
 """The HTTP face of the extender: parse, call, answer."""
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,8 @@ from acesniper.extender.health import add_health
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.state import ExtenderState
 from acesniper.extender.wire import ExtenderArgs, FilterResult, HostPriority, decode_args, encode
+
+log = logging.getLogger(__name__)
 
 Answer = Callable[[ExtenderArgs], FilterResult | list[HostPriority]]
 
@@ -63,8 +66,11 @@ async def _answer(
     except ClientDisconnect:
         return Response("gone in the middle of its question", status_code=400)
     except (msgspec.MsgspecError, RecursionError) as error:
-        # kube-scheduler takes any status but 200 as "the extender is away", which fits.
-        return Response(f"not an ExtenderArgs with NodeNames: {error}", status_code=400)
+        # kube-scheduler takes any status but 200 as "the extender is away", which fits; it does not
+        # say what it was answered.
+        text = f"not an ExtenderArgs with NodeNames (nodeCacheCapable: true): {error}"
+        log.warning("/%s was asked what is %s", verb, text)
+        return Response(text, status_code=400)
     content = encode(answer(args))
     metrics.request_nodes.labels(verb).observe(len(args.node_names))
     metrics.request_seconds.labels(verb).observe(time.perf_counter() - started_s)
