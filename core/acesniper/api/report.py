@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from acesniper.api.names import RUNNER_CONTAINER
 from acesniper.domain.prediction import LEAST_S, MOST_S
 
+MOST = 1_000_000_000
+"""Inferences that a task may ask for."""
 Latency = Annotated[float, Field(ge=LEAST_S, le=MOST_S)]
 Took = Annotated[float, Field(ge=0, le=MOST_S)]
 """Anybody's container may say anything: what it says is learned from, and must be a time."""
@@ -22,7 +24,7 @@ class Report(BaseModel):
     model: str = ""
     sha256: str = ""
     device: str = ""
-    inferences: int = Field(default=0, ge=0)
+    inferences: int = Field(default=0, ge=0, le=MOST)
     latency_median_s: Latency | None = None
     latency_p90_s: Latency | None = None
     fetch_s: Took | None = None
@@ -35,8 +37,8 @@ class Progress(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    done: int = Field(ge=0)
-    total: int = Field(ge=1)
+    done: int = Field(ge=0, le=MOST)
+    total: int = Field(ge=1, le=MOST)
     run_s: Took
 
 
