@@ -15,8 +15,8 @@ from acesniper.domain.errors import (
     Unavailable,
 )
 from acesniper.operator.mounts import NodeCache
-from acesniper.operator.refusals import FIRST_S, LAST_S
 from acesniper.operator.tasks import LATE_WATCH_S, TOLD_AFTER
+from acesniper.operator.window import FULL_S, REFUSED_S
 from acesniper.runtime.kube import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
@@ -273,7 +273,7 @@ async def test_what_is_refused_for_now_is_told_and_tried_again(
     refused = operator.task.status
 
     operator.cluster.before = lambda call: None
-    await wait_for_turn(operator, FIRST_S)
+    await wait_for_turn(operator, REFUSED_S[0])
 
     assert (refused.phase, refused.message) == (
         Phase.QUEUED,
@@ -302,6 +302,16 @@ async def test_what_fails_again_and_again_is_told_until_it_is_over(operator: Ope
     assert operator.task.status.message == "waits for a device"
 
 
+async def test_a_full_quota_is_asked_again_every_few_seconds(operator: Operator) -> None:
+    refuse(operator, Forbidden("exceeded quota: q, used: 2, limited: 2"))
+
+    for _ in range(60):
+        await wait_for_turn(operator, 1.0)
+
+    tried = [call for call in operator.cluster.calls if (call.verb, call.kind) == ("create", PODS)]
+    assert 60 / FULL_S[1] <= len(tried) <= 60 / FULL_S[1] + 4
+
+
 async def test_a_pod_that_is_refused_is_asked_for_more_and_more_rarely(operator: Operator) -> None:
     refuse(operator, Forbidden("told anew each time"))
 
@@ -309,7 +319,7 @@ async def test_a_pod_that_is_refused_is_asked_for_more_and_more_rarely(operator:
         await wait_for_turn(operator, 1.0)
 
     tried = [call for call in operator.cluster.calls if (call.verb, call.kind) == ("create", PODS)]
-    assert len(tried) <= 5 + 600 / LAST_S
+    assert len(tried) <= 5 + 600 / REFUSED_S[1]
     assert operator.reasons() == {"Profiled", "Queued", "PodRefused"}
 
 

@@ -1,40 +1,44 @@
-"""Tasks whose pod the API server refuses for now: each is tried again later and later.
+"""What the API server refuses for now, and when to ask again: later and later.
 
-A priority class that is missing, a limit range, a pod security standard: whoever may mend that is
-no watch of ours. Meanwhile the tasks leave their places in the window to others.
+Whoever may grant it (a quota, a limit range, a pod security standard, a priority class) is no watch
+of ours.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-FIRST_S, LAST_S = 5.0, 60.0
-"""The pause after the first refusal, and the longest; doubled in between."""
-
 
 @dataclass(slots=True)
 class Refusals:
-    """Tasks by key, each with the end of its pause and how long that is."""
+    """Who was refused, by key, with the end of the pause and how long that is.
 
+    The first pause is `first_s`; each is twice as long as the one before, up to `last_s`.
+    """
+
+    first_s: float
+    last_s: float
     _pauses: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    def note(self, task: str, now_s: float) -> None:
-        """A task's pod was refused once more."""
-        _, before_s = self._pauses.get(task, (0.0, 0.0))
-        pause_s = min(max(2.0 * before_s, FIRST_S), LAST_S)
-        self._pauses[task] = now_s + pause_s, pause_s
+    def note(self, key: str, now_s: float) -> None:
+        """Refused once more; what was asked before the pause began changes nothing."""
+        end_s, before_s = self._pauses.get(key, (0.0, 0.0))
+        if not _pausing(end_s, before_s, now_s):
+            pause_s = min(max(2.0 * before_s, self.first_s), self.last_s)
+            self._pauses[key] = now_s + pause_s, pause_s
 
-    def over(self, task: str) -> None:
-        """A task's pod was made."""
-        self._pauses.pop(task, None)
+    def over(self, key: str) -> None:
+        """Granted, or something changed for the better."""
+        self._pauses.pop(key, None)
 
-    def keep(self, tasks: Collection[str]) -> None:
-        """Forget all tasks but these."""
-        self._pauses = {task: each for task, each in self._pauses.items() if task in tasks}
+    def keep(self, keys: Collection[str]) -> None:
+        """Forget all but these."""
+        self._pauses = {key: each for key, each in self._pauses.items() if key in keys}
 
     def pausing(self, now_s: float) -> set[str]:
-        """Those that are not to be tried now; a clock that was set back ends all pauses."""
-        return {
-            task
-            for task, (end_s, pause_s) in self._pauses.items()
-            if 0.0 < end_s - now_s <= pause_s
-        }
+        """Those who are not to be tried now."""
+        return {key for key, each in self._pauses.items() if _pausing(*each, now_s)}
+
+
+def _pausing(end_s: float, pause_s: float, now_s: float) -> bool:
+    """Whether a pause still lasts; a clock that was set back ends it."""
+    return 0.0 < end_s - now_s <= pause_s

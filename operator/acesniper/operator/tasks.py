@@ -212,7 +212,8 @@ class TaskReconciler:
         key, now_s = _key_of(task), self.clock()
         if QUOTA in why:
             self.window.is_full(task.metadata["namespace"], now_s)
-        self.window.refused(key, now_s)
+        else:
+            self.window.refused(key, now_s)
         return put_off(self._sight(key, task), step, why)
 
     async def _tell(self, task: InferenceTask, notice: Notice) -> None:

@@ -20,8 +20,11 @@ from acesniper.policies.policy import Policy
 PLACED = FINISHED | {Phase.SCHEDULED, Phase.RUNNING}
 SPARE = 50
 """Tasks in the window beyond two for each slot."""
-FULL_S = 5.0
-"""How long tasks of a namespace that may have no more pods stay outside, so that others come in."""
+FULL_S = (0.5, 5.0)
+"""How long tasks of a namespace that may have no more pods stay outside, so that others come in: at
+first, and at most. Its quota is free again a moment after one of its pods has ended."""
+REFUSED_S = (5.0, 60.0)
+"""The same of a task whose pod is refused for another reason."""
 ORDER_S = 1.0
 """How often a long queue is put in order."""
 
@@ -37,10 +40,10 @@ class Window:
     _inside: frozenset[str] = field(default_factory=frozenset)
     _order: list[str] = field(default_factory=list)
     _ordered_s: float = float("-inf")
-    _full_until_s: dict[str, float] = field(default_factory=dict)
-    _refusals: Refusals = field(default_factory=Refusals)
+    _full: Refusals = field(default_factory=lambda: Refusals(*FULL_S))
+    _refused: Refusals = field(default_factory=lambda: Refusals(*REFUSED_S))
     _outside: set[str] = field(default_factory=set)
-    """Tasks whose pod was refused a moment ago."""
+    """Namespaces that are full, and tasks whose pod was refused, for now."""
     _known: dict[str, tuple[str, Task]] = field(default_factory=dict)
     """Tasks by key, with the UID they were made from: what orders a task never changes."""
 
@@ -48,7 +51,8 @@ class Window:
         self.size = self._fitting()
 
     def __contains__(self, key: object) -> bool:
-        if key in self._outside:
+        task = self.store.tasks.get(str(key))
+        if task is None or self._stays_outside(str(key), task):
             return False
         return len(self.store.tasks) <= self.size or key in self._inside
 
@@ -60,16 +64,22 @@ class Window:
 
     def is_full(self, namespace: str, now_s: float) -> None:
         """Note that a namespace may have no more pods for now: its quota is used up."""
-        self._full_until_s[namespace] = now_s + FULL_S
+        self._full.note(namespace, now_s)
+        self._outside.add(namespace)
+
+    def has_room(self, namespace: str) -> None:
+        """Note that a namespace may have another pod: one was made there, or has ended."""
+        self._full.over(namespace)
 
     def refused(self, key: str, now_s: float) -> None:
         """Note that a task's pod was refused: others get its place for a while."""
-        self._refusals.note(key, now_s)
+        self._refused.note(key, now_s)
         self._outside.add(key)
 
     def made(self, key: str) -> None:
         """Note that a task's pod was made."""
-        self._refusals.over(key)
+        self._refused.over(key)
+        self.has_room(key.partition("/")[0])
 
     def _fitting(self) -> int:
         statuses = (node.get("status", {}) for node in self.store.nodes.values())
@@ -77,13 +87,8 @@ class Window:
         return min(self.most, 2 * sum(map(count, offered)) + SPARE)
 
     def _first(self, now_s: float) -> frozenset[str]:
-        self._full_until_s = {
-            namespace: end_s
-            for namespace, end_s in self._full_until_s.items()
-            if 0.0 < end_s - now_s <= FULL_S  # a clock that was set back ends it, too
-        }
-        self._refusals.keep(self.store.tasks)
-        self._outside = self._refusals.pausing(now_s)
+        self._refused.keep(self.store.tasks)
+        self._outside = self._full.pausing(now_s) | self._refused.pausing(now_s)
         waiting = {
             key: task
             for key, task in self.store.tasks.items()
@@ -100,7 +105,7 @@ class Window:
     def _stays_outside(self, key: str, task: InferenceTask) -> bool:
         if key in self._outside:
             return True
-        return task.metadata["namespace"] in self._full_until_s and key not in self.store.pods
+        return task.metadata["namespace"] in self._outside and key not in self.store.pods
 
     def _put_in_order(self, waiting: Mapping[str, InferenceTask], now_s: float) -> list[str]:
         self._known = {key: self._task(key, resource) for key, resource in waiting.items()}
