@@ -7,12 +7,16 @@ of ours.
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+MOST_PER_S = 10.0
+"""So many are tried in a second in the long run."""
+
 
 @dataclass(slots=True)
 class Refusals:
     """Who was refused, by key, with the end of the pause and how long that is.
 
-    The first pause is `first_s`; each is twice as long as the one before, up to `last_s`.
+    The first pause is `first_s`; each is twice as long as the one before, up to `last_s`, or longer
+    where there are very many.
     """
 
     first_s: float
@@ -23,7 +27,8 @@ class Refusals:
         """Refused once more; what was asked before the pause began changes nothing."""
         end_s, before_s = self._pauses.get(key, (0.0, 0.0))
         if not _pausing(end_s, before_s, now_s):
-            pause_s = min(max(2.0 * before_s, self.first_s), self.last_s)
+            longest_s = max(self.last_s, len(self._pauses) / MOST_PER_S)
+            pause_s = min(max(2.0 * before_s, self.first_s), longest_s)
             self._pauses[key] = now_s + pause_s, pause_s
 
     def over(self, key: str) -> None:

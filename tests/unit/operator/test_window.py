@@ -3,6 +3,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from acesniper.operator.refusals import MOST_PER_S, Refusals
 from acesniper.operator.store import Store
 from acesniper.operator.turns import in_turn
 from acesniper.operator.window import FULL_S, REFUSED_S, SPARE, Window
@@ -171,6 +172,21 @@ def test_a_task_whose_pod_is_refused_leaves_its_place_to_others_for_longer_and_l
     assert again == {"default/a"}
     assert longer == {"b"}
     assert inside(window) == {"a"}
+
+
+def test_very_many_that_are_refused_are_tried_at_a_bounded_pace() -> None:
+    refusals = Refusals(*REFUSED_S)
+    keys = [f"t{number}" for number in range(2000)]
+    step_s, tried = 10, []
+
+    for now_s in map(float, range(0, 3000, step_s)):
+        due = set(keys) - refusals.pausing(now_s)
+        tried.append(len(due))
+        for key in due:
+            refusals.note(key, now_s)
+
+    last_s = 1000
+    assert sum(tried[-last_s // step_s :]) <= 1.1 * MOST_PER_S * last_s
 
 
 def test_a_task_whose_pod_was_made_after_all_is_refused_for_the_first_time_again() -> None:
