@@ -22,8 +22,8 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=253)]
 Dimension = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Shapes = Annotated[dict[str, Dimension], Field(max_length=32)]
 TIME_PATTERN = (
-    r"^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?"
-    r"(Z|[-+]([01][0-9]|2[0-3]):[0-9]{2})$"
+    r"^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-[0-9]{2}-[0-9]{2}"
+    r"T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[-+]([01][0-9]|2[0-3]):[0-9]{2})$"
 )
 """Of what the format date-time admits, all that is a time: no year 0, no zone a whole day off."""
 
