@@ -264,9 +264,12 @@ async def wait_for_turn(operator: Operator, seconds: float) -> None:
     await operator.settle()
 
 
-@pytest.mark.parametrize("why", ["exceeded quota: q", "no PriorityClass with name p was found"])
+@pytest.mark.parametrize(
+    ("why", "errors"),
+    [("exceeded quota: q", None), ("no PriorityClass with name p was found", 1.0)],
+)
 async def test_what_is_refused_for_now_is_told_and_tried_again(
-    operator: Operator, why: str
+    operator: Operator, why: str, errors: float | None
 ) -> None:
     refuse(operator, Forbidden(why))
     await operator.settle()
@@ -280,6 +283,7 @@ async def test_what_is_refused_for_now_is_told_and_tried_again(
         f"no pod can be made for now: {why}",
     )
     assert "PodRefused" in operator.reasons()
+    assert operator.sample("acesniper_reconcile_errors_total", kind="task") == errors
     assert operator.task.status.message == "waits for a device"
     assert find(operator.task.status.conditions, "Healthy") is None
     assert operator.pod

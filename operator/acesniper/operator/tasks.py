@@ -213,6 +213,8 @@ class TaskReconciler:
         if QUOTA in why:
             self.window.is_full(task.metadata["namespace"], now_s)
         else:
+            # Of everybody's pods, it is our rights that are missing: an alert counts these.
+            self.metrics.reconcile_errors.labels("task").inc()
             self.window.refused(key, now_s)
         return put_off(self._sight(key, task), step, why)
 
