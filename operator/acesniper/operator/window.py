@@ -65,7 +65,7 @@ class Window:
     def is_full(self, namespace: str, now_s: float) -> None:
         """Note that a namespace may have no more pods for now: its quota is used up."""
         self._full.note(namespace, now_s)
-        self._outside.add(namespace)
+        self._leave(namespace)
 
     def has_room(self, namespace: str) -> None:
         """Note that a namespace may have another pod: one was made there, or has ended."""
@@ -74,7 +74,7 @@ class Window:
     def refused(self, key: str, now_s: float) -> None:
         """Note that a task's pod was refused: others get its place for a while."""
         self._refused.note(key, now_s)
-        self._outside.add(key)
+        self._leave(key)
 
     def made(self, key: str) -> None:
         """Note that a task's pod was made."""
@@ -102,10 +102,21 @@ class Window:
             self._ordered_s = now_s
         return frozenset(in_order[: self.size])
 
+    def _leave(self, who: str) -> None:
+        """Out at once: whoever comes in again, however soon, is new."""
+        self._outside.add(who)
+        tasks = ((key, self.store.tasks.get(key)) for key in self._inside)
+        self._inside = frozenset(
+            key for key, task in tasks if task is not None and not self._stays_outside(key, task)
+        )
+
     def _stays_outside(self, key: str, task: InferenceTask) -> bool:
         if key in self._outside:
             return True
-        return task.metadata["namespace"] in self._outside and key not in self.store.pods
+        return task.metadata["namespace"] in self._outside and not self._has_pod(key)
+
+    def _has_pod(self, key: str) -> bool:
+        return any(not view.finished for view, _ in self.store.pods.get(key, {}).values())
 
     def _put_in_order(self, waiting: Mapping[str, InferenceTask], now_s: float) -> list[str]:
         self._known = {key: self._task(key, resource) for key, resource in waiting.items()}

@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,7 +9,7 @@ from acesniper.operator.store import Store
 from acesniper.operator.turns import in_turn
 from acesniper.operator.window import FULL_S, REFUSED_S, SPARE, Window
 from acesniper.policies.policy import Policy, rule_names
-from builders import make_gated_pod, make_itask, make_node, make_task
+from builders import make_gated_pod, make_itask, make_node, make_pod, make_task
 
 
 def make_window(size: int, *names: str) -> Window:
@@ -130,6 +131,32 @@ def test_what_a_full_namespace_refuses_once_is_not_asked_for_by_its_other_tasks(
     window.is_full("default", 0.0)
 
     assert inside(window) == {"a", "elsewhere/other"}
+
+
+def test_a_task_whose_first_attempt_has_ended_waits_for_room_like_any_other() -> None:
+    window = make_window(2, "a", "b")
+    window.store.take_pod(make_pod("a-0", task="a", node="n", phase="Failed"))
+    window.refresh(0.0)
+
+    window.is_full("default", 0.0)
+
+    assert inside(window) == set()
+    assert window.refresh(FULL_S[1]) == {"default/a", "default/b"}
+
+
+@pytest.mark.parametrize("why", ["full", "refused"])
+def test_what_was_refused_is_told_again_even_if_its_pause_was_over_before_anybody_looked(
+    why: str,
+) -> None:
+    window = make_window(2, "a")
+    window.refresh(0.0)
+
+    if why == "full":
+        window.is_full("default", 0.0)
+    else:
+        window.refused("default/a", 0.0)
+
+    assert window.refresh(100.0) == {"default/a"}
 
 
 def test_a_full_namespace_is_tried_more_and_more_rarely_until_a_pod_of_it_ends() -> None:
