@@ -15,7 +15,7 @@ from acesniper.extender.state import ExtenderState
 from acesniper.runtime.kube import PODS
 from acesniper.runtime.reflector import DEAF_S, UPSERT
 from acesniper.runtime.settings import ExtenderSettings
-from asgi import call
+from asgi import Gone, call
 from builders import (
     WorkPredictor,
     make_device_profile,
@@ -83,12 +83,33 @@ async def test_the_scheduler_can_keep_its_connection(setup: Setup, verb: str) ->
 
 
 @pytest.mark.parametrize("verb", ["filter", "prioritize"])
-@pytest.mark.parametrize("body", [b"", b"nonsense", b"{}", b"[]", b"\xff", b'{"Pod": 1}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"nonsense", b"{}", b"[]", b"\xff", b'{"Pod": 1}', b'{"deep":' * 10_000]
+)
 async def test_a_bad_body_is_a_bad_request(setup: Setup, verb: str, body: bytes) -> None:
     answer = await call(setup.app, "POST", f"/{verb}", body)
 
     assert answer.status == 400
-    assert answer.body.startswith(b"not an ExtenderArgs with NodeNames: ")
+    assert answer.body.startswith(b"not an ExtenderArgs with NodeNames (nodeCacheCapable: true): ")
+
+
+async def test_a_scheduler_that_sends_whole_nodes_is_told_in_the_log_what_to_set(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = {"Pod": POD, "Nodes": {"items": [make_node("node-a")]}, "NodeNames": None}
+
+    await call(setup.app, "POST", "/filter", whole)
+
+    assert "nodeCacheCapable: true" in caplog.text
+
+
+@pytest.mark.parametrize("verb", ["filter", "prioritize"])
+async def test_a_client_that_goes_in_the_middle_of_its_question_is_no_error(
+    setup: Setup, verb: str
+) -> None:
+    answer = await call(setup.app, "POST", f"/{verb}", Gone(b'{"Pod":'))
+
+    assert answer.status == 400
 
 
 async def test_a_decision_is_explained_by_uid_and_by_name(setup: Setup) -> None:

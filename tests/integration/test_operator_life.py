@@ -4,17 +4,26 @@ from collections.abc import Iterator
 
 import pytest
 
-from acesniper.api.names import PLAN_GATE
+from acesniper.api.conditions import find, is_true
+from acesniper.api.names import PLAN_GATE, TASK_LABEL
 from acesniper.api.v1alpha1 import Phase
-from acesniper.domain.errors import AcesniperError, Conflict, Forbidden, InvalidInput
+from acesniper.domain.errors import (
+    AcesniperError,
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    Unavailable,
+)
 from acesniper.operator.mounts import NodeCache
-from acesniper.operator.tasks import LATE_WATCH_S
+from acesniper.operator.tasks import LATE_WATCH_S, TOLD_AFTER
+from acesniper.operator.window import FULL_S, REFUSED_S
 from acesniper.runtime.kube import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
     MODEL_PROFILES,
     NODES,
     PODS,
+    Kind,
     NamespaceGone,
     Object,
 )
@@ -248,17 +257,198 @@ async def test_a_pod_that_the_api_server_refuses_fails_the_task_with_its_words(
     assert "spec.containers[0].image: Required value" in str(operator.task.status.message)
 
 
-async def test_a_quota_is_told_and_tried_again(operator: Operator) -> None:
-    refuse(operator, Forbidden("exceeded quota"))
-    with pytest.raises(Forbidden):
-        await operator.settle()
-    told = operator.reasons()
+async def wait_for_turn(operator: Operator, seconds: float) -> None:
+    """As the controller does: move the window on, and look at what is in it."""
+    operator.clock.now_s += seconds
+    operator.tasks.window.refresh(operator.clock())
+    await operator.settle()
+
+
+@pytest.mark.parametrize(
+    ("why", "errors"),
+    [("exceeded quota: q", None), ("no PriorityClass with name p was found", 1.0)],
+)
+async def test_what_is_refused_for_now_is_told_and_tried_again(
+    operator: Operator, why: str, errors: float | None
+) -> None:
+    refuse(operator, Forbidden(why))
+    await operator.settle()
+    refused = operator.task.status
+
+    operator.cluster.before = lambda call: None
+    await wait_for_turn(operator, REFUSED_S[0])
+
+    assert (refused.phase, refused.message) == (
+        Phase.QUEUED,
+        f"no pod can be made for now: {why}",
+    )
+    assert "PodRefused" in operator.reasons()
+    assert operator.sample("acesniper_reconcile_errors_total", kind="task") == errors
+    assert operator.task.status.message == "waits for a device"
+    assert find(operator.task.status.conditions, "Healthy") is None
+    assert operator.pod
+
+
+async def test_what_fails_again_and_again_is_told_until_it_is_over(operator: Operator) -> None:
+    refuse(operator, Unavailable("failed calling webhook"))
+    messages = []
+    for _ in range(TOLD_AFTER + 2):
+        with pytest.raises(Unavailable):
+            await operator.settle()
+        messages.append(operator.task.status.message)
 
     operator.cluster.before = lambda call: None
     await operator.settle()
 
-    assert "PodRefused" in told
-    assert operator.phase is Phase.QUEUED
+    told = "cannot go on for now: failed calling webhook"
+    assert messages == [None] * (TOLD_AFTER - 1) + [told] * 3
+    assert "Hindered" in operator.reasons()
+    assert operator.task.status.message == "waits for a device"
+
+
+async def test_a_full_quota_is_asked_again_every_few_seconds(operator: Operator) -> None:
+    refuse(operator, Forbidden("exceeded quota: q, used: 2, limited: 2"))
+
+    for _ in range(60):
+        await wait_for_turn(operator, 1.0)
+
+    tried = [call for call in operator.cluster.calls if (call.verb, call.kind) == ("create", PODS)]
+    assert 60 / FULL_S[1] <= len(tried) <= 60 / FULL_S[1] + 4
+
+
+async def test_a_pod_that_is_refused_is_asked_for_more_and_more_rarely(operator: Operator) -> None:
+    refuse(operator, Forbidden("told anew each time"))
+
+    for _ in range(600):
+        await wait_for_turn(operator, 1.0)
+
+    tried = [call for call in operator.cluster.calls if (call.verb, call.kind) == ("create", PODS)]
+    assert len(tried) <= 5 + 600 / REFUSED_S[1]
+    assert operator.reasons() == {"Profiled", "Queued", "PodRefused"}
+
+
+class Mutilating(FakeCluster):
+    """With an admission webhook that takes our label from pods."""
+
+    async def create(self, kind: Kind, manifest: Object, namespace: str | None = None) -> Object:
+        """Create an object, a pod without its label."""
+        if kind == PODS:
+            del manifest["metadata"]["labels"][TASK_LABEL]
+        return await super().create(kind, manifest, namespace)
+
+
+async def test_a_webhook_that_takes_our_label_away_is_named_and_leaves_no_pods() -> None:
+    operator = Operator(Mutilating())
+    operator.cluster.put(MODEL_PROFILES, make_model_profile())
+    operator.cluster.put(INFERENCE_TASKS, make_itask("t"))
+
+    await operator.settle()
+
+    assert "admission webhook takes the label" in str(operator.task.status.message)
+    assert operator.cluster.all(PODS) == []
+
+
+async def test_a_running_pod_whose_label_is_taken_away_is_ended_and_lost(
+    operator: Operator,
+) -> None:
+    await operator.settle()
+    bind(operator)
+    run(operator)
+    await operator.settle()
+    name = operator.pod["metadata"]["name"]
+    operator.change_pod(metadata={"labels": {TASK_LABEL: None}})
+    operator.start()
+
+    await operator.settle()
+    ending = operator.pod["metadata"].get("deletionTimestamp")
+    operator.cluster.remove(PODS, name, "default")
+    await operator.settle()
+
+    assert ending
+    assert (operator.phase, operator.task.status.attempts) == (Phase.PENDING, 1)
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [{"status": {"attempts": -7, "incarnation": 10**12}}, {"status": None}],
+    ids=["counts", "all of it"],
+)
+async def test_a_status_that_somebody_edited_makes_no_second_pod(
+    operator: Operator, edited: Object
+) -> None:
+    await operator.settle()
+    bind(operator)
+    end(operator, FAILED)
+    await operator.settle()
+    operator.clock.now_s += 60.0
+    await operator.settle()
+    bind(operator)
+    run(operator)
+    await operator.settle()
+    operator.cluster.remove(PODS, operator.cluster.created(PODS)[0]["metadata"]["name"], "default")
+
+    operator.cluster.change(INFERENCE_TASKS, "t", "default", edited)
+    await operator.settle()
+    running = operator.phase
+    end(operator, SUCCEEDED)
+    await operator.settle()
+
+    assert (running, operator.phase) == (Phase.RUNNING, Phase.SUCCEEDED)
+    assert len(operator.cluster.created(PODS)) == 2
+
+
+async def test_a_queued_task_whose_model_goes_says_so_and_goes_on_when_it_is_back(
+    operator: Operator,
+) -> None:
+    await operator.settle()
+    pod = operator.pod["metadata"]["uid"]
+
+    operator.cluster.remove(MODEL_PROFILES, "model", "default")
+    operator.start()
+    await operator.settle()
+    without = operator.task.status
+    operator.cluster.put(MODEL_PROFILES, make_model_profile())
+    await operator.settle()
+
+    assert "there is no ModelProfile 'model'" in str(without.message)
+    assert operator.task.status.message == "waits for a device"
+    assert is_true(operator.task.status.conditions, "Profiled")
+    assert operator.pod["metadata"]["uid"] == pod
+
+
+async def test_the_model_of_a_queued_task_is_made_again_where_the_task_brought_it(
+    operator: Operator,
+) -> None:
+    source = make_model_profile()["spec"]["source"]
+    operator.cluster.remove(INFERENCE_TASKS, "t", "default")
+    operator.cluster.put(INFERENCE_TASKS, make_itask("t", model=None, source=source))
+    operator.start()
+    await operator.settle()
+    (name,) = operator.store.models_in("default").keys() - {"model"}
+    status = {"status": make_model_profile()["status"]}
+    operator.cluster.change(MODEL_PROFILES, name, "default", status)
+    await operator.settle()
+    queued = operator.phase
+
+    operator.cluster.remove(MODEL_PROFILES, name, "default")
+    operator.start()
+    await operator.settle()
+
+    assert queued is Phase.QUEUED
+    assert operator.cluster.one(MODEL_PROFILES, name, "default")
+
+
+@pytest.mark.parametrize(("finalizer", "left"), [("example.com/mine", 0), ("orphan", 1)])
+async def test_a_deleted_task_that_somebody_keeps_ends_its_pods_unless_they_are_to_stay(
+    operator: Operator, finalizer: str, left: int
+) -> None:
+    await operator.settle()
+    going = {"deletionTimestamp": "1970-01-01T00:01:00Z", "finalizers": [finalizer]}
+
+    operator.cluster.change(INFERENCE_TASKS, "t", "default", {"metadata": going})
+    await operator.settle()
+
+    assert len(operator.cluster.all(PODS)) == left
 
 
 async def test_a_stranger_with_the_name_of_our_pod_is_left_alone(operator: Operator) -> None:

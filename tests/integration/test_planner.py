@@ -15,6 +15,7 @@ from acesniper.api.names import (
     DECISION_ANNOTATION,
     DEVICE_ANNOTATION,
     MODEL_LABEL,
+    PLAN_GATE,
     REFUSED_ANNOTATION,
 )
 from acesniper.api.pod import PodView
@@ -202,6 +203,37 @@ async def test_a_slot_is_taken_before_the_api_server_shows_it() -> None:
 
     assert [decision.task for _, _, decision in first] == ["default/t1"]
     assert second == []
+
+
+@in_virtual_time
+async def test_a_pod_behind_somebody_elses_gate_takes_no_slot_until_that_is_opened() -> None:
+    edge = Edge({"a": 1.0})
+    gates = [{"name": "own/gate"}, {"name": PLAN_GATE}]
+
+    async with edge.alive():
+        edge.apply("held")
+        edge.cluster.change(PODS, "held-0", "default", {"spec": {"schedulingGates": gates}})
+        await asyncio.sleep(60.0)
+        held = not edge.is_admitted("held") and not edge.most_at_once
+        opened = {"spec": {"schedulingGates": [{"name": PLAN_GATE}]}}
+        edge.cluster.change(PODS, "held-0", "default", opened)
+        await edge.all_done()
+
+    assert held
+
+
+def test_a_pod_whose_label_was_taken_away_does_not_hold_up_the_next() -> None:
+    fleet = make_fleet({"a": 1.0})
+    task, gated = make_waiting("t")
+    before = make_pod("t-0", task="t", node="node-a", uid="before", phase="Running")
+    fleet.take_task(UPSERT, task)
+    fleet.take_pod(UPSERT, before)
+    fleet.take_pod(UPSERT, {**before, "metadata": {**before["metadata"], "labels": {}}})
+    fleet.take_pod(DELETE, before)
+
+    fleet.take_pod(UPSERT, gated)
+
+    assert len(fleet.waiting.ready) == 1
 
 
 def gone(fleet: Fleet) -> None:

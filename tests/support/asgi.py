@@ -22,6 +22,10 @@ class Answer:
         return json.loads(self.body)
 
 
+class Gone(bytes):
+    """The beginning of a body, after which the client closes the connection."""
+
+
 async def call(
     app: ASGIApp,
     method: str,
@@ -34,9 +38,12 @@ async def call(
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     given = [(name.lower().encode(), text.encode()) for name, text in (headers or {}).items()]
     sent: list[Message] = []
+    parts: list[Message] = [{"type": "http.request", "body": data, "more_body": False}]
+    if isinstance(body, Gone):
+        parts = [{**parts[0], "more_body": True}, {"type": "http.disconnect"}]
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": data, "more_body": False}
+        return parts.pop(0) if len(parts) > 1 else parts[0]
 
     async def send(message: Message) -> None:
         sent.append(message)

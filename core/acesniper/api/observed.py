@@ -6,9 +6,17 @@ from statistics import median
 
 from acesniper.api.conditions import is_true
 from acesniper.api.times import epoch_s, rfc3339
-from acesniper.api.v1alpha1 import DeviceObservation, DeviceProfileStatus, InferenceTask, Phase
+from acesniper.api.v1alpha1 import (
+    DeviceObservation,
+    DeviceProfileStatus,
+    InferenceTask,
+    Phase,
+    TaskObservation,
+    TaskPrediction,
+)
 from acesniper.domain.device import DeviceId
 from acesniper.domain.observed import Run
+from acesniper.domain.prediction import LEAST_S, MOST_S
 from acesniper.domain.task import ModelKey
 
 
@@ -52,6 +60,8 @@ def finished_run(resource: InferenceTask) -> tuple[DeviceId, Run] | None:
         return None  # what it took says nothing of the model that now has this name
     if not (status.device and seen.latency_median_seconds and seen.finish_time):
         return None
+    if not all(LEAST_S <= each <= MOST_S for each in _latencies(seen, expected)):
+        return None  # anybody can annotate a pod, and some can write a status
     run = Run(
         task=status.pod_uid or resource.metadata["uid"],
         model=ModelKey(f"{resource.metadata['namespace']}/{status.model_profile}"),
@@ -62,6 +72,12 @@ def finished_run(resource: InferenceTask) -> tuple[DeviceId, Run] | None:
         missed=not expected.low_seconds <= seen.latency_median_seconds <= expected.high_seconds,
     )
     return DeviceId(status.device), run
+
+
+def _latencies(seen: TaskObservation, expected: TaskPrediction) -> tuple[float, float, float]:
+    """Median and 90th percentile as seen, and the median as expected."""
+    median_s = seen.latency_median_seconds or 0.0
+    return median_s, seen.latency_p90_seconds or median_s, expected.latency_seconds
 
 
 def calibration_text(found: Sequence[Run]) -> str | None:

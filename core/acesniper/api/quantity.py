@@ -1,8 +1,9 @@
-"""Quantities, as the API server writes them: 1000 slots come back as 1k, memory as 512Mi."""
+"""Quantities, as the API server writes them: 1000 slots come back as 1k, 1e3 as it was given."""
 
 import re
+from math import isfinite
 
-_POWERS = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
+_POWERS = {each: 1000.0**power for power, each in enumerate("kMGTPE", start=1)}
 _SCALES = {"": 1.0, "m": 1e-3, **_POWERS} | {
     f"{each.upper()}i": 1024.0**power for power, each in enumerate("kmgtpe", start=1)
 }
@@ -10,11 +11,8 @@ _AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:([eE][-+]?\d+)|([A-Za-z]*))")
 
 
 def count(quantity: str | int | None) -> int:
-    """The number in a quantity of an extended resource; 0 for none."""
-    text = str(quantity or 0)
-    if (power := _POWERS.get(text[-1])) is not None:
-        return int(text[:-1]) * power
-    return int(text)
+    """The number in a quantity of an extended resource, however its owner wrote it; 0 for none."""
+    return amount(quantity) or 0
 
 
 def amount(quantity: object) -> int | None:
@@ -22,4 +20,5 @@ def amount(quantity: object) -> int | None:
     found = _AMOUNT.fullmatch(str(quantity)) if quantity is not None else None
     if found is None or (found[3] or "") not in _SCALES:
         return None
-    return int(float(found[1] + (found[2] or "")) * _SCALES[found[3] or ""])
+    value = float(found[1] + (found[2] or "")) * _SCALES[found[3] or ""]
+    return int(value) if isfinite(value) else None

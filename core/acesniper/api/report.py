@@ -1,11 +1,18 @@
 """What a runner says: its report, in the termination message of its pod, and how far it is."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from acesniper.api.names import RUNNER_CONTAINER
+from acesniper.domain.prediction import LEAST_S, MOST_S
+
+MOST = 1_000_000_000
+"""Inferences that a task may ask for."""
+Latency = Annotated[float, Field(ge=LEAST_S, le=MOST_S)]
+Took = Annotated[float, Field(ge=0, le=MOST_S)]
+"""Anybody's container may say anything: what it says is learned from, and must be a time."""
 
 
 class Report(BaseModel):
@@ -17,12 +24,12 @@ class Report(BaseModel):
     model: str = ""
     sha256: str = ""
     device: str = ""
-    inferences: int = Field(default=0, ge=0)
-    latency_median_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    latency_p90_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    fetch_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    load_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    total_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    inferences: int = Field(default=0, ge=0, le=MOST)
+    latency_median_s: Latency | None = None
+    latency_p90_s: Latency | None = None
+    fetch_s: Took | None = None
+    load_s: Took | None = None
+    total_s: Took | None = None
 
 
 class Progress(BaseModel):
@@ -30,9 +37,9 @@ class Progress(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    done: int = Field(ge=0)
-    total: int = Field(ge=1)
-    run_s: float = Field(ge=0, allow_inf_nan=False)
+    done: int = Field(ge=0, le=MOST)
+    total: int = Field(ge=1, le=MOST)
+    run_s: Took
 
 
 def parse_progress(content: bytes) -> Progress | None:

@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+LEAST_S, MOST_S = 1e-9, 1e9
+"""What one inference can take at all, a nanosecond to thirty years: beyond that, something else
+than a latency was written, and sums and logarithms of it are no numbers any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:

@@ -14,7 +14,7 @@ from typing import Any
 from acesniper.api.names import API_VERSION
 from acesniper.api.times import rfc3339
 from acesniper.domain.errors import AcesniperError, Conflict
-from acesniper.runtime.kube import EVENTS, Cluster, Object
+from acesniper.runtime.kube import EVENTS, Cluster, NamespaceGone, Object
 
 log = logging.getLogger(__name__)
 
@@ -107,5 +107,7 @@ class EventRecorder:
             await self.cluster.create(EVENTS, manifest, manifest["metadata"]["namespace"])
         except Conflict:
             return  # told before
+        except NamespaceGone:
+            return  # its namespace goes, and with it whoever would read it
         except AcesniperError as error:
             log.warning("event %s not told: %s", notice.reason, error)

@@ -37,6 +37,8 @@ REQUEST_LIMITS = aiohttp.ClientTimeout(total=30.0)
 FIELD_MANAGER = "acesniper"
 UNREADABLE = (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError)
 """What the client raises over a file that is something else than a kubeconfig."""
+LONGEST_MESSAGE = 1000
+"""The API server repeats what it refuses, whole; what it says is written into statuses."""
 PAGE = 500
 """Objects that one answer to a list holds."""
 WATCH_TIMEOUT_S = 240
@@ -120,6 +122,8 @@ def _failure(status: int, body: bytes, retry_after: str | None, what: str) -> Ex
         causes = (said.get("details") or {}).get("causes") or []
     except (ValueError, AttributeError):
         message = body[:200].decode(errors="replace")
+    if len(message) > LONGEST_MESSAGE:
+        message = f"{message[:LONGEST_MESSAGE]}..."
     text = f"{what}: {message or 'no reason given'} ({status})"
     match status:
         case HTTPStatus.NOT_FOUND:

@@ -118,3 +118,9 @@ class Reflector:
             self.apply(change, obj)
         except InvalidInput as error:
             log.warning("ignored: %s", error)
+        except Exception:
+            # The outermost loop: an object that we did not think of must not stop all the others,
+            # and a restart would find it again.
+            metadata = obj["metadata"]
+            told = f"{metadata.get('namespace') or ''}/{metadata.get('name')}".lstrip("/")
+            log.exception("%s %s: ignored", self.kind.plural, told)

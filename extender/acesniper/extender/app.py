@@ -1,11 +1,13 @@
 """The HTTP face of the extender: parse, call, answer."""
 
+import logging
 import time
 from collections.abc import Callable
 
 import msgspec
 from fastapi import FastAPI, HTTPException, Request, Response
 from prometheus_client import CollectorRegistry
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from acesniper.extender.answers import Answers
@@ -13,6 +15,8 @@ from acesniper.extender.health import add_health
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.state import ExtenderState
 from acesniper.extender.wire import ExtenderArgs, FilterResult, HostPriority, decode_args, encode
+
+log = logging.getLogger(__name__)
 
 Answer = Callable[[ExtenderArgs], FilterResult | list[HostPriority]]
 
@@ -27,10 +31,10 @@ def create_app(state: ExtenderState, registry: CollectorRegistry) -> FastAPI:
     answers = Answers(state.fleet, state.book, state.metrics, state.strangers.note)
 
     async def filter_(request: Request) -> Response:
-        return _answer("filter", await request.body(), answers.filter, state.metrics)
+        return await _answer("filter", request, answers.filter, state.metrics)
 
     async def prioritize(request: Request) -> Response:
-        return _answer("prioritize", await request.body(), answers.prioritize, state.metrics)
+        return await _answer("prioritize", request, answers.prioritize, state.metrics)
 
     # kube-scheduler's two questions skip FastAPI's parameter handling: they have none, and every
     # tenth of a millisecond is one of a scheduling cycle.
@@ -52,13 +56,21 @@ def create_app(state: ExtenderState, registry: CollectorRegistry) -> FastAPI:
     return app
 
 
-def _answer(verb: str, body: bytes, answer: Answer, metrics: ExtenderMetrics) -> Response:
-    started_s = time.perf_counter()
+async def _answer(
+    verb: str, request: Request, answer: Answer, metrics: ExtenderMetrics
+) -> Response:
     try:
+        body = await request.body()
+        started_s = time.perf_counter()
         args = decode_args(body)
-    except msgspec.MsgspecError as error:
-        # kube-scheduler takes any status but 200 as "the extender is away", which fits.
-        return Response(f"not an ExtenderArgs with NodeNames: {error}", status_code=400)
+    except ClientDisconnect:
+        return Response("gone in the middle of its question", status_code=400)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        # kube-scheduler takes any status but 200 as "the extender is away", which fits; it does not
+        # say what it was answered.
+        text = f"not an ExtenderArgs with NodeNames (nodeCacheCapable: true): {error}"
+        log.warning("/%s was asked what is %s", verb, text)
+        return Response(text, status_code=400)
     content = encode(answer(args))
     metrics.request_nodes.labels(verb).observe(len(args.node_names))
     metrics.request_seconds.labels(verb).observe(time.perf_counter() - started_s)

@@ -142,6 +142,8 @@ class Fleet:
         if pod.model is None and not pod.slots:
             return  # takes nothing of what we give out
         before = self.pods.get(uid)
+        if before is not None and before.task != pod.task:
+            self.waiting.drop_pod(before)  # somebody took its label away
         self.pods[uid] = pod
         promised = False
         if pod.finished:
@@ -150,7 +152,7 @@ class Fleet:
             promised = self.occupancy.take(pod)
         self.waiting.take_pod(pod)
         self.cold_starts.take_pod(pod)
-        if promised or before is None or before.gated != pod.gated:
+        if promised or before is None or _gates(before) != _gates(pod):
             self.changed.set()
 
     # --- what decisions ask --------------------------------------------------------------------
@@ -262,6 +264,10 @@ class Fleet:
         self.estimating.models_changed(models)
         self._fastest.clear()
         self.occupancy.guess_again()
+
+
+def _gates(pod: PodView) -> tuple[bool, tuple[str, ...]]:
+    return pod.gated, pod.other_gates
 
 
 def _left(task: InferenceTask | None) -> Left | None:

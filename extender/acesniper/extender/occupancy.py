@@ -15,6 +15,8 @@ from acesniper.domain.task import TaskKey
 from acesniper.extender.devices import Devices
 from acesniper.extender.waiting import task_key
 
+LONGEST_S = 1e12
+"""What a pod is expected to take at most: anybody can annotate a pod, and backlogs are sums."""
 CUT_OFF_S = 1.0
 """The API server writes whole seconds: what happened at 7.9 reads 7."""
 
@@ -111,7 +113,7 @@ class Occupancy:
             expected_s = max(left.at_s - started_s, 0.0) + left.seconds
         known_device = self.devices.get(device)
         slots = min(pod.slots, known_device.slots if known_device else 1)
-        promise = Promise(device, expected_s, started_s, expires_s, slots)
+        promise = Promise(device, min(expected_s, LONGEST_S), started_s, expires_s, slots)
         self.ledger.promise(pod.uid, promise)
         return promise != known
 

@@ -57,9 +57,9 @@ class Block:
         """The same with its latencies."""
         vectors = [each.vector for each in self.devices.values()]
         observed = [each.observations(self.known) for each in self.devices.values()]
-        found = predictor.table([*self.models.values()], vectors, observed).believable()
+        found = predictor.table([*self.models.values()], vectors, observed)
         factors = np.array([each.interval_factor for each in self.devices.values()], np.float16)
-        return replace(self, found=found._replace(spread=found.spread * factors))
+        return replace(self, found=found._replace(spread=found.spread * factors).sound())
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,8 @@ class Waiting:
         for each in self._live(key):
             if not each.gated or self.promised(each.uid):
                 return  # admitted
+            if each.other_gates:
+                return  # nothing can start it but who has put that gate there
             pod = each
         memory_bytes = self.memory_bytes(task.model) if task is not None else None
         if task is None or memory_bytes is None:

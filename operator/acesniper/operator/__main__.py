@@ -28,6 +28,7 @@ from acesniper.operator.models import ModelReconciler
 from acesniper.operator.mounts import NodeCache
 from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.reading import PodReading
+from acesniper.operator.served import until_served
 from acesniper.operator.store import Store
 from acesniper.operator.tasks import TaskReconciler
 from acesniper.operator.window import Window
@@ -134,6 +135,7 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
                 now_s = time.monotonic()
                 return [each.kind.plural for each in (pods, nodes, classes) if each.deaf(now_s)]
 
+            await until_served(cluster)
             await kopf.operator(
                 registry=build_registry(controller, settings.watch_silence_s, deaf),
                 clusterwide=not settings.namespace,

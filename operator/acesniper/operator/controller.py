@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile
 from acesniper.domain.errors import InvalidInput
 from acesniper.operator.counting import count_deleted
@@ -143,9 +144,12 @@ class Controller:
     def pod_change(self, change: str, obj: Mapping[str, Any]) -> None:
         """A pod of a task changed."""
         self._saw("Pod")
-        task = self.store.drop_pod(obj) if change == DELETE else self.store.take_pod(obj)
+        gone = change == DELETE
+        task = self.store.drop_pod(obj) if gone else self.store.take_pod(obj)
         if task is not None:
             self.queue.add((TASK, task))
+            if gone or PodView.of(obj).finished:
+                self.window.has_room(str(obj["metadata"]["namespace"]))
 
     # --- work ----------------------------------------------------------------------------------
 

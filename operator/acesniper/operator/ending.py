@@ -100,7 +100,8 @@ def retry_due_s(sight: Sight) -> float:
 
 def refused(sight: Sight, why: str) -> Step:
     """The end of a task whose pod the API server does not accept."""
-    text = f"the API server refuses the pod; mend spec.template: {why}"
+    mend = "spec.template" if sight.task.spec.template else "the task's spec"
+    text = f"the API server refuses the pod; mend {mend} in a new task: {why}"
     return end(sight, sight.task.status, Phase.FAILED, "InvalidPod", text)
 
 

@@ -19,11 +19,26 @@ from acesniper.operator import ending
 from acesniper.operator.failure import Failure, Fault, failure
 from acesniper.operator.outcome import observation, prediction
 from acesniper.operator.progress import task_progress
-from acesniper.operator.queueing import SUSPENDED, next_incarnation, queue, wanted_model
+from acesniper.operator.queueing import (
+    SUSPENDED,
+    kept_from,
+    next_incarnation,
+    queue,
+    waits_for,
+    wanted_model,
+    with_model,
+)
 from acesniper.operator.render import pod_name
 from acesniper.operator.sight import Sight
 from acesniper.operator.step import Step
-from acesniper.operator.trouble import HEALTHY, Trouble, since_s, trouble
+from acesniper.operator.trouble import (
+    HEALTHY,
+    NOT_PLACED,
+    Trouble,
+    not_placed,
+    since_s,
+    trouble,
+)
 from acesniper.runtime.events import Notice
 
 Json = Mapping[str, Any]
@@ -38,7 +53,7 @@ def next_step(sight: Sight) -> Step:
     task = sight.task
     if task.status.phase in FINISHED:
         return ending.after_the_end(sight)
-    pod = sight.pods.get(pod_name(task))
+    pod = _current(sight)
     if pod is not None:
         return _follow(sight, *pod)
     if task.spec.cancel:
@@ -58,6 +73,20 @@ def next_step(sight: Sight) -> Step:
 # --- while there is a pod ----------------------------------------------------------------------
 
 
+def _current(sight: Sight) -> tuple[PodView, Json] | None:
+    """The pod of the current attempt, by its name.
+
+    Where somebody edited the status, that is no longer its name: then it is the one that the status
+    has, or, where that was emptied, the one that lives.
+    """
+    status, pods = sight.task.status, sight.pods
+    found = pods.get(pod_name(sight.task)) or pods.get(status.pod or "")
+    if found is None and status.phase is None:
+        living = (each for each in pods.values() if not each[0].finished and not each[0].deleting)
+        return next(living, None)
+    return found
+
+
 def _follow(sight: Sight, pod: PodView, manifest: Json) -> Step:
     """The pod of the current attempt exists: the task's state is the pod's."""
     seen: dict[str, Any] = {"pod": pod.name, "pod_uid": pod.uid, "model_profile": pod.model}
@@ -68,13 +97,10 @@ def _follow(sight: Sight, pod: PodView, manifest: Json) -> Step:
     if pod.phase == "Failed":
         return ending.again(sight, failure(manifest, sight.task.spec, _memory_bytes(sight, pod)))
     if pod.gated and not pod.deleting:
-        waits = {"phase": Phase.QUEUED, "message": "waits for a device"}
-        return _gated(sight, pod, manifest, ending.status_of(sight, **seen, **waits))
+        seen["phase"] = Phase.QUEUED
+        return _gated(sight, pod, manifest, ending.status_of(sight, **seen))
     if pod.node is None:
-        # Bound within milliseconds as a rule: not worth a write of its own.
-        return Step(
-            ending.status_of(sight, **seen), look_again_s=DELETING_S if pod.deleting else None
-        )
+        return _admitted(pod, manifest, ending.status_of(sight, **seen), sight.now_s)
     found = trouble(sight, pod, manifest)
     step = (
         _running(sight, pod, manifest) if found is None else _troubled(sight, pod, manifest, found)
@@ -82,6 +108,20 @@ def _follow(sight: Sight, pod: PodView, manifest: Json) -> Step:
     if pod.deleting and step.look_again_s is None:
         return replace(step, look_again_s=DELETING_S)
     return step
+
+
+def _admitted(pod: PodView, manifest: Json, status: InferenceTaskStatus, now_s: float) -> Step:
+    """Bound within milliseconds as a rule: not worth a write of its own, unless it cannot be."""
+    if pod.deleting:
+        return Step(status, look_again_s=DELETING_S)
+    said = not_placed(manifest)
+    if said is None:
+        return Step(status)
+    text = f"kube-scheduler cannot place it on the device planned for it: {said}"
+    told = () if kept_from(status) else (Notice(NOT_PLACED, text, warning=True),)
+    conditions = with_condition(status.conditions, HEALTHY, False, NOT_PLACED, text, now_s)
+    update = {"message": text, "conditions": conditions}
+    return Step(status.model_copy(update=update), notices=told)
 
 
 def _gated(sight: Sight, pod: PodView, manifest: Json, status: InferenceTaskStatus) -> Step:
@@ -96,7 +136,22 @@ def _gated(sight: Sight, pod: PodView, manifest: Json, status: InferenceTaskStat
     if (changed := _outdated(sight, pod, manifest)) is not None:
         # Nothing has run yet: a pod of the model and the spec as they are now takes its place.
         return Step(next_incarnation(status), delete_pod=pod, notices=changed, look_again_s=0.0)
+    name, profile, blocked = wanted_model(sight)
+    if blocked is not None:
+        return _without_model(blocked, status)
+    if profile is not None:
+        conditions, _ = with_model(sight, name, profile)
+        text = waits_for(sight, name, profile, pod.other_gates)
+        status = status.model_copy(update={"conditions": conditions, "message": text})
     return Step(status, look_again_s=ending.until_deadline_s(sight))
+
+
+def _without_model(blocked: Step, status: InferenceTaskStatus) -> Step:
+    """The model of a queued task is gone or is read anew; its pod may wait for it."""
+    if blocked.status.phase in FINISHED:
+        return blocked
+    kept = {"phase": status.phase, "pod": status.pod, "pod_uid": status.pod_uid}
+    return replace(blocked, status=blocked.status.model_copy(update=kept))
 
 
 def _running(sight: Sight, pod: PodView, manifest: Json) -> Step:

@@ -1,19 +1,30 @@
 """Before a task has a pod: its model is found or made, and its turn comes near."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from acesniper.api.conditions import find, is_true, with_condition
 from acesniper.api.times import rfc3339
-from acesniper.api.v1alpha1 import InferenceTaskStatus, ModelPolicy, ModelProfile, Phase
+from acesniper.api.v1alpha1 import (
+    Condition,
+    InferenceTaskStatus,
+    ModelPolicy,
+    ModelProfile,
+    Phase,
+)
 from acesniper.domain.errors import InvalidTask
 from acesniper.operator.ending import end, retry_due_s, status_of, until_deadline_s
+from acesniper.operator.fitting import nowhere
 from acesniper.operator.render import render_pod
 from acesniper.operator.sight import Sight
 from acesniper.operator.step import Step
+from acesniper.operator.trouble import HEALTHY, NOT_PLACED
 from acesniper.operator.variant import variant_manifest, variant_name
 from acesniper.runtime.events import Notice
 
 SUSPENDED = "suspended; set spec.suspend to false to go on"
+WAITS = "waits for a device"
+REFUSED = "PodRefused"
 
 
 def wanted_model(sight: Sight) -> tuple[str, ModelProfile | None, Step | None]:
@@ -71,13 +82,7 @@ def _wait(sight: Sight, reason: str, text: str, *, model: str = "", warning: boo
 def queue(sight: Sight, name: str, profile: ModelProfile) -> Step:
     """The model is known: make the gated pod when its turn is near."""
     task = sight.task
-    text = f"model {name}: {profile.status.text}"
-    notices: list[Notice] = []
-    if not is_true(task.status.conditions, "Profiled"):
-        notices.append(Notice("Profiled", text))
-    conditions = with_condition(
-        task.status.conditions, "Profiled", True, "Profiled", text, sight.now_s
-    )
+    conditions, notices = with_model(sight, name, profile)
     status = status_of(sight, conditions=conditions, model_profile=name)
     if task.spec.suspend:
         status = status.model_copy(update={"phase": Phase.PENDING, "message": SUSPENDED})
@@ -89,14 +94,61 @@ def queue(sight: Sight, name: str, profile: ModelProfile) -> Step:
         return Step(status, notices=tuple(notices), look_again_s=due_s - sight.now_s)
     if task.status.phase is not Phase.QUEUED:
         notices.append(Notice("Queued", f"waits for a device; model {name}"))
-    status = status.model_copy(update={"phase": Phase.QUEUED, "message": "waits for a device"})
+    text = waits_for(sight, name, profile)
+    status = status.model_copy(update={"phase": Phase.QUEUED, "message": text})
     if not sight.may_queue:
         return Step(status, notices=tuple(notices), look_again_s=until_deadline_s(sight))
+    if (trouble := kept_from(status)) is not None and trouble.reason == REFUSED:
+        conditions = [each for each in conditions if each.type != HEALTHY]
+        text = nowhere(sight, name, profile) or WAITS
+        status = status.model_copy(update={"message": text, "conditions": conditions})
     try:
         pod = render_pod(task, name, profile.spec.source, sight.image, sight.cache)
     except InvalidTask as error:
         return end(sight, status, Phase.FAILED, "InvalidPod", str(error))
     return Step(status, create_pod=pod, notices=tuple(notices))
+
+
+def with_model(
+    sight: Sight, name: str, profile: ModelProfile
+) -> tuple[list[Condition], list[Notice]]:
+    """The conditions of a task whose model is known, and what to tell if that is news."""
+    before, text = sight.task.status.conditions, f"model {name}: {profile.status.text}"
+    told = [] if is_true(before, "Profiled") else [Notice("Profiled", text)]
+    return with_condition(before, "Profiled", True, "Profiled", text, sight.now_s), told
+
+
+def put_off(sight: Sight, step: Step, why: str) -> Step:
+    """The pod that a step was to make is refused for now: say so, and go on waiting."""
+    before = kept_from(sight.task.status)
+    known = before is not None and before.reason == REFUSED
+    text = f"no pod can be made for now: {why}"
+    conditions = with_condition(
+        sight.task.status.conditions, HEALTHY, False, REFUSED, text, sight.now_s
+    )
+    others = [each for each in step.status.conditions if each.type != HEALTHY]
+    refused = [each for each in conditions if each.type == HEALTHY]
+    status = step.status.model_copy(update={"message": text, "conditions": others + refused})
+    told = () if known else (Notice(REFUSED, text, warning=True),)
+    return Step(status, notices=(*step.notices, *told), look_again_s=until_deadline_s(sight))
+
+
+def kept_from(status: InferenceTaskStatus) -> Condition | None:
+    """What kept a task from its device so far, other than that others had their turn."""
+    found = find(status.conditions, HEALTHY)
+    if found is None or found.status == "True" or found.reason not in (REFUSED, NOT_PLACED):
+        return None
+    return found
+
+
+def waits_for(
+    sight: Sight, name: str, profile: ModelProfile, other_gates: Sequence[str] = ()
+) -> str:
+    """What a task that has its turn, or had it, waits for."""
+    if other_gates:
+        return f"waits for scheduling gate {', '.join(other_gates)}, which somebody else opens"
+    trouble = kept_from(sight.task.status)
+    return trouble.message if trouble else nowhere(sight, name, profile) or WAITS
 
 
 def next_incarnation(status: InferenceTaskStatus) -> InferenceTaskStatus:

@@ -28,6 +28,7 @@ LONGEST_NAME = 63
 NODE_SILENT_S = 60
 NODE_SILENT_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 TEMPLATE = "spec.template"
+METADATA = ("labels", "annotations", "finalizers")
 
 
 def pod_name(task: InferenceTask) -> str:
@@ -57,8 +58,10 @@ def render_pod(
         "spec": runner_spec(task.spec, task.metadata["name"], source, image, cache)
     }
     spec = _object(pod, "spec", TEMPLATE)
-    metadata = _object(pod, "metadata", TEMPLATE)
-    pod |= {"apiVersion": "v1", "kind": "Pod"}
+    given = _object(pod, "metadata", TEMPLATE)
+    # What a Deployment takes of its template; the rest is the API server's to write.
+    metadata = {field: given[field] for field in METADATA if field in given}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     metadata["name"] = pod_name(task)
     metadata["namespace"] = task.metadata["namespace"]
     metadata["ownerReferences"] = [_owner(task)]
@@ -84,7 +87,7 @@ def render_pod(
     spec["tolerations"] = [*_list(spec, "tolerations"), *_patience(_list(spec, "tolerations"))]
     if task.spec.priority_class_name:
         spec["priorityClassName"] = task.spec.priority_class_name
-    _ask_for_slot(spec)
+    _ask_for_slot(spec, f"{TEMPLATE}.spec.containers" if task.spec.template else "spec")
     return pod
 
 
@@ -104,7 +107,7 @@ def _patience(tolerations: list[Any]) -> Iterator[Json]:
 
     The API server would say five minutes; a task can run elsewhere long before.
     """
-    named = {each.get("key") or "" for each in tolerations if isinstance(each, dict)}
+    named = [each.get("key") or "" for each in tolerations if isinstance(each, dict)]
     for key in NODE_SILENT_TAINTS:
         if key not in named and "" not in named:
             yield {
@@ -115,16 +118,18 @@ def _patience(tolerations: list[Any]) -> Iterator[Json]:
             }
 
 
-def _ask_for_slot(spec: Json) -> None:
+def _ask_for_slot(spec: Json, where: str) -> None:
     """One slot for the pod, asked for by its runner container (or its first one)."""
     containers = _list(spec, "containers")
-    where = f"{TEMPLATE}.spec.containers"
     if not all(isinstance(each, dict) for each in containers):
         raise InvalidTask(f"{where} must be a list of objects")
     named = [each for each in containers if each.get("name") == RUNNER_CONTAINER]
     for container in (named or containers)[:1]:
         resources = _object(container, "resources", where)
-        resources["limits"] = {**_object(resources, "limits", where), SLOT_RESOURCE: "1"}
+        resources["limits"] = {
+            **_object(resources, "limits", f"{where}.resources"),
+            SLOT_RESOURCE: "1",
+        }
 
 
 def _object(parent: Json, field: str, where: str) -> Json:

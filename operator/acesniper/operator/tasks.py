@@ -2,17 +2,18 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from acesniper.api.merge import merge_patch
-from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus
-from acesniper.domain.errors import Conflict, Forbidden, InvalidInput
+from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
+from acesniper.domain.errors import AcesniperError, Conflict, Forbidden, InvalidInput
 from acesniper.operator.counting import count_deleted, count_phase
 from acesniper.operator.ending import refused
 from acesniper.operator.lifecycle import next_step
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.mounts import NodeCache, without_cache
-from acesniper.operator.queueing import next_incarnation
+from acesniper.operator.queueing import next_incarnation, put_off
 from acesniper.operator.sight import Sight
 from acesniper.operator.step import Step
 from acesniper.operator.store import Store
@@ -32,6 +33,14 @@ log = logging.getLogger(__name__)
 
 LATE_WATCH_S = 1.0
 """When the API server knows better than our watch, we look again this much later."""
+MUTILATED = (
+    "an admission webhook takes the label acesniper.io/task or the owner from its pod; "
+    "let it leave both"
+)
+TOLD_AFTER = 5
+"""Failures in a row after which a task says so: by then, some seconds have gone."""
+QUOTA = "exceeded quota"
+"""How the API server says that no other pod of the namespace would do better."""
 
 
 @dataclass(slots=True)
@@ -48,15 +57,21 @@ class TaskReconciler:
     start_patience_s: float = 300.0
     """How long a container that cannot be started is waited for."""
     cache: NodeCache | None = None
+    _failed: dict[str, int] = field(default_factory=dict)
+    """Tasks that could not be taken a step further, and how often in a row."""
 
     async def reconcile(self, key: str) -> float | None:
         """Bring one task a step further; returns when to look again, in seconds."""
         task = self.store.tasks.get(key)
-        if task is None or task.metadata.get("deletionTimestamp"):
+        if task is None:
+            self._failed.pop(key, None)
+            return None
+        if task.metadata.get("deletionTimestamp"):
+            await self._let_go(key, task)
             return None
         step = next_step(self._sight(key, task))
         try:
-            return await self._take(task, step)
+            again_s = await self._take(task, step)
         except NamespaceGone:
             # Everything in it is being deleted, the task as well: nothing is left to do.
             return None
@@ -67,6 +82,32 @@ class TaskReconciler:
             count_deleted(self.metrics, task)
             self.store.tasks.pop(key, None)
             return None
+        except AcesniperError as error:
+            await self._hindered(key, task, str(error))
+            raise
+        self._failed.pop(key, None)
+        return again_s
+
+    async def _hindered(self, key: str, task: InferenceTask, why: str) -> None:
+        """Say what goes wrong again and again; most things go well the next time."""
+        count = self._failed[key] = self._failed.get(key, 0) + 1
+        if count != TOLD_AFTER:
+            return
+        text = f"cannot go on for now: {why}"
+        known = self.store.tasks.get(key, task)
+        phase = known.status.phase or Phase.PENDING
+        with suppress(AcesniperError):  # the API server may be what is away
+            update = {"phase": phase, "message": text}
+            await self._write(known, known.status.model_copy(update=update))
+            await self._tell(task, Notice("Hindered", text, warning=True))
+
+    async def _let_go(self, key: str, task: InferenceTask) -> None:
+        """Somebody's finalizer keeps a task that was deleted: its pods need not run for that."""
+        if "orphan" in (task.metadata.get("finalizers") or ()):
+            return  # whoever deleted it wants to keep them
+        for pod, _ in self.store.pods_of(key, task.metadata["uid"]).values():
+            if not pod.finished and not pod.deleting:
+                await self.cluster.delete(PODS, pod.name, pod.namespace, pod.uid)
 
     def _sight(self, key: str, task: InferenceTask) -> Sight:
         return Sight(
@@ -84,7 +125,7 @@ class TaskReconciler:
 
     async def _take(self, task: InferenceTask, step: Step) -> float | None:
         name, namespace = _name_of(task)
-        if step.confirm_gone and await self._still_there(step.confirm_gone, namespace):
+        if step.confirm_gone and await self._still_there(task, step.confirm_gone):
             return LATE_WATCH_S
         if step.create_model is not None:
             await self._create_model(step.create_model, namespace)
@@ -103,11 +144,15 @@ class TaskReconciler:
             await self._tell(task, notice)
         return step.look_again_s
 
-    async def _still_there(self, pod: str, namespace: str) -> bool:
+    async def _still_there(self, task: InferenceTask, pod: str) -> bool:
+        namespace = task.metadata["namespace"]
         found = await self.cluster.get(PODS, pod, namespace)
-        if found is None:
+        if found is None or not _owns(task, found):
             return False
-        self.store.take_pod(found)
+        metadata = found["metadata"]
+        if self.store.take_pod(found) is None and not metadata.get("deletionTimestamp"):
+            # Somebody took its label away: no watch of ours sees it any more.
+            await self.cluster.delete(PODS, pod, namespace, metadata["uid"])
         return True
 
     async def _create_model(self, manifest: Object, namespace: str) -> None:
@@ -134,14 +179,14 @@ class TaskReconciler:
 
     async def _create_pod(self, task: InferenceTask, step: Step, manifest: Object) -> Step:
         """Create the attempt's pod, or find that it was created before."""
-        namespace = task.metadata["namespace"]
+        namespace, ours = task.metadata["namespace"], True
         try:
             pod = await self.cluster.create(PODS, manifest, namespace)
         except Conflict:
             found = await self.cluster.get(PODS, manifest["metadata"]["name"], namespace)
             if found is None:
                 raise
-            pod = found
+            pod, ours = found, False
         except InvalidInput as error:
             return refused(self._sight(_key_of(task), task), str(error))
         except NamespaceGone:
@@ -150,17 +195,28 @@ class TaskReconciler:
             if (bare := without_cache(manifest)) is not None:
                 # A namespace under a pod security standard lets no folder of the node in.
                 return await self._create_pod(task, step, bare)
-            self.window.is_full(namespace, self.clock())
-            notice = Notice("PodRefused", str(error), warning=True)
-            await self._tell(task, notice)
-            raise
-        self.store.take_pod(pod)
+            return self._put_off(task, step, str(error))
         metadata = pod["metadata"]
-        if metadata["name"] not in self.store.pods_of(_key_of(task), task.metadata["uid"]):
+        if self.store.take_pod(pod) != _key_of(task) or not _owns(task, pod):
+            if ours:
+                await self.cluster.delete(PODS, metadata["name"], namespace, metadata["uid"])
+                return self._put_off(task, step, MUTILATED)
             # Somebody else's pod has that name: take the next one.
             return replace(step, status=next_incarnation(step.status), look_again_s=0.0)
+        self.window.made(_key_of(task))
         made = {"pod": metadata["name"], "pod_uid": metadata["uid"]}
         return replace(step, status=step.status.model_copy(update=made))
+
+    def _put_off(self, task: InferenceTask, step: Step, why: str) -> Step:
+        """Leave the place in the window to others, and say what is wrong."""
+        key, now_s = _key_of(task), self.clock()
+        if QUOTA in why:
+            self.window.is_full(task.metadata["namespace"], now_s)
+        else:
+            # Of everybody's pods, it is our rights that are missing: an alert counts these.
+            self.metrics.reconcile_errors.labels("task").inc()
+            self.window.refused(key, now_s)
+        return put_off(self._sight(key, task), step, why)
 
     async def _tell(self, task: InferenceTask, notice: Notice) -> None:
         await self.events.tell("InferenceTask", task.metadata, notice, self.clock())
@@ -181,6 +237,11 @@ class TaskReconciler:
         self.store.hearing.wrote("InferenceTask", task.metadata, written["metadata"])
         self.store.take_task(written)
         count_phase(self.metrics, self.store, task, status)
+
+
+def _owns(task: InferenceTask, pod: Object) -> bool:
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return any(each["uid"] == task.metadata["uid"] for each in owners)
 
 
 def _key_of(task: InferenceTask) -> str:

@@ -16,6 +16,7 @@ from acesniper.operator.sight import Sight
 Json = Mapping[str, Any]
 
 HEALTHY = "Healthy"
+NOT_PLACED = "NotPlaced"
 NODE_GONE_S = 10.0
 """How long a node may be gone from the API server before its pods are given up: one that is made
 anew at once, by a kubelet that registers again, keeps them."""
@@ -46,6 +47,14 @@ class Trouble:
         due_s = since_s(sight, self.failure.reason) + self.limit_s
         ends = manifest["metadata"].get("deletionTimestamp") if pod.deleting else None
         return max(due_s, epoch_s(ends)) if ends else due_s
+
+
+def not_placed(manifest: Json) -> str | None:
+    """Why kube-scheduler finds no room for a pod that may be bound, where it has said so."""
+    for each in manifest.get("status", {}).get("conditions") or ():
+        if each["type"] == "PodScheduled" and each.get("reason") == "Unschedulable":
+            return str(each.get("message") or "it does not say why")
+    return None
 
 
 def since_s(sight: Sight, reason: str) -> float:

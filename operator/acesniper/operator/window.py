@@ -13,6 +13,7 @@ from acesniper.api.names import SLOT_RESOURCE
 from acesniper.api.quantity import count
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
 from acesniper.domain.task import ModelKey, Task
+from acesniper.operator.refusals import Refusals
 from acesniper.operator.store import Store
 from acesniper.operator.suited import suited
 from acesniper.operator.turns import in_turn
@@ -21,8 +22,11 @@ from acesniper.policies.policy import Policy
 PLACED = FINISHED | {Phase.SCHEDULED, Phase.RUNNING}
 SPARE = 50
 """Tasks in the window beyond two for each slot."""
-FULL_S = 5.0
-"""How long tasks of a namespace that may have no more pods stay outside, so that others come in."""
+FULL_S = (0.5, 5.0)
+"""How long tasks of a namespace that may have no more pods stay outside, so that others come in: at
+first, and at most. Its quota is free again a moment after one of its pods has ended."""
+REFUSED_S = (5.0, 60.0)
+"""The same of a task whose pod is refused for another reason."""
 ORDER_S = 1.0
 """How often a long queue is put in order."""
 
@@ -38,7 +42,10 @@ class Window:
     _inside: frozenset[str] = field(default_factory=frozenset)
     _order: list[str] = field(default_factory=list)
     _ordered_s: float = float("-inf")
-    _full_until_s: dict[str, float] = field(default_factory=dict)
+    _full: Refusals = field(default_factory=lambda: Refusals(*FULL_S))
+    _refused: Refusals = field(default_factory=lambda: Refusals(*REFUSED_S))
+    _outside: set[str] = field(default_factory=set)
+    """Namespaces that are full, and tasks whose pod was refused, for now."""
     _known: dict[str, tuple[str, Task]] = field(default_factory=dict)
     """Tasks by key, with the UID they were made from: what orders a task never changes."""
 
@@ -46,6 +53,9 @@ class Window:
         self.size = self._fitting()
 
     def __contains__(self, key: object) -> bool:
+        task = self.store.tasks.get(str(key))
+        if task is None or self._stays_outside(str(key), task):
+            return False
         return len(self.store.tasks) <= self.size or key in self._inside
 
     def refresh(self, now_s: float) -> frozenset[str]:
@@ -55,8 +65,23 @@ class Window:
         return self._inside - before
 
     def is_full(self, namespace: str, now_s: float) -> None:
-        """Note that a namespace may have no more pods for now: a quota, as a rule."""
-        self._full_until_s[namespace] = now_s + FULL_S
+        """Note that a namespace may have no more pods for now: its quota is used up."""
+        self._full.note(namespace, now_s)
+        self._leave(namespace)
+
+    def has_room(self, namespace: str) -> None:
+        """Note that a namespace may have another pod: one was made there, or has ended."""
+        self._full.over(namespace)
+
+    def refused(self, key: str, now_s: float) -> None:
+        """Note that a task's pod was refused: others get its place for a while."""
+        self._refused.note(key, now_s)
+        self._leave(key)
+
+    def made(self, key: str) -> None:
+        """Note that a task's pod was made."""
+        self._refused.over(key)
+        self.has_room(key.partition("/")[0])
 
     def _fitting(self) -> int:
         statuses = (node.get("status", {}) for node in self.store.nodes.values())
@@ -64,9 +89,8 @@ class Window:
         return min(self.most, 2 * sum(map(count, offered)) + SPARE)
 
     def _first(self, now_s: float) -> frozenset[str]:
-        self._full_until_s = {
-            namespace: end_s for namespace, end_s in self._full_until_s.items() if end_s > now_s
-        }
+        self._refused.keep(self.store.tasks)
+        self._outside = self._full.pausing(now_s) | self._refused.pausing(now_s)
         waiting = {
             key: task
             for key, task in self.store.tasks.items()
@@ -75,13 +99,26 @@ class Window:
         if len(waiting) <= self.size:
             return frozenset(waiting)
         in_order = [key for key in self._order if key in waiting]
-        if now_s - self._ordered_s >= ORDER_S or len(in_order) < self.size:
+        if not 0.0 <= now_s - self._ordered_s < ORDER_S or len(in_order) < self.size:
             in_order = self._order = self._put_in_order(waiting, now_s)
             self._ordered_s = now_s
         return frozenset(in_order[: self.size])
 
+    def _leave(self, who: str) -> None:
+        """Out at once: whoever comes in again, however soon, is new."""
+        self._outside.add(who)
+        tasks = ((key, self.store.tasks.get(key)) for key in self._inside)
+        self._inside = frozenset(
+            key for key, task in tasks if task is not None and not self._stays_outside(key, task)
+        )
+
     def _stays_outside(self, key: str, task: InferenceTask) -> bool:
-        return task.metadata["namespace"] in self._full_until_s and key not in self.store.pods
+        if key in self._outside:
+            return True
+        return task.metadata["namespace"] in self._outside and not self._has_pod(key)
+
+    def _has_pod(self, key: str) -> bool:
+        return any(not view.finished for view, _ in self.store.pods.get(key, {}).values())
 
     def _put_in_order(self, waiting: Mapping[str, InferenceTask], now_s: float) -> list[str]:
         self._known = {key: self._task(key, resource) for key, resource in waiting.items()}

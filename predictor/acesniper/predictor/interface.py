@@ -8,11 +8,12 @@ import numpy as np
 
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.prediction import Explanation, Prediction
+from acesniper.domain.prediction import LEAST_S, MOST_S, Explanation, Prediction
 from acesniper.predictor.pcn.observations import Observation, Observations
 
-LONGEST_S = 1e9
-"""Thirty years for one inference: a vector that says more was not read from a model that runs."""
+WIDEST = 10.0
+"""Log seconds to either side of a latency: a factor of 20,000 says nothing any more, and half
+precision can still hold it."""
 
 
 class Table(NamedTuple):
@@ -24,6 +25,17 @@ class Table(NamedTuple):
     latency: np.ndarray
     spread: np.ndarray
 
+    def sound(self) -> "Table":
+        """What can be reckoned with: unknown where readings out of this world lead to others.
+
+        Plans and their reasons are sums of these numbers; one that is none would spoil them all.
+        """
+        latency, spread = self
+        sound = (latency >= LEAST_S) & (latency <= MOST_S) & ~np.isnan(spread)
+        return Table(
+            np.where(sound, latency, np.nan), np.where(sound, np.minimum(spread, WIDEST), np.nan)
+        )
+
     @property
     def low(self) -> np.ndarray:
         """Where the interval begins."""
@@ -34,15 +46,10 @@ class Table(NamedTuple):
         """Where the interval ends."""
         return np.asarray(self.latency * np.exp(self.spread))
 
-    def believable(self) -> "Table":
-        """Unknown where it says what no device takes: one such cell spoils what plans add up."""
-        fine = (self.latency > 0.0) & (self.latency <= LONGEST_S) & np.isfinite(self.spread)
-        return Table(*(np.where(fine, each, np.nan) for each in self))
-
     def predictions(self, source: str) -> list[list[Prediction | None]]:
         """Row by row as domain objects, None where unknown."""
-        fine = self.believable()
-        cells = np.stack([fine.latency, fine.low, fine.high], axis=-1).tolist()
+        sound = self.sound()
+        cells = np.stack([sound.latency, sound.low, sound.high], axis=-1).tolist()
         return [
             [None if isnan(mid) else Prediction(mid, low, high, source) for mid, low, high in row]
             for row in cells

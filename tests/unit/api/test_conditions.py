@@ -1,4 +1,12 @@
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
 from acesniper.api.conditions import find, is_true, with_condition
+from acesniper.api.times import epoch_s
 from acesniper.api.v1alpha1 import Condition
 
 
@@ -41,3 +49,28 @@ def test_a_condition_keeps_its_place() -> None:
     both = with_condition(first, "B", True, "r", "", 1.0)
 
     assert with_condition(both, "A", True, "r", "", 2.0) == both
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "0000-01-01T00:00:00Z",
+        "2026-01-01T00:00:00-24:00",
+        "2026-01-01T00:00:00,5Z",
+        "2026-01-01t00:00:00z",
+        "now",
+    ],
+)
+def test_a_time_that_is_none_is_refused_where_it_is_read(when: str) -> None:
+    """The format date-time lets all but the last through."""
+    with pytest.raises(ValidationError):
+        Condition(type="Ready", status="True", reason="R", last_transition_time=when)
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_every_time_that_is_one_is_read(when: datetime) -> None:
+    written = Condition(
+        type="Ready", status="True", reason="R", last_transition_time=when.isoformat()
+    )
+
+    assert epoch_s(written.last_transition_time) == when.timestamp()

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from acesniper.api.decision import Decision
@@ -80,3 +82,16 @@ def test_the_wire_is_camel_case() -> None:
         *("pullsImage", "fetchesModel"),
     }
     assert set(made["candidates"][0]) >= {"latencySeconds", "backlogSeconds", "finishSeconds"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("inferences", -1), ("inferences", 10**400), ("runSeconds", 1e308), ("runSeconds", -1.0)],
+)
+def test_a_decision_that_somebody_else_wrote_is_none_unless_it_has_numbers_to_count_with(
+    field: str, value: float
+) -> None:
+    written = json.loads(decision(completion("d1")).model_dump_json(by_alias=True))
+    written["candidates"][0][field] = value
+
+    assert Decision.read(json.dumps(written)) is None

@@ -19,12 +19,16 @@ from acesniper.api.quantity import amount, count
         (None, None),
         ("much", None),
         ("5Xi", None),
+        ("1e999", None),
     ],
 )
 def test_an_amount_of_memory_is_a_number_of_bytes(quantity: object, number: int | None) -> None:
     assert amount(quantity) == number
 
 
-@pytest.mark.parametrize(("quantity", "number"), [("1k", 1000), ("7", 7), (3, 3), (None, 0)])
+@pytest.mark.parametrize(
+    ("quantity", "number"),
+    [("1k", 1000), ("1e3", 1000), ("1Ki", 1024), ("9E", 9 * 10**18), ("7", 7), (3, 3), (None, 0)],
+)
 def test_a_count_of_slots_is_a_whole_number(quantity: str | int | None, number: int) -> None:
     assert count(quantity) == number

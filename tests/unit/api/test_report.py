@@ -25,7 +25,11 @@ def test_a_report_is_read_and_newer_fields_are_ignored() -> None:
         '{"latency_median_s": 0}',
         '{"latency_median_s": "fast"}',
         '{"latency_median_s": 1e999}',
+        '{"latency_median_s": 1e300}',
+        '{"latency_median_s": 1e-300}',
         '{"load_s": -1}',
+        '{"inferences": 10000000000000000000000}',
+        '{"fetch_s": 1e300}',
     ],
 )
 def test_the_last_words_of_another_container_are_no_report(message: str) -> None:

@@ -1,11 +1,23 @@
 """Cases that chance seldom meets."""
 
+from acesniper.api.decision import Decision
 from acesniper.api.times import rfc3339
+from acesniper.domain.completion import Completion
 from acesniper.domain.device import DeviceId
 from acesniper.extender.fleet import Fleet
+from acesniper.extender.occupancy import LONGEST_S
 from acesniper.extender.table import LatencyTable
 from acesniper.runtime.reflector import UPSERT
-from builders import WorkPredictor, make_device_profile, make_itask, make_node, make_pod
+from builders import (
+    WorkPredictor,
+    make_device,
+    make_device_profile,
+    make_itask,
+    make_node,
+    make_pod,
+    make_prediction,
+    make_task,
+)
 from virtual_time import Clock
 
 
@@ -41,3 +53,15 @@ def test_a_runner_that_is_slower_than_predicted_lengthens_its_devices_backlog() 
 
     assert told_s == 200.0
     assert later_s == 100.0
+
+
+def test_a_pod_that_says_it_takes_for_ever_leaves_backlogs_that_are_numbers() -> None:
+    fleet = Fleet(LatencyTable(WorkPredictor()), Clock())
+    fleet.take_node(UPSERT, make_node("n"))
+    fleet.take_device_profile(UPSERT, make_device_profile("d", "n"))
+    for_ever = Completion(make_device("d", "n"), make_prediction(1e20), 10**9)
+    decision = Decision.of(make_task().key, (for_ever,), 0.0, "fcfs-mct", {})
+
+    fleet.take_pod(UPSERT, make_pod(node="n", device="d", decision=decision))
+
+    assert fleet.ledger.backlog_s(DeviceId("d"), 0.0) == LONGEST_S

@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
-from math import isnan
+from math import inf, isnan, nan
 
 from acesniper.domain.device import DeviceId, HardwareVector, Reading
 from acesniper.domain.model import ModelFeatures
@@ -9,7 +9,7 @@ from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey
 from acesniper.extender.measured import Measured
 from acesniper.extender.table import LatencyTable
-from acesniper.predictor.interface import Table
+from acesniper.predictor.interface import WIDEST, Table
 from acesniper.predictor.pcn.observations import Observations
 from builders import WorkPredictor
 
@@ -217,3 +217,23 @@ def test_a_view_does_not_change() -> None:
 
     assert seen.over(M, column)[0].tolist() == [6.0]
     assert seconds(table) == {"ns/m": {"other": 14.0}}
+
+
+def test_latencies_out_of_this_world_are_unknown() -> None:
+    table = LatencyTable(WorkPredictor())
+    table.set_model(M, model(1.0))
+    for pace in (1e-30, 1e30, inf, nan):
+        table.set_device(DeviceId(str(pace)), hardware(pace))
+    table.set_device(D, hardware(3.0))
+
+    assert seconds(table) == {"ns/m": {"d": 3.0}}
+
+
+def test_an_interval_is_a_number_however_little_is_known() -> None:
+    table = LatencyTable(WorkPredictor())
+    table.set_model(M, model(1.0))
+    table.set_device(D, replace(hardware(3.0), interval_factor=1e4))
+    table.settle()
+
+    _, (spread,) = table.view().over(M, table.view().columns_of([D]))
+    assert spread == WIDEST

@@ -247,3 +247,11 @@ def test_what_a_device_remembers_is_bounded_in_bytes() -> None:
 
     stored = [each.model_dump(by_alias=True, mode="json") for each in kept]
     assert len(json.dumps(stored)) < 64 * 1024, "etcd takes 1.5 MiB for an object"
+
+
+@pytest.mark.parametrize(("seen_s", "expected_s"), [(1e300, 1.0), (1e-300, 1.0), (1.0, 0.0)])
+def test_nothing_is_learned_of_what_is_no_latency(seen_s: float, expected_s: float) -> None:
+    told = finished("t", 1.0, seen_s).model_dump(by_alias=True, mode="json")
+    told["status"]["predicted"]["latencySeconds"] = expected_s
+
+    assert observed.finished_run(InferenceTask.model_validate(told)) is None

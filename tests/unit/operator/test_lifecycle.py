@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from acesniper.api.conditions import find
+from acesniper.api.conditions import find, is_true
 from acesniper.api.decision import Decision
+from acesniper.api.names import PLAN_GATE
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, ModelProfile, Phase
 from acesniper.domain.completion import Completion
@@ -261,6 +262,37 @@ def test_a_gated_pod_waits() -> None:
 
     assert step.status.phase is Phase.QUEUED
     assert (step.create_pod, step.delete_pod) == (None, None)
+
+
+def test_a_pod_behind_another_gate_says_for_whom_it_waits() -> None:
+    pod = make_pod(gates=["kueue.x-k8s.io/admission", PLAN_GATE])
+
+    message = str(next_step(see(QUEUED, pod=pod)).status.message)
+
+    assert "waits for scheduling gate kueue.x-k8s.io/admission" in message
+
+
+def unschedulable() -> Json:
+    says = {**condition("PodScheduled", "False", "Unschedulable"), "message": "Insufficient cpu"}
+    pod = make_pod()
+    pod["status"]["conditions"] = [says]
+    return pod
+
+
+def test_what_kube_scheduler_says_of_a_pod_is_told_once_and_stays_until_it_runs() -> None:
+    told = next_step(see(QUEUED, pod=unschedulable()))
+    withdrawn = next_step(replace(see(), task=with_status(told.status)))
+    gone = withdrawn.status
+    waiting = next_step(replace(see(), task=with_status(gone)))
+    again = next_step(replace(see(pod=unschedulable()), task=with_status(waiting.status)))
+    running = see(running_status(), pod=make_pod(node="n", phase="Running"))
+    placed = next_step(replace(running, task=with_status(told.status)))
+
+    assert reasons(told) == ["NotPlaced"]
+    assert "Insufficient cpu" in str(waiting.status.message)
+    assert reasons(again) == []
+    assert "runs on n" in str(placed.status.message)
+    assert is_true(placed.status.conditions, "Healthy")
 
 
 def test_suspending_a_queued_task_takes_its_pod_back_without_costing_an_attempt() -> None:

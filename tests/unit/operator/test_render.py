@@ -194,6 +194,27 @@ def test_a_template_of_another_shape_is_refused_by_the_name_of_the_field(
         rendered(template=template)
 
 
+def test_limits_of_another_shape_are_refused_by_the_name_of_the_field() -> None:
+    with pytest.raises(InvalidTask, match=r"^spec\.resources\.limits must be an object"):
+        rendered(resources={"limits": "x"})
+
+
+def test_a_toleration_of_another_shape_is_left_to_the_api_server() -> None:
+    assert rendered(tolerations=[{"key": ["x"]}])["spec"]["tolerations"][0] == {"key": ["x"]}
+
+
+def test_of_a_templates_metadata_only_that_of_a_template_is_taken() -> None:
+    metadata = {"labels": {"a": "b"}, "annotations": {"c": "d"}, "finalizers": ["e/f"]}
+    others = {"resourceVersion": "5", "uid": "u", "generateName": "g-"}
+
+    pod = rendered(template={"metadata": metadata | others, "spec": {"containers": []}})
+
+    assert not pod["metadata"].keys() & others.keys()
+    assert pod["metadata"]["labels"]["a"] == "b"
+    assert pod["metadata"]["annotations"]["c"] == "d"
+    assert pod["metadata"]["finalizers"] == ["e/f"]
+
+
 @pytest.mark.parametrize(
     "template",
     [

@@ -1,11 +1,15 @@
+from itertools import pairwise
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from acesniper.operator.refusals import MOST_PER_S, Refusals
 from acesniper.operator.store import Store
 from acesniper.operator.turns import in_turn
-from acesniper.operator.window import FULL_S, SPARE, Window
+from acesniper.operator.window import FULL_S, REFUSED_S, SPARE, Window
 from acesniper.policies.policy import Policy, rule_names
-from builders import make_gated_pod, make_itask, make_node, make_task
+from builders import make_gated_pod, make_itask, make_node, make_pod, make_task
 
 
 def make_window(size: int, *names: str) -> Window:
@@ -106,15 +110,130 @@ def test_a_namespace_that_may_have_no_more_pods_leaves_the_window_to_others() ->
     window.store.take_task(make_itask("other", "elsewhere"))
     window.store.take_task(make_itask("another", "elsewhere"))
 
+    first_s, most_s = FULL_S
+
     window.is_full("elsewhere", 0.0)
-    without = window.refresh(1.0)
-    window.is_full("default", 1.0)
-    others = window.refresh(FULL_S)
-    window.refresh(3 * FULL_S)
+    without = window.refresh(0.5 * first_s)
+    window.is_full("default", 0.5 * first_s)
+    others = window.refresh(first_s)
+    window.refresh(3 * most_s)
 
     assert without == {"default/a", "default/b"}
     assert others == {"elsewhere/another"}, "and a, which has its pod"
     assert inside(window) == {"a", "elsewhere/another"}
+
+
+def test_what_a_full_namespace_refuses_once_is_not_asked_for_by_its_other_tasks() -> None:
+    window = make_window(100, "a", "b", "c")
+    window.store.take_pod(make_gated_pod("a-0", task="a"))
+    window.store.take_task(make_itask("other", "elsewhere"))
+
+    window.is_full("default", 0.0)
+
+    assert inside(window) == {"a", "elsewhere/other"}
+
+
+def test_a_task_whose_first_attempt_has_ended_waits_for_room_like_any_other() -> None:
+    window = make_window(2, "a", "b")
+    window.store.take_pod(make_pod("a-0", task="a", node="n", phase="Failed"))
+    window.refresh(0.0)
+
+    window.is_full("default", 0.0)
+
+    assert inside(window) == set()
+    assert window.refresh(FULL_S[1]) == {"default/a", "default/b"}
+
+
+@pytest.mark.parametrize("why", ["full", "refused"])
+def test_what_was_refused_is_told_again_even_if_its_pause_was_over_before_anybody_looked(
+    why: str,
+) -> None:
+    window = make_window(2, "a")
+    window.refresh(0.0)
+
+    if why == "full":
+        window.is_full("default", 0.0)
+    else:
+        window.refused("default/a", 0.0)
+
+    assert window.refresh(100.0) == {"default/a"}
+
+
+def test_a_full_namespace_is_tried_more_and_more_rarely_until_a_pod_of_it_ends() -> None:
+    window = make_window(1, "a")
+    first_s, most_s = FULL_S
+    tried_s, now_s = [], 0.0
+    while now_s < 60.0:
+        if window.refresh(now_s):
+            tried_s.append(now_s)
+            window.is_full("default", now_s)
+        now_s += 0.5 * first_s
+    pauses_s = [after - before for before, after in pairwise(tried_s)]
+
+    window.has_room("default")
+    window.refresh(now_s)
+    window.is_full("default", now_s)
+    window.refresh(now_s + 0.5 * first_s)
+
+    assert pauses_s[0] == first_s
+    assert pauses_s[-1] == most_s
+    assert window.refresh(now_s + first_s) == {"default/a"}
+
+
+def test_a_task_whose_pod_is_refused_leaves_its_place_to_others_for_longer_and_longer() -> None:
+    window = make_window(1, "a", "b")
+    window.refresh(0.0)
+    first_s, _ = REFUSED_S
+
+    window.refused("default/a", 0.0)
+    at_once = inside(window)
+    others = window.refresh(1.0)
+    again = window.refresh(first_s)
+    window.refused("default/a", first_s)
+    window.refresh(2.0 * first_s)
+    longer = inside(window)
+    window.refresh(3.0 * first_s)
+
+    assert at_once == set()
+    assert others == {"default/b"}
+    assert again == {"default/a"}
+    assert longer == {"b"}
+    assert inside(window) == {"a"}
+
+
+def test_very_many_that_are_refused_are_tried_at_a_bounded_pace() -> None:
+    refusals = Refusals(*REFUSED_S)
+    keys = [f"t{number}" for number in range(2000)]
+    step_s, tried = 10, []
+
+    for now_s in map(float, range(0, 3000, step_s)):
+        due = set(keys) - refusals.pausing(now_s)
+        tried.append(len(due))
+        for key in due:
+            refusals.note(key, now_s)
+
+    last_s = 1000
+    assert sum(tried[-last_s // step_s :]) <= 1.1 * MOST_PER_S * last_s
+
+
+def test_a_task_whose_pod_was_made_after_all_is_refused_for_the_first_time_again() -> None:
+    window = make_window(1, "a")
+    window.refused("default/a", 0.0)
+    window.made("default/a")
+
+    window.refused("default/a", 0.0)
+
+    assert window.refresh(REFUSED_S[0]) == {"default/a"}
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_outside() -> None:
+    window = make_window(2, "a", "b", "c")
+    window.is_full("default", 9000.0)
+    window.refused("default/a", 9000.0)
+    before = window.refresh(9000.1)
+
+    assert before == set()
+    assert window.refresh(0.0) == {"default/a", "default/b"}
 
 
 @given(

@@ -12,7 +12,7 @@ GOOD = 0.02
 
 @pytest.mark.parametrize(
     ("latency_s", "spread"),
-    [(math.inf, math.nan), (math.inf, 0.1), (0.0, 0.1), (-1.0, 0.1), (1e25, 0.1), (1.0, math.inf)],
+    [(math.inf, math.nan), (math.inf, 0.1), (0.0, 0.1), (-1.0, 0.1), (1e25, 0.1), (1.0, math.nan)],
 )
 def test_what_no_device_takes_is_unknown_and_its_neighbours_are_not(
     latency_s: float, spread: float
@@ -20,7 +20,7 @@ def test_what_no_device_takes_is_unknown_and_its_neighbours_are_not(
     found = Table(np.array([[latency_s, GOOD]], np.float32), np.array([[spread, 0.1]], np.float16))
 
     bad, good = found.predictions("test")[0]
-    believed = found.believable()
+    believed = found.sound()
 
     assert bad is None
     assert good is not None

@@ -4,7 +4,7 @@ import pytest
 
 from acesniper.domain.errors import Forbidden
 from acesniper.runtime.events import LONGEST_NOTE, EventRecorder, Notice, Ration, event
-from acesniper.runtime.kube import EVENTS
+from acesniper.runtime.kube import EVENTS, NamespaceGone
 from builders import make_itask
 from fake_cluster import Call, FakeCluster
 
@@ -61,6 +61,21 @@ async def test_what_cannot_be_told_is_logged(caplog: pytest.LogCaptureFixture) -
         await tell(cluster, Notice("Placed", "on n1"))
 
     assert "event Placed not told: create is not for you" in caplog.text
+
+
+async def test_in_a_namespace_that_goes_nothing_is_told_and_nothing_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cluster = FakeCluster()
+
+    def forbid(call: Call) -> None:
+        raise NamespaceGone("it is being terminated")
+
+    cluster.before = forbid
+    with caplog.at_level(logging.DEBUG):
+        await tell(cluster, Notice("Placed", "on n1"))
+
+    assert caplog.text == ""
 
 
 async def test_a_burst_is_told_in_part_but_for_its_warnings() -> None:

@@ -18,6 +18,7 @@ from acesniper.domain.errors import (
     Unavailable,
 )
 from acesniper.runtime.kube import (
+    LONGEST_MESSAGE,
     NODES,
     PODS,
     Cluster,
@@ -76,6 +77,16 @@ async def test_a_status_becomes_an_error_with_the_servers_words(
             await cluster.list(NODES)
 
     assert type(caught.value) is expected
+
+
+async def test_of_what_the_server_repeats_at_length_the_beginning_is_kept() -> None:
+    said = "pods 'p' is invalid: " + "x" * 10**6
+
+    async with cluster_answering(answering(422, status_body(said))) as cluster:
+        with pytest.raises(InvalidInput, match="is invalid: xxx") as found:
+            await cluster.create(PODS, {}, "default")
+
+    assert len(str(found.value)) < 1.1 * LONGEST_MESSAGE
 
 
 async def test_a_namespace_that_goes_has_an_error_of_its_own() -> None:

@@ -192,6 +192,26 @@ async def test_an_object_that_cannot_be_read_stops_nothing() -> None:
 
 
 @in_virtual_time
+async def test_an_object_that_nobody_thought_of_stops_nothing_and_is_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cluster = FakeCluster()
+    cluster.put(NODES, make_node("bad"))
+
+    def apply(change: str, obj: Object) -> None:
+        if obj["metadata"]["name"] == "bad":
+            raise ZeroDivisionError
+
+    async with following(cluster, apply) as (heard, reflector):
+        await reflector.synced.wait()
+        cluster.put(NODES, make_node("good"))
+        await quiet()
+
+    assert heard == [("UPSERT", "bad"), ("UPSERT", "good")]
+    assert "nodes bad: ignored" in caplog.text
+
+
+@in_virtual_time
 async def test_nothing_is_known_before_the_first_list() -> None:
     cluster = FakeCluster()
 

@@ -8,7 +8,9 @@ from acesniper.api.names import API_VERSION
 from acesniper.api.schema import Column
 from acesniper.api.v1alpha1.wire import (
     Condition,
+    Latency,
     Name,
+    Time,
     Wire,
     conditions_field,
     immutable,
@@ -41,13 +43,13 @@ class DeviceProfileSpec(Wire):
 class DeviceReading(Wire):
     """One reading of the probe suite."""
 
-    seconds: float = Field(description="Seconds per run in a cool moment.", gt=0)
-    spread: float = Field(description="Interquartile range over the median.", ge=0)
-    sustained_seconds: float | None = Field(
-        default=None, description="Seconds per run after some seconds of load.", gt=0
+    seconds: Latency = Field(description="Seconds per run in a cool moment.")
+    spread: float = Field(description="Interquartile range over the median.", ge=0, le=1e6)
+    sustained_seconds: Latency | None = Field(
+        default=None, description="Seconds per run after some seconds of load."
     )
-    loaded_seconds: float | None = Field(
-        default=None, description="Seconds per run beside another busy process.", gt=0
+    loaded_seconds: Latency | None = Field(
+        default=None, description="Seconds per run beside another busy process."
     )
 
 
@@ -56,10 +58,10 @@ class DeviceObservation(Wire):
 
     task: str = Field(description="UID of the task's pod.")
     model: str = Field(description="Its ModelProfile, as namespace/name.")
-    median_seconds: float = Field(description="Median latency that was observed.", gt=0)
-    p90_seconds: float = Field(description="90th percentile of it.", gt=0)
-    expected_seconds: float = Field(description="Median latency that was predicted.", gt=0)
-    finished_at: str = Field(description="When.", json_schema_extra={"format": "date-time"})
+    median_seconds: Latency = Field(description="Median latency that was observed.")
+    p90_seconds: Latency = Field(description="90th percentile of it.")
+    expected_seconds: Latency = Field(description="Median latency that was predicted.")
+    finished_at: Time = Field(description="When.")
 
 
 class DeviceProfileStatus(Wire):
@@ -79,10 +81,8 @@ class DeviceProfileStatus(Wire):
     cores: int | None = Field(default=None, description="Processor cores of the node.")
     threads: int | None = Field(default=None, description="Threads used per inference.")
     cpu_quota: float | None = Field(default=None, description="Cores that the quota allows.")
-    memory_bytes: int | None = Field(default=None, description="Memory of the device.")
-    measured_at: str | None = Field(
-        default=None, description="When.", json_schema_extra={"format": "date-time"}
-    )
+    memory_bytes: int | None = Field(default=None, ge=0, description="Memory of the device.")
+    measured_at: Time | None = Field(default=None, description="When.")
     duration_seconds: float | None = Field(default=None, description="How long measuring took.")
     reprobed: str | None = Field(default=None, description="The `reprobe` value this answers.")
     observations: list[DeviceObservation] = Field(
@@ -95,14 +95,14 @@ class DeviceProfileStatus(Wire):
     )
     interval_factor: float = Field(
         default=1.0,
-        gt=0,
+        ge=0.1,
+        le=10.0,
         description="By how much wider than usual intervals are here, so that 90 % of its tasks "
         "end inside.",
     )
-    learns_from: str | None = Field(
+    learns_from: Time | None = Field(
         default=None,
         description="The device changed then: tasks that finished before say nothing of it.",
-        json_schema_extra={"format": "date-time"},
     )
     observed_generation: int | None = Field(
         default=None, description="The generation of the spec that this status is about."

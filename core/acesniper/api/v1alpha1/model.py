@@ -47,12 +47,17 @@ class ModelProfileStatus(Wire):
     features: dict[str, float] = Field(
         default_factory=dict, description="The feature vector, by name."
     )
-    flops: float | None = Field(default=None, description="Floating point operations (2 per MAC).")
-    bytes_moved: float | None = Field(default=None, description="Bytes read and written.")
-    parameters: int | None = Field(default=None, description="Number of weights.")
-    peak_memory_bytes: int | None = Field(default=None, description="Weights and activations.")
+    flops: float | None = Field(
+        default=None, ge=0, description="Floating point operations (2 per MAC)."
+    )
+    bytes_moved: float | None = Field(default=None, ge=0, description="Bytes read and written.")
+    parameters: int | None = Field(default=None, ge=0, description="Number of weights.")
+    peak_memory_bytes: int | None = Field(
+        default=None, ge=0, description="Weights and activations."
+    )
     needs_memory_bytes: int | None = Field(
         default=None,
+        ge=0,
         description="What it needs at least, by what happened: a run with less was killed for want "
         "of memory. Only devices with so much are asked from then on.",
     )

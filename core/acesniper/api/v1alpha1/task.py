@@ -18,6 +18,7 @@ from acesniper.api.v1alpha1.wire import (
     Name,
     Seconds,
     Shapes,
+    Time,
     Wire,
     address_rules,
     conditions_field,
@@ -177,7 +178,7 @@ class TaskCandidate(Wire):
     low_seconds: Seconds = Field(description="Lower end of its 90 % interval.")
     high_seconds: Seconds = Field(description="Upper end of its 90 % interval.")
     source: str = Field(description="The predictor and its version.")
-    inferences: int = Field(description="How many inferences.")
+    inferences: int = Field(ge=0, le=1_000_000_000, description="How many inferences.")
     backlog_seconds: Seconds = Field(description="Until a slot of the device is free.")
     cold_start_seconds: Seconds = Field(description="To start the container and load the model.")
     transfer_seconds: Seconds = Field(
@@ -216,9 +217,7 @@ class TaskPrediction(Wire):
     wait_seconds: float = Field(description="Expected wait in the queue, from creation to start.")
     cold_start_seconds: float = Field(description="Expected time to load image and model.")
     run_seconds: float = Field(description="Expected run time of all inferences.")
-    finish_time: str = Field(
-        description="When it was expected to finish.", json_schema_extra={"format": "date-time"}
-    )
+    finish_time: Time = Field(description="When it was expected to finish.")
 
 
 class TaskObservation(Wire):
@@ -239,12 +238,8 @@ class TaskObservation(Wire):
     )
     load_seconds: float | None = Field(default=None, description="Time to load the model.")
     wait_seconds: float | None = Field(default=None, description="From creation to start.")
-    start_time: str | None = Field(
-        default=None, description="When it started.", json_schema_extra={"format": "date-time"}
-    )
-    finish_time: str | None = Field(
-        default=None, description="When it finished.", json_schema_extra={"format": "date-time"}
-    )
+    start_time: Time | None = Field(default=None, description="When it started.")
+    finish_time: Time | None = Field(default=None, description="When it finished.")
 
 
 class TaskProgress(Wire):
@@ -254,9 +249,7 @@ class TaskProgress(Wire):
     done: int = Field(description="Inferences done.", ge=0)
     total: int = Field(description="Inferences asked for.", ge=1)
     run_seconds: Seconds = Field(description="How long those that are done took.")
-    seen_at: str = Field(
-        description="When the runner said so.", json_schema_extra={"format": "date-time"}
-    )
+    seen_at: Time = Field(description="When the runner said so.")
 
 
 class InferenceTaskStatus(Wire):

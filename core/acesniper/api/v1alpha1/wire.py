@@ -7,6 +7,7 @@ from pydantic.alias_generators import to_camel
 
 from acesniper.api.address import MODEL_PATTERN
 from acesniper.api.schema import DURATION_PATTERN, Rule, Schema
+from acesniper.domain.prediction import LEAST_S, MOST_S
 
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 SHA256_PATTERN = r"^[a-f0-9]{64}$"
@@ -22,7 +23,16 @@ Dimension = Annotated[int, Field(ge=0, le=1_000_000_000)]
 """0 for what is still empty, as the past of a decoder at its first step."""
 
 Shapes = Annotated[dict[str, Dimension], Field(max_length=32)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+TIME_PATTERN = (
+    r"^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-[0-9]{2}-[0-9]{2}"
+    r"T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[-+]([01][0-9]|2[0-3]):[0-9]{2})$"
+)
+"""Of what the format date-time admits, all that is a time: no year 0, no zone a whole day off."""
+
+Seconds = Annotated[float, Field(ge=0, le=1e30)]
+"""So that sums and ratios of them are numbers, too."""
+Latency = Annotated[float, Field(ge=LEAST_S, le=MOST_S)]
+Time = Annotated[str, Field(pattern=TIME_PATTERN, json_schema_extra={"format": "date-time"})]
 Free = Annotated[dict[str, Any], Schema({"x-kubernetes-preserve-unknown-fields": True})]
 
 
@@ -60,9 +70,7 @@ class Condition(Wire):
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
     reason: str = Field(description="Why, as one CamelCase word for machines.")
     message: str = Field(default="", description="Why, as a sentence for people.")
-    last_transition_time: str = Field(
-        description="When the status last changed.", json_schema_extra={"format": "date-time"}
-    )
+    last_transition_time: Time = Field(description="When the status last changed.")
     observed_generation: int | None = Field(
         default=None, description="The generation of the spec that this was seen for."
     )

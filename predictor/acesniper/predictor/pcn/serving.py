@@ -126,7 +126,7 @@ class PcnPredictor:
             where = np.ix_(block.rows, block.columns)
             latency[where] = np.exp(block.mean)
             spread[where] = self._reach(block, "central90")
-        return Table(latency, spread)
+        return Table(latency, spread).sound()
 
     def quantiles(
         self,

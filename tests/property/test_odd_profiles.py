@@ -1,0 +1,125 @@
+"""Whatever a DeviceProfile says that the API server lets through, there is a plan, in numbers."""
+
+import copy
+import json
+from functools import cache
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from acesniper.api import convert
+from acesniper.api.decision import Decision
+from acesniper.api.v1alpha1 import DeviceProfile
+from acesniper.domain.device import DeviceId
+from acesniper.domain.model import ModelFeatures
+from acesniper.domain.prediction import LEAST_S, MOST_S
+from acesniper.extender.admitting import Admitting
+from acesniper.extender.book import DecisionBook
+from acesniper.extender.fleet import Fleet
+from acesniper.extender.metrics import ExtenderMetrics
+from acesniper.extender.planner import Planner
+from acesniper.extender.table import LatencyTable
+from acesniper.operator.classes import class_latencies
+from acesniper.operator.devices import learned
+from acesniper.policies.policy import Policy
+from acesniper.predictor.default import default_predictor
+from acesniper.predictor.interface import LatencyPredictor
+from acesniper.predictor.reader import read_model
+from acesniper.runtime.reflector import UPSERT
+from acesniper.testbed.demo.fleet import EmulatedDevice, shipped
+from acesniper.testbed.system import ROOT
+from builders import make_model_profile, make_node
+from fake_cluster import FakeCluster
+from fleets import make_waiting, predict_news
+from strategies import floats
+from virtual_time import Clock
+
+Json = dict[str, Any]
+NOW_S = 1e9
+latencies = st.sampled_from([LEAST_S, 1e-6, 1.0, 1e6, MOST_S]) | floats(LEAST_S, MOST_S)
+readings = st.fixed_dictionaries(
+    {"seconds": latencies, "spread": st.sampled_from([0.0, 1.0, 1e6])},
+    optional={"sustainedSeconds": latencies, "loadedSeconds": latencies},
+)
+observations = st.fixed_dictionaries(
+    {
+        "task": st.text("abc", min_size=1, max_size=3),
+        "model": st.sampled_from(["default/model", "default/other", "none"]),
+        "medianSeconds": latencies,
+        "p90Seconds": latencies,
+        "expectedSeconds": latencies,
+        "finishedAt": st.sampled_from(["1000-01-01T00:00:00Z", "9999-12-31T23:59:59+00:00"]),
+    }
+)
+
+
+@cache
+def predictor() -> LatencyPredictor:
+    return default_predictor()
+
+
+@cache
+def features() -> ModelFeatures:
+    return read_model(ROOT / "examples/models/mobilenet_v3_small.onnx", batch=1, shapes={})
+
+
+@cache
+def devices() -> list[EmulatedDevice]:
+    return shipped(ROOT / "examples/devices")[:2]
+
+
+def profile_of(device: EmulatedDevice) -> Json:
+    return copy.deepcopy(dict(device.profile))
+
+
+@st.composite
+def odd_profiles(draw: st.DrawFn) -> Json:
+    """A measured device, some of whose numbers are anything."""
+    profile = profile_of(devices()[0])
+    profile["metadata"] |= {"uid": "odd", "resourceVersion": "1", "generation": 1}
+    status = profile["status"]
+    names = sorted(status["readings"])
+    odd = draw(st.sets(st.sampled_from(names)) | st.just(set(names)))
+    for name in sorted(odd):
+        status["readings"][name] = draw(readings)
+    for name in draw(st.sets(st.sampled_from(names), max_size=3)):
+        status["readings"].pop(name, None)
+    status["intervalFactor"] = draw(st.sampled_from([0.1, 1.0, 10.0]))
+    status["memoryBytes"] = draw(st.sampled_from([0, 1, 2**62]))
+    status["observations"] = draw(st.lists(observations, max_size=6))
+    return profile
+
+
+@given(odd_profiles())
+@settings(max_examples=40, deadline=None)
+def test_an_odd_profile_spoils_no_plan_and_nothing_that_is_written(profile: Json) -> None:
+    read = DeviceProfile.model_validate(profile)
+    fleet = Fleet(LatencyTable(predictor()), Clock(NOW_S))
+    model = convert.model_status(features()).model_dump(by_alias=True, mode="json")
+    fleet.take_model_profile(UPSERT, make_model_profile(status=model))
+    for each in (profile, profile_of(devices()[1])):
+        fleet.take_node(UPSERT, make_node(each["spec"]["node"]))
+        fleet.take_device_profile(UPSERT, each)
+    for name in ("a", "b", "c"):
+        task, pod = make_waiting(name, inferences=10**9)
+        fleet.take_task(UPSERT, task)
+        fleet.take_pod(UPSERT, pod)
+    predict_news(fleet)
+    metrics = ExtenderMetrics.on(CollectorRegistry())
+    admitting = Admitting(fleet, FakeCluster(), DecisionBook(), metrics)
+    planner = Planner(fleet, admitting, Policy(), metrics)
+
+    decided = planner.decide()
+
+    assert decided, "the other device goes on"
+    for _, _, decision in decided:
+        assert Decision.read(decision.model_dump_json(by_alias=True)) is not None
+    written = [
+        learned(read, [], NOW_S).model_dump(by_alias=True, mode="json"),
+        [each.model_dump() for each in class_latencies(predictor(), features(), [read])],
+        [(each.start_s, each.busy_s) for each in planner.rows()],
+        [fleet.ledger.backlog_s(DeviceId(each.id), NOW_S) for each in fleet.devices],
+    ]
+    json.dumps(written, allow_nan=False)

@@ -1,0 +1,55 @@
+"""Tasks that no device can take say so while they wait."""
+
+from typing import Any
+
+import pytest
+
+from acesniper.api.pod import PodView
+from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile
+from acesniper.operator.lifecycle import next_step
+from acesniper.operator.render import pod_name
+from acesniper.operator.sight import Sight
+from builders import make_device_profile, make_gated_pod, make_itask, make_model_profile, make_node
+
+Json = dict[str, Any]
+
+
+def message(*, gated: bool, cordoned: bool = False, **spec: Any) -> str | None:  # noqa: ANN401 - as make_itask
+    """What a task says on a fleet of four small processors, of which one is in a rack."""
+    names = ("d1", "d2", "d3", "d4")
+    nodes = {f"node-{each}": make_node(f"node-{each}", cordoned=cordoned) for each in names}
+    nodes["node-d4"]["metadata"]["labels"] = {"rack": "a"}
+    profiles = {each: make_device_profile(each) for each in names}
+    for each in profiles.values():
+        each["status"]["memoryBytes"] = 2**20
+    task = InferenceTask.model_validate(make_itask(status={"phase": "Queued"}, **spec))
+    name = pod_name(task)
+    pod = make_gated_pod(name)
+    model = make_model_profile()
+    model["status"]["peakMemoryBytes"] = 2**20
+    sight = Sight(
+        task=task,
+        pods={name: (PodView.of(pod), pod)} if gated else {},
+        models={"model": ModelProfile.model_validate(model)},
+        may_queue=True,
+        now_s=0.0,
+        image="runner:1",
+        nodes=nodes,
+        devices={name: DeviceProfile.model_validate(each) for name, each in profiles.items()},
+    )
+    return next_step(sight).status.message
+
+
+@pytest.mark.parametrize("gated", [True, False])
+def test_a_task_that_no_device_can_take_says_why(gated: bool) -> None:
+    told = message(gated=gated, runtime=["cuda"])
+
+    reason = "its provider is cpu, the task asks for cuda"
+    assert told == f"no device can take it: d1: {reason}; d2: {reason}; d3: {reason}; and 1 more"
+
+
+@pytest.mark.parametrize("cordoned", [True, False])
+def test_a_task_that_one_device_can_take_waits_for_it(cordoned: bool) -> None:
+    told = message(gated=True, cordoned=cordoned, nodeSelector={"rack": "a"})
+
+    assert told == "waits for a device"

@@ -1,0 +1,47 @@
+"""An operator that is started before the definitions of its resources are installed."""
+
+import json
+from collections.abc import Sequence
+
+from acesniper.domain.errors import Unavailable
+from acesniper.operator.served import OURS, until_served
+from acesniper.runtime.kube import Answer, NotFound
+from fake_cluster import FakeCluster
+from virtual_time import in_virtual_time, now_s
+
+
+class Installing(FakeCluster):
+    """Each question is answered by the next of `answers`: names that are served, or an error."""
+
+    def __init__(self, *answers: Sequence[str] | Exception) -> None:
+        super().__init__()
+        self.answers = list(answers)
+
+    async def fetch(self, path: str) -> Answer:
+        """What the API server says of a group."""
+        assert path == "/apis/acesniper.io/v1alpha1"
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        resources = [{"name": name} for name in answer]
+        return Answer(json.dumps({"resources": resources}), None)
+
+
+@in_virtual_time
+async def test_it_waits_until_all_of_them_are_served() -> None:
+    some, all_ = sorted(OURS)[:1], sorted(OURS)
+    cluster = Installing(NotFound("404"), Unavailable("away"), some, all_)
+
+    await until_served(cluster)
+
+    assert cluster.answers == []
+    assert now_s() > 0.0
+
+
+@in_virtual_time
+async def test_it_waits_for_nothing_where_they_are() -> None:
+    before = now_s()
+
+    await until_served(Installing([*OURS, "inferencetasks/status"]))
+
+    assert now_s() == before
