@@ -48,7 +48,7 @@ def measured(readings: Mapping[str, Reading]) -> ProbeResult:
         threads=4,
         cpu_quota=None,
         memory_bytes=1 << 32,
-        measured_at="",
+        measured_at="2026-01-01T00:00:00+00:00",
         duration_s=21.0,
         missing=("recurrent",),
     )
