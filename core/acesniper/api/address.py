@@ -67,8 +67,10 @@ class Address:
         shown = uri.partition("?")[0]
         try:
             parts = urlsplit(uri)
-        except ValueError as error:
-            raise InvalidInput(f"{shown}: {error}") from error
+        except ValueError:
+            # Neither repeated nor chained: it may hold a password.
+            scheme = uri.partition("://")[0]
+            raise InvalidInput(f"{scheme}://...: its host is none") from None
         if parts.scheme not in SCHEMES:
             known = ", ".join(f"{each}://" for each in SCHEMES)
             raise InvalidInput(f"{shown}: give one of {known}")

@@ -55,10 +55,15 @@ def test_what_is_no_address_of_ours_is_refused_and_no_signature_repeated(uri: st
     assert "geheim" not in str(caught.value)
 
 
-def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
-    uri = "https://user:geheim@host/m.onnx"
-
-    with pytest.raises(InvalidInput, match="put credentials into a Secret") as caught:
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("https://user:geheim@host/m.onnx", "put credentials into a Secret"),
+        ("https://user:geheim@[::1/m.onnx", "its host is none"),
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_not_repeated(uri: str, why: str) -> None:
+    with pytest.raises(InvalidInput, match=why) as caught:
         Address.parse(uri)
 
     assert "geheim" not in str(caught.value)
