@@ -10,6 +10,7 @@ import pytest
 from acesniper.api.times import epoch_s
 from acesniper.testbed.errors import CommandFailed
 from acesniper.testbed.kwok import make_node
+from acesniper.testbed.system import EXTENDER
 from fleet_of_five import FleetOfFive
 from played_by_hand import PlayedByHand, played_by_hand
 
@@ -183,6 +184,37 @@ def test_a_pod_of_a_higher_priority_preempts_and_costs_no_retry(
 
     assert condition(status, "Retrying")["reason"] == "Preempted"
     assert status["disruptions"] == 1
+
+
+def test_a_pod_that_is_refused_for_now_says_why_and_is_made_once_it_may_be(
+    fleet: FleetOfFive, namespace: str
+) -> None:
+    fleet.add_models(namespace)
+    fleet.apply([fleet.task("early", namespace, priorityClassName=namespace)])
+    fleet.wait_for("inferencetask", "condition=Healthy=False", namespace, "early")
+    refused = fleet.tasks(namespace)["early"]["status"]
+
+    priority: Json = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "value": 1}
+    fleet.apply([{**priority, "metadata": {"name": namespace}}])
+    status = fleet.finish(namespace, "early")["early"]
+    fleet.system.plane.kubectl("delete", "priorityclass", namespace)
+
+    assert f"no PriorityClass with name {namespace}" in refused["message"]
+    assert status["phase"] == "Succeeded"
+
+
+def test_slots_are_counted_however_they_are_written(fleet: FleetOfFive, namespace: str) -> None:
+    """The API server keeps 1e3 as it was given."""
+    fleet.add_models(namespace)
+    limits = {"acesniper.io/slot": "1e3"}
+    container: Json = {"name": "main", "image": "example", "resources": {"limits": limits}}
+    pod: Json = {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [container]}}
+    fleet.apply([{**pod, "metadata": {"name": "many", "namespace": namespace}}])
+
+    fleet.apply([fleet.task("after", namespace)])
+
+    assert fleet.finish(namespace, "after")["after"]["phase"] == "Succeeded"
+    assert fleet.system.plane.children[EXTENDER].running
 
 
 # --- people --------------------------------------------------------------------------------------
