@@ -129,8 +129,8 @@ class DeviceReconciler:
 
 def _asked(profile: DeviceProfile, wish: str) -> bool:
     """Whether the node was asked for this, or for anything that it has not answered yet."""
-    asked = profile.spec.reprobe or None
-    return asked == wish or asked != profile.status.reprobed
+    asked = profile.spec.reprobe
+    return bool(asked) and (asked == wish or asked != profile.status.reprobed)
 
 
 def telling(status: DeviceProfileStatus, runs: Iterable[Run]) -> list[Run]:

@@ -188,6 +188,17 @@ async def test_a_node_that_is_to_measure_itself_anyway_is_not_asked_again() -> N
     assert (setup.drifting(), setup.profile()["spec"]["reprobe"]) == ("True", "please")
 
 
+async def test_a_wish_that_was_answered_and_taken_back_hinders_no_other() -> None:
+    setup = Setup()
+    answered = {"status": {"reprobed": "please"}}
+    known = await setup.cluster.patch(DEVICE_PROFILES, "d", None, answered, subresource="status")
+    setup.store.take_device(known)
+
+    await setup.learn(finished("a", 1.0, 2.0), finished("b", 2.0, 2.0))
+
+    assert setup.profile()["spec"]["reprobe"].startswith("drift-")
+
+
 async def test_after_the_new_measurement_nothing_old_comes_back() -> None:
     setup = Setup()
     old = finished("a", 1.0, 1.01)
