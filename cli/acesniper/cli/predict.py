@@ -59,7 +59,7 @@ def command(
     """Predict how long one inference takes, and the interval that holds it nine times in ten.
 
     Files need no cluster. For devices of a cluster, what ran on them counts as it does for the
-    planner.
+    planner. The network is the one that comes with this command, whatever was rolled out.
 
     Examples:
       acesniper predict resnet50.onnx --device edge-1.yaml --explain

@@ -33,7 +33,7 @@ class Subject:
         observed = [
             replace(each, model=model) if each.model == model else each for each in self.observed
         ]
-        return Subject(self.vector, observed)
+        return replace(self, observed=observed)
 
 
 FILES = (".onnx", ".yaml", ".yml", ".json")

@@ -57,7 +57,9 @@ def test_all_measured_devices_of_a_cluster_are_taken_where_none_is_named(connect
     connection.ask(lambda it: _put(it, new, DEVICE_PROFILES, None))
 
     assert list(subjects.devices([], connection)) == ["a"]
-    assert subjects.devices(["a"], connection)["a"].interval_factor == 1.5
+    named = subjects.devices(["a"], connection)["a"]
+    assert named.interval_factor == 1.5
+    assert named.asked_for(features_of(linear_model())).interval_factor == 1.5
     with pytest.raises(InvalidInput, match="DeviceProfile new was not measured yet"):
         subjects.devices(["new"], connection)
 
