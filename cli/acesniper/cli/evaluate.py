@@ -1,7 +1,7 @@
 """`acesniper evaluate`: judge the predictions on a table of measured latencies."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +9,7 @@ import typer
 
 from acesniper.cli.console import err, out
 from acesniper.cli.figures import finite, improving, shown
-from acesniper.cli.options import in_a_folder
+from acesniper.cli.options import Shapes, in_a_folder, parse_shapes
 from acesniper.cli.table_options import Column, LatencyColumn, as_written, flat, text
 from acesniper.cli.table_options import references as listed_references
 from acesniper.domain.errors import InvalidInput
@@ -35,6 +35,7 @@ def command(
         list[Path],
         typer.Option(help="What describes the models: a file or folder; may be repeated."),
     ] = [],  # noqa: B006
+    shape: Shapes = [],  # noqa: B006
     k: Annotated[int, typer.Option("-k", help="References run on a new device.", min=1)] = 10,
     held_out_devices: Names = None,
     held_out_models: Names = None,
@@ -97,7 +98,7 @@ def command(
     cut = split(latencies, named, new_devices, new_models)
     if len(cut.references) < k:
         err.print(f"only {len(cut.references)} of the first {k} references are known models")
-    traits = _traits(features, table, latencies.models, columns.model)
+    traits = _traits(features, parse_shapes(shape), table, latencies.models, columns.model)
     if traits is None and new_models:
         err.print("without --features new models cannot be predicted: P2 and P3 stay empty")
     with err.status("fitting and predicting"):
@@ -132,7 +133,11 @@ def _listed(path: Path | None, names: Collection[str]) -> set[str]:
 
 
 def _traits(
-    paths: Collection[Path], table: Path, models: tuple[str, ...], columns: tuple[str, ...]
+    paths: Collection[Path],
+    shapes: Mapping[str, int],
+    table: Path,
+    models: tuple[str, ...],
+    columns: tuple[str, ...],
 ) -> "list[Traits] | None":
     from acesniper.predictor.tables.features import aligned, read_features
 
@@ -142,6 +147,6 @@ def _traits(
     for path in paths:
         if path.resolve() == table.resolve():
             raise InvalidInput("--features must not be the table: its latencies would be features")
-        for name, traits in read_features(path, columns).items():
+        for name, traits in read_features(path, columns, shapes, err.print).items():
             found[name] = found[name] | traits if name in found else traits
     return aligned(found, models)

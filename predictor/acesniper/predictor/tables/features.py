@@ -1,12 +1,15 @@
 """Read the features of models from whatever describes them: files, lists, columns."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from acesniper.domain.errors import InvalidInput
+from acesniper.domain.errors import InvalidInput, InvalidModel
+from acesniper.predictor.binding import fitting
 from acesniper.predictor.features import CLASSES
+from acesniper.predictor.graph import parse
 from acesniper.predictor.reader import read_model
 from acesniper.predictor.tables.cells import cell_operators
 from acesniper.predictor.tables.lists import listed_operators
@@ -15,26 +18,37 @@ from acesniper.predictor.tables.similarity import name_pieces
 from acesniper.predictor.tables.table import group, joined, read_rows
 from acesniper.predictor.tables.traits import Traits, operator
 
+log = logging.getLogger(__name__)
 
-def read_features(path: Path, model_columns: Sequence[str] = ("model",)) -> dict[str, Traits]:
+
+def read_features(
+    path: Path,
+    model_columns: Sequence[str] = ("model",),
+    shapes: Mapping[str, int] | None = None,
+    left_out: Callable[[str], None] = log.warning,
+) -> dict[str, Traits]:
     """The features of every model a file or folder describes, by the model's name.
 
-    A folder holds `.onnx`, `.param` (ncnn) and `.csv` files. A CSV file is either a list of
-    operators (columns `operation` and `feature`) or has a row per model: its numbers are taken as
-    they are, unless they differ between rows of one model; a column `ops` of six digits is a cell
-    of NAS-Bench-201. Of several model columns a file may lack all but the first. Raises
-    InvalidInput.
+    A folder holds `.onnx`, `.param` (ncnn) and `.csv` files; an ONNX file in it that cannot be read
+    is told to `left_out`. A CSV file is either a list of operators (columns `operation` and
+    `feature`) or has a row per model: its numbers are taken as they are, unless they differ between
+    rows of one model; a column `ops` of six digits is a cell of NAS-Bench-201. Of several model
+    columns a file may lack all but the first. `shapes` are sizes of dimensions that ONNX files
+    leave open. Raises InvalidInput.
     """
     if path.is_dir():
         found: dict[str, Traits] = {}
         for file in sorted(each for each in path.iterdir() if each.is_file()):
             if file.name.endswith((".onnx", ".param", ".csv", ".csv.gz")):
-                _merge(found, read_features(file, model_columns))
+                try:
+                    _merge(found, read_features(file, model_columns, shapes))
+                except InvalidModel as error:
+                    left_out(f"{file} is left out: {error}")
         return found
     if not path.exists():
         raise InvalidInput(f"there is no file {path}")
     if path.suffix == ".onnx":
-        return {path.stem: onnx_traits(path)}
+        return {path.stem: onnx_traits(path, shapes)}
     if path.suffix == ".param":
         return {path.stem: Traits(read_param(path))}
     return _csv(path, model_columns)
@@ -58,9 +72,9 @@ def aligned(found: Mapping[str, Traits], models: Sequence[str]) -> list[Traits]:
     return result
 
 
-def onnx_traits(path: Path) -> Traits:
+def onnx_traits(path: Path, shapes: Mapping[str, int] | None = None) -> Traits:
     """One operator per class of the graph, with the mean sizes of its nodes."""
-    features = read_model(path)
+    features = read_model(path, shapes=fitting(parse(path), shapes) if shapes else None)
     operators = []
     for kind in CLASSES:
         nodes = features.values[f"{kind}.nodes"]

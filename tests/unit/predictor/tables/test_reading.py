@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from acesniper.domain.errors import InvalidInput
 from acesniper.predictor.tables.cells import cell_operators
@@ -10,7 +11,7 @@ from acesniper.predictor.tables.features import aligned, read_features
 from acesniper.predictor.tables.params import read_param
 from acesniper.predictor.tables.table import Columns, read_table
 from acesniper.predictor.tables.traits import SIZES, Operator, Traits, operator_table
-from small_models import linear_model, save
+from small_models import linear_model, make_model, save
 
 ROWS = (
     "device,unit,model,latency_ms\n"
@@ -209,6 +210,22 @@ def test_an_onnx_file_is_described_by_its_classes(tmp_path: Path) -> None:
     found = read_features(tmp_path)["linear"]
 
     assert sum(each.count for each in found.operators) >= 1
+
+
+def test_one_file_of_a_folder_that_cannot_be_read_leaves_the_others(tmp_path: Path) -> None:
+    save(linear_model(), tmp_path / "linear.onnx")
+    node = helper.make_node("Relu", ["x"], ["y"])
+    save(make_model([node], {"x": ["batch", "time", 8]}), tmp_path / "open.onnx")
+    (tmp_path / "torn.onnx").write_bytes(b"torn")
+    told: list[str] = []
+
+    found = read_features(tmp_path, left_out=told.append)
+    sized = read_features(tmp_path, shapes={"time": 4}, left_out=told.append)
+
+    assert set(found) == {"linear"}
+    assert set(sized) == {"linear", "open"}
+    assert ["open.onnx" in each for each in told] == [True, False, False], told
+    assert "--shape time=SIZE" in told[0]
 
 
 def test_a_model_nothing_describes_borrows_from_the_nearest_name(tmp_path: Path) -> None:
