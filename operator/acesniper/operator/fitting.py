@@ -1,22 +1,40 @@
 """Whether any device can take a task at all: where none can, waiting alone does not help."""
 
 from collections.abc import Iterator
+from math import inf
 
 from acesniper.api import convert
 from acesniper.api.v1alpha1 import ModelProfile
 from acesniper.domain.completion import Verdict
 from acesniper.domain.device import DeviceId
+from acesniper.domain.task import Task
 from acesniper.operator.sight import Sight
 from acesniper.policies.feasibility import judge
 
 TOLD = 3
 """Devices whose reasons are told."""
+KEPT_S = 5.0
+"""So long an answer holds for all tasks that ask for the same: finding it grows with the fleet."""
+MOST_KEPT = 1000
 
 
 def nowhere(sight: Sight, name: str, profile: ModelProfile) -> str | None:
     """Why no device can take the task of a model called `name`; None while there is hope."""
+    features = convert.model_features(profile)
+    task = convert.task(sight.task, name, features.peak_memory_bytes if features else 0)
+    demand = (task.providers, task.node_selector, task.memory_bytes)
+    found_s, found = sight.nowhere.get(demand, (-inf, None))
+    if not 0.0 <= sight.now_s - found_s < KEPT_S:
+        found = _reasons(sight, task)
+        if len(sight.nowhere) >= MOST_KEPT:
+            sight.nowhere.clear()
+        sight.nowhere[demand] = sight.now_s, found
+    return found
+
+
+def _reasons(sight: Sight, task: Task) -> str | None:
     reasons = []
-    for device, verdict in _verdicts(sight, name, profile):
+    for device, verdict in _verdicts(sight, task):
         if verdict.feasible or not verdict.lasting:
             return None
         reasons.append(f"{device}: {verdict.reason}")
@@ -26,11 +44,8 @@ def nowhere(sight: Sight, name: str, profile: ModelProfile) -> str | None:
     return f"no device can take it: {'; '.join(reasons[:TOLD])}{others}"
 
 
-def _verdicts(sight: Sight, name: str, profile: ModelProfile) -> Iterator[tuple[str, Verdict]]:
+def _verdicts(sight: Sight, task: Task) -> Iterator[tuple[str, Verdict]]:
     """What is to be said of each device whose node is there; none where nodes are not known."""
-    features = convert.model_features(profile)
-    memory_bytes = features.peak_memory_bytes if features else 0
-    task = convert.task(sight.task, name, memory_bytes)
     for each in sight.devices.values():
         node = (sight.nodes or {}).get(each.spec.node)
         if node is not None:

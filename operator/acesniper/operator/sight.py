@@ -1,12 +1,15 @@
 """All that a decision about a task looks at."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile
 from acesniper.operator.mounts import NodeCache
+
+Nowhere = MutableMapping[tuple[object, ...], tuple[float, str | None]]
+"""By demand: when somebody looked for a device that could take it, and why there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,7 @@ class Sight:
     `pods` are the pods it owns, by name, as (view, object). `models` finds a ModelProfile of its
     namespace. `may_queue` says that its turn is near enough for a gated pod. `nodes` and `devices`
     are those of the cluster; without `nodes`, no node is missed. A container that cannot be started
-    is given `start_patience_s`.
+    is given `start_patience_s`. `nowhere` remembers what other tasks found a moment ago.
     """
 
     task: InferenceTask
@@ -29,3 +32,4 @@ class Sight:
     devices: Mapping[str, DeviceProfile] = field(default_factory=dict)
     start_patience_s: float = 300.0
     cache: NodeCache | None = None
+    nowhere: Nowhere = field(default_factory=dict)

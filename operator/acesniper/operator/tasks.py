@@ -14,7 +14,7 @@ from acesniper.operator.lifecycle import next_step
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.mounts import NodeCache, without_cache
 from acesniper.operator.queueing import next_incarnation, put_off
-from acesniper.operator.sight import Sight
+from acesniper.operator.sight import Nowhere, Sight
 from acesniper.operator.step import Step
 from acesniper.operator.store import Store
 from acesniper.operator.window import Window
@@ -57,6 +57,7 @@ class TaskReconciler:
     start_patience_s: float = 300.0
     """How long a container that cannot be started is waited for."""
     cache: NodeCache | None = None
+    _nowhere: Nowhere = field(default_factory=dict)
     _failed: dict[str, int] = field(default_factory=dict)
     """Tasks that could not be taken a step further, and how often in a row."""
 
@@ -121,6 +122,7 @@ class TaskReconciler:
             nodes=self.store.nodes,
             devices=self.store.devices,
             start_patience_s=self.start_patience_s,
+            nowhere=self._nowhere,
         )
 
     async def _take(self, task: InferenceTask, step: Step) -> float | None:

@@ -1,11 +1,13 @@
 """Tasks that no device can take say so while they wait."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile
+from acesniper.operator.fitting import KEPT_S, nowhere
 from acesniper.operator.lifecycle import next_step
 from acesniper.operator.render import pod_name
 from acesniper.operator.sight import Sight
@@ -53,3 +55,24 @@ def test_a_task_that_one_device_can_take_waits_for_it(cordoned: bool) -> None:
     told = message(gated=True, cordoned=cordoned, nodeSelector={"rack": "a"})
 
     assert told == "waits for a device"
+
+
+def test_tasks_that_ask_for_the_same_are_told_the_same_until_somebody_looks_again() -> None:
+    fleet = {each: DeviceProfile.model_validate(make_device_profile(each)) for each in ("d1", "d2")}
+    model = ModelProfile.model_validate(make_model_profile())
+    task = InferenceTask.model_validate(make_itask(runtime=["cuda"]))
+    nodes = {each.spec.node: make_node(each.spec.node) for each in fleet.values()}
+    seen = Sight(task, {}, {}, may_queue=True, now_s=0.0, image="", nodes=nodes, devices=fleet)
+    at_first = nowhere(seen, "model", model)
+    fleet.pop("d2")
+
+    soon = nowhere(replace(seen, now_s=KEPT_S / 2), "model", model)
+    later = nowhere(replace(seen, now_s=KEPT_S), "model", model)
+    before = nowhere(replace(seen, now_s=-KEPT_S), "model", model)
+
+    assert at_first is not None
+    assert "d2" in at_first
+    assert soon == at_first
+    assert (
+        later == before == "no device can take it: d1: its provider is cpu, the task asks for cuda"
+    )
