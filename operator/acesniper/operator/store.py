@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from acesniper.api import convert
-from acesniper.api.names import DECISION_ANNOTATION
+from acesniper.api.names import DECISION_ANNOTATION, TASK_LABEL
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import (
     FINISHED,
@@ -106,8 +106,12 @@ class Store:
 
     def drop_pod(self, obj: Object) -> str | None:
         """Forget a pod that is gone; returns the key of its task."""
-        uid, name = obj["metadata"]["uid"], obj["metadata"]["name"]
-        for task, pods in self.pods.items():
+        metadata = obj["metadata"]
+        uid, name = metadata["uid"], metadata["name"]
+        told = f"{metadata['namespace']}/{(metadata.get('labels') or {}).get(TASK_LABEL)}"
+        # Somebody may have changed its label: then it is looked for everywhere.
+        for task in [told] if name in self.pods.get(told, {}) else self.pods:
+            pods = self.pods[task]
             if (known := pods.get(name)) is not None and known[0].uid == uid:
                 del pods[name]
                 if not pods:
