@@ -37,6 +37,8 @@ class Deadline:
 
 
 class _Plain(socket.socket):
+    """A socket that reads until its deadline."""
+
     deadline: Deadline
 
     def recv_into(self, *arguments: Any, **options: Any) -> int:  # noqa: ANN401 - as the base's
@@ -48,16 +50,8 @@ class _Plain(socket.socket):
             raise
 
 
-class _Secure(ssl.SSLSocket):
-    deadline: Deadline
-
-    def recv_into(self, *arguments: Any, **options: Any) -> int:  # noqa: ANN401 - as the base's
-        self.settimeout(self.deadline.patience_s())
-        try:
-            return super().recv_into(*arguments, **options)
-        except TimeoutError:
-            self.deadline.patience_s()
-            raise
+class _Secure(_Plain, ssl.SSLSocket):
+    """Over TLS, whose `recv_into` is the next in line."""
 
 
 class _SecureConnection(HTTPSConnection):
