@@ -66,9 +66,9 @@ def manifest(kind: str, spec: object, name: str = "x") -> str:
         ),
         pytest.param(
             "InferenceTask",
-            {"model": "m", "inputShapes": {"sequence": 0}},
-            "spec.inputShapes.sequence in body should be greater than or equal to 1",
-            id="empty dimension",
+            {"model": "m", "inputShapes": {"sequence": -1}},
+            "spec.inputShapes.sequence in body should be greater than or equal to 0",
+            id="negative dimension",
         ),
         pytest.param(
             "DeviceProfile", {"node": "n", "slots": 0}, "spec.slots in body", id="no slots"
