@@ -1,8 +1,10 @@
 """The way on which things go wrong: what passes, what is made up, what falls silent."""
 
 import asyncio
+import gc
 import json
 import ssl
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -39,8 +41,13 @@ class Server:
 
 
 @asynccontextmanager
-async def proxied(folder: Path) -> AsyncIterator[tuple[FaultProxy, Server, str]]:
-    """A proxy for the identity `somebody`, the server behind it, and the proxy's URL."""
+async def proxied(
+    folder: Path, *, hangs: bool = False
+) -> AsyncIterator[tuple[FaultProxy, Server, str]]:
+    """A proxy for the identity `somebody`, the server behind it, and the proxy's URL.
+
+    A server that hangs says nothing any more while the proxy ends.
+    """
     authority, server = Authority(folder / "secrets", "ca"), Server()
     (folder / "kubeconfigs").mkdir()
     serving = authority.serving("serving")
@@ -62,7 +69,10 @@ async def proxied(folder: Path) -> AsyncIterator[tuple[FaultProxy, Server, str]]
     try:
         yield proxy, server, config["clusters"][0]["cluster"]["server"]
     finally:
-        await asyncio.to_thread(proxy.__exit__, None, None, None)
+        if hangs:
+            proxy.__exit__(None, None, None)  # in the loop that the server lives in
+        else:
+            await asyncio.to_thread(proxy.__exit__, None, None, None)
         await runner.cleanup()
 
 
@@ -121,6 +131,21 @@ async def test_a_watch_that_went_deaf_stays_open_and_never_speaks_again(tmp_path
 
     assert (first, again) == (b"1\n", b"4\n")
     assert silent
+
+
+async def test_a_watch_that_is_open_at_the_end_leaves_no_connection_behind(tmp_path: Path) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ResourceWarning)
+        async with (
+            aiohttp.ClientSession() as session,
+            proxied(tmp_path, hangs=True) as (_, server, url),
+            session.get(f"{url}/api/v1/pods?watch=true") as watch,
+        ):
+            server.ticks.put_nowait(1)
+            await watch.content.readline()
+        gc.collect()
+
+    assert [str(each.message) for each in told] == []
 
 
 async def until(holds: Callable[[], bool]) -> None:

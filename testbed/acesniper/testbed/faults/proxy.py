@@ -26,7 +26,6 @@ from acesniper.testbed.control_plane import ControlPlane
 CLIENT_BYTES = 64 << 20
 """The largest request that is passed on."""
 HOP_BY_HOP = {"connection", "content-length", "host", "keep-alive", "transfer-encoding"}
-GOODBYE_S = 0.25
 NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_read=None)
 
 
@@ -113,8 +112,6 @@ class FaultProxy:
             self._started.set()
             await self._ended.wait()
             await server.cleanup()
-        # What was in the middle of a watch has to close its TLS connection; aiohttp does not wait.
-        await asyncio.sleep(GOODBYE_S)
 
     def _context(self) -> ssl.SSLContext:
         authority = self.plane.authority
@@ -143,7 +140,10 @@ class FaultProxy:
                 if status is not None:
                     await answer.read()
                     return self._error(status)
-                return await self._answer(request, answer, watches)
+                try:
+                    return await self._answer(request, answer, watches)
+                finally:
+                    _cut(answer)
         except aiohttp.ClientError:
             # As if there were no proxy: the connection breaks.
             if request.transport is not None:
@@ -189,6 +189,13 @@ class FaultProxy:
         }
         pause = {"Retry-After": "1"} if status is HTTPStatus.TOO_MANY_REQUESTS else {}
         return web.json_response(body, status=status, headers=pause)
+
+
+def _cut(answer: aiohttp.ClientResponse) -> None:
+    """End the connection of an answer that goes on: a TLS farewell would outlast the loop."""
+    connection = answer.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 def _passed(headers: Mapping[str, str]) -> dict[str, str]:
