@@ -366,7 +366,15 @@ class Cluster:
                 # No failure: where nothing happens, there may be nothing to say. Open it anew.
                 log.debug("watch %s: silent for %g s", kind.plural, self._watch_silence_s)
             finally:
-                answer.response.close()
+                _cut(answer.response)
+
+
+def _cut(response: aiohttp.ClientResponse) -> None:
+    """End an answer that goes on; closing alone would wait for the server's farewell by TLS."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
