@@ -7,7 +7,7 @@ would.
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -169,7 +169,7 @@ class FakeCluster(Cluster):
 
     async def watch(
         self, kind: Kind, resource_version: str, namespace: str | None = None, labels: str = ""
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         self._note("watch", kind, "")
         seen, breaks = int(resource_version), self._breaks
         while breaks == self._breaks:

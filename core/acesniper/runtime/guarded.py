@@ -1,6 +1,6 @@
 """A connection through which only who may act changes anything."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 from acesniper.domain.errors import Unavailable
 from acesniper.runtime.kube import Cluster, Kind, Object, PatchType, WatchEvent
@@ -34,7 +34,7 @@ class GuardedCluster(Cluster):
 
     async def watch(
         self, kind: Kind, resource_version: str, namespace: str | None = None, labels: str = ""
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """Events from `resource_version` on."""
         async for event in self._cluster.watch(kind, resource_version, namespace, labels):
             yield event

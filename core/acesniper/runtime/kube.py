@@ -7,7 +7,7 @@ decisions together. What the client gives us is configuration, authentication an
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -336,7 +336,7 @@ class Cluster:
 
     async def watch(
         self, kind: Kind, resource_version: str, namespace: str | None = None, labels: str = ""
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """Events from `resource_version` on, until the server ends the watch or falls silent.
 
         Raises:

@@ -65,7 +65,7 @@ def test_a_watch_that_is_ended_waits_for_no_farewell(tmp_path: Path) -> None:
             watch = cluster.watch(PODS, "1")
             event = await anext(watch)
             await asyncio.to_thread(hangs.wait, PATIENCE_S)
-            await watch.aclose()  # type: ignore[attr-defined]  # it is a generator
+            await watch.aclose()
             return event.type
 
     with warnings.catch_warnings(record=True) as told, hanging_server(authority, hangs) as port:
