@@ -35,9 +35,9 @@ from acesniper.simulator.outcome import figures
 from acesniper.simulator.selection import Cluster, select
 from acesniper.simulator.simulation import Simulation
 from acesniper.simulator.workload import Workload, make_tasks
+from acesniper.testbed.benchmark.contenders import CONTENDERS, ORACLE, OURS, STOCK, Contender
+from acesniper.testbed.benchmark.replay import ContenderResult, Experiment, run_benchmark
 from acesniper.testbed.errors import TestbedError
-from acesniper.testbed.trial.sides import ORACLE, OURS, SIDES, STOCK, Side
-from acesniper.testbed.trial.trial import Played, Setting, play
 
 STOCK_POLICY = "any-free"
 """What the stock scheduler does where every node has one slot."""
@@ -73,7 +73,7 @@ def believed(given: argparse.Namespace, table: Table) -> Belief:
     return Predictor.parse(given.predictor, given.k, named).believes(table, given.seed)
 
 
-def simulated(setting: Setting, truth: Belief, policy: str) -> Document:
+def simulated(setting: Experiment, truth: Belief, policy: str) -> Document:
     """The figures of the same tasks without a cluster."""
     true_rows = rows(setting.cluster, truth, "true")
     found = {}
@@ -88,7 +88,7 @@ def simulated(setting: Setting, truth: Belief, policy: str) -> Document:
     return found
 
 
-def measured(played: Mapping[Side, Played]) -> Document:
+def measured(played: Mapping[Contender, ContenderResult]) -> Document:
     """The figures of the real thing, and what it cost beside the tasks, in real seconds."""
     return {
         side.namespace: {
@@ -110,20 +110,20 @@ def ratios(found: Document) -> dict[str, float]:
     }
 
 
-def run(setting: Setting, timeout_s: float) -> dict[Side, Played]:
+def run(setting: Experiment, timeout_s: float) -> dict[Contender, ContenderResult]:
     """Play all sides with a bar each."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
         bars = {
             side: bar.add_task(side.namespace, total=len(setting.tasks), start=False)
-            for side in SIDES
+            for side in CONTENDERS
         }
 
-        def progress(side: Side, done: int, total: int) -> None:
+        def progress(side: Contender, done: int, total: int) -> None:
             bar.start_task(bars[side])
             bar.update(bars[side], completed=done, total=total)
 
-        return play(setting, progress, timeout_s)
+        return run_benchmark(setting, progress, timeout_s)
 
 
 def shown(real: Document, model: Document, title: str) -> Shown:
@@ -143,13 +143,15 @@ def shown(real: Document, model: Document, title: str) -> Shown:
     return table
 
 
-def setting_of(given: argparse.Namespace, table: Table, belief: Belief) -> Setting:
+def setting_of(given: argparse.Namespace, table: Table, belief: Belief) -> Experiment:
     """The cluster and tasks of a seed."""
     cluster: Cluster = select(table, given.nodes, given.seed)
     sizes = (given.inferences, given.inferences)
     tasks = make_tasks(Workload(given.tasks, given.load, inferences=sizes), cluster, given.seed)
     environment = {"ACESNIPER_POLICY": given.policy}
-    return Setting(cluster, tasks, rows(cluster, belief, "listed"), given.time_scale, environment)
+    return Experiment(
+        cluster, tasks, rows(cluster, belief, "listed"), given.time_scale, environment
+    )
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from acesniper.runtime.environment import Settings
 from acesniper.runtime.probe_settings import ProbeSettings
 from acesniper.runtime.settings import ExtenderSettings, OperatorSettings
 from acesniper.testbed.errors import BinariesMissing
-from acesniper.testbed.tools import ensure_helm
+from acesniper.testbed.programs import ensure_helm
 from helm_release import CHART, VALUES, Manifest, template
 
 GOLDEN = Path(__file__).parent / "golden/chart-default.yaml"

@@ -26,13 +26,13 @@ def command(
     free local ports, emulates the devices of examples/devices and this machine with KWOK, applies
     the tasks with kubectl, and prints where each went and how both schedulers fared.
     """
-    from acesniper.testbed.demo.play import Options, play
+    from acesniper.testbed.demo.run import DemoOptions, run_demo
     from acesniper.testbed.errors import TestbedError
 
     # Ended from outside, it still stops what it started and removes its files.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        play(Options(tasks, waves, seed, json_file), out)
+        run_demo(DemoOptions(tasks, waves, seed, json_file), out)
     except TestbedError as error:
         err.print(f"error: {error}", markup=False, highlight=False)
         raise typer.Exit(1) from error

@@ -26,12 +26,12 @@ def command(
     well, exactly once, and nothing may be left behind. Ends with 1 otherwise.
     """
     from acesniper.testbed.errors import TestbedError
-    from acesniper.testbed.faults.play import Options, play
+    from acesniper.testbed.faults.chaos import ChaosOptions, run_faults
 
     # Ended from outside, it still stops what it started and removes its files.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        play(Options(kills, tasks, seed, json_file), out)
+        run_faults(ChaosOptions(kills, tasks, seed, json_file), out)
     except TestbedError as error:
         err.print(f"error: {error}", markup=False, highlight=False)
         raise typer.Exit(1) from error

@@ -12,20 +12,18 @@ python -m acesniper.testbed images         builds the images with buildah, and p
 import sys
 from pathlib import Path
 
-from acesniper.testbed.binaries import ensure_binaries
-from acesniper.testbed.chart import files as chart
+from acesniper.testbed.chart import generated as chart
 from acesniper.testbed.errors import TestbedError
+from acesniper.testbed.go_build import find_go
 from acesniper.testbed.images import build_images
-from acesniper.testbed.stores import ensure_stores
-from acesniper.testbed.toolchain import find_go
-from acesniper.testbed.tools import install_tools
+from acesniper.testbed.programs import KUBERNETES, ensure_binaries, ensure_stores, install_tools
 
 
 def main(argv: list[str]) -> str:
     """Do what `argv` says and return what to print."""
     match argv:
         case ["toolchain"]:
-            return str(find_go())
+            return str(find_go(KUBERNETES))
         case ["control-plane"]:
             return str(ensure_binaries())
         case ["tools", folder]:
