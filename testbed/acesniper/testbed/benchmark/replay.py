@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from acesniper.domain.task import ModelKey, Task
-from acesniper.policies.estimates import Row
-from acesniper.runtime.kube import INFERENCE_TASKS, PODS
-from acesniper.runtime.kube import Cluster as KubernetesCluster
-from acesniper.simulator.outcome import Finished
-from acesniper.simulator.selection import Cluster
+from acesniper.policies.estimates import LatencyRow
+from acesniper.runtime.client import INFERENCE_TASKS, PODS
+from acesniper.runtime.client import Cluster as KubernetesCluster
+from acesniper.simulator.cluster import SimulatedCluster
+from acesniper.simulator.statistics import CompletedTask
 from acesniper.testbed.benchmark import contenders
 from acesniper.testbed.benchmark.contenders import CONTENDERS, SOURCE, Contender, ObjectNames
 from acesniper.testbed.control_plane import ControlPlane
@@ -80,9 +80,9 @@ ProgressCallback = Callable[[Contender, int, int], None]
 class Experiment:
     """The cluster and its tasks, what we believe, and how many real seconds a second takes."""
 
-    cluster: Cluster
+    cluster: SimulatedCluster
     tasks: Sequence[Task]
-    believed: Mapping[ModelKey, Row]
+    believed: Mapping[ModelKey, LatencyRow]
     scale: float = 1.0
     environment: Mapping[str, str] = field(default_factory=dict)
     """Further settings of our parts."""
@@ -96,7 +96,7 @@ class ContenderResult:
     emulated latency its pod was running, `admitting_s` from the plan that admitted it to its start.
     """
 
-    finished: list[Finished]
+    finished: list[CompletedTask]
     request_s: list[float]
     lag_s: list[float]
     admitting_s: list[float]
@@ -152,7 +152,7 @@ def _running(plane: ControlPlane, setting: Experiment, names: ObjectNames) -> It
         yield system
 
 
-def _register(plane: ControlPlane, cluster: Cluster, names: ObjectNames) -> None:
+def _register(plane: ControlPlane, cluster: SimulatedCluster, names: ObjectNames) -> None:
     profiles = contenders.device_profiles(names, cluster)
     for side in CONTENDERS:
         plane.kubectl("create", "namespace", side.namespace)
@@ -207,7 +207,7 @@ def _played(
         started_s, finished_s = (
             (each - first_s) / scale for each in (run.started_s, run.finished_s)
         )
-        played.finished.append(Finished(task, place[run.node], started_s, finished_s))
+        played.finished.append(CompletedTask(task, place[run.node], started_s, finished_s))
         column = setting.cluster.models.index(task.model)
         true_s = task.inferences * float(setting.cluster.latency_s[place[run.node], column])
         played.lag_s.append(run.finished_s - run.started_s - scale * true_s)

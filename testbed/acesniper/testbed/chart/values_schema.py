@@ -7,9 +7,13 @@ from typing import Any
 
 import yaml
 
-from acesniper.runtime.environment import Settings
-from acesniper.runtime.probe_settings import ProbeSettings
-from acesniper.runtime.settings import ExtenderSettings, OperatorSettings, PolicySettings
+from acesniper.runtime.settings import (
+    EnvironmentSettings,
+    ExtenderSettings,
+    OperatorSettings,
+    PolicySettings,
+    ProbeSettings,
+)
 
 Json = dict[str, Any]
 
@@ -74,7 +78,7 @@ def nested(values: Sequence[Value]) -> Mapping[str, Any]:
 
 # --- its schema -----------------------------------------------------------------------------------
 
-SETTINGS: Mapping[str, type[Settings]] = {
+SETTINGS: Mapping[str, type[EnvironmentSettings]] = {
     "operator": OperatorSettings,
     "extender": ExtenderSettings,
     "probe": ProbeSettings,
@@ -155,7 +159,7 @@ def _leaf(value: Value) -> Json:
     return schema | LIMITS.get(value.name, {})
 
 
-def _of_setting(part: type[Settings], name: str) -> Json:
+def _of_setting(part: type[EnvironmentSettings], name: str) -> Json:
     """Type and limits of a setting, as its class has them."""
     found = part.model_json_schema()["properties"].get(name)
     if found is None:

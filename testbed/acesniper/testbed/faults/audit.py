@@ -12,8 +12,8 @@ from typing import Any
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.table import LatencyTable
 from acesniper.predictor.default import default_predictor
-from acesniper.runtime.kube import DEVICE_PROFILES, NODES, PODS, Cluster
-from acesniper.runtime.reflector import UPSERT
+from acesniper.runtime.client import DEVICE_PROFILES, NODES, PODS, Cluster
+from acesniper.runtime.watch import UPSERT
 from acesniper.testbed.emulator import Run
 
 Json = Mapping[str, Any]
