@@ -1,23 +1,30 @@
 """Between resources on the wire and the domain."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import exp
+from statistics import median
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from acesniper.api.conditions import condition_is_true
 from acesniper.api.names import API_VERSION
-from acesniper.api.schema import duration_s
-from acesniper.api.times import duration_text, epoch_s
+from acesniper.api.units import duration_text, epoch_s, rfc3339
 from acesniper.api.v1alpha1 import (
+    ApiType,
     DeadlinePolicy,
+    DeviceObservation,
     DeviceProfile,
     DeviceProfileStatus,
     DeviceReading,
     InferenceTask,
     ModelProfile,
     ModelProfileStatus,
-    Wire,
+    Phase,
+    TaskObservation,
+    TaskPrediction,
 )
+from acesniper.api.v1alpha1.schema import duration_s
 from acesniper.domain.device import (
     Device,
     DeviceId,
@@ -27,15 +34,16 @@ from acesniper.domain.device import (
     Reading,
 )
 from acesniper.domain.errors import InvalidInput
+from acesniper.domain.latency_history import ObservedRun
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.prediction import Prediction
+from acesniper.domain.prediction import MAX_LATENCY_S, MIN_LATENCY_S, Prediction
 from acesniper.domain.task import ModelKey, Task, TaskKey
 
 Json = dict[str, object]
-Resource = TypeVar("Resource", bound=Wire)
+ResourceType = TypeVar("Resource", bound=ApiType)
 
 
-def read(kind: type[Resource], manifest: Mapping[str, Any]) -> Resource:
+def parse_resource(kind: type[ResourceType], manifest: Mapping[str, Any]) -> ResourceType:
     """A resource as the API server gave it.
 
     Raises:
@@ -49,7 +57,7 @@ def read(kind: type[Resource], manifest: Mapping[str, Any]) -> Resource:
         raise InvalidInput(f"{kind.__name__} {name} cannot be read: {error}") from error
 
 
-def task(resource: InferenceTask, model: str, memory_bytes: int = 0, priority: int = 0) -> Task:
+def to_task(resource: InferenceTask, model: str, memory_bytes: int = 0, priority: int = 0) -> Task:
     """The task of an InferenceTask whose model is profiled as `model` in its namespace."""
     spec, metadata = resource.spec, resource.metadata
     created_s = epoch_s(metadata["creationTimestamp"])
@@ -69,7 +77,7 @@ def task(resource: InferenceTask, model: str, memory_bytes: int = 0, priority: i
     )
 
 
-def device(profile: DeviceProfile, *, schedulable: bool) -> Device:
+def to_device(profile: DeviceProfile, *, schedulable: bool) -> Device:
     """The device a DeviceProfile describes."""
     return Device(
         id=DeviceId(profile.metadata["name"]),
@@ -81,7 +89,7 @@ def device(profile: DeviceProfile, *, schedulable: bool) -> Device:
     )
 
 
-def hardware(status: DeviceProfileStatus) -> HardwareVector | None:
+def to_hardware_vector(status: DeviceProfileStatus) -> HardwareVector | None:
     """The HRM vector of a DeviceProfile, None while it was not measured."""
     if not status.readings or status.suite is None or status.suite_version is None:
         return None
@@ -92,7 +100,7 @@ def hardware(status: DeviceProfileStatus) -> HardwareVector | None:
     return HardwareVector(status.suite, status.suite_version, readings)
 
 
-def features(status: ModelProfileStatus) -> ModelFeatures | None:
+def to_model_features(status: ModelProfileStatus) -> ModelFeatures | None:
     """The features of a ModelProfile, None while it was not read."""
     if status.features_version is None:
         return None
@@ -109,7 +117,7 @@ def features(status: ModelProfileStatus) -> ModelFeatures | None:
     )
 
 
-def model_status(found: ModelFeatures) -> ModelProfileStatus:
+def to_model_status(found: ModelFeatures) -> ModelProfileStatus:
     """The status of a ModelProfile whose graph was read."""
     size = f"{found.flops / 1e9:.3g} GFLOP, {found.parameters / 1e6:.3g} M parameters"
     return ModelProfileStatus(
@@ -128,10 +136,10 @@ def model_status(found: ModelFeatures) -> ModelProfileStatus:
 
 def model_features(resource: ModelProfile) -> ModelFeatures | None:
     """The features of a ModelProfile object."""
-    return features(resource.status)
+    return to_model_features(resource.status)
 
 
-def device_profile_manifest(name: str, node: str, result: ProbeResult) -> Json:
+def to_device_profile_manifest(name: str, node: str, result: ProbeResult) -> Json:
     """A DeviceProfile with its status, as `acesniper probe` prints it."""
     limit = "" if result.cpu_quota is None else f", {result.cpu_quota:g} cores allowed"
     text = f"{result.cpu_model}, {result.threads} threads, {result.runtime}{limit}"
@@ -171,14 +179,14 @@ def device_profile_manifest(name: str, node: str, result: ProbeResult) -> Json:
     }
 
 
-def probe_result(manifest: Json) -> ProbeResult:
+def to_probe_result(manifest: Json) -> ProbeResult:
     """The inverse of `device_profile_manifest`.
 
     Raises:
         ValueError: the manifest holds no measurement.
     """
     profile = DeviceProfile.model_validate(manifest)
-    status, vector = profile.status, hardware(profile.status)
+    status, vector = profile.status, to_hardware_vector(profile.status)
     if vector is None:
         name = profile.metadata.get("name", "?")
         raise ValueError(f"DeviceProfile {name} was not measured: status.readings is empty")
@@ -205,3 +213,77 @@ def prediction_text(prediction: Prediction) -> str:
         duration_text, (prediction.latency_s, prediction.low_s, prediction.high_s)
     )
     return f"{middle} ({low} to {high})"
+
+
+# TODO merge docstring of acesniper.api.convert:
+# Observed runs: out of finished tasks, into and out of a DeviceProfile's status.
+
+
+def observed_runs(status: DeviceProfileStatus) -> tuple[ObservedRun, ...]:
+    """The runs that a DeviceProfile remembers, oldest first."""
+    return tuple(
+        ObservedRun(
+            task=each.task,
+            model=ModelKey(each.model),
+            latency_s=each.median_seconds,
+            p90_s=each.p90_seconds,
+            expected_s=each.expected_seconds,
+            at_s=epoch_s(each.finished_at),
+        )
+        for each in status.observations
+    )
+
+
+def to_observations(found: Sequence[ObservedRun]) -> list[DeviceObservation]:
+    """The inverse of `runs`."""
+    return [
+        DeviceObservation(
+            task=run.task,
+            model=run.model,
+            median_seconds=run.latency_s,
+            p90_seconds=run.p90_s,
+            expected_seconds=run.expected_s,
+            finished_at=rfc3339(run.at_s),
+        )
+        for run in found
+    ]
+
+
+def finished_run(resource: InferenceTask) -> tuple[DeviceId, ObservedRun] | None:
+    """What a task that succeeded tells of its device; None where there is nothing to learn."""
+    status = resource.status
+    seen, expected = status.observed, status.predicted
+    if status.phase is not Phase.SUCCEEDED or seen is None or expected is None:
+        return None
+    if condition_is_true(status.conditions, "ModelChanged"):
+        return None  # what it took says nothing of the model that now has this name
+    if not (status.device and seen.latency_median_seconds and seen.finish_time):
+        return None
+    if not all(MIN_LATENCY_S <= each <= MAX_LATENCY_S for each in _run_latencies(seen, expected)):
+        return None  # anybody can annotate a pod, and some can write a status
+    run = ObservedRun(
+        task=status.pod_uid or resource.metadata["uid"],
+        model=ModelKey(f"{resource.metadata['namespace']}/{status.model_profile}"),
+        latency_s=seen.latency_median_seconds,
+        p90_s=seen.latency_p90_seconds or seen.latency_median_seconds,
+        expected_s=expected.latency_seconds,
+        at_s=epoch_s(seen.finish_time),
+        missed=not expected.low_seconds <= seen.latency_median_seconds <= expected.high_seconds,
+    )
+    return DeviceId(status.device), run
+
+
+def _run_latencies(seen: TaskObservation, expected: TaskPrediction) -> tuple[float, float, float]:
+    """Median and 90th percentile as seen, and the median as expected."""
+    median_s = seen.latency_median_seconds or 0.0
+    return median_s, seen.latency_p90_seconds or median_s, expected.latency_seconds
+
+
+def calibration_text(found: Sequence[ObservedRun]) -> str | None:
+    """How observed compares with predicted, for people."""
+    if not found:
+        return None
+    shift = exp(median(run.surprise for run in found))
+    off = median(abs(exp(-run.surprise) - 1.0) for run in found)
+    tasks = "1 task" if len(found) == 1 else f"{len(found)} tasks"
+    return f"{shift:.2f} x predicted, median error {100 * off:.0f} %, over {tasks}"

@@ -1,20 +1,84 @@
-"""Settings of the operator and the extender."""
+"""Settings in general: read once at start, from a mapping, all mistakes shown at once."""
 
 import socket
 from collections.abc import Mapping
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from acesniper.policies.policy import DEFAULT, Rules
-from acesniper.runtime.environment import OptionalPath, Port, Settings
+from acesniper.domain.errors import InvalidInput
+from acesniper.policies.policy import DEFAULT_POLICY, RuleSet
+
+PREFIX = "ACESNIPER_"
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 
 
-def _rules(name: str) -> str:
-    return Rules.named(name).name
+class EnvironmentSettings(BaseModel):
+    """Base: every field is read from `ACESNIPER_<NAME>`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kubeconfig: OptionalPath = None
+    """Empty: the service account of the pod we run in."""
+    log_format: Literal["json", "text"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Self:
+        """Settings from an environment.
+
+        Raises:
+            InvalidInput: one line for each variable that is wrong.
+        """
+        values = {
+            name: environment[variable]
+            for name in cls.model_fields
+            if (variable := cls.variable(name)) in environment
+        }
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            lines = [
+                f"{cls.variable(str(each['loc'][0]))}={each['input']!r}: {each['msg']}"
+                for each in error.errors()
+            ]
+            raise InvalidInput("\n".join(lines)) from error
+
+    @staticmethod
+    def variable(field: str) -> str:
+        """The environment variable of a field."""
+        return PREFIX + field.upper()
 
 
-def _pairs(text: object) -> object:
+# TODO merge docstring of acesniper.runtime.settings:
+# Settings of the probe, which loads nothing large while it waits: no policies, no numpy.
+
+
+class ProbeSettings(EnvironmentSettings):
+    """The probe of a node, as a DaemonSet runs it."""
+
+    node: Annotated[str, Field(min_length=1)]
+    """The node it measures: the downward API's spec.nodeName."""
+    check_s: Annotated[float, Field(gt=0)] = 60.0
+    """Pause between two looks at whether the node should be measured anew."""
+    quick: bool = False
+    """About 3 s instead of 10 to 30: fewer rounds, nothing under load."""
+    published_file: Path = Path("/tmp/published")  # noqa: S108 - a volume of the pod's own
+    """Exists once the profile is in the cluster: the pod's readiness."""
+
+
+# TODO merge docstring of acesniper.runtime.settings:
+# Settings of the operator and the extender.
+
+
+def _known_policy(name: str) -> str:
+    return RuleSet.named(name).name
+
+
+def _parse_policy_classes(text: object) -> object:
     """`class=policy,class=policy` as a mapping."""
     if not isinstance(text, str):
         return text
@@ -22,7 +86,7 @@ def _pairs(text: object) -> object:
     for name, equals, policy in pairs:
         if not (name.strip() and equals):
             raise ValueError(f"not CLASS=POLICY: {name!r}")
-        Rules.named(policy.strip())
+        RuleSet.named(policy.strip())
     return {name.strip(): policy.strip() for name, _, policy in pairs}
 
 
@@ -31,16 +95,16 @@ def _host_name() -> str:
     return socket.gethostname()
 
 
-class PolicySettings(Settings):
+class PolicySettings(EnvironmentSettings):
     """What planner and operator have to agree on."""
 
-    policy: Annotated[str, AfterValidator(_rules)] = DEFAULT.name
+    policy: Annotated[str, AfterValidator(_known_policy)] = DEFAULT_POLICY.name
     """How tasks are ordered and placed, by name."""
-    policy_classes: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = Field(
+    policy_classes: Annotated[Mapping[str, str], BeforeValidator(_parse_policy_classes)] = Field(
         default_factory=dict
     )
     """Other policies for the tasks of some priority classes: `batch=min-min,urgent=edf-mct`."""
-    aging_s: Annotated[float, Field(gt=0)] = DEFAULT.aging_s
+    aging_s: Annotated[float, Field(gt=0)] = DEFAULT_POLICY.aging_s
     """A task that has waited for so long goes before all that have not, whatever its priority."""
 
 
@@ -80,7 +144,7 @@ class ExtenderSettings(LeaseSettings):
     page_host: str = "127.0.0.1"
     """Reached through `kubectl port-forward`, which the cluster's own rights guard."""
     page_port: Port = 8783
-    deadline_quantile: Annotated[float, Field(gt=0, lt=1)] = DEFAULT.deadline_quantile
+    deadline_quantile: Annotated[float, Field(gt=0, lt=1)] = DEFAULT_POLICY.deadline_quantile
     """How certain a device must be to meet a deadline to be preferred for it."""
     explore_share: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of the tasks without a deadline that go to a nearly as good, less well known device."""

@@ -1,0 +1,108 @@
+"""Chooses a lane for one task, on the lanes as the plan has filled them so far."""
+
+from math import inf
+
+import numpy as np
+
+from acesniper.domain.device import DeviceId
+from acesniper.domain.task import Task
+from acesniper.policies.estimates import FleetSnapshot, Floats
+from acesniper.policies.placement import PLACEMENTS, Lanes, TaskLanes, stable_hash
+from acesniper.policies.policy import Policy
+
+HASH_RANGE = 2**32
+EXPLORING_PLACEMENTS = frozenset({"mct", "advantage"})
+"""Rules that weigh finish times, so that a task can try a device where it finishes as early."""
+
+
+def is_explored(task: Task, placement: str, policy: Policy) -> bool:
+    """Whether a task goes to the least certain of the devices where it finishes nearly first."""
+    if placement not in EXPLORING_PLACEMENTS or task.deadline_s is not None:
+        return False
+    return bool(policy.explore_share) and stable_hash(task) < policy.explore_share * HASH_RANGE
+
+
+class LaneSelector:
+    """The lanes of a fleet, and which of them a task should take."""
+
+    def __init__(self, snapshot: FleetSnapshot, policy: Policy, turn: int) -> None:
+        self._snapshot, self._policy = snapshot, policy
+        self._reach = policy.deadline_reach
+        estimates = snapshot.estimates
+        self.most_slots = max((each.slots for each in estimates.devices), default=1)
+        queued = np.zeros(len(estimates.device_of), np.int64)
+        for device, busy in snapshot.busy_s.items():
+            if (lane := estimates.lane_of.get(device)) is not None:
+                queued[lane] = len(busy)
+        self.lanes = Lanes(snapshot.free_s(), queued, turn)
+        self._free = int((self.lanes.free_s <= 0.0).sum())
+
+    def any_free(self) -> bool:
+        """Whether anything can still start now."""
+        return self._free > 0
+
+    def choice(self, task: Task) -> TaskLanes:
+        """What the task would take on each lane; infinite where that cannot run it in time."""
+        busy_s = self._able_s(task)
+        if task.deadline_s is not None and task.reject_late:
+            early_s = self._snapshot.estimates.terms(task).early_s(task.inferences)
+            slack_s = task.deadline_s - self._snapshot.now_s
+            busy_s = np.where(self.lanes.free_s + early_s <= slack_s, busy_s, inf)
+        return TaskLanes(task, busy_s, self._snapshot.estimates.terms(task).misfit)
+
+    def best(self, choice: TaskLanes, placement: str) -> int | None:
+        """The lane that a placement rule prefers; None if it would rather wait."""
+        costs = PLACEMENTS[placement](choice, self.lanes)
+        if choice.task.deadline_s is not None:
+            costs = self._in_time(choice.task, costs)
+        lane = int(costs.argmin()) if len(costs) else -1
+        if lane < 0 or not costs[lane] < inf:
+            return None
+        if placement in EXPLORING_PLACEMENTS:
+            explores = is_explored(choice.task, placement, self._policy)
+            return self._least_certain(choice) if explores else lane
+        best = np.flatnonzero(costs == costs[lane])
+        return int(best[(self.lanes.free_s[best] + choice.busy_s[best]).argmin()])
+
+    def lane_on(self, device: DeviceId) -> int | None:
+        """The lane of a device that is free first."""
+        lane = self._snapshot.estimates.lane_of.get(device)
+        if lane is None:
+            return None
+        slots = self._snapshot.estimates.device_of[lane].slots
+        return lane + int(self.lanes.free_s[lane : lane + slots].argmin())
+
+    def finish_s(self, task: Task) -> Floats:
+        """When each lane would finish a task."""
+        return self.lanes.free_s + self._able_s(task)
+
+    def occupy(self, lane: int, until_s: float) -> None:
+        """Give a lane to a task until `until_s`."""
+        lanes = self.lanes
+        self._free -= bool(lanes.free_s[lane] <= 0.0)
+        lanes.free_s[lane] = until_s
+        lanes.queued[lane] += 1
+
+    def _able_s(self, task: Task) -> Floats:
+        busy_s = self._snapshot.estimates.terms(task).busy_s(task.inferences)
+        for device in task.excluded:
+            if (lane := self._snapshot.estimates.lane_of.get(device)) is not None:
+                slots = self._snapshot.estimates.device_of[lane].slots
+                busy_s[lane : lane + slots] = inf
+        return busy_s
+
+    def _in_time(self, task: Task, costs: Floats) -> Floats:
+        """Costs of the lanes that meet the deadline with good certainty, if any does."""
+        terms = self._snapshot.estimates.terms(task)
+        late_s = self.lanes.free_s + terms.late_s(task.inferences, self._reach)
+        slack_s = (task.deadline_s or 0.0) - self._snapshot.now_s
+        in_time = (late_s <= slack_s) & np.isfinite(costs)
+        return np.where(in_time, costs, inf) if in_time.any() else costs
+
+    def _least_certain(self, choice: TaskLanes) -> int:
+        """Among the lanes where it finishes nearly first, the one with the widest interval."""
+        terms = self._snapshot.estimates.terms(choice.task)
+        finish_s = self.lanes.free_s + choice.busy_s
+        near = np.flatnonzero(finish_s <= finish_s.min() * (1.0 + self._policy.explore_within))
+        width = terms.high_s[near] / terms.low_s[near]
+        return int(near[width.argmax()])

@@ -1,0 +1,92 @@
+"""What opens a store: the keys of a Secret, as a folder that a pod has mounted."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from acesniper.domain.errors import InvalidInput
+
+KEYS = (
+    "username",
+    "password",
+    "token",
+    "accessKeyId",
+    "secretAccessKey",
+    "sessionToken",
+    "endpoint",
+    "region",
+    "ca.crt",
+    ".dockerconfigjson",
+)
+"""Those of `kubernetes.io/basic-auth` and `kubernetes.io/dockerconfigjson` among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Values by key. They are never shown: this object may be logged."""
+
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def read(cls, folder: Path | None) -> "Credentials":
+        """The keys of a mounted Secret; none without a folder.
+
+        Raises:
+            InvalidInput: the folder has none of the keys, or one of them is no text.
+        """
+        if folder is None:
+            return NO_CREDENTIALS
+        found = {key: _text(folder / key) for key in KEYS if (folder / key).is_file()}
+        if not found:
+            raise InvalidInput(f"the Secret in {folder} has none of the keys {', '.join(KEYS)}")
+        return cls(found)
+
+    def get(self, key: str) -> str:
+        """A value, empty if there is none."""
+        return self.values.get(key, "")
+
+    def authorization(self, host: str = "") -> str:
+        """The value of an Authorization header; empty without credentials for the host."""
+        if token := self.get("token"):
+            return f"Bearer {token}"
+        if basic := self.basic(host):
+            return f"Basic {basic}"
+        return ""
+
+    def basic(self, host: str = "") -> str:
+        """User and password, encoded; those that a Docker configuration has for the host, too."""
+        if user := self.get("username"):
+            return base64.b64encode(f"{user}:{self.get('password')}".encode()).decode()
+        if config := self.get(".dockerconfigjson"):
+            return _docker_auth(config, host)
+        return ""
+
+
+NO_CREDENTIALS = Credentials()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except UnicodeDecodeError:
+        raise InvalidInput(f"the Secret's key {path.name} is no text") from None
+
+
+def _docker_auth(config: str, host: str) -> str:
+    try:
+        found = json.loads(config)
+    except (ValueError, RecursionError) as error:
+        # Without the cause: its text repeats what could not be read.
+        raise InvalidInput("the Secret's .dockerconfigjson is no JSON") from error
+    servers = found.get("auths") if isinstance(found, dict) else None
+    if not isinstance(servers, dict):
+        raise InvalidInput("the Secret's .dockerconfigjson has no object `auths`")
+    for server, entry in servers.items():
+        if server.removeprefix("https://").partition("/")[0] == host and isinstance(entry, dict):
+            if "auth" in entry:
+                return str(entry["auth"])
+            pair = f"{entry.get('username', '')}:{entry.get('password', '')}"
+            return base64.b64encode(pair.encode()).decode()
+    return ""
