@@ -17,7 +17,8 @@ from acesniper.cli.table_options import references as listed_references
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    pass
+    from acesniper.simulator.comparison import ComparisonRow
+    from acesniper.simulator.workload import SimulatedWorkload
 
 PATIENCE_S = 2.0
 """What takes less shows no progress bar."""

@@ -1,13 +1,11 @@
-"""Files from elsewhere: http(s), S3-compatible stores and OCI registries, with one HTTP client.
+"""Download and upload of files over HTTP(S), S3-compatible stores and OCI registries.
 
-Written for threads and without a library for each store: those weigh more than the runner itself,
-and what is needed of each is one GET.
+Blocking, and without a client library per store: each would be larger than the runner, and of each
+store one GET is needed (of S3 a PUT as well).
 """
 
-from acesniper.runtime.artifacts.credentials import NO_CREDENTIALS as NO_CREDENTIALS
-from acesniper.runtime.artifacts.credentials import Credentials as Credentials
-from acesniper.runtime.artifacts.download import DownloadLimits as Limits
-from acesniper.runtime.artifacts.download import download as download
-from acesniper.runtime.artifacts.s3 import Bucket as Bucket
+from acesniper.runtime.artifacts.credentials import NO_CREDENTIALS, Credentials
+from acesniper.runtime.artifacts.download import DownloadLimits, download
+from acesniper.runtime.artifacts.s3 import Bucket
 
-__all__ = ["NO_CREDENTIALS", "Bucket", "Credentials", "Limits", "download"]
+__all__ = ["NO_CREDENTIALS", "Bucket", "Credentials", "DownloadLimits", "download"]
