@@ -13,8 +13,8 @@ from acesniper.api.names import API_VERSION
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import ModelProfileStatus, ModelSource
 from acesniper.domain.task import ModelKey
-from acesniper.extender.listed import SUITE
 from acesniper.policies.estimates import LatencyRow
+from acesniper.predictor.csv import SUITE
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.simulator.cluster import SimulatedCluster
 from acesniper.testbed.kwok import make_node
