@@ -15,12 +15,12 @@ from acesniper.api.v1alpha1 import DeviceProfile
 from acesniper.domain.device import DeviceId
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import LEAST_S, MOST_S
-from acesniper.extender.admitting import Admitting
-from acesniper.extender.book import DecisionBook
-from acesniper.extender.fleet import Fleet
+from acesniper.extender.admission import Admission
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.cache.decisions import DecisionCache
+from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.planner import Planner
-from acesniper.extender.table import LatencyTable
 from acesniper.operator.classes import class_latencies
 from acesniper.operator.devices import learned
 from acesniper.policies.policy import Policy
@@ -96,7 +96,7 @@ def odd_profiles(draw: st.DrawFn) -> Json:
 @settings(max_examples=40, deadline=None)
 def test_an_odd_profile_spoils_no_plan_and_nothing_that_is_written(profile: Json) -> None:
     read = DeviceProfile.model_validate(profile)
-    fleet = Fleet(LatencyTable(predictor()), Clock(NOW_S))
+    fleet = ClusterCache(LatencyTable(predictor()), Clock(NOW_S))
     model = convert.model_status(features()).model_dump(by_alias=True, mode="json")
     fleet.take_model_profile(UPSERT, make_model_profile(status=model))
     for each in (profile, profile_of(devices()[1])):
@@ -108,7 +108,7 @@ def test_an_odd_profile_spoils_no_plan_and_nothing_that_is_written(profile: Json
         fleet.take_pod(UPSERT, pod)
     predict_news(fleet)
     metrics = ExtenderMetrics.on(CollectorRegistry())
-    admitting = Admitting(fleet, FakeCluster(), DecisionBook(), metrics)
+    admitting = Admission(fleet, FakeCluster(), DecisionCache(), metrics)
     planner = Planner(fleet, admitting, Policy(), metrics)
 
     decided = planner.decide()

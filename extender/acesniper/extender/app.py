@@ -1,34 +1,40 @@
 """The HTTP face of the extender: parse, call, answer."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
 
 import msgspec
 from fastapi import FastAPI, HTTPException, Request, Response
-from prometheus_client import CollectorRegistry
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
-from acesniper.extender.answers import Answers
-from acesniper.extender.health import add_health
+from acesniper.extender.filter_score import FilterScore
 from acesniper.extender.metrics import ExtenderMetrics
-from acesniper.extender.state import ExtenderState
-from acesniper.extender.wire import ExtenderArgs, FilterResult, HostPriority, decode_args, encode
+from acesniper.extender.protocol import (
+    ExtenderArgs,
+    FilterResult,
+    HostPriority,
+    decode_args,
+    encode,
+)
+from acesniper.extender.wiring import Extender
 
 log = logging.getLogger(__name__)
 
 Answer = Callable[[ExtenderArgs], FilterResult | list[HostPriority]]
 
 
-def create_app(state: ExtenderState, registry: CollectorRegistry) -> FastAPI:
+def create_app(state: Extender, registry: CollectorRegistry) -> FastAPI:
     """The application over a state that watches keep fresh.
 
     Every route is a coroutine: FastAPI runs plain functions in threads, over mappings that the
     watches change meanwhile.
     """
     app = FastAPI(title="Ace-Sniper extender", docs_url=None, redoc_url=None)
-    answers = Answers(state.fleet, state.book, state.metrics, state.strangers.note)
+    answers = FilterScore(state.fleet, state.book, state.metrics, state.strangers.note)
 
     async def filter_(request: Request) -> Response:
         return await _answer("filter", request, answers.filter, state.metrics)
@@ -75,3 +81,32 @@ async def _answer(
     metrics.request_nodes.labels(verb).observe(len(args.node_names))
     metrics.request_seconds.labels(verb).observe(time.perf_counter() - started_s)
     return Response(content, media_type="application/json")
+
+
+def create_health_app(state: Extender, registry: CollectorRegistry) -> FastAPI:
+    """An application of these routes alone."""
+    app = FastAPI(title="Ace-Sniper extender: health", docs_url=None, redoc_url=None)
+    add_health(app, state, registry)
+    return app
+
+
+def add_health(app: FastAPI, state: Extender, registry: CollectorRegistry) -> None:
+    """Add the routes to an application."""
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        if deaf := state.deaf():
+            raise HTTPException(503, f"nothing was heard for minutes of {', '.join(deaf)}")
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    async def readyz() -> dict[str, str]:
+        if missing := state.unsynced():
+            raise HTTPException(503, f"not known yet: {', '.join(missing)}")
+        return {"status": "ok"}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        state.sampled.sample()
+        content = await asyncio.to_thread(generate_latest, registry)
+        return Response(content, media_type=CONTENT_TYPE_LATEST)

@@ -13,8 +13,8 @@ from acesniper.api.names import API_VERSION
 from acesniper.api.times import rfc3339
 from acesniper.api.v1alpha1 import ModelProfileStatus, ModelSource
 from acesniper.domain.task import ModelKey
-from acesniper.extender.listed import SUITE
 from acesniper.policies.estimates import Row
+from acesniper.predictor.csv import SUITE
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.simulator.selection import Cluster
 from acesniper.testbed.kwok import make_node

@@ -1,0 +1,334 @@
+"""The ledger of a live fleet, through any sequence of what watches can bring."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from math import isclose
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from acesniper.api.decision import Candidate, Decision
+from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, PLAN_GATE
+from acesniper.api.pod import PodView
+from acesniper.api.times import rfc3339
+from acesniper.domain.backlog import PodUid, Promise, slots_free_s
+from acesniper.domain.device import DeviceId, NodeName
+from acesniper.domain.task import Task, TaskKey
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.cache.reservations import TIMESTAMP_RESOLUTION_S
+from acesniper.extender.latency_table import LatencyTable
+from acesniper.runtime.reflector import DELETE, UPSERT
+from builders import (
+    WorkPredictor,
+    make_device_profile,
+    make_itask,
+    make_model_profile,
+    make_node,
+    make_pod,
+)
+from fleets import predict_news
+from strategies import floats
+from virtual_time import Clock
+
+Json = dict[str, Any]
+HOMES = {"a1": "node-a", "a2": "node-a", "b1": "node-b", "node-c": "node-c"}
+"""One device is named like its node: names of both kinds must not be mixed up."""
+NODES = ("node-a", "node-b", "node-c")
+
+devices, nodes = st.sampled_from(sorted(HOMES)), st.sampled_from(NODES)
+positions = st.integers(0, 30)
+
+
+def decision_for(device: str, run_s: float) -> Decision:
+    candidate = Candidate(
+        device=device,
+        node=HOMES[device],
+        latency_seconds=run_s / 10,
+        low_seconds=run_s / 20,
+        high_seconds=run_s / 5,
+        source="test",
+        inferences=10,
+        backlog_seconds=0.0,
+        cold_start_seconds=1.0,
+        transfer_seconds=0.5,
+        run_seconds=run_s,
+        finish_seconds=run_s + 1.5,
+    )
+    return Decision(task="default/task", decided_at=0.0, policy="test", candidates=[candidate])
+
+
+def told(fleet: ClusterCache, objects: Iterable[tuple[str, Json]]) -> ClusterCache:
+    """A fleet that was told of objects, as a first list tells."""
+    take = {
+        "node": fleet.take_node,
+        "profile": fleet.take_device_profile,
+        "model": fleet.take_model_profile,
+        "pod": fleet.take_pod,
+        "task": fleet.take_task,
+    }
+    for kind, obj in objects:
+        take[kind](UPSERT, obj)
+    predict_news(fleet)
+    return fleet
+
+
+def new_fleet(clock: Clock) -> ClusterCache:
+    return ClusterCache(LatencyTable(WorkPredictor()), clock)
+
+
+class FleetMachine(RuleBasedStateMachine):
+    """A cluster that does what clusters do, and the fleet that follows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock(1000.0)
+        self.live = new_fleet(self.clock)
+        self.objects: dict[tuple[str, str], Json] = {}
+        self.reserved: set[str] = set()
+        self.made = 0
+        for node in NODES:
+            self.put("node", make_node(node))
+        for name, node in HOMES.items():
+            self.put("profile", make_device_profile(name, node, slots=2 if name == "b1" else 1))
+        self.put("model", make_model_profile())
+
+    # --- what happens in the cluster -------------------------------------------------------------
+
+    def put(self, kind: str, obj: Json) -> None:
+        self.objects[kind, obj["metadata"]["name"]] = obj
+        told(self.live, [(kind, obj)])
+
+    def remove(self, kind: str, name: str) -> None:
+        obj = self.objects.pop((kind, name))
+        take = {
+            "node": self.live.take_node,
+            "profile": self.live.take_device_profile,
+            "model": self.live.take_model_profile,
+            "pod": self.live.take_pod,
+            "task": self.live.take_task,
+        }
+        take[kind](DELETE, obj)
+
+    def pods(self, *, gated: bool) -> list[Json]:
+        found = [obj for (kind, _), obj in self.objects.items() if kind == "pod"]
+        return [each for each in found if PodView.of(each).gated is gated]
+
+    def pick(self, position: int, *, gated: bool) -> Json:
+        pods = self.pods(gated=gated)
+        return pods[position % len(pods)]
+
+    def changed(self, pod: Json, **parts: Json) -> None:
+        self.put("pod", {**pod, **{name: {**pod[name], **part} for name, part in parts.items()}})
+
+    @rule(seconds=floats(0.0, 40.0))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.now_s += seconds
+
+    @rule()
+    def a_gated_pod_is_made(self) -> None:
+        self.made += 1
+        self.put("pod", make_pod(f"p{self.made}", task=f"t{self.made}", gates=[PLAN_GATE]))
+
+    @rule(number=positions, suspend=st.booleans(), phase=st.sampled_from(["Queued", "Failed"]))
+    def a_task_is_made_or_changed(self, number: int, suspend: bool, phase: str) -> None:
+        status = {"phase": phase, "modelProfile": "model"}
+        self.put("task", make_itask(f"t{number}", status=status, suspend=suspend))
+
+    @rule(number=positions)
+    def a_task_is_deleted(self, number: int) -> None:
+        if ("task", f"t{number}") in self.objects:
+            self.remove("task", f"t{number}")
+
+    @precondition(lambda self: self.pods(gated=True))
+    @rule(position=positions, device=devices, run_s=floats(0.001, 1000.0))
+    def the_planner_reserves(self, position: int, device: str, run_s: float) -> None:
+        pod = PodView.of(self.pick(position, gated=True))
+        found = self.live.devices.get(device)
+        if found is not None:
+            self.live.reserve(pod, found, run_s + 1.5)
+            self.reserved.add(pod.uid)
+
+    @precondition(lambda self: self.pods(gated=True))
+    @rule(position=positions, device=devices, run_s=floats(0.001, 1000.0))
+    def a_pod_is_admitted(self, position: int, device: str, run_s: float) -> None:
+        pod = self.pick(position, gated=True)
+        annotations = {
+            DEVICE_ANNOTATION: device,
+            DECISION_ANNOTATION: decision_for(device, run_s).model_dump_json(by_alias=True),
+        }
+        self.reserved.discard(pod["metadata"]["uid"])
+        self.changed(pod, spec={"schedulingGates": []}, metadata={"annotations": annotations})
+
+    @precondition(lambda self: self.pods(gated=False))
+    @rule(position=positions, node=nodes, written=st.booleans())
+    def a_scheduler_binds_where_it_likes(self, position: int, node: str, written: bool) -> None:
+        pod = self.pick(position, gated=False)
+        if PodView.of(pod).node is not None:
+            return
+        at = rfc3339(float(int(self.clock.now_s)))
+        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": at}
+        self.changed(pod, spec={"nodeName": node}, status={"conditions": [scheduled]})
+
+    @rule(node=nodes, model=st.sampled_from(["model", None]), slots=st.integers(1, 3))
+    def somebody_else_places_a_pod(self, node: str, model: str | None, slots: int) -> None:
+        self.made += 1
+        at = rfc3339(float(int(self.clock.now_s)))
+        pod = make_pod(
+            *(f"p{self.made}", "default"), task=None, model=model, node=node, slots=slots
+        )
+        self.put("pod", {**pod, "status": {"phase": "Pending", "startTime": at}})
+
+    @precondition(lambda self: self.pods(gated=False))
+    @rule(position=positions, phase=st.sampled_from(["Running", "Succeeded", "Failed"]))
+    def a_pod_goes_on(self, position: int, phase: str) -> None:
+        pod = self.pick(position, gated=False)
+        if PodView.of(pod).node is not None and not PodView.of(pod).finished:
+            self.changed(pod, status={"phase": phase})
+
+    @precondition(lambda self: self.pods(gated=False))
+    @rule(position=positions, done=st.integers(0, 9), run_s=floats(0.1, 100.0))
+    def a_runner_says_how_far_it_is(self, position: int, done: int, run_s: float) -> None:
+        pod = PodView.of(self.pick(position, gated=False))
+        if pod.task is None:
+            return
+        seen_at = rfc3339(self.clock.now_s)
+        progress = {"text": "", "done": done, "total": 10, "runSeconds": run_s, "seenAt": seen_at}
+        status = {"phase": "Running", "podUid": pod.uid, "progress": progress}
+        self.put("task", make_itask(pod.task, status=status, inferences=10))
+
+    @precondition(lambda self: self.pods(gated=False))
+    @rule(position=positions)
+    def a_pod_is_being_deleted(self, position: int) -> None:
+        self.changed(self.pick(position, gated=False), metadata={"deletionTimestamp": "x"})
+
+    @precondition(lambda self: self.pods(gated=False))
+    @rule(position=positions)
+    def a_pod_is_gone(self, position: int) -> None:
+        self.remove("pod", self.pick(position, gated=False)["metadata"]["name"])
+
+    @precondition(lambda self: self.pods(gated=True))
+    @rule(position=positions)
+    def a_gated_pod_is_gone(self, position: int) -> None:
+        pod = self.pick(position, gated=True)["metadata"]
+        self.reserved.discard(pod["uid"])
+        self.remove("pod", pod["name"])
+
+    @rule(device=devices, pace=floats(0.01, 100.0))
+    def a_device_is_measured(self, device: str, pace: float) -> None:
+        slots = 2 if device == "b1" else 1
+        self.put("profile", make_device_profile(device, HOMES[device], pace=pace, slots=slots))
+
+    @rule(device=devices)
+    def a_profile_is_deleted(self, device: str) -> None:
+        if ("profile", device) in self.objects:
+            self.remove("profile", device)
+
+    @rule(node=nodes)
+    def a_node_comes_or_goes(self, node: str) -> None:
+        if ("node", node) in self.objects:
+            self.remove("node", node)
+        else:
+            self.put("node", make_node(node))
+
+    @rule(work=floats(0.1, 10.0))
+    def a_model_is_read(self, work: float) -> None:
+        self.put("model", make_model_profile(work=work))
+
+    @rule()
+    def a_model_is_deleted(self) -> None:
+        if ("model", "model") in self.objects:
+            self.remove("model", "model")
+
+    @rule()
+    def reservations_expire(self) -> None:
+        for pod in self.live.expired():
+            self.reserved.discard(pod.uid)
+            if ("pod", pod.name) in self.objects:
+                self.remove("pod", pod.name)
+
+    # --- what always holds -----------------------------------------------------------------------
+
+    def bound(self) -> dict[PodUid, PodView]:
+        """Pods that hold a slot of a device, or were told to take one."""
+        views = map(PodView.of, self.pods(gated=False))
+        return {
+            each.uid: each
+            for each in views
+            if not each.finished and self.live.devices.of_pod(each) is not None
+        }
+
+    @invariant()
+    def a_backlog_is_what_is_bound_and_reserved_and_nothing_else(self) -> None:
+        ledger, now_s = self.live.ledger, self.clock.now_s
+        assert set(ledger) == {*self.bound(), *self.reserved}
+        for device in ledger.devices():
+            backlog_s = ledger.backlog_s(device, now_s)
+            assert backlog_s > 0.0
+            assert isclose(backlog_s, sum(ledger.busy_s(device, now_s)))
+
+    @invariant()
+    def a_rebuilt_ledger_equals_the_live_one(self) -> None:
+        first_list = [(kind, obj) for (kind, _), obj in sorted(self.objects.items())]
+        for order in (first_list, first_list[::-1]):
+            rebuilt = told(new_fleet(self.clock), order)
+            assert set(rebuilt.ledger) == set(self.bound())
+            for uid in rebuilt.ledger:
+                assert_same(self.live.ledger.get(uid), rebuilt.ledger.get(uid))
+            assert self.queue(self.live) == self.queue(rebuilt)
+
+    def queue(self, fleet: ClusterCache) -> list[dict[TaskKey, object]]:
+        """What waits, less what only the live one can know: reservations, devices to avoid."""
+        own = {
+            f"default/{PodView.of(pod).task}"
+            for pod in self.pods(gated=True)
+            if pod["metadata"]["uid"] in self.reserved
+        }
+        waiting = fleet.waiting
+        return [
+            {
+                key: replace(each, excluded=frozenset()) if isinstance(each, Task) else each
+                for key, each in place.items()
+                if key not in own
+            }
+            for place in (waiting.ready, waiting.behind, waiting.gated)
+        ]
+
+    @invariant()
+    def a_device_that_nothing_is_on_is_free(self) -> None:
+        taken = {each.device for each in map(self.live.ledger.get, self.live.ledger) if each}
+        for device in HOMES:
+            busy = self.live.ledger.busy_s(DeviceId(device), self.clock.now_s)
+            assert bool(busy) is (device in taken)
+
+    @invariant()
+    def the_waits_of_nodes_are_those_of_the_ledger(self) -> None:
+        """Asked again and again or only now, the same instants, overdue or not."""
+        live, now_s = self.live, self.clock.now_s
+        asked = {name: at_s - now_s for name, at_s in live.free_at_s().items()}
+        for node in NODES:
+            here = live.devices.on_node.get(NodeName(node)) or ()
+            busy = [(live.ledger.busy_s(each.id, now_s), each.slots) for each in here]
+            expected_s = min((slots_free_s(*each)[0] for each in busy), default=0.0)
+            assert isclose(asked.get(node, 0.0), expected_s, abs_tol=1e-6)
+            assert (node in asked) is (expected_s > 0.0)
+
+
+def assert_same(live: Promise | None, rebuilt: Promise | None) -> None:
+    """The same promise, but for the fractions of a second that the API server does not keep."""
+    assert live is not None
+    assert rebuilt is not None
+    assert (live.device, live.slots) == (rebuilt.device, rebuilt.slots)
+    assert (live.started_s is None) == (rebuilt.started_s is None)
+    if live.started_s is None or rebuilt.started_s is None:
+        assert live.expected_s == rebuilt.expected_s
+        return
+    assert abs(live.started_s - rebuilt.started_s) <= TIMESTAMP_RESOLUTION_S
+    # A runner that told how far it is leaves no doubt about the end, others none about the time.
+    ends = live.started_s + live.expected_s, rebuilt.started_s + rebuilt.expected_s
+    assert live.expected_s == rebuilt.expected_s or isclose(*ends)
+
+
+TestFleetHistory = FleetMachine.TestCase
+TestFleetHistory.settings = settings(max_examples=60, stateful_step_count=40)

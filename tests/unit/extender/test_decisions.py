@@ -1,0 +1,31 @@
+from acesniper.api.decision import Decision
+from acesniper.extender.cache.decisions import DecisionCache
+
+
+def decision(policy: str) -> Decision:
+    return Decision(decided_at=0.0, policy=policy)
+
+
+def test_a_later_decision_replaces_an_earlier_one() -> None:
+    book = DecisionCache()
+    book.write("pod", decision("first"))
+
+    book.write("pod", decision("second"))
+
+    assert book.read("pod") == decision("second")
+
+
+def test_the_oldest_fall_out_of_a_full_book() -> None:
+    book = DecisionCache(limit=2)
+    for pod in ("a", "b", "a", "c"):
+        book.write(pod, decision(pod))
+
+    assert [book.read(pod) is not None for pod in ("a", "b", "c")] == [True, False, True]
+
+
+def test_an_answer_for_an_unknown_pod_is_not_kept() -> None:
+    book = DecisionCache()
+
+    book.answered("pod", "node")
+
+    assert book.read("pod") is None

@@ -1,0 +1,49 @@
+import json
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from acesniper.extender.metrics import VERDICT, ModelMetrics
+from acesniper.predictor.replaceable import SHIPPED, ReplaceablePredictor
+
+
+def told(folder: Path) -> dict[str, float]:
+    """What Prometheus reads."""
+    registry = CollectorRegistry()
+    ModelMetrics.on(registry, ReplaceablePredictor(folder / "pcn.onnx"))
+    return {
+        " ".join([sample.name, *sample.labels.values()]): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+    }
+
+
+def test_which_network_serves_is_a_metric(tmp_path: Path) -> None:
+    assert told(tmp_path) == {
+        f"acesniper_network_info {SHIPPED}": 1,
+        "acesniper_network_refused": 0,
+    }
+
+
+def test_the_last_retraining_is_a_metric(tmp_path: Path) -> None:
+    figures = {"mean_log_error": 0.1, "coverage90_pct": 90.0}
+    verdict = {
+        "verdict": "not better",
+        "certainty": 0.4,
+        "old": {**figures, "median_error_pct": 5.0},
+        "new": {**figures, "median_error_pct": 6.0},
+    }
+    (tmp_path / VERDICT).write_text(json.dumps(verdict))
+
+    found = told(tmp_path)
+
+    assert found["acesniper_retraining_better"] == 0
+    assert found["acesniper_retraining_certainty_ratio"] == 0.4
+    assert found["acesniper_retraining_error_ratio old"] == 0.05
+    assert found["acesniper_retraining_error_ratio new"] == 0.06
+
+
+def test_a_verdict_that_nobody_can_read_is_no_metric(tmp_path: Path) -> None:
+    (tmp_path / VERDICT).write_text('["what"]')
+
+    assert len(told(tmp_path)) == 2
