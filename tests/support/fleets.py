@@ -5,14 +5,14 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from acesniper.domain.coldstart import FirstGuess, StartTimes
+from acesniper.domain.cold_start import ColdStartEstimator, StartDefaults
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.cache.decisions import DecisionCache
 from acesniper.extender.filter_score import FilterScore
 from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.protocol import ExtenderArgs, Metadata, Pod
-from acesniper.runtime.reflector import UPSERT
+from acesniper.runtime.watch import UPSERT
 from builders import (
     WorkPredictor,
     make_device_profile,
@@ -24,7 +24,7 @@ from builders import (
 from virtual_time import Clock
 
 Json = dict[str, Any]
-AT_ONCE = FirstGuess(0.0, 1e15, 1e15, 1e15)
+AT_ONCE = StartDefaults(0.0, 1e15, 1e15, 1e15)
 """Nothing to pull, to fetch or to load."""
 
 
@@ -33,7 +33,7 @@ def make_fleet(
 ) -> ClusterCache:
     """Devices by name and pace (seconds per unit of work), each on `node-NAME`; one `model`."""
     fleet = ClusterCache(
-        LatencyTable(WorkPredictor()), clock or Clock(), start_times=StartTimes(AT_ONCE)
+        LatencyTable(WorkPredictor()), clock or Clock(), start_times=ColdStartEstimator(AT_ONCE)
     )
     for name, pace in paces.items():
         fleet.take_node(UPSERT, make_node(f"node-{name}"))

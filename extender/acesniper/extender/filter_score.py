@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from acesniper.api.names import DEVICE_ANNOTATION, MODEL_LABEL, TASK_LABEL
-from acesniper.domain.backlog import PodUid
+from acesniper.domain.reservations import PodUid
 from acesniper.domain.task import ModelKey
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.cache.decisions import DecisionCache

@@ -13,12 +13,12 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from acesniper.api import convert, observed
-from acesniper.api.conditions import is_true
+from acesniper.api import convert
+from acesniper.api.conditions import condition_is_true
 from acesniper.api.v1alpha1 import DeviceProfileStatus
 from acesniper.domain.device import DeviceId, HardwareVector
+from acesniper.domain.latency_history import ObservedLatency, observed_latencies
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.observed import Evidence, evidence
 from acesniper.domain.task import ModelKey
 from acesniper.predictor.interface import Table
 from acesniper.predictor.pcn.observations import DRIFTED_SHIFT, USUAL_SHIFT, Observation
@@ -98,18 +98,18 @@ class MeasuredDevice:
     """
 
     vector: HardwareVector
-    evidence: tuple[Evidence, ...] = ()
+    observed_latencies: tuple[ObservedLatency, ...] = ()
     drifted: bool = False
     interval_factor: float = 1.0
 
     @classmethod
     def of(cls, status: DeviceProfileStatus) -> "MeasuredDevice | None":
         """What a profile says; None before the device was probed."""
-        vector = convert.hardware(status)
+        vector = convert.to_hardware_vector(status)
         if vector is None:
             return None
-        found = evidence(observed.runs(status))
-        drifting = is_true(status.conditions, "Drifting")
+        found = observed_latencies(convert.observed_runs(status))
+        drifting = condition_is_true(status.conditions, "Drifting")
         return cls(vector, tuple(found), drifting, status.interval_factor)
 
     def observations(self, models: Mapping[ModelKey, ModelFeatures]) -> Sequence[Observation]:
@@ -156,8 +156,8 @@ class TableBlock:
     def predicted(self, predictor: LatencyTablePredictor) -> "TableBlock":
         """The same with its latencies."""
         vectors = [each.vector for each in self.devices.values()]
-        observed = [each.observations(self.known) for each in self.devices.values()]
-        found = predictor.table([*self.models.values()], vectors, observed)
+        convert = [each.observations(self.known) for each in self.devices.values()]
+        found = predictor.table([*self.models.values()], vectors, convert)
         factors = np.array([each.interval_factor for each in self.devices.values()], np.float16)
         return replace(self, found=found._replace(spread=found.spread * factors).sound())
 

@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
 from acesniper.api.names import PLANNER_LEASE
-from acesniper.api.times import epoch_s
-from acesniper.domain.backlog import PodUid
-from acesniper.domain.coldstart import MB, FirstGuess, StartTimes
+from acesniper.api.units import epoch_s
+from acesniper.domain.cold_start import MB, ColdStartEstimator, StartDefaults
+from acesniper.domain.reservations import PodUid
 from acesniper.extender.admission import Admission
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.cache.decisions import DecisionCache
@@ -28,20 +28,20 @@ from acesniper.extender.page.routes import Page
 from acesniper.extender.page.tasks import TaskHistory
 from acesniper.extender.planner import Planner
 from acesniper.policies.policy import Policy
-from acesniper.runtime.events import EventRecorder
-from acesniper.runtime.guarded import GuardedCluster
-from acesniper.runtime.kube import (
+from acesniper.runtime.client import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
     MODEL_PROFILES,
     NODES,
     PODS,
     Cluster,
+    GuardedCluster,
     Object,
 )
-from acesniper.runtime.lease import Leadership
-from acesniper.runtime.reflector import Reflector
+from acesniper.runtime.events import EventRecorder
+from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import ExtenderSettings
+from acesniper.runtime.watch import Reflector
 
 WatchHandler = Callable[[str, Object], None]
 """Is told what changed and how."""
@@ -55,7 +55,7 @@ class Extender:
     book: DecisionCache
     metrics: ExtenderMetrics
     planner: Planner
-    leadership: Leadership
+    leadership: LeaderElection
     strangers: NoPredictionEvents
     reflectors: list[Reflector]
     sampled: SampledGauges
@@ -74,14 +74,14 @@ class Extender:
         Raises:
             ValueError: a policy's name is unknown.
         """
-        guess = FirstGuess(
+        guess = StartDefaults(
             settings.container_start_s,
             settings.image_pull_mb_per_s * MB,
             settings.model_fetch_mb_per_s * MB,
             settings.model_load_mb_per_s * MB,
         )
         fleet = ClusterCache(
-            LatencyTable(predictor), time.time, settings.bind_timeout_s, StartTimes(guess)
+            LatencyTable(predictor), time.time, settings.bind_timeout_s, ColdStartEstimator(guess)
         )
         book, metrics = DecisionCache(), ExtenderMetrics.on(registry)
         policy = Policy(
@@ -91,7 +91,7 @@ class Extender:
             settings.deadline_quantile,
             settings.explore_share,
         )
-        leadership = Leadership(
+        leadership = LeaderElection(
             *(cluster, settings.lease_namespace, PLANNER_LEASE, settings.identity),
             settings.lease_s,
             time.monotonic,

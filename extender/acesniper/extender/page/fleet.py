@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from acesniper.api.times import epoch_s
+from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import DeviceProfile
-from acesniper.domain.backlog import Promise
 from acesniper.domain.device import Device, DeviceId
+from acesniper.domain.reservations import Reservation
 from acesniper.extender.latency_table import LatencyView
 
 Json = dict[str, Any]
@@ -185,7 +185,7 @@ class FleetView:
     now_s: float
     devices: Sequence[Device]
     profiles: Mapping[DeviceId, DeviceProfile]
-    promises: Sequence[Promise]
+    promises: Sequence[Reservation]
 
     def totals(self) -> Json:
         """The fleet in a few numbers."""

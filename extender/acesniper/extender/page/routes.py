@@ -27,7 +27,7 @@ from acesniper.extender.page.plan import PlanView
 from acesniper.extender.page.tasks import TaskHistory, accuracy, task_list
 from acesniper.extender.page.views import HEADERS, BuildView, Content, ViewCache, number
 from acesniper.extender.planner import Planner
-from acesniper.runtime.kube import Cluster
+from acesniper.runtime.client import Cluster
 
 TYPES = {
     ".html": "text/html",

@@ -7,9 +7,9 @@ from math import exp, log
 from statistics import median
 from typing import Any
 
-from acesniper.api.times import epoch_s
-from acesniper.runtime.kube import Object
-from acesniper.runtime.reflector import DELETE
+from acesniper.api.units import epoch_s
+from acesniper.runtime.client import Object
+from acesniper.runtime.watch import DELETE
 
 Json = dict[str, Any]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.latency_table import LatencyTable
 from acesniper.predictor.default import default_predictor
-from acesniper.runtime.kube import DEVICE_PROFILES, NODES, PODS, Cluster
-from acesniper.runtime.reflector import UPSERT
+from acesniper.runtime.client import DEVICE_PROFILES, NODES, PODS, Cluster
+from acesniper.runtime.watch import UPSERT
 
 
 def rebuilt_backlogs(kubeconfig: Path) -> Mapping[str, float]:
