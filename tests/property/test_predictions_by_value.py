@@ -87,9 +87,11 @@ def test_different_features_have_different_digests(changed: dict[str, Any]) -> N
 
 @PREDICTORS
 def test_one_file_profiled_in_two_namespaces_gets_one_prediction(load: Load) -> None:
-    status = convert.model_status(MODELS[0])
+    status = convert.to_model_status(MODELS[0])
     first, second = (
-        convert.features(status.model_copy(update={"needs_memory_bytes": needs_memory_bytes}))
+        convert.to_model_features(
+            status.model_copy(update={"needs_memory_bytes": needs_memory_bytes})
+        )
         for needs_memory_bytes in (0, 2**30)  # the second namespace ran out of memory
     )
     assert first is not None
