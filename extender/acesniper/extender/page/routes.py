@@ -15,7 +15,6 @@ from starlette.routing import Route
 
 from acesniper.domain.errors import Unavailable
 from acesniper.extender.cache.cluster import ClusterCache
-from acesniper.extender.page import tasks
 from acesniper.extender.page.explain import explain
 from acesniper.extender.page.fleet import (
     DeviceQuery,
@@ -25,7 +24,7 @@ from acesniper.extender.page.fleet import (
     heat_map,
 )
 from acesniper.extender.page.plan import PlanView
-from acesniper.extender.page.tasks import TaskHistory
+from acesniper.extender.page.tasks import TaskHistory, accuracy, task_list
 from acesniper.extender.page.views import HEADERS, BuildView, Content, ViewCache, number
 from acesniper.extender.planner import Planner
 from acesniper.runtime.client import Cluster
@@ -100,7 +99,7 @@ class Page:
         finished = tuple(self.sightings.finished)
 
         def build() -> object:
-            known = tasks.accuracy(finished)
+            known = accuracy(finished)
             del known["points"]
             return {
                 "fleet": sight.totals(),
@@ -146,13 +145,13 @@ class Page:
 
     def _accuracy(self, _: Mapping[str, str]) -> BuildView:
         finished = tuple(self.sightings.finished)
-        return lambda: tasks.accuracy(finished)
+        return lambda: accuracy(finished)
 
     def _tasks(self, query: Mapping[str, str]) -> BuildView:
         tasks = tuple(self.sightings.tasks.values())
         phase, search = query.get("phase", ""), query.get("search", "")
         offset, limit = number(query, "offset", 0), number(query, "limit", 50, MAX_LIMIT)
-        return lambda: tasks.task_list(tasks, phase, search, offset, limit)
+        return lambda: task_list(tasks, phase, search, offset, limit)
 
     async def _why(self, request: Request) -> Response:
         namespace, name = (request.path_params[each] for each in ("namespace", "name"))

@@ -40,7 +40,7 @@ class PlanningSnapshot:
         running = {device: tuple(sorted(each)) for device, each in busy.items()}
         return FleetSnapshot(self.now_s, self.estimates, running)
 
-    def decide(self, policy: Policy, previous: Plan) -> "Decisions":
+    def decide(self, policy: Policy, previous: Plan) -> "PlanningResult":
         """Plan everything that waits, and say why what starts now starts where it does."""
         snapshot = self.snapshot()
         plan = make_plan(self.ready, snapshot, policy, self.behind, previous)

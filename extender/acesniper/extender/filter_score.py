@@ -1,6 +1,8 @@
 """The answers to kube-scheduler, from memory only: no call, no inference, no await."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.cache.decisions import DecisionCache
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.protocol import MAX_SCORE, ExtenderArgs, FilterResult, HostPriority, Pod
+from acesniper.runtime.events import EventRecorder, Notice
 
 ROUNDING = 1e-9
 UNKNOWN_MODEL, NO_PREDICTION = WITHOUT_PREDICTION = "unknown model", "no prediction"
@@ -116,3 +119,37 @@ def _why_stock(pod: Pod, latency: Mapping[str, float] | None) -> str:
     if latency is not None:
         return NO_PREDICTION
     return UNKNOWN_MODEL if MODEL_LABEL in (pod.metadata.labels or {}) else "no model"
+
+
+MAX_QUEUED_EVENTS = 1000
+"""Notices that may wait to be posted; beyond that the metric alone tells."""
+
+
+@dataclass(slots=True)
+class NoPredictionEvents:
+    """Pods whose model nobody knows."""
+
+    events: EventRecorder
+    clock: Callable[[], float]
+    _queue: "asyncio.Queue[Pod]" = field(default_factory=lambda: asyncio.Queue(MAX_QUEUED_EVENTS))
+
+    def note(self, pod: Pod) -> None:
+        """Take note, without waiting."""
+        if not self._queue.full():
+            self._queue.put_nowait(pod)
+
+    async def run(self) -> None:
+        """Post events for ever."""
+        while True:
+            pod = await self._queue.get()
+            model = (pod.metadata.labels or {}).get(MODEL_LABEL)
+            text = (
+                f"there is no profiled ModelProfile {model!r}; placed as the stock scheduler would"
+            )
+            notice = Notice("NoPrediction", text, warning=True)
+            metadata = {
+                "name": pod.metadata.name,
+                "namespace": pod.metadata.namespace,
+                "uid": pod.metadata.uid,
+            }
+            await self.events.tell("Pod", metadata, notice, self.clock())

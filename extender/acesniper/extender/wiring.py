@@ -68,7 +68,7 @@ class Extender:
         cluster: Cluster,
         predictor: LatencyTablePredictor,
         registry: CollectorRegistry,
-    ) -> "ExtenderState":
+    ) -> "Extender":
         """Wire the parts.
 
         Raises:

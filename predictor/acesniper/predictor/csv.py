@@ -36,7 +36,7 @@ class CsvPredictor:
         self._known = known
 
     @classmethod
-    def read(cls, path: Path) -> "ListedPredictor":
+    def read(cls, path: Path) -> "CsvPredictor":
         """The predictions in a file.
 
         Raises:

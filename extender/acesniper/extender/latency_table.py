@@ -6,20 +6,121 @@ waits for a prediction.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from acesniper.api import convert
+from acesniper.api.conditions import condition_is_true
+from acesniper.api.v1alpha1 import DeviceProfileStatus
 from acesniper.domain.device import DeviceId, HardwareVector
+from acesniper.domain.latency_history import ObservedLatency, observed_latencies
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
-from acesniper.extender.latency_table import MeasuredDevice, TableAxis
 from acesniper.predictor.interface import Table
-from acesniper.predictor.pcn.observations import Observation
+from acesniper.predictor.pcn.observations import DRIFTED_SHIFT, USUAL_SHIFT, Observation
 
 log = logging.getLogger(__name__)
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class TableAxis(Generic[K, V]):
+    """Keys with their vectors and their places; the place of a key that left is given out again."""
+
+    def __init__(self) -> None:
+        self.vectors: dict[K, V] = {}
+        self._news: set[K] = set()
+        self._places: dict[K, int] = {}
+        self._free: list[int] = []
+
+    def __len__(self) -> int:
+        """Places that were ever given out."""
+        return len(self._places) + len(self._free)
+
+    @property
+    def places(self) -> Mapping[K, int]:
+        """The place of every key."""
+        return self._places
+
+    def put(self, key: K, vector: V) -> bool:
+        """Note a vector; False if it is the one that is known."""
+        if self.vectors.get(key) == vector:
+            return False
+        self.vectors[key] = vector
+        self._news.add(key)
+        if key not in self._places:
+            self._places[key] = self._free.pop() if self._free else len(self._places)
+        return True
+
+    def drop(self, key: K) -> int | None:
+        """Forget a key; returns the place that is free now, None if the key was unknown."""
+        if self.vectors.pop(key, None) is None:
+            return None
+        self._news.discard(key)
+        place = self._places.pop(key)
+        self._free.append(place)
+        return place
+
+    def renew(self) -> None:
+        """All is to be predicted once more; what is being predicted now does not count."""
+        for key, vector in self.vectors.items():
+            self.vectors[key] = copy(vector)
+        self._news = set(self.vectors)
+
+    def news(self) -> dict[K, V]:
+        """What is not predicted yet."""
+        return {key: self.vectors[key] for key in self._news}
+
+    def settle(self, given: Mapping[K, V]) -> None:
+        """What was given out is predicted; what changed meanwhile is still new."""
+        self._news = {key for key in self._news if self.vectors[key] is not given.get(key)}
+
+    def current(self, given: Mapping[K, V]) -> tuple[list[int], list[int]]:
+        """The places of keys that have not changed since, and their positions in `given`."""
+        found = [
+            (self._places[key], position)
+            for position, (key, vector) in enumerate(given.items())
+            if self.vectors.get(key) is vector
+        ]
+        return [place for place, _ in found], [position for _, position in found]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredDevice:
+    """A device's vector, what it takes for some models, and whether it changed since its probe.
+
+    `interval_factor` is by how much wider than usual its intervals have to be.
+    """
+
+    vector: HardwareVector
+    observed_latencies: tuple[ObservedLatency, ...] = ()
+    drifted: bool = False
+    interval_factor: float = 1.0
+
+    @classmethod
+    def of(cls, status: DeviceProfileStatus) -> "MeasuredDevice | None":
+        """What a profile says; None before the device was probed."""
+        vector = convert.to_hardware_vector(status)
+        if vector is None:
+            return None
+        found = observed_latencies(convert.observed_runs(status))
+        drifting = condition_is_true(status.conditions, "Drifting")
+        return cls(vector, tuple(found), drifting, status.interval_factor)
+
+    def observations(self, models: Mapping[ModelKey, ModelFeatures]) -> Sequence[Observation]:
+        """The evidence about models that are known, for the predictor."""
+        shift = DRIFTED_SHIFT if self.drifted else USUAL_SHIFT
+        return [
+            Observation(models[each.model], each.latency_s, each.variance, shift)
+            for each in self.observed_latencies
+            if each.model in models
+        ]
+
 
 FeaturesByModel = Mapping[ModelKey, ModelFeatures]
 MeasuredById = Mapping[DeviceId, MeasuredDevice]
@@ -52,11 +153,11 @@ class TableBlock:
     known: FeaturesByModel
     found: Table | None = None
 
-    def predicted(self, predictor: LatencyTablePredictor) -> "Block":
+    def predicted(self, predictor: LatencyTablePredictor) -> "TableBlock":
         """The same with its latencies."""
         vectors = [each.vector for each in self.devices.values()]
-        observed = [each.observations(self.known) for each in self.devices.values()]
-        found = predictor.table([*self.models.values()], vectors, observed)
+        convert = [each.observations(self.known) for each in self.devices.values()]
+        found = predictor.table([*self.models.values()], vectors, convert)
         factors = np.array([each.interval_factor for each in self.devices.values()], np.float16)
         return replace(self, found=found._replace(spread=found.spread * factors).sound())
 
@@ -69,7 +170,7 @@ class PendingPredictions:
     devices: MeasuredById
     blocks: tuple[TableBlock, ...]
 
-    def predicted(self, predictor: LatencyTablePredictor) -> "News":
+    def predicted(self, predictor: LatencyTablePredictor) -> "PendingPredictions":
         """The same with all latencies; may run in any thread."""
         return replace(self, blocks=tuple(each.predicted(predictor) for each in self.blocks))
 
