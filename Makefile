@@ -111,7 +111,7 @@ test-fast: setup ## Unit, property and integration tests
 
 .PHONY: e2e
 e2e: tools stores ## Tests on real control planes, in E2E_WORKERS processes
-	$(BIN)/pytest -n $(E2E_WORKERS) --dist loadgroup --no-loadscope-reorder $(DURATIONS) tests/e2e
+	$(BIN)/pytest -n $(E2E_WORKERS) --dist loadscope $(DURATIONS) tests/e2e
 
 .PHONY: e2e-node
 e2e-node: tools stores ## Images, chart and tasks on real nodes (root on Debian 12; skipped elsewhere)

@@ -10,24 +10,23 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from acesniper.testbed import ControlPlane, start_kwok
 from acesniper.testbed.deployment import Deployment
 from fleet_of_five import FleetOfFive
 from installed import FreshFleet, Installed
 
-LONGEST_FIRST = (
-    "test_monitoring",
-    "installed",
-    "test_api_faults",
-    "test_endings",
-    "test_docs",
-    "test_chart",
-    "test_placement",
-    "test_demo",
-    "test_life",
-)
-"""The groups that start first, so that the processes finish at about the same time."""
+GROUPS = {
+    "test_monitoring.py::test_an_alert_rings_when_a_watch": "watch alert",
+    "test_monitoring.py": "monitoring",
+    "test_doctor.py": "installed",
+    "test_command.py": "installed",
+    "test_docs.py::test_a_page_on_a_cluster": "installed",
+    "test_api_faults.py": "faults",
+}
+"""Group by start of a test's id, the longest groups first; all other modules are groups, too."""
 
 SHORT_TIMEOUTS = {
     "ACESNIPER_LEASE_S": "6",
@@ -40,21 +39,35 @@ _namespace_numbers = count()
 """Namespaces are deleted slowly: each case of a parametrised test gets a number of its own."""
 
 
+class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
+    """Hands out whole groups to the processes of pytest-xdist, in the order of collection."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def group_of(nodeid: str) -> str:
+    """The group of a test, by its id."""
+    name = nodeid.rpartition("/")[2]
+    groups = (group for start, group in GROUPS.items() if name.startswith(start))
+    return next(groups, name.partition("::")[0])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling:
+    """Schedule by group, if there are several processes."""
+    config.option.loadscopereorder = False
+    return GroupScheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests of a module, and all that use the installed chart; longest groups first."""
-    here = Path(__file__).parent
-    order = {group: place for place, group in enumerate(LONGEST_FIRST)}
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(
-        key=lambda item: order.get(_group(item), len(order)) if here in item.path.parents else -1
-    )
+    """Run the groups in the order of `GROUPS`."""
+    order = [*dict.fromkeys(GROUPS.values())]
 
+    def place(item: pytest.Item) -> int:
+        group = group_of(item.nodeid)
+        return order.index(group) if group in order else len(order)
 
-def _group(item: pytest.Item) -> str:
-    fixtures: list[str] = getattr(item, "fixturenames", [])
-    return "installed" if "installed" in fixtures else item.path.stem
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
