@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass, field
 
 from acesniper.api.decision import Decision
-from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, REFUSED_ANNOTATION
+from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, PODS, REFUSED_ANNOTATION
 from acesniper.api.objects import PodView
 from acesniper.domain.device import Device
 from acesniper.domain.errors import AcesniperError
@@ -13,7 +13,7 @@ from acesniper.extender.admission import admission_patch
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics
-from acesniper.runtime.client import PODS, Cluster
+from acesniper.runtime.client import Cluster
 
 log = logging.getLogger(__name__)
 

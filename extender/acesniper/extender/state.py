@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
-from acesniper.api.names import PLANNER_LEASE
+from acesniper.api.names import (
+    DEVICE_PROFILES,
+    INFERENCE_TASKS,
+    MODEL_PROFILES,
+    NODES,
+    PLANNER_LEASE,
+    PODS,
+)
+from acesniper.api.objects import Json
 from acesniper.api.units import epoch_s
 from acesniper.domain.cold_start import MB, ColdStartEstimator, StartDefaults
 from acesniper.domain.reservations import PodUid
@@ -28,22 +36,13 @@ from acesniper.extender.planner import Planner
 from acesniper.extender.strangers import Strangers
 from acesniper.extender.table import LatencyTable, TablePredictor
 from acesniper.policies.policy import Policy
-from acesniper.runtime.client import (
-    DEVICE_PROFILES,
-    INFERENCE_TASKS,
-    MODEL_PROFILES,
-    NODES,
-    PODS,
-    Cluster,
-    GuardedCluster,
-    Object,
-)
+from acesniper.runtime.client import Cluster, WriteGuard
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import ExtenderSettings
 from acesniper.runtime.watch import Reflector
 
-Take = Callable[[str, Object], None]
+Take = Callable[[str, Json], None]
 """Is told what changed and how."""
 
 
@@ -99,7 +98,7 @@ class ExtenderState:
             fleet.changed.set,
         )
         # A plan that was made while we led is not carried out when we do not lead any more.
-        admitting = Admitting(fleet, GuardedCluster(cluster, leadership.held), book, metrics)
+        admitting = Admitting(fleet, cluster.guarded(WriteGuard(leadership.held)), book, metrics)
         planner = Planner(
             *(fleet, admitting, policy, metrics, settings.replan_s, settings.settle_s),
             may_act=leadership.held,
@@ -138,8 +137,7 @@ class ExtenderState:
 
     def deaf(self) -> list[str]:
         """Kinds of which nothing was heard for minutes: this process sees the cluster no more."""
-        now_s = time.monotonic()
-        return [each.kind.plural for each in self.reflectors if each.deaf(now_s)]
+        return [kind for each in self.reflectors for kind in each.liveness.stalled()]
 
     def decision(self, pod: str) -> Decision | None:
         """The decision about a pod, given by UID or `namespace/name`.
@@ -172,7 +170,7 @@ class ExtenderState:
 
 
 def _both(first: Take, second: Take) -> Take:
-    def take(change: str, manifest: Object) -> None:
+    def take(change: str, manifest: Json) -> None:
         first(change, manifest)
         second(change, manifest)
 

@@ -13,7 +13,14 @@ import uvloop
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.process_collector import ProcessCollector
 
-from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE, TASK_LABEL
+from acesniper.api.names import (
+    NODES,
+    OPERATOR_LEASE,
+    PLANNER_LEASE,
+    PODS,
+    PRIORITY_CLASSES,
+    TASK_LABEL,
+)
 from acesniper.api.v1alpha1 import ModelProfileSpec
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
@@ -38,7 +45,7 @@ from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.reader import limits_here, read_model
 from acesniper.predictor.replaceable import ReplaceablePredictor
 from acesniper.runtime import logs
-from acesniper.runtime.client import NODES, PODS, PRIORITY_CLASSES, Cluster, GuardedCluster
+from acesniper.runtime.client import Cluster, WriteGuard
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import OperatorSettings
@@ -65,7 +72,7 @@ def build_controller(
 ) -> Controller:
     """Wire the parts; nothing is written while we may not act."""
     store, clock = Store(), time.time
-    cluster = GuardedCluster(connection, may_act)
+    cluster = connection.guarded(WriteGuard(may_act))
     events = EventRecorder(cluster, "acesniper-operator")
     policy = Policy(settings.policy, settings.policy_classes, settings.aging_s)
     window = Window(store, settings.max_gated_pods, policy)
@@ -131,8 +138,8 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
                 background.append(group.create_task(replacing))
 
             def deaf() -> list[str]:
-                now_s = time.monotonic()
-                return [each.kind.plural for each in (pods, nodes, classes) if each.deaf(now_s)]
+                watches = (pods, nodes, classes)
+                return [kind for watch in watches for kind in watch.liveness.stalled()]
 
             await until_served(cluster)
             await kopf.operator(

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from acesniper.api import convert
 from acesniper.api.conditions import condition_is_true, find_condition
-from acesniper.api.names import SLOT_RESOURCE
+from acesniper.api.names import DEVICE_PROFILES, NODES, SLOT_RESOURCE
 from acesniper.api.units import epoch_s, parse_count, rfc3339
 from acesniper.api.v1alpha1 import DeviceProfile, DeviceProfileStatus, InferenceTask
 from acesniper.domain.device import DeviceId
+from acesniper.domain.errors import NotFound
 from acesniper.domain.latency_history import (
     ObservedRun,
     adapted_factor,
@@ -19,7 +20,7 @@ from acesniper.domain.latency_history import (
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
 from acesniper.operator.verdicts import DRIFTING, STALE_AFTER_S, judged, spread, with_drift
-from acesniper.runtime.client import DEVICE_PROFILES, NODES, Cluster, NotFound
+from acesniper.runtime.client import Cluster
 from acesniper.runtime.events import EventRecorder, Notice
 
 OURS = {"conditions", "observations", "calibration", "interval_factor", "learns_from"}

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from acesniper.api.address import Address
+from acesniper.api.names import CONFIG_MAPS
 from acesniper.api.v1alpha1 import ModelSource
 from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
 from acesniper.runtime.artifacts import DownloadLimits, download
-from acesniper.runtime.client import CONFIG_MAPS, Cluster
+from acesniper.runtime.client import Cluster
 
 FETCHES = 16
 """At a time; they have threads of their own, so that slow servers hold nothing else up."""

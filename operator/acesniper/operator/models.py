@@ -11,9 +11,10 @@ from typing import Protocol
 from acesniper.api.conditions import find_condition, with_condition
 from acesniper.api.convert import to_model_features as model_features_of
 from acesniper.api.convert import to_model_status
+from acesniper.api.names import MODEL_PROFILES
 from acesniper.api.objects import merge_patch
 from acesniper.api.v1alpha1 import Condition, ModelProfile, ModelProfileSpec, ModelProfileStatus
-from acesniper.domain.errors import InvalidModel, Unavailable
+from acesniper.domain.errors import InvalidModel, NotFound, Unavailable
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Predictor
 from acesniper.operator.classes import class_latencies
@@ -21,7 +22,7 @@ from acesniper.operator.fetch import Fetcher
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.reading import PodReading, needs_pod, reader_name
 from acesniper.operator.store import Store
-from acesniper.runtime.client import MODEL_PROFILES, Cluster, NotFound
+from acesniper.runtime.client import Cluster
 from acesniper.runtime.events import EventRecorder, Notice
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 
 from acesniper.api import messages
 from acesniper.api.messages import terminated_state
-from acesniper.api.names import API_VERSION, READS_LABEL
+from acesniper.api.names import API_VERSION, PODS, READS_LABEL
 from acesniper.api.v1alpha1 import ModelProfile, ModelSource
 from acesniper.domain.errors import Conflict, InvalidInput, InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
@@ -19,7 +19,7 @@ from acesniper.operator.mounts import Mounts
 from acesniper.operator.outcome import failure_message
 from acesniper.operator.runner_pod import model_arguments, pod_spec
 from acesniper.predictor.features import FEATURE_NAMES
-from acesniper.runtime.client import PODS, Cluster
+from acesniper.runtime.client import Cluster
 
 Json = dict[str, Any]
 

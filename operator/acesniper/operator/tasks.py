@@ -5,9 +5,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from acesniper.api.objects import merge_patch
+from acesniper.api.names import INFERENCE_TASKS, MODEL_PROFILES, PODS
+from acesniper.api.objects import Json, merge_patch
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
-from acesniper.domain.errors import AcesniperError, Conflict, Forbidden, InvalidInput
+from acesniper.domain.errors import (
+    AcesniperError,
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NamespaceTerminating,
+    NotFound,
+)
 from acesniper.operator.counting import count_deleted, count_phase
 from acesniper.operator.ending import refused
 from acesniper.operator.lifecycle import next_step
@@ -18,15 +26,7 @@ from acesniper.operator.sight import Nowhere, Sight
 from acesniper.operator.step import Step
 from acesniper.operator.store import Store
 from acesniper.operator.window import Window
-from acesniper.runtime.client import (
-    INFERENCE_TASKS,
-    MODEL_PROFILES,
-    PODS,
-    Cluster,
-    NamespaceTerminating,
-    NotFound,
-    Object,
-)
+from acesniper.runtime.client import Cluster
 from acesniper.runtime.events import EventRecorder, Notice
 
 log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class TaskReconciler:
             await self.cluster.delete(PODS, pod, namespace, metadata["uid"])
         return True
 
-    async def _create_model(self, manifest: Object, namespace: str) -> None:
+    async def _create_model(self, manifest: Json, namespace: str) -> None:
         """Create a profile, or find that it was created before."""
         try:
             model = await self.cluster.create(MODEL_PROFILES, manifest, namespace)
@@ -179,7 +179,7 @@ class TaskReconciler:
         )
         self.store.take_model(written)
 
-    async def _create_pod(self, task: InferenceTask, step: Step, manifest: Object) -> Step:
+    async def _create_pod(self, task: InferenceTask, step: Step, manifest: Json) -> Step:
         """Create the attempt's pod, or find that it was created before."""
         namespace, ours = task.metadata["namespace"], True
         try:
@@ -241,7 +241,7 @@ class TaskReconciler:
         count_phase(self.metrics, self.store, task, status)
 
 
-def _owns(task: InferenceTask, pod: Object) -> bool:
+def _owns(task: InferenceTask, pod: Json) -> bool:
     owners = pod["metadata"].get("ownerReferences") or ()
     return any(each["uid"] == task.metadata["uid"] for each in owners)
 

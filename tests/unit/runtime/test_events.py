@@ -2,15 +2,10 @@ import logging
 
 import pytest
 
-from acesniper.domain.errors import Forbidden
-from acesniper.runtime.client import EVENTS, NamespaceTerminating
-from acesniper.runtime.events import (
-    MAX_MESSAGE_CHARS,
-    EventRecorder,
-    Notice,
-    TokenBucket,
-    to_event,
-)
+from acesniper.api.names import EVENTS
+from acesniper.domain.backoff import TokenBucket
+from acesniper.domain.errors import Forbidden, NamespaceTerminating
+from acesniper.runtime.events import MAX_MESSAGE_CHARS, EventRecorder, Notice, to_event
 from builders import make_itask
 from fake_cluster import Call, FakeCluster
 
@@ -106,8 +101,8 @@ async def test_a_burst_is_told_in_part_but_for_its_warnings() -> None:
         pytest.param(-1e6, 0, id="a clock that was set back"),
     ],
 )
-def test_a_ration_comes_back_with_time(later_s: float, taken: int) -> None:
-    ration = TokenBucket(at_once=4, per_s=1)
-    assert [ration.take(0.0) for _ in range(5)] == [True] * 4 + [False]
+def test_a_token_bucket_refills_with_time(later_s: float, taken: int) -> None:
+    bucket = TokenBucket(burst=4, per_s=1)
+    assert [bucket.take(0.0) for _ in range(5)] == [True] * 4 + [False]
 
-    assert sum(ration.take(later_s) for _ in range(6)) == taken
+    assert sum(bucket.take(later_s) for _ in range(6)) == taken

@@ -10,23 +10,18 @@ import pytest
 from aiohttp import web
 from kubernetes.aio import client
 
+from acesniper.api.names import NODES, PODS, Kind
 from acesniper.domain.errors import (
     Conflict,
     Forbidden,
     InvalidInput,
-    Throttled,
-    Unavailable,
-)
-from acesniper.runtime.client import (
-    MAX_ERROR_CHARS,
-    NODES,
-    PODS,
-    Cluster,
-    Kind,
     NamespaceTerminating,
     NotFound,
     ResourceVersionExpired,
+    Throttled,
+    Unavailable,
 )
+from acesniper.runtime.client import MAX_ERROR_CHARS, Cluster
 from cluster_contract import take
 from local_server import serving
 
@@ -176,7 +171,7 @@ async def test_a_watch_that_falls_silent_ends_after_its_last_line() -> None:
         settings = client.Configuration()
         settings.host = url
         async with client.ApiClient(configuration=settings) as api:
-            cluster = Cluster(api, watch_silence_s=0.05)
+            cluster = Cluster(api, watch_idle_timeout_s=0.05)
             heard = [each async for each in cluster.watch(NODES, "1")]
         ended.set()
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from acesniper.api.objects import Json
 from acesniper.api.units import epoch_s
-from acesniper.runtime.client import Object
 from acesniper.runtime.watch import DELETE
 
 FINISHED_KEPT = 1000
@@ -33,7 +33,7 @@ class Sighting:
     message: str = ""
 
     @classmethod
-    def of(cls, manifest: Object) -> "Sighting":
+    def of(cls, manifest: Json) -> "Sighting":
         """Read a task as the API server wrote it."""
         metadata, spec = manifest["metadata"], manifest.get("spec") or {}
         status: Mapping[str, Any] = manifest.get("status") or {}
@@ -71,7 +71,7 @@ class Sightings:
     _told: set[str] = field(default_factory=set)
     """UIDs of tasks that were noted as finished."""
 
-    def take(self, change: str, manifest: Object) -> None:
+    def take(self, change: str, manifest: Json) -> None:
         """A task was made, changed or is gone."""
         if change == DELETE:
             # Found missing in a list, it comes with nothing but its name and its UID.
