@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from acesniper.api.names import DEVICE_PROFILES, NODES, PODS
-from acesniper.extender.fleet import Fleet
-from acesniper.extender.table import LatencyTable
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.latency_table import LatencyTable
 from acesniper.predictor.default import default_predictor
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.watch import UPSERT
@@ -19,7 +19,7 @@ def rebuilt_backlogs(kubeconfig: Path) -> Mapping[str, float]:
 
 
 async def _rebuild(kubeconfig: Path) -> Mapping[str, float]:
-    fleet = Fleet(LatencyTable(default_predictor()), time.time)
+    fleet = ClusterCache(LatencyTable(default_predictor()), time.time)
     takers = (
         (NODES, fleet.take_node),
         (DEVICE_PROFILES, fleet.take_device_profile),
