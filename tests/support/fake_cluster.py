@@ -62,7 +62,7 @@ class ServerState:
 
 
 class FakeCluster(Cluster):
-    """Objects, versions and watches; `before` and `after` are called for each call and may raise."""
+    """Objects, versions, watches; `before` and `after` are called for each call and may raise."""
 
     def __init__(self, created: Callable[[], str] = _now_text) -> None:
         self._guards = ()

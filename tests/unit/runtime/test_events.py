@@ -81,7 +81,7 @@ async def test_in_a_namespace_that_goes_nothing_is_told_and_nothing_logged(
 
 async def test_a_burst_is_told_in_part_but_for_its_warnings() -> None:
     cluster = FakeCluster()
-    recorder = EventRecorder(cluster, "test", TokenBucket(at_once=2, per_s=1))
+    recorder = EventRecorder(cluster, "test", TokenBucket(burst=2, per_s=1))
 
     for number in range(5):
         said = Notice("Placed", f"on n{number}"), Notice("PodLost", f"n{number}", warning=True)

@@ -21,7 +21,8 @@ from acesniper.domain.errors import (
     Throttled,
     Unavailable,
 )
-from acesniper.runtime.client import MAX_ERROR_CHARS, Cluster
+from acesniper.runtime.api_errors import MAX_ERROR_CHARS
+from acesniper.runtime.client import Cluster
 from cluster_contract import take
 from local_server import serving
 
