@@ -25,9 +25,9 @@ from acesniper.domain.errors import (
     NamespaceTerminating,
     Unavailable,
 )
-from acesniper.operator.mounts import NodeCache
-from acesniper.operator.tasks import LATE_WATCH_S, TOLD_AFTER
-from acesniper.operator.window import FULL_S, REFUSED_S
+from acesniper.operator.admission_window import FULL_S, REFUSED_S
+from acesniper.operator.task.reconciler import LATE_WATCH_S, TOLD_AFTER
+from acesniper.operator.task.volumes import NodeCache
 from builders import make_device_profile, make_itask, make_model_profile, make_node, make_pod
 from fake_cluster import Call, FakeCluster
 from operator_process import FAILED, KEY, SUCCEEDED, Killed, Operator

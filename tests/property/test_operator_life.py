@@ -11,7 +11,7 @@ from acesniper.api.names import INFERENCE_TASKS, MODEL_PROFILES, NODES, PODS
 from acesniper.api.objects import Json
 from acesniper.api.v1alpha1 import FINISHED, Phase
 from acesniper.domain.errors import AcesniperError, Conflict, Unavailable
-from acesniper.operator.ending import MOST_DISRUPTIONS
+from acesniper.operator.task.termination import MOST_DISRUPTIONS
 from builders import make_itask, make_model_profile, make_node
 from fake_cluster import Call
 from operator_process import FAILED, SUCCEEDED, Killed, Operator
