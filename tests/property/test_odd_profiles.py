@@ -26,7 +26,7 @@ from acesniper.operator.devices import learned
 from acesniper.policies.policy import Policy
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.interface import LatencyPredictor
-from acesniper.predictor.reader import read_model
+from acesniper.predictor.onnx.sandbox import read_model
 from acesniper.runtime.reflector import UPSERT
 from acesniper.testbed.demo.fleet import EmulatedDevice, shipped
 from acesniper.testbed.system import ROOT
