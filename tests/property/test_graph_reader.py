@@ -17,7 +17,7 @@ from acesniper.predictor.onnx.infer_contrib import LIKE_FIRST, SHAPES, STANDARD_
 from acesniper.predictor.onnx.op_class import CONTRIBUTED_PRODUCTS, STANDARD_PRODUCTS
 from acesniper.predictor.onnx.sandbox import extract_features, read_model
 from acesniper.predictor.similarity import likeness
-from acesniper.probe.graphs import GraphBuilder
+from acesniper.probe.graph_builder import GraphBuilder
 from small_models import features_of, linear_model
 from strategies import floats
 

@@ -62,7 +62,7 @@ def read(
     from acesniper.api import reading
     from acesniper.domain.errors import InvalidModel, Unavailable
     from acesniper.predictor.onnx.sandbox import container_limits, read_model
-    from acesniper.probe.models import verify
+    from acesniper.probe.model_file import verify
     from acesniper.probe.source import local_model
     from acesniper.runtime.delivery import Credentials
 

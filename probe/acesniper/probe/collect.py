@@ -1,18 +1,21 @@
 """Measure models on this platform: rows for a table of true latencies."""
 
+import csv
+import importlib
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from acesniper.domain.errors import InvalidModel
+from acesniper.domain.errors import InvalidInput, InvalidModel
 from acesniper.probe.latency import Latency
 from acesniper.probe.platform_facts import facts
-from acesniper.probe.runtimes import Options
+from acesniper.probe.runtimes import RuntimeOptions
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ModelCase:
     """A model to measure, with its batch and the sizes of its symbolic dimensions."""
 
     path: Path
@@ -30,13 +33,13 @@ class Target:
     device: str
     runtime: str
     runtime_version: str
-    options: Options
+    options: RuntimeOptions
     cpu_quota: float | None = None
     isa: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LatencyRow:
     """One latency: `latency_ms` of one batch in the quietest pass, and how passes differ.
 
     `spread` is (highest - lowest) / lowest over the passes; `median_ms` and `p90_ms` are over the
@@ -66,20 +69,20 @@ class Row:
     measured_at: str
 
 
-COLUMNS = tuple(each.name for each in fields(Row))
+COLUMNS = tuple(each.name for each in fields(LatencyRow))
 
-Measure = Callable[[Wanted], Latency]
+Measure = Callable[[ModelCase], Latency]
 """Measures one model once. Raises InvalidModel for one that does not run here."""
 
 
 def collect(
-    wanted: Sequence[Wanted],
+    wanted: Sequence[ModelCase],
     target: Target,
     measure: Measure,
     *,
     passes: int = 2,
     progress: Callable[[str], None] = lambda _: None,
-) -> Iterator[Row]:
+) -> Iterator[LatencyRow]:
     """Rows for the models this platform can run; `progress` hears names and failures.
 
     Every pass loads each model anew, so that a noisy minute hits different models differently;
@@ -105,11 +108,11 @@ def collect(
 
 
 def _row(
-    wanted: Wanted, target: Target, passes: Sequence[Latency], known: tuple[str, str, str]
-) -> Row:
+    wanted: ModelCase, target: Target, passes: Sequence[Latency], known: tuple[str, str, str]
+) -> LatencyRow:
     best = min(passes, key=lambda each: each.seconds)
     compared = [each.disagreement for each in passes if each.disagreement is not None]
-    return Row(
+    return LatencyRow(
         device=target.device,
         runtime=target.runtime,
         model=wanted.path.stem,
@@ -131,3 +134,34 @@ def _row(
         runtime_version=target.runtime_version,
         measured_at=known[2],
     )
+
+
+def write_rows(rows: Sequence[LatencyRow], output: Path | None) -> None:
+    """Write the rows to a file, by its ending .parquet or as CSV, or as CSV to standard output."""
+    if output is not None and output.suffix == ".parquet":
+        _write_parquet(rows, output)
+        return
+    file = sys.stdout if output is None else output.open("w", newline="", encoding="utf-8")
+    try:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+    finally:
+        if output is not None:
+            file.close()
+
+
+def _write_parquet(rows: Sequence[LatencyRow], output: Path) -> None:
+    try:
+        arrow = importlib.import_module("pyarrow")
+        parquet = importlib.import_module("pyarrow.parquet")
+    except ModuleNotFoundError as error:
+        raise InvalidInput(
+            "Parquet needs the package pyarrow: pip install pyarrow, or name a .csv file"
+        ) from error
+    kinds = {str: arrow.string(), int: arrow.int32(), float: arrow.float64(), bool: arrow.bool_()}
+    optional = {"disagreement": float, "isa": str, "cpu_quota": float}
+    types = {**LatencyRow.__annotations__, **optional}
+    schema = arrow.schema([(name, kinds[types[name]]) for name in COLUMNS])
+    table = arrow.Table.from_pylist([asdict(row) for row in rows], schema=schema)
+    parquet.write_table(table, output, compression="zstd")

@@ -20,10 +20,10 @@ from acesniper.predictor.atlas.networks import library_entry
 from acesniper.predictor.features import CLASSES, FEATURES_VERSION, MEASURES
 from acesniper.predictor.onnx.sandbox import read_model
 from acesniper.probe.feeds import random_feeds
-from acesniper.probe.graphs import OPSET
+from acesniper.probe.graph_builder import OPSET
 from acesniper.probe.profiles import read_profile
-from acesniper.probe.references import REFERENCES
-from acesniper.probe.runtimes import Options, runtime
+from acesniper.probe.reference_networks import REFERENCES
+from acesniper.probe.runtimes import RuntimeOptions, runtime
 from acesniper.probe.suite import MEMORY, MEMORY_BYTES, PROBES, SUITE, VERSION, Probe
 
 Workload = Mapping[str, Mapping[str, float]]
@@ -70,7 +70,7 @@ def mean_outputs() -> dict[str, float]:
 
 def mean_output(each: Probe) -> float:
     """The mean of a probe's only output for the usual input."""
-    session = runtime("onnxruntime").load(each.build().SerializeToString(), Options())
+    session = runtime("onnxruntime").load(each.build().SerializeToString(), RuntimeOptions())
     (values,) = session.run(random_feeds(session.inputs)).values()
     return float(np.mean(values, dtype=np.float64))
 

@@ -190,7 +190,7 @@ class _Walker:
                 self._take_values(proto, run, known, scope)
         return nodes, control_flow.outputs(node, found, results)
 
-    def _settled_run(self, run: control_flow.Run, node: Node, scope: Scope) -> _Result:
+    def _settled_run(self, run: control_flow.SubgraphRun, node: Node, scope: Scope) -> _Result:
         """A graph inside a node; the body of a loop with the shapes that hold in every turn."""
         result = self._run(run, node, scope)
         if node.op != "Loop":
@@ -205,7 +205,7 @@ class _Walker:
         return result
 
     def _run(
-        self, run: control_flow.Run, node: Node, outer: Scope, turn: float | None = None
+        self, run: control_flow.SubgraphRun, node: Node, outer: Scope, turn: float | None = None
     ) -> _Result:
         """One walk through an inner graph; `turn` is the value of a loop's counter."""
         scope = Scope(outer)
@@ -222,7 +222,7 @@ class _Walker:
         return nodes, [scope.types[each.name] for each in run.graph.output], scope
 
     def _take_values(
-        self, proto: NodeProto, run: control_flow.Run, inner: Scope, outer: Scope
+        self, proto: NodeProto, run: control_flow.SubgraphRun, inner: Scope, outer: Scope
     ) -> None:
         """Small constants that the only branch gives."""
         for name, each in zip(proto.output, run.graph.output, strict=False):
