@@ -8,14 +8,14 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from acesniper.api.convert import device_profile_manifest, probe_result
+from acesniper.api.convert import to_device_profile_manifest, to_probe_result
 from acesniper.domain.device import ProbeResult
 from acesniper.domain.errors import InvalidInput
 
 
 def profile_text(name: str, node: str, result: ProbeResult, form: str = "yaml") -> str:
     """DeviceProfile of a probe result, as YAML or JSON text."""
-    manifest = device_profile_manifest(name, node, result)
+    manifest = to_device_profile_manifest(name, node, result)
     if form == "json":
         return json.dumps(manifest, indent=2) + "\n"
     return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=100)
@@ -23,7 +23,7 @@ def profile_text(name: str, node: str, result: ProbeResult, form: str = "yaml") 
 
 def reprobe_manifest(name: str, node: str, result: ProbeResult, reprobed: str) -> dict[str, Any]:
     """DeviceProfile of a probe result that answers this value of `spec.reprobe`, if not empty."""
-    manifest: dict[str, Any] = device_profile_manifest(name, node, result)
+    manifest: dict[str, Any] = to_device_profile_manifest(name, node, result)
     if reprobed:
         manifest["status"]["reprobed"] = reprobed
     return manifest
@@ -40,7 +40,7 @@ def read_profile(path: Path) -> ProbeResult:
             f"{path} contains no DeviceProfile; write one with `acesniper probe -o yaml`"
         )
     try:
-        return probe_result(manifest)
+        return to_probe_result(manifest)
     except (ValidationError, ValueError, KeyError) as error:
         raise InvalidInput(f"the DeviceProfile in {path} is invalid: {error}") from error
 
@@ -53,7 +53,7 @@ async def publish(manifest: Mapping[str, Any], kubeconfig: Path | None) -> None:
         InvalidInput: the API server rejects the DeviceProfile.
     """
     # Slow to import, and needed by no other function here.
-    from acesniper.runtime.kube import DEVICE_PROFILES, Cluster
+    from acesniper.runtime.client import DEVICE_PROFILES, Cluster
 
     name = manifest["metadata"]["name"]
     head = {key: manifest[key] for key in ("apiVersion", "kind")}

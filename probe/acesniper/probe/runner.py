@@ -19,7 +19,7 @@ from acesniper.domain.errors import InvalidInput, Unavailable
 from acesniper.probe.feeds import file_feeds, random_feeds
 from acesniper.probe.model_file import bound_model, verify
 from acesniper.probe.runtimes import Feeds, Input, Runtime, RuntimeOptions
-from acesniper.runtime.delivery import Bucket
+from acesniper.runtime.artifacts import Bucket
 
 REPORT_VERSION = 1
 
