@@ -50,7 +50,7 @@ class Fetcher:
             self._check(content, source)
             await asyncio.to_thread(target.write_bytes, content)
             return
-        limits = Limits(self.max_bytes, self.timeout_s)
+        limits = DownloadLimits(self.max_bytes, self.timeout_s)
         await asyncio.get_running_loop().run_in_executor(
             self._pool, lambda: download(address, target, sha256=source.sha256, limits=limits)
         )

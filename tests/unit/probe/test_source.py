@@ -29,7 +29,7 @@ def test_a_file_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     with (
         served(tmp_path) as url,
         pytest.raises(InvalidModel, match="larger than"),
-        local_model(f"{url}/model.onnx", limits=Limits(most_bytes=100)),
+        local_model(f"{url}/model.onnx", limits=DownloadLimits(most_bytes=100)),
     ):
         pass
 

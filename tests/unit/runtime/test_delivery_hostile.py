@@ -70,7 +70,7 @@ def saying(
 
 
 def fetch(uri: str, folder: Path, **secret: str) -> str:
-    limits = Limits(total_s=TOTAL_S)
+    limits = DownloadLimits(total_s=TOTAL_S)
     credentials = Credentials(secret)
     address = Address.parse(uri)
     return download(address, folder / "f", sha256="0" * 64, credentials=credentials, limits=limits)
