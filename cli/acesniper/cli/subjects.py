@@ -12,6 +12,7 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
 
 if TYPE_CHECKING:
+    from acesniper.extender.latency_table import MeasuredDevice
     from acesniper.predictor.pcn.observations import Observation
     from acesniper.runtime.client import Cluster, Object
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from acesniper.api.conditions import condition_is_true
 from acesniper.api.names import API_VERSION
-from acesniper.api.units import duration_text, epoch_s
+from acesniper.api.units import duration_text, epoch_s, rfc3339
 from acesniper.api.v1alpha1 import (
     ApiType,
     DeadlinePolicy,
@@ -20,6 +20,9 @@ from acesniper.api.v1alpha1 import (
     InferenceTask,
     ModelProfile,
     ModelProfileStatus,
+    Phase,
+    TaskObservation,
+    TaskPrediction,
 )
 from acesniper.api.v1alpha1.schema import duration_s
 from acesniper.domain.device import (

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from acesniper.api.decision import Decision
+from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, REFUSED_ANNOTATION
 from acesniper.api.objects import PodView
 from acesniper.domain.device import Device
 from acesniper.domain.errors import AcesniperError

@@ -13,6 +13,7 @@ from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.cache.decisions import DecisionCache
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.protocol import MAX_SCORE, ExtenderArgs, FilterResult, HostPriority, Pod
+from acesniper.runtime.events import EventRecorder, Notice
 
 ROUNDING = 1e-9
 UNKNOWN_MODEL, NO_PREDICTION = WITHOUT_PREDICTION = "unknown model", "no prediction"

@@ -14,7 +14,7 @@ from pathlib import Path
 from acesniper.api.address import Address
 from acesniper.api.v1alpha1 import ModelSource
 from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
-from acesniper.runtime.artifacts import Limits, download
+from acesniper.runtime.artifacts import DownloadLimits, download
 from acesniper.runtime.client import CONFIG_MAPS, Cluster
 
 FETCHES = 16

@@ -11,7 +11,7 @@ import pytest
 
 from acesniper.api.address import Address
 from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
-from acesniper.runtime.artifacts import Credentials, Limits, download, oci
+from acesniper.runtime.artifacts import Credentials, DownloadLimits, download, oci
 from acesniper.runtime.artifacts.http import Deadline
 
 DATA = b"weights" * 1000

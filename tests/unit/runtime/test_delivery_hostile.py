@@ -12,7 +12,7 @@ import pytest
 
 from acesniper.api.address import Address
 from acesniper.domain.errors import InvalidInput, Unavailable
-from acesniper.runtime.artifacts import Bucket, Credentials, Limits, download, http
+from acesniper.runtime.artifacts import Bucket, Credentials, DownloadLimits, download, http
 from acesniper.testbed.pki import Authority
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -14,7 +14,6 @@ from urllib.parse import quote, urlsplit
 from acesniper.api.address import Address
 from acesniper.runtime.artifacts.credentials import Credentials
 from acesniper.runtime.artifacts.http import Deadline, request
-from acesniper.runtime.artifacts.s3 import signed_headers
 
 DEFAULT_REGION = "us-east-1"
 MAX_PUT_S = 3600.0
