@@ -34,8 +34,8 @@ from acesniper.simulator.latency_source import LatencyEstimate, LatencySource, l
 from acesniper.simulator.simulation import Simulation
 from acesniper.simulator.statistics import run_statistics
 from acesniper.simulator.workload import SimulatedWorkload, make_tasks
-from acesniper.testbed.benchmark.contenders import ORACLE, OURS, SIDES, STOCK, Side
-from acesniper.testbed.benchmark.replay import Played, Setting, play
+from acesniper.testbed.benchmark.contenders import CONTENDERS, ORACLE, OURS, STOCK, Contender
+from acesniper.testbed.benchmark.replay import ContenderResult, Experiment, run_benchmark
 from acesniper.testbed.errors import TestbedError
 
 STOCK_POLICY = "any-free"
