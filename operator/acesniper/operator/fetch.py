@@ -1,7 +1,7 @@
 """Brings a model's file to the operator: what anyone may read, over the network or as a ConfigMap.
 
 What needs a Secret or a volume is not read here: the operator has no right to see Secrets, and
-mounts nothing. A pod beside the task's does (`operator/reading.py`).
+mounts nothing. A pod beside the task's does (`operator/model_readers.py`).
 """
 
 import asyncio
@@ -26,7 +26,7 @@ def _threads() -> ThreadPoolExecutor:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetcher:
+class ModelFetcher:
     """Fetches from the network and from ConfigMaps of the model's own namespace."""
 
     cluster: Cluster

@@ -11,7 +11,7 @@ from typing import Any
 
 from acesniper.api.names import API_VERSION
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
-from acesniper.operator.render import render_pod
+from acesniper.operator.task.pod import render_pod
 from acesniper.testbed.control_plane import ControlPlane
 from acesniper.testbed.demo.examples import EmulatedDevice
 from acesniper.testbed.emulator import Emulator, Run
