@@ -7,9 +7,9 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import Store
+from acesniper.operator.store import ObjectCache
 from acesniper.operator.tasks import TaskReconciler
-from acesniper.operator.window import Window
+from acesniper.operator.window import AdmissionWindow
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.kube import (
     DEVICE_PROFILES,
@@ -46,12 +46,12 @@ class Operator:
 
     def start(self) -> None:
         """A new process: all that it knows is what the API server lists."""
-        self.store = Store()
+        self.store = ObjectCache()
         self.see()
         self.tasks = TaskReconciler(
             self.cluster,
             self.store,
-            Window(self.store, 100),
+            AdmissionWindow(self.store, 100),
             self.metrics,
             EventRecorder(self.cluster, "test"),
             "runner:1",

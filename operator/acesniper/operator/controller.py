@@ -12,14 +12,14 @@ from acesniper.api.v1alpha1 import FINISHED, DeviceProfile
 from acesniper.domain.errors import InvalidInput
 from acesniper.operator.counting import count_deleted
 from acesniper.operator.devices import DeviceReconciler
-from acesniper.operator.fallback import Fallback
+from acesniper.operator.fallback import DegradedMode
 from acesniper.operator.fetch import FETCHES
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.models import ModelReconciler
 from acesniper.operator.progress import ProgressFollower
-from acesniper.operator.store import Store, object_key
+from acesniper.operator.store import ObjectCache, object_key
 from acesniper.operator.tasks import TaskReconciler
-from acesniper.operator.window import Window
+from acesniper.operator.window import AdmissionWindow
 from acesniper.operator.workqueue import WorkQueue
 from acesniper.runtime.reflector import DELETE
 
@@ -44,14 +44,14 @@ RESYNC_S = 300.0
 class Controller:
     """One queue over all kinds but models, which may take minutes to come and to be read."""
 
-    store: Store
-    window: Window
+    store: ObjectCache
+    window: AdmissionWindow
     tasks: TaskReconciler
     models: ModelReconciler
     devices: DeviceReconciler
     metrics: OperatorMetrics
     clock: Callable[[], float]
-    fallback: Fallback
+    fallback: DegradedMode
     progress: ProgressFollower | None = None
     may_act: Callable[[], bool] = lambda: True
     """Whether no other operator acts; asked before anything is decided."""

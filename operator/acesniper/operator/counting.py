@@ -11,14 +11,14 @@ from acesniper.api.v1alpha1 import (
     TaskPrediction,
 )
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import Store
+from acesniper.operator.store import ObjectCache
 
 UNKNOWN = "unknown"
 """The provider of a device that is gone, or of a pod that was placed without one."""
 
 
 def count_phase(
-    metrics: OperatorMetrics, store: Store, before: InferenceTask, status: InferenceTaskStatus
+    metrics: OperatorMetrics, store: ObjectCache, before: InferenceTask, status: InferenceTaskStatus
 ) -> None:
     """Count a status that was written over that of `before`."""
     if status.attempts > before.status.attempts:

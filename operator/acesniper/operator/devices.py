@@ -13,8 +13,14 @@ from acesniper.domain.device import DeviceId
 from acesniper.domain.observed import Run, drifted_since, is_doubted, remembered
 from acesniper.domain.widths import adapted
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import Store
-from acesniper.operator.verdicts import DRIFTING, STALE_AFTER_S, judged, spread, with_drift
+from acesniper.operator.store import ObjectCache
+from acesniper.operator.verdicts import (
+    DRIFTING,
+    STALE_AFTER_S,
+    device_conditions,
+    spread,
+    with_drift,
+)
 from acesniper.runtime.events import EventRecorder, Notice
 from acesniper.runtime.kube import DEVICE_PROFILES, NODES, Cluster, NotFound
 
@@ -27,7 +33,7 @@ class DeviceReconciler:
     """What a profile learns, its conditions, and the extended resource of its node."""
 
     cluster: Cluster
-    store: Store
+    store: ObjectCache
     metrics: OperatorMetrics
     events: EventRecorder
     clock: Callable[[], float]
@@ -46,7 +52,7 @@ class DeviceReconciler:
         known = observed.runs(profile.status)
         new = [*self._runs.get(device, ()), run]
         taught = remembered(known, new) != remembered(known, new[:-1])
-        if not taught or not telling(profile.status, [run]):
+        if not taught or not runs_since_change(profile.status, [run]):
             return None
         self._runs[device] = new
         return device
@@ -58,7 +64,7 @@ class DeviceReconciler:
             return None
         now_s = self.clock()
         noted = self._runs.pop(DeviceId(name), [])
-        status = learned(profile, noted, now_s)
+        status = updated_profile_status(profile, noted, now_s)
         self._measure(profile)
         if status != profile.status:
             try:
@@ -133,7 +139,7 @@ def _asked(profile: DeviceProfile, wish: str) -> bool:
     return bool(asked) and (asked == wish or asked != profile.status.reprobed)
 
 
-def telling(status: DeviceProfileStatus, runs: Iterable[Run]) -> list[Run]:
+def runs_since_change(status: DeviceProfileStatus, runs: Iterable[Run]) -> list[Run]:
     """Runs that say something of the device as it is now."""
     since_s = epoch_s(status.learns_from) if status.learns_from else 0.0
     return [run for run in runs if run.at_s >= since_s]
@@ -147,11 +153,13 @@ def _awaits_probe(status: DeviceProfileStatus) -> float | None:
     return since_s if since_s > epoch_s(status.measured_at) else None
 
 
-def learned(profile: DeviceProfile, noted: Sequence[Run], now_s: float) -> DeviceProfileStatus:
+def updated_profile_status(
+    profile: DeviceProfile, noted: Sequence[Run], now_s: float
+) -> DeviceProfileStatus:
     """The status a profile should have now, after the runs that were noted."""
     status, generation = profile.status, profile.metadata.get("generation")
-    conditions, learns_from = judged(profile, now_s), status.learns_from
-    runs = remembered(observed.runs(status), telling(status, noted))
+    conditions, learns_from = device_conditions(profile, now_s), status.learns_from
+    runs = remembered(observed.runs(status), runs_since_change(status, noted))
     if runs and status.measured_at is not None:
         since_s = drifted_since(runs, epoch_s(status.measured_at)) or _awaits_probe(status)
         if since_s is not None:

@@ -14,10 +14,11 @@ from typing import Any
 from acesniper.api.quantity import amount
 from acesniper.api.report import terminated
 from acesniper.api.v1alpha1 import InferenceTaskSpec
-from acesniper.operator.outcome import failure_message
 
 Json = Mapping[str, Any]
 
+LONGEST_MESSAGE = 500
+"""Characters of a container's last words that are shown; enough for the error under a traceback."""
 RUNNER_INPUT_EXIT = 2
 """Our runner ends with it when its model or input cannot be used, now or later."""
 RUNNER_REASON = re.compile(r"^error \((\w+)\):", re.MULTILINE)
@@ -80,7 +81,7 @@ def disruption(pod: Json) -> tuple[str, str] | None:
     return None
 
 
-def failure(pod: Json, spec: InferenceTaskSpec, device_bytes: int | None) -> Failure:
+def attempt_failure(pod: Json, spec: InferenceTaskSpec, device_bytes: int | None) -> Failure:
     """Why a pod that has failed did so. `device_bytes` is the memory of its device, if known."""
     name, words = pod["metadata"]["name"], failure_message(pod)
     if (by_cluster := disruption(pod)) is not None:
@@ -127,3 +128,14 @@ def _out_of_memory(pod: Json, container: Json, device_bytes: int | None) -> Fail
         return Failure("OutOfMemory", text)
     text += f" on a device with {device_bytes / 2**20:.0f} MiB"
     return Failure("OutOfMemory", text, needs_memory_bytes=device_bytes + 1)
+
+
+def failure_message(pod: Mapping[str, Any]) -> str:
+    """Why a pod failed, from its container's last words or its own status."""
+    state = terminated(pod)
+    status = pod.get("status", {})
+    code = state.get("exitCode")
+    words = str(state.get("message") or status.get("message") or "").strip()[-LONGEST_MESSAGE:]
+    reason = state.get("reason") or status.get("reason") or "Failed"
+    shown = f"{reason}, exit code {code}" if code is not None else str(reason)
+    return f"{shown}: {words}" if words else shown

@@ -26,7 +26,7 @@ def _threads() -> ThreadPoolExecutor:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetcher:
+class ModelFetcher:
     """Fetches from the network and from ConfigMaps of the model's own namespace."""
 
     cluster: Cluster

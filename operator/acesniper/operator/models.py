@@ -17,10 +17,10 @@ from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.ports import Predictor
 from acesniper.operator.classes import class_latencies
-from acesniper.operator.fetch import Fetcher
+from acesniper.operator.fetch import ModelFetcher
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.reading import PodReading, needs_pod, reader_name
-from acesniper.operator.store import Store
+from acesniper.operator.reading import ModelReaderPods, needs_pod, reader_name
+from acesniper.operator.store import ObjectCache
 from acesniper.runtime.events import EventRecorder, Notice
 from acesniper.runtime.kube import MODEL_PROFILES, Cluster, NotFound
 
@@ -32,7 +32,7 @@ READERS = 1
 """Graphs read at the same time: each may use all memory that the operator's container has left."""
 
 
-class ReadModel(Protocol):
+class GraphReader(Protocol):
     """Reads the graph in a file for a batch and shapes, in a child process with limits."""
 
     def __call__(self, path: Path, spec: ModelProfileSpec) -> ModelFeatures:
@@ -45,15 +45,15 @@ class ModelReconciler:
     """One model at a time: what is read stays read, until the spec or the reader changes."""
 
     cluster: Cluster
-    store: Store
-    fetcher: Fetcher
-    read: ReadModel
+    store: ObjectCache
+    fetcher: ModelFetcher
+    read: GraphReader
     features_version: str
     metrics: OperatorMetrics
     events: EventRecorder
     predictor: Predictor
     clock: Callable[[], float]
-    pods: PodReading | None = None
+    pods: ModelReaderPods | None = None
     """Reads what the operator itself cannot get at."""
     _readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
 

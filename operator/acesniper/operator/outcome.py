@@ -7,17 +7,14 @@ from acesniper.api.convert import prediction_text
 from acesniper.api.decision import Decision
 from acesniper.api.report import Report, terminated
 from acesniper.api.times import duration_text, epoch_s, rfc3339
-from acesniper.api.v1alpha1 import TaskObservation, TaskPrediction
+from acesniper.api.v1alpha1 import TaskObservation, TaskPrediction, TaskProgress
 from acesniper.domain.prediction import Prediction
-
-LONGEST_MESSAGE = 500
-"""Characters of a container's last words that are shown; enough for the error under a traceback."""
 
 SKEW_S = 2.0
 """Times of different machines that are no more out of order than this are taken as they are."""
 
 
-def prediction(decision: Decision, created_s: float) -> TaskPrediction:
+def predicted_outcome(decision: Decision, created_s: float) -> TaskPrediction:
     """What the chosen candidate of a decision promised."""
     chosen = decision.candidates[0]
     latency = Prediction(
@@ -35,7 +32,7 @@ def prediction(decision: Decision, created_s: float) -> TaskPrediction:
     )
 
 
-def observation(
+def observed_outcome(
     found: Report | None, pod: Mapping[str, Any], created_s: float, now_s: float
 ) -> tuple[TaskObservation, str]:
     """What a finished pod tells: its report, its times; and a sentence about it."""
@@ -96,12 +93,8 @@ def _corrected(timestamp: str | None, skew_s: float) -> str | None:
     return rfc3339(epoch_s(timestamp) - skew_s) if timestamp and skew_s else timestamp
 
 
-def failure_message(pod: Mapping[str, Any]) -> str:
-    """Why a pod failed, from its container's last words or its own status."""
-    state = terminated(pod)
-    status = pod.get("status", {})
-    code = state.get("exitCode")
-    words = str(state.get("message") or status.get("message") or "").strip()[-LONGEST_MESSAGE:]
-    reason = state.get("reason") or status.get("reason") or "Failed"
-    shown = f"{reason}, exit code {code}" if code is not None else str(reason)
-    return f"{shown}: {words}" if words else shown
+def task_progress(done: int, total: int, run_s: float, now_s: float) -> TaskProgress:
+    """How far a task is, as its status says it."""
+    return TaskProgress(
+        text=f"{done}/{total}", done=done, total=total, run_seconds=run_s, seen_at=rfc3339(now_s)
+    )

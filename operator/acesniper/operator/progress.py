@@ -19,7 +19,8 @@ from acesniper.api.report import Progress, parse_progress
 from acesniper.api.times import rfc3339
 from acesniper.api.v1alpha1 import InferenceTask, Phase, TaskProgress
 from acesniper.domain.errors import AcesniperError
-from acesniper.operator.store import Store
+from acesniper.operator.outcome import task_progress
+from acesniper.operator.store import ObjectCache
 from acesniper.runtime.kube import INFERENCE_TASKS, Cluster
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class ProgressFollower:
     """One round over all running pods at a time."""
 
     cluster: Cluster
-    store: Store
+    store: ObjectCache
     clock: Callable[[], float]
     every_s: float
     may_act: Callable[[], bool] = lambda: True
@@ -130,13 +131,6 @@ class ProgressFollower:
         self.store.hearing.wrote("InferenceTask", task.metadata, written["metadata"])
         self.store.take_task(written)
         return True
-
-
-def task_progress(done: int, total: int, run_s: float, now_s: float) -> TaskProgress:
-    """How far a task is, as its status says it."""
-    return TaskProgress(
-        text=f"{done}/{total}", done=done, total=total, run_seconds=run_s, seen_at=rfc3339(now_s)
-    )
 
 
 def _news(task: InferenceTask, found: Progress) -> bool:

@@ -17,7 +17,7 @@ OURS = {each.plural for each in (INFERENCE_TASKS, MODEL_PROFILES, DEVICE_PROFILE
 LOOK_S = 1.0
 
 
-async def until_served(cluster: Cluster) -> None:
+async def wait_until_served(cluster: Cluster) -> None:
     """Return once the API server serves all our resources."""
     told = ""
     while wrong := await _wrong(cluster):

@@ -9,7 +9,7 @@ from acesniper.runtime.events import Notice
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Action:
     """The way from what is to what should be; done in the order of the fields.
 
     `confirm_gone` names a pod that must really be gone (asked of the API server, not of a watch

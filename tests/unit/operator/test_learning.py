@@ -14,7 +14,7 @@ from acesniper.domain.task import ModelKey
 from acesniper.domain.widths import PACE
 from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import Store
+from acesniper.operator.store import ObjectCache
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.kube import DEVICE_PROFILES, EVENTS, Object
 from builders import make_device_profile, make_itask
@@ -59,7 +59,7 @@ def unavailable(call: Call) -> None:
 
 class Setup:
     def __init__(self) -> None:
-        self.cluster, self.store, self.clock = FakeCluster(), Store(), Clock()
+        self.cluster, self.store, self.clock = FakeCluster(), ObjectCache(), Clock()
         self.metrics = OperatorMetrics.on(CollectorRegistry())
         events = EventRecorder(self.cluster, "test")
         self.devices = DeviceReconciler(self.cluster, self.store, self.metrics, events, self.clock)
