@@ -6,9 +6,9 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api.names import PLANNER_LEASE
 from acesniper.api.pod import PodView
-from acesniper.operator.fallback import DegradedMode
+from acesniper.operator.cache import ObjectCache
+from acesniper.operator.degraded import DegradedMode
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import ObjectCache
 from acesniper.runtime.kube import LEASES, PODS
 from builders import make_device_profile, make_gated_pod, make_itask, make_node, make_pod
 from fake_cluster import FakeCluster

@@ -12,10 +12,10 @@ from acesniper.api.conditions import find, is_true
 from acesniper.api.v1alpha1 import ModelProfile, ModelProfileSpec, ModelSource
 from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
-from acesniper.operator.fetch import ModelFetcher
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.models import ModelReconciler
-from acesniper.operator.store import ObjectCache
+from acesniper.operator.model_profiles import ModelReconciler
+from acesniper.operator.model_readers import ModelFetcher
 from acesniper.predictor.default import default_predictor
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.kube import CONFIG_MAPS, EVENTS, MODEL_PROFILES

@@ -10,9 +10,9 @@ import pytest
 # kopf serves its health only as part of a whole operator; here without a cluster.
 from kopf._core.engines.probing import health_reporter
 
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.handlers import build_registry
 from acesniper.operator.hearing import DEAF_S
-from acesniper.operator.store import ObjectCache
 
 
 async def asked(store: ObjectCache, deaf: list[str], port: int) -> int:

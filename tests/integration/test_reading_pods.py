@@ -11,11 +11,10 @@ from acesniper.api.conditions import find, is_true
 from acesniper.api.v1alpha1 import Condition, ModelProfile, ModelProfileSpec
 from acesniper.domain.errors import Forbidden, InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
-from acesniper.operator.fetch import ModelFetcher
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.models import POD_READS_S, ModelReconciler
-from acesniper.operator.reading import ModelReaderPods
-from acesniper.operator.store import ObjectCache
+from acesniper.operator.model_profiles import POD_READS_S, ModelReconciler
+from acesniper.operator.model_readers import ModelFetcher, ModelReaderPods
 from acesniper.predictor.default import default_predictor
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.kube import MODEL_PROFILES, PODS, Object

@@ -8,7 +8,7 @@ from typing import Any
 
 from acesniper.api import report
 from acesniper.api.v1alpha1 import InferenceTask
-from acesniper.operator.render import render_pod
+from acesniper.operator.task.pod import render_pod
 from acesniper.testbed.demo.files import served, sources
 from acesniper.testbed.system import ROOT
 

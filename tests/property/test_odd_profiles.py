@@ -21,8 +21,8 @@ from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.planner import Planner
 from acesniper.extender.table import LatencyTable
-from acesniper.operator.classes import class_latencies
-from acesniper.operator.devices import updated_profile_status
+from acesniper.operator.device_profiles import updated_profile_status
+from acesniper.operator.model_profiles import class_latencies
 from acesniper.policies.policy import Policy
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.interface import LatencyPredictor

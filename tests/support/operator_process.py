@@ -6,10 +6,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.v1alpha1 import InferenceTask, Phase
+from acesniper.operator.admission_window import AdmissionWindow
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import ObjectCache
-from acesniper.operator.tasks import TaskReconciler
-from acesniper.operator.window import AdmissionWindow
+from acesniper.operator.task.reconciler import TaskReconciler
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.kube import (
     DEVICE_PROFILES,

@@ -16,11 +16,10 @@ import aiohttp
 from acesniper.api.names import PROGRESS_PORT
 from acesniper.api.pod import PodView
 from acesniper.api.report import Progress, parse_progress
-from acesniper.api.times import rfc3339
-from acesniper.api.v1alpha1 import InferenceTask, Phase, TaskProgress
+from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.domain.errors import AcesniperError
-from acesniper.operator.outcome import task_progress
-from acesniper.operator.store import ObjectCache
+from acesniper.operator.cache import ObjectCache
+from acesniper.operator.task.termination import task_progress
 from acesniper.runtime.kube import INFERENCE_TASKS, Cluster
 
 log = logging.getLogger(__name__)

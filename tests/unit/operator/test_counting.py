@@ -2,9 +2,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus
-from acesniper.operator.counting import count_deleted, count_phase
-from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import ObjectCache
+from acesniper.operator.cache import ObjectCache
+from acesniper.operator.metrics import OperatorMetrics, count_deleted, count_phase
 from builders import make_device_profile, make_itask, make_model_profile
 
 FINISHED = {

@@ -3,10 +3,9 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api.names import SLOT_RESOURCE
 from acesniper.api.v1alpha1 import DeviceProfile
-from acesniper.operator.devices import DeviceReconciler
+from acesniper.operator.cache import ObjectCache
+from acesniper.operator.device_profiles import STALE_AFTER_S, DeviceReconciler, device_conditions
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import ObjectCache
-from acesniper.operator.verdicts import STALE_AFTER_S, device_conditions
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.kube import DEVICE_PROFILES, NODES, Object
 from builders import make_device_profile, make_node

@@ -8,11 +8,10 @@ import pytest
 from acesniper.api.conditions import find
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile, Phase
-from acesniper.operator.ending import MOST_DISRUPTIONS
-from acesniper.operator.lifecycle import next_action
-from acesniper.operator.render import pod_name
-from acesniper.operator.sight import TaskSnapshot
-from acesniper.operator.step import Action
+from acesniper.operator.task.lifecycle import next_action
+from acesniper.operator.task.pod import pod_name
+from acesniper.operator.task.snapshot import Action, TaskSnapshot
+from acesniper.operator.task.termination import MOST_DISRUPTIONS
 from builders import (
     condition,
     make_device_profile,

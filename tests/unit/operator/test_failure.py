@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from acesniper.api.v1alpha1 import InferenceTaskSpec
-from acesniper.operator.failure import Fault, attempt_failure
+from acesniper.operator.task.pod_health import Fault, attempt_failure
 from builders import make_pod
 
 Json = dict[str, Any]

@@ -7,10 +7,10 @@ import pytest
 
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile
-from acesniper.operator.fitting import KEPT_S, unschedulable_reason
-from acesniper.operator.lifecycle import next_action
-from acesniper.operator.render import pod_name
-from acesniper.operator.sight import TaskSnapshot
+from acesniper.operator.task.lifecycle import next_action
+from acesniper.operator.task.pending import KEPT_S, unschedulable_reason
+from acesniper.operator.task.pod import pod_name
+from acesniper.operator.task.snapshot import TaskSnapshot
 from builders import make_device_profile, make_gated_pod, make_itask, make_model_profile, make_node
 
 Json = dict[str, Any]

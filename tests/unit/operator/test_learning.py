@@ -12,9 +12,9 @@ from acesniper.domain.errors import Unavailable
 from acesniper.domain.observed import MOST, PER_MODEL, Run, remembered
 from acesniper.domain.task import ModelKey
 from acesniper.domain.widths import PACE
-from acesniper.operator.devices import DeviceReconciler
+from acesniper.operator.cache import ObjectCache
+from acesniper.operator.device_profiles import DeviceReconciler
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import ObjectCache
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.kube import DEVICE_PROFILES, EVENTS, Object
 from builders import make_device_profile, make_itask

@@ -13,10 +13,9 @@ from acesniper.api.names import PLAN_GATE
 from acesniper.api.pod import PodView
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, ModelProfile, Phase
 from acesniper.domain.completion import Completion
-from acesniper.operator.lifecycle import next_action
-from acesniper.operator.render import pod_name
-from acesniper.operator.sight import TaskSnapshot
-from acesniper.operator.step import Action
+from acesniper.operator.task.lifecycle import next_action
+from acesniper.operator.task.pod import pod_name
+from acesniper.operator.task.snapshot import Action, TaskSnapshot
 from builders import (
     SHA256,
     condition,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from acesniper.api.times import epoch_s, rfc3339
-from acesniper.operator.outcome import observed_outcome
+from acesniper.operator.task.termination import observed_outcome
 from builders import make_pod
 
 BOUND_S = 10_000.0

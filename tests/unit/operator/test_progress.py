@@ -7,8 +7,8 @@ import pytest
 from acesniper.api.report import Progress
 from acesniper.api.v1alpha1 import InferenceTask
 from acesniper.domain.errors import Conflict
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.progress import RAREST_S, ProgressFollower, ask_pod
-from acesniper.operator.store import ObjectCache
 from acesniper.probe.progress import Progress as Runner
 from acesniper.runtime.kube import INFERENCE_TASKS
 from builders import make_itask, make_pod

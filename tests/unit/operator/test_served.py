@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from acesniper.domain.errors import Unavailable
-from acesniper.operator.served import OURS, wait_until_served
+from acesniper.operator.crds import OURS, wait_until_served
 from acesniper.runtime.kube import Answer, NotFound
 from fake_cluster import FakeCluster
 from virtual_time import in_virtual_time, now_s

@@ -2,7 +2,7 @@ import pytest
 
 from acesniper.api.names import DEVICE_ANNOTATION
 from acesniper.domain.errors import InvalidInput
-from acesniper.operator.store import ObjectCache
+from acesniper.operator.cache import ObjectCache
 from builders import condition, make_itask, make_model_profile, make_pod
 
 

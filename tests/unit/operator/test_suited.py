@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from acesniper.operator.store import ObjectCache
-from acesniper.operator.window import AdmissionWindow
+from acesniper.operator.admission_window import AdmissionWindow
+from acesniper.operator.cache import ObjectCache
 from builders import make_device_profile, make_itask, make_model_profile, make_node
 
 

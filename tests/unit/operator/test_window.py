@@ -4,10 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acesniper.operator.refusals import MOST_PER_S, RefusalBackoff
-from acesniper.operator.store import ObjectCache
-from acesniper.operator.turns import queue_order
-from acesniper.operator.window import FULL_S, REFUSED_S, SPARE, AdmissionWindow
+from acesniper.operator.admission_window import (
+    FULL_S,
+    MOST_PER_S,
+    REFUSED_S,
+    SPARE,
+    AdmissionWindow,
+    RefusalBackoff,
+    queue_order,
+)
+from acesniper.operator.cache import ObjectCache
 from acesniper.policies.policy import Policy, rule_names
 from builders import make_gated_pod, make_itask, make_node, make_pod, make_task
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
-from acesniper.operator.render import render_pod
+from acesniper.operator.task.pod import render_pod
 from acesniper.testbed.control_plane import ControlPlane
 from acesniper.testbed.demo.workload import DemoTask, Workload
 from acesniper.testbed.emulator import Emulator, Run

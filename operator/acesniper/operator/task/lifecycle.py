@@ -15,10 +15,8 @@ from acesniper.api.names import GENERATION_ANNOTATION, MODEL_DIGEST_ANNOTATION
 from acesniper.api.pod import PodView
 from acesniper.api.times import epoch_s
 from acesniper.api.v1alpha1 import FINISHED, InferenceTaskStatus, Phase
-from acesniper.operator import ending
-from acesniper.operator.failure import Failure, Fault, attempt_failure
-from acesniper.operator.outcome import observed_outcome, predicted_outcome, task_progress
-from acesniper.operator.queueing import (
+from acesniper.operator.task import termination
+from acesniper.operator.task.pending import (
     SUSPENDED,
     enqueue,
     next_incarnation,
@@ -27,17 +25,20 @@ from acesniper.operator.queueing import (
     waiting_message,
     with_profiled_model,
 )
-from acesniper.operator.render import pod_name
-from acesniper.operator.sight import TaskSnapshot
-from acesniper.operator.step import Action
-from acesniper.operator.trouble import (
+from acesniper.operator.task.pod import pod_name
+from acesniper.operator.task.pod_health import (
     HEALTHY,
     NOT_PLACED,
+    Failure,
+    Fault,
     PodProblem,
+    attempt_failure,
     pod_problem,
     problem_since_s,
     scheduling_failure,
 )
+from acesniper.operator.task.snapshot import Action, TaskSnapshot
+from acesniper.operator.task.termination import observed_outcome, predicted_outcome, task_progress
 from acesniper.runtime.events import Notice
 
 Json = Mapping[str, Any]
@@ -51,15 +52,15 @@ def next_action(sight: TaskSnapshot) -> Action:
     """What to do about a task now."""
     task = sight.task
     if task.status.phase in FINISHED:
-        return ending.clean_up(sight)
+        return termination.clean_up(sight)
     pod = _current(sight)
     if pod is not None:
         return _follow(sight, *pod)
     if task.spec.cancel:
-        return ending.cancel(sight)
+        return termination.cancel(sight)
     if task.status.pod_uid is not None:
         return _vanished(sight)
-    if (late := ending.deadline_exceeded(sight)) is not None:
+    if (late := termination.deadline_exceeded(sight)) is not None:
         return late
     name, profile, blocked = resolve_model(sight)
     if blocked is not None:
@@ -92,16 +93,16 @@ def _follow(sight: TaskSnapshot, pod: PodView, manifest: Json) -> Action:
     if pod.phase == "Succeeded":
         return _succeeded(sight, pod, manifest)
     if sight.task.spec.cancel:
-        return ending.cancel(sight)
+        return termination.cancel(sight)
     if pod.phase == "Failed":
-        return ending.retry(
+        return termination.retry(
             sight, attempt_failure(manifest, sight.task.spec, _memory_bytes(sight, pod))
         )
     if pod.gated and not pod.deleting:
         seen["phase"] = Phase.QUEUED
-        return _gated(sight, pod, manifest, ending.updated_status(sight, **seen))
+        return _gated(sight, pod, manifest, termination.updated_status(sight, **seen))
     if pod.node is None:
-        return _admitted(pod, manifest, ending.updated_status(sight, **seen), sight.now_s)
+        return _admitted(pod, manifest, termination.updated_status(sight, **seen), sight.now_s)
     found = pod_problem(sight, pod, manifest)
     step = (
         _running(sight, pod, manifest) if found is None else _troubled(sight, pod, manifest, found)
@@ -131,10 +132,10 @@ def _gated(
     if sight.task.spec.suspend:
         update = {"phase": Phase.PENDING, "message": SUSPENDED}
         return Action(next_incarnation(status).model_copy(update=update), delete_pod=pod)
-    if (late := ending.deadline_exceeded(sight)) is not None:
+    if (late := termination.deadline_exceeded(sight)) is not None:
         return replace(late, delete_pod=pod)
     if pod.refused is not None:
-        end = ending.finish(sight, status, Phase.FAILED, "DeadlineUnreachable", pod.refused)
+        end = termination.finish(sight, status, Phase.FAILED, "DeadlineUnreachable", pod.refused)
         return replace(end, delete_pod=pod)
     if (changed := _outdated(sight, pod, manifest)) is not None:
         # Nothing has run yet: a pod of the model and the spec as they are now takes its place.
@@ -146,7 +147,7 @@ def _gated(
         conditions, _ = with_profiled_model(sight, name, profile)
         text = waiting_message(sight, name, profile, pod.other_gates)
         status = status.model_copy(update={"conditions": conditions, "message": text})
-    return Action(status, look_again_s=ending.deadline_left_s(sight))
+    return Action(status, look_again_s=termination.deadline_left_s(sight))
 
 
 def _without_model(blocked: Action, status: InferenceTaskStatus) -> Action:
@@ -172,7 +173,9 @@ def _running(sight: TaskSnapshot, pod: PodView, manifest: Json) -> Action:
 
 
 def _placed(sight: TaskSnapshot, pod: PodView) -> Action:
-    status = ending.updated_status(sight, pod=pod.name, pod_uid=pod.uid, model_profile=pod.model)
+    status = termination.updated_status(
+        sight, pod=pod.name, pod_uid=pod.uid, model_profile=pod.model
+    )
     running = pod.phase == "Running"
     decision = Decision.read(pod.decision)
     stock = f"{pod.node}, as the stock scheduler would"
@@ -201,7 +204,7 @@ def _troubled(sight: TaskSnapshot, pod: PodView, manifest: Json, found: PodProbl
     """Say what is wrong; once that has lasted too long, the attempt has failed."""
     due_s = found.due_s(sight, pod, manifest)
     if due_s is not None and sight.now_s >= due_s:
-        step = ending.retry(sight, found.failure)
+        step = termination.retry(sight, found.failure)
         return replace(step, delete_pod=pod, by_force=found.unstoppable)
     placed = _placed(sight, pod)
     reason, text = found.failure.reason, found.failure.message
@@ -229,7 +232,7 @@ def _vanished(sight: TaskSnapshot) -> Action:
         healthy = find(status.conditions, HEALTHY)
         if healthy is not None and healthy.status == "False":
             why, text = healthy.reason, healthy.message
-        step = ending.retry(sight, Failure(why, text, Fault.CLUSTER))
+        step = termination.retry(sight, Failure(why, text, Fault.CLUSTER))
         return replace(step, confirm_gone=gone)
     revised = next_incarnation(status).model_copy(update={"message": "its turn was revised"})
     return Action(revised, confirm_gone=gone, look_again_s=0.0)
@@ -278,8 +281,8 @@ def _succeeded(sight: TaskSnapshot, pod: PodView, manifest: Json) -> Action:
         measured_s = observed.latency_median_seconds
         update["error_ratio"] = abs(expected.latency_seconds - measured_s) / measured_s
         text += f", predicted {expected.text}, off by {100 * update['error_ratio']:.0f} %"
-    status, late = ending.with_deadline_condition(
+    status, late = termination.with_deadline_condition(
         sight, placed.status.model_copy(update=update), str(observed.finish_time)
     )
-    end = ending.finish(sight, status, Phase.SUCCEEDED, "Succeeded", text)
+    end = termination.finish(sight, status, Phase.SUCCEEDED, "Succeeded", text)
     return replace(end, notices=(*placed.notices, *late, *end.notices))

@@ -15,9 +15,9 @@ from acesniper.api.names import SLOT_RESOURCE
 from acesniper.api.pod import PodView
 from acesniper.api.quantity import count
 from acesniper.domain.errors import AcesniperError
+from acesniper.operator.admission_window import feasible_tasks
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import ObjectCache
-from acesniper.operator.suited import feasible_tasks
 from acesniper.runtime.kube import LEASES, PODS, Cluster
 from acesniper.runtime.lease import Staleness
 

@@ -8,16 +8,14 @@ from dataclasses import dataclass, field, replace
 from acesniper.api.merge import merge_patch
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
 from acesniper.domain.errors import AcesniperError, Conflict, Forbidden, InvalidInput
-from acesniper.operator.counting import count_deleted, count_phase
-from acesniper.operator.ending import reject_invalid_pod
-from acesniper.operator.lifecycle import next_action
-from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.mounts import NodeCache, without_cache
-from acesniper.operator.queueing import next_incarnation, pod_rejected
-from acesniper.operator.sight import TaskSnapshot, UnschedulableReasons
-from acesniper.operator.step import Action
-from acesniper.operator.store import ObjectCache
-from acesniper.operator.window import AdmissionWindow
+from acesniper.operator.admission_window import AdmissionWindow
+from acesniper.operator.cache import ObjectCache
+from acesniper.operator.metrics import OperatorMetrics, count_deleted, count_phase
+from acesniper.operator.task.lifecycle import next_action
+from acesniper.operator.task.pending import next_incarnation, pod_rejected
+from acesniper.operator.task.snapshot import Action, TaskSnapshot, UnschedulableReasons
+from acesniper.operator.task.termination import reject_invalid_pod
+from acesniper.operator.task.volumes import NodeCache, without_cache
 from acesniper.runtime.events import EventRecorder, Notice
 from acesniper.runtime.kube import (
     INFERENCE_TASKS,
