@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 from acesniper.api.names import MODEL_LABEL, PLAN_GATE, SLOT_RESOURCE, TASK_LABEL
-from acesniper.api.times import rfc3339
+from acesniper.api.units import rfc3339
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.extender.__main__ import answer_first, calm_collector

@@ -12,9 +12,9 @@ from acesniper.api.decision import Decision
 from acesniper.extender.app import create_app
 from acesniper.extender.health import create_health_app
 from acesniper.extender.state import ExtenderState
-from acesniper.runtime.kube import PODS
-from acesniper.runtime.reflector import DEAF_S, UPSERT
+from acesniper.runtime.client import PODS
 from acesniper.runtime.settings import ExtenderSettings
+from acesniper.runtime.watch import STALLED_AFTER_S, UPSERT
 from asgi import Gone, call
 from builders import (
     WorkPredictor,
@@ -220,7 +220,7 @@ async def test_who_hears_nothing_any_more_is_not_live(
     setup.sync()
     now_s = time.monotonic()
     for reflector in setup.state.reflectors:
-        reflector.last_event_s = now_s - (2 * DEAF_S if reflector.kind == PODS else 0.0)
+        reflector.last_event_s = now_s - (2 * STALLED_AFTER_S if reflector.kind == PODS else 0.0)
 
     answer = await call(setup.app, "GET", "/healthz")
 

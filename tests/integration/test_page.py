@@ -14,9 +14,9 @@ from acesniper.domain.errors import Unavailable
 from acesniper.extender.page.app import Page
 from acesniper.extender.page.serving import POLICY
 from acesniper.extender.state import ExtenderState
-from acesniper.runtime.kube import INFERENCE_TASKS, Cluster, Kind
-from acesniper.runtime.reflector import DELETE, UPSERT
+from acesniper.runtime.client import INFERENCE_TASKS, Cluster, Kind
 from acesniper.runtime.settings import ExtenderSettings
+from acesniper.runtime.watch import DELETE, UPSERT
 from asgi import Answer, call
 from builders import WorkPredictor
 from fake_cluster import FakeCluster

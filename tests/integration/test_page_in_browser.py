@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from acesniper.extender.state import ExtenderState
-from acesniper.runtime.kube import INFERENCE_TASKS
-from acesniper.runtime.reflector import DELETE, UPSERT
+from acesniper.runtime.client import INFERENCE_TASKS
+from acesniper.runtime.watch import DELETE, UPSERT
 from acesniper.testbed.errors import BinariesMissing
 from acesniper.testbed.system import ROOT
 from browser import SIZES, VIEWS, Visit, chromium_running, served, visiting

@@ -18,9 +18,9 @@ from acesniper.api.names import (
     PLAN_GATE,
     REFUSED_ANNOTATION,
 )
-from acesniper.api.pod import PodView
-from acesniper.api.times import rfc3339
-from acesniper.domain.coldstart import StartTimes
+from acesniper.api.objects import PodView
+from acesniper.api.units import rfc3339
+from acesniper.domain.cold_start import ColdStartEstimator
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.errors import Unavailable
 from acesniper.domain.model import ModelFeatures
@@ -35,7 +35,7 @@ from acesniper.extender.waiting import AVOID_S
 from acesniper.policies.policy import Policy
 from acesniper.predictor.interface import Table
 from acesniper.predictor.pcn.observations import Observations
-from acesniper.runtime.kube import (
+from acesniper.runtime.client import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
     MODEL_PROFILES,
@@ -43,7 +43,7 @@ from acesniper.runtime.kube import (
     PODS,
     Object,
 )
-from acesniper.runtime.reflector import DELETE, UPSERT, Reflector
+from acesniper.runtime.watch import DELETE, UPSERT, Reflector
 from builders import (
     WorkPredictor,
     make_device_profile,
@@ -82,7 +82,7 @@ class Edge:
             self.cluster.put(NODES, make_node(f"node-{name}"))
             self.cluster.put(DEVICE_PROFILES, make_device_profile(name, pace=pace))
         self.cluster.put(MODEL_PROFILES, make_model_profile())
-        table, times = LatencyTable(self.predictor), StartTimes(AT_ONCE)
+        table, times = LatencyTable(self.predictor), ColdStartEstimator(AT_ONCE)
         self.fleet = Fleet(table, now_s, BIND_TIMEOUT_S, times)
         metrics = ExtenderMetrics.on(CollectorRegistry())
         admitting = Admitting(self.fleet, self.cluster, DecisionBook(), metrics)

@@ -11,15 +11,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from acesniper.api.decision import Candidate, Decision
 from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, PLAN_GATE
-from acesniper.api.pod import PodView
-from acesniper.api.times import rfc3339
-from acesniper.domain.backlog import PodUid, Promise, slots_free_s
+from acesniper.api.objects import PodView
+from acesniper.api.units import rfc3339
 from acesniper.domain.device import DeviceId, NodeName
+from acesniper.domain.reservations import PodUid, Reservation, slots_free_s
 from acesniper.domain.task import Task, TaskKey
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.occupancy import CUT_OFF_S
 from acesniper.extender.table import LatencyTable
-from acesniper.runtime.reflector import DELETE, UPSERT
+from acesniper.runtime.watch import DELETE, UPSERT
 from builders import (
     WorkPredictor,
     make_device_profile,
@@ -315,7 +315,7 @@ class FleetMachine(RuleBasedStateMachine):
             assert (node in asked) is (expected_s > 0.0)
 
 
-def assert_same(live: Promise | None, rebuilt: Promise | None) -> None:
+def assert_same(live: Reservation | None, rebuilt: Reservation | None) -> None:
     """The same promise, but for the fractions of a second that the API server does not keep."""
     assert live is not None
     assert rebuilt is not None

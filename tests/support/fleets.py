@@ -5,14 +5,14 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from acesniper.domain.coldstart import FirstGuess, StartTimes
+from acesniper.domain.cold_start import ColdStartEstimator, StartDefaults
 from acesniper.extender.answers import Answers
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.table import LatencyTable
 from acesniper.extender.wire import ExtenderArgs, Metadata, Pod
-from acesniper.runtime.reflector import UPSERT
+from acesniper.runtime.watch import UPSERT
 from builders import (
     WorkPredictor,
     make_device_profile,
@@ -24,13 +24,15 @@ from builders import (
 from virtual_time import Clock
 
 Json = dict[str, Any]
-AT_ONCE = FirstGuess(0.0, 1e15, 1e15, 1e15)
+AT_ONCE = StartDefaults(0.0, 1e15, 1e15, 1e15)
 """Nothing to pull, to fetch or to load."""
 
 
 def make_fleet(paces: Mapping[str, float], clock: Clock | None = None, work: float = 1.0) -> Fleet:
     """Devices by name and pace (seconds per unit of work), each on `node-NAME`; one `model`."""
-    fleet = Fleet(LatencyTable(WorkPredictor()), clock or Clock(), start_times=StartTimes(AT_ONCE))
+    fleet = Fleet(
+        LatencyTable(WorkPredictor()), clock or Clock(), start_times=ColdStartEstimator(AT_ONCE)
+    )
     for name, pace in paces.items():
         fleet.take_node(UPSERT, make_node(f"node-{name}"))
         fleet.take_device_profile(UPSERT, make_device_profile(name, pace=pace))

@@ -10,8 +10,7 @@ from acesniper.operator.admission_window import AdmissionWindow
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.task.reconciler import TaskReconciler
-from acesniper.runtime.events import EventRecorder
-from acesniper.runtime.kube import (
+from acesniper.runtime.client import (
     DEVICE_PROFILES,
     EVENTS,
     INFERENCE_TASKS,
@@ -20,6 +19,7 @@ from acesniper.runtime.kube import (
     PODS,
     Object,
 )
+from acesniper.runtime.events import EventRecorder
 from fake_cluster import FakeCluster
 from virtual_time import Clock
 

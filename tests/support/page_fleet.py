@@ -14,16 +14,16 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
 from acesniper.api.names import PLAN_GATE
-from acesniper.api.times import rfc3339
+from acesniper.api.units import rfc3339
 from acesniper.domain.device import DeviceId, HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
 from acesniper.extender.state import ExtenderState
 from acesniper.predictor.interface import Table
 from acesniper.predictor.pcn.observations import Observations
-from acesniper.runtime.kube import INFERENCE_TASKS, PODS
-from acesniper.runtime.reflector import UPSERT
+from acesniper.runtime.client import INFERENCE_TASKS, PODS
 from acesniper.runtime.settings import ExtenderSettings
+from acesniper.runtime.watch import UPSERT
 from builders import condition, make_device_profile, make_itask, make_model_profile, make_node
 from builders import make_pod as pod_of
 from fake_cluster import FakeCluster

@@ -29,7 +29,7 @@ from acesniper.predictor.default import default_predictor
 from acesniper.predictor.interface import LatencyPredictor
 from acesniper.predictor.replaceable import ReplaceablePredictor
 from acesniper.runtime import logs
-from acesniper.runtime.kube import Cluster
+from acesniper.runtime.client import Cluster
 from acesniper.runtime.settings import ExtenderSettings
 
 log = logging.getLogger(__name__)

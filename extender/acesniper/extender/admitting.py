@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 from acesniper.api.decision import Decision
 from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, REFUSED_ANNOTATION
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from acesniper.domain.device import Device
 from acesniper.domain.errors import AcesniperError
 from acesniper.extender.admission import admission_patch
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics
-from acesniper.runtime.kube import PODS, Cluster
+from acesniper.runtime.client import PODS, Cluster
 
 log = logging.getLogger(__name__)
 

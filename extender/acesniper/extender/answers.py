@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from acesniper.api.names import DEVICE_ANNOTATION, MODEL_LABEL, TASK_LABEL
-from acesniper.domain.backlog import PodUid
+from acesniper.domain.reservations import PodUid
 from acesniper.domain.task import ModelKey
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet

@@ -13,10 +13,10 @@ from acesniper.domain.task import ModelKey
 from acesniper.extender.coldstarts import ColdStarts, Starts
 from acesniper.extender.devices import Devices
 from acesniper.extender.table import Latencies, LatencyTable
-from acesniper.policies.estimates import Estimates, Row
+from acesniper.policies.estimates import Estimates, LatencyRow
 
 
-class Rows(Mapping[ModelKey, Row]):
+class Rows(Mapping[ModelKey, LatencyRow]):
     """Rows of the table, made when they are first asked for and kept until they change.
 
     A plan may read them in another thread: what was made of one state of the table is kept
@@ -25,7 +25,7 @@ class Rows(Mapping[ModelKey, Row]):
 
     def __init__(self, seen: Latencies, devices: Sequence[DeviceId]) -> None:
         self._columns = seen.columns_of(devices)
-        self._state: tuple[Latencies, dict[ModelKey, Row]] = seen, {}
+        self._state: tuple[Latencies, dict[ModelKey, LatencyRow]] = seen, {}
 
     def show(self, seen: Latencies, changed: Collection[ModelKey]) -> None:
         """Show another state of the table, in which these models have changed."""
@@ -34,7 +34,7 @@ class Rows(Mapping[ModelKey, Row]):
             kept.pop(model, None)
         self._state = seen, kept
 
-    def __getitem__(self, model: ModelKey) -> Row:
+    def __getitem__(self, model: ModelKey) -> LatencyRow:
         seen, made = self._state
         row = made.get(model)
         if row is None:
@@ -47,12 +47,12 @@ class Rows(Mapping[ModelKey, Row]):
     def __len__(self) -> int:
         return len(self._state[0].rows)
 
-    def _row(self, seen: Latencies, model: ModelKey) -> Row:
+    def _row(self, seen: Latencies, model: ModelKey) -> LatencyRow:
         if model not in seen.rows:
             raise KeyError(model)
         latency_s, spread = seen.over(model, self._columns)
         factor = np.exp(spread)
-        return Row(latency_s, latency_s / factor, latency_s * factor, seen.source)
+        return LatencyRow(latency_s, latency_s / factor, latency_s * factor, seen.source)
 
 
 @dataclass(slots=True)

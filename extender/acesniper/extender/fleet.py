@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from math import inf
 
 from acesniper.api import convert
-from acesniper.api.node import NodeView
-from acesniper.api.pod import PodView
-from acesniper.api.times import epoch_s
+from acesniper.api.objects import NodeView, PodView
+from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile, InferenceTask, ModelProfile
-from acesniper.domain.backlog import Ledger, PodUid, Promise
-from acesniper.domain.coldstart import StartTimes
+from acesniper.domain.cold_start import ColdStartEstimator
 from acesniper.domain.device import Device, DeviceId, NodeName
+from acesniper.domain.reservations import PodUid, Reservation, ReservationLedger
 from acesniper.domain.task import ModelKey, TaskKey
 from acesniper.extender.coldstarts import ColdStarts
 from acesniper.extender.devices import Devices
@@ -27,8 +26,8 @@ from acesniper.extender.picture import Picture
 from acesniper.extender.table import LatencyTable, News
 from acesniper.extender.waiting import Waiting, task_key
 from acesniper.extender.waits import Waits
-from acesniper.runtime.kube import Object
-from acesniper.runtime.reflector import DELETE
+from acesniper.runtime.client import Object
+from acesniper.runtime.watch import DELETE
 
 UNKNOWN_RUN_S = 30.0
 """Expected run time of a pod that takes a slot and says nothing of a model."""
@@ -51,8 +50,8 @@ class Fleet:
     table: LatencyTable
     clock: Callable[[], float]
     bind_timeout_s: float = 15.0
-    start_times: StartTimes = field(default_factory=StartTimes)
-    ledger: Ledger = field(default_factory=Ledger)
+    start_times: ColdStartEstimator = field(default_factory=ColdStartEstimator)
+    ledger: ReservationLedger = field(default_factory=ReservationLedger)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     pods: dict[PodUid, PodView] = field(default_factory=dict)
     devices: Devices = field(default_factory=Devices)
@@ -85,7 +84,7 @@ class Fleet:
     def take_device_profile(self, change: str, manifest: Object) -> None:
         """A profile changed: its device appears, goes, or is to be predicted anew."""
         device = DeviceId(manifest["metadata"]["name"])
-        profile = None if change == DELETE else convert.read(DeviceProfile, manifest)
+        profile = None if change == DELETE else convert.parse_resource(DeviceProfile, manifest)
         self.table.set_device(device, Measured.of(profile.status) if profile else None)
         before = self.devices.node_of(device)
         self.devices.set_profile(device, profile)
@@ -99,7 +98,7 @@ class Fleet:
         if change == DELETE:
             found = None
         else:
-            found = convert.model_features(convert.read(ModelProfile, manifest))
+            found = convert.model_features(convert.parse_resource(ModelProfile, manifest))
         self.table.set_model(model, found)
         self.waiting.model_changed(model)
         if found is None:
@@ -121,7 +120,7 @@ class Fleet:
     def take_task(self, change: str, manifest: Object) -> None:
         """A task was made, changed or is gone."""
         key = TaskKey(f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}")
-        found = None if change == DELETE else convert.read(InferenceTask, manifest)
+        found = None if change == DELETE else convert.parse_resource(InferenceTask, manifest)
         if found is None:
             self.cold_starts.drop_task(manifest)
         else:
@@ -200,7 +199,7 @@ class Fleet:
     def reserve(self, pod: PodView, device: Device, expected_s: float) -> None:
         """Promise a device to a pod that is being admitted."""
         expires_s = self.clock() + self.bind_timeout_s
-        promise = Promise(device.id, expected_s, expires_s=expires_s)
+        promise = Reservation(device.id, expected_s, expires_s=expires_s)
         self.ledger.promise(pod.uid, promise)
         self.waiting.look_again(task_key(pod))
 

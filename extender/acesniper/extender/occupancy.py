@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from acesniper.api.decision import Decision
-from acesniper.api.pod import PodView
-from acesniper.domain.backlog import Ledger, PodUid, Promise
+from acesniper.api.objects import PodView
 from acesniper.domain.device import DeviceId
+from acesniper.domain.reservations import PodUid, Reservation, ReservationLedger
 from acesniper.domain.task import TaskKey
 from acesniper.extender.devices import Devices
 from acesniper.extender.waiting import task_key
@@ -37,7 +37,7 @@ class Left:
 class Occupancy:
     """Pods that take a slot, and what is promised to them."""
 
-    ledger: Ledger
+    ledger: ReservationLedger
     devices: Devices
     clock: Callable[[], float]
     guess_s: Guess
@@ -113,11 +113,11 @@ class Occupancy:
             expected_s = max(left.at_s - started_s, 0.0) + left.seconds
         known_device = self.devices.get(device)
         slots = min(pod.slots, known_device.slots if known_device else 1)
-        promise = Promise(device, min(expected_s, LONGEST_S), started_s, expires_s, slots)
+        promise = Reservation(device, min(expected_s, LONGEST_S), started_s, expires_s, slots)
         self.ledger.promise(pod.uid, promise)
         return promise != known
 
-    def _started_s(self, pod: PodView, known: Promise | None) -> float:
+    def _started_s(self, pod: PodView, known: Reservation | None) -> float:
         if known is not None and known.started_s is not None:
             return known.started_s
         return _within_its_second(pod.bound_s, self.clock())

@@ -15,16 +15,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from acesniper.api.decision import Decision
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from acesniper.domain.device import Device
 from acesniper.domain.task import Task, TaskKey
 from acesniper.extender.admitting import Admitting
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.picture import Decisions, Picture
-from acesniper.policies.chooser import explored
-from acesniper.policies.plan import Plan, Planned
+from acesniper.policies.plan import Plan, PlannedTask
 from acesniper.policies.policy import Policy
+from acesniper.policies.select import is_explored
 
 OffLoop = Callable[..., Awaitable[Any]]
 MANY = 1000
@@ -51,7 +51,7 @@ class Planner:
     plan: Plan = field(default_factory=Plan)
     made_s: float = 0.0
     """When the plan was made, in seconds since the epoch."""
-    queue: tuple[Planned, ...] = ()
+    queue: tuple[PlannedTask, ...] = ()
     """What the last plan of everything said of the tasks that had no pod then."""
     predicted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the latency table was complete."""
@@ -100,7 +100,7 @@ class Planner:
             if (waits := self._still_waits(decisions, task)) is not None:
                 calls.create_task(self.admitting.refuse(waits, reason))
 
-    def rows(self) -> Iterator[Planned]:
+    def rows(self) -> Iterator[PlannedTask]:
         """The plan in its order, and behind it what is known of tasks that it left out."""
         yield from self.plan.planned
         planned = {each.task.key for each in self.plan.planned}
@@ -145,7 +145,7 @@ class Planner:
 
     def _count_exploration(self, task: Task) -> None:
         rules = self.policy.rules_for(task.priority_class)
-        if explored(task, rules.placement, self.policy):
+        if is_explored(task, rules.placement, self.policy):
             self.metrics.explored.inc()
 
     def _tell_queue(self) -> None:

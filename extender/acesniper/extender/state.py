@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
 from acesniper.api.names import PLANNER_LEASE
-from acesniper.api.times import epoch_s
-from acesniper.domain.backlog import PodUid
-from acesniper.domain.coldstart import MB, FirstGuess, StartTimes
+from acesniper.api.units import epoch_s
+from acesniper.domain.cold_start import MB, ColdStartEstimator, StartDefaults
+from acesniper.domain.reservations import PodUid
 from acesniper.extender.admitting import Admitting
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
@@ -28,20 +28,20 @@ from acesniper.extender.planner import Planner
 from acesniper.extender.strangers import Strangers
 from acesniper.extender.table import LatencyTable, TablePredictor
 from acesniper.policies.policy import Policy
-from acesniper.runtime.events import EventRecorder
-from acesniper.runtime.guarded import GuardedCluster
-from acesniper.runtime.kube import (
+from acesniper.runtime.client import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
     MODEL_PROFILES,
     NODES,
     PODS,
     Cluster,
+    GuardedCluster,
     Object,
 )
-from acesniper.runtime.lease import Leadership
-from acesniper.runtime.reflector import Reflector
+from acesniper.runtime.events import EventRecorder
+from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import ExtenderSettings
+from acesniper.runtime.watch import Reflector
 
 Take = Callable[[str, Object], None]
 """Is told what changed and how."""
@@ -55,7 +55,7 @@ class ExtenderState:
     book: DecisionBook
     metrics: ExtenderMetrics
     planner: Planner
-    leadership: Leadership
+    leadership: LeaderElection
     strangers: Strangers
     reflectors: list[Reflector]
     sampled: Sampled
@@ -74,14 +74,14 @@ class ExtenderState:
         Raises:
             ValueError: a policy's name is unknown.
         """
-        guess = FirstGuess(
+        guess = StartDefaults(
             settings.container_start_s,
             settings.image_pull_mb_per_s * MB,
             settings.model_fetch_mb_per_s * MB,
             settings.model_load_mb_per_s * MB,
         )
         fleet = Fleet(
-            LatencyTable(predictor), time.time, settings.bind_timeout_s, StartTimes(guess)
+            LatencyTable(predictor), time.time, settings.bind_timeout_s, ColdStartEstimator(guess)
         )
         book, metrics = DecisionBook(), ExtenderMetrics.on(registry)
         policy = Policy(
@@ -91,7 +91,7 @@ class ExtenderState:
             settings.deadline_quantile,
             settings.explore_share,
         )
-        leadership = Leadership(
+        leadership = LeaderElection(
             *(cluster, settings.lease_namespace, PLANNER_LEASE, settings.identity),
             settings.lease_s,
             time.monotonic,

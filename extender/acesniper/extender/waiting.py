@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from acesniper.api import convert
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask
-from acesniper.domain.backlog import PodUid
 from acesniper.domain.device import DeviceId
+from acesniper.domain.reservations import PodUid
 from acesniper.domain.task import ModelKey, Task, TaskKey
 
 AVOID_S = 60.0
@@ -139,4 +139,4 @@ def _plannable(resource: InferenceTask) -> Task | None:
         return None
     if resource.metadata.get("deletionTimestamp"):
         return None
-    return convert.task(resource, status.model_profile)
+    return convert.to_task(resource, status.model_profile)

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
-from acesniper.domain.backlog import Ledger, Promise, slots_free_s
 from acesniper.domain.device import Device, NodeName
+from acesniper.domain.reservations import Reservation, ReservationLedger, slots_free_s
 from acesniper.extender.devices import Devices
 
 MOST_STALE = 4
@@ -20,7 +20,7 @@ MOST_STALE = 4
 class Waits:
     """Instants, in seconds since the epoch; an idle node has none."""
 
-    ledger: Ledger
+    ledger: ReservationLedger
     devices: Devices
     _free_at_s: dict[str, float] = field(default_factory=dict)
     _steady_until_s: dict[NodeName, float] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Waits:
     """The same instants as a heap, with some that no longer count."""
     _moving: set[NodeName] = field(default_factory=set)
     """Busy nodes whose instant moves with the clock."""
-    _moving_alone: dict[NodeName, Promise] = field(default_factory=dict)
+    _moving_alone: dict[NodeName, Reservation] = field(default_factory=dict)
     """Those where a single promise says when: most of them, and quick to ask."""
 
     def free_at_s(self, now_s: float) -> Mapping[str, float]:

@@ -12,17 +12,15 @@ import numpy as np
 
 from acesniper.api import convert
 from acesniper.api.names import SLOT_RESOURCE
-from acesniper.api.node import NodeView
-from acesniper.api.quantity import count
+from acesniper.api.objects import NodeView
+from acesniper.api.units import parse_count
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
 from acesniper.domain.device import Device, DeviceId, NodeName
 from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.operator.cache import ObjectCache
-from acesniper.policies.estimates import Estimates, Row
-from acesniper.policies.feasibility import judge
+from acesniper.policies.estimates import Estimates, FleetSnapshot, LatencyRow, check_feasibility
 from acesniper.policies.plan import make_plan
 from acesniper.policies.policy import Policy
-from acesniper.policies.snapshot import Snapshot
 
 PLACED = FINISHED | {Phase.SCHEDULED, Phase.RUNNING}
 SPARE = 50
@@ -133,7 +131,7 @@ class AdmissionWindow:
     def _fitting(self) -> int:
         statuses = (node.get("status", {}) for node in self.store.nodes.values())
         offered = ((each.get("allocatable") or {}).get(SLOT_RESOURCE) for each in statuses)
-        return min(self.most, 2 * sum(map(count, offered)) + SPARE)
+        return min(self.most, 2 * sum(map(parse_count, offered)) + SPARE)
 
     def _first(self, now_s: float) -> frozenset[str]:
         self._refused.keep(self.store.tasks)
@@ -180,7 +178,7 @@ class AdmissionWindow:
         known = self._known.get(key)
         if known is not None and known[0] == f"{uid}/{model}":
             return known
-        return f"{uid}/{model}", convert.task(resource, model)
+        return f"{uid}/{model}", convert.to_task(resource, model)
 
     def _priority(self, task: Task) -> int:
         return self.store.priorities.get(task.priority_class, 0)
@@ -206,7 +204,7 @@ def queue_order(
 ) -> list[TaskKey]:
     """Keys of the tasks, whose turn comes first first; what the rules leave open, by age."""
     rows = {model: _row(seconds) for model, seconds in fastest_s.items()}
-    snapshot = Snapshot(now_s, Estimates([ANY], rows), {})
+    snapshot = FleetSnapshot(now_s, Estimates([ANY], rows), {})
     plan = make_plan(map(_anywhere, tasks), snapshot, replace(policy, explore_share=0.0))
     first = dict.fromkeys(each.task.key for each in plan.planned)
     rest = sorted(
@@ -216,9 +214,9 @@ def queue_order(
     return [*first, *(each.key for each in rest)]
 
 
-def _row(seconds: float) -> Row:
+def _row(seconds: float) -> LatencyRow:
     latency_s = np.array([seconds])
-    return Row(latency_s, latency_s, latency_s, "fastest")
+    return LatencyRow(latency_s, latency_s, latency_s, "fastest")
 
 
 def _anywhere(task: Task) -> Task:
@@ -237,7 +235,7 @@ def feasible_tasks(tasks: Sequence[Task], store: ObjectCache) -> set[TaskKey]:
     """Keys of the tasks that suit at least one device; what is alike is judged once."""
     nodes = {name: NodeView.of(node) for name, node in store.nodes.items()}
     devices = [
-        convert.device(each, schedulable=nodes[each.spec.node].schedulable)
+        convert.to_device(each, schedulable=nodes[each.spec.node].schedulable)
         for each in store.devices.values()
         if each.spec.node in nodes
     ]
@@ -249,7 +247,7 @@ def feasible_tasks(tasks: Sequence[Task], store: ObjectCache) -> set[TaskKey]:
         asked = replace(task, memory_bytes=memory_bytes[task.model])
         demand = (asked.providers, asked.node_selector, asked.memory_bytes)
         if demand not in known:
-            known[demand] = any(judge(asked, each, labels).feasible for each in devices)
+            known[demand] = any(check_feasibility(asked, each, labels).feasible for each in devices)
         if known[demand]:
             found.add(task.key)
     return found

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from acesniper.api import reading
+from acesniper.api import messages
 from acesniper.api.address import Address
+from acesniper.api.messages import terminated_state
 from acesniper.api.names import API_VERSION, READS_LABEL
-from acesniper.api.report import terminated
 from acesniper.api.v1alpha1 import ModelProfile, ModelSource
 from acesniper.domain.errors import Conflict, InvalidInput, InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
@@ -24,8 +24,8 @@ from acesniper.operator.task.pod import model_arguments, pod_spec
 from acesniper.operator.task.pod_health import failure_message
 from acesniper.operator.task.volumes import PodVolumes
 from acesniper.predictor.features import FEATURE_NAMES
-from acesniper.runtime.delivery import Limits, download
-from acesniper.runtime.kube import CONFIG_MAPS, PODS, Cluster
+from acesniper.runtime.artifacts import Limits, download
+from acesniper.runtime.client import CONFIG_MAPS, PODS, Cluster
 
 FETCHES = 16
 """At a time; they have threads of their own, so that slow servers hold nothing else up."""
@@ -123,8 +123,8 @@ class ModelReaderPods:
             return None
         uid = pod["metadata"]["uid"]
         await self.cluster.delete(PODS, name, namespace, uid=uid)
-        message = str(terminated(pod).get("message", ""))
-        found = reading.features(message, FEATURE_NAMES)
+        message = str(terminated_state(pod).get("message", ""))
+        found = messages.unpack_features(message, FEATURE_NAMES)
         if found is None:
             raise Unavailable(f"the pod that reads it: {failure_message(pod)}")
         return found

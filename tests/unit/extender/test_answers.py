@@ -2,15 +2,15 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
 from acesniper.api.names import DEVICE_ANNOTATION, MODEL_LABEL, TASK_LABEL
-from acesniper.api.pod import PodView
-from acesniper.domain.backlog import PodUid
+from acesniper.api.objects import PodView
 from acesniper.domain.device import DeviceId
+from acesniper.domain.reservations import PodUid
 from acesniper.extender.answers import NO_DEVICE, Answers
 from acesniper.extender.book import DecisionBook
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.wire import HostPriority, Pod
-from acesniper.runtime.reflector import UPSERT
+from acesniper.runtime.watch import UPSERT
 from builders import make_device_profile, make_gated_pod, make_model_profile, make_node, make_pod
 from fleets import make_answers, make_args, make_fleet, predict_news
 from virtual_time import Clock

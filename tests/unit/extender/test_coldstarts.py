@@ -2,12 +2,12 @@
 
 from acesniper.api import convert
 from acesniper.api.decision import Decision
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import InferenceTask
-from acesniper.domain.coldstart import StartTimes
-from acesniper.domain.completion import Completion
+from acesniper.domain.cold_start import ColdStartEstimator
 from acesniper.domain.device import HardwareVector, Reading
 from acesniper.domain.model import ModelFeatures
+from acesniper.domain.prediction import FinishEstimate
 from acesniper.domain.task import ModelKey
 from acesniper.extender.coldstarts import REFRESH_S, ColdStarts, Starts
 from acesniper.extender.measured import Measured
@@ -32,7 +32,7 @@ def make_cold_starts() -> ColdStarts:
     features = ModelFeatures("1", {"work": 1.0}, 0.0, 0.0, 25_000_000, 0, {}, {})
     table.set_model(MODEL, features)
     table.set_device(A.id, Measured(HardwareVector("hrm", "1", {"pace": Reading(1.0, 0.0)})))
-    return ColdStarts(table, StartTimes())
+    return ColdStarts(table, ColdStartEstimator())
 
 
 def node(name: str, *images: str, boot: str = "1") -> dict[str, object]:
@@ -49,7 +49,7 @@ def pod(where: str | None = None, phase: str = "Pending") -> PodView:
 
 
 def finished(load_s: float, *, pulls: bool = False, fetches: bool = False) -> InferenceTask:
-    best = Completion(A, make_prediction(), 1)
+    best = FinishEstimate(A, make_prediction(), 1)
     decision = Decision.of(make_task().key, [best], 5.0, "fcfs-mct", {}).record()
     brought = decision.model_copy(update={"pulls_image": pulls, "fetches_model": fetches})
     status = {
@@ -60,7 +60,7 @@ def finished(load_s: float, *, pulls: bool = False, fetches: bool = False) -> In
         "decision": brought.model_dump(by_alias=True),
         "observed": {"text": "", "loadSeconds": load_s, "fetchSeconds": 90.0},
     }
-    return convert.read(InferenceTask, make_itask(status=status))
+    return convert.parse_resource(InferenceTask, make_itask(status=status))
 
 
 def test_an_image_is_pulled_where_the_node_does_not_list_it() -> None:

@@ -1,13 +1,13 @@
 """Cases that chance seldom meets."""
 
 from acesniper.api.decision import Decision
-from acesniper.api.times import rfc3339
-from acesniper.domain.completion import Completion
+from acesniper.api.units import rfc3339
 from acesniper.domain.device import DeviceId
+from acesniper.domain.prediction import FinishEstimate
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.occupancy import LONGEST_S
 from acesniper.extender.table import LatencyTable
-from acesniper.runtime.reflector import UPSERT
+from acesniper.runtime.watch import UPSERT
 from builders import (
     WorkPredictor,
     make_device,
@@ -59,7 +59,7 @@ def test_a_pod_that_says_it_takes_for_ever_leaves_backlogs_that_are_numbers() ->
     fleet = Fleet(LatencyTable(WorkPredictor()), Clock())
     fleet.take_node(UPSERT, make_node("n"))
     fleet.take_device_profile(UPSERT, make_device_profile("d", "n"))
-    for_ever = Completion(make_device("d", "n"), make_prediction(1e20), 10**9)
+    for_ever = FinishEstimate(make_device("d", "n"), make_prediction(1e20), 10**9)
     decision = Decision.of(make_task().key, (for_ever,), 0.0, "fcfs-mct", {})
 
     fleet.take_pod(UPSERT, make_pod(node="n", device="d", decision=decision))

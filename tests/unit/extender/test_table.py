@@ -3,8 +3,8 @@ from dataclasses import replace
 from math import inf, isnan, nan
 
 from acesniper.domain.device import DeviceId, HardwareVector, Reading
+from acesniper.domain.latency_history import ObservedLatency
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.observed import Evidence
 from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey
 from acesniper.extender.measured import Measured
@@ -20,7 +20,7 @@ def model(work: float) -> ModelFeatures:
     return ModelFeatures("1", {"work": work}, 0.0, 0.0, 0, 0, {}, {})
 
 
-def hardware(pace: float, version: str = "1", *seen: Evidence) -> Measured:
+def hardware(pace: float, version: str = "1", *seen: ObservedLatency) -> Measured:
     return Measured(HardwareVector("hrm", version, {"pace": Reading(pace, 0.0)}), seen)
 
 
@@ -111,8 +111,8 @@ def test_the_predictor_hears_what_ran_on_a_device() -> None:
     predictor = Listening()
     table = LatencyTable(predictor)
     table.set_model(M, model(2.0))
-    gone = Evidence(ModelKey("ns/gone"), 1.0, 0.0)
-    table.set_device(D, hardware(3.0, "1", Evidence(M, 7.0, 0.01), gone))
+    gone = ObservedLatency(ModelKey("ns/gone"), 1.0, 0.0)
+    table.set_device(D, hardware(3.0, "1", ObservedLatency(M, 7.0, 0.01), gone))
     table.settle()
 
     ((heard,),) = predictor.heard

@@ -6,8 +6,8 @@ from acesniper.api.v1alpha1 import DeviceProfile
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.device_profiles import STALE_AFTER_S, DeviceReconciler, device_conditions
 from acesniper.operator.metrics import OperatorMetrics
+from acesniper.runtime.client import DEVICE_PROFILES, NODES, Object
 from acesniper.runtime.events import EventRecorder
-from acesniper.runtime.kube import DEVICE_PROFILES, NODES, Object
 from builders import make_device_profile, make_node
 from fake_cluster import FakeCluster
 from virtual_time import Clock

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile
 from acesniper.operator.task.lifecycle import next_action
 from acesniper.operator.task.pending import KEPT_S, unschedulable_reason

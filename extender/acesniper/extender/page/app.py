@@ -24,7 +24,7 @@ from acesniper.extender.page.sightings import Sightings
 from acesniper.extender.page.timeline import PlanSight
 from acesniper.extender.page.why import why
 from acesniper.extender.planner import Planner
-from acesniper.runtime.kube import Cluster
+from acesniper.runtime.client import Cluster
 
 TYPES = {
     ".html": "text/html",

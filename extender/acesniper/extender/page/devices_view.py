@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from acesniper.api.times import epoch_s
+from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import DeviceProfile
-from acesniper.domain.backlog import Promise
 from acesniper.domain.device import Device, DeviceId
+from acesniper.domain.reservations import Reservation
 from acesniper.extender.page.ranking import Ranking
 
 Json = dict[str, Any]
@@ -33,7 +33,7 @@ class FleetSight:
     now_s: float
     devices: Sequence[Device]
     profiles: Mapping[DeviceId, DeviceProfile]
-    promises: Sequence[Promise]
+    promises: Sequence[Reservation]
 
     def totals(self) -> Json:
         """The fleet in a few numbers."""

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from acesniper.api.times import epoch_s
-from acesniper.runtime.kube import Object
-from acesniper.runtime.reflector import DELETE
+from acesniper.api.units import epoch_s
+from acesniper.runtime.client import Object
+from acesniper.runtime.watch import DELETE
 
 FINISHED_KEPT = 1000
 

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from heapq import heapreplace
 from typing import Any
 
-from acesniper.api.pod import PodView
-from acesniper.domain.backlog import Promise
+from acesniper.api.objects import PodView
 from acesniper.domain.device import DeviceId
-from acesniper.policies.plan import Plan, Planned
+from acesniper.domain.reservations import Reservation
+from acesniper.policies.plan import Plan, PlannedTask
 
 Json = dict[str, Any]
 MOST_BARS = 40
 """Tasks of a device that are told one by one; what comes later is told as a number."""
-Running = tuple[Promise, PodView | None]
-Span = tuple[float, float, Running | Planned]
+Running = tuple[Reservation, PodView | None]
+Span = tuple[float, float, Running | PlannedTask]
 """Start and end, in seconds since the epoch, and what it is of."""
 
 
@@ -84,9 +84,9 @@ class PlanSight:
                 heapreplace(lanes, max(lanes[0], self.now_s) + promise.remaining_s(self.now_s))
         return found
 
-    def _bar(self, start_s: float, end_s: float, of: Running | Planned) -> Json:
+    def _bar(self, start_s: float, end_s: float, of: Running | PlannedTask) -> Json:
         times = {"start": round(start_s, 1), "end": round(end_s, 1)}
-        if isinstance(of, Planned):
+        if isinstance(of, PlannedTask):
             model = of.task.model.partition("/")[2]
             return {"kind": "planned", "task": of.task.key, "model": model, **times}
         promise, pod = of

@@ -6,8 +6,8 @@ from acesniper.api import convert
 from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.domain.task import TaskKey
 from acesniper.extender.planner import Planner
+from acesniper.runtime.client import INFERENCE_TASKS, Cluster
 from acesniper.runtime.decisions import decision_about
-from acesniper.runtime.kube import INFERENCE_TASKS, Cluster
 
 Json = dict[str, Any]
 KEPT = {"phase", "message", "node", "device", "attempts", "predicted", "observed", "error_ratio"}
@@ -22,7 +22,7 @@ async def why(cluster: Cluster, planner: Planner, namespace: str, name: str) -> 
     manifest = await cluster.get(INFERENCE_TASKS, name, namespace)
     if manifest is None:
         return None
-    task = convert.read(InferenceTask, manifest)
+    task = convert.parse_resource(InferenceTask, manifest)
     decision = await decision_about(cluster, task)
     status = task.status.model_dump(by_alias=True, mode="json", exclude_none=True, include=KEPT)
     found: Json = {

@@ -7,9 +7,9 @@ from dataclasses import replace
 from math import inf
 
 from acesniper.api import convert
-from acesniper.api.conditions import find, is_true, with_condition
+from acesniper.api.conditions import condition_is_true, find_condition, with_condition
 from acesniper.api.names import API_VERSION
-from acesniper.api.times import rfc3339
+from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import (
     Condition,
     InferenceTaskSpec,
@@ -20,9 +20,9 @@ from acesniper.api.v1alpha1 import (
     ModelSource,
     Phase,
 )
-from acesniper.domain.completion import Verdict
 from acesniper.domain.device import DeviceId
 from acesniper.domain.errors import InvalidTask
+from acesniper.domain.prediction import Feasibility
 from acesniper.domain.task import Task
 from acesniper.operator.task.pod import render_pod
 from acesniper.operator.task.pod_health import HEALTHY, NOT_PLACED
@@ -33,7 +33,7 @@ from acesniper.operator.task.termination import (
     retry_due_s,
     updated_status,
 )
-from acesniper.policies.feasibility import judge
+from acesniper.policies.estimates import check_feasibility
 from acesniper.runtime.events import Notice
 
 SUSPENDED = "suspended; set spec.suspend to false to go on"
@@ -60,17 +60,17 @@ def resolve_model(sight: TaskSnapshot) -> tuple[str, ModelProfile | None, Action
         manifest = variant_manifest(name, task.metadata["namespace"], source, spec, base)
         step = _wait(sight, "Profiling", f"ModelProfile {name} is being made", model=name)
         return name, None, replace(step, create_model=manifest)
-    if is_true(profile.status.conditions, "Profiled"):
+    if condition_is_true(profile.status.conditions, "Profiled"):
         return name, profile, None
     return name, None, _unprofiled(sight, name, profile)
 
 
 def _unprofiled(sight: TaskSnapshot, name: str, profile: ModelProfile) -> Action:
-    found = find(profile.status.conditions, "Profiled")
+    found = find_condition(profile.status.conditions, "Profiled")
     if found is None:
         return _wait(sight, "Profiling", f"ModelProfile {name} is being read", model=name)
     text = f"ModelProfile {name}: {found.message}"
-    unsupported = is_true(profile.status.conditions, "Unsupported")
+    unsupported = condition_is_true(profile.status.conditions, "Unsupported")
     if unsupported and sight.task.spec.model_policy is ModelPolicy.FAIL:
         return finish(sight, sight.task.status, Phase.FAILED, found.reason, text)
     return _wait(sight, found.reason, text, model=name, warning=True)
@@ -79,7 +79,7 @@ def _unprofiled(sight: TaskSnapshot, name: str, profile: ModelProfile) -> Action
 def _wait(
     sight: TaskSnapshot, reason: str, text: str, *, model: str = "", warning: bool = False
 ) -> Action:
-    before = find(sight.task.status.conditions, "Profiled")
+    before = find_condition(sight.task.status.conditions, "Profiled")
     conditions = with_condition(
         sight.task.status.conditions, "Profiled", False, reason, text, sight.now_s
     )
@@ -130,7 +130,7 @@ def with_profiled_model(
 ) -> tuple[list[Condition], list[Notice]]:
     """The conditions of a task whose model is known, and what to tell if that is news."""
     before, text = sight.task.status.conditions, f"model {name}: {profile.status.text}"
-    told = [] if is_true(before, "Profiled") else [Notice("Profiled", text)]
+    told = [] if condition_is_true(before, "Profiled") else [Notice("Profiled", text)]
     return with_condition(before, "Profiled", True, "Profiled", text, sight.now_s), told
 
 
@@ -151,7 +151,7 @@ def pod_rejected(sight: TaskSnapshot, step: Action, why: str) -> Action:
 
 def placement_problem(status: InferenceTaskStatus) -> Condition | None:
     """What kept a task from its device so far, other than that others had their turn."""
-    found = find(status.conditions, HEALTHY)
+    found = find_condition(status.conditions, HEALTHY)
     if found is None or found.status == "True" or found.reason not in (REFUSED, NOT_PLACED):
         return None
     return found
@@ -183,7 +183,7 @@ MOST_KEPT = 1000
 def unschedulable_reason(sight: TaskSnapshot, name: str, profile: ModelProfile) -> str | None:
     """Why no device can take the task of a model called `name`; None while there is hope."""
     features = convert.model_features(profile)
-    task = convert.task(sight.task, name, features.peak_memory_bytes if features else 0)
+    task = convert.to_task(sight.task, name, features.peak_memory_bytes if features else 0)
     demand = (task.providers, task.node_selector, task.memory_bytes)
     found_s, found = sight.nowhere.get(demand, (-inf, None))
     if not 0.0 <= sight.now_s - found_s < KEPT_S:
@@ -206,14 +206,14 @@ def _reasons(sight: TaskSnapshot, task: Task) -> str | None:
     return f"no device can take it: {'; '.join(reasons[:TOLD])}{others}"
 
 
-def _verdicts(sight: TaskSnapshot, task: Task) -> Iterator[tuple[str, Verdict]]:
+def _verdicts(sight: TaskSnapshot, task: Task) -> Iterator[tuple[str, Feasibility]]:
     """What is to be said of each device whose node is there; none where nodes are not known."""
     for each in sight.devices.values():
         node = (sight.nodes or {}).get(each.spec.node)
         if node is not None:
-            device = convert.device(each, schedulable=True)
+            device = convert.to_device(each, schedulable=True)
             labels = node.get("metadata", {}).get("labels") or {}
-            yield device.id, judge(task, device, {DeviceId(device.id): labels})
+            yield device.id, check_feasibility(task, device, {DeviceId(device.id): labels})
 
 
 Json = dict[str, object]

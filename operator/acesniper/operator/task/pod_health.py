@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from acesniper.api.conditions import find
-from acesniper.api.pod import PodView
-from acesniper.api.quantity import amount
-from acesniper.api.report import terminated
-from acesniper.api.times import epoch_s
+from acesniper.api.conditions import find_condition
+from acesniper.api.messages import terminated_state
+from acesniper.api.objects import PodView
+from acesniper.api.units import epoch_s, parse_quantity
 from acesniper.api.v1alpha1 import InferenceTaskSpec
 from acesniper.operator.task.snapshot import TaskSnapshot
 
@@ -92,7 +91,7 @@ def attempt_failure(pod: Json, spec: InferenceTaskSpec, device_bytes: int | None
         return Failure(reason, f"pod {name}: {message}", Fault.CLUSTER)
     if (killed := _killed_for_memory(pod)) is not None:
         return _out_of_memory(pod, killed, device_bytes)
-    code = terminated(pod).get("exitCode")
+    code = terminated_state(pod).get("exitCode")
     if code in spec.permanent_exit_codes:
         return Failure("PermanentExitCode", f"pod {name}: {words}", Fault.FINAL)
     if code == RUNNER_INPUT_EXIT and not spec.template:
@@ -101,7 +100,7 @@ def attempt_failure(pod: Json, spec: InferenceTaskSpec, device_bytes: int | None
 
 
 def _runner_reason(pod: Json) -> str:
-    found = RUNNER_REASON.search(str(terminated(pod).get("message", "")))
+    found = RUNNER_REASON.search(str(terminated_state(pod).get("message", "")))
     reason = found[1] if found else "InvalidInput"
     # It was right when the operator read it: somebody put another file there.
     return "ModelChanged" if reason == "DigestMismatch" else reason
@@ -122,7 +121,7 @@ def _ended(pod: Json) -> Iterator[tuple[str, Json]]:
 def _out_of_memory(pod: Json, container: Json, device_bytes: int | None) -> Failure:
     name = pod["metadata"]["name"]
     limits = (container.get("resources") or {}).get("limits") or {}
-    limit_bytes = amount(limits.get("memory"))
+    limit_bytes = parse_quantity(limits.get("memory"))
     text = f"pod {name}: killed for want of memory"
     if limit_bytes is not None and limit_bytes < (device_bytes or limit_bytes + 1):
         text += f", by its limit of {limits['memory']}; raise spec.resources.limits.memory"
@@ -135,7 +134,7 @@ def _out_of_memory(pod: Json, container: Json, device_bytes: int | None) -> Fail
 
 def failure_message(pod: Mapping[str, Any]) -> str:
     """Why a pod failed, from its container's last words or its own status."""
-    state = terminated(pod)
+    state = terminated_state(pod)
     status = pod.get("status", {})
     code = state.get("exitCode")
     words = str(state.get("message") or status.get("message") or "").strip()[-LONGEST_MESSAGE:]
@@ -188,7 +187,7 @@ def scheduling_failure(manifest: Json) -> str | None:
 
 def problem_since_s(sight: TaskSnapshot, reason: str) -> float:
     """Since when the task has known this trouble; now, if it did not."""
-    found = find(sight.task.status.conditions, HEALTHY)
+    found = find_condition(sight.task.status.conditions, HEALTHY)
     if found is None or found.status == "True" or found.reason != reason:
         return sight.now_s
     return epoch_s(found.last_transition_time)

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from acesniper.api.conditions import find, with_condition
+from acesniper.api.conditions import find_condition, with_condition
 from acesniper.api.convert import prediction_text
 from acesniper.api.decision import Decision
-from acesniper.api.report import Report, terminated
-from acesniper.api.schema import duration_s
-from acesniper.api.times import duration_text, epoch_s, rfc3339
+from acesniper.api.messages import RunnerReport, terminated_state
+from acesniper.api.units import duration_text, epoch_s, rfc3339
 from acesniper.api.v1alpha1 import (
     DeadlinePolicy,
     InferenceTaskStatus,
@@ -18,6 +17,7 @@ from acesniper.api.v1alpha1 import (
     TaskPrediction,
     TaskProgress,
 )
+from acesniper.api.v1alpha1.schema import duration_s
 from acesniper.domain.prediction import Prediction
 from acesniper.operator.task.pod_health import Failure, Fault
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
@@ -105,7 +105,7 @@ def _offers(memory_bytes: int | None, needs: int) -> bool:
 def retry_due_s(sight: TaskSnapshot) -> float:
     """When the next attempt may start; the pause doubles with every failed attempt."""
     attempts = sight.task.status.attempts
-    retried = find(sight.task.status.conditions, "Retrying")
+    retried = find_condition(sight.task.status.conditions, "Retrying")
     if not attempts or retried is None:
         return 0.0
     # 2**99 of them would be a number, but no pause.
@@ -128,7 +128,7 @@ def cancel(sight: TaskSnapshot) -> Action:
 
 def clean_up(sight: TaskSnapshot) -> Action:
     """Nothing of a finished task waits or runs; after its time to live it goes."""
-    finished = find(sight.task.status.conditions, "Finished")
+    finished = find_condition(sight.task.status.conditions, "Finished")
     left = next(
         (pod for pod, _ in sight.pods.values() if not pod.finished and not pod.deleting), None
     )
@@ -214,10 +214,10 @@ def predicted_outcome(decision: Decision, created_s: float) -> TaskPrediction:
 
 
 def observed_outcome(
-    found: Report | None, pod: Mapping[str, Any], created_s: float, now_s: float
+    found: RunnerReport | None, pod: Mapping[str, Any], created_s: float, now_s: float
 ) -> tuple[TaskObservation, str]:
     """What a finished pod tells: its report, its times; and a sentence about it."""
-    state = terminated(pod)
+    state = terminated_state(pod)
     skew_s = _skew_s(pod, now_s)
     started = _corrected(state.get("startedAt") or pod.get("status", {}).get("startTime"), skew_s)
     finished = _corrected(state.get("finishedAt"), skew_s) or rfc3339(now_s)
@@ -264,7 +264,7 @@ def _skew_s(pod: Mapping[str, Any], now_s: float) -> float:
     bound_s, taken = _bound_s(pod), pod.get("status", {}).get("startTime")
     if bound_s is None or not taken:
         return 0.0
-    finished = terminated(pod).get("finishedAt")
+    finished = terminated_state(pod).get("finishedAt")
     behind = epoch_s(taken) < bound_s - SKEW_S
     ahead = finished is not None and epoch_s(finished) > now_s + SKEW_S
     return epoch_s(taken) - bound_s if behind or ahead else 0.0

@@ -8,8 +8,8 @@ from pathlib import Path
 from acesniper.extender.fleet import Fleet
 from acesniper.extender.table import LatencyTable
 from acesniper.predictor.default import default_predictor
-from acesniper.runtime.kube import DEVICE_PROFILES, NODES, PODS, Cluster
-from acesniper.runtime.reflector import UPSERT
+from acesniper.runtime.client import DEVICE_PROFILES, NODES, PODS, Cluster
+from acesniper.runtime.watch import UPSERT
 
 
 def rebuilt_backlogs(kubeconfig: Path) -> Mapping[str, float]:
