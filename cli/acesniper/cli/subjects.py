@@ -142,7 +142,7 @@ async def _observed_models(
     from acesniper.api.v1alpha1 import ModelProfile
     from acesniper.runtime.client import MODEL_PROFILES
 
-    wanted = {each.model for device in measured.values() for each in device.evidence}
+    wanted = {each.model for device in measured.values() for each in device.observed_latencies}
     found: dict[ModelKey, ModelFeatures] = {}
     for key in wanted:
         namespace, _, name = key.partition("/")

@@ -40,6 +40,6 @@ class Measured:
         shift = DRIFTED_SHIFT if self.drifted else USUAL_SHIFT
         return [
             Observation(models[each.model], each.latency_s, each.variance, shift)
-            for each in self.evidence
+            for each in self.observed_latencies
             if each.model in models
         ]

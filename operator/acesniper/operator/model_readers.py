@@ -24,7 +24,7 @@ from acesniper.operator.task.pod import model_arguments, pod_spec
 from acesniper.operator.task.pod_health import failure_message
 from acesniper.operator.task.volumes import PodVolumes
 from acesniper.predictor.features import FEATURE_NAMES
-from acesniper.runtime.artifacts import Limits, download
+from acesniper.runtime.artifacts import DownloadLimits, download
 from acesniper.runtime.client import CONFIG_MAPS, PODS, Cluster
 
 FETCHES = 16
@@ -60,7 +60,7 @@ class ModelFetcher:
             self._check(content, source)
             await asyncio.to_thread(target.write_bytes, content)
             return
-        limits = Limits(self.max_bytes, self.timeout_s)
+        limits = DownloadLimits(self.max_bytes, self.timeout_s)
         await asyncio.get_running_loop().run_in_executor(
             self._pool, lambda: download(address, target, sha256=source.sha256, limits=limits)
         )
