@@ -15,12 +15,12 @@ from acesniper.api.v1alpha1 import DeviceProfile
 from acesniper.domain.device import DeviceId
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import MAX_LATENCY_S, MIN_LATENCY_S
-from acesniper.extender.admitting import Admitting
-from acesniper.extender.book import DecisionBook
-from acesniper.extender.fleet import Fleet
+from acesniper.extender.admission import Admission
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.cache.decisions import DecisionCache
+from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.planner import Planner
-from acesniper.extender.table import LatencyTable
 from acesniper.operator.device_profiles import updated_profile_status
 from acesniper.operator.model_profiles import class_latencies
 from acesniper.policies.policy import Policy
@@ -28,8 +28,8 @@ from acesniper.predictor.default import default_predictor
 from acesniper.predictor.interface import LatencyPredictor
 from acesniper.predictor.reader import read_model
 from acesniper.runtime.watch import UPSERT
-from acesniper.testbed.demo.fleet import EmulatedDevice, shipped
-from acesniper.testbed.system import ROOT
+from acesniper.testbed.demo.examples import EmulatedDevice, shipped_devices
+from acesniper.testbed.deployment import ROOT
 from builders import make_model_profile, make_node
 from fake_cluster import FakeCluster
 from fleets import make_waiting, predict_news
@@ -69,7 +69,7 @@ def features() -> ModelFeatures:
 
 @cache
 def devices() -> list[EmulatedDevice]:
-    return shipped(ROOT / "examples/devices")[:2]
+    return shipped_devices(ROOT / "examples/devices")[:2]
 
 
 def profile_of(device: EmulatedDevice) -> Json:
@@ -98,7 +98,7 @@ def odd_profiles(draw: st.DrawFn) -> Json:
 @settings(max_examples=40, deadline=None)
 def test_an_odd_profile_spoils_no_plan_and_nothing_that_is_written(profile: Json) -> None:
     read = DeviceProfile.model_validate(profile)
-    fleet = Fleet(LatencyTable(predictor()), Clock(NOW_S))
+    fleet = ClusterCache(LatencyTable(predictor()), Clock(NOW_S))
     model = convert.to_model_status(features()).model_dump(by_alias=True, mode="json")
     fleet.take_model_profile(UPSERT, make_model_profile(status=model))
     for each in (profile, profile_of(devices()[1])):
@@ -110,7 +110,7 @@ def test_an_odd_profile_spoils_no_plan_and_nothing_that_is_written(profile: Json
         fleet.take_pod(UPSERT, pod)
     predict_news(fleet)
     metrics = ExtenderMetrics.on(CollectorRegistry())
-    admitting = Admitting(fleet, FakeCluster(), DecisionBook(), metrics)
+    admitting = Admission(fleet, FakeCluster(), DecisionCache(), metrics)
     planner = Planner(fleet, admitting, Policy(), metrics)
 
     decided = planner.decide()

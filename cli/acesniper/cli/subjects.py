@@ -12,7 +12,6 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
 
 if TYPE_CHECKING:
-    from acesniper.extender.measured import Measured
     from acesniper.predictor.pcn.observations import Observation
     from acesniper.runtime.client import Cluster, Object
 
@@ -111,18 +110,18 @@ async def _from_cluster(cluster: "Cluster", names: Sequence[str]) -> dict[str, S
     """These DeviceProfiles, or all that were measured."""
     from acesniper.api import convert
     from acesniper.api.v1alpha1 import DeviceProfile
-    from acesniper.extender.measured import Measured
+    from acesniper.extender.latency_table import MeasuredDevice
     from acesniper.runtime.client import DEVICE_PROFILES
 
     manifests = {name: await cluster.get(DEVICE_PROFILES, name) for name in names}
     if not names:
         listed, _ = await cluster.list(DEVICE_PROFILES)
         manifests = {each["metadata"]["name"]: each for each in listed}
-    measured: dict[str, Measured] = {}
+    measured: dict[str, MeasuredDevice] = {}
     for name, manifest in manifests.items():
         if manifest is None:
             raise InvalidInput(f"there is neither a file {name} nor a DeviceProfile of that name")
-        found = Measured.of(convert.parse_resource(DeviceProfile, manifest).status)
+        found = MeasuredDevice.of(convert.parse_resource(DeviceProfile, manifest).status)
         if found is not None:
             measured[name] = found
         elif names:

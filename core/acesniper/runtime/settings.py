@@ -161,7 +161,7 @@ class ExtenderSettings(LeaseSettings):
     model_load_mb_per_s: Annotated[float, Field(gt=0)] = 150.0
     """Rates to expect on a node until they are learned."""
     predictions: OptionalPath = None
-    """A CSV file of predictions to use instead of the network; see `extender/listed.py`."""
+    """A CSV file of predictions to use instead of the network; see `predictor/csv.py`."""
     tls_folder: OptionalPath = None
     """Holds tls.crt, tls.key and ca.crt: HTTPS, for clients with a certificate of that authority.
     Empty: HTTP, which is for a kube-scheduler in the same pod."""

@@ -10,7 +10,7 @@ from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.domain.cold_start import IMAGE_BYTES, ColdStart, ColdStartEstimator, ObservedStart
 from acesniper.domain.device import Device
 from acesniper.domain.task import ModelKey
-from acesniper.extender.table import LatencyTable
+from acesniper.extender.latency_table import LatencyTable
 from acesniper.policies.estimates import StartRow
 from acesniper.runtime.client import Object
 
@@ -20,7 +20,7 @@ REFRESH_S = 10.0
 
 
 @dataclass(slots=True)
-class OnNode:
+class NodeContents:
     """What a node has: images as it reports them, and what we saw run there since it booted."""
 
     boot: str = ""
@@ -36,7 +36,7 @@ class ColdStarts:
     table: LatencyTable
     times: ColdStartEstimator = field(default_factory=ColdStartEstimator)
     changed: bool = False
-    _nodes: dict[str, OnNode] = field(default_factory=dict)
+    _nodes: dict[str, NodeContents] = field(default_factory=dict)
     _image_bytes: dict[str, float] = field(default_factory=dict)
     _image_of: dict[ModelKey, str] = field(default_factory=dict)
     _taught: dict[str, str | None] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class ColdStarts:
         boot = str(status.get("nodeInfo", {}).get("bootID", ""))
         known = self._nodes.get(name)
         if known is None or known.boot != boot:
-            known = self._nodes[name] = OnNode(boot)
+            known = self._nodes[name] = NodeContents(boot)
             self.changed = True
         listed = status.get("images") or ()
         images = frozenset(each for image in listed for each in image.get("names") or ())
@@ -71,7 +71,7 @@ class ColdStarts:
             self._image_of[model] = pod.image
             self.changed = True
         if pod.node is not None and pod.phase in ("Running", "Succeeded"):
-            ran = self._nodes.setdefault(pod.node, OnNode()).ran
+            ran = self._nodes.setdefault(pod.node, NodeContents()).ran
             if not {model, pod.image} <= ran:
                 ran.update((model, pod.image))
                 self.changed = True
@@ -134,7 +134,7 @@ class ColdStarts:
         )
 
 
-class Starts(Mapping[ModelKey, StartRow]):
+class CachedStarts(Mapping[ModelKey, StartRow]):
     """Starts on some devices, worked out when they are first asked for, and kept for a while.
 
     A plan may read them in another thread.

@@ -10,7 +10,7 @@ from acesniper.domain.device import Device, DeviceId, NodeName
 
 
 @dataclass(slots=True)
-class Devices:
+class DeviceIndex:
     """Kept up to date one node or profile at a time: a fleet of thousands comes in as many steps.
 
     `on_node` lists the devices of a node by name; `measured_at` is when each was probed.

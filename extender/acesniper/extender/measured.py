@@ -14,7 +14,7 @@ from acesniper.predictor.pcn.observations import DRIFTED_SHIFT, USUAL_SHIFT, Obs
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredDevice:
     """A device's vector, what it takes for some models, and whether it changed since its probe.
 
     `interval_factor` is by how much wider than usual its intervals have to be.

@@ -22,7 +22,7 @@ REASONS_KEPT = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PlanningSnapshot:
     """Tasks that are `ready` have their pod, in `gated`; those `behind` have none yet."""
 
     now_s: float
@@ -48,7 +48,7 @@ class Picture:
             each for each in plan.planned if each.starts_now and each.task.key in self.gated
         ]
         reasons = _Reasons(self.estimates)
-        return Decisions(
+        return PlanningResult(
             self,
             plan,
             [(each, self._decision(each, policy, reasons.of(each.task))) for each in starting],
@@ -81,13 +81,13 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Decisions:
+class PlanningResult:
     """A plan; what starts now, with its reasons; and tasks that come too late, with theirs.
 
     `moved` counts the tasks whose device is another than in the plan before.
     """
 
-    picture: Picture
+    picture: PlanningSnapshot
     plan: Plan
     starting: Sequence[tuple[PlannedTask, Decision]]
     hopeless: Mapping[TaskKey, str]

@@ -10,18 +10,18 @@ from heapq import heapify, heappop, heappush
 
 from acesniper.domain.device import Device, NodeName
 from acesniper.domain.reservations import Reservation, ReservationLedger, slots_free_s
-from acesniper.extender.devices import Devices
+from acesniper.extender.cache.devices import DeviceIndex
 
-MOST_STALE = 4
+MAX_STALE_FACTOR = 4
 """So many times as many instants as nodes are kept; what no longer counts goes then."""
 
 
 @dataclass(slots=True)
-class Waits:
+class Availability:
     """Instants, in seconds since the epoch; an idle node has none."""
 
     ledger: ReservationLedger
-    devices: Devices
+    devices: DeviceIndex
     _free_at_s: dict[str, float] = field(default_factory=dict)
     _steady_until_s: dict[NodeName, float] = field(default_factory=dict)
     _turning: list[tuple[float, NodeName]] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Waits:
     def _turn(self, until_s: float, node: NodeName) -> None:
         """Note when a node is to be looked at again; a long run's news leave nothing behind."""
         heappush(self._turning, (until_s, node))
-        if len(self._turning) > MOST_STALE * len(self._steady_until_s):
+        if len(self._turning) > MAX_STALE_FACTOR * len(self._steady_until_s):
             self._turning = [(until_s, node) for node, until_s in self._steady_until_s.items()]
             heapify(self._turning)
 

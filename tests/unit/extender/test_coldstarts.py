@@ -9,9 +9,8 @@ from acesniper.domain.device import HardwareVector, Reading
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import FinishEstimate
 from acesniper.domain.task import ModelKey
-from acesniper.extender.coldstarts import REFRESH_S, ColdStarts, Starts
-from acesniper.extender.measured import Measured
-from acesniper.extender.table import LatencyTable
+from acesniper.extender.cache.cold_start import REFRESH_S, CachedStarts, ColdStarts
+from acesniper.extender.latency_table import LatencyTable, MeasuredDevice
 from builders import (
     WorkPredictor,
     make_device,
@@ -31,7 +30,7 @@ def make_cold_starts() -> ColdStarts:
     table = LatencyTable(WorkPredictor())
     features = ModelFeatures("1", {"work": 1.0}, 0.0, 0.0, 25_000_000, 0, {}, {})
     table.set_model(MODEL, features)
-    table.set_device(A.id, Measured(HardwareVector("hrm", "1", {"pace": Reading(1.0, 0.0)})))
+    table.set_device(A.id, MeasuredDevice(HardwareVector("hrm", "1", {"pace": Reading(1.0, 0.0)})))
     return ColdStarts(table, ColdStartEstimator())
 
 
@@ -123,7 +122,7 @@ def test_first_and_later_fetches_are_learned_apart() -> None:
 
 def test_what_was_learned_comes_into_the_estimates_after_a_while() -> None:
     starts = make_cold_starts()
-    shown = Starts(starts, [A], 0.0)
+    shown = CachedStarts(starts, [A], 0.0)
     before = shown[MODEL]
 
     starts.take_task(finished(40.0))

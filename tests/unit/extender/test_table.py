@@ -7,8 +7,7 @@ from acesniper.domain.latency_history import ObservedLatency
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey
-from acesniper.extender.measured import Measured
-from acesniper.extender.table import LatencyTable
+from acesniper.extender.latency_table import LatencyTable, MeasuredDevice
 from acesniper.predictor.interface import WIDEST, Table
 from acesniper.predictor.pcn.observations import Observations
 from builders import WorkPredictor
@@ -20,8 +19,8 @@ def model(work: float) -> ModelFeatures:
     return ModelFeatures("1", {"work": work}, 0.0, 0.0, 0, 0, {}, {})
 
 
-def hardware(pace: float, version: str = "1", *seen: ObservedLatency) -> Measured:
-    return Measured(HardwareVector("hrm", version, {"pace": Reading(pace, 0.0)}), seen)
+def hardware(pace: float, version: str = "1", *seen: ObservedLatency) -> MeasuredDevice:
+    return MeasuredDevice(HardwareVector("hrm", version, {"pace": Reading(pace, 0.0)}), seen)
 
 
 def seconds(table: LatencyTable) -> dict[str, dict[str, float]]:

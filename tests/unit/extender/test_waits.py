@@ -4,7 +4,7 @@ import pytest
 
 from acesniper.domain.device import DeviceId
 from acesniper.domain.reservations import OVERDUE_SHARE, PodUid, Reservation
-from acesniper.extender.waits import MOST_STALE
+from acesniper.extender.cache.availability import MAX_STALE_FACTOR
 from acesniper.runtime.watch import UPSERT
 from builders import make_pod
 from fleets import make_fleet
@@ -54,4 +54,4 @@ def test_a_run_that_is_heard_of_for_days_leaves_nothing_behind() -> None:
 
     assert free_at_s["node-d1"] == 1e6 + 999
     assert free_at_s["node-d2"] == RUN_S
-    assert len(fleet.waits._turning) <= MOST_STALE * 2
+    assert len(fleet.waits._turning) <= MAX_STALE_FACTOR * 2

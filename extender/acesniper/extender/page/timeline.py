@@ -11,7 +11,7 @@ from acesniper.domain.reservations import Reservation
 from acesniper.policies.plan import Plan, PlannedTask
 
 Json = dict[str, Any]
-MOST_BARS = 40
+MAX_BARS = 40
 """Tasks of a device that are told one by one; what comes later is told as a number."""
 Running = tuple[Reservation, PodView | None]
 Span = tuple[float, float, Running | PlannedTask]
@@ -19,7 +19,7 @@ Span = tuple[float, float, Running | PlannedTask]
 
 
 @dataclass(frozen=True, slots=True)
-class PlanSight:
+class PlanView:
     """A plan, when it was made, and what runs; seconds since the epoch."""
 
     now_s: float
@@ -45,8 +45,8 @@ class PlanSight:
             "devices": [
                 {
                     "device": each,
-                    "bars": [self._bar(*span) for span in spans[each][:MOST_BARS]],
-                    "more": max(len(spans[each]) - MOST_BARS, 0),
+                    "bars": [self._bar(*span) for span in spans[each][:MAX_BARS]],
+                    "more": max(len(spans[each]) - MAX_BARS, 0),
                     "free": round(free_s[each], 1),
                 }
                 for each in devices[offset : offset + limit]

@@ -10,10 +10,19 @@ from acesniper.runtime.client import INFERENCE_TASKS, Cluster
 from acesniper.runtime.decisions import decision_about
 
 Json = dict[str, Any]
-KEPT = {"phase", "message", "node", "device", "attempts", "predicted", "observed", "error_ratio"}
+STATUS_FIELDS = {
+    "phase",
+    "message",
+    "node",
+    "device",
+    "attempts",
+    "predicted",
+    "observed",
+    "error_ratio",
+}
 
 
-async def why(cluster: Cluster, planner: Planner, namespace: str, name: str) -> Json | None:
+async def explain(cluster: Cluster, planner: Planner, namespace: str, name: str) -> Json | None:
     """The task as the API server has it now, with its decision; None if there is no such task.
 
     Raises:
@@ -24,7 +33,9 @@ async def why(cluster: Cluster, planner: Planner, namespace: str, name: str) -> 
         return None
     task = convert.parse_resource(InferenceTask, manifest)
     decision = await decision_about(cluster, task)
-    status = task.status.model_dump(by_alias=True, mode="json", exclude_none=True, include=KEPT)
+    status = task.status.model_dump(
+        by_alias=True, mode="json", exclude_none=True, include=STATUS_FIELDS
+    )
     found: Json = {
         "task": f"{namespace}/{name}",
         "createdAt": task.metadata.get("creationTimestamp"),
