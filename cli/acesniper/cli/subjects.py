@@ -49,7 +49,7 @@ def model(
     text: str, batch: int, shapes: Mapping[str, int], namespace: str | None, connection: Connection
 ) -> ModelFeatures:
     """The features of an ONNX file, or of a ModelProfile. Raises InvalidInput."""
-    from acesniper.predictor.reader import read_model
+    from acesniper.predictor.onnx.sandbox import read_model
 
     if not is_name(text):
         return read_model(Path(text), batch=batch, shapes=shapes)

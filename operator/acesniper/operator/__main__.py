@@ -34,7 +34,7 @@ from acesniper.operator.task.volumes import NodeCache
 from acesniper.policies.policy import Policy
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.predictor.reader import limits_here, read_model
+from acesniper.predictor.onnx.sandbox import container_limits, read_model
 from acesniper.predictor.replaceable import ReplaceablePredictor
 from acesniper.runtime import logs
 from acesniper.runtime.client import NODES, PODS, PRIORITY_CLASSES, Cluster, GuardedCluster
@@ -45,7 +45,9 @@ from acesniper.runtime.watch import Reflector
 
 
 def _read(path: Path, spec: ModelProfileSpec) -> ModelFeatures:
-    return read_model(path, batch=spec.batch_size, shapes=spec.input_shapes, limits=limits_here())
+    return read_model(
+        path, batch=spec.batch_size, shapes=spec.input_shapes, limits=container_limits()
+    )
 
 
 def predictor_of(settings: OperatorSettings) -> Predictor:

@@ -9,7 +9,7 @@ from acesniper.api.v1alpha1 import InferenceTask
 from acesniper.domain.errors import Conflict
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.progress import RAREST_S, ProgressFollower, ask_pod
-from acesniper.probe.progress import Progress as Runner
+from acesniper.probe.progress import ProgressServer as Runner
 from acesniper.runtime.client import INFERENCE_TASKS
 from builders import make_itask, make_pod
 from fake_cluster import Call, FakeCluster
