@@ -76,7 +76,7 @@ class ExtenderSettings(LeaseSettings):
     health_port: Port = 0
     """Where the kubelet and Prometheus ask, on all addresses; 0: at `port` only."""
     page: bool = True
-    """Serve the page (docs/guide/page.md): read-only, about all namespaces."""
+    """Serve the page (docs/guide/web-ui.md): read-only, about all namespaces."""
     page_host: str = "127.0.0.1"
     """Reached through `kubectl port-forward`, which the cluster's own rights guard."""
     page_port: Port = 8783
