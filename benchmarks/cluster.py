@@ -27,14 +27,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as Shown
 
 from acesniper.cli.table_options import as_written, flat, references
-from acesniper.policies.policy import DEFAULT, Policy
+from acesniper.policies.policy import DEFAULT_POLICY, Policy
 from acesniper.predictor.tables.table import Columns, Table, read_table
-from acesniper.simulator.beliefs import Belief, Predictor
-from acesniper.simulator.learning import rows
-from acesniper.simulator.outcome import figures
-from acesniper.simulator.selection import Cluster, select
+from acesniper.simulator.cluster import SimulatedCluster, select_cluster
+from acesniper.simulator.latency_source import LatencyEstimate, LatencySource, latency_rows
 from acesniper.simulator.simulation import Simulation
-from acesniper.simulator.workload import Workload, make_tasks
+from acesniper.simulator.statistics import run_statistics
+from acesniper.simulator.workload import SimulatedWorkload, make_tasks
 from acesniper.testbed.errors import TestbedError
 from acesniper.testbed.trial.sides import ORACLE, OURS, SIDES, STOCK, Side
 from acesniper.testbed.trial.trial import Played, Setting, play
@@ -57,7 +56,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--predictor", default="trained", help="true, trained or noise:0.11")
     parser.add_argument("-k", type=int, default=10, help="reference networks per device")
     parser.add_argument("--references", default="", help="REF.json[:KEY]; default: chosen")
-    parser.add_argument("--policy", default=DEFAULT.name)
+    parser.add_argument("--policy", default=DEFAULT_POLICY.name)
     parser.add_argument("--time-scale", type=float, default=1.0, help="real seconds per second")
     parser.add_argument("--timeout", type=float, default=3600.0, help="real seconds per side")
     parser.add_argument("--device-column", nargs="+", default=["device"])
@@ -67,15 +66,15 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def believed(given: argparse.Namespace, table: Table) -> Belief:
+def believed(given: argparse.Namespace, table: Table) -> LatencyEstimate:
     """What our side is told."""
     named = as_written(references(given.references), table.models) if given.references else []
-    return Predictor.parse(given.predictor, given.k, named).believes(table, given.seed)
+    return LatencySource.parse(given.predictor, given.k, named).believes(table, given.seed)
 
 
-def simulated(setting: Setting, truth: Belief, policy: str) -> Document:
+def simulated(setting: Setting, truth: LatencyEstimate, policy: str) -> Document:
     """The figures of the same tasks without a cluster."""
-    true_rows = rows(setting.cluster, truth, "true")
+    true_rows = latency_rows(setting.cluster, truth, "true")
     found = {}
     for side, name, told in (
         (OURS, policy, setting.believed),
@@ -84,7 +83,7 @@ def simulated(setting: Setting, truth: Belief, policy: str) -> Document:
     ):
         rules = Policy(name, aging_s=inf)
         done = Simulation(setting.cluster, told, rules, setting.tasks).run()
-        found[side.namespace] = asdict(figures(done))
+        found[side.namespace] = asdict(run_statistics(done))
     return found
 
 
@@ -92,7 +91,7 @@ def measured(played: Mapping[Side, Played]) -> Document:
     """The figures of the real thing, and what it cost beside the tasks, in real seconds."""
     return {
         side.namespace: {
-            **asdict(figures(each.finished)),
+            **asdict(run_statistics(each.finished)),
             "request_s": fmean(each.request_s),
             "emulation_lag_s": median(each.lag_s),
             "admitting_s": fmean(each.admitting_s) if each.admitting_s else 0.0,
@@ -143,13 +142,17 @@ def shown(real: Document, model: Document, title: str) -> Shown:
     return table
 
 
-def setting_of(given: argparse.Namespace, table: Table, belief: Belief) -> Setting:
+def setting_of(given: argparse.Namespace, table: Table, belief: LatencyEstimate) -> Setting:
     """The cluster and tasks of a seed."""
-    cluster: Cluster = select(table, given.nodes, given.seed)
+    cluster: SimulatedCluster = select_cluster(table, given.nodes, given.seed)
     sizes = (given.inferences, given.inferences)
-    tasks = make_tasks(Workload(given.tasks, given.load, inferences=sizes), cluster, given.seed)
+    tasks = make_tasks(
+        SimulatedWorkload(given.tasks, given.load, inferences=sizes), cluster, given.seed
+    )
     environment = {"ACESNIPER_POLICY": given.policy}
-    return Setting(cluster, tasks, rows(cluster, belief, "listed"), given.time_scale, environment)
+    return Setting(
+        cluster, tasks, latency_rows(cluster, belief, "listed"), given.time_scale, environment
+    )
 
 
 def main() -> None:
@@ -157,7 +160,7 @@ def main() -> None:
     given = options()
     columns = Columns(flat(given.device_column), flat(given.model_column), given.latency_column)
     table = read_table(given.latencies, columns)
-    truth, belief = Predictor().believes(table, 0), believed(given, table)
+    truth, belief = LatencySource().believes(table, 0), believed(given, table)
     setting = setting_of(given, table, belief)
     model = simulated(setting, truth, given.policy)
     try:

@@ -33,12 +33,12 @@ from rich.console import Console
 from rich.table import Table
 
 from acesniper.api.names import MODEL_LABEL, PLAN_GATE, SLOT_RESOURCE, TASK_LABEL
-from acesniper.api.times import rfc3339
+from acesniper.api.units import rfc3339
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
-from acesniper.extender.__main__ import answer_first, calm_collector
+from acesniper.extender.__main__ import relax_garbage_collector, shorten_switch_interval
 from acesniper.extender.app import create_app
-from acesniper.extender.state import ExtenderState
+from acesniper.extender.wiring import Extender
 from acesniper.predictor import interface
 from acesniper.predictor.pcn.observations import Observations
 from acesniper.runtime.settings import ExtenderSettings
@@ -83,7 +83,7 @@ def name_of(number: int) -> str:
     return f"edge-node-{number:05d}.example.local"
 
 
-def fill(state: ExtenderState, nodes: int) -> None:
+def fill(state: Extender, nodes: int) -> None:
     """Put nodes, devices and models into the fleet, as its watches would."""
     ready = [{"type": "Ready", "status": "True"}]
     for number in range(nodes):
@@ -115,7 +115,7 @@ def fill(state: ExtenderState, nodes: int) -> None:
         state.fleet.take_predictions(news.predicted(Guess()))
 
 
-def let_wait(state: ExtenderState, nodes: int, tasks: int) -> None:
+def let_wait(state: Extender, nodes: int, tasks: int) -> None:
     """Make every device busy, and tasks wait with their gated pods."""
     bound = {"conditions": [], "phase": "Running", "startTime": rfc3339(time.time())}
     for number in range(nodes):
@@ -154,12 +154,12 @@ def pod(task: str, number: int, **spec: object) -> dict[str, object]:
 def serve_extender(port: int, nodes: int, tasks: int) -> None:
     """Serve the real application with a filled fleet."""
     registry = CollectorRegistry()
-    state = ExtenderState.build(ExtenderSettings(settle_s=0.0), Mock(), Guess(), registry)
+    state = Extender.build(ExtenderSettings(settle_s=0.0), Mock(), Guess(), registry)
     fill(state, nodes)
     if tasks:
         let_wait(state, nodes, tasks)
-    calm_collector()
-    answer_first()
+    relax_garbage_collector()
+    shorten_switch_interval()
     serve(create_app(state, registry), port, state if tasks else None)
 
 
@@ -179,7 +179,7 @@ def serve_echo(port: int, size: int, _: int) -> None:
     serve(echo, port)
 
 
-def serve(app: Any, port: int, planning: ExtenderState | None = None) -> None:  # noqa: ANN401 - any ASGI application
+def serve(app: Any, port: int, planning: Extender | None = None) -> None:  # noqa: ANN401 - any ASGI application
     """Serve an application the way the extender is served, its planner beside it."""
     config = uvicorn.Config(app, host="127.0.0.1", port=port, access_log=False, log_config=None)
 
@@ -193,7 +193,7 @@ def serve(app: Any, port: int, planning: ExtenderState | None = None) -> None:  
     uvloop.run(run())
 
 
-async def stir(state: ExtenderState) -> None:
+async def stir(state: Extender) -> None:
     """Something always changes: a plan follows on the other."""
     while True:
         state.fleet.changed.set()

@@ -29,8 +29,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from acesniper.runtime.kube import INFERENCE_TASKS, Cluster
-from acesniper.runtime.reflector import Reflector
+from acesniper.runtime.client import INFERENCE_TASKS, Cluster
+from acesniper.runtime.watch import Reflector
 from acesniper.testbed.control_plane import ControlPlane
 from acesniper.testbed.demo import files
 from acesniper.testbed.demo.fleet import object_name, shipped

@@ -32,7 +32,7 @@ from rich.table import Table
 from acesniper.api import convert
 from acesniper.api.decision import Candidate, Decision
 from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION
-from acesniper.api.times import rfc3339
+from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
 from acesniper.operator.render import render_pod
 from acesniper.predictor.reader import read_model
@@ -62,7 +62,7 @@ def models() -> list[Json]:
     """ModelProfiles of the example models of images, read as the operator reads them."""
     found = []
     for path in sorted((EXAMPLES / "models").glob("*net*.onnx")):
-        status = convert.model_status(read_model(path))
+        status = convert.to_model_status(read_model(path))
         name = path.stem.replace("_", "-")
         metadata = {"name": name, "namespace": "default", "uid": f"model-{name}"}
         spec = {"source": {"uri": "https://models.example/x.onnx", "sha256": "0" * 64}}

@@ -31,8 +31,13 @@ from rich.console import Console
 from rich.table import Table
 
 from acesniper.domain.device import HardwareVector
+from acesniper.domain.latency_history import (
+    ObservedRun,
+    drift_start_s,
+    newest_runs,
+    observed_latencies,
+)
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.observed import Run, drifted_since, evidence, remembered
 from acesniper.domain.task import ModelKey
 from acesniper.predictor.atlas.measured import platforms
 from acesniper.predictor.library import known_networks
@@ -103,20 +108,20 @@ def errors(bench: Bench, tasks: int, seed: str, slowdown: float = 1.0) -> list[f
     draw = random.Random(seed)  # noqa: S311 - a workload, not a secret
     pool = draw.sample(sorted(bench.latency_s), min(POOL, len(bench.latency_s)))
     features = known_networks()
-    runs: tuple[Run, ...] = ()
+    runs: tuple[ObservedRun, ...] = ()
     shift, found = USUAL_SHIFT, []
     for number in range(tasks):
         model = draw.choice(pool)
         made = [
             Observation(features[each.model], each.latency_s, each.variance, shift)
-            for each in evidence(runs)
+            for each in observed_latencies(runs)
         ]
         expected_s = predicted(bench, features[model], made)
         real_s = slowdown * bench.latency_s[model] * exp(draw.gauss(0.0, bench.noise))
         found.append(abs(expected_s / real_s - 1.0))
-        run = Run(str(number), ModelKey(model), real_s, real_s, expected_s, float(number))
-        runs = remembered(runs, [run])
-        if (since_s := drifted_since(runs, -inf)) is not None:
+        run = ObservedRun(str(number), ModelKey(model), real_s, real_s, expected_s, float(number))
+        runs = newest_runs(runs, [run])
+        if (since_s := drift_start_s(runs, -inf)) is not None:
             runs = tuple(run for run in runs if run.at_s >= since_s)
             shift = DRIFTED_SHIFT
     return found

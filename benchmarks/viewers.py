@@ -24,9 +24,13 @@ from rich.console import Console
 from rich.table import Table
 from starlette.applications import Starlette
 
-from acesniper.extender.__main__ import Beside, answer_first, calm_collector
+from acesniper.extender.__main__ import (
+    SecondaryServer,
+    relax_garbage_collector,
+    shorten_switch_interval,
+)
 from acesniper.extender.app import create_app
-from acesniper.extender.state import ExtenderState
+from acesniper.extender.wiring import Extender
 from acesniper.runtime.settings import ExtenderSettings
 
 VIEWS = ("summary", "fleet?sort=backlog", "latency?height=40", "plan", "accuracy", "tasks")
@@ -43,14 +47,14 @@ def quiet(app: Starlette, port: int) -> uvicorn.Config:
 def serve_both(port: int, nodes: int, tasks: int) -> None:
     """Serve a filled fleet, and its page on the next port."""
     registry = CollectorRegistry()
-    state = ExtenderState.build(ExtenderSettings(settle_s=0.0), Mock(), Guess(), registry)
+    state = Extender.build(ExtenderSettings(settle_s=0.0), Mock(), Guess(), registry)
     fill(state, nodes)
     let_wait(state, nodes, tasks)
     assert state.page is not None  # noqa: S101
-    calm_collector()
-    answer_first()
+    relax_garbage_collector()
+    shorten_switch_interval()
     main = uvicorn.Server(quiet(create_app(state, registry), port))
-    page = Beside(quiet(state.page.app(), port + 1))
+    page = SecondaryServer(quiet(state.page.app(), port + 1))
 
     async def run() -> None:
         async with asyncio.TaskGroup() as group:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from acesniper.runtime.kube import Cluster
+from acesniper.runtime.client import Cluster
 from acesniper.testbed import ControlPlane
 from cluster_contract import ClusterContract
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from acesniper.api.times import epoch_s
+from acesniper.api.units import epoch_s
 from acesniper.testbed.errors import CommandFailed
 from acesniper.testbed.kwok import make_node
 from acesniper.testbed.system import EXTENDER

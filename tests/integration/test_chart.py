@@ -12,9 +12,12 @@ import yaml
 
 from acesniper.api.crd import files as crd_files
 from acesniper.api.scheduler_config import SchedulerConfig
-from acesniper.runtime.environment import Settings
-from acesniper.runtime.probe_settings import ProbeSettings
-from acesniper.runtime.settings import ExtenderSettings, OperatorSettings
+from acesniper.runtime.settings import (
+    EnvironmentSettings,
+    ExtenderSettings,
+    OperatorSettings,
+    ProbeSettings,
+)
 from acesniper.testbed.errors import BinariesMissing
 from acesniper.testbed.tools import ensure_helm
 from helm_release import CHART, VALUES, Manifest, template
@@ -199,7 +202,7 @@ def test_the_schedulers_values_reach_its_configuration() -> None:
         ("probe", ProbeSettings),
     ],
 )
-def test_the_environment_is_the_settings(part: str, settings: type[Settings]) -> None:
+def test_the_environment_is_the_settings(part: str, settings: type[EnvironmentSettings]) -> None:
     given = environment(containers(template())[part])
     variables = {name: value for name, value in given.items() if name.startswith("ACESNIPER_")}
     # A pod uses its own account; predictions from a file are for benchmarks.
@@ -216,7 +219,7 @@ def test_the_environment_is_the_settings(part: str, settings: type[Settings]) ->
     ("part", "settings"), [("operator", OperatorSettings), ("extender", ExtenderSettings)]
 )
 def test_the_defaults_of_the_chart_are_those_of_the_parts(
-    part: str, settings: type[Settings]
+    part: str, settings: type[EnvironmentSettings]
 ) -> None:
     given = environment(containers(template())[part])
 

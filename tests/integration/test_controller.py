@@ -15,7 +15,7 @@ from acesniper.operator.__main__ import build_controller, predictor_of
 from acesniper.operator.controller import FLEET_SETTLES_S, Controller
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.runtime.kube import (
+from acesniper.runtime.client import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
     MODEL_PROFILES,
@@ -24,8 +24,8 @@ from acesniper.runtime.kube import (
     Kind,
     Object,
 )
-from acesniper.runtime.reflector import UPSERT, Reflector
 from acesniper.runtime.settings import OperatorSettings
+from acesniper.runtime.watch import UPSERT, Reflector
 from builders import (
     make_device_profile,
     make_itask,

@@ -9,12 +9,11 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
-from acesniper.extender.app import create_app
-from acesniper.extender.health import create_health_app
-from acesniper.extender.state import ExtenderState
-from acesniper.runtime.kube import PODS
-from acesniper.runtime.reflector import DEAF_S, UPSERT
+from acesniper.extender.app import create_app, create_health_app
+from acesniper.extender.wiring import Extender
+from acesniper.runtime.client import PODS
 from acesniper.runtime.settings import ExtenderSettings
+from acesniper.runtime.watch import STALLED_AFTER_S, UPSERT
 from asgi import Gone, call
 from builders import (
     WorkPredictor,
@@ -33,7 +32,7 @@ QUESTION = {"Pod": POD, "NodeNames": ["node-a", "node-b"]}
 @dataclass
 class Setup:
     app: FastAPI
-    state: ExtenderState
+    state: Extender
 
     def sync(self) -> None:
         for reflector in self.state.reflectors:
@@ -44,7 +43,7 @@ class Setup:
 @pytest.fixture
 def setup() -> Setup:
     registry = CollectorRegistry()
-    state = ExtenderState.build(
+    state = Extender.build(
         ExtenderSettings(container_start_s=0.0), FakeCluster(), WorkPredictor(), registry
     )
     for name, pace in (("a", 1.0), ("b", 2.0)):
@@ -220,7 +219,7 @@ async def test_who_hears_nothing_any_more_is_not_live(
     setup.sync()
     now_s = time.monotonic()
     for reflector in setup.state.reflectors:
-        reflector.last_event_s = now_s - (2 * DEAF_S if reflector.kind == PODS else 0.0)
+        reflector.last_event_s = now_s - (2 * STALLED_AFTER_S if reflector.kind == PODS else 0.0)
 
     answer = await call(setup.app, "GET", "/healthz")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from acesniper.runtime.kube import CONFIG_MAPS, PODS, Gone
+from acesniper.runtime.client import CONFIG_MAPS, PODS, ResourceVersionExpired
 from builders import make_pod
 from cluster_contract import ClusterContract, config_map, take
 from fake_cluster import FakeCluster
@@ -26,7 +26,7 @@ async def test_a_watch_from_before_the_compaction_is_gone(cluster: FakeCluster) 
     await cluster.create(CONFIG_MAPS, config_map("a"), "default")
     cluster.compact()
 
-    with pytest.raises(Gone):
+    with pytest.raises(ResourceVersionExpired):
         await take(cluster.watch(CONFIG_MAPS, "0", "default"), 1)
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.names import PLANNER_LEASE
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from acesniper.operator.fallback import Fallback
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
-from acesniper.runtime.kube import LEASES, PODS
+from acesniper.runtime.client import LEASES, PODS
 from builders import make_device_profile, make_gated_pod, make_itask, make_node, make_pod
 from fake_cluster import FakeCluster
 from virtual_time import Clock

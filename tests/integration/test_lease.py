@@ -7,20 +7,20 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from acesniper.domain.errors import Unavailable
-from acesniper.runtime.kube import LEASES
-from acesniper.runtime.lease import Leadership, Staleness, micro_time
+from acesniper.runtime.client import LEASES
+from acesniper.runtime.leader_election import LeaderElection, ObservedLease, micro_time
 from fake_cluster import Call, FakeCluster
 from virtual_time import Clock, in_virtual_time, now_s
 
 DURATION_S = 15.0
 
 
-def candidate(cluster: FakeCluster, identity: str) -> Leadership:
-    return Leadership(cluster, "ours", "lease", identity, DURATION_S, now_s, now_s)
+def candidate(cluster: FakeCluster, identity: str) -> LeaderElection:
+    return LeaderElection(cluster, "ours", "lease", identity, DURATION_S, now_s, now_s)
 
 
 @asynccontextmanager
-async def running(*candidates: Leadership) -> AsyncIterator[None]:
+async def running(*candidates: LeaderElection) -> AsyncIterator[None]:
     jobs = [asyncio.create_task(each.run()) for each in candidates]
     try:
         yield
@@ -63,7 +63,7 @@ async def test_who_stops_in_peace_gives_it_back_at_once() -> None:
 @in_virtual_time
 async def test_a_lease_is_told_to_last_no_shorter_than_it_is_held_for(duration_s: float) -> None:
     cluster = FakeCluster()
-    holder = Leadership(cluster, "ours", "lease", "holder", duration_s, now_s, now_s)
+    holder = LeaderElection(cluster, "ours", "lease", "holder", duration_s, now_s, now_s)
 
     async with running(holder):
         await asyncio.sleep(0.1)
@@ -93,7 +93,7 @@ async def test_the_same_pod_has_it_again_at_once_after_a_crash() -> None:
 async def test_whom_the_api_server_does_not_hear_stops_before_another_starts() -> None:
     cluster = FakeCluster()
     first, second = candidate(cluster, "first"), candidate(cluster, "second")
-    cut_off: list[Leadership] = []
+    cut_off: list[LeaderElection] = []
     both = 0
 
     def deaf(call: Call) -> None:
@@ -120,7 +120,7 @@ async def test_whom_the_api_server_does_not_hear_stops_before_another_starts() -
 
 def test_stale_is_what_we_saw_unchanged_whatever_its_time_says() -> None:
     clock = Clock()
-    seen = Staleness(clock)
+    seen = ObservedLease(clock)
     lease = {"spec": {"holderIdentity": "x", "renewTime": "1970-01-01T00:00:00.000000Z"}}
 
     first = seen.unchanged_s(lease)

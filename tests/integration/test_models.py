@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from acesniper.api.conditions import find, is_true
+from acesniper.api.conditions import condition_is_true, find_condition
 from acesniper.api.v1alpha1 import ModelProfile, ModelProfileSpec, ModelSource
 from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
@@ -17,8 +17,8 @@ from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.models import ModelReconciler
 from acesniper.operator.store import Store
 from acesniper.predictor.default import default_predictor
+from acesniper.runtime.client import CONFIG_MAPS, EVENTS, MODEL_PROFILES
 from acesniper.runtime.events import EventRecorder
-from acesniper.runtime.kube import CONFIG_MAPS, EVENTS, MODEL_PROFILES
 from builders import digest, make_model_profile
 from fake_cluster import Call, FakeCluster
 from local_server import serving
@@ -224,7 +224,7 @@ async def test_a_model_is_read_once() -> None:
     await setup.reconcile()
 
     assert setup.reader.read == 1
-    assert is_true(profile.status.conditions, "Profiled")
+    assert condition_is_true(profile.status.conditions, "Profiled")
     assert profile.status.features == {"work": 1.0, "old": 2.0}
     assert profile.status.text == "2 GFLOP, 1 M parameters"
     assert setup.reasons() == ["Profiled"]
@@ -249,8 +249,8 @@ async def test_a_model_that_cannot_be_used_is_said_and_left_alone() -> None:
     await setup.reconcile()
 
     assert setup.reader.read == 1
-    assert is_true(profile.status.conditions, "Unsupported")
-    found = find(profile.status.conditions, "Profiled")
+    assert condition_is_true(profile.status.conditions, "Unsupported")
+    found = find_condition(profile.status.conditions, "Profiled")
     assert found is not None
     assert (found.status, found.reason, found.message) == (
         "False",
@@ -267,13 +267,13 @@ async def test_a_model_that_cannot_be_fetched_is_said_and_tried_again() -> None:
 
     with pytest.raises(Unavailable):
         await setup.reconcile()
-    found = find(setup.profile.status.conditions, "Profiled")
+    found = find_condition(setup.profile.status.conditions, "Profiled")
     setup.cluster.put(CONFIG_MAPS, config_map)
     profile = await setup.reconcile()
 
     assert found is not None
     assert found.reason == "FetchFailed"
-    assert is_true(profile.status.conditions, "Profiled")
+    assert condition_is_true(profile.status.conditions, "Profiled")
 
 
 async def test_the_same_failure_is_written_once() -> None:
@@ -310,4 +310,4 @@ async def test_a_failed_write_is_tried_again() -> None:
         await setup.reconcile()
     setup.cluster.before = lambda call: None
 
-    assert is_true((await setup.reconcile()).status.conditions, "Profiled")
+    assert condition_is_true((await setup.reconcile()).status.conditions, "Profiled")

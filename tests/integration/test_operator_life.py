@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from acesniper.api.conditions import find, is_true
+from acesniper.api.conditions import condition_is_true, find_condition
 from acesniper.api.names import PLAN_GATE, TASK_LABEL
 from acesniper.api.v1alpha1 import Phase
 from acesniper.domain.errors import (
@@ -17,14 +17,14 @@ from acesniper.domain.errors import (
 from acesniper.operator.mounts import NodeCache
 from acesniper.operator.tasks import LATE_WATCH_S, TOLD_AFTER
 from acesniper.operator.window import FULL_S, REFUSED_S
-from acesniper.runtime.kube import (
+from acesniper.runtime.client import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
     MODEL_PROFILES,
     NODES,
     PODS,
     Kind,
-    NamespaceGone,
+    NamespaceTerminating,
     Object,
 )
 from builders import make_device_profile, make_itask, make_model_profile, make_node, make_pod
@@ -285,7 +285,7 @@ async def test_what_is_refused_for_now_is_told_and_tried_again(
     assert "PodRefused" in operator.reasons()
     assert operator.sample("acesniper_reconcile_errors_total", kind="task") == errors
     assert operator.task.status.message == "waits for a device"
-    assert find(operator.task.status.conditions, "Healthy") is None
+    assert find_condition(operator.task.status.conditions, "Healthy") is None
     assert operator.pod
 
 
@@ -412,7 +412,7 @@ async def test_a_queued_task_whose_model_goes_says_so_and_goes_on_when_it_is_bac
 
     assert "there is no ModelProfile 'model'" in str(without.message)
     assert operator.task.status.message == "waits for a device"
-    assert is_true(operator.task.status.conditions, "Profiled")
+    assert condition_is_true(operator.task.status.conditions, "Profiled")
     assert operator.pod["metadata"]["uid"] == pod
 
 
@@ -555,7 +555,7 @@ async def test_a_model_that_was_too_big_for_its_device_says_so_to_the_planner(
 
 
 async def test_in_a_namespace_that_goes_nothing_is_left_to_do(operator: Operator) -> None:
-    refuse(operator, NamespaceGone("namespace default is being terminated"))
+    refuse(operator, NamespaceTerminating("namespace default is being terminated"))
 
     assert await operator.tasks.reconcile(KEY) is None
 

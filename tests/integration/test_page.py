@@ -11,12 +11,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from acesniper.domain.errors import Unavailable
-from acesniper.extender.page.app import Page
-from acesniper.extender.page.serving import POLICY
-from acesniper.extender.state import ExtenderState
-from acesniper.runtime.kube import INFERENCE_TASKS, Cluster, Kind
-from acesniper.runtime.reflector import DELETE, UPSERT
+from acesniper.extender.page.routes import Page
+from acesniper.extender.page.views import POLICY
+from acesniper.extender.wiring import Extender
+from acesniper.runtime.client import INFERENCE_TASKS, Cluster, Kind
 from acesniper.runtime.settings import ExtenderSettings
+from acesniper.runtime.watch import DELETE, UPSERT
 from asgi import Answer, call
 from builders import WorkPredictor
 from fake_cluster import FakeCluster
@@ -27,26 +27,26 @@ VIEWS = ("summary", "fleet", "latency", "plan", "accuracy", "tasks")
 STATIC = files("acesniper.extender.page") / "static"
 
 
-def page_of(state: ExtenderState) -> Page:
+def page_of(state: Extender) -> Page:
     assert state.page is not None
     return state.page
 
 
 @pytest.fixture(scope="module")
-def small() -> ExtenderState:
+def small() -> Extender:
     return page_state(5, 3)
 
 
 @pytest.fixture(scope="module")
-def large() -> ExtenderState:
+def large() -> Extender:
     return page_state(5000, 1000)
 
 
-async def get(state: ExtenderState, path: str, **headers: str) -> Answer:
+async def get(state: Extender, path: str, **headers: str) -> Answer:
     return await call(page_of(state).app(), "GET", path, headers={**LOCAL, **headers})
 
 
-async def ask(state: ExtenderState, path: str) -> Any:  # noqa: ANN401 - whatever JSON it answers
+async def ask(state: Extender, path: str) -> Any:  # noqa: ANN401 - whatever JSON it answers
     answer = await get(state, f"/api/{path}")
     assert answer.status == 200, answer.body
     return answer.json
@@ -58,13 +58,13 @@ async def ask(state: ExtenderState, path: str) -> Any:  # noqa: ANN401 - whateve
 def test_it_is_off_by_a_setting() -> None:
     settings = ExtenderSettings(page=False)
 
-    state = ExtenderState.build(settings, FakeCluster(), WorkPredictor(), CollectorRegistry())
+    state = Extender.build(settings, FakeCluster(), WorkPredictor(), CollectorRegistry())
 
     assert state.page is None
 
 
 @pytest.mark.parametrize("path", ["/", "/app.js", "/style.css", "/icon.svg", "/vendor/preact.js"])
-async def test_files_come_with_a_strict_policy(small: ExtenderState, path: str) -> None:
+async def test_files_come_with_a_strict_policy(small: Extender, path: str) -> None:
     answer = await get(small, path)
 
     assert answer.status == 200
@@ -92,14 +92,14 @@ def test_no_file_asks_for_anything_from_elsewhere() -> None:
         assert asked == [], name
 
 
-async def test_what_has_not_changed_is_not_sent_again(small: ExtenderState) -> None:
+async def test_what_has_not_changed_is_not_sent_again(small: Extender) -> None:
     first = await get(small, "/api/accuracy")
     second = await get(small, "/api/accuracy", **{"if-none-match": first.headers["etag"]})
 
     assert (second.status, second.body) == (304, b"")
 
 
-async def test_answers_are_packed_for_those_who_can_read_it(small: ExtenderState) -> None:
+async def test_answers_are_packed_for_those_who_can_read_it(small: Extender) -> None:
     packed = await get(small, "/api/accuracy", **{"accept-encoding": "gzip"})
 
     assert packed.headers["content-encoding"] == "gzip"
@@ -109,20 +109,20 @@ async def test_answers_are_packed_for_those_who_can_read_it(small: ExtenderState
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-async def test_it_can_only_be_read(small: ExtenderState, method: str) -> None:
+async def test_it_can_only_be_read(small: Extender, method: str) -> None:
     for view in VIEWS:
         answer = await call(page_of(small).app(), method, f"/api/{view}", headers=LOCAL)
         assert answer.status == 405
 
 
-async def test_another_sites_name_for_this_address_is_refused(small: ExtenderState) -> None:
+async def test_another_sites_name_for_this_address_is_refused(small: Extender) -> None:
     """A site whose name leads to 127.0.0.1 must not read the page through its reader's browser."""
     answer = await get(small, "/api/fleet", host="evil.example")
 
     assert answer.status == 400
 
 
-async def test_served_on_other_addresses_it_takes_other_names(small: ExtenderState) -> None:
+async def test_served_on_other_addresses_it_takes_other_names(small: Extender) -> None:
     app = page_of(small).app("0.0.0.0")
 
     answer = await call(app, "GET", "/api/summary", headers={"host": "ace.example"})
@@ -131,7 +131,7 @@ async def test_served_on_other_addresses_it_takes_other_names(small: ExtenderSta
 
 
 @pytest.mark.parametrize("path", ["fleet?offset=x", "latency?row=1.5", "tasks?limit=all"])
-async def test_a_wrong_number_is_refused(small: ExtenderState, path: str) -> None:
+async def test_a_wrong_number_is_refused(small: Extender, path: str) -> None:
     answer = await get(small, f"/api/{path}")
 
     assert answer.status == 400
@@ -141,7 +141,7 @@ async def test_a_wrong_number_is_refused(small: ExtenderState, path: str) -> Non
 # --- what it says ----------------------------------------------------------------------------
 
 
-async def test_the_fleet_is_listed_with_speed_backlog_and_health(small: ExtenderState) -> None:
+async def test_the_fleet_is_listed_with_speed_backlog_and_health(small: Extender) -> None:
     fleet = await ask(small, "fleet?sort=speed")
 
     speeds = [each["speed"] for each in fleet["devices"]]
@@ -156,7 +156,7 @@ async def test_the_fleet_is_listed_with_speed_backlog_and_health(small: Extender
     assert worried == {"n100-0003"}
 
 
-async def test_the_list_is_searched_and_paged(large: ExtenderState) -> None:
+async def test_the_list_is_searched_and_paged(large: Extender) -> None:
     found = await ask(large, "fleet?search=ORIN&sort=name&order=asc&offset=5&limit=3")
 
     names = [each["device"] for each in found["devices"]]
@@ -164,7 +164,7 @@ async def test_the_list_is_searched_and_paged(large: ExtenderState) -> None:
     assert names == ["orin-nano-0039", "orin-nano-0046", "orin-nano-0053"]
 
 
-async def test_every_pair_is_in_the_heat_map_of_a_small_fleet(small: ExtenderState) -> None:
+async def test_every_pair_is_in_the_heat_map_of_a_small_fleet(small: Extender) -> None:
     heat = await ask(small, "latency")
 
     table = small.fleet.table.view()
@@ -178,7 +178,7 @@ async def test_every_pair_is_in_the_heat_map_of_a_small_fleet(small: ExtenderSta
 
 
 async def test_the_heat_map_of_a_large_fleet_comes_in_blocks_that_can_be_looked_into(
-    large: ExtenderState,
+    large: Extender,
 ) -> None:
     whole = await ask(large, "latency?height=40&width=100")
     row, column = whole["rows"][7], whole["columns"][30]
@@ -196,7 +196,7 @@ async def test_the_heat_map_of_a_large_fleet_comes_in_blocks_that_can_be_looked_
     assert min(values) < whole["latencySeconds"][7][30] < max(values)
 
 
-async def test_the_plan_has_a_line_for_each_device_with_work(small: ExtenderState) -> None:
+async def test_the_plan_has_a_line_for_each_device_with_work(small: Extender) -> None:
     plan = await ask(small, "plan")
 
     bars = [bar for device in plan["devices"] for bar in device["bars"]]
@@ -208,7 +208,7 @@ async def test_the_plan_has_a_line_for_each_device_with_work(small: ExtenderStat
             assert free - 0.1 <= bar["start"] <= bar["end"], "one slot: one after the other"
 
 
-async def test_accuracy_counts_what_finished(small: ExtenderState) -> None:
+async def test_accuracy_counts_what_finished(small: Extender) -> None:
     found = await ask(small, "accuracy")
 
     inside = [low <= seen <= high for _, _, _, _, low, high, seen, _ in found["points"]]
@@ -232,14 +232,14 @@ async def test_a_task_that_is_deleted_leaves_the_list_and_stays_in_the_accuracy(
     assert accuracy["tasks"] == 2
 
 
-async def test_tasks_are_listed_by_phase_the_newest_first(small: ExtenderState) -> None:
+async def test_tasks_are_listed_by_phase_the_newest_first(small: Extender) -> None:
     found = await ask(small, "tasks?phase=Succeeded&limit=3")
 
     assert found["matching"] == 400
     assert [each["task"] for each in found["tasks"]] == [f"default/night-000{n}" for n in range(3)]
 
 
-async def test_a_task_says_why_it_is_there_term_by_term(small: ExtenderState) -> None:
+async def test_a_task_says_why_it_is_there_term_by_term(small: Extender) -> None:
     found = await ask(small, "tasks/default/night-0001")
 
     best = found["decision"]["candidates"][0]
@@ -250,7 +250,7 @@ async def test_a_task_says_why_it_is_there_term_by_term(small: ExtenderState) ->
     assert len(found["decision"]["candidates"]) > 1
 
 
-async def test_a_waiting_task_says_where_the_plan_wants_it(small: ExtenderState) -> None:
+async def test_a_waiting_task_says_where_the_plan_wants_it(small: Extender) -> None:
     waits = next(
         each for each in small.planner.plan.planned if not small.fleet.ledger.get(pod_uid(each))
     )
@@ -265,7 +265,7 @@ def pod_uid(planned: Any) -> Any:  # noqa: ANN401 - a key of the ledger
     return f"uid-default-{planned.task.key.partition('/')[2]}-0"
 
 
-async def test_an_unknown_task_is_not_found(small: ExtenderState) -> None:
+async def test_an_unknown_task_is_not_found(small: Extender) -> None:
     answer = await get(small, "/api/tasks/default/nobody")
 
     assert answer.status == 404
@@ -273,7 +273,7 @@ async def test_an_unknown_task_is_not_found(small: ExtenderState) -> None:
 
 
 async def test_without_the_api_server_it_says_so(
-    small: ExtenderState, monkeypatch: pytest.MonkeyPatch
+    small: Extender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(_: Cluster, kind: Kind, name: str, namespace: str) -> None:
         raise Unavailable("connection refused")
@@ -287,7 +287,7 @@ async def test_without_the_api_server_it_says_so(
 
 
 @pytest.mark.parametrize("view", VIEWS)
-async def test_no_answer_grows_with_the_fleet(large: ExtenderState, view: str) -> None:
+async def test_no_answer_grows_with_the_fleet(large: Extender, view: str) -> None:
     answer = await get(large, f"/api/{view}", **{"accept-encoding": "gzip"})
 
     assert len(answer.body) < 60_000

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from acesniper.extender.state import ExtenderState
-from acesniper.runtime.kube import INFERENCE_TASKS
-from acesniper.runtime.reflector import DELETE, UPSERT
+from acesniper.extender.wiring import Extender
+from acesniper.runtime.client import INFERENCE_TASKS
+from acesniper.runtime.watch import DELETE, UPSERT
 from acesniper.testbed.errors import BinariesMissing
 from acesniper.testbed.system import ROOT
 from browser import SIZES, VIEWS, Visit, chromium_running, served, visiting
@@ -32,12 +32,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def small() -> ExtenderState:
+def small() -> Extender:
     return page_state(5, 3)
 
 
 @pytest.fixture(scope="module")
-def address(small: ExtenderState) -> Iterator[str]:
+def address(small: Extender) -> Iterator[str]:
     with served(small) as address:
         yield address
 
@@ -87,7 +87,7 @@ def look_at_all(visit: Visit, devices: int, size: str, theme: str) -> None:
 
 
 def test_what_happens_shows_without_a_reload(
-    browser: Browser, small: ExtenderState, address: str
+    browser: Browser, small: Extender, address: str
 ) -> None:
     with visiting(browser, address) as visit:
         visit.open("tasks")
@@ -116,7 +116,7 @@ def test_devices_are_found_and_sorted(browser: Browser, address: str) -> None:
 
 
 def test_a_small_fleets_latencies_can_be_read_with_their_intervals(
-    browser: Browser, small: ExtenderState, address: str
+    browser: Browser, small: Extender, address: str
 ) -> None:
     with visiting(browser, address) as visit:
         visit.open("latency")

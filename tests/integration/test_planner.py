@@ -18,24 +18,24 @@ from acesniper.api.names import (
     PLAN_GATE,
     REFUSED_ANNOTATION,
 )
-from acesniper.api.pod import PodView
-from acesniper.api.times import rfc3339
-from acesniper.domain.coldstart import StartTimes
+from acesniper.api.objects import PodView
+from acesniper.api.units import rfc3339
+from acesniper.domain.cold_start import ColdStartEstimator
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.errors import Unavailable
 from acesniper.domain.model import ModelFeatures
-from acesniper.extender.admitting import Admitting
-from acesniper.extender.book import DecisionBook
-from acesniper.extender.fleet import Fleet
+from acesniper.extender.admission import Admission
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.cache.decisions import DecisionCache
+from acesniper.extender.cache.pending import AVOID_DEVICE_S
+from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.metrics import ExtenderMetrics
-from acesniper.extender.picture import Decisions
 from acesniper.extender.planner import Planner
-from acesniper.extender.table import LatencyTable
-from acesniper.extender.waiting import AVOID_S
+from acesniper.extender.snapshot import PlanningResult
 from acesniper.policies.policy import Policy
 from acesniper.predictor.interface import Table
 from acesniper.predictor.pcn.observations import Observations
-from acesniper.runtime.kube import (
+from acesniper.runtime.client import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
     MODEL_PROFILES,
@@ -43,7 +43,7 @@ from acesniper.runtime.kube import (
     PODS,
     Object,
 )
-from acesniper.runtime.reflector import DELETE, UPSERT, Reflector
+from acesniper.runtime.watch import DELETE, UPSERT, Reflector
 from builders import (
     WorkPredictor,
     make_device_profile,
@@ -82,10 +82,10 @@ class Edge:
             self.cluster.put(NODES, make_node(f"node-{name}"))
             self.cluster.put(DEVICE_PROFILES, make_device_profile(name, pace=pace))
         self.cluster.put(MODEL_PROFILES, make_model_profile())
-        table, times = LatencyTable(self.predictor), StartTimes(AT_ONCE)
-        self.fleet = Fleet(table, now_s, BIND_TIMEOUT_S, times)
+        table, times = LatencyTable(self.predictor), ColdStartEstimator(AT_ONCE)
+        self.fleet = ClusterCache(table, now_s, BIND_TIMEOUT_S, times)
         metrics = ExtenderMetrics.on(CollectorRegistry())
-        admitting = Admitting(self.fleet, self.cluster, DecisionBook(), metrics)
+        admitting = Admission(self.fleet, self.cluster, DecisionCache(), metrics)
         self.planner = Planner(self.fleet, admitting, Policy(), metrics, off_loop=at_once)
 
     def apply(self, name: str, **spec: Any) -> None:  # noqa: ANN401 - as make_itask
@@ -236,42 +236,42 @@ def test_a_pod_whose_label_was_taken_away_does_not_hold_up_the_next() -> None:
     assert len(fleet.waiting.ready) == 1
 
 
-def gone(fleet: Fleet) -> None:
+def gone(fleet: ClusterCache) -> None:
     fleet.take_pod(DELETE, make_gated_pod("t-0", task="t"))
 
 
-def made_anew(fleet: Fleet) -> None:
+def made_anew(fleet: ClusterCache) -> None:
     gone(fleet)
     fleet.take_pod(UPSERT, make_gated_pod("t-0", task="t", uid="another"))
 
 
-def suspended(fleet: Fleet) -> None:
+def suspended(fleet: ClusterCache) -> None:
     fleet.take_task(UPSERT, make_waiting("t", suspend=True)[0])
 
 
-def finished(fleet: Fleet) -> None:
+def finished(fleet: ClusterCache) -> None:
     fleet.take_task(DELETE, make_waiting("t")[0])
 
 
-def taken(fleet: Fleet) -> None:
+def taken(fleet: ClusterCache) -> None:
     fleet.take_pod(UPSERT, make_pod("foreign", task=None, node="node-a", uid="foreign"))
 
 
-def cordoned(fleet: Fleet) -> None:
+def cordoned(fleet: ClusterCache) -> None:
     fleet.take_node(UPSERT, make_node("node-a", cordoned=True))
 
 
-def lost(fleet: Fleet) -> None:
+def lost(fleet: ClusterCache) -> None:
     fleet.take_device_profile(DELETE, make_device_profile("a"))
 
 
 @pytest.mark.parametrize("meanwhile", [gone, made_anew, suspended, finished, taken, cordoned, lost])
 def test_what_changed_while_a_plan_was_made_is_not_admitted_by_it(
-    meanwhile: Callable[[Fleet], None],
+    meanwhile: Callable[[ClusterCache], None],
 ) -> None:
     fleet = make_fleet({"a": 1.0})
     metrics = ExtenderMetrics.on(CollectorRegistry())
-    admitting = Admitting(fleet, FakeCluster(), DecisionBook(), metrics)
+    admitting = Admission(fleet, FakeCluster(), DecisionCache(), metrics)
     planner = Planner(fleet, admitting, Policy(), metrics)
     task, pod = make_waiting("t")
     fleet.take_task(UPSERT, task)
@@ -290,13 +290,13 @@ def test_what_changed_while_a_plan_was_made_is_not_admitted_by_it(
 async def test_of_very_many_only_those_with_a_pod_are_planned_at_every_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("acesniper.extender.planner.MANY", 3)
+    monkeypatch.setattr("acesniper.extender.planner.MANY_UNGATED", 3)
     edge = Edge({"a": 1.0})
     sizes: list[int] = []
 
     async def watch(call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401 - as to_thread
         found = call(*arguments)
-        if isinstance(found, Decisions):
+        if isinstance(found, PlanningResult):
             sizes.append(len(found.plan.planned))
         return found
 
@@ -536,7 +536,7 @@ async def test_a_device_that_did_not_take_a_pod_is_avoided_for_a_while() -> None
         await asyncio.sleep(1.0)
         second = edge.cluster.one(PODS, "t-1", "default")
 
-    assert AVOID_S > 1.0
+    assert AVOID_DEVICE_S > 1.0
     assert second["spec"]["nodeName"] == "node-slow"
 
 

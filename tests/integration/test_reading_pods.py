@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from acesniper.api import reading
-from acesniper.api.conditions import find, is_true
+from acesniper.api import messages
+from acesniper.api.conditions import condition_is_true, find_condition
 from acesniper.api.v1alpha1 import Condition, ModelProfile, ModelProfileSpec
 from acesniper.domain.errors import Forbidden, InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
@@ -17,8 +17,8 @@ from acesniper.operator.models import POD_READS_S, ModelReconciler
 from acesniper.operator.reading import PodReading
 from acesniper.operator.store import Store
 from acesniper.predictor.default import default_predictor
+from acesniper.runtime.client import MODEL_PROFILES, PODS, Object
 from acesniper.runtime.events import EventRecorder
-from acesniper.runtime.kube import MODEL_PROFILES, PODS, Object
 from builders import SHA256, make_model_profile
 from fake_cluster import Call, FakeCluster
 from virtual_time import Clock
@@ -69,7 +69,7 @@ class World:
 
     @property
     def condition(self) -> Condition:
-        found = find(self.profile.status.conditions, "Profiled")
+        found = find_condition(self.profile.status.conditions, "Profiled")
         assert found is not None
         return found
 
@@ -84,12 +84,12 @@ async def test_a_pod_reads_what_the_operator_cannot_get_at(uri: str, secret: str
     again_s = await world.reconcile()
     await world.reconcile()
     waiting = world.condition
-    world.ends(reading.answer(FOUND))
+    world.ends(messages.pack_features(FOUND))
     await world.reconcile()
 
     assert again_s == POD_READS_S
     assert (waiting.status, waiting.reason) == ("False", "Reading")
-    assert is_true(world.profile.status.conditions, "Profiled")
+    assert condition_is_true(world.profile.status.conditions, "Profiled")
     assert world.profile.status.features["work"] == 1.0
     assert world.cluster.all(PODS) == []
 
@@ -113,17 +113,20 @@ async def test_the_pod_may_do_nothing_and_holds_the_secret_alone() -> None:
 async def test_a_model_that_the_pod_cannot_use_is_unsupported() -> None:
     world = World()
     await world.reconcile()
-    world.ends(reading.refusal(InvalidModel("DigestMismatch", "another one")), "Failed")
+    world.ends(messages.pack_error(InvalidModel("DigestMismatch", "another one")), "Failed")
 
     await world.reconcile()
 
-    assert is_true(world.profile.status.conditions, "Unsupported")
+    assert condition_is_true(world.profile.status.conditions, "Unsupported")
     assert (world.condition.reason, world.condition.message) == ("DigestMismatch", "another one")
 
 
 @pytest.mark.parametrize(
     ("message", "said"),
-    [(reading.refusal(Unavailable("s3://models answers 403")), "answers 403"), ("Killed", "137")],
+    [
+        (messages.pack_error(Unavailable("s3://models answers 403")), "answers 403"),
+        ("Killed", "137"),
+    ],
     ids=["store", "killed"],
 )
 async def test_a_model_that_cannot_be_had_now_is_tried_again(message: str, said: str) -> None:

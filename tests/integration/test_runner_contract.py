@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from acesniper.api import report
+from acesniper.api import messages
 from acesniper.api.v1alpha1 import InferenceTask
 from acesniper.operator.render import render_pod
 from acesniper.testbed.demo.files import served, sources
@@ -38,7 +38,7 @@ def test_a_rendered_pod_runs_and_its_report_is_read(tmp_path: Path) -> None:
         asked = arguments({"inferences": 3, "batchSize": 2, "inputShapes": {"sequence": 16}}, url)
         code, said = run(asked, tmp_path)
 
-    found = report.parse(said)
+    found = messages.parse_report(said)
     assert code == 0, said
     assert found is not None
     assert found.inferences == 3

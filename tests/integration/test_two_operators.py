@@ -13,19 +13,20 @@ from acesniper.domain.errors import Unavailable
 from acesniper.operator.__main__ import build_controller, predictor_of
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.runtime.guarded import GuardedCluster, NotLeading
-from acesniper.runtime.kube import (
+from acesniper.runtime.client import (
     INFERENCE_TASKS,
     LEASES,
     MODEL_PROFILES,
     NODES,
     PODS,
+    GuardedCluster,
     Kind,
+    NotLeading,
     Object,
 )
-from acesniper.runtime.lease import Leadership
-from acesniper.runtime.reflector import UPSERT, Reflector
+from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import OperatorSettings
+from acesniper.runtime.watch import UPSERT, Reflector
 from builders import make_itask, make_model_profile, make_node
 from fake_cluster import FakeCluster
 from virtual_time import in_virtual_time, now_s
@@ -45,7 +46,7 @@ class Replica:
 
     def start(self) -> None:
         line = Line(self)
-        self.leadership = Leadership(
+        self.leadership = LeaderElection(
             *(Wire(self), "acesniper-system", "lease", self.name, LEASE_S, now_s, now_s)
         )
         settings = OperatorSettings()

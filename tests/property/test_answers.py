@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acesniper.api.names import MODEL_LABEL
-from acesniper.extender.wire import (
+from acesniper.extender.protocol import (
     ExtenderArgs,
     FilterResult,
     HostPriority,

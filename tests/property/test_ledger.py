@@ -4,26 +4,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from acesniper.domain.backlog import Ledger, PodUid, Promise
 from acesniper.domain.device import DeviceId
+from acesniper.domain.reservations import PodUid, Reservation, ReservationLedger
 from strategies import NAMES, device_ids, pod_uids, promises, seconds
 
-Promises = dict[PodUid, Promise]
+Promises = dict[PodUid, Reservation]
 
 
-def filled(made: Promises) -> Ledger:
-    ledger = Ledger()
+def filled(made: Promises) -> ReservationLedger:
+    ledger = ReservationLedger()
     for pod, promise in made.items():
         ledger.promise(pod, promise)
     return ledger
 
 
-def backlogs(ledger: Ledger, now_s: float) -> dict[str, tuple[float, ...]]:
+def backlogs(ledger: ReservationLedger, now_s: float) -> dict[str, tuple[float, ...]]:
     return {name: ledger.busy_s(DeviceId(name), now_s) for name in NAMES}
 
 
 @given(promise=promises(), now_s=seconds)
-def test_what_remains_is_never_negative_nor_nothing(promise: Promise, now_s: float) -> None:
+def test_what_remains_is_never_negative_nor_nothing(promise: Reservation, now_s: float) -> None:
     remaining_s = promise.remaining_s(now_s)
 
     assert remaining_s > 0.0
@@ -42,7 +42,7 @@ def test_a_backlog_is_the_sum_of_what_is_promised(
 
 
 @given(made=st.dictionaries(pod_uids, promises()), new=promises(), now_s=seconds)
-def test_releasing_restores_what_was_before(made: Promises, new: Promise, now_s: float) -> None:
+def test_releasing_restores_what_was_before(made: Promises, new: Reservation, now_s: float) -> None:
     ledger = filled(made)
     before = backlogs(ledger, now_s)
 
@@ -66,11 +66,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ledger = Ledger()
+        self.ledger = ReservationLedger()
         self.left: Promises = {}
 
     @rule(pod=pod_uids, promise=promises())
-    def promise(self, pod: PodUid, promise: Promise) -> None:
+    def promise(self, pod: PodUid, promise: Reservation) -> None:
         self.ledger.promise(pod, promise)
         kept = self.ledger.get(pod)
         assert kept is not None

@@ -11,15 +11,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from acesniper.api.decision import Candidate, Decision
 from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, PLAN_GATE
-from acesniper.api.pod import PodView
-from acesniper.api.times import rfc3339
-from acesniper.domain.backlog import PodUid, Promise, slots_free_s
+from acesniper.api.objects import PodView
+from acesniper.api.units import rfc3339
 from acesniper.domain.device import DeviceId, NodeName
+from acesniper.domain.reservations import PodUid, Reservation, slots_free_s
 from acesniper.domain.task import Task, TaskKey
-from acesniper.extender.fleet import Fleet
-from acesniper.extender.occupancy import CUT_OFF_S
-from acesniper.extender.table import LatencyTable
-from acesniper.runtime.reflector import DELETE, UPSERT
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.cache.reservations import TIMESTAMP_RESOLUTION_S
+from acesniper.extender.latency_table import LatencyTable
+from acesniper.runtime.watch import DELETE, UPSERT
 from builders import (
     WorkPredictor,
     make_device_profile,
@@ -59,7 +59,7 @@ def decision_for(device: str, run_s: float) -> Decision:
     return Decision(task="default/task", decided_at=0.0, policy="test", candidates=[candidate])
 
 
-def told(fleet: Fleet, objects: Iterable[tuple[str, Json]]) -> Fleet:
+def told(fleet: ClusterCache, objects: Iterable[tuple[str, Json]]) -> ClusterCache:
     """A fleet that was told of objects, as a first list tells."""
     take = {
         "node": fleet.take_node,
@@ -74,8 +74,8 @@ def told(fleet: Fleet, objects: Iterable[tuple[str, Json]]) -> Fleet:
     return fleet
 
 
-def new_fleet(clock: Clock) -> Fleet:
-    return Fleet(LatencyTable(WorkPredictor()), clock)
+def new_fleet(clock: Clock) -> ClusterCache:
+    return ClusterCache(LatencyTable(WorkPredictor()), clock)
 
 
 class FleetMachine(RuleBasedStateMachine):
@@ -278,7 +278,7 @@ class FleetMachine(RuleBasedStateMachine):
                 assert_same(self.live.ledger.get(uid), rebuilt.ledger.get(uid))
             assert self.queue(self.live) == self.queue(rebuilt)
 
-    def queue(self, fleet: Fleet) -> list[dict[TaskKey, object]]:
+    def queue(self, fleet: ClusterCache) -> list[dict[TaskKey, object]]:
         """What waits, less what only the live one can know: reservations, devices to avoid."""
         own = {
             f"default/{PodView.of(pod).task}"
@@ -315,7 +315,7 @@ class FleetMachine(RuleBasedStateMachine):
             assert (node in asked) is (expected_s > 0.0)
 
 
-def assert_same(live: Promise | None, rebuilt: Promise | None) -> None:
+def assert_same(live: Reservation | None, rebuilt: Reservation | None) -> None:
     """The same promise, but for the fractions of a second that the API server does not keep."""
     assert live is not None
     assert rebuilt is not None
@@ -324,7 +324,7 @@ def assert_same(live: Promise | None, rebuilt: Promise | None) -> None:
     if live.started_s is None or rebuilt.started_s is None:
         assert live.expected_s == rebuilt.expected_s
         return
-    assert abs(live.started_s - rebuilt.started_s) <= CUT_OFF_S
+    assert abs(live.started_s - rebuilt.started_s) <= TIMESTAMP_RESOLUTION_S
     # A runner that told how far it is leaves no doubt about the end, others none about the time.
     ends = live.started_s + live.expected_s, rebuilt.started_s + rebuilt.expected_s
     assert live.expected_s == rebuilt.expected_s or isclose(*ends)

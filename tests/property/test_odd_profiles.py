@@ -14,20 +14,20 @@ from acesniper.api.decision import Decision
 from acesniper.api.v1alpha1 import DeviceProfile
 from acesniper.domain.device import DeviceId
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.prediction import LEAST_S, MOST_S
-from acesniper.extender.admitting import Admitting
-from acesniper.extender.book import DecisionBook
-from acesniper.extender.fleet import Fleet
+from acesniper.domain.prediction import MAX_LATENCY_S, MIN_LATENCY_S
+from acesniper.extender.admission import Admission
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.cache.decisions import DecisionCache
+from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.planner import Planner
-from acesniper.extender.table import LatencyTable
 from acesniper.operator.classes import class_latencies
 from acesniper.operator.devices import learned
 from acesniper.policies.policy import Policy
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.interface import LatencyPredictor
 from acesniper.predictor.reader import read_model
-from acesniper.runtime.reflector import UPSERT
+from acesniper.runtime.watch import UPSERT
 from acesniper.testbed.demo.fleet import EmulatedDevice, shipped
 from acesniper.testbed.system import ROOT
 from builders import make_model_profile, make_node
@@ -38,7 +38,9 @@ from virtual_time import Clock
 
 Json = dict[str, Any]
 NOW_S = 1e9
-latencies = st.sampled_from([LEAST_S, 1e-6, 1.0, 1e6, MOST_S]) | floats(LEAST_S, MOST_S)
+latencies = st.sampled_from([MIN_LATENCY_S, 1e-6, 1.0, 1e6, MAX_LATENCY_S]) | floats(
+    MIN_LATENCY_S, MAX_LATENCY_S
+)
 readings = st.fixed_dictionaries(
     {"seconds": latencies, "spread": st.sampled_from([0.0, 1.0, 1e6])},
     optional={"sustainedSeconds": latencies, "loadedSeconds": latencies},
@@ -96,8 +98,8 @@ def odd_profiles(draw: st.DrawFn) -> Json:
 @settings(max_examples=40, deadline=None)
 def test_an_odd_profile_spoils_no_plan_and_nothing_that_is_written(profile: Json) -> None:
     read = DeviceProfile.model_validate(profile)
-    fleet = Fleet(LatencyTable(predictor()), Clock(NOW_S))
-    model = convert.model_status(features()).model_dump(by_alias=True, mode="json")
+    fleet = ClusterCache(LatencyTable(predictor()), Clock(NOW_S))
+    model = convert.to_model_status(features()).model_dump(by_alias=True, mode="json")
     fleet.take_model_profile(UPSERT, make_model_profile(status=model))
     for each in (profile, profile_of(devices()[1])):
         fleet.take_node(UPSERT, make_node(each["spec"]["node"]))
@@ -108,7 +110,7 @@ def test_an_odd_profile_spoils_no_plan_and_nothing_that_is_written(profile: Json
         fleet.take_pod(UPSERT, pod)
     predict_news(fleet)
     metrics = ExtenderMetrics.on(CollectorRegistry())
-    admitting = Admitting(fleet, FakeCluster(), DecisionBook(), metrics)
+    admitting = Admission(fleet, FakeCluster(), DecisionCache(), metrics)
     planner = Planner(fleet, admitting, Policy(), metrics)
 
     decided = planner.decide()

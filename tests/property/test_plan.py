@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 
 from acesniper.domain.device import DeviceId
 from acesniper.domain.task import Task
-from acesniper.policies.feasibility import judge
+from acesniper.policies.estimates import FleetSnapshot, check_feasibility
 from acesniper.policies.plan import Plan, make_plan
 from acesniper.policies.policy import Policy, rule_names
-from acesniper.policies.snapshot import Snapshot
 from builders import make_task
 from strategies import floats, seconds, snapshots, task_lists
 
@@ -26,7 +25,7 @@ NEVER_WAITING = ("any-free", "fastest-free")
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
 def test_every_task_is_planned_once_or_refused_by_every_device(
-    tasks: list[Task], snapshot: Snapshot, policy: Policy
+    tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     plan = make_plan(tasks, snapshot, policy)
 
@@ -50,7 +49,7 @@ def most_at_once(spans: list[tuple[float, float]]) -> int:
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
 def test_no_device_ever_has_more_tasks_than_slots(
-    tasks: list[Task], snapshot: Snapshot, policy: Policy
+    tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     plan = make_plan(tasks, snapshot, policy)
 
@@ -63,7 +62,7 @@ def test_no_device_ever_has_more_tasks_than_slots(
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
 def test_only_as_many_tasks_start_now_as_slots_are_really_free(
-    tasks: list[Task], snapshot: Snapshot, policy: Policy
+    tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     plan = make_plan(tasks, snapshot, policy)
 
@@ -75,18 +74,18 @@ def test_only_as_many_tasks_start_now_as_slots_are_really_free(
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
 def test_a_device_is_never_given_what_it_cannot_run(
-    tasks: list[Task], snapshot: Snapshot, policy: Policy
+    tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     for planned in make_plan(tasks, snapshot, policy).planned:
         labels = snapshot.estimates.labels
-        assert judge(planned.task, planned.device, labels).feasible
+        assert check_feasibility(planned.task, planned.device, labels).feasible
         for candidate in planned.candidates:
-            assert judge(planned.task, candidate.device, labels).feasible
+            assert check_feasibility(planned.task, candidate.device, labels).feasible
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
 def test_candidates_begin_with_the_chosen_device_and_its_own_terms(
-    tasks: list[Task], snapshot: Snapshot, policy: Policy
+    tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     for planned in make_plan(tasks, snapshot, policy).planned:
         assert bool(planned.candidates) == planned.starts_now
@@ -98,7 +97,7 @@ def test_candidates_begin_with_the_chosen_device_and_its_own_terms(
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies, data=st.data())
 def test_a_plan_does_not_depend_on_the_order_of_its_input(
-    tasks: list[Task], snapshot: Snapshot, policy: Policy, data: st.DataObject
+    tasks: list[Task], snapshot: FleetSnapshot, policy: Policy, data: st.DataObject
 ) -> None:
     shuffled = data.draw(st.permutations(tasks))
 
@@ -109,7 +108,7 @@ def test_a_plan_does_not_depend_on_the_order_of_its_input(
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
 def test_a_plan_that_ends_early_starts_the_same_tasks(
-    tasks: list[Task], snapshot: Snapshot, policy: Policy
+    tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     def starting(plan: Plan) -> list[tuple[str, str]]:
         return [(each.task.key, each.device.id) for each in plan.planned if each.starts_now]
@@ -126,7 +125,7 @@ def test_a_plan_that_ends_early_starts_the_same_tasks(
     name=st.sampled_from(ORDERED),
 )
 def test_among_equal_tasks_nobody_overtakes(
-    snapshot: Snapshot, created: list[float], name: str
+    snapshot: FleetSnapshot, created: list[float], name: str
 ) -> None:
     assume(any(each.schedulable for each in snapshot.estimates.devices))
     tasks = [
@@ -145,7 +144,7 @@ def test_among_equal_tasks_nobody_overtakes(
 
 @given(snapshot=snapshots(), more_s=seconds, data=st.data())
 def test_more_backlog_never_makes_a_device_more_attractive(
-    snapshot: Snapshot, more_s: float, data: st.DataObject
+    snapshot: FleetSnapshot, more_s: float, data: st.DataObject
 ) -> None:
     assume(snapshot.estimates.devices)
     device = data.draw(st.sampled_from(snapshot.estimates.devices))
@@ -153,7 +152,7 @@ def test_more_backlog_never_makes_a_device_more_attractive(
     busier = replace(snapshot, busy_s={**snapshot.busy_s, device.id: tuple(sorted(longer))})
     task = make_task("default/t", "default/m1")
 
-    def chosen(of: Snapshot) -> list[DeviceId]:
+    def chosen(of: FleetSnapshot) -> list[DeviceId]:
         return [each.device.id for each in make_plan([task], of, Policy()).planned]
 
     if chosen(snapshot) != [device.id]:
@@ -162,7 +161,7 @@ def test_more_backlog_never_makes_a_device_more_attractive(
 
 @given(tasks=task_lists(), snapshot=snapshots(), name=st.sampled_from(rule_names()))
 def test_a_task_that_waited_too_long_is_not_overtaken_by_one_that_did_not(
-    tasks: list[Task], snapshot: Snapshot, name: str
+    tasks: list[Task], snapshot: FleetSnapshot, name: str
 ) -> None:
     old = make_task("a/old", "default/m1", created_s=-1e9)
 
@@ -173,7 +172,7 @@ def test_a_task_that_waited_too_long_is_not_overtaken_by_one_that_did_not(
 
 @given(tasks=task_lists(), behind=task_lists(), snapshot=snapshots(), policy=policies)
 def test_tasks_behind_take_nothing_from_those_that_are_ready(
-    tasks: list[Task], behind: list[Task], snapshot: Snapshot, policy: Policy
+    tasks: list[Task], behind: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     others = [replace(task, key=type(task.key)(f"other/{task.key}")) for task in behind]
 

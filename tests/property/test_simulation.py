@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.policies.policy import rule_names
-from acesniper.simulator.faults import Fault
-from acesniper.simulator.outcome import Finished, figures
+from acesniper.simulator.simulation import DeviceFault
+from acesniper.simulator.statistics import CompletedTask, run_statistics
 from simulated import simulate
 from strategies import floats
 
@@ -41,18 +41,18 @@ def arrivals(draw: st.DrawFn, models: int) -> list[Task]:
 
 
 @st.composite
-def faults(draw: st.DrawFn, devices: int) -> list[Fault]:
+def faults(draw: st.DrawFn, devices: int) -> list[DeviceFault]:
     hit = draw(st.lists(st.integers(0, devices - 1), unique=True))
     times = st.tuples(floats(0.0, 20.0), floats(0.5, 20.0))
     found = []
     for device in hit:
         from_s, span_s = draw(times)
         factor = draw(st.sampled_from([2.0, 5.0, float("inf")]))
-        found.append(Fault(device, from_s, from_s + span_s, factor))
+        found.append(DeviceFault(device, from_s, from_s + span_s, factor))
     return found
 
 
-def conserved(tasks: list[Task], done: list[Finished]) -> None:
+def conserved(tasks: list[Task], done: list[CompletedTask]) -> None:
     """Every task ran once, after it came; no device ran two at a time."""
     assert sorted(each.task.key for each in done) == sorted(task.key for task in tasks)
     assert [each.finished_s for each in done] == sorted(each.finished_s for each in done)
@@ -106,7 +106,7 @@ def test_little_s_law_holds(data: st.DataObject, world: World) -> None:
         area += there * (at_s - before_s)
         there, before_s = there + step, at_s
     span_s = max(steps)[0] - min(steps)[0]
-    found = figures(done)
+    found = run_statistics(done)
     np.testing.assert_allclose(area / span_s, found.throughput_per_s * found.mean_response_s)
 
 

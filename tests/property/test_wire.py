@@ -8,11 +8,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from acesniper.api import convert
-from acesniper.api.merge import merge_patch
-from acesniper.api.quantity import count
-from acesniper.api.schema import duration_s
-from acesniper.api.times import duration_text, epoch_s, rfc3339
+from acesniper.api.objects import merge_patch
+from acesniper.api.units import duration_text, epoch_s, parse_count, rfc3339
 from acesniper.api.v1alpha1 import InferenceTask
+from acesniper.api.v1alpha1.schema import duration_s
 from acesniper.domain.device import HardwareVector, ProbeResult, Reading
 from acesniper.domain.model import ModelFeatures
 from acesniper.operator.render import pod_name
@@ -56,12 +55,12 @@ models = st.builds(
 
 @given(results)
 def test_a_probe_result_comes_back_from_its_manifest(result: ProbeResult) -> None:
-    assert convert.probe_result(convert.device_profile_manifest("d", "n", result)) == result
+    assert convert.to_probe_result(convert.to_device_profile_manifest("d", "n", result)) == result
 
 
 @given(models)
 def test_features_come_back_from_their_status(found: ModelFeatures) -> None:
-    assert convert.features(convert.model_status(found)) == found
+    assert convert.to_model_features(convert.to_model_status(found)) == found
 
 
 @given(floats(0, 4e9))
@@ -95,7 +94,7 @@ def test_a_shown_duration_has_a_unit_and_is_right_to_three_digits(seconds: float
 
 @given(st.integers(0, 10**6), st.sampled_from([("", 1), ("k", 1000), ("M", 10**6)]))
 def test_a_quantity_is_its_number_times_its_suffix(number: int, suffix: tuple[str, int]) -> None:
-    assert count(f"{number}{suffix[0]}") == number * suffix[1]
+    assert parse_count(f"{number}{suffix[0]}") == number * suffix[1]
 
 
 json_values = st.recursive(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import uvicorn
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 
-from acesniper.extender.state import ExtenderState
+from acesniper.extender.wiring import Extender
 from acesniper.testbed import chromium
 from acesniper.testbed.ports import free_port
 
@@ -31,7 +31,7 @@ def chromium_running() -> Iterator[Browser]:
 
 
 @contextmanager
-def served(state: ExtenderState) -> Iterator[str]:
+def served(state: Extender) -> Iterator[str]:
     """The page of a state, on a loop in a thread of its own; yields its address."""
     assert state.page is not None
     port = free_port()

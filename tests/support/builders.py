@@ -18,13 +18,12 @@ from acesniper.api.names import (
     SLOT_RESOURCE,
     TASK_LABEL,
 )
-from acesniper.api.times import rfc3339
+from acesniper.api.units import rfc3339
 from acesniper.domain.device import Device, DeviceId, HardwareVector, NodeName
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey, Task, TaskKey
-from acesniper.policies.estimates import Estimates, Row, Start
-from acesniper.policies.snapshot import Snapshot
+from acesniper.policies.estimates import Estimates, FleetSnapshot, LatencyRow, StartRow
 from acesniper.predictor.interface import Table
 from acesniper.predictor.pcn.observations import Observations
 
@@ -67,13 +66,13 @@ def make_snapshot(
     labels: Mapping[str, Mapping[str, str]] | None = None,
     now_s: float = 0.0,
     cold_s: float = 0.0,
-) -> Snapshot:
+) -> FleetSnapshot:
     """A snapshot; `latency[model][device]` in seconds, models in namespace `default`."""
     rows = {
         ModelKey(f"default/{model}"): make_row([row.get(each.id, nan) for each in devices])
         for model, row in (latency or {}).items()
     }
-    start = Start(np.full(len(devices), cold_s), np.zeros(len(devices)))
+    start = StartRow(np.full(len(devices), cold_s), np.zeros(len(devices)))
     estimates = Estimates(
         tuple(devices),
         rows,
@@ -81,13 +80,13 @@ def make_snapshot(
         dict.fromkeys(rows, start),
     )
     running = {DeviceId(each): tuple(sorted(value)) for each, value in (busy or {}).items()}
-    return Snapshot(now_s, estimates, running)
+    return FleetSnapshot(now_s, estimates, running)
 
 
-def make_row(latency_s: Sequence[float], spread: float = 2.0) -> Row:
+def make_row(latency_s: Sequence[float], spread: float = 2.0) -> LatencyRow:
     """Latencies on each device, NaN where unknown; the interval is `spread` times to both sides."""
     seconds = np.array(latency_s, float)
-    return Row(seconds, seconds / spread, seconds * spread, "test")
+    return LatencyRow(seconds, seconds / spread, seconds * spread, "test")
 
 
 class WorkPredictor:

@@ -11,7 +11,7 @@ import pytest
 
 from acesniper.api.names import API_VERSION
 from acesniper.domain.errors import Conflict, InvalidInput
-from acesniper.runtime.kube import (
+from acesniper.runtime.client import (
     CONFIG_MAPS,
     MODEL_PROFILES,
     NODES,

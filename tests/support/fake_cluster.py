@@ -1,4 +1,4 @@
-"""An in-memory twin of `acesniper.runtime.kube.Cluster`; `cluster_contract` holds both to one word.
+"""An in-memory twin of `acesniper.runtime.client.Cluster`; `cluster_contract` holds both to one word.
 
 What it leaves out: authentication, validation by schema, garbage collection of owned objects, and
 every patch type but merge. Pods that run are removed when a test says so (`remove`), as a kubelet
@@ -13,18 +13,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from acesniper.domain.errors import Conflict, InvalidInput
-from acesniper.runtime.kube import (
+from acesniper.runtime.client import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
     MODEL_PROFILES,
     NODES,
     PODS,
     Cluster,
-    Gone,
     Kind,
     NotFound,
     Object,
     PatchType,
+    ResourceVersionExpired,
     WatchEvent,
 )
 
@@ -174,7 +174,9 @@ class FakeCluster(Cluster):
         seen, breaks = int(resource_version), self._breaks
         while breaks == self._breaks:
             if seen < self._compacted:
-                raise Gone(f"too old resource version: {seen} ({self._compacted})")
+                raise ResourceVersionExpired(
+                    f"too old resource version: {seen} ({self._compacted})"
+                )
             for change in [each for each in self._history if each.version > seen]:
                 seen = change.version
                 event = _event(change, namespace, labels) if change.kind == kind else None

@@ -5,14 +5,14 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from acesniper.domain.coldstart import FirstGuess, StartTimes
-from acesniper.extender.answers import Answers
-from acesniper.extender.book import DecisionBook
-from acesniper.extender.fleet import Fleet
+from acesniper.domain.cold_start import ColdStartEstimator, StartDefaults
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.cache.decisions import DecisionCache
+from acesniper.extender.filter_score import FilterScore
+from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.metrics import ExtenderMetrics
-from acesniper.extender.table import LatencyTable
-from acesniper.extender.wire import ExtenderArgs, Metadata, Pod
-from acesniper.runtime.reflector import UPSERT
+from acesniper.extender.protocol import ExtenderArgs, Metadata, Pod
+from acesniper.runtime.watch import UPSERT
 from builders import (
     WorkPredictor,
     make_device_profile,
@@ -24,13 +24,17 @@ from builders import (
 from virtual_time import Clock
 
 Json = dict[str, Any]
-AT_ONCE = FirstGuess(0.0, 1e15, 1e15, 1e15)
+AT_ONCE = StartDefaults(0.0, 1e15, 1e15, 1e15)
 """Nothing to pull, to fetch or to load."""
 
 
-def make_fleet(paces: Mapping[str, float], clock: Clock | None = None, work: float = 1.0) -> Fleet:
+def make_fleet(
+    paces: Mapping[str, float], clock: Clock | None = None, work: float = 1.0
+) -> ClusterCache:
     """Devices by name and pace (seconds per unit of work), each on `node-NAME`; one `model`."""
-    fleet = Fleet(LatencyTable(WorkPredictor()), clock or Clock(), start_times=StartTimes(AT_ONCE))
+    fleet = ClusterCache(
+        LatencyTable(WorkPredictor()), clock or Clock(), start_times=ColdStartEstimator(AT_ONCE)
+    )
     for name, pace in paces.items():
         fleet.take_node(UPSERT, make_node(f"node-{name}"))
         fleet.take_device_profile(UPSERT, make_device_profile(name, pace=pace))
@@ -39,7 +43,7 @@ def make_fleet(paces: Mapping[str, float], clock: Clock | None = None, work: flo
     return fleet
 
 
-def predict_news(fleet: Fleet) -> None:
+def predict_news(fleet: ClusterCache) -> None:
     """Bring the latency table up to date, as the planner does before it plans."""
     if (news := fleet.table.news()) is not None:
         fleet.take_predictions(news.predicted(fleet.table.predictor))
@@ -51,8 +55,8 @@ def make_waiting(name: str, **spec: Any) -> tuple[Json, Json]:  # noqa: ANN401 -
     return make_itask(name, status=status, **spec), make_gated_pod(f"{name}-0", task=name)
 
 
-def make_answers(fleet: Fleet, book: DecisionBook | None = None) -> Answers:
-    return Answers(fleet, book or DecisionBook(), ExtenderMetrics.on(CollectorRegistry()))
+def make_answers(fleet: ClusterCache, book: DecisionCache | None = None) -> FilterScore:
+    return FilterScore(fleet, book or DecisionCache(), ExtenderMetrics.on(CollectorRegistry()))
 
 
 def make_args(*names: str, uid: str = "u", labels: Mapping[str, str] | None = None) -> ExtenderArgs:

@@ -10,8 +10,7 @@ from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
 from acesniper.operator.tasks import TaskReconciler
 from acesniper.operator.window import Window
-from acesniper.runtime.events import EventRecorder
-from acesniper.runtime.kube import (
+from acesniper.runtime.client import (
     DEVICE_PROFILES,
     EVENTS,
     INFERENCE_TASKS,
@@ -20,6 +19,7 @@ from acesniper.runtime.kube import (
     PODS,
     Object,
 )
+from acesniper.runtime.events import EventRecorder
 from fake_cluster import FakeCluster
 from virtual_time import Clock
 

@@ -14,16 +14,16 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
 from acesniper.api.names import PLAN_GATE
-from acesniper.api.times import rfc3339
+from acesniper.api.units import rfc3339
 from acesniper.domain.device import DeviceId, HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
-from acesniper.extender.state import ExtenderState
+from acesniper.extender.wiring import Extender
 from acesniper.predictor.interface import Table
 from acesniper.predictor.pcn.observations import Observations
-from acesniper.runtime.kube import INFERENCE_TASKS, PODS
-from acesniper.runtime.reflector import UPSERT
+from acesniper.runtime.client import INFERENCE_TASKS, PODS
 from acesniper.runtime.settings import ExtenderSettings
+from acesniper.runtime.watch import UPSERT
 from builders import condition, make_device_profile, make_itask, make_model_profile, make_node
 from builders import make_pod as pod_of
 from fake_cluster import FakeCluster
@@ -84,11 +84,11 @@ def share(*words: object) -> float:
     return int.from_bytes(digest, "big") / 2.0**48
 
 
-def page_state(devices: int, models: int, finished: int = 400) -> ExtenderState:
+def page_state(devices: int, models: int, finished: int = 400) -> Extender:
     """An extender's state that has seen such a fleet at work, and made a plan."""
     cluster = FakeCluster()
     settings = ExtenderSettings(explore_share=0.02, container_start_s=1.4)
-    state = ExtenderState.build(settings, cluster, Plausible(), CollectorRegistry())
+    state = Extender.build(settings, cluster, Plausible(), CollectorRegistry())
     now_s = time.time()
     names = [_add_device(state, number, now_s) for number in range(devices)]
     known = [_add_model(state, number) for number in range(models)]
@@ -107,7 +107,7 @@ def page_state(devices: int, models: int, finished: int = 400) -> ExtenderState:
     return state
 
 
-def _add_device(state: ExtenderState, number: int, now_s: float) -> str:
+def _add_device(state: Extender, number: int, now_s: float) -> str:
     kind, provider, pace, text = KINDS[number % len(KINDS)]
     name, node = f"{kind}-{number:04d}", f"edge-{number:04d}"
     pace *= exp(0.35 * (share("pace", number) - 0.5))
@@ -132,7 +132,7 @@ def _add_device(state: ExtenderState, number: int, now_s: float) -> str:
     return name
 
 
-def _add_model(state: ExtenderState, number: int) -> str:
+def _add_model(state: Extender, number: int) -> str:
     network, work = NETWORKS[number % len(NETWORKS)]
     name = network if number < len(NETWORKS) else f"{network}-{number:04d}"
     profile = make_model_profile(name, work=work * exp(1.2 * (share("work", name) - 0.5)))
@@ -142,7 +142,7 @@ def _add_model(state: ExtenderState, number: int) -> str:
     return name
 
 
-def _latency_s(state: ExtenderState, model: str, device: str) -> float:
+def _latency_s(state: Extender, model: str, device: str) -> float:
     table = state.fleet.table.view()
     row, column = table.rows[ModelKey(f"default/{model}")], table.columns[DeviceId(device)]
     return float(table.latency[row, column])
@@ -245,7 +245,7 @@ def _decision(
 
 
 def _run(
-    state: ExtenderState,
+    state: Extender,
     cluster: FakeCluster,
     number: int,
     device: str,
@@ -285,7 +285,7 @@ def _run(
 
 
 def _wait(
-    state: ExtenderState, cluster: FakeCluster, number: int, known: Sequence[str], now_s: float
+    state: Extender, cluster: FakeCluster, number: int, known: Sequence[str], now_s: float
 ) -> None:
     model = known[int(share("waiting", number) * min(len(known), WANTED))]
     name = f"next-{number:04d}"
@@ -299,7 +299,7 @@ def _wait(
     state.fleet.take_pod(UPSERT, pod)
 
 
-def _tell(state: ExtenderState, cluster: FakeCluster, task: Json) -> None:
+def _tell(state: Extender, cluster: FakeCluster, task: Json) -> None:
     cluster.put(INFERENCE_TASKS, task)
     (following,) = (each for each in state.reflectors if each.kind is INFERENCE_TASKS)
     following.apply(UPSERT, task)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from acesniper.api.times import rfc3339
+from acesniper.api.units import rfc3339
 from acesniper.testbed.kwok import BY_HAND
 from fleet_of_five import FleetOfFive
 

@@ -6,19 +6,18 @@ import numpy as np
 
 from acesniper.domain.device import Device, DeviceId, NodeName
 from acesniper.domain.task import ModelKey, Task, TaskKey
-from acesniper.policies.estimates import Row
+from acesniper.policies.estimates import LatencyRow
 from acesniper.policies.policy import Policy
-from acesniper.simulator.faults import Fault
-from acesniper.simulator.outcome import Finished
-from acesniper.simulator.selection import Cluster
-from acesniper.simulator.simulation import Simulation
+from acesniper.simulator.cluster import SimulatedCluster
+from acesniper.simulator.simulation import DeviceFault, Simulation
+from acesniper.simulator.statistics import CompletedTask
 
 
-def make_cluster(latency_s: Sequence[Sequence[float]]) -> Cluster:
+def make_cluster(latency_s: Sequence[Sequence[float]]) -> SimulatedCluster:
     """Devices d0, d1, ... that take these seconds for the models m0, m1, ..."""
     cells = np.array(latency_s, float)
     devices, models = cells.shape
-    return Cluster(
+    return SimulatedCluster(
         tuple(Device(DeviceId(f"d{i}"), NodeName(f"d{i}"), "table", 1, 0) for i in range(devices)),
         tuple(f"m{i}" for i in range(models)),
         np.arange(devices),
@@ -27,11 +26,11 @@ def make_cluster(latency_s: Sequence[Sequence[float]]) -> Cluster:
     )
 
 
-def make_rows(latency_s: Sequence[Sequence[float]]) -> dict[ModelKey, Row]:
+def make_rows(latency_s: Sequence[Sequence[float]]) -> dict[ModelKey, LatencyRow]:
     """What is believed, without any doubt."""
     cells = np.array(latency_s, float)
     columns = {ModelKey(f"m{i}"): cells[:, i] for i in range(cells.shape[1])}
-    return {model: Row(each, each, each, "believed") for model, each in columns.items()}
+    return {model: LatencyRow(each, each, each, "believed") for model, each in columns.items()}
 
 
 def make_arrivals(*at_s: float, model: int = 0, inferences: int = 1) -> list[Task]:
@@ -48,8 +47,8 @@ def simulate(
     *,
     believed_s: Sequence[Sequence[float]] | None = None,
     policy: str = "fcfs-mct",
-    faults: Sequence[Fault] = (),
-) -> list[Finished]:
+    faults: Sequence[DeviceFault] = (),
+) -> list[CompletedTask]:
     """Play tasks on devices (rows) that take so long for models (columns)."""
     believed = make_rows(latency_s if believed_s is None else believed_s)
     rules = Policy(policy, aging_s=float("inf"))

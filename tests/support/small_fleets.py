@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from acesniper.domain.observed import Run
+from acesniper.domain.latency_history import ObservedRun
 from acesniper.domain.task import ModelKey
 from acesniper.predictor.pcn.dataset import Dataset, dataset
 from acesniper.predictor.pcn.fleet import Fleet, Seen
@@ -29,7 +29,7 @@ def small_fleet(slower: float = 0.7, noise: float = 0.05, later: int = 9) -> Fle
         seconds = PhysicsPredictor().table(list(ran.values()), [vector]).latency[:, 0]
         real = seconds * np.exp(slower + draw.normal(0.0, noise, len(ran)))
         runs = [
-            Run(f"t{number}-{at}", key, real_s, real_s, real_s, 100.0 * new + at)
+            ObservedRun(f"t{number}-{at}", key, real_s, real_s, real_s, 100.0 * new + at)
             for at, (key, real_s) in enumerate(zip(ran, real.tolist(), strict=True))
         ]
         devices.append(Seen(f"d{number}", "edge", vector, runs))

@@ -2,10 +2,10 @@
 
 from hypothesis import strategies as st
 
-from acesniper.domain.backlog import PodUid, Promise
 from acesniper.domain.device import DeviceId
+from acesniper.domain.reservations import PodUid, Reservation
 from acesniper.domain.task import Task
-from acesniper.policies.snapshot import Snapshot
+from acesniper.policies.estimates import FleetSnapshot
 from builders import make_device, make_snapshot, make_task
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -29,14 +29,14 @@ dns_names = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", fullmatch=True
 
 
 @st.composite
-def promises(draw: st.DrawFn) -> Promise:
+def promises(draw: st.DrawFn) -> Reservation:
     started_s = draw(st.none() | seconds)
     expires_s = draw(st.none() | seconds) if started_s is None else None
-    return Promise(draw(device_ids), draw(seconds), started_s, expires_s)
+    return Reservation(draw(device_ids), draw(seconds), started_s, expires_s)
 
 
 @st.composite
-def snapshots(draw: st.DrawFn) -> Snapshot:
+def snapshots(draw: st.DrawFn) -> FleetSnapshot:
     """Up to five devices, some busy, some that no model is predicted on."""
     names = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=5))
     devices = [

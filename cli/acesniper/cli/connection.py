@@ -13,7 +13,7 @@ import typer
 from acesniper.domain.errors import AcesniperError, Forbidden, InvalidInput, Unavailable
 
 if TYPE_CHECKING:
-    from acesniper.runtime.kube import Cluster
+    from acesniper.runtime.client import Cluster
 
 HOME = Path("~/.kube/config")
 
@@ -57,7 +57,7 @@ class Connection:
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Cluster"]:
         """The cluster; errors of what is asked leave with advice."""
-        from acesniper.runtime.kube import Cluster
+        from acesniper.runtime.client import Cluster
 
         async with Cluster.connect(self._path(), context=self.context) as cluster:
             try:
@@ -93,7 +93,7 @@ class Connection:
 
 def advised(error: AcesniperError) -> AcesniperError:
     """The error with what a person can do about it."""
-    from acesniper.runtime.kube import NotFound
+    from acesniper.runtime.client import NotFound
 
     if isinstance(error, NotFound):
         return Unavailable(

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from math import exp, log
 from statistics import fmean, median
 
-from acesniper.api.conditions import is_true
+from acesniper.api.conditions import condition_is_true
 from acesniper.api.decision import Decision
-from acesniper.api.node import NodeView
-from acesniper.api.pod import PodView
-from acesniper.api.times import epoch_s
+from acesniper.api.objects import NodeView, PodView
+from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import DeviceProfile
 
 TROUBLES = ("Stale", "Noisy", "Drifting")
@@ -82,7 +81,10 @@ def health(profile: DeviceProfile, node: NodeView | None) -> tuple[str, ...]:
         found.append("NodeNotReady")
     if not profile.status.readings:
         found.append("NotMeasured")
-    return (*found, *(each for each in TROUBLES if is_true(profile.status.conditions, each)))
+    return (
+        *found,
+        *(each for each in TROUBLES if condition_is_true(profile.status.conditions, each)),
+    )
 
 
 def busy_s(pod: PodView, now_s: float) -> float:

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from acesniper.api.decision import Decision
-from acesniper.api.times import duration_text
+from acesniper.api.units import duration_text
 from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.cli.connection import (
     Connection,
@@ -21,7 +21,7 @@ from acesniper.cli.options import AsJson
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from acesniper.runtime.kube import Cluster
+    from acesniper.runtime.client import Cluster
 
 SHORTEST_S = 1e-4
 """What takes less is not worth a figure."""
@@ -72,8 +72,8 @@ async def ask(cluster: "Cluster", name: str, namespace: str | None) -> Explained
         InvalidInput: there is no such task.
     """
     from acesniper.api import convert
+    from acesniper.runtime.client import INFERENCE_TASKS
     from acesniper.runtime.decisions import decision_about
-    from acesniper.runtime.kube import INFERENCE_TASKS
 
     where = namespace or cluster.namespace
     manifest = await cluster.get(INFERENCE_TASKS, name, where)
@@ -81,7 +81,7 @@ async def ask(cluster: "Cluster", name: str, namespace: str | None) -> Explained
         raise InvalidInput(
             f"there is no InferenceTask {name!r} in namespace {where!r}; see kubectl get itask -A"
         )
-    task = convert.read(InferenceTask, manifest)
+    task = convert.parse_resource(InferenceTask, manifest)
     return Explained(task, await decision_about(cluster, task))
 
 

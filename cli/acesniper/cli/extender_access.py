@@ -13,7 +13,7 @@ from acesniper.cli.forwarding import forwarded
 from acesniper.domain.errors import InvalidInput, Unavailable
 
 if TYPE_CHECKING:
-    from acesniper.runtime.kube import Cluster
+    from acesniper.runtime.client import Cluster
 
 ExtenderOption = Annotated[
     str | None,
@@ -83,7 +83,7 @@ def exposed(pod: Pod) -> int | None:
 
 
 async def _pod(cluster: "Cluster") -> Pod:
-    from acesniper.runtime.kube import PODS
+    from acesniper.runtime.client import PODS
 
     pods: Sequence[Pod]
     pods, _ = await cluster.list(PODS, labels=POD_LABELS)

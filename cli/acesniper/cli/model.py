@@ -59,12 +59,12 @@ def read(
     report: Annotated[Path, typer.Option(help="File for the answer.")] = TERMINATION_LOG,
 ) -> None:
     """Read a model for the operator, in a pod that can get at it; the answer is packed."""
-    from acesniper.api import reading
+    from acesniper.api import messages
     from acesniper.domain.errors import InvalidModel, Unavailable
     from acesniper.predictor.reader import limits_here, read_model
     from acesniper.probe.models import verify
     from acesniper.probe.source import local_model
-    from acesniper.runtime.delivery import Credentials
+    from acesniper.runtime.artifacts import Credentials
 
     try:
         with local_model(model, sha256, credentials=Credentials.read(secret)) as found:
@@ -76,9 +76,9 @@ def read(
             features = read_model(
                 found.path, batch=batch, shapes=parse_shapes(shape), limits=limits_here()
             )
-        report.write_text(reading.answer(features))
+        report.write_text(messages.pack_features(features))
     except (InvalidModel, Unavailable) as error:
-        report.write_text(reading.refusal(error))
+        report.write_text(messages.pack_error(error))
         raise
 
 

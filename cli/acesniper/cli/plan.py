@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from acesniper.api.times import duration_text
+from acesniper.api.units import duration_text
 from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
 from acesniper.cli.console import print_json, print_wide
 from acesniper.cli.extender_access import ExtenderOption
@@ -15,7 +15,7 @@ from acesniper.cli.options import AsJson
 from acesniper.domain.errors import Unavailable
 
 if TYPE_CHECKING:
-    from acesniper.runtime.kube import Cluster
+    from acesniper.runtime.client import Cluster
 
 Planned = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from acesniper.api.times import duration_text
+from acesniper.api.units import duration_text
 from acesniper.cli import subjects
 from acesniper.cli.connection import (
     Connection,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from acesniper.api.times import duration_text
+from acesniper.api.units import duration_text
 from acesniper.cli.console import err, out
 from acesniper.cli.options import Optimise, Precision, RuntimeName, Threads, thread_count
 from acesniper.domain.device import ProbeResult

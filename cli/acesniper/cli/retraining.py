@@ -12,7 +12,7 @@ from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from acesniper.predictor.pcn.training import Settings
-    from acesniper.runtime.kube import Cluster
+    from acesniper.runtime.client import Cluster
 
 Json = dict[str, Any]
 
@@ -74,7 +74,7 @@ def read_objects(profiles: Path) -> list[Json]:
 
 async def list_objects(kubeconfig: Path | None) -> list[Json]:
     """The DeviceProfiles and ModelProfiles of a cluster."""
-    from acesniper.runtime.kube import Cluster
+    from acesniper.runtime.client import Cluster
 
     async with Cluster.connect(kubeconfig) as cluster:
         return await listed(cluster)
@@ -82,7 +82,7 @@ async def list_objects(kubeconfig: Path | None) -> list[Json]:
 
 async def listed(cluster: "Cluster") -> list[Json]:
     """The same over a connection."""
-    from acesniper.runtime.kube import DEVICE_PROFILES, MODEL_PROFILES
+    from acesniper.runtime.client import DEVICE_PROFILES, MODEL_PROFILES
 
     devices, _ = await cluster.list(DEVICE_PROFILES)
     models, _ = await cluster.list(MODEL_PROFILES)

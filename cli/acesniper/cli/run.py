@@ -86,7 +86,7 @@ def command(
     from acesniper.probe.runtimes import Options
     from acesniper.probe.runtimes import runtime as runtime_named
     from acesniper.probe.source import local_input, local_model
-    from acesniper.runtime.delivery import Credentials
+    from acesniper.runtime.artifacts import Credentials
 
     shapes = parse_shapes(shape)
     options = Options(thread_count(threads), precision=precision)
@@ -125,7 +125,7 @@ def command(
 def _outputs(where: str | None, secret: Path | None) -> "Outputs | None":
     from acesniper.api.address import Address
     from acesniper.probe.outputs import to_bucket, to_folder
-    from acesniper.runtime.delivery import Bucket, Credentials
+    from acesniper.runtime.artifacts import Bucket, Credentials
 
     if where is None:
         return None

@@ -17,8 +17,7 @@ from acesniper.cli.table_options import references as listed_references
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from acesniper.simulator.comparison import Line
-    from acesniper.simulator.workload import Workload
+    pass
 
 PATIENCE_S = 2.0
 """What takes less shows no progress bar."""
@@ -139,12 +138,12 @@ def command(
       --load 1.2 --json
     """
     from acesniper.cli.simulated import records, shown
-    from acesniper.policies.policy import DEFAULT, Rules
+    from acesniper.policies.policy import DEFAULT_POLICY, RuleSet
     from acesniper.predictor.tables.table import Columns, read_table
-    from acesniper.simulator.beliefs import Predictor
     from acesniper.simulator.comparison import Scenario, compared_policies
     from acesniper.simulator.comparison import compare as compared
-    from acesniper.simulator.faults import Faults
+    from acesniper.simulator.latency_source import LatencySource
+    from acesniper.simulator.simulation import FaultRates
 
     follows = predictor == "trained" if learn is None else learn
     columns = Columns(flat(device_column), flat(model_column), latency_column)
@@ -153,21 +152,21 @@ def command(
     scenario = Scenario(
         table,
         _workload(tasks, load, arrivals, inferences, deadlines),
-        Faults(lose, slow, slow_factor),
+        FaultRates(lose, slow, slow_factor),
         devices,
         inf if aging is None else aging,
         follows,
     )
-    chosen = compared_policies() if compare else policy or [DEFAULT.name]
+    chosen = compared_policies() if compare else policy or [DEFAULT_POLICY.name]
     try:
         for each in chosen:
-            Rules.named(each)
+            RuleSet.named(each)
     except ValueError as error:
         raise InvalidInput(str(error)) from error
     lines = compared(
         scenario,
         chosen,
-        Predictor.parse(predictor, k, named),
+        LatencySource.parse(predictor, k, named),
         whole_numbers("--seeds", seeds) if seeds else [seed],
         thread_count(jobs),
         _watched,
@@ -186,26 +185,24 @@ def command(
 def _workload(
     tasks: int, load: float | None, arrivals: str, inferences: str, deadlines: str
 ) -> "Workload":
-    from acesniper.simulator.arrivals import PATTERNS
-    from acesniper.simulator.trace import read_trace
-    from acesniper.simulator.workload import Workload
+    from acesniper.simulator.workload import PATTERNS, SimulatedWorkload, read_trace
 
     low, high = span("--inferences", inferences)
     sizes = max(1, round(low)), max(1, round(high))
     due = span("--deadlines", deadlines) if deadlines else None
     if arrivals in PATTERNS:
-        return Workload(tasks, load or DEFAULT_LOAD, arrivals, sizes, due)
+        return SimulatedWorkload(tasks, load or DEFAULT_LOAD, arrivals, sizes, due)
     if not Path(arrivals).is_file():
         raise InvalidInput(f"--arrivals {arrivals!r} is no file and none of {', '.join(PATTERNS)}")
-    return Workload(tasks, load, "", sizes, due, tuple(read_trace(Path(arrivals))))
+    return SimulatedWorkload(tasks, load, "", sizes, due, tuple(read_trace(Path(arrivals))))
 
 
 def _draw(lines: "Sequence[Line]", path: Path, title: str) -> None:
     try:
-        from acesniper.simulator.picture import draw
+        from acesniper.simulator.plot import plot_comparison
     except ImportError as error:
         raise InvalidInput("--plot needs matplotlib: pip install acesniper[simulate]") from error
-    draw(lines, path, title)
+    plot_comparison(lines, path, title)
 
 
 def _watched(done: Iterator[Item], total: int) -> Iterable[Item]:

@@ -5,11 +5,11 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from acesniper.api.times import duration_text
-from acesniper.simulator.comparison import Line
+from acesniper.api.units import duration_text
+from acesniper.simulator.comparison import ComparisonRow
 
 
-def records(lines: Sequence[Line]) -> list[Mapping[str, object]]:
+def records(lines: Sequence[ComparisonRow]) -> list[Mapping[str, object]]:
     """One record per policy, for machines."""
     return [
         {
@@ -23,7 +23,7 @@ def records(lines: Sequence[Line]) -> list[Mapping[str, object]]:
     ]
 
 
-def shown(lines: Sequence[Line], title: str, *, due: bool) -> Table:
+def shown(lines: Sequence[ComparisonRow], title: str, *, due: bool) -> Table:
     """The policies side by side; `due` says that tasks had deadlines."""
     table = Table("policy", title=title, box=None, pad_edge=False)
     headings = ["wait", "p95", "response", "p95", "tasks/s", "/ oracle"]

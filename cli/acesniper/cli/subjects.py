@@ -12,9 +12,8 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
 
 if TYPE_CHECKING:
-    from acesniper.extender.measured import Measured
     from acesniper.predictor.pcn.observations import Observation
-    from acesniper.runtime.kube import Cluster, Object
+    from acesniper.runtime.client import Cluster, Object
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +87,9 @@ def _from_files(name: str) -> dict[str, HardwareVector]:
 
 async def _profiled(cluster: "Cluster", name: str, namespace: str | None) -> ModelFeatures:
     from acesniper.api import convert
-    from acesniper.api.conditions import find
+    from acesniper.api.conditions import find_condition
     from acesniper.api.v1alpha1 import ModelProfile
-    from acesniper.runtime.kube import MODEL_PROFILES
+    from acesniper.runtime.client import MODEL_PROFILES
 
     where = namespace or cluster.namespace
     manifest = await cluster.get(MODEL_PROFILES, name, where)
@@ -98,10 +97,10 @@ async def _profiled(cluster: "Cluster", name: str, namespace: str | None) -> Mod
         raise InvalidInput(
             f"there is neither a file {name} nor a ModelProfile of that name in namespace {where}"
         )
-    profile = convert.read(ModelProfile, manifest)
+    profile = convert.parse_resource(ModelProfile, manifest)
     features = convert.model_features(profile)
     if features is None:
-        said = find(profile.status.conditions, "Profiled")
+        said = find_condition(profile.status.conditions, "Profiled")
         why = said.message if said else "the operator has not looked at it"
         raise InvalidInput(f"ModelProfile {where}/{name} was not read yet: {why}")
     return features
@@ -111,18 +110,18 @@ async def _from_cluster(cluster: "Cluster", names: Sequence[str]) -> dict[str, S
     """These DeviceProfiles, or all that were measured."""
     from acesniper.api import convert
     from acesniper.api.v1alpha1 import DeviceProfile
-    from acesniper.extender.measured import Measured
-    from acesniper.runtime.kube import DEVICE_PROFILES
+    from acesniper.extender.latency_table import MeasuredDevice
+    from acesniper.runtime.client import DEVICE_PROFILES
 
     manifests = {name: await cluster.get(DEVICE_PROFILES, name) for name in names}
     if not names:
         listed, _ = await cluster.list(DEVICE_PROFILES)
         manifests = {each["metadata"]["name"]: each for each in listed}
-    measured: dict[str, Measured] = {}
+    measured: dict[str, MeasuredDevice] = {}
     for name, manifest in manifests.items():
         if manifest is None:
             raise InvalidInput(f"there is neither a file {name} nor a DeviceProfile of that name")
-        found = Measured.of(convert.read(DeviceProfile, manifest).status)
+        found = MeasuredDevice.of(convert.parse_resource(DeviceProfile, manifest).status)
         if found is not None:
             measured[name] = found
         elif names:
@@ -140,7 +139,7 @@ async def _observed_models(
     """The features of the models that ran on these devices, as far as they are still there."""
     from acesniper.api import convert
     from acesniper.api.v1alpha1 import ModelProfile
-    from acesniper.runtime.kube import MODEL_PROFILES
+    from acesniper.runtime.client import MODEL_PROFILES
 
     wanted = {each.model for device in measured.values() for each in device.evidence}
     found: dict[ModelKey, ModelFeatures] = {}
@@ -148,7 +147,9 @@ async def _observed_models(
         namespace, _, name = key.partition("/")
         manifest: Object | None = await cluster.get(MODEL_PROFILES, name, namespace)
         features = (
-            convert.model_features(convert.read(ModelProfile, manifest)) if manifest else None
+            convert.model_features(convert.parse_resource(ModelProfile, manifest))
+            if manifest
+            else None
         )
         if features is not None:
             found[key] = features

@@ -10,14 +10,14 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
-from acesniper.api.times import duration_text
+from acesniper.api.units import duration_text
 from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
 from acesniper.cli.console import age, out, print_json, print_wide
 from acesniper.cli.devices import DeviceRow, rows
 from acesniper.cli.options import AsJson, Output, OutputOption
 
 if TYPE_CHECKING:
-    from acesniper.runtime.kube import Cluster
+    from acesniper.runtime.client import Cluster
 
 EVERY_S = 2.0
 
@@ -51,16 +51,15 @@ async def ask(cluster: "Cluster") -> list[DeviceRow]:
     """The devices as they are now."""
     from acesniper.api import convert
     from acesniper.api.names import TASK_LABEL
-    from acesniper.api.node import NodeView
-    from acesniper.api.pod import PodView
+    from acesniper.api.objects import NodeView, PodView
     from acesniper.api.v1alpha1 import DeviceProfile
-    from acesniper.runtime.kube import DEVICE_PROFILES, NODES, PODS
+    from acesniper.runtime.client import DEVICE_PROFILES, NODES, PODS
 
     profiles, _ = await cluster.list(DEVICE_PROFILES)
     nodes, _ = await cluster.list(NODES)
     pods, _ = await cluster.list(PODS, labels=TASK_LABEL)
     return rows(
-        [convert.read(DeviceProfile, each) for each in profiles],
+        [convert.parse_resource(DeviceProfile, each) for each in profiles],
         {each["metadata"]["name"]: NodeView.of(each) for each in nodes},
         map(PodView.of, pods),
         time.time(),

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from acesniper.api.times import rfc3339
+from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import Condition
 
 
-def find(conditions: Sequence[Condition], kind: str) -> Condition | None:
+def find_condition(conditions: Sequence[Condition], kind: str) -> Condition | None:
     """The condition of a type."""
     return next((each for each in conditions if each.type == kind), None)
 
 
-def is_true(conditions: Sequence[Condition], kind: str) -> bool:
+def condition_is_true(conditions: Sequence[Condition], kind: str) -> bool:
     """Whether a condition holds."""
-    found = find(conditions, kind)
+    found = find_condition(conditions, kind)
     return found is not None and found.status == "True"
 
 
@@ -29,7 +29,7 @@ def with_condition(
 ) -> list[Condition]:
     """The conditions with one set; its transition time moves only when its status does."""
     status: Literal["True", "False"] = "True" if holds else "False"
-    before = find(conditions, kind)
+    before = find_condition(conditions, kind)
     since = before.last_transition_time if before and before.status == status else rfc3339(now_s)
     changed = Condition(
         type=kind,

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from acesniper.api.names import API_VERSION
-from acesniper.api.schema import duration_s
-from acesniper.api.times import duration_text, epoch_s
+from acesniper.api.units import duration_text, epoch_s
 from acesniper.api.v1alpha1 import (
+    ApiType,
     DeadlinePolicy,
     DeviceProfile,
     DeviceProfileStatus,
@@ -16,8 +16,8 @@ from acesniper.api.v1alpha1 import (
     InferenceTask,
     ModelProfile,
     ModelProfileStatus,
-    Wire,
 )
+from acesniper.api.v1alpha1.schema import duration_s
 from acesniper.domain.device import (
     Device,
     DeviceId,
@@ -32,10 +32,10 @@ from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey, Task, TaskKey
 
 Json = dict[str, object]
-Resource = TypeVar("Resource", bound=Wire)
+ResourceType = TypeVar("Resource", bound=ApiType)
 
 
-def read(kind: type[Resource], manifest: Mapping[str, Any]) -> Resource:
+def parse_resource(kind: type[ResourceType], manifest: Mapping[str, Any]) -> ResourceType:
     """A resource as the API server gave it.
 
     Raises:
@@ -49,7 +49,7 @@ def read(kind: type[Resource], manifest: Mapping[str, Any]) -> Resource:
         raise InvalidInput(f"{kind.__name__} {name} cannot be read: {error}") from error
 
 
-def task(resource: InferenceTask, model: str, memory_bytes: int = 0, priority: int = 0) -> Task:
+def to_task(resource: InferenceTask, model: str, memory_bytes: int = 0, priority: int = 0) -> Task:
     """The task of an InferenceTask whose model is profiled as `model` in its namespace."""
     spec, metadata = resource.spec, resource.metadata
     created_s = epoch_s(metadata["creationTimestamp"])
@@ -69,7 +69,7 @@ def task(resource: InferenceTask, model: str, memory_bytes: int = 0, priority: i
     )
 
 
-def device(profile: DeviceProfile, *, schedulable: bool) -> Device:
+def to_device(profile: DeviceProfile, *, schedulable: bool) -> Device:
     """The device a DeviceProfile describes."""
     return Device(
         id=DeviceId(profile.metadata["name"]),
@@ -81,7 +81,7 @@ def device(profile: DeviceProfile, *, schedulable: bool) -> Device:
     )
 
 
-def hardware(status: DeviceProfileStatus) -> HardwareVector | None:
+def to_hardware_vector(status: DeviceProfileStatus) -> HardwareVector | None:
     """The HRM vector of a DeviceProfile, None while it was not measured."""
     if not status.readings or status.suite is None or status.suite_version is None:
         return None
@@ -92,7 +92,7 @@ def hardware(status: DeviceProfileStatus) -> HardwareVector | None:
     return HardwareVector(status.suite, status.suite_version, readings)
 
 
-def features(status: ModelProfileStatus) -> ModelFeatures | None:
+def to_model_features(status: ModelProfileStatus) -> ModelFeatures | None:
     """The features of a ModelProfile, None while it was not read."""
     if status.features_version is None:
         return None
@@ -109,7 +109,7 @@ def features(status: ModelProfileStatus) -> ModelFeatures | None:
     )
 
 
-def model_status(found: ModelFeatures) -> ModelProfileStatus:
+def to_model_status(found: ModelFeatures) -> ModelProfileStatus:
     """The status of a ModelProfile whose graph was read."""
     size = f"{found.flops / 1e9:.3g} GFLOP, {found.parameters / 1e6:.3g} M parameters"
     return ModelProfileStatus(
@@ -128,10 +128,10 @@ def model_status(found: ModelFeatures) -> ModelProfileStatus:
 
 def model_features(resource: ModelProfile) -> ModelFeatures | None:
     """The features of a ModelProfile object."""
-    return features(resource.status)
+    return to_model_features(resource.status)
 
 
-def device_profile_manifest(name: str, node: str, result: ProbeResult) -> Json:
+def to_device_profile_manifest(name: str, node: str, result: ProbeResult) -> Json:
     """A DeviceProfile with its status, as `acesniper probe` prints it."""
     limit = "" if result.cpu_quota is None else f", {result.cpu_quota:g} cores allowed"
     text = f"{result.cpu_model}, {result.threads} threads, {result.runtime}{limit}"
@@ -171,14 +171,14 @@ def device_profile_manifest(name: str, node: str, result: ProbeResult) -> Json:
     }
 
 
-def probe_result(manifest: Json) -> ProbeResult:
+def to_probe_result(manifest: Json) -> ProbeResult:
     """The inverse of `device_profile_manifest`.
 
     Raises:
         ValueError: the manifest holds no measurement.
     """
     profile = DeviceProfile.model_validate(manifest)
-    status, vector = profile.status, hardware(profile.status)
+    status, vector = profile.status, to_hardware_vector(profile.status)
     if vector is None:
         name = profile.metadata.get("name", "?")
         raise ValueError(f"DeviceProfile {name} was not measured: status.readings is empty")

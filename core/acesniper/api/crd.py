@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from acesniper.api import v1alpha1
 from acesniper.api.names import GROUP, VERSION
-from acesniper.api.schema import Column, Rule
+from acesniper.api.v1alpha1.schema import CelRule, PrinterColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class Resource:
     plural: str
     short: str
     scope: str
-    rules: tuple[Rule, ...]
-    columns: tuple[Column, ...]
+    rules: tuple[CelRule, ...]
+    columns: tuple[PrinterColumn, ...]
 
     @property
     def kind(self) -> str:
@@ -170,7 +170,7 @@ def definition(resource: Resource) -> dict[str, Any]:
     }
 
 
-def _column(column: Column) -> dict[str, Any]:
+def _column(column: PrinterColumn) -> dict[str, Any]:
     shown: dict[str, Any] = {"name": column.name, "type": column.type, "jsonPath": column.path}
     return shown | ({"priority": column.priority} if column.priority else {})
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field, ValidationError
 
-from acesniper.api.times import duration_text
-from acesniper.api.v1alpha1 import Seconds, TaskCandidate, TaskDecision, Wire
-from acesniper.domain.completion import Completion
+from acesniper.api.units import duration_text
+from acesniper.api.v1alpha1 import ApiType, Seconds, TaskCandidate, TaskDecision
+from acesniper.domain.prediction import FinishEstimate
 from acesniper.domain.task import TaskKey
 
 
@@ -14,7 +14,7 @@ class Candidate(TaskCandidate):
     """A device with every term of the sum, in seconds."""
 
     @classmethod
-    def of(cls, completion: Completion) -> "Candidate":
+    def of(cls, completion: FinishEstimate) -> "Candidate":
         """A candidate of the plan, on the wire."""
         return cls(
             device=completion.device.id,
@@ -43,7 +43,7 @@ class Candidate(TaskCandidate):
         return f"{self.node} {duration_text(self.finish_seconds)} ({' + '.join(shown)})"
 
 
-class Decision(Wire):
+class Decision(ApiType):
     """What was chosen for a pod, when, by which rules, among which candidates (best first).
 
     `answered` is the node that `/filter` gave kube-scheduler for it; `refused` says why not, per
@@ -63,7 +63,7 @@ class Decision(Wire):
     def of(
         cls,
         task: TaskKey,
-        candidates: Sequence[Completion],
+        candidates: Sequence[FinishEstimate],
         now_s: float,
         policy: str,
         refused: Mapping[str, str],

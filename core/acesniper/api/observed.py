@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from math import exp
 from statistics import median
 
-from acesniper.api.conditions import is_true
-from acesniper.api.times import epoch_s, rfc3339
+from acesniper.api.conditions import condition_is_true
+from acesniper.api.units import epoch_s, rfc3339
 from acesniper.api.v1alpha1 import (
     DeviceObservation,
     DeviceProfileStatus,
@@ -15,15 +15,15 @@ from acesniper.api.v1alpha1 import (
     TaskPrediction,
 )
 from acesniper.domain.device import DeviceId
-from acesniper.domain.observed import Run
-from acesniper.domain.prediction import LEAST_S, MOST_S
+from acesniper.domain.latency_history import ObservedRun
+from acesniper.domain.prediction import MAX_LATENCY_S, MIN_LATENCY_S
 from acesniper.domain.task import ModelKey
 
 
-def runs(status: DeviceProfileStatus) -> tuple[Run, ...]:
+def observed_runs(status: DeviceProfileStatus) -> tuple[ObservedRun, ...]:
     """The runs that a DeviceProfile remembers, oldest first."""
     return tuple(
-        Run(
+        ObservedRun(
             task=each.task,
             model=ModelKey(each.model),
             latency_s=each.median_seconds,
@@ -35,7 +35,7 @@ def runs(status: DeviceProfileStatus) -> tuple[Run, ...]:
     )
 
 
-def observations(found: Sequence[Run]) -> list[DeviceObservation]:
+def to_observations(found: Sequence[ObservedRun]) -> list[DeviceObservation]:
     """The inverse of `runs`."""
     return [
         DeviceObservation(
@@ -50,19 +50,19 @@ def observations(found: Sequence[Run]) -> list[DeviceObservation]:
     ]
 
 
-def finished_run(resource: InferenceTask) -> tuple[DeviceId, Run] | None:
+def finished_run(resource: InferenceTask) -> tuple[DeviceId, ObservedRun] | None:
     """What a task that succeeded tells of its device; None where there is nothing to learn."""
     status = resource.status
     seen, expected = status.observed, status.predicted
     if status.phase is not Phase.SUCCEEDED or seen is None or expected is None:
         return None
-    if is_true(status.conditions, "ModelChanged"):
+    if condition_is_true(status.conditions, "ModelChanged"):
         return None  # what it took says nothing of the model that now has this name
     if not (status.device and seen.latency_median_seconds and seen.finish_time):
         return None
-    if not all(LEAST_S <= each <= MOST_S for each in _latencies(seen, expected)):
+    if not all(MIN_LATENCY_S <= each <= MAX_LATENCY_S for each in _run_latencies(seen, expected)):
         return None  # anybody can annotate a pod, and some can write a status
-    run = Run(
+    run = ObservedRun(
         task=status.pod_uid or resource.metadata["uid"],
         model=ModelKey(f"{resource.metadata['namespace']}/{status.model_profile}"),
         latency_s=seen.latency_median_seconds,
@@ -74,13 +74,13 @@ def finished_run(resource: InferenceTask) -> tuple[DeviceId, Run] | None:
     return DeviceId(status.device), run
 
 
-def _latencies(seen: TaskObservation, expected: TaskPrediction) -> tuple[float, float, float]:
+def _run_latencies(seen: TaskObservation, expected: TaskPrediction) -> tuple[float, float, float]:
     """Median and 90th percentile as seen, and the median as expected."""
     median_s = seen.latency_median_seconds or 0.0
     return median_s, seen.latency_p90_seconds or median_s, expected.latency_seconds
 
 
-def calibration_text(found: Sequence[Run]) -> str | None:
+def calibration_text(found: Sequence[ObservedRun]) -> str | None:
     """How observed compares with predicted, for people."""
     if not found:
         return None

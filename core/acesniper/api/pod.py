@@ -13,9 +13,8 @@ from acesniper.api.names import (
     SLOT_RESOURCE,
     TASK_LABEL,
 )
-from acesniper.api.quantity import count
-from acesniper.api.times import epoch_s
-from acesniper.domain.backlog import PodUid
+from acesniper.api.units import epoch_s, parse_count
+from acesniper.domain.reservations import PodUid
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +93,6 @@ def _bound_s(status: Mapping[str, Any]) -> float | None:
 def _slots(spec: Mapping[str, Any]) -> int:
     """Slots a pod asks for: `acesniper.io/slot` over its containers."""
     return sum(
-        count((container.get("resources", {}).get("limits") or {}).get(SLOT_RESOURCE))
+        parse_count((container.get("resources", {}).get("limits") or {}).get(SLOT_RESOURCE))
         for container in spec.get("containers", ())
     )

@@ -10,12 +10,12 @@ _SCALES = {"": 1.0, "m": 1e-3, **_POWERS} | {
 _AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:([eE][-+]?\d+)|([A-Za-z]*))")
 
 
-def count(quantity: str | int | None) -> int:
+def parse_count(quantity: str | int | None) -> int:
     """The number in a quantity of an extended resource, however its owner wrote it; 0 for none."""
-    return amount(quantity) or 0
+    return parse_quantity(quantity) or 0
 
 
-def amount(quantity: object) -> int | None:
+def parse_quantity(quantity: object) -> int | None:
     """The number in any quantity, such as bytes of memory; None for none, or for what is none."""
     found = _AMOUNT.fullmatch(str(quantity)) if quantity is not None else None
     if found is None or (found[3] or "") not in _SCALES:

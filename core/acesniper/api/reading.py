@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
 
-MOST_BYTES = 4096
-MOST_JSON_BYTES = 1 << 20
+MAX_MESSAGE_BYTES = 4096
+MAX_JSON_BYTES = 1 << 20
 """Nothing honest is larger; what unpacks to more is no answer."""
 
 
@@ -24,7 +24,7 @@ Amount = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
-class _Told(BaseModel):
+class _PackedFeatures(BaseModel):
     """The features in a message, which anyone can have written who may make pods."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
@@ -40,7 +40,7 @@ class _Told(BaseModel):
     labels: dict[str, Count]
 
 
-def answer(found: ModelFeatures) -> str:
+def pack_features(found: ModelFeatures) -> str:
     """The features as a message. Raises InvalidModel (TooLarge) where they do not fit."""
     fields = {
         "version": found.version,
@@ -53,19 +53,19 @@ def answer(found: ModelFeatures) -> str:
         "similar": dict(found.similar),
         "labels": dict(found.labels),
     }
-    packed = _packed({"features": fields})
-    if len(packed) > MOST_BYTES:
+    packed = _pack({"features": fields})
+    if len(packed) > MAX_MESSAGE_BYTES:
         raise InvalidModel("TooLarge", "the graph has too many kinds of nodes to be told of")
     return packed
 
 
-def refusal(error: InvalidModel | Unavailable) -> str:
+def pack_error(error: InvalidModel | Unavailable) -> str:
     """Why there are no features, as a message."""
     reason = error.reason if isinstance(error, InvalidModel) else None
-    return _packed({"reason": reason, "message": str(error)[:1000]})
+    return _pack({"reason": reason, "message": str(error)[:1000]})
 
 
-def features(message: str, names: Iterable[str]) -> ModelFeatures | None:
+def unpack_features(message: str, names: Iterable[str]) -> ModelFeatures | None:
     """The features in a message, with zeros for those of `names` that it leaves out.
 
     None where it is no such message: the pod died of something else.
@@ -73,12 +73,12 @@ def features(message: str, names: Iterable[str]) -> ModelFeatures | None:
     Raises:
         InvalidModel, Unavailable: what the pod ran into.
     """
-    found = _unpacked(message)
+    found = _unpack(message)
     if found is None:
         return None
     if "features" in found:
         try:
-            told = _Told.model_validate(found["features"])
+            told = _PackedFeatures.model_validate(found["features"])
         except ValidationError:
             return None
         values = {**dict.fromkeys(names, 0.0), **told.values}
@@ -93,15 +93,15 @@ def _rounded(value: float) -> float:
     return float(f"{value:.7g}")
 
 
-def _packed(content: object) -> str:
+def _pack(content: object) -> str:
     text = json.dumps(content, separators=(",", ":"))
     return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
 
 
-def _unpacked(message: str) -> dict[str, Any] | None:
+def _unpack(message: str) -> dict[str, Any] | None:
     try:
         packed = base64.b85decode(message.strip())
-        text = zlib.decompressobj().decompress(packed, MOST_JSON_BYTES)
+        text = zlib.decompressobj().decompress(packed, MAX_JSON_BYTES)
         found = json.loads(text)
     except (ValueError, RecursionError, zlib.error):
         return None

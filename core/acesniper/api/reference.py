@@ -5,7 +5,7 @@ from typing import Any
 
 from acesniper.api.crd import RESOURCES, Resource, definition
 from acesniper.api.names import API_VERSION
-from acesniper.api.schema import Rule
+from acesniper.api.v1alpha1.schema import CelRule
 
 Schema = Mapping[str, Any]
 
@@ -79,6 +79,6 @@ def _text(schema: Schema) -> str:
     return " ".join(str(schema.get("description", "")).split()).replace("|", "\\|")
 
 
-def _rules(rules: tuple[Rule, ...]) -> Iterator[str]:
+def _rules(rules: tuple[CelRule, ...]) -> Iterator[str]:
     yield "\n### What the API server checks\n"
     yield from (f"- {each.message}" for each in rules)

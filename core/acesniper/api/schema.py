@@ -8,11 +8,11 @@ from pydantic import GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(h|m|s|ms))+$"
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_DURATION_UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 @dataclass(frozen=True, slots=True)
-class Schema:
+class RawSchema:
     """Replaces what pydantic would generate for a field by a raw schema."""
 
     raw: dict[str, Any]
@@ -24,7 +24,7 @@ class Schema:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CelRule:
     """A CEL rule over `spec`, and the message a person gets when it does not hold."""
 
     expression: str
@@ -32,7 +32,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class PrinterColumn:
     """A column of `kubectl get`; priority 1 shows only with `-o wide`."""
 
     name: str
@@ -50,6 +50,6 @@ def duration_s(text: str) -> float:
     if not re.match(DURATION_PATTERN, text):
         raise ValueError(f"{text!r} is no duration; write 90s, 15m or 1h30m")
     return sum(
-        float(number) * _UNITS[unit]
+        float(number) * _DURATION_UNITS_S[unit]
         for number, _, unit in re.findall(r"([0-9]+(\.[0-9]+)?)(ms|h|m|s)", text)
     )

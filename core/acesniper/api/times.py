@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-LAST_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+MAX_EPOCH_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 """The last day that RFC 3339 can write: an absurd amount of work ends there at the latest."""
 
 
@@ -13,7 +13,7 @@ def epoch_s(timestamp: str) -> float:
 
 def rfc3339(seconds: float) -> str:
     """An RFC 3339 time with milliseconds, in UTC."""
-    text = datetime.fromtimestamp(min(seconds, LAST_S), UTC).isoformat(timespec="milliseconds")
+    text = datetime.fromtimestamp(min(seconds, MAX_EPOCH_S), UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
 
 

@@ -22,7 +22,7 @@ longer it is overdue, the less a finish in the next moment is to be believed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class Reservation:
     """Work promised to a device: `expected_s` in each of `slots`, from `started_s` on.
 
     `started_s` is when its pod was bound; `expires_s` is set while it is only reserved.
@@ -60,11 +60,11 @@ def slots_free_s(busy_s: Iterable[float], slots: int) -> list[float]:
     return sorted(free_s)
 
 
-class Ledger:
+class ReservationLedger:
     """Promises by pod UID and by device."""
 
     def __init__(self) -> None:
-        self._promises: dict[PodUid, Promise] = {}
+        self._promises: dict[PodUid, Reservation] = {}
         self._by_device: dict[DeviceId, set[PodUid]] = {}
         self._touched: set[DeviceId] = set()
 
@@ -77,11 +77,11 @@ class Ledger:
     def __contains__(self, pod: object) -> bool:
         return pod in self._promises
 
-    def get(self, pod: PodUid) -> Promise | None:
+    def get(self, pod: PodUid) -> Reservation | None:
         """The promise made to a pod, if any."""
         return self._promises.get(pod)
 
-    def promise(self, pod: PodUid, promise: Promise) -> None:
+    def promise(self, pod: PodUid, promise: Reservation) -> None:
         """Write or rewrite a pod's promise; a start time that is known already is kept."""
         if promise.expected_s < 0:
             raise ValueError(f"expected_s must not be negative: {promise.expected_s}")
@@ -106,7 +106,7 @@ class Ledger:
             del self._by_device[promise.device]
         return True
 
-    def expire(self, now_s: float) -> dict[PodUid, Promise]:
+    def expire(self, now_s: float) -> dict[PodUid, Reservation]:
         """Release reservations that were never bound; returns them by pod."""
         late = {
             pod: promise
@@ -122,15 +122,15 @@ class Ledger:
         touched, self._touched = self._touched, set()
         return touched
 
-    def promises(self) -> tuple[Promise, ...]:
+    def promises(self) -> tuple[Reservation, ...]:
         """All promises."""
         return tuple(self._promises.values())
 
-    def items(self) -> Iterable[tuple[PodUid, Promise]]:
+    def items(self) -> Iterable[tuple[PodUid, Reservation]]:
         """All promises by pod."""
         return self._promises.items()
 
-    def on(self, device: DeviceId) -> Iterable[Promise]:
+    def on(self, device: DeviceId) -> Iterable[Reservation]:
         """The promises made to a device."""
         return (self._promises[pod] for pod in self._by_device.get(device, ()))
 

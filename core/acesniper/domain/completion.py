@@ -10,7 +10,7 @@ from acesniper.domain.prediction import Prediction
 
 
 @dataclass(frozen=True, slots=True)
-class Completion:
+class FinishEstimate:
     """One candidate device for a task: the terms of its finish time, in seconds from now."""
 
     device: Device
@@ -37,7 +37,7 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Feasibility:
     """Whether a device can take a task; `reason` is a sentence for people when it cannot.
 
     `lasting` says that no eviction or wait would help.
@@ -48,4 +48,4 @@ class Verdict:
     lasting: bool = False
 
 
-FEASIBLE = Verdict(feasible=True)
+FEASIBLE = Feasibility(feasible=True)

@@ -11,28 +11,28 @@ from statistics import median
 
 from acesniper.domain.task import ModelKey
 
-PER_MODEL = 5
+RUNS_PER_MODEL = 5
 """Runs of one model that a device remembers: the median of five ignores two outliers."""
-MOST = 64
+MAX_RUNS = 64
 """Runs that a device remembers in all; the newest stay."""
-OWN_SIGMA = 0.03
+RUN_SIGMA = 0.03
 """Log spread of a run around what its device usually takes, where nothing else is known."""
-UPPER = 1.2816
+Z_90 = 1.2816
 """Standard deviations from the median to the 90th percentile of a normal distribution."""
-DOUBTED = 0.3
+OUTLIER_LOG = 0.3
 """A single run of a model that misses by so much more (log) than the device's other runs do is
 doubted, the more the further: it may have run beside something else, throttled or uncached."""
-SLACK = 0.1
+DRIFT_SLACK = 0.1
 """A drift is a shift of log latency beyond this (10 %), ..."""
-ALARM = 0.7
+DRIFT_THRESHOLD = 0.7
 """... once the excess of consecutive runs adds up to this: two runs at twice the expected time,
 of which the second was half expected after the first."""
-MOST_OF_ONE = 0.5
+MAX_DRIFT_STEP = 0.5
 """What one run adds at most: one alone, however far off, is not a drift."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ObservedRun:
     """One finished task on a device: its latency (median, 90th percentile) and what was expected.
 
     Seconds; `at_s` is when it finished, since the epoch. `task` is the UID of its pod. `missed`:
@@ -54,7 +54,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ObservedLatency:
     """What a device takes for a model, by its own runs; `variance` is that of log seconds."""
 
     model: ModelKey
@@ -62,33 +62,35 @@ class Evidence:
     variance: float
 
 
-def remembered(known: Iterable[Run], new: Iterable[Run]) -> tuple[Run, ...]:
+def newest_runs(
+    known: Iterable[ObservedRun], new: Iterable[ObservedRun]
+) -> tuple[ObservedRun, ...]:
     """The newest runs, oldest first: at most PER_MODEL of a model, and MOST in all."""
     by_task = {run.task: run for run in (*known, *new)}
     newest = sorted(by_task.values(), key=lambda run: (run.at_s, run.task), reverse=True)
-    kept: list[Run] = []
+    kept: list[ObservedRun] = []
     count: dict[ModelKey, int] = defaultdict(int)
     for run in newest:
-        if count[run.model] < PER_MODEL and len(kept) < MOST:
+        if count[run.model] < RUNS_PER_MODEL and len(kept) < MAX_RUNS:
             count[run.model] += 1
             kept.append(run)
     return tuple(reversed(kept))
 
 
-def evidence(runs: Sequence[Run]) -> list[Evidence]:
+def observed_latencies(runs: Sequence[ObservedRun]) -> list[ObservedLatency]:
     """One latency per model: the median over its runs.
 
     A single run beside something else, throttled or with a cold cache does not move a median; where
     there is only one run, the spread within it and what the device's other runs let expect say how
     far it can be trusted. A second one that agrees ends the doubt.
     """
-    by_model: dict[ModelKey, list[Run]] = defaultdict(list)
+    by_model: dict[ModelKey, list[ObservedRun]] = defaultdict(list)
     for run in runs:
         by_model[run.model].append(run)
     return [_evidence(model, of_model, runs) for model, of_model in by_model.items()]
 
 
-def is_doubted(run: Run, runs: Iterable[Run]) -> bool:
+def is_outlier(run: ObservedRun, runs: Iterable[ObservedRun]) -> bool:
     """Whether a run is far off what its device's other runs let expect, and no other confirms it.
 
     `runs` are those the device remembers.
@@ -98,25 +100,27 @@ def is_doubted(run: Run, runs: Iterable[Run]) -> bool:
     return alone and _excess(run, others) > 0.0
 
 
-def _excess(run: Run, others: Iterable[Run]) -> float:
+def _excess(run: ObservedRun, others: Iterable[ObservedRun]) -> float:
     """By how much more than DOUBTED a run misses than runs on its device do."""
     usual = median([0.0, *(each.surprise for each in others)])
-    return max(abs(run.surprise - usual) - DOUBTED, 0.0)
+    return max(abs(run.surprise - usual) - OUTLIER_LOG, 0.0)
 
 
-def _evidence(model: ModelKey, runs: Sequence[Run], on_device: Sequence[Run]) -> Evidence:
+def _evidence(
+    model: ModelKey, runs: Sequence[ObservedRun], on_device: Sequence[ObservedRun]
+) -> ObservedLatency:
     logs = [log(run.latency_s) for run in runs]
     middle = median(logs)
-    within = median(max(log(run.p90_s / run.latency_s), 0.0) / UPPER for run in runs)
+    within = median(max(log(run.p90_s / run.latency_s), 0.0) / Z_90 for run in runs)
     between = median(abs(each - middle) for each in logs) / 0.6745
-    variance = (OWN_SIGMA**2 + within**2 + between**2) / len(runs)
+    variance = (RUN_SIGMA**2 + within**2 + between**2) / len(runs)
     if len(runs) == 1:
         others = (each for each in on_device if each.model != model)
         variance += _excess(runs[0], others) ** 2
-    return Evidence(model, exp(middle), variance)
+    return ObservedLatency(model, exp(middle), variance)
 
 
-def drifted_since(runs: Sequence[Run], measured_s: float) -> float | None:
+def drift_start_s(runs: Sequence[ObservedRun], measured_s: float) -> float | None:
     """When the device became another than was measured, by its runs since `measured_s`.
 
     The test of Page (Biometrika 41, 1954) for a shift of the mean, in both directions: it sums up
@@ -128,10 +132,10 @@ def drifted_since(runs: Sequence[Run], measured_s: float) -> float | None:
         if run.at_s <= measured_s:
             continue
         for sign in (1, -1):
-            excess = sign * run.surprise - SLACK
+            excess = sign * run.surprise - DRIFT_SLACK
             if sums[sign] == 0.0:
                 since[sign] = run.at_s
-            sums[sign] = max(sums[sign] + min(excess, MOST_OF_ONE), 0.0)
-            if sums[sign] >= ALARM:
+            sums[sign] = max(sums[sign] + min(excess, MAX_DRIFT_STEP), 0.0)
+            if sums[sign] >= DRIFT_THRESHOLD:
                 return since[sign]
     return None

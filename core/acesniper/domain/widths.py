@@ -8,16 +8,16 @@ the device does. A device whose latencies scatter more than others' soon gets wi
 from collections.abc import Iterable
 from math import exp
 
-COVERED = 0.9
+TARGET_COVERAGE = 0.9
 """The share of tasks that is to end inside."""
-PACE = 0.2
+LEARNING_RATE = 0.2
 """A miss widens by `exp(0.9 PACE)` (20 %), a hit narrows by `exp(0.1 PACE)` (2 %)."""
 NARROWEST, WIDEST = 0.5, 4.0
 
 
-def adapted(factor: float, missed: Iterable[bool]) -> float:
+def adapted_factor(factor: float, missed: Iterable[bool]) -> float:
     """The factor on the widths of a device's intervals after these tasks."""
     for each in missed:
-        step = COVERED if each else COVERED - 1.0
-        factor = min(max(factor * exp(PACE * step), NARROWEST), WIDEST)
+        step = TARGET_COVERAGE if each else TARGET_COVERAGE - 1.0
+        factor = min(max(factor * exp(LEARNING_RATE * step), NARROWEST), WIDEST)
     return factor

@@ -6,27 +6,26 @@ import numpy as np
 
 from acesniper.domain.device import DeviceId
 from acesniper.domain.task import Task
-from acesniper.policies.arrays import Floats
-from acesniper.policies.placement import PLACEMENTS, Choice, Lanes, draw
+from acesniper.policies.estimates import FleetSnapshot, Floats
+from acesniper.policies.placement import PLACEMENTS, Lanes, TaskLanes, stable_hash
 from acesniper.policies.policy import Policy
-from acesniper.policies.snapshot import Snapshot
 
-DRAWS = 2**32
-EXPLORING = frozenset({"mct", "advantage"})
+HASH_RANGE = 2**32
+EXPLORING_PLACEMENTS = frozenset({"mct", "advantage"})
 """Rules that weigh finish times, so that a task can try a device where it finishes as early."""
 
 
-def explored(task: Task, placement: str, policy: Policy) -> bool:
+def is_explored(task: Task, placement: str, policy: Policy) -> bool:
     """Whether a task goes to the least certain of the devices where it finishes nearly first."""
-    if placement not in EXPLORING or task.deadline_s is not None:
+    if placement not in EXPLORING_PLACEMENTS or task.deadline_s is not None:
         return False
-    return bool(policy.explore_share) and draw(task) < policy.explore_share * DRAWS
+    return bool(policy.explore_share) and stable_hash(task) < policy.explore_share * HASH_RANGE
 
 
-class Chooser:
+class LaneSelector:
     """The lanes of a fleet, and which of them a task should take."""
 
-    def __init__(self, snapshot: Snapshot, policy: Policy, turn: int) -> None:
+    def __init__(self, snapshot: FleetSnapshot, policy: Policy, turn: int) -> None:
         self._snapshot, self._policy = snapshot, policy
         self._reach = policy.deadline_reach
         estimates = snapshot.estimates
@@ -42,16 +41,16 @@ class Chooser:
         """Whether anything can still start now."""
         return self._free > 0
 
-    def choice(self, task: Task) -> Choice:
+    def choice(self, task: Task) -> TaskLanes:
         """What the task would take on each lane; infinite where that cannot run it in time."""
         busy_s = self._able_s(task)
         if task.deadline_s is not None and task.reject_late:
             early_s = self._snapshot.estimates.terms(task).early_s(task.inferences)
             slack_s = task.deadline_s - self._snapshot.now_s
             busy_s = np.where(self.lanes.free_s + early_s <= slack_s, busy_s, inf)
-        return Choice(task, busy_s, self._snapshot.estimates.terms(task).misfit)
+        return TaskLanes(task, busy_s, self._snapshot.estimates.terms(task).misfit)
 
-    def best(self, choice: Choice, placement: str) -> int | None:
+    def best(self, choice: TaskLanes, placement: str) -> int | None:
         """The lane that a placement rule prefers; None if it would rather wait."""
         costs = PLACEMENTS[placement](choice, self.lanes)
         if choice.task.deadline_s is not None:
@@ -59,8 +58,8 @@ class Chooser:
         lane = int(costs.argmin()) if len(costs) else -1
         if lane < 0 or not costs[lane] < inf:
             return None
-        if placement in EXPLORING:
-            explores = explored(choice.task, placement, self._policy)
+        if placement in EXPLORING_PLACEMENTS:
+            explores = is_explored(choice.task, placement, self._policy)
             return self._least_certain(choice) if explores else lane
         best = np.flatnonzero(costs == costs[lane])
         return int(best[(self.lanes.free_s[best] + choice.busy_s[best]).argmin()])
@@ -100,7 +99,7 @@ class Chooser:
         in_time = (late_s <= slack_s) & np.isfinite(costs)
         return np.where(in_time, costs, inf) if in_time.any() else costs
 
-    def _least_certain(self, choice: Choice) -> int:
+    def _least_certain(self, choice: TaskLanes) -> int:
         """Among the lanes where it finishes nearly first, the one with the widest interval."""
         terms = self._snapshot.estimates.terms(choice.task)
         finish_s = self.lanes.free_s + choice.busy_s

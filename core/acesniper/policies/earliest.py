@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from acesniper.policies.arrays import Bools, Floats, Integers
 from acesniper.policies.batch import Batch
+from acesniper.policies.estimates import Bools, Floats, Integers
 
 
 @dataclass(slots=True, eq=False)
-class Earliest:
+class EarliestFinish:
     """For each task of a batch the lane where it would finish first, and when.
 
     `finish_s` and `second_s` (on the next best lane) are infinite for tasks that were placed or

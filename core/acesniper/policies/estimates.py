@@ -9,12 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from acesniper.domain.completion import Completion
 from acesniper.domain.device import Device, DeviceId
-from acesniper.domain.prediction import Prediction
+from acesniper.domain.prediction import FinishEstimate, Prediction
 from acesniper.domain.task import ModelKey, Task
-from acesniper.policies.arrays import Bools, Floats, Integers
-from acesniper.policies.feasibility import judge
 
 NEUTRAL_SPREAD = 10.0
 """Half-width, as a factor, of the interval of a prediction nobody could make."""
@@ -28,7 +25,7 @@ Demand = tuple[ModelKey, frozenset[str], tuple[tuple[str, str], ...], int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Row:
+class LatencyRow:
     """One inference of a model on every device, in seconds: median and central 90 % interval.
 
     Arrays over devices; NaN where nothing is predicted. `source` names the predictor.
@@ -41,7 +38,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Start:
+class StartRow:
     """Seconds from binding to the first inference of a model, over devices."""
 
     cold_s: Floats
@@ -49,7 +46,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Terms:
+class LaneTerms:
     """The terms of a demand's completion on every lane; infinite where it cannot run.
 
     `neutral` marks lanes whose latency nobody predicted.
@@ -98,15 +95,17 @@ class Estimates:
     """
 
     devices: Sequence[Device]
-    rows: Mapping[ModelKey, Row]
+    rows: Mapping[ModelKey, LatencyRow]
     labels: Mapping[DeviceId, Mapping[str, str]] = field(default_factory=dict)
-    starts: Mapping[ModelKey, Start] = field(default_factory=dict)
+    starts: Mapping[ModelKey, StartRow] = field(default_factory=dict)
     lane_of: Mapping[DeviceId, int] = field(init=False)
     """A device's first lane."""
     device_of: Sequence[Device] = field(init=False)
     """A lane's device."""
     _places: Integers = field(init=False)
-    _known: dict[Demand, tuple[Row | None, Start | None, Terms]] = field(default_factory=dict)
+    _known: dict[Demand, tuple[LatencyRow | None, StartRow | None, LaneTerms]] = field(
+        default_factory=dict
+    )
     _typical: Floats | None = None
 
     def __post_init__(self) -> None:
@@ -116,7 +115,7 @@ class Estimates:
         self._places = np.repeat(np.arange(len(slots)), slots).astype(np.int64)
         self.device_of = [self.devices[place] for place in self._places.tolist()]
 
-    def terms(self, task: Task) -> Terms:
+    def terms(self, task: Task) -> LaneTerms:
         """The terms of a task; those of the same demand are worked out once."""
         demand = (task.model, task.providers, task.node_selector, task.memory_bytes)
         row, start = self.rows.get(task.model), self.starts.get(task.model)
@@ -127,11 +126,11 @@ class Estimates:
         self._known[demand] = row, start, terms
         return terms
 
-    def completion(self, task: Task, lane: int, backlog_s: float) -> Completion:
+    def completion(self, task: Task, lane: int, backlog_s: float) -> FinishEstimate:
         """The terms of one lane as a candidate."""
         terms = self.terms(task)
         source = NEUTRAL if terms.neutral[lane] else terms.source
-        return Completion(
+        return FinishEstimate(
             self.device_of[lane],
             Prediction(
                 float(terms.latency_s[lane]),
@@ -145,18 +144,18 @@ class Estimates:
             float(terms.transfer_s[lane]),
         )
 
-    def _terms(self, task: Task, row: Row | None, start: Start | None) -> Terms:
+    def _terms(self, task: Task, row: LatencyRow | None, start: StartRow | None) -> LaneTerms:
         count = len(self.devices)
         cold_s = np.zeros(count) if start is None else start.cold_s
         transfer_s = np.zeros(count) if start is None else start.transfer_s
-        latency_s, low_s, high_s, unknown = _filled(row, count)
-        able = [judge(task, each, self.labels).feasible for each in self.devices]
+        latency_s, low_s, high_s, unknown = _without_gaps(row, count)
+        able = [check_feasibility(task, each, self.labels).feasible for each in self.devices]
         out_of_reach = np.where(able, 0.0, np.inf)
         latency_s, low_s, high_s = (each + out_of_reach for each in (latency_s, low_s, high_s))
         over_lanes = self._places
         compared = np.array(able, bool) & ~unknown
         misfit = self._misfit(latency_s, compared)
-        return Terms(
+        return LaneTerms(
             latency_s[over_lanes],
             low_s[over_lanes],
             high_s[over_lanes],
@@ -183,7 +182,7 @@ class Estimates:
         """
         if self._typical is None:
             total, count = np.zeros(len(self.devices)), np.zeros(len(self.devices))
-            for model in _spread(sorted(self.rows), TYPICAL_MODELS):
+            for model in _evenly_spaced(sorted(self.rows), TYPICAL_MODELS):
                 latency_s = self.rows[model].latency_s
                 known = ~np.isnan(latency_s)
                 if known.any():
@@ -194,16 +193,16 @@ class Estimates:
         return self._typical
 
 
-def _spread(models: Sequence[ModelKey], most: int) -> Sequence[ModelKey]:
+def _evenly_spaced(models: Sequence[ModelKey], most: int) -> Sequence[ModelKey]:
     """At most so many, evenly spread."""
     return models[:: -(-len(models) // most)] if models else ()
 
 
-def _filled(row: Row | None, count: int) -> tuple[Floats, Floats, Floats, Bools]:
+def _without_gaps(row: LatencyRow | None, count: int) -> tuple[Floats, Floats, Floats, Bools]:
     """A row without gaps, and where they were."""
     if row is None:
         gaps = np.full(count, np.nan)
-        row = Row(gaps, gaps, gaps, NEUTRAL)
+        row = LatencyRow(gaps, gaps, gaps, NEUTRAL)
     unknown = np.isnan(row.latency_s)
     middle_s = NEUTRAL_S if unknown.all() else float(np.median(row.latency_s[~unknown]))
     return (

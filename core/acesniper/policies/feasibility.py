@@ -2,30 +2,34 @@
 
 from collections.abc import Mapping
 
-from acesniper.domain.completion import FEASIBLE, Verdict
 from acesniper.domain.device import Device, DeviceId
+from acesniper.domain.prediction import FEASIBLE, Feasibility
 from acesniper.domain.task import Task
 
-AVOIDED = Verdict(False, "kube-scheduler did not bind the task's pod there a moment ago")
+EXCLUDED = Feasibility(False, "kube-scheduler did not bind the task's pod there a moment ago")
 
 
-def judge(task: Task, device: Device, labels: Mapping[DeviceId, Mapping[str, str]]) -> Verdict:
+def check_feasibility(
+    task: Task, device: Device, labels: Mapping[DeviceId, Mapping[str, str]]
+) -> Feasibility:
     """Say whether `device` can run `task`, whenever it may be free.
 
     `labels[device]` are the labels of its node. What the task avoids for a while is not judged.
     """
     if task.providers and device.provider not in task.providers:
         wanted = ", ".join(sorted(task.providers))
-        return Verdict(
+        return Feasibility(
             False, f"its provider is {device.provider}, the task asks for {wanted}", True
         )
     if not device.schedulable:
-        return Verdict(False, "its node is cordoned or not ready")
+        return Feasibility(False, "its node is cordoned or not ready")
     on_node = labels.get(device.id, {})
     for name, value in task.node_selector:
         if on_node.get(name) != value:
-            return Verdict(False, f"its node has no label {name}={value}", True)
+            return Feasibility(False, f"its node has no label {name}={value}", True)
     if device.memory_bytes and task.memory_bytes > device.memory_bytes:
         need, have = task.memory_bytes / 2**20, device.memory_bytes / 2**20
-        return Verdict(False, f"the model needs {need:.0f} MiB, the device has {have:.0f}", True)
+        return Feasibility(
+            False, f"the model needs {need:.0f} MiB, the device has {have:.0f}", True
+        )
     return FEASIBLE

@@ -13,26 +13,23 @@ from math import inf
 
 import numpy as np
 
-from acesniper.domain.completion import Completion, Verdict
 from acesniper.domain.device import Device, DeviceId
+from acesniper.domain.prediction import Feasibility, FinishEstimate
 from acesniper.domain.task import Task, TaskKey
-from acesniper.policies.arrays import Floats
 from acesniper.policies.batch import BATCHES, Batch
-from acesniper.policies.chooser import Chooser
-from acesniper.policies.feasibility import AVOIDED, judge
-from acesniper.policies.order import ORDERS
-from acesniper.policies.placement import KEEPING
-from acesniper.policies.policy import Policy, Rules
-from acesniper.policies.queue import Queue
-from acesniper.policies.snapshot import Snapshot
+from acesniper.policies.estimates import EXCLUDED, FleetSnapshot, Floats, check_feasibility
+from acesniper.policies.order import ORDERS, Queue
+from acesniper.policies.placement import QUEUE_PLACEMENTS
+from acesniper.policies.policy import Policy, RuleSet
+from acesniper.policies.select import LaneSelector
 
-LATE = "the deadline"
-FAIR = "fcfs-mct"
+DEADLINE_TEXT = "the deadline"
+AGED_RULES = "fcfs-mct"
 """The rules for tasks that have waited too long."""
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedTask:
     """A task on a device: starts in `start_s` seconds and occupies it for `busy_s`.
 
     `candidates` has the chosen device first and the next best behind it, for tasks that start now.
@@ -42,7 +39,7 @@ class Planned:
     device: Device
     start_s: float
     busy_s: float
-    candidates: tuple[Completion, ...] = ()
+    candidates: tuple[FinishEstimate, ...] = ()
 
     @property
     def starts_now(self) -> bool:
@@ -63,32 +60,32 @@ class Plan:
     the plan was stopped early. `turn` counts choices over a chain of plans.
     """
 
-    planned: tuple[Planned, ...] = ()
+    planned: tuple[PlannedTask, ...] = ()
     unplanned: Mapping[TaskKey, Task] = field(default_factory=dict)
     turn: int = 0
     late_s: Mapping[TaskKey, Floats] = field(default_factory=dict)
     """For tasks refused for their deadline: when each lane would have finished them."""
 
-    def verdicts(self, task: TaskKey, snapshot: Snapshot) -> dict[DeviceId, Verdict]:
+    def verdicts(self, task: TaskKey, snapshot: FleetSnapshot) -> dict[DeviceId, Feasibility]:
         """Why each device cannot take a task that has none."""
         unplanned = self.unplanned[task]
         estimates = snapshot.estimates
         found = {}
         for device in estimates.devices:
-            verdict = judge(unplanned, device, estimates.labels)
+            verdict = check_feasibility(unplanned, device, estimates.labels)
             if verdict.feasible and device.id in unplanned.excluded:
-                verdict = AVOIDED
+                verdict = EXCLUDED
             if verdict.feasible:
                 finish_s = self.late_s[task][estimates.lane_of[device.id]]
-                text = f"would finish {finish_s:.1f} s from now, after {LATE}"
-                verdict = Verdict(False, text, lasting=True)
+                text = f"would finish {finish_s:.1f} s from now, after {DEADLINE_TEXT}"
+                verdict = Feasibility(False, text, lasting=True)
             found[device.id] = verdict
         return found
 
 
 def make_plan(
     tasks: Iterable[Task],
-    snapshot: Snapshot,
+    snapshot: FleetSnapshot,
     policy: Policy,
     behind: Iterable[Task] = (),
     previous: Plan | None = None,
@@ -103,14 +100,14 @@ def make_plan(
     """
     planning = _Planning(snapshot, policy, previous or Plan(), starting_only)
     for ready in (tasks, behind):
-        for rules, together in _turns(ready, snapshot.now_s, policy):
+        for rules, together in _planning_groups(ready, snapshot.now_s, policy):
             planning.place(rules, together)
     return planning.plan()
 
 
-def _turns(
+def _planning_groups(
     tasks: Iterable[Task], now_s: float, policy: Policy
-) -> Iterator[tuple[Rules, list[Task]]]:
+) -> Iterator[tuple[RuleSet, list[Task]]]:
     """Who is planned together by which rules: those who waited too long, then by priority."""
 
     def turn(task: Task) -> tuple[bool, int, str]:
@@ -119,7 +116,7 @@ def _turns(
         return True, -task.priority, task.priority_class
 
     for (patient, _, priority_class), group in groupby(sorted(tasks, key=turn), turn):
-        rules = policy.rules_for(priority_class) if patient else Rules.named(FAIR)
+        rules = policy.rules_for(priority_class) if patient else RuleSet.named(AGED_RULES)
         yield rules, list(group)
 
 
@@ -127,19 +124,19 @@ class _Planning:
     """A plan in the making."""
 
     def __init__(
-        self, snapshot: Snapshot, policy: Policy, previous: Plan, starting_only: bool
+        self, snapshot: FleetSnapshot, policy: Policy, previous: Plan, starting_only: bool
     ) -> None:
         self._snapshot, self._policy, self._starting_only = snapshot, policy, starting_only
         self._kept = {each.task.key: each.device.id for each in previous.planned}
-        self._chooser = Chooser(snapshot, policy, previous.turn)
-        self._planned: list[Planned] = []
+        self._chooser = LaneSelector(snapshot, policy, previous.turn)
+        self._planned: list[PlannedTask] = []
         self._unplanned: dict[TaskKey, Task] = {}
         self._late_s: dict[TaskKey, Floats] = {}
 
     def plan(self) -> Plan:
         return Plan(tuple(self._planned), self._unplanned, self._chooser.lanes.turn, self._late_s)
 
-    def place(self, rules: Rules, tasks: Sequence[Task]) -> None:
+    def place(self, rules: RuleSet, tasks: Sequence[Task]) -> None:
         """Give every task its lane, or note that none can take it."""
         if self._done():
             return
@@ -158,9 +155,9 @@ class _Planning:
     def _done(self) -> bool:
         return self._starting_only and not self._chooser.any_free()
 
-    def _place_one(self, rules: Rules, task: Task) -> None:
+    def _place_one(self, rules: RuleSet, task: Task) -> None:
         chooser = self._chooser
-        kept = self._kept.get(task.key) if rules.placement in KEEPING else None
+        kept = self._kept.get(task.key) if rules.placement in QUEUE_PLACEMENTS else None
         choice = chooser.choice(task)
         lane = chooser.lane_on(kept) if kept else None
         if lane is None or not choice.busy_s[lane] < inf:  # its device may have been lost
@@ -201,15 +198,15 @@ class _Planning:
         start_s = float(self._chooser.lanes.free_s[lane])
         candidates = self._candidates(task, busy_s, lane) if start_s <= 0.0 else ()
         device = self._snapshot.estimates.device_of[lane]
-        self._planned.append(Planned(task, device, start_s, float(busy_s[lane]), candidates))
+        self._planned.append(PlannedTask(task, device, start_s, float(busy_s[lane]), candidates))
         self._chooser.occupy(lane, start_s + float(busy_s[lane]))
 
-    def _candidates(self, task: Task, busy_s: Floats, chosen: int) -> tuple[Completion, ...]:
+    def _candidates(self, task: Task, busy_s: Floats, chosen: int) -> tuple[FinishEstimate, ...]:
         """The chosen device, then those where the task would finish next, one lane of each."""
         free_s, estimates = self._chooser.lanes.free_s, self._snapshot.estimates
         finish_s = free_s + busy_s
         finish_s[chosen] = -inf
-        found: dict[DeviceId, Completion] = {}
+        found: dict[DeviceId, FinishEstimate] = {}
         for lane in _smallest(finish_s, self._policy.candidates_kept * self._chooser.most_slots):
             device = estimates.device_of[lane]
             if len(found) < self._policy.candidates_kept and device.id not in found:

@@ -8,9 +8,9 @@ from types import MappingProxyType
 
 from acesniper.policies.batch import BATCHES
 from acesniper.policies.order import ORDERS
-from acesniper.policies.placement import KEEPING, PLACEMENTS
+from acesniper.policies.placement import PLACEMENTS, QUEUE_PLACEMENTS
 
-AFTER_ORDER = ("mct", "met", "advantage")
+ORDERED_PLACEMENTS = ("mct", "met", "advantage")
 """Placements that are told with an order before them, such as `fcfs-mct`."""
 NORMAL = NormalDist()
 """Of log latency around its median: what gives the interval its quantiles."""
@@ -18,13 +18,13 @@ NORMAL = NormalDist()
 
 def rule_names() -> list[str]:
     """All names a rule can be chosen by."""
-    listed = [f"{order}-{placement}" for order in ORDERS for placement in AFTER_ORDER]
-    alone = [name for name in PLACEMENTS if name not in AFTER_ORDER]
+    listed = [f"{order}-{placement}" for order in ORDERS for placement in ORDERED_PLACEMENTS]
+    alone = [name for name in PLACEMENTS if name not in ORDERED_PLACEMENTS]
     return [*listed, *BATCHES, *alone]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RuleSet:
     """What a name stands for: an order and a placement, or a batch rule."""
 
     name: str
@@ -75,7 +75,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.classes.values()):
-            Rules.named(name)
+            RuleSet.named(name)
         if not 0.0 < self.deadline_quantile < 1.0:
             raise ValueError(f"deadline_quantile is not between 0 and 1: {self.deadline_quantile}")
 
@@ -88,17 +88,17 @@ class Policy:
     def keeps_devices(self) -> bool:
         """Whether any rule sends tasks to a device's own queue for good, when they arrive."""
         names = (self.name, *self.classes.values())
-        return any(Rules.named(name).placement in KEEPING for name in names)
+        return any(RuleSet.named(name).placement in QUEUE_PLACEMENTS for name in names)
 
-    def rules_for(self, priority_class: str) -> Rules:
+    def rules_for(self, priority_class: str) -> RuleSet:
         """The rules for tasks of a priority class."""
-        return Rules.named(self.classes.get(priority_class, self.name))
+        return RuleSet.named(self.classes.get(priority_class, self.name))
 
 
-DEFAULT = Policy()
+DEFAULT_POLICY = Policy()
 
 
-def named(name: str) -> Policy:
+def policy_by_name(name: str) -> Policy:
     """The policy of that name, with everything else at its default.
 
     Raises:

@@ -8,8 +8,7 @@ from typing import Self
 import numpy as np
 
 from acesniper.domain.task import Task
-from acesniper.policies.arrays import Floats
-from acesniper.policies.snapshot import Snapshot
+from acesniper.policies.estimates import FleetSnapshot, Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,10 +16,10 @@ class Queue:
     """Waiting tasks, first come first; every array has shape (tasks,)."""
 
     tasks: Sequence[Task]
-    snapshot: Snapshot
+    snapshot: FleetSnapshot
 
     @classmethod
-    def of(cls, tasks: Sequence[Task], snapshot: Snapshot) -> Self:
+    def of(cls, tasks: Sequence[Task], snapshot: FleetSnapshot) -> Self:
         """Line tasks up; equal times of creation are settled by name."""
         return cls(sorted(tasks, key=lambda task: (task.created_s, task.key)), snapshot)
 

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acesniper.domain.backlog import slots_free_s
 from acesniper.domain.device import DeviceId
-from acesniper.policies.arrays import Floats
-from acesniper.policies.estimates import Estimates
+from acesniper.domain.reservations import slots_free_s
+from acesniper.policies.estimates import Estimates, Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
+class FleetSnapshot:
     """The fleet at `now_s`; `busy_s[device]` holds the remaining seconds of each pod on it."""
 
     now_s: float

@@ -14,7 +14,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 
 
-class Settings(BaseModel):
+class EnvironmentSettings(BaseModel):
     """Base: every field is read from `ACESNIPER_<NAME>`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

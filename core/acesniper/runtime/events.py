@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acesniper.api.names import API_VERSION
-from acesniper.api.times import rfc3339
+from acesniper.api.units import rfc3339
 from acesniper.domain.errors import AcesniperError, Conflict
-from acesniper.runtime.kube import EVENTS, Cluster, NamespaceGone, Object
+from acesniper.runtime.client import EVENTS, Cluster, NamespaceTerminating, Object
 
 log = logging.getLogger(__name__)
 
-LONGEST_NOTE = 1000
+MAX_MESSAGE_CHARS = 1000
 """The API server refuses longer messages (1,024)."""
-CLUSTER_WIDE = "default"
+CLUSTER_SCOPED_NAMESPACE = "default"
 """Where events about cluster-wide objects go, by convention."""
 
 
@@ -33,7 +33,7 @@ class Notice:
     warning: bool = False
 
 
-def event(
+def to_event(
     kind: str, metadata: Mapping[str, Any], notice: Notice, now_s: float, component: str
 ) -> Object:
     """The Event object of a notice; the same notice has the same name, so that it is told once."""
@@ -46,7 +46,7 @@ def event(
         "kind": "Event",
         "metadata": {
             "name": f"{metadata['name']}.{digest}",
-            "namespace": namespace or CLUSTER_WIDE,
+            "namespace": namespace or CLUSTER_SCOPED_NAMESPACE,
         },
         "involvedObject": {
             "apiVersion": "v1" if kind == "Pod" else API_VERSION,
@@ -56,7 +56,7 @@ def event(
             **({"namespace": namespace} if namespace else {}),
         },
         "reason": notice.reason,
-        "message": notice.message[:LONGEST_NOTE],
+        "message": notice.message[:MAX_MESSAGE_CHARS],
         "type": "Warning" if notice.warning else "Normal",
         "source": {"component": component},
         "firstTimestamp": when,
@@ -66,7 +66,7 @@ def event(
 
 
 @dataclass(slots=True)
-class Ration:
+class TokenBucket:
     """So many at once, and so many a second in the long run (a token bucket)."""
 
     at_once: float = 300.0
@@ -93,7 +93,7 @@ class EventRecorder:
 
     cluster: Cluster
     component: str
-    ration: Ration = field(default_factory=Ration)
+    ration: TokenBucket = field(default_factory=TokenBucket)
 
     async def tell(
         self, kind: str, metadata: Mapping[str, Any], notice: Notice, now_s: float
@@ -102,12 +102,12 @@ class EventRecorder:
         if not notice.warning and not self.ration.take(now_s):
             log.debug("event %s of %s not told: too many", notice.reason, metadata["name"])
             return
-        manifest = event(kind, metadata, notice, now_s, self.component)
+        manifest = to_event(kind, metadata, notice, now_s, self.component)
         try:
             await self.cluster.create(EVENTS, manifest, manifest["metadata"]["namespace"])
         except Conflict:
             return  # told before
-        except NamespaceGone:
+        except NamespaceTerminating:
             return  # its namespace goes, and with it whoever would read it
         except AcesniperError as error:
             log.warning("event %s not told: %s", notice.reason, error)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 from acesniper.domain.errors import Unavailable
-from acesniper.runtime.kube import Cluster, Kind, Object, PatchType, WatchEvent
+from acesniper.runtime.client import Cluster, Kind, Object, PatchType, WatchEvent
 
 
 class NotLeading(Unavailable):

@@ -35,15 +35,15 @@ _CONTENT_TYPES: Mapping[PatchType, str] = {
 }
 REQUEST_LIMITS = aiohttp.ClientTimeout(total=30.0)
 FIELD_MANAGER = "acesniper"
-UNREADABLE = (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError)
+KUBECONFIG_ERRORS = (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError)
 """What the client raises over a file that is something else than a kubeconfig."""
-LONGEST_MESSAGE = 1000
+MAX_ERROR_CHARS = 1000
 """The API server repeats what it refuses, whole; what it says is written into statuses."""
-PAGE = 500
+PAGE_SIZE = 500
 """Objects that one answer to a list holds."""
 WATCH_TIMEOUT_S = 240
 """The server ends a watch after this long."""
-WATCH_SILENCE_S = 90.0
+WATCH_IDLE_TIMEOUT_S = 90.0
 """A watch on which nothing comes for so long was cut without a word: the server sends a bookmark
 about once a minute, at the latest after 75 s."""
 
@@ -85,14 +85,14 @@ class WatchEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RawResponse:
     """What the API server said to a plain GET; `date` is its own clock's time, as in HTTP."""
 
     text: str
     date: str | None
 
 
-class Gone(Unavailable):
+class ResourceVersionExpired(Unavailable):
     """The resource version to watch from is too old; list again."""
 
 
@@ -100,7 +100,7 @@ class NotFound(Unavailable):
     """The object does not exist (any more)."""
 
 
-class NamespaceGone(Forbidden):
+class NamespaceTerminating(Forbidden):
     """The namespace is being deleted: nothing can be made in it any more."""
 
 
@@ -114,7 +114,7 @@ async def _translated(what: str) -> AsyncIterator[None]:
         raise Unavailable(f"{what}: the API server does not answer: {why}") from error
 
 
-def _failure(status: int, body: bytes, retry_after: str | None, what: str) -> Exception:
+def _error_of(status: int, body: bytes, retry_after: str | None, what: str) -> Exception:
     causes: list[Object] = []
     try:
         said = json.loads(body)
@@ -122,20 +122,20 @@ def _failure(status: int, body: bytes, retry_after: str | None, what: str) -> Ex
         causes = (said.get("details") or {}).get("causes") or []
     except (ValueError, AttributeError):
         message = body[:200].decode(errors="replace")
-    if len(message) > LONGEST_MESSAGE:
-        message = f"{message[:LONGEST_MESSAGE]}..."
+    if len(message) > MAX_ERROR_CHARS:
+        message = f"{message[:MAX_ERROR_CHARS]}..."
     text = f"{what}: {message or 'no reason given'} ({status})"
     match status:
         case HTTPStatus.NOT_FOUND:
             return NotFound(text)
-        case HTTPStatus.FORBIDDEN if any(_says_gone(each) for each in causes):
-            return NamespaceGone(text)
+        case HTTPStatus.FORBIDDEN if any(_is_namespace_terminating(each) for each in causes):
+            return NamespaceTerminating(text)
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return Forbidden(text)
         case HTTPStatus.CONFLICT:
             return Conflict(text)
         case HTTPStatus.GONE:
-            return Gone(text)
+            return ResourceVersionExpired(text)
         case HTTPStatus.TOO_MANY_REQUESTS:
             seconds = float(retry_after) if retry_after and retry_after.isdigit() else 1.0
             return Throttled(text, seconds)
@@ -144,7 +144,7 @@ def _failure(status: int, body: bytes, retry_after: str | None, what: str) -> Ex
     return Unavailable(text)
 
 
-def _says_gone(cause: Object) -> bool:
+def _is_namespace_terminating(cause: Object) -> bool:
     return cause.get("reason") == "NamespaceTerminating"
 
 
@@ -154,7 +154,7 @@ class Cluster:
     def __init__(
         self,
         api: client.ApiClient,
-        watch_silence_s: float = WATCH_SILENCE_S,
+        watch_silence_s: float = WATCH_IDLE_TIMEOUT_S,
         namespace: str = "default",
     ) -> None:
         """Use a client; a watch is given up when nothing comes on it for `watch_silence_s`."""
@@ -168,7 +168,7 @@ class Cluster:
     async def connect(
         cls,
         kubeconfig: Path | None = None,
-        watch_silence_s: float = WATCH_SILENCE_S,
+        watch_silence_s: float = WATCH_IDLE_TIMEOUT_S,
         context: str | None = None,
     ) -> AsyncIterator[Self]:
         """Connect by a kubeconfig file, or as the pod we run in when there is none.
@@ -190,7 +190,7 @@ class Cluster:
             api = client.ApiClient(configuration=settings)
         except (config.ConfigException, OSError) as error:
             raise InvalidInput(f"no way to the cluster: {error}; pass --kubeconfig FILE") from error
-        except UNREADABLE as error:
+        except KUBECONFIG_ERRORS as error:
             raise InvalidInput(f"{kubeconfig} is no kubeconfig: {error}") from error
         async with api:
             yield cls(api, watch_silence_s, namespace)
@@ -216,7 +216,7 @@ class Cluster:
         answer = await self._api.call_api(*request, _request_timeout=limits)
         if answer.status >= HTTPStatus.BAD_REQUEST:
             retry_after = answer.getheader("Retry-After")
-            raise _failure(answer.status, await answer.read(), retry_after, f"{method} {path}")
+            raise _error_of(answer.status, await answer.read(), retry_after, f"{method} {path}")
         return answer
 
     async def _call(
@@ -232,12 +232,12 @@ class Cluster:
             parsed: Object = json.loads(await answer.read())
             return parsed
 
-    async def fetch(self, path: str) -> Answer:
+    async def fetch(self, path: str) -> RawResponse:
         """GET whatever the API server has or reaches for us, such as `/version`."""
         async with _translated(f"GET {path}"):
             answer = await self._open("GET", path, {})
             text = (await answer.read()).decode(errors="replace")
-            return Answer(text, answer.getheader("Date"))
+            return RawResponse(text, answer.getheader("Date"))
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """The object, or None when there is none."""
@@ -265,7 +265,7 @@ class Cluster:
         self, kind: Kind, namespace: str | None = None, labels: str = ""
     ) -> AsyncIterator[tuple[Sequence[Object], str]]:
         """The same bit by bit: parsing ten thousand at once would stop everything else."""
-        query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
+        query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": labels} if labels else {})
         while True:
             answer = await self._call("GET", kind.path(namespace), query)
             metadata = answer["metadata"]
@@ -360,16 +360,16 @@ class Cluster:
                     if event["type"] == "ERROR":
                         status = event["object"]
                         body = json.dumps(status).encode()
-                        raise _failure(status.get("code", 500), body, None, f"watch {kind.plural}")
+                        raise _error_of(status.get("code", 500), body, None, f"watch {kind.plural}")
                     yield WatchEvent(event["type"], event["object"])
             except aiohttp.SocketTimeoutError:
                 # No failure: where nothing happens, there may be nothing to say. Open it anew.
                 log.debug("watch %s: silent for %g s", kind.plural, self._watch_silence_s)
             finally:
-                _cut(answer.response)
+                _abort(answer.response)
 
 
-def _cut(response: aiohttp.ClientResponse) -> None:
+def _abort(response: aiohttp.ClientResponse) -> None:
     """End an answer that goes on; closing alone would wait for the server's farewell by TLS."""
     connection = response.connection
     if connection is not None and connection.transport is not None:

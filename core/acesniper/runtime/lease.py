@@ -13,16 +13,16 @@ from math import ceil
 from typing import Any
 
 from acesniper.domain.errors import AcesniperError, Conflict
-from acesniper.runtime.kube import LEASES, Cluster, NotFound, Object
+from acesniper.runtime.client import LEASES, Cluster, NotFound, Object
 
 log = logging.getLogger(__name__)
 
-RENEWALS = 4
+RENEWALS_PER_LEASE = 4
 """Tries to renew within the time that a lease lasts."""
 
 
 @dataclass(slots=True)
-class Staleness:
+class ObservedLease:
     """How long a lease has not changed before our eyes. `clock` is monotonic, in seconds."""
 
     clock: Callable[[], float]
@@ -39,7 +39,7 @@ class Staleness:
 
 
 @dataclass(slots=True)
-class Leadership:
+class LeaderElection:
     """Holds a lease as long as it can."""
 
     cluster: Cluster
@@ -52,7 +52,7 @@ class Leadership:
     on_change: Callable[[], None] = lambda: None
     """Told when we come to hold it."""
     _until_s: float = float("-inf")
-    _others: Staleness | None = None
+    _others: ObservedLease | None = None
 
     def held(self) -> bool:
         """Whether nobody else can hold it now."""
@@ -63,7 +63,7 @@ class Leadership:
         try:
             while True:
                 await self._try()
-                await asyncio.sleep(self.duration_s / RENEWALS)
+                await asyncio.sleep(self.duration_s / RENEWALS_PER_LEASE)
         finally:
             if self.held():
                 self._until_s = float("-inf")
@@ -107,7 +107,7 @@ class Leadership:
     def _free(self, lease: Object) -> bool:
         spec = lease.get("spec") or {}
         if self._others is None:
-            self._others = Staleness(self.clock)
+            self._others = ObservedLease(self.clock)
         unchanged_s = self._others.unchanged_s(lease)
         if spec.get("holderIdentity") in (None, "", self.identity):
             return True

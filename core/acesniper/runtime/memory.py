@@ -18,7 +18,7 @@ SPARE_BYTES = 128 << 20
 """For what this process will use beyond what it uses now."""
 
 
-def room_bytes(limits: Sequence[Path] = LIMITS) -> int | None:
+def available_bytes(limits: Sequence[Path] = LIMITS) -> int | None:
     """What another process may have beside this one; None where no limit is known."""
     limit = _limit_bytes(limits)
     if limit is None:

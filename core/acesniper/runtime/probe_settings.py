@@ -5,10 +5,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from acesniper.runtime.environment import Settings
+from acesniper.runtime.settings import EnvironmentSettings
 
 
-class ProbeSettings(Settings):
+class ProbeSettings(EnvironmentSettings):
     """The probe of a node, as a DaemonSet runs it."""
 
     node: Annotated[str, Field(min_length=1)]

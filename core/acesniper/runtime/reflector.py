@@ -11,19 +11,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from acesniper.domain.errors import AcesniperError, InvalidInput
-from acesniper.runtime.kube import Cluster, Gone, Kind, Object
+from acesniper.runtime.client import Cluster, Kind, Object, ResourceVersionExpired
 
 log = logging.getLogger(__name__)
 
-Apply = Callable[[str, Object], None]
+Handler = Callable[[str, Object], None]
 """Called with UPSERT or DELETE and the object, for every change. An object that it refuses with
 InvalidInput is left out; the others are not disturbed. Of an object that was found missing when the
 watch had lost its place, DELETE brings no more than UID, name and namespace."""
 UPSERT = "UPSERT"
 DELETE = "DELETE"
-AT_A_TIME = 50
+BATCH_SIZE = 50
 """Objects of a list that are applied in one go."""
-DEAF_S = 300.0
+STALLED_AFTER_S = 300.0
 """A watch that was cut silently is opened again before that (`kube.WATCH_TIMEOUT_S`), and bookmarks
 come every minute. Whoever hears nothing for so long hears nothing any more."""
 RETRY_S = (0.2, 5.0)
@@ -36,7 +36,7 @@ class Reflector:
 
     cluster: Cluster
     kind: Kind
-    apply: Apply
+    apply: Handler
     labels: str = ""
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     last_event_s: float = 0.0
@@ -45,7 +45,7 @@ class Reflector:
 
     def deaf(self, now_s: float) -> bool:
         """Whether the server has been silent for too long, at a monotonic time."""
-        return self.synced.is_set() and now_s - self.last_event_s > DEAF_S
+        return self.synced.is_set() and now_s - self.last_event_s > STALLED_AFTER_S
 
     async def run(self) -> None:
         """List, watch, and list again when the watch lost its place."""
@@ -60,7 +60,7 @@ class Reflector:
                     version = event.object["metadata"]["resourceVersion"]
                     self._take(event.type, event.object)
                     pause_s = RETRY_S[0]
-            except Gone:
+            except ResourceVersionExpired:
                 version = None
             except AcesniperError as error:
                 log.warning("%s: %s; trying again in %.1f s", self.kind.plural, error, pause_s)
@@ -94,7 +94,7 @@ class Reflector:
 
     async def _add(self, objects: Sequence[Object]) -> None:
         for number, each in enumerate(objects):
-            if number % AT_A_TIME == 0:
+            if number % BATCH_SIZE == 0:
                 # Others have to get their turn: kube-scheduler waits for answers.
                 await asyncio.sleep(0)
             self._take("ADDED", each)

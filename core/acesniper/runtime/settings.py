@@ -6,15 +6,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from acesniper.policies.policy import DEFAULT, Rules
-from acesniper.runtime.environment import OptionalPath, Port, Settings
+from acesniper.policies.policy import DEFAULT_POLICY, RuleSet
 
 
-def _rules(name: str) -> str:
-    return Rules.named(name).name
+def _known_policy(name: str) -> str:
+    return RuleSet.named(name).name
 
 
-def _pairs(text: object) -> object:
+def _parse_policy_classes(text: object) -> object:
     """`class=policy,class=policy` as a mapping."""
     if not isinstance(text, str):
         return text
@@ -22,7 +21,7 @@ def _pairs(text: object) -> object:
     for name, equals, policy in pairs:
         if not (name.strip() and equals):
             raise ValueError(f"not CLASS=POLICY: {name!r}")
-        Rules.named(policy.strip())
+        RuleSet.named(policy.strip())
     return {name.strip(): policy.strip() for name, _, policy in pairs}
 
 
@@ -31,16 +30,16 @@ def _host_name() -> str:
     return socket.gethostname()
 
 
-class PolicySettings(Settings):
+class PolicySettings(EnvironmentSettings):
     """What planner and operator have to agree on."""
 
-    policy: Annotated[str, AfterValidator(_rules)] = DEFAULT.name
+    policy: Annotated[str, AfterValidator(_known_policy)] = DEFAULT_POLICY.name
     """How tasks are ordered and placed, by name."""
-    policy_classes: Annotated[Mapping[str, str], BeforeValidator(_pairs)] = Field(
+    policy_classes: Annotated[Mapping[str, str], BeforeValidator(_parse_policy_classes)] = Field(
         default_factory=dict
     )
     """Other policies for the tasks of some priority classes: `batch=min-min,urgent=edf-mct`."""
-    aging_s: Annotated[float, Field(gt=0)] = DEFAULT.aging_s
+    aging_s: Annotated[float, Field(gt=0)] = DEFAULT_POLICY.aging_s
     """A task that has waited for so long goes before all that have not, whatever its priority."""
 
 
@@ -80,7 +79,7 @@ class ExtenderSettings(LeaseSettings):
     page_host: str = "127.0.0.1"
     """Reached through `kubectl port-forward`, which the cluster's own rights guard."""
     page_port: Port = 8783
-    deadline_quantile: Annotated[float, Field(gt=0, lt=1)] = DEFAULT.deadline_quantile
+    deadline_quantile: Annotated[float, Field(gt=0, lt=1)] = DEFAULT_POLICY.deadline_quantile
     """How certain a device must be to meet a deadline to be preferred for it."""
     explore_share: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of the tasks without a deadline that go to a nearly as good, less well known device."""
@@ -97,7 +96,7 @@ class ExtenderSettings(LeaseSettings):
     model_load_mb_per_s: Annotated[float, Field(gt=0)] = 150.0
     """Rates to expect on a node until they are learned."""
     predictions: OptionalPath = None
-    """A CSV file of predictions to use instead of the network; see `extender/listed.py`."""
+    """A CSV file of predictions to use instead of the network; see `predictor/csv.py`."""
     tls_folder: OptionalPath = None
     """Holds tls.crt, tls.key and ca.crt: HTTPS, for clients with a certificate of that authority.
     Empty: HTTP, which is for a kube-scheduler in the same pod."""

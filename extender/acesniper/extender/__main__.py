@@ -19,25 +19,24 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from acesniper.domain.errors import InvalidInput
-from acesniper.extender.app import create_app
-from acesniper.extender.health import create_health_app
-from acesniper.extender.listed import ListedPredictor
-from acesniper.extender.network import NetworkMetrics
-from acesniper.extender.page.app import Page
-from acesniper.extender.state import ExtenderState
+from acesniper.extender.app import create_app, create_health_app
+from acesniper.extender.metrics import ModelMetrics
+from acesniper.extender.page.routes import Page
+from acesniper.extender.wiring import Extender
+from acesniper.predictor.csv import CsvPredictor
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.interface import LatencyPredictor
 from acesniper.predictor.replaceable import ReplaceablePredictor
 from acesniper.runtime import logs
-from acesniper.runtime.kube import Cluster
+from acesniper.runtime.client import Cluster
 from acesniper.runtime.settings import ExtenderSettings
 
 log = logging.getLogger(__name__)
 
-SWITCH_S = 0.0002
+SWITCH_INTERVAL_S = 0.0002
 
 
-def calm_collector() -> None:
+def relax_garbage_collector() -> None:
     """Let garbage collections come rarely.
 
     A full one over the mirrors of a large cluster stops every answer for tens of milliseconds, and
@@ -47,18 +46,18 @@ def calm_collector() -> None:
     gc.set_threshold(50_000, 50, 100)
 
 
-def answer_first() -> None:
+def shorten_switch_interval() -> None:
     """Let the event loop take its turn from a thread that plans after a fraction of a millisecond.
 
     By default a thread may keep the interpreter for 5 ms, and an answer needs several turns.
     """
-    sys.setswitchinterval(SWITCH_S)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
 def predictor_of(settings: ExtenderSettings) -> LatencyPredictor:
     """The listed predictions where a file is set, else the network."""
     if settings.predictions is not None:
-        return ListedPredictor.read(settings.predictions)
+        return CsvPredictor.read(settings.predictions)
     if settings.network is not None:
         return ReplaceablePredictor(settings.network)
     return default_predictor()
@@ -83,7 +82,7 @@ async def serve(settings: ExtenderSettings) -> None:
     GCCollector(registry=registry)
     predictor = predictor_of(settings)
     async with Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster:
-        state = ExtenderState.build(settings, cluster, predictor, registry)
+        state = Extender.build(settings, cluster, predictor, registry)
         config = uvicorn.Config(
             create_app(state, registry),
             host=settings.host,
@@ -92,17 +91,17 @@ async def serve(settings: ExtenderSettings) -> None:
             log_config=None,
             **tls(settings.tls_folder),
         )
-        calm_collector()
-        answer_first()
+        relax_garbage_collector()
+        shorten_switch_interval()
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(state.run())]
             if settings.health_port:
                 health = create_health_app(state, registry)
-                background.append(group.create_task(tell(health, settings.health_port)))
+                background.append(group.create_task(serve_health(health, settings.health_port)))
             if state.page is not None:
-                background.append(group.create_task(show(state.page, settings)))
+                background.append(group.create_task(serve_page(state.page, settings)))
             if isinstance(predictor, ReplaceablePredictor):
-                NetworkMetrics.on(registry, predictor)
+                ModelMetrics.on(registry, predictor)
                 replacing = predictor.follow(state.fleet.predict_anew)
                 background.append(group.create_task(replacing))
             await uvicorn.Server(config).serve()
@@ -110,7 +109,7 @@ async def serve(settings: ExtenderSettings) -> None:
                 each.cancel()
 
 
-class Beside(uvicorn.Server):
+class SecondaryServer(uvicorn.Server):
     """A server beside another one, which is told by signals when to stop."""
 
     @contextmanager
@@ -119,7 +118,7 @@ class Beside(uvicorn.Server):
         yield
 
 
-async def tell(health: FastAPI, port: int) -> None:
+async def serve_health(health: FastAPI, port: int) -> None:
     """Say to the kubelet and to Prometheus, which ask from outside, how we are."""
     config = uvicorn.Config(
         health,
@@ -128,10 +127,10 @@ async def tell(health: FastAPI, port: int) -> None:
         access_log=False,
         log_config=None,
     )
-    await Beside(config).serve()
+    await SecondaryServer(config).serve()
 
 
-async def show(page: Page, settings: ExtenderSettings) -> None:
+async def serve_page(page: Page, settings: ExtenderSettings) -> None:
     """Serve the page on its own port, until cancelled; without it, all else goes on."""
     config = uvicorn.Config(
         page.app(settings.page_host),
@@ -141,7 +140,7 @@ async def show(page: Page, settings: ExtenderSettings) -> None:
         log_config=None,
     )
     try:
-        await Beside(config).serve()
+        await SecondaryServer(config).serve()
     except SystemExit:  # uvicorn's way to say that the port is taken
         log.error("the page is not served: port %d is taken", settings.page_port)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from acesniper.domain.device import Device
 
 

@@ -6,29 +6,31 @@ from dataclasses import dataclass, field
 
 from acesniper.api.decision import Decision
 from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, REFUSED_ANNOTATION
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from acesniper.domain.device import Device
 from acesniper.domain.errors import AcesniperError
 from acesniper.extender.admission import admission_patch
-from acesniper.extender.book import DecisionBook
-from acesniper.extender.fleet import Fleet
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.cache.decisions import DecisionCache
 from acesniper.extender.metrics import ExtenderMetrics
-from acesniper.runtime.kube import PODS, Cluster
+from acesniper.runtime.client import PODS, Cluster
 
 log = logging.getLogger(__name__)
 
-PARALLEL = 32
+MAX_CONCURRENT_REQUESTS = 32
 
 
 @dataclass(slots=True)
-class Admitting:
+class Admission:
     """Each call is one request; what fails is undone in the ledger, and the next plan goes on."""
 
-    fleet: Fleet
+    fleet: ClusterCache
     cluster: Cluster
-    book: DecisionBook
+    book: DecisionCache
     metrics: ExtenderMetrics
-    _lanes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL))
+    _lanes: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
+    )
     _refusing: set[str] = field(default_factory=set)
 
     async def admit(self, pod: PodView, device: Device, decision: Decision) -> None:

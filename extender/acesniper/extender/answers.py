@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from acesniper.api.names import DEVICE_ANNOTATION, MODEL_LABEL, TASK_LABEL
-from acesniper.domain.backlog import PodUid
+from acesniper.domain.reservations import PodUid
 from acesniper.domain.task import ModelKey
-from acesniper.extender.book import DecisionBook
-from acesniper.extender.fleet import Fleet
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.cache.decisions import DecisionCache
 from acesniper.extender.metrics import ExtenderMetrics
-from acesniper.extender.wire import MAX_SCORE, ExtenderArgs, FilterResult, HostPriority, Pod
+from acesniper.extender.protocol import MAX_SCORE, ExtenderArgs, FilterResult, HostPriority, Pod
 
 ROUNDING = 1e-9
 UNKNOWN_MODEL, NO_PREDICTION = WITHOUT_PREDICTION = "unknown model", "no prediction"
@@ -18,13 +18,13 @@ UNKNOWN_MODEL, NO_PREDICTION = WITHOUT_PREDICTION = "unknown model", "no predict
 NO_DEVICE = "no DeviceProfile predicts this model here; see kubectl get dprof"
 
 
-class Answers:
+class FilterScore:
     """Filters and scores nodes for one pod at a time."""
 
     def __init__(
         self,
-        fleet: Fleet,
-        book: DecisionBook,
+        fleet: ClusterCache,
+        book: DecisionCache,
         metrics: ExtenderMetrics,
         on_unknown: Callable[[Pod], None] = lambda _: None,
     ) -> None:

@@ -10,25 +10,30 @@ from prometheus_client import CollectorRegistry
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
-from acesniper.extender.answers import Answers
-from acesniper.extender.health import add_health
+from acesniper.extender.filter_score import FilterScore
 from acesniper.extender.metrics import ExtenderMetrics
-from acesniper.extender.state import ExtenderState
-from acesniper.extender.wire import ExtenderArgs, FilterResult, HostPriority, decode_args, encode
+from acesniper.extender.protocol import (
+    ExtenderArgs,
+    FilterResult,
+    HostPriority,
+    decode_args,
+    encode,
+)
+from acesniper.extender.wiring import Extender
 
 log = logging.getLogger(__name__)
 
 Answer = Callable[[ExtenderArgs], FilterResult | list[HostPriority]]
 
 
-def create_app(state: ExtenderState, registry: CollectorRegistry) -> FastAPI:
+def create_app(state: Extender, registry: CollectorRegistry) -> FastAPI:
     """The application over a state that watches keep fresh.
 
     Every route is a coroutine: FastAPI runs plain functions in threads, over mappings that the
     watches change meanwhile.
     """
     app = FastAPI(title="Ace-Sniper extender", docs_url=None, redoc_url=None)
-    answers = Answers(state.fleet, state.book, state.metrics, state.strangers.note)
+    answers = FilterScore(state.fleet, state.book, state.metrics, state.strangers.note)
 
     async def filter_(request: Request) -> Response:
         return await _answer("filter", request, answers.filter, state.metrics)

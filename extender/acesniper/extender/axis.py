@@ -8,7 +8,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Axis(Generic[K, V]):
+class TableAxis(Generic[K, V]):
     """Keys with their vectors and their places; the place of a key that left is given out again."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from acesniper.api.decision import Decision
 
 
-class DecisionBook:
+class DecisionCache:
     """Decisions by pod UID; the oldest fall out beyond `limit`."""
 
     def __init__(self, limit: int = 20_000) -> None:

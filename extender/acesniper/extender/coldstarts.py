@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import InferenceTask, Phase
-from acesniper.domain.coldstart import IMAGE_BYTES, Circumstances, ObservedStart, StartTimes
+from acesniper.domain.cold_start import IMAGE_BYTES, ColdStart, ColdStartEstimator, ObservedStart
 from acesniper.domain.device import Device
 from acesniper.domain.task import ModelKey
-from acesniper.extender.table import LatencyTable
-from acesniper.policies.estimates import Start
-from acesniper.runtime.kube import Object
+from acesniper.extender.latency_table import LatencyTable
+from acesniper.policies.estimates import StartRow
+from acesniper.runtime.client import Object
 
 BYTES_PER_PARAMETER = 4.0
 REFRESH_S = 10.0
@@ -20,7 +20,7 @@ REFRESH_S = 10.0
 
 
 @dataclass(slots=True)
-class OnNode:
+class NodeContents:
     """What a node has: images as it reports them, and what we saw run there since it booted."""
 
     boot: str = ""
@@ -34,9 +34,9 @@ class ColdStarts:
     """Told of nodes, pods and finished tasks; asked for the start of a model on a device."""
 
     table: LatencyTable
-    times: StartTimes = field(default_factory=StartTimes)
+    times: ColdStartEstimator = field(default_factory=ColdStartEstimator)
     changed: bool = False
-    _nodes: dict[str, OnNode] = field(default_factory=dict)
+    _nodes: dict[str, NodeContents] = field(default_factory=dict)
     _image_bytes: dict[str, float] = field(default_factory=dict)
     _image_of: dict[ModelKey, str] = field(default_factory=dict)
     _taught: dict[str, str | None] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class ColdStarts:
         boot = str(status.get("nodeInfo", {}).get("bootID", ""))
         known = self._nodes.get(name)
         if known is None or known.boot != boot:
-            known = self._nodes[name] = OnNode(boot)
+            known = self._nodes[name] = NodeContents(boot)
             self.changed = True
         listed = status.get("images") or ()
         images = frozenset(each for image in listed for each in image.get("names") or ())
@@ -71,7 +71,7 @@ class ColdStarts:
             self._image_of[model] = pod.image
             self.changed = True
         if pod.node is not None and pod.phase in ("Running", "Succeeded"):
-            ran = self._nodes.setdefault(pod.node, OnNode()).ran
+            ran = self._nodes.setdefault(pod.node, NodeContents()).ran
             if not {model, pod.image} <= ran:
                 ran.update((model, pod.image))
                 self.changed = True
@@ -104,7 +104,7 @@ class ColdStarts:
         """A task is gone."""
         self._taught.pop(str(manifest["metadata"].get("uid")), None)
 
-    def circumstances(self, model: ModelKey, device: Device) -> Circumstances:
+    def circumstances(self, model: ModelKey, device: Device) -> ColdStart:
         """Of a start that would happen now."""
         here = self._nodes.get(device.node)
         image = self._image_of.get(model, "")
@@ -115,17 +115,17 @@ class ColdStarts:
             fetches=here is None or model not in here.ran,
         )
 
-    def start(self, model: ModelKey, devices: Sequence[Device]) -> Start:
+    def start(self, model: ModelKey, devices: Sequence[Device]) -> StartRow:
         """What a model's start takes on each device."""
         at = [self.circumstances(model, each) for each in devices]
         cold_s = np.fromiter(map(self.times.cold_s, at), float, len(at))
-        return Start(cold_s, np.fromiter(map(self.times.transfer_s, at), float, len(at)))
+        return StartRow(cold_s, np.fromiter(map(self.times.transfer_s, at), float, len(at)))
 
     def _at(
         self, node: str, device: str, model: ModelKey, *, pulls: bool, fetches: bool
-    ) -> Circumstances:
+    ) -> ColdStart:
         found = self.table.features(model)
-        return Circumstances(
+        return ColdStart(
             *(node, device, model),
             model_bytes=BYTES_PER_PARAMETER * found.parameters if found else 0.0,
             image_bytes=self._image_bytes.get(self._image_of.get(model, "")) or IMAGE_BYTES,
@@ -134,7 +134,7 @@ class ColdStarts:
         )
 
 
-class Starts(Mapping[ModelKey, Start]):
+class CachedStarts(Mapping[ModelKey, StartRow]):
     """Starts on some devices, worked out when they are first asked for, and kept for a while.
 
     A plan may read them in another thread.
@@ -142,7 +142,7 @@ class Starts(Mapping[ModelKey, Start]):
 
     def __init__(self, cold_starts: ColdStarts, devices: Sequence[Device], now_s: float) -> None:
         self._cold_starts, self._devices = cold_starts, devices
-        self._made: dict[ModelKey, Start] = {}
+        self._made: dict[ModelKey, StartRow] = {}
         self._since_s = now_s
 
     def refresh(self, now_s: float) -> None:
@@ -151,7 +151,7 @@ class Starts(Mapping[ModelKey, Start]):
             self._made, self._since_s = {}, now_s
             self._cold_starts.changed = False
 
-    def __getitem__(self, model: ModelKey) -> Start:
+    def __getitem__(self, model: ModelKey) -> StartRow:
         made = self._made
         start = made.get(model)
         if start is None:

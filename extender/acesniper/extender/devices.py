@@ -4,14 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from acesniper.api import convert
-from acesniper.api.node import NodeView
-from acesniper.api.pod import PodView
+from acesniper.api.objects import NodeView, PodView
 from acesniper.api.v1alpha1 import DeviceProfile
 from acesniper.domain.device import Device, DeviceId, NodeName
 
 
 @dataclass(slots=True)
-class Devices:
+class DeviceIndex:
     """Kept up to date one node or profile at a time: a fleet of thousands comes in as many steps.
 
     `on_node` lists the devices of a node by name; `measured_at` is when each was probed.
@@ -93,7 +92,7 @@ class Devices:
         node = self._nodes.get(NodeName(profile.spec.node)) if profile else None
         if profile is None or node is None:
             return
-        device = convert.device(profile, schedulable=node.schedulable)
+        device = convert.to_device(profile, schedulable=node.schedulable)
         self.by_id[name] = device
         self.on_node.setdefault(device.node, []).append(device)
         self.on_node[device.node].sort(key=lambda each: each.id)

@@ -10,31 +10,31 @@ import numpy as np
 
 from acesniper.domain.device import DeviceId
 from acesniper.domain.task import ModelKey
-from acesniper.extender.coldstarts import ColdStarts, Starts
-from acesniper.extender.devices import Devices
-from acesniper.extender.table import Latencies, LatencyTable
-from acesniper.policies.estimates import Estimates, Row
+from acesniper.extender.cache.cold_start import CachedStarts, ColdStarts
+from acesniper.extender.cache.devices import DeviceIndex
+from acesniper.extender.latency_table import LatencyTable, LatencyView
+from acesniper.policies.estimates import Estimates, LatencyRow
 
 
-class Rows(Mapping[ModelKey, Row]):
+class CachedRows(Mapping[ModelKey, LatencyRow]):
     """Rows of the table, made when they are first asked for and kept until they change.
 
     A plan may read them in another thread: what was made of one state of the table is kept
     together with it, and both are replaced at once.
     """
 
-    def __init__(self, seen: Latencies, devices: Sequence[DeviceId]) -> None:
+    def __init__(self, seen: LatencyView, devices: Sequence[DeviceId]) -> None:
         self._columns = seen.columns_of(devices)
-        self._state: tuple[Latencies, dict[ModelKey, Row]] = seen, {}
+        self._state: tuple[LatencyView, dict[ModelKey, LatencyRow]] = seen, {}
 
-    def show(self, seen: Latencies, changed: Collection[ModelKey]) -> None:
+    def show(self, seen: LatencyView, changed: Collection[ModelKey]) -> None:
         """Show another state of the table, in which these models have changed."""
         kept = self._state[1].copy()
         for model in changed:
             kept.pop(model, None)
         self._state = seen, kept
 
-    def __getitem__(self, model: ModelKey) -> Row:
+    def __getitem__(self, model: ModelKey) -> LatencyRow:
         seen, made = self._state
         row = made.get(model)
         if row is None:
@@ -47,25 +47,25 @@ class Rows(Mapping[ModelKey, Row]):
     def __len__(self) -> int:
         return len(self._state[0].rows)
 
-    def _row(self, seen: Latencies, model: ModelKey) -> Row:
+    def _row(self, seen: LatencyView, model: ModelKey) -> LatencyRow:
         if model not in seen.rows:
             raise KeyError(model)
         latency_s, spread = seen.over(model, self._columns)
         factor = np.exp(spread)
-        return Row(latency_s, latency_s / factor, latency_s * factor, seen.source)
+        return LatencyRow(latency_s, latency_s / factor, latency_s * factor, seen.source)
 
 
 @dataclass(slots=True)
-class Estimating:
+class EstimateCache:
     """Keeps the estimates for the planner up to date."""
 
     table: LatencyTable
-    devices: Devices
+    devices: DeviceIndex
     cold_starts: ColdStarts
     clock: Callable[[], float]
-    _starts: Starts | None = None
+    _starts: CachedStarts | None = None
     _estimates: Estimates | None = None
-    _rows: Rows | None = None
+    _rows: CachedRows | None = None
 
     def estimates(self) -> Estimates:
         """The estimates as of now."""
@@ -73,8 +73,8 @@ class Estimating:
             self._starts.refresh(self.clock())
         if self._estimates is None:
             devices = tuple(self.devices)
-            self._rows = Rows(self.table.view(), [each.id for each in devices])
-            self._starts = Starts(self.cold_starts, devices, self.clock())
+            self._rows = CachedRows(self.table.view(), [each.id for each in devices])
+            self._starts = CachedStarts(self.cold_starts, devices, self.clock())
             self._estimates = Estimates(devices, self._rows, self.devices.labels(), self._starts)
         return self._estimates
 

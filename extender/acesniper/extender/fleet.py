@@ -10,31 +10,29 @@ from dataclasses import dataclass, field
 from math import inf
 
 from acesniper.api import convert
-from acesniper.api.node import NodeView
-from acesniper.api.pod import PodView
-from acesniper.api.times import epoch_s
+from acesniper.api.objects import NodeView, PodView
+from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile, InferenceTask, ModelProfile
-from acesniper.domain.backlog import Ledger, PodUid, Promise
-from acesniper.domain.coldstart import StartTimes
+from acesniper.domain.cold_start import ColdStartEstimator
 from acesniper.domain.device import Device, DeviceId, NodeName
+from acesniper.domain.reservations import PodUid, Reservation, ReservationLedger
 from acesniper.domain.task import ModelKey, TaskKey
-from acesniper.extender.coldstarts import ColdStarts
-from acesniper.extender.devices import Devices
-from acesniper.extender.estimating import Estimating
-from acesniper.extender.measured import Measured
-from acesniper.extender.occupancy import Left, Occupancy
-from acesniper.extender.picture import Picture
-from acesniper.extender.table import LatencyTable, News
-from acesniper.extender.waiting import Waiting, task_key
-from acesniper.extender.waits import Waits
-from acesniper.runtime.kube import Object
-from acesniper.runtime.reflector import DELETE
+from acesniper.extender.cache.availability import Availability
+from acesniper.extender.cache.cold_start import ColdStarts
+from acesniper.extender.cache.devices import DeviceIndex
+from acesniper.extender.cache.pending import PendingTasks, task_key
+from acesniper.extender.cache.reservations import RemainingTime, Reservations
+from acesniper.extender.estimates import EstimateCache
+from acesniper.extender.latency_table import LatencyTable, MeasuredDevice, PendingPredictions
+from acesniper.extender.snapshot import PlanningSnapshot
+from acesniper.runtime.client import Object
+from acesniper.runtime.watch import DELETE
 
-UNKNOWN_RUN_S = 30.0
+DEFAULT_RUN_S = 30.0
 """Expected run time of a pod that takes a slot and says nothing of a model."""
 
 
-class Fastest(dict[str, float]):
+class FastestByNode(dict[str, float]):
     """Seconds by node name; a name that is missing takes for ever."""
 
     def __missing__(self, name: str) -> float:
@@ -42,7 +40,7 @@ class Fastest(dict[str, float]):
 
 
 @dataclass(slots=True)
-class Fleet:
+class ClusterCache:
     """Devices, models, tasks and pods, the latency table, and the ledger.
 
     `clock` gives seconds since the epoch. `changed` is set by every event that may change a plan.
@@ -51,26 +49,26 @@ class Fleet:
     table: LatencyTable
     clock: Callable[[], float]
     bind_timeout_s: float = 15.0
-    start_times: StartTimes = field(default_factory=StartTimes)
-    ledger: Ledger = field(default_factory=Ledger)
+    start_times: ColdStartEstimator = field(default_factory=ColdStartEstimator)
+    ledger: ReservationLedger = field(default_factory=ReservationLedger)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     pods: dict[PodUid, PodView] = field(default_factory=dict)
-    devices: Devices = field(default_factory=Devices)
-    occupancy: Occupancy = field(init=False)
+    devices: DeviceIndex = field(default_factory=DeviceIndex)
+    occupancy: Reservations = field(init=False)
     cold_starts: ColdStarts = field(init=False)
-    estimating: Estimating = field(init=False)
-    waiting: Waiting = field(init=False)
-    waits: Waits = field(init=False)
-    _fastest: dict[ModelKey, Fastest] = field(default_factory=dict)
+    estimating: EstimateCache = field(init=False)
+    waiting: PendingTasks = field(init=False)
+    waits: Availability = field(init=False)
+    _fastest: dict[ModelKey, FastestByNode] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.occupancy = Occupancy(
+        self.occupancy = Reservations(
             self.ledger, self.devices, self.clock, self._guess_s, self.bind_timeout_s
         )
         self.cold_starts = ColdStarts(self.table, self.start_times)
-        self.estimating = Estimating(self.table, self.devices, self.cold_starts, self.clock)
-        self.waiting = Waiting(self._memory_bytes, self.ledger.__contains__)
-        self.waits = Waits(self.ledger, self.devices)
+        self.estimating = EstimateCache(self.table, self.devices, self.cold_starts, self.clock)
+        self.waiting = PendingTasks(self._memory_bytes, self.ledger.__contains__)
+        self.waits = Availability(self.ledger, self.devices)
 
     # --- what watches tell ---------------------------------------------------------------------
 
@@ -85,8 +83,8 @@ class Fleet:
     def take_device_profile(self, change: str, manifest: Object) -> None:
         """A profile changed: its device appears, goes, or is to be predicted anew."""
         device = DeviceId(manifest["metadata"]["name"])
-        profile = None if change == DELETE else convert.read(DeviceProfile, manifest)
-        self.table.set_device(device, Measured.of(profile.status) if profile else None)
+        profile = None if change == DELETE else convert.parse_resource(DeviceProfile, manifest)
+        self.table.set_device(device, MeasuredDevice.of(profile.status) if profile else None)
         before = self.devices.node_of(device)
         self.devices.set_profile(device, profile)
         nodes = {each for each in (before, self.devices.node_of(device)) if each is not None}
@@ -99,7 +97,7 @@ class Fleet:
         if change == DELETE:
             found = None
         else:
-            found = convert.model_features(convert.read(ModelProfile, manifest))
+            found = convert.model_features(convert.parse_resource(ModelProfile, manifest))
         self.table.set_model(model, found)
         self.waiting.model_changed(model)
         if found is None:
@@ -111,7 +109,7 @@ class Fleet:
         self.table.predict_anew()
         self.changed.set()
 
-    def take_predictions(self, news: News) -> None:
+    def take_predictions(self, news: PendingPredictions) -> None:
         """What was new in the table is predicted."""
         self.table.take(news)
         if news.devices:
@@ -121,7 +119,7 @@ class Fleet:
     def take_task(self, change: str, manifest: Object) -> None:
         """A task was made, changed or is gone."""
         key = TaskKey(f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}")
-        found = None if change == DELETE else convert.read(InferenceTask, manifest)
+        found = None if change == DELETE else convert.parse_resource(InferenceTask, manifest)
         if found is None:
             self.cold_starts.drop_task(manifest)
         else:
@@ -157,11 +155,11 @@ class Fleet:
 
     # --- what decisions ask --------------------------------------------------------------------
 
-    def picture(self) -> Picture:
+    def picture(self) -> PlanningSnapshot:
         """Everything a plan needs, as it is now."""
         now_s = self.clock()
         self.waiting.forgive(now_s)
-        return Picture(
+        return PlanningSnapshot(
             now_s,
             self.estimating.estimates(),
             self.ledger.promises(),
@@ -200,7 +198,7 @@ class Fleet:
     def reserve(self, pod: PodView, device: Device, expected_s: float) -> None:
         """Promise a device to a pod that is being admitted."""
         expires_s = self.clock() + self.bind_timeout_s
-        promise = Promise(device.id, expected_s, expires_s=expires_s)
+        promise = Reservation(device.id, expected_s, expires_s=expires_s)
         self.ledger.promise(pod.uid, promise)
         self.waiting.look_again(task_key(pod))
 
@@ -230,11 +228,11 @@ class Fleet:
 
     # --- inside --------------------------------------------------------------------------------
 
-    def _find_fastest(self, model: ModelKey) -> Fastest:
+    def _find_fastest(self, model: ModelKey) -> FastestByNode:
         able = [each for each in self.devices if each.schedulable]
         seen = self.table.view()
         latency, _ = seen.over(model, seen.columns_of([each.id for each in able]))
-        found = Fastest()
+        found = FastestByNode()
         for device, seconds in zip(able, latency.tolist(), strict=True):
             if seconds < found[device.node]:
                 found[device.node] = seconds
@@ -251,7 +249,7 @@ class Fleet:
     def _guess_s(self, pod: PodView, device: DeviceId, inferences: int) -> float:
         model = ModelKey(f"{pod.namespace}/{pod.model}")
         latency_s = self.table.latency_s(model, device)
-        return UNKNOWN_RUN_S if latency_s is None else inferences * latency_s
+        return DEFAULT_RUN_S if latency_s is None else inferences * latency_s
 
     def _devices_changed(self, names: Collection[str], nodes: Collection[str]) -> None:
         self.occupancy.look_again(names)
@@ -270,7 +268,7 @@ def _gates(pod: PodView) -> tuple[bool, tuple[str, ...]]:
     return pod.gated, pod.other_gates
 
 
-def _left(task: InferenceTask | None) -> Left | None:
+def _left(task: InferenceTask | None) -> RemainingTime | None:
     """What a task's runner said last."""
     if task is None or task.status.phase in FINISHED:
         return None
@@ -279,4 +277,4 @@ def _left(task: InferenceTask | None) -> Left | None:
         return None
     left = max(progress.total - progress.done, 0)
     seconds = progress.run_seconds / progress.done * left
-    return Left(PodUid(pod), epoch_s(progress.seen_at), seconds)
+    return RemainingTime(PodUid(pod), epoch_s(progress.seen_at), seconds)

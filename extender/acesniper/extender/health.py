@@ -9,17 +9,17 @@ import asyncio
 from fastapi import FastAPI, HTTPException, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from acesniper.extender.state import ExtenderState
+from acesniper.extender.wiring import Extender
 
 
-def create_health_app(state: ExtenderState, registry: CollectorRegistry) -> FastAPI:
+def create_health_app(state: Extender, registry: CollectorRegistry) -> FastAPI:
     """An application of these routes alone."""
     app = FastAPI(title="Ace-Sniper extender: health", docs_url=None, redoc_url=None)
     add_health(app, state, registry)
     return app
 
 
-def add_health(app: FastAPI, state: ExtenderState, registry: CollectorRegistry) -> None:
+def add_health(app: FastAPI, state: Extender, registry: CollectorRegistry) -> None:
     """Add the routes to an application."""
 
     @app.get("/healthz")

@@ -26,7 +26,7 @@ NAN = float("nan")
 Pair = tuple[str, str]
 
 
-class ListedPredictor:
+class CsvPredictor:
     """Knows the pairs of a file and no others."""
 
     source = "listed"
@@ -89,4 +89,4 @@ def _pair(row: Mapping[str, str]) -> tuple[Pair, Prediction]:
     if not 0.0 < low_s <= latency_s <= high_s < float("inf"):
         raise ValueError(f"latency_s {latency_s} is not within low_s {low_s} and high_s {high_s}")
     pair = row["device"], row["model"]
-    return pair, Prediction(latency_s, low_s, high_s, ListedPredictor.source)
+    return pair, Prediction(latency_s, low_s, high_s, CsvPredictor.source)

@@ -93,12 +93,12 @@ WATCH_AGE = Declaration(
     (Label.of("kind", *WATCHED),),
 )
 
-NETWORK = Declaration(
+MODEL = Declaration(
     *(Gauge, "acesniper_network_info"),
     "1 for the network that predicts, by the SHA-256 of its file.",
     (Label.of("digest", "shipped", "a SHA-256"),),
 )
-NETWORK_REFUSED = Declaration(
+MODEL_REJECTED = Declaration(
     *(Gauge, "acesniper_network_refused"),
     "1 while the network's file cannot be used and the one before goes on.",
 )
@@ -114,8 +114,8 @@ RETRAINING_ERROR = Declaration(
     "Median error on the most recent runs, which the new network was not trained on.",
     (Label.of("network", "old", "new"),),
 )
-FOLLOWED = (
-    *(NETWORK, NETWORK_REFUSED, RETRAINING_BETTER, RETRAINING_CERTAINTY),
+MODEL_DECLARATIONS = (
+    *(MODEL, MODEL_REJECTED, RETRAINING_BETTER, RETRAINING_CERTAINTY),
     RETRAINING_ERROR,
 )
 """Of a network that may be replaced while it serves (`network.py`)."""
@@ -125,11 +125,11 @@ Read = Callable[[], Iterable[tuple[str, float]]]
 
 def declarations() -> Sequence[Declaration]:
     """All metrics of this part."""
-    return [*ExtenderMetrics.declarations(), BACKLOG, PROFILE_AGE, WATCH_AGE, *FOLLOWED]
+    return [*ExtenderMetrics.declarations(), BACKLOG, PROFILE_AGE, WATCH_AGE, *MODEL_DECLARATIONS]
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # a registry keeps collectors by identity
-class Sampled(Collector):
+class SampledGauges(Collector):
     """Gauges with one label whose values are read when Prometheus asks.
 
     The functions in `families` yield (label, value). They read what watches change, so `sample` is

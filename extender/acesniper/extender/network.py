@@ -11,8 +11,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from acesniper.extender.metrics import (
-    NETWORK,
-    NETWORK_REFUSED,
+    MODEL,
+    MODEL_REJECTED,
     RETRAINING_BETTER,
     RETRAINING_CERTAINTY,
     RETRAINING_ERROR,
@@ -25,7 +25,7 @@ VERDICT = "verdict.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # a registry keeps collectors by identity
-class NetworkMetrics(Collector):
+class ModelMetrics(Collector):
     """Gauges that are read when Prometheus asks."""
 
     predictor: ReplaceablePredictor
@@ -39,8 +39,8 @@ class NetworkMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Which network serves, whether its file is refused, and the last verdict."""
-        yield NETWORK.family([(self.predictor.digest, 1.0)])
-        yield _plain(NETWORK_REFUSED, self.predictor.refused is not None)
+        yield MODEL.family([(self.predictor.digest, 1.0)])
+        yield _plain(MODEL_REJECTED, self.predictor.refused is not None)
         yield from _verdict(self.predictor.file.with_name(VERDICT))
 
 

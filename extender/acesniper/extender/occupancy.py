@@ -8,24 +8,24 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from acesniper.api.decision import Decision
-from acesniper.api.pod import PodView
-from acesniper.domain.backlog import Ledger, PodUid, Promise
+from acesniper.api.objects import PodView
 from acesniper.domain.device import DeviceId
+from acesniper.domain.reservations import PodUid, Reservation, ReservationLedger
 from acesniper.domain.task import TaskKey
-from acesniper.extender.devices import Devices
-from acesniper.extender.waiting import task_key
+from acesniper.extender.cache.devices import DeviceIndex
+from acesniper.extender.cache.pending import task_key
 
-LONGEST_S = 1e12
+MAX_EXPECTED_S = 1e12
 """What a pod is expected to take at most: anybody can annotate a pod, and backlogs are sums."""
-CUT_OFF_S = 1.0
+TIMESTAMP_RESOLUTION_S = 1.0
 """The API server writes whole seconds: what happened at 7.9 reads 7."""
 
-Guess = Callable[[PodView, DeviceId, int], float]
+EstimateRun = Callable[[PodView, DeviceId, int], float]
 """Expected seconds of so many inferences of a pod's model on a device."""
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class RemainingTime:
     """What a task's runner said at `at_s`: so many seconds are left at its pace until then."""
 
     pod: PodUid
@@ -34,20 +34,20 @@ class Left:
 
 
 @dataclass(slots=True)
-class Occupancy:
+class Reservations:
     """Pods that take a slot, and what is promised to them."""
 
-    ledger: Ledger
-    devices: Devices
+    ledger: ReservationLedger
+    devices: DeviceIndex
     clock: Callable[[], float]
-    guess_s: Guess
+    guess_s: EstimateRun
     bind_timeout_s: float
     _takers: dict[PodUid, PodView] = field(default_factory=dict)
     _near: dict[str, set[PodUid]] = field(default_factory=dict)
     """Takers by the node and by the device that they name."""
     _guessed: set[PodUid] = field(default_factory=set)
     """Those whose expected time comes from the table: nobody decided about them."""
-    _left: dict[TaskKey, Left] = field(default_factory=dict)
+    _left: dict[TaskKey, RemainingTime] = field(default_factory=dict)
     """What the runners of tasks said, whether or not their pods were seen yet."""
 
     def take(self, pod: PodView) -> bool:
@@ -60,7 +60,7 @@ class Occupancy:
             self._near.setdefault(name, set()).add(pod.uid)
         return self._promise(pod)
 
-    def progressed(self, task: TaskKey, left: Left | None) -> bool:
+    def progressed(self, task: TaskKey, left: RemainingTime | None) -> bool:
         """A task's runner said how far it is (None: not any more); True if that changed a promise.
 
         It is better than what was predicted of it.
@@ -113,11 +113,11 @@ class Occupancy:
             expected_s = max(left.at_s - started_s, 0.0) + left.seconds
         known_device = self.devices.get(device)
         slots = min(pod.slots, known_device.slots if known_device else 1)
-        promise = Promise(device, min(expected_s, LONGEST_S), started_s, expires_s, slots)
+        promise = Reservation(device, min(expected_s, MAX_EXPECTED_S), started_s, expires_s, slots)
         self.ledger.promise(pod.uid, promise)
         return promise != known
 
-    def _started_s(self, pod: PodView, known: Promise | None) -> float:
+    def _started_s(self, pod: PodView, known: Reservation | None) -> float:
         if known is not None and known.started_s is not None:
             return known.started_s
         return _within_its_second(pod.bound_s, self.clock())
@@ -147,4 +147,4 @@ def _names(pod: PodView) -> set[str]:
 
 def _within_its_second(at_s: float | None, now_s: float) -> float:
     """The best guess at an instant that was cut to a whole second, seen at `now_s`."""
-    return now_s if at_s is None else min(max(now_s, at_s), at_s + CUT_OFF_S)
+    return now_s if at_s is None else min(max(now_s, at_s), at_s + TIMESTAMP_RESOLUTION_S)

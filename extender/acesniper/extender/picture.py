@@ -10,37 +10,35 @@ from dataclasses import dataclass
 from itertools import islice
 
 from acesniper.api.decision import Decision
-from acesniper.api.pod import PodView
-from acesniper.domain.backlog import Promise
+from acesniper.api.objects import PodView
 from acesniper.domain.device import DeviceId
+from acesniper.domain.reservations import Reservation
 from acesniper.domain.task import Task, TaskKey
-from acesniper.policies.estimates import Estimates
-from acesniper.policies.feasibility import judge
-from acesniper.policies.plan import LATE, Plan, Planned, make_plan
+from acesniper.policies.estimates import Estimates, FleetSnapshot, check_feasibility
+from acesniper.policies.plan import DEADLINE_TEXT, Plan, PlannedTask, make_plan
 from acesniper.policies.policy import Policy
-from acesniper.policies.snapshot import Snapshot
 
 REASONS_KEPT = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PlanningSnapshot:
     """Tasks that are `ready` have their pod, in `gated`; those `behind` have none yet."""
 
     now_s: float
     estimates: Estimates
-    promises: Sequence[Promise]
+    promises: Sequence[Reservation]
     ready: Sequence[Task]
     behind: Sequence[Task]
     gated: Mapping[TaskKey, PodView]
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> FleetSnapshot:
         """The fleet, for a plan."""
         busy: dict[DeviceId, list[float]] = defaultdict(list)
         for each in self.promises:
             busy[each.device] += [each.remaining_s(self.now_s)] * each.slots
         running = {device: tuple(sorted(each)) for device, each in busy.items()}
-        return Snapshot(self.now_s, self.estimates, running)
+        return FleetSnapshot(self.now_s, self.estimates, running)
 
     def decide(self, policy: Policy, previous: Plan) -> "Decisions":
         """Plan everything that waits, and say why what starts now starts where it does."""
@@ -50,7 +48,7 @@ class Picture:
             each for each in plan.planned if each.starts_now and each.task.key in self.gated
         ]
         reasons = _Reasons(self.estimates)
-        return Decisions(
+        return PlanningResult(
             self,
             plan,
             [(each, self._decision(each, policy, reasons.of(each.task))) for each in starting],
@@ -58,11 +56,13 @@ class Picture:
             _moved(previous, plan),
         )
 
-    def _decision(self, planned: Planned, policy: Policy, refused: Mapping[str, str]) -> Decision:
+    def _decision(
+        self, planned: PlannedTask, policy: Policy, refused: Mapping[str, str]
+    ) -> Decision:
         rules = policy.rules_for(planned.task.priority_class)
         return Decision.of(planned.task.key, planned.candidates, self.now_s, rules.name, refused)
 
-    def _out_of_reach(self, plan: Plan, snapshot: Snapshot) -> Iterator[tuple[TaskKey, str]]:
+    def _out_of_reach(self, plan: Plan, snapshot: FleetSnapshot) -> Iterator[tuple[TaskKey, str]]:
         """Tasks that reject being late and that no device could finish in time, and why.
 
         A device that is only away for now leaves hope.
@@ -72,22 +72,24 @@ class Picture:
             if pod is None or pod.refused is not None:
                 continue
             refused = plan.verdicts(task, snapshot)
-            late = [each for each, verdict in refused.items() if verdict.reason.endswith(LATE)]
+            late = [
+                each for each, verdict in refused.items() if verdict.reason.endswith(DEADLINE_TEXT)
+            ]
             if late and all(verdict.lasting for verdict in refused.values()):
                 reasons = "; ".join(f"{device} {refused[device].reason}" for device in late[:3])
                 yield task, f"no device can meet the deadline: {reasons}"
 
 
 @dataclass(frozen=True, slots=True)
-class Decisions:
+class PlanningResult:
     """A plan; what starts now, with its reasons; and tasks that come too late, with theirs.
 
     `moved` counts the tasks whose device is another than in the plan before.
     """
 
-    picture: Picture
+    picture: PlanningSnapshot
     plan: Plan
-    starting: Sequence[tuple[Planned, Decision]]
+    starting: Sequence[tuple[PlannedTask, Decision]]
     hopeless: Mapping[TaskKey, str]
     moved: int = 0
 
@@ -112,6 +114,6 @@ class _Reasons:
 
     def _refused(self, task: Task) -> Iterator[tuple[str, str]]:
         for device in self._estimates.devices:
-            verdict = judge(task, device, self._estimates.labels)
+            verdict = check_feasibility(task, device, self._estimates.labels)
             if not verdict.feasible:
                 yield device.id, verdict.reason

@@ -15,22 +15,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from acesniper.api.decision import Decision
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from acesniper.domain.device import Device
 from acesniper.domain.task import Task, TaskKey
-from acesniper.extender.admitting import Admitting
-from acesniper.extender.fleet import Fleet
+from acesniper.extender.admission import Admission
+from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.metrics import ExtenderMetrics
-from acesniper.extender.picture import Decisions, Picture
-from acesniper.policies.chooser import explored
-from acesniper.policies.plan import Plan, Planned
+from acesniper.extender.snapshot import PlanningResult, PlanningSnapshot
+from acesniper.policies.plan import Plan, PlannedTask
 from acesniper.policies.policy import Policy
+from acesniper.policies.select import is_explored
 
 OffLoop = Callable[..., Awaitable[Any]]
-MANY = 1000
+MANY_UNGATED = 1000
 """With more tasks that have no pod yet, plans leave them out but for one in a while: nothing of
 them can start, and they change nothing for those that can."""
-BEHIND_S = 10.0
+FULL_PLAN_INTERVAL_S = 10.0
 """How often all are planned nevertheless, for those who ask when a task's turn will come."""
 
 
@@ -38,8 +38,8 @@ BEHIND_S = 10.0
 class Planner:
     """Turns events into plans, and plans into admissions."""
 
-    fleet: Fleet
-    admitting: Admitting
+    fleet: ClusterCache
+    admitting: Admission
     policy: Policy
     metrics: ExtenderMetrics
     replan_s: float = 1.0
@@ -51,7 +51,7 @@ class Planner:
     plan: Plan = field(default_factory=Plan)
     made_s: float = 0.0
     """When the plan was made, in seconds since the epoch."""
-    queue: tuple[Planned, ...] = ()
+    queue: tuple[PlannedTask, ...] = ()
     """What the last plan of everything said of the tasks that had no pod then."""
     predicted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the latency table was complete."""
@@ -100,7 +100,7 @@ class Planner:
             if (waits := self._still_waits(decisions, task)) is not None:
                 calls.create_task(self.admitting.refuse(waits, reason))
 
-    def rows(self) -> Iterator[Planned]:
+    def rows(self) -> Iterator[PlannedTask]:
         """The plan in its order, and behind it what is known of tasks that it left out."""
         yield from self.plan.planned
         planned = {each.task.key for each in self.plan.planned}
@@ -109,11 +109,11 @@ class Planner:
             each for each in self.queue if each.task.key in behind and each.task.key not in planned
         )
 
-    def _picture(self) -> Picture:
+    def _picture(self) -> PlanningSnapshot:
         """What to plan on: everything, or only what can start while very many wait behind it."""
         picture = self.fleet.picture()
-        recent = picture.now_s - self._all_planned_s < BEHIND_S
-        if recent and len(picture.behind) > MANY and not self.policy.keeps_devices:
+        recent = picture.now_s - self._all_planned_s < FULL_PLAN_INTERVAL_S
+        if recent and len(picture.behind) > MANY_UNGATED and not self.policy.keeps_devices:
             return replace(picture, behind=())
         self._all_planned_s = picture.now_s
         return picture
@@ -122,7 +122,7 @@ class Planner:
         """Plan and reserve here and now."""
         return list(self.reserve(self.fleet.picture().decide(self.policy, self.plan)))
 
-    def reserve(self, decisions: Decisions) -> Iterator[tuple[PodView, Device, Decision]]:
+    def reserve(self, decisions: PlanningResult) -> Iterator[tuple[PodView, Device, Decision]]:
         """Promise a slot to every task that should start now, still waits, and still finds room."""
         self.plan, self.made_s = decisions.plan, decisions.picture.now_s
         if decisions.picture.behind:
@@ -139,13 +139,13 @@ class Planner:
                 self._count_exploration(planned.task)
                 yield pod, planned.device, decision.model_copy(update=brought)
 
-    def _still_waits(self, decisions: Decisions, task: TaskKey) -> PodView | None:
+    def _still_waits(self, decisions: PlanningResult, task: TaskKey) -> PodView | None:
         before = decisions.picture.gated[task]
         return self.fleet.still_waits(task, before.uid)
 
     def _count_exploration(self, task: Task) -> None:
         rules = self.policy.rules_for(task.priority_class)
-        if explored(task, rules.placement, self.policy):
+        if is_explored(task, rules.placement, self.policy):
             self.metrics.explored.inc()
 
     def _tell_queue(self) -> None:

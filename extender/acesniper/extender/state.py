@@ -9,56 +9,56 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
 from acesniper.api.names import PLANNER_LEASE
-from acesniper.api.times import epoch_s
-from acesniper.domain.backlog import PodUid
-from acesniper.domain.coldstart import MB, FirstGuess, StartTimes
-from acesniper.extender.admitting import Admitting
-from acesniper.extender.book import DecisionBook
-from acesniper.extender.fleet import Fleet
+from acesniper.api.units import epoch_s
+from acesniper.domain.cold_start import MB, ColdStartEstimator, StartDefaults
+from acesniper.domain.reservations import PodUid
+from acesniper.extender.admission import Admission
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.cache.decisions import DecisionCache
+from acesniper.extender.filter_score import NoPredictionEvents
+from acesniper.extender.latency_table import LatencyTable, LatencyTablePredictor
 from acesniper.extender.metrics import (
     BACKLOG,
     PROFILE_AGE,
     WATCH_AGE,
     ExtenderMetrics,
-    Sampled,
+    SampledGauges,
 )
-from acesniper.extender.page.app import Page
-from acesniper.extender.page.sightings import Sightings
+from acesniper.extender.page.routes import Page
+from acesniper.extender.page.tasks import TaskHistory
 from acesniper.extender.planner import Planner
-from acesniper.extender.strangers import Strangers
-from acesniper.extender.table import LatencyTable, TablePredictor
 from acesniper.policies.policy import Policy
-from acesniper.runtime.events import EventRecorder
-from acesniper.runtime.guarded import GuardedCluster
-from acesniper.runtime.kube import (
+from acesniper.runtime.client import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
     MODEL_PROFILES,
     NODES,
     PODS,
     Cluster,
+    GuardedCluster,
     Object,
 )
-from acesniper.runtime.lease import Leadership
-from acesniper.runtime.reflector import Reflector
+from acesniper.runtime.events import EventRecorder
+from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import ExtenderSettings
+from acesniper.runtime.watch import Reflector
 
-Take = Callable[[str, Object], None]
+WatchHandler = Callable[[str, Object], None]
 """Is told what changed and how."""
 
 
 @dataclass(slots=True)
-class ExtenderState:
+class Extender:
     """The parts of the process, wired once."""
 
-    fleet: Fleet
-    book: DecisionBook
+    fleet: ClusterCache
+    book: DecisionCache
     metrics: ExtenderMetrics
     planner: Planner
-    leadership: Leadership
-    strangers: Strangers
+    leadership: LeaderElection
+    strangers: NoPredictionEvents
     reflectors: list[Reflector]
-    sampled: Sampled
+    sampled: SampledGauges
     page: Page | None = None
 
     @classmethod
@@ -66,7 +66,7 @@ class ExtenderState:
         cls,
         settings: ExtenderSettings,
         cluster: Cluster,
-        predictor: TablePredictor,
+        predictor: LatencyTablePredictor,
         registry: CollectorRegistry,
     ) -> "ExtenderState":
         """Wire the parts.
@@ -74,16 +74,16 @@ class ExtenderState:
         Raises:
             ValueError: a policy's name is unknown.
         """
-        guess = FirstGuess(
+        guess = StartDefaults(
             settings.container_start_s,
             settings.image_pull_mb_per_s * MB,
             settings.model_fetch_mb_per_s * MB,
             settings.model_load_mb_per_s * MB,
         )
-        fleet = Fleet(
-            LatencyTable(predictor), time.time, settings.bind_timeout_s, StartTimes(guess)
+        fleet = ClusterCache(
+            LatencyTable(predictor), time.time, settings.bind_timeout_s, ColdStartEstimator(guess)
         )
-        book, metrics = DecisionBook(), ExtenderMetrics.on(registry)
+        book, metrics = DecisionCache(), ExtenderMetrics.on(registry)
         policy = Policy(
             settings.policy,
             settings.policy_classes,
@@ -91,7 +91,7 @@ class ExtenderState:
             settings.deadline_quantile,
             settings.explore_share,
         )
-        leadership = Leadership(
+        leadership = LeaderElection(
             *(cluster, settings.lease_namespace, PLANNER_LEASE, settings.identity),
             settings.lease_s,
             time.monotonic,
@@ -99,13 +99,13 @@ class ExtenderState:
             fleet.changed.set,
         )
         # A plan that was made while we led is not carried out when we do not lead any more.
-        admitting = Admitting(fleet, GuardedCluster(cluster, leadership.held), book, metrics)
+        admitting = Admission(fleet, GuardedCluster(cluster, leadership.held), book, metrics)
         planner = Planner(
             *(fleet, admitting, policy, metrics, settings.replan_s, settings.settle_s),
             may_act=leadership.held,
         )
-        page = Page(fleet, planner, cluster, Sightings()) if settings.page else None
-        take_task: Take = fleet.take_task
+        page = Page(fleet, planner, cluster, TaskHistory()) if settings.page else None
+        take_task: WatchHandler = fleet.take_task
         if page is not None:
             take_task = _both(fleet.take_task, page.sightings.take)
         reflectors = [
@@ -115,7 +115,7 @@ class ExtenderState:
             Reflector(cluster, INFERENCE_TASKS, take_task),
             Reflector(cluster, PODS, fleet.take_pod),
         ]
-        strangers = Strangers(EventRecorder(cluster, "acesniper-extender"), time.time)
+        strangers = NoPredictionEvents(EventRecorder(cluster, "acesniper-extender"), time.time)
         sampled = _sampled(fleet, reflectors)
         registry.register(sampled)
         return cls(fleet, book, metrics, planner, leadership, strangers, reflectors, sampled, page)
@@ -171,7 +171,7 @@ class ExtenderState:
         ]
 
 
-def _both(first: Take, second: Take) -> Take:
+def _both(first: WatchHandler, second: WatchHandler) -> WatchHandler:
     def take(change: str, manifest: Object) -> None:
         first(change, manifest)
         second(change, manifest)
@@ -179,7 +179,7 @@ def _both(first: Take, second: Take) -> Take:
     return take
 
 
-def _sampled(fleet: Fleet, reflectors: Sequence[Reflector]) -> Sampled:
+def _sampled(fleet: ClusterCache, reflectors: Sequence[Reflector]) -> SampledGauges:
     """Gauges that are read when asked."""
 
     def backlog() -> Iterable[tuple[str, float]]:
@@ -198,4 +198,4 @@ def _sampled(fleet: Fleet, reflectors: Sequence[Reflector]) -> Sampled:
             if each.synced.is_set():
                 yield each.kind.plural, now_s - each.last_event_s
 
-    return Sampled(((BACKLOG, backlog), (PROFILE_AGE, profile_age), (WATCH_AGE, watch_age)))
+    return SampledGauges(((BACKLOG, backlog), (PROFILE_AGE, profile_age), (WATCH_AGE, watch_age)))

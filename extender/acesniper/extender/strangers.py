@@ -5,20 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from acesniper.api.names import MODEL_LABEL
-from acesniper.extender.wire import Pod
+from acesniper.extender.protocol import Pod
 from acesniper.runtime.events import EventRecorder, Notice
 
-WAITING = 1000
+MAX_QUEUED_EVENTS = 1000
 """Notices that may wait to be posted; beyond that the metric alone tells."""
 
 
 @dataclass(slots=True)
-class Strangers:
+class NoPredictionEvents:
     """Pods whose model nobody knows."""
 
     events: EventRecorder
     clock: Callable[[], float]
-    _queue: "asyncio.Queue[Pod]" = field(default_factory=lambda: asyncio.Queue(WAITING))
+    _queue: "asyncio.Queue[Pod]" = field(default_factory=lambda: asyncio.Queue(MAX_QUEUED_EVENTS))
 
     def note(self, pod: Pod) -> None:
         """Take note, without waiting."""

@@ -15,18 +15,17 @@ import numpy as np
 from acesniper.domain.device import DeviceId, HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
-from acesniper.extender.axis import Axis
-from acesniper.extender.measured import Measured
+from acesniper.extender.latency_table import MeasuredDevice, TableAxis
 from acesniper.predictor.interface import Table
 from acesniper.predictor.pcn.observations import Observation
 
 log = logging.getLogger(__name__)
 
-Models = Mapping[ModelKey, ModelFeatures]
-Devices = Mapping[DeviceId, Measured]
+FeaturesByModel = Mapping[ModelKey, ModelFeatures]
+MeasuredById = Mapping[DeviceId, MeasuredDevice]
 
 
-class TablePredictor(Protocol):
+class LatencyTablePredictor(Protocol):
     """Predicts many models on many devices at once."""
 
     source: str
@@ -42,18 +41,18 @@ class TablePredictor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class TableBlock:
     """The pairs of some models and some devices; `found` is empty until it is predicted.
 
     `known` are all models that something may have been observed of.
     """
 
-    models: Models
-    devices: Devices
-    known: Models
+    models: FeaturesByModel
+    devices: MeasuredById
+    known: FeaturesByModel
     found: Table | None = None
 
-    def predicted(self, predictor: TablePredictor) -> "Block":
+    def predicted(self, predictor: LatencyTablePredictor) -> "Block":
         """The same with its latencies."""
         vectors = [each.vector for each in self.devices.values()]
         observed = [each.observations(self.known) for each in self.devices.values()]
@@ -63,20 +62,20 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class PendingPredictions:
     """What is to be predicted: new devices with all models, and new models with the others."""
 
-    models: Models
-    devices: Devices
-    blocks: tuple[Block, ...]
+    models: FeaturesByModel
+    devices: MeasuredById
+    blocks: tuple[TableBlock, ...]
 
-    def predicted(self, predictor: TablePredictor) -> "News":
+    def predicted(self, predictor: LatencyTablePredictor) -> "News":
         """The same with all latencies; may run in any thread."""
         return replace(self, blocks=tuple(each.predicted(predictor) for each in self.blocks))
 
 
 @dataclass(frozen=True, slots=True)
-class Latencies:
+class LatencyView:
     """The table as it was at one moment; nothing changes it afterwards.
 
     `latency` is in seconds and `spread` in log seconds, both of shape (models, devices) and NaN
@@ -111,12 +110,12 @@ class Latencies:
 class LatencyTable:
     """Changed in place, unless somebody holds a view of it: then a change makes a copy first."""
 
-    predictor: TablePredictor
-    _models: Axis[ModelKey, ModelFeatures] = field(default_factory=Axis)
-    _devices: Axis[DeviceId, Measured] = field(default_factory=Axis)
+    predictor: LatencyTablePredictor
+    _models: TableAxis[ModelKey, ModelFeatures] = field(default_factory=TableAxis)
+    _devices: TableAxis[DeviceId, MeasuredDevice] = field(default_factory=TableAxis)
     _latency: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
     _spread: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float16))
-    _view: Latencies | None = None
+    _view: LatencyView | None = None
     _shared: bool = False
 
     def features(self, model: ModelKey) -> ModelFeatures | None:
@@ -142,7 +141,7 @@ class LatencyTable:
             self._own()
             self._latency[row : row + 1] = np.nan
 
-    def set_device(self, device: DeviceId, measured: Measured | None) -> None:
+    def set_device(self, device: DeviceId, measured: MeasuredDevice | None) -> None:
         """Note a device to predict; None removes it at once."""
         if measured is not None:
             if self._devices.put(device, measured):
@@ -156,11 +155,11 @@ class LatencyTable:
         self._devices.renew()
         self._view = None
 
-    def view(self) -> Latencies:
+    def view(self) -> LatencyView:
         """The table as it is now."""
         if self._view is None:
             self._grow()
-            self._view = Latencies(
+            self._view = LatencyView(
                 dict(self._models.places),
                 dict(self._devices.places),
                 self._latency,
@@ -170,18 +169,18 @@ class LatencyTable:
             self._shared = True
         return self._view
 
-    def news(self) -> News | None:
+    def news(self) -> PendingPredictions | None:
         """What is not predicted yet."""
         models, devices = self._models.news(), self._devices.news()
         if not models and not devices:
             return None
         others = {key: each for key, each in self._devices.vectors.items() if key not in devices}
         known = dict(self._models.vectors)
-        blocks = (Block(known, devices, known), Block(models, others, known))
+        blocks = (TableBlock(known, devices, known), TableBlock(models, others, known))
         whole = tuple(each for each in blocks if each.models and each.devices)
-        return News(models, devices, whole)
+        return PendingPredictions(models, devices, whole)
 
-    def take(self, news: News) -> None:
+    def take(self, news: PendingPredictions) -> None:
         """Write what was predicted, less what has changed since it was given out."""
         self._grow()
         self._own()
@@ -195,7 +194,7 @@ class LatencyTable:
         if (news := self.news()) is not None:
             self.take(news.predicted(self.predictor))
 
-    def _write(self, block: Block) -> None:
+    def _write(self, block: TableBlock) -> None:
         if block.found is None:
             raise ValueError("a block has to be predicted before it is taken")
         rows, models = self._models.current(block.models)
@@ -231,7 +230,7 @@ def _enlarged(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return larger
 
 
-def _warn(block: Block, found: Table) -> None:
+def _warn(block: TableBlock, found: Table) -> None:
     """Name what nothing at all could be predicted for: vectors of another version, mostly."""
     unknown = np.isnan(found.latency)
     for model, nowhere in zip(block.models.items(), unknown.all(axis=1), strict=True):

@@ -9,18 +9,18 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from acesniper.api import convert
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask
-from acesniper.domain.backlog import PodUid
 from acesniper.domain.device import DeviceId
+from acesniper.domain.reservations import PodUid
 from acesniper.domain.task import ModelKey, Task, TaskKey
 
-AVOID_S = 60.0
+AVOID_DEVICE_S = 60.0
 """How long a device that did not take a task's pod is not chosen for it again."""
 
 
 @dataclass(slots=True)
-class Waiting:
+class PendingTasks:
     """`ready` tasks have a gated pod, in `gated`; those `behind` have none yet.
 
     `memory_bytes` says what a model needs, None for one that was not read; `promised` whether a pod
@@ -86,7 +86,7 @@ class Waiting:
 
     def avoid(self, pod: PodView, device: DeviceId, now_s: float) -> None:
         """Do not choose a device for a pod's task for a while."""
-        self._avoided.setdefault(task_key(pod), {})[device] = now_s + AVOID_S
+        self._avoided.setdefault(task_key(pod), {})[device] = now_s + AVOID_DEVICE_S
         self.look_again(task_key(pod))
 
     def forgive(self, now_s: float) -> None:
@@ -139,4 +139,4 @@ def _plannable(resource: InferenceTask) -> Task | None:
         return None
     if resource.metadata.get("deletionTimestamp"):
         return None
-    return convert.task(resource, status.model_profile)
+    return convert.to_task(resource, status.model_profile)

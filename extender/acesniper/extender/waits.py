@@ -8,27 +8,27 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
-from acesniper.domain.backlog import Ledger, Promise, slots_free_s
 from acesniper.domain.device import Device, NodeName
-from acesniper.extender.devices import Devices
+from acesniper.domain.reservations import Reservation, ReservationLedger, slots_free_s
+from acesniper.extender.cache.devices import DeviceIndex
 
-MOST_STALE = 4
+MAX_STALE_FACTOR = 4
 """So many times as many instants as nodes are kept; what no longer counts goes then."""
 
 
 @dataclass(slots=True)
-class Waits:
+class Availability:
     """Instants, in seconds since the epoch; an idle node has none."""
 
-    ledger: Ledger
-    devices: Devices
+    ledger: ReservationLedger
+    devices: DeviceIndex
     _free_at_s: dict[str, float] = field(default_factory=dict)
     _steady_until_s: dict[NodeName, float] = field(default_factory=dict)
     _turning: list[tuple[float, NodeName]] = field(default_factory=list)
     """The same instants as a heap, with some that no longer count."""
     _moving: set[NodeName] = field(default_factory=set)
     """Busy nodes whose instant moves with the clock."""
-    _moving_alone: dict[NodeName, Promise] = field(default_factory=dict)
+    _moving_alone: dict[NodeName, Reservation] = field(default_factory=dict)
     """Those where a single promise says when: most of them, and quick to ask."""
 
     def free_at_s(self, now_s: float) -> Mapping[str, float]:
@@ -72,7 +72,7 @@ class Waits:
     def _turn(self, until_s: float, node: NodeName) -> None:
         """Note when a node is to be looked at again; a long run's news leave nothing behind."""
         heappush(self._turning, (until_s, node))
-        if len(self._turning) > MOST_STALE * len(self._steady_until_s):
+        if len(self._turning) > MAX_STALE_FACTOR * len(self._steady_until_s):
             self._turning = [(until_s, node) for node, until_s in self._steady_until_s.items()]
             heapify(self._turning)
 

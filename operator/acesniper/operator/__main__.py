@@ -17,7 +17,7 @@ from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE, TASK_LABEL
 from acesniper.api.v1alpha1 import ModelProfileSpec
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.ports import Predictor
+from acesniper.domain.prediction import Predictor
 from acesniper.operator.controller import Controller
 from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.fallback import Fallback
@@ -38,12 +38,11 @@ from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.reader import limits_here, read_model
 from acesniper.predictor.replaceable import ReplaceablePredictor
 from acesniper.runtime import logs
+from acesniper.runtime.client import NODES, PODS, PRIORITY_CLASSES, Cluster, GuardedCluster
 from acesniper.runtime.events import EventRecorder
-from acesniper.runtime.guarded import GuardedCluster
-from acesniper.runtime.kube import NODES, PODS, PRIORITY_CLASSES, Cluster
-from acesniper.runtime.lease import Leadership
-from acesniper.runtime.reflector import Reflector
+from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import OperatorSettings
+from acesniper.runtime.watch import Reflector
 
 
 def _read(path: Path, spec: ModelProfileSpec) -> ModelFeatures:
@@ -102,9 +101,9 @@ def build_controller(
     )
 
 
-def build_leadership(settings: OperatorSettings, cluster: Cluster) -> Leadership:
+def build_leadership(settings: OperatorSettings, cluster: Cluster) -> LeaderElection:
     """What says whether we may act."""
-    return Leadership(
+    return LeaderElection(
         *(cluster, settings.lease_namespace, OPERATOR_LEASE, settings.identity),
         *(settings.lease_s, time.monotonic, time.time),
     )

@@ -7,7 +7,7 @@ from statistics import median
 from acesniper.api import convert
 from acesniper.api.v1alpha1 import DeviceClassLatency, DeviceProfile
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.ports import Predictor
+from acesniper.domain.prediction import Predictor
 
 DIGITS = 4
 """Significant digits kept: a profile is not written again for less."""
@@ -18,7 +18,7 @@ def class_latencies(
 ) -> list[DeviceClassLatency]:
     """Fastest, median and slowest predicted latency per provider and architecture."""
     by_class: dict[str, list[float]] = defaultdict(list)
-    vectors = [(each, convert.hardware(each.status)) for each in devices]
+    vectors = [(each, convert.to_hardware_vector(each.status)) for each in devices]
     measured = [(device, vector) for device, vector in vectors if vector is not None]
     row = predictor.predict_all([model], [vector for _, vector in measured])[0]
     for (device, _), prediction in zip(measured, row, strict=True):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile
 from acesniper.domain.errors import InvalidInput
 from acesniper.operator.counting import count_deleted
@@ -21,7 +21,7 @@ from acesniper.operator.store import Store, object_key
 from acesniper.operator.tasks import TaskReconciler
 from acesniper.operator.window import Window
 from acesniper.operator.workqueue import WorkQueue
-from acesniper.runtime.reflector import DELETE
+from acesniper.runtime.watch import DELETE
 
 log = logging.getLogger(__name__)
 

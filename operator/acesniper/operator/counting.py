@@ -1,7 +1,7 @@
 """What is counted when a task enters a phase."""
 
-from acesniper.api.conditions import find
-from acesniper.api.times import epoch_s
+from acesniper.api.conditions import find_condition
+from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import (
     FINISHED,
     InferenceTask,
@@ -28,7 +28,7 @@ def count_phase(
     metrics.phases.labels(status.phase.value).inc()
     if status.phase in FINISHED:
         metrics.endings.labels(_reason(status)).inc()
-    if (met := find(status.conditions, "DeadlineMet")) is not None:
+    if (met := find_condition(status.conditions, "DeadlineMet")) is not None:
         metrics.deadlines.labels("met" if met.status == "True" else "missed").inc()
     if status.phase is not Phase.SUCCEEDED or status.observed is None:
         return

@@ -3,20 +3,24 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from acesniper.api import observed
-from acesniper.api.conditions import find, is_true
+from acesniper.api import convert
+from acesniper.api.conditions import condition_is_true, find_condition
 from acesniper.api.names import SLOT_RESOURCE
-from acesniper.api.quantity import count
-from acesniper.api.times import epoch_s, rfc3339
+from acesniper.api.units import epoch_s, parse_count, rfc3339
 from acesniper.api.v1alpha1 import DeviceProfile, DeviceProfileStatus, InferenceTask
 from acesniper.domain.device import DeviceId
-from acesniper.domain.observed import Run, drifted_since, is_doubted, remembered
-from acesniper.domain.widths import adapted
+from acesniper.domain.latency_history import (
+    ObservedRun,
+    adapted_factor,
+    drift_start_s,
+    is_outlier,
+    newest_runs,
+)
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
 from acesniper.operator.verdicts import DRIFTING, STALE_AFTER_S, judged, spread, with_drift
+from acesniper.runtime.client import DEVICE_PROFILES, NODES, Cluster, NotFound
 from acesniper.runtime.events import EventRecorder, Notice
-from acesniper.runtime.kube import DEVICE_PROFILES, NODES, Cluster, NotFound
 
 OURS = {"conditions", "observations", "calibration", "interval_factor", "learns_from"}
 """What the operator writes of a profile's status; the probe writes the rest."""
@@ -31,7 +35,7 @@ class DeviceReconciler:
     metrics: OperatorMetrics
     events: EventRecorder
     clock: Callable[[], float]
-    _runs: dict[DeviceId, list[Run]] = field(default_factory=dict)
+    _runs: dict[DeviceId, list[ObservedRun]] = field(default_factory=dict)
     """Runs that were noted and are not in the profile yet."""
 
     def note(self, task: InferenceTask) -> DeviceId | None:
@@ -39,13 +43,13 @@ class DeviceReconciler:
 
         Tasks are seen again and again: what its profile remembers already teaches nothing.
         """
-        found = observed.finished_run(task)
+        found = convert.finished_run(task)
         if found is None or (profile := self.store.devices.get(found[0])) is None:
             return None
         device, run = found
-        known = observed.runs(profile.status)
+        known = convert.observed_runs(profile.status)
         new = [*self._runs.get(device, ()), run]
-        taught = remembered(known, new) != remembered(known, new[:-1])
+        taught = newest_runs(known, new) != newest_runs(known, new[:-1])
         if not taught or not telling(profile.status, [run]):
             return None
         self._runs[device] = new
@@ -73,10 +77,10 @@ class DeviceReconciler:
                 self._runs[DeviceId(name)] = [*noted, *self._runs.get(DeviceId(name), ())]
                 raise
         self.metrics.runs_learned.inc(len(noted))
-        known = observed.runs(status)
-        self.metrics.runs_doubted.inc(sum(is_doubted(run, known) for run in noted))
+        known = convert.observed_runs(status)
+        self.metrics.runs_doubted.inc(sum(is_outlier(run, known) for run in noted))
         wish = f"drift-{status.learns_from}"
-        if is_true(status.conditions, DRIFTING) and not _asked(profile, wish):
+        if condition_is_true(status.conditions, DRIFTING) and not _asked(profile, wish):
             await self._reprobe(profile, status, wish, now_s)
         if status.measured_at is None:
             return None
@@ -103,7 +107,7 @@ class DeviceReconciler:
         self, profile: DeviceProfile, status: DeviceProfileStatus, wish: str, now_s: float
     ) -> None:
         """Ask the node to measure itself again, and say so."""
-        condition = find(status.conditions, DRIFTING)
+        condition = find_condition(status.conditions, DRIFTING)
         patch = {"spec": {"reprobe": wish}}
         asked = await self.cluster.patch(DEVICE_PROFILES, profile.metadata["name"], None, patch)
         self.store.take_device(asked)
@@ -120,7 +124,7 @@ class DeviceReconciler:
         wanted = self.store.slots_of(name)
         status = node.get("status", {})
         offered = [(status.get(each) or {}) for each in ("capacity", "allocatable")]
-        if all(count(each.get(SLOT_RESOURCE)) == wanted for each in offered):
+        if all(parse_count(each.get(SLOT_RESOURCE)) == wanted for each in offered):
             return
         slots = {SLOT_RESOURCE: str(wanted)}
         patch = {"status": {"capacity": slots, "allocatable": slots}}
@@ -133,7 +137,7 @@ def _asked(profile: DeviceProfile, wish: str) -> bool:
     return bool(asked) and (asked == wish or asked != profile.status.reprobed)
 
 
-def telling(status: DeviceProfileStatus, runs: Iterable[Run]) -> list[Run]:
+def telling(status: DeviceProfileStatus, runs: Iterable[ObservedRun]) -> list[ObservedRun]:
     """Runs that say something of the device as it is now."""
     since_s = epoch_s(status.learns_from) if status.learns_from else 0.0
     return [run for run in runs if run.at_s >= since_s]
@@ -141,19 +145,23 @@ def telling(status: DeviceProfileStatus, runs: Iterable[Run]) -> list[Run]:
 
 def _awaits_probe(status: DeviceProfileStatus) -> float | None:
     """Since when a device that was found drifting has not been measured anew."""
-    if not is_true(status.conditions, DRIFTING) or not (status.learns_from and status.measured_at):
+    if not condition_is_true(status.conditions, DRIFTING) or not (
+        status.learns_from and status.measured_at
+    ):
         return None
     since_s = epoch_s(status.learns_from)
     return since_s if since_s > epoch_s(status.measured_at) else None
 
 
-def learned(profile: DeviceProfile, noted: Sequence[Run], now_s: float) -> DeviceProfileStatus:
+def learned(
+    profile: DeviceProfile, noted: Sequence[ObservedRun], now_s: float
+) -> DeviceProfileStatus:
     """The status a profile should have now, after the runs that were noted."""
     status, generation = profile.status, profile.metadata.get("generation")
     conditions, learns_from = judged(profile, now_s), status.learns_from
-    runs = remembered(observed.runs(status), telling(status, noted))
+    runs = newest_runs(convert.observed_runs(status), telling(status, noted))
     if runs and status.measured_at is not None:
-        since_s = drifted_since(runs, epoch_s(status.measured_at)) or _awaits_probe(status)
+        since_s = drift_start_s(runs, epoch_s(status.measured_at)) or _awaits_probe(status)
         if since_s is not None:
             # What it took before it changed misleads from now on.
             runs = tuple(run for run in runs if run.at_s >= since_s)
@@ -162,9 +170,11 @@ def learned(profile: DeviceProfile, noted: Sequence[Run], now_s: float) -> Devic
     return status.model_copy(
         update={
             "conditions": conditions,
-            "observations": observed.observations(runs),
-            "calibration": observed.calibration_text(runs),
-            "interval_factor": adapted(status.interval_factor, (run.missed for run in noted)),
+            "observations": convert.to_observations(runs),
+            "calibration": convert.calibration_text(runs),
+            "interval_factor": adapted_factor(
+                status.interval_factor, (run.missed for run in noted)
+            ),
             "learns_from": learns_from,
         }
     )

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from acesniper.api.conditions import find, with_condition
-from acesniper.api.schema import duration_s
-from acesniper.api.times import epoch_s
+from acesniper.api.conditions import find_condition, with_condition
+from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import DeadlinePolicy, InferenceTaskStatus, Phase
+from acesniper.api.v1alpha1.schema import duration_s
 from acesniper.operator.failure import Failure, Fault
 from acesniper.operator.sight import Sight
 from acesniper.operator.step import Step
@@ -90,7 +90,7 @@ def _offers(memory_bytes: int | None, needs: int) -> bool:
 def retry_due_s(sight: Sight) -> float:
     """When the next attempt may start; the pause doubles with every failed attempt."""
     attempts = sight.task.status.attempts
-    retried = find(sight.task.status.conditions, "Retrying")
+    retried = find_condition(sight.task.status.conditions, "Retrying")
     if not attempts or retried is None:
         return 0.0
     # 2**99 of them would be a number, but no pause.
@@ -113,7 +113,7 @@ def cancelled(sight: Sight) -> Step:
 
 def after_the_end(sight: Sight) -> Step:
     """Nothing of a finished task waits or runs; after its time to live it goes."""
-    finished = find(sight.task.status.conditions, "Finished")
+    finished = find_condition(sight.task.status.conditions, "Finished")
     left = next(
         (pod for pod, _ in sight.pods.values() if not pod.finished and not pod.deleting), None
     )

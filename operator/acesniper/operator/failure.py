@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from acesniper.api.quantity import amount
-from acesniper.api.report import terminated
+from acesniper.api.messages import terminated_state
+from acesniper.api.units import parse_quantity
 from acesniper.api.v1alpha1 import InferenceTaskSpec
 from acesniper.operator.outcome import failure_message
 
@@ -88,7 +88,7 @@ def failure(pod: Json, spec: InferenceTaskSpec, device_bytes: int | None) -> Fai
         return Failure(reason, f"pod {name}: {message}", Fault.CLUSTER)
     if (killed := _killed_for_memory(pod)) is not None:
         return _out_of_memory(pod, killed, device_bytes)
-    code = terminated(pod).get("exitCode")
+    code = terminated_state(pod).get("exitCode")
     if code in spec.permanent_exit_codes:
         return Failure("PermanentExitCode", f"pod {name}: {words}", Fault.FINAL)
     if code == RUNNER_INPUT_EXIT and not spec.template:
@@ -97,7 +97,7 @@ def failure(pod: Json, spec: InferenceTaskSpec, device_bytes: int | None) -> Fai
 
 
 def _runner_reason(pod: Json) -> str:
-    found = RUNNER_REASON.search(str(terminated(pod).get("message", "")))
+    found = RUNNER_REASON.search(str(terminated_state(pod).get("message", "")))
     reason = found[1] if found else "InvalidInput"
     # It was right when the operator read it: somebody put another file there.
     return "ModelChanged" if reason == "DigestMismatch" else reason
@@ -118,7 +118,7 @@ def _ended(pod: Json) -> Iterator[tuple[str, Json]]:
 def _out_of_memory(pod: Json, container: Json, device_bytes: int | None) -> Failure:
     name = pod["metadata"]["name"]
     limits = (container.get("resources") or {}).get("limits") or {}
-    limit_bytes = amount(limits.get("memory"))
+    limit_bytes = parse_quantity(limits.get("memory"))
     text = f"pod {name}: killed for want of memory"
     if limit_bytes is not None and limit_bytes < (device_bytes or limit_bytes + 1):
         text += f", by its limit of {limits['memory']}; raise spec.resources.limits.memory"

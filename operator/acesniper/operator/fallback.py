@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 
 from acesniper.api import convert
 from acesniper.api.names import SLOT_RESOURCE
-from acesniper.api.pod import PodView
-from acesniper.api.quantity import count
+from acesniper.api.objects import PodView
+from acesniper.api.units import parse_count
 from acesniper.domain.errors import AcesniperError
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
 from acesniper.operator.suited import suited
-from acesniper.runtime.kube import LEASES, PODS, Cluster
-from acesniper.runtime.lease import Staleness
+from acesniper.runtime.client import LEASES, PODS, Cluster
+from acesniper.runtime.leader_election import ObservedLease
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +38,10 @@ class Fallback:
     patience_s: float
     clock: Callable[[], float]
     away: bool = False
-    _staleness: Staleness = field(init=False)
+    _staleness: ObservedLease = field(init=False)
 
     def __post_init__(self) -> None:
-        self._staleness = Staleness(self.clock)
+        self._staleness = ObservedLease(self.clock)
 
     async def run(self) -> None:
         """Look for ever."""
@@ -81,13 +81,13 @@ class Fallback:
         """Those whose task suits a device; others would hold a slot and wait for ever."""
         by_task = {f"{pod.namespace}/{pod.task}": pod for pod in pods}
         known = [self.store.tasks[key] for key in by_task if key in self.store.tasks]
-        tasks = [convert.task(each, each.status.model_profile or "") for each in known]
+        tasks = [convert.to_task(each, each.status.model_profile or "") for each in known]
         able = suited(tasks, self.store)
         return (pod for key, pod in by_task.items() if key in able)
 
     def _slots(self) -> int:
         offered = (node.get("status", {}).get("allocatable") for node in self.store.nodes.values())
-        return sum(count((each or {}).get(SLOT_RESOURCE)) for each in offered)
+        return sum(parse_count((each or {}).get(SLOT_RESOURCE)) for each in offered)
 
     def _turn(self, pod: PodView) -> tuple[int, str, str]:
         task = self.store.tasks.get(f"{pod.namespace}/{pod.task}")

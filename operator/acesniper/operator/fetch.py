@@ -14,8 +14,8 @@ from pathlib import Path
 from acesniper.api.address import Address
 from acesniper.api.v1alpha1 import ModelSource
 from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
-from acesniper.runtime.delivery import Limits, download
-from acesniper.runtime.kube import CONFIG_MAPS, Cluster
+from acesniper.runtime.artifacts import Limits, download
+from acesniper.runtime.client import CONFIG_MAPS, Cluster
 
 FETCHES = 16
 """At a time; they have threads of their own, so that slow servers hold nothing else up."""

@@ -5,11 +5,11 @@ from math import inf
 
 from acesniper.api import convert
 from acesniper.api.v1alpha1 import ModelProfile
-from acesniper.domain.completion import Verdict
 from acesniper.domain.device import DeviceId
+from acesniper.domain.prediction import Feasibility
 from acesniper.domain.task import Task
 from acesniper.operator.sight import Sight
-from acesniper.policies.feasibility import judge
+from acesniper.policies.estimates import check_feasibility
 
 TOLD = 3
 """Devices whose reasons are told."""
@@ -21,7 +21,7 @@ MOST_KEPT = 1000
 def nowhere(sight: Sight, name: str, profile: ModelProfile) -> str | None:
     """Why no device can take the task of a model called `name`; None while there is hope."""
     features = convert.model_features(profile)
-    task = convert.task(sight.task, name, features.peak_memory_bytes if features else 0)
+    task = convert.to_task(sight.task, name, features.peak_memory_bytes if features else 0)
     demand = (task.providers, task.node_selector, task.memory_bytes)
     found_s, found = sight.nowhere.get(demand, (-inf, None))
     if not 0.0 <= sight.now_s - found_s < KEPT_S:
@@ -44,11 +44,11 @@ def _reasons(sight: Sight, task: Task) -> str | None:
     return f"no device can take it: {'; '.join(reasons[:TOLD])}{others}"
 
 
-def _verdicts(sight: Sight, task: Task) -> Iterator[tuple[str, Verdict]]:
+def _verdicts(sight: Sight, task: Task) -> Iterator[tuple[str, Feasibility]]:
     """What is to be said of each device whose node is there; none where nodes are not known."""
     for each in sight.devices.values():
         node = (sight.nodes or {}).get(each.spec.node)
         if node is not None:
-            device = convert.device(each, schedulable=True)
+            device = convert.to_device(each, schedulable=True)
             labels = node.get("metadata", {}).get("labels") or {}
-            yield device.id, judge(task, device, {DeviceId(device.id): labels})
+            yield device.id, check_feasibility(task, device, {DeviceId(device.id): labels})

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from acesniper.api import report
-from acesniper.api.conditions import find, is_true, with_condition
+from acesniper.api import messages
+from acesniper.api.conditions import condition_is_true, find_condition, with_condition
 from acesniper.api.decision import Decision
 from acesniper.api.names import GENERATION_ANNOTATION, MODEL_DIGEST_ANNOTATION
-from acesniper.api.pod import PodView
-from acesniper.api.times import epoch_s
+from acesniper.api.objects import PodView
+from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import FINISHED, InferenceTaskStatus, Phase
 from acesniper.operator import ending
 from acesniper.operator.failure import Failure, Fault, failure
@@ -158,10 +158,13 @@ def _running(sight: Sight, pod: PodView, manifest: Json) -> Step:
     """It starts or runs, and all is well."""
     step = _placed(sight, pod)
     conditions = step.status.conditions
-    if find(conditions, HEALTHY) is not None:
+    if find_condition(conditions, HEALTHY) is not None:
         conditions = with_condition(conditions, HEALTHY, True, "AsItShould", "", sight.now_s)
     notices = step.notices
-    if not is_true(conditions, CHANGED) and (text := _replaced(sight, pod, manifest)) is not None:
+    if (
+        not condition_is_true(conditions, CHANGED)
+        and (text := _replaced(sight, pod, manifest)) is not None
+    ):
         conditions = with_condition(conditions, CHANGED, True, "Replaced", text, sight.now_s)
         notices = (*notices, Notice(CHANGED, text, warning=True))
     status = step.status.model_copy(update={"conditions": conditions})
@@ -202,7 +205,7 @@ def _troubled(sight: Sight, pod: PodView, manifest: Json, found: Trouble) -> Ste
         return replace(step, delete_pod=pod, by_force=found.unstoppable)
     placed = _placed(sight, pod)
     reason, text = found.failure.reason, found.failure.message
-    before = find(placed.status.conditions, HEALTHY)
+    before = find_condition(placed.status.conditions, HEALTHY)
     known = before is not None and before.status == "False" and before.reason == reason
     others = [each for each in placed.status.conditions if each.type != HEALTHY]
     conditions = with_condition(others, HEALTHY, False, reason, text, since_s(sight, reason))
@@ -221,7 +224,7 @@ def _vanished(sight: Sight) -> Step:
     gone = status.pod
     if status.phase in (Phase.RUNNING, Phase.SCHEDULED):
         why, text = "PodLost", f"pod {gone} disappeared from node {status.node}"
-        healthy = find(status.conditions, HEALTHY)
+        healthy = find_condition(status.conditions, HEALTHY)
         if healthy is not None and healthy.status == "False":
             why, text = healthy.reason, healthy.message
         step = ending.again(sight, Failure(why, text, Fault.CLUSTER))
@@ -260,7 +263,7 @@ def _memory_bytes(sight: Sight, pod: PodView) -> int | None:
 
 def _succeeded(sight: Sight, pod: PodView, manifest: Json) -> Step:
     placed = _running(sight, pod, manifest)
-    found = report.parse(str(report.terminated(manifest).get("message", "")))
+    found = messages.parse_report(str(messages.terminated_state(manifest).get("message", "")))
     created_s = epoch_s(sight.task.metadata["creationTimestamp"])
     observed, text = observation(found, manifest, created_s, sight.now_s)
     update: dict[str, Any] = {"observed": observed}

@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from acesniper.api.conditions import find, with_condition
-from acesniper.api.convert import features as model_features_of
-from acesniper.api.convert import model_status
-from acesniper.api.merge import merge_patch
+from acesniper.api.conditions import find_condition, with_condition
+from acesniper.api.convert import to_model_features as model_features_of
+from acesniper.api.convert import to_model_status
+from acesniper.api.objects import merge_patch
 from acesniper.api.v1alpha1 import Condition, ModelProfile, ModelProfileSpec, ModelProfileStatus
 from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.ports import Predictor
+from acesniper.domain.prediction import Predictor
 from acesniper.operator.classes import class_latencies
 from acesniper.operator.fetch import Fetcher
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.reading import PodReading, needs_pod, reader_name
 from acesniper.operator.store import Store
+from acesniper.runtime.client import MODEL_PROFILES, Cluster, NotFound
 from acesniper.runtime.events import EventRecorder, Notice
-from acesniper.runtime.kube import MODEL_PROFILES, Cluster, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -84,18 +84,18 @@ class ModelReconciler:
             await self._write(profile, self._unfetched(profile, error))
             raise
         await self._write(profile, self._profiled(profile, found))
-        await self._tell(profile, Notice("Profiled", model_status(found).text or ""))
+        await self._tell(profile, Notice("Profiled", to_model_status(found).text or ""))
         self.metrics.models.labels("Profiled").inc()
         return None
 
     def _settled(self, profile: ModelProfile) -> bool:
         """Whether this generation was read by this reader, or found unusable by it."""
-        found = find(profile.status.conditions, "Profiled")
+        found = find_condition(profile.status.conditions, "Profiled")
         if found is None or found.observed_generation != profile.metadata.get("generation"):
             return False
         if found.status == "True":
             return profile.status.features_version == self.features_version
-        return find(profile.status.conditions, "Unsupported") is not None
+        return find_condition(profile.status.conditions, "Unsupported") is not None
 
     async def _read(self, profile: ModelProfile) -> ModelFeatures | None:
         """The features; None while a pod is at it."""
@@ -108,7 +108,7 @@ class ModelReconciler:
                 return await asyncio.to_thread(self.read, path, profile.spec)
 
     def _profiled(self, profile: ModelProfile, found: ModelFeatures) -> ModelProfileStatus:
-        status = model_status(found)
+        status = to_model_status(found)
         conditions = self._condition(profile, True, "Profiled", status.text or "")
         conditions = [each for each in conditions if each.type != "Unsupported"]
         update = {"conditions": conditions, **_learned(profile), **_generation(profile)}

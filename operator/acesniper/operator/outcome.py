@@ -5,8 +5,8 @@ from typing import Any
 
 from acesniper.api.convert import prediction_text
 from acesniper.api.decision import Decision
-from acesniper.api.report import Report, terminated
-from acesniper.api.times import duration_text, epoch_s, rfc3339
+from acesniper.api.messages import RunnerReport, terminated_state
+from acesniper.api.units import duration_text, epoch_s, rfc3339
 from acesniper.api.v1alpha1 import TaskObservation, TaskPrediction
 from acesniper.domain.prediction import Prediction
 
@@ -36,10 +36,10 @@ def prediction(decision: Decision, created_s: float) -> TaskPrediction:
 
 
 def observation(
-    found: Report | None, pod: Mapping[str, Any], created_s: float, now_s: float
+    found: RunnerReport | None, pod: Mapping[str, Any], created_s: float, now_s: float
 ) -> tuple[TaskObservation, str]:
     """What a finished pod tells: its report, its times; and a sentence about it."""
-    state = terminated(pod)
+    state = terminated_state(pod)
     skew_s = _skew_s(pod, now_s)
     started = _corrected(state.get("startedAt") or pod.get("status", {}).get("startTime"), skew_s)
     finished = _corrected(state.get("finishedAt"), skew_s) or rfc3339(now_s)
@@ -86,7 +86,7 @@ def _skew_s(pod: Mapping[str, Any], now_s: float) -> float:
     bound_s, taken = _bound_s(pod), pod.get("status", {}).get("startTime")
     if bound_s is None or not taken:
         return 0.0
-    finished = terminated(pod).get("finishedAt")
+    finished = terminated_state(pod).get("finishedAt")
     behind = epoch_s(taken) < bound_s - SKEW_S
     ahead = finished is not None and epoch_s(finished) > now_s + SKEW_S
     return epoch_s(taken) - bound_s if behind or ahead else 0.0
@@ -98,7 +98,7 @@ def _corrected(timestamp: str | None, skew_s: float) -> str | None:
 
 def failure_message(pod: Mapping[str, Any]) -> str:
     """Why a pod failed, from its container's last words or its own status."""
-    state = terminated(pod)
+    state = terminated_state(pod)
     status = pod.get("status", {})
     code = state.get("exitCode")
     words = str(state.get("message") or status.get("message") or "").strip()[-LONGEST_MESSAGE:]

@@ -13,14 +13,14 @@ from typing import Any
 
 import aiohttp
 
+from acesniper.api.messages import RunnerProgress, parse_progress
 from acesniper.api.names import PROGRESS_PORT
-from acesniper.api.pod import PodView
-from acesniper.api.report import Progress, parse_progress
-from acesniper.api.times import rfc3339
+from acesniper.api.objects import PodView
+from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import InferenceTask, Phase, TaskProgress
 from acesniper.domain.errors import AcesniperError
 from acesniper.operator.store import Store
-from acesniper.runtime.kube import INFERENCE_TASKS, Cluster
+from acesniper.runtime.client import INFERENCE_TASKS, Cluster
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +30,11 @@ PATIENCE_S = 2.0
 MOST_BYTES = 1000
 RAREST_S = 120.0
 
-Ask = Callable[[str], Awaitable[Progress | None]]
+Ask = Callable[[str], Awaitable[RunnerProgress | None]]
 """What a URL says, None where it says nothing."""
 
 
-async def ask_pod(url: str) -> Progress | None:
+async def ask_pod(url: str) -> RunnerProgress | None:
     """Ask one pod; it may be anybody's, so little is read."""
     limits = aiohttp.ClientTimeout(total=PATIENCE_S)
     try:
@@ -75,7 +75,7 @@ class ProgressFollower:
         self._pauses = {uid: each for uid, each in self._pauses.items() if uid in alive}
         turns = asyncio.Semaphore(ASKED_AT_ONCE)
 
-        async def ask(url: str) -> Progress | None:
+        async def ask(url: str) -> RunnerProgress | None:
             async with turns:
                 return await self.ask(url)
 
@@ -106,7 +106,7 @@ class ProgressFollower:
         pause_s = self.every_s if answered else min(2.0 * before_s, RAREST_S)
         self._pauses[pod.uid] = self.clock() + pause_s, pause_s
 
-    async def _write(self, key: str, pod: PodView, found: Progress) -> bool:
+    async def _write(self, key: str, pod: PodView, found: RunnerProgress) -> bool:
         """Write it down if it is news of the attempt that the status is about."""
         task = self.store.tasks.get(key)
         if task is None or task.status.phase is not Phase.RUNNING:
@@ -139,7 +139,7 @@ def task_progress(done: int, total: int, run_s: float, now_s: float) -> TaskProg
     )
 
 
-def _news(task: InferenceTask, found: Progress) -> bool:
+def _news(task: InferenceTask, found: RunnerProgress) -> bool:
     known = task.status.progress
     return found.done > 0 and (known is None or known.done != found.done)
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from acesniper.api.conditions import find, is_true, with_condition
-from acesniper.api.times import rfc3339
+from acesniper.api.conditions import condition_is_true, find_condition, with_condition
+from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import (
     Condition,
     InferenceTaskStatus,
@@ -46,24 +46,24 @@ def wanted_model(sight: Sight) -> tuple[str, ModelProfile | None, Step | None]:
         manifest = variant_manifest(name, task.metadata["namespace"], source, spec, base)
         step = _wait(sight, "Profiling", f"ModelProfile {name} is being made", model=name)
         return name, None, replace(step, create_model=manifest)
-    if is_true(profile.status.conditions, "Profiled"):
+    if condition_is_true(profile.status.conditions, "Profiled"):
         return name, profile, None
     return name, None, _unprofiled(sight, name, profile)
 
 
 def _unprofiled(sight: Sight, name: str, profile: ModelProfile) -> Step:
-    found = find(profile.status.conditions, "Profiled")
+    found = find_condition(profile.status.conditions, "Profiled")
     if found is None:
         return _wait(sight, "Profiling", f"ModelProfile {name} is being read", model=name)
     text = f"ModelProfile {name}: {found.message}"
-    unsupported = is_true(profile.status.conditions, "Unsupported")
+    unsupported = condition_is_true(profile.status.conditions, "Unsupported")
     if unsupported and sight.task.spec.model_policy is ModelPolicy.FAIL:
         return end(sight, sight.task.status, Phase.FAILED, found.reason, text)
     return _wait(sight, found.reason, text, model=name, warning=True)
 
 
 def _wait(sight: Sight, reason: str, text: str, *, model: str = "", warning: bool = False) -> Step:
-    before = find(sight.task.status.conditions, "Profiled")
+    before = find_condition(sight.task.status.conditions, "Profiled")
     conditions = with_condition(
         sight.task.status.conditions, "Profiled", False, reason, text, sight.now_s
     )
@@ -114,7 +114,7 @@ def with_model(
 ) -> tuple[list[Condition], list[Notice]]:
     """The conditions of a task whose model is known, and what to tell if that is news."""
     before, text = sight.task.status.conditions, f"model {name}: {profile.status.text}"
-    told = [] if is_true(before, "Profiled") else [Notice("Profiled", text)]
+    told = [] if condition_is_true(before, "Profiled") else [Notice("Profiled", text)]
     return with_condition(before, "Profiled", True, "Profiled", text, sight.now_s), told
 
 
@@ -135,7 +135,7 @@ def put_off(sight: Sight, step: Step, why: str) -> Step:
 
 def kept_from(status: InferenceTaskStatus) -> Condition | None:
     """What kept a task from its device so far, other than that others had their turn."""
-    found = find(status.conditions, HEALTHY)
+    found = find_condition(status.conditions, HEALTHY)
     if found is None or found.status == "True" or found.reason not in (REFUSED, NOT_PLACED):
         return None
     return found

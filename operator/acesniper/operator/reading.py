@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from acesniper.api import reading
+from acesniper.api import messages
+from acesniper.api.messages import terminated_state
 from acesniper.api.names import API_VERSION, READS_LABEL
-from acesniper.api.report import terminated
 from acesniper.api.v1alpha1 import ModelProfile, ModelSource
 from acesniper.domain.errors import Conflict, InvalidInput, InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
@@ -19,7 +19,7 @@ from acesniper.operator.mounts import Mounts
 from acesniper.operator.outcome import failure_message
 from acesniper.operator.runner_pod import model_arguments, pod_spec
 from acesniper.predictor.features import FEATURE_NAMES
-from acesniper.runtime.kube import PODS, Cluster
+from acesniper.runtime.client import PODS, Cluster
 
 Json = dict[str, Any]
 
@@ -59,8 +59,8 @@ class PodReading:
             return None
         uid = pod["metadata"]["uid"]
         await self.cluster.delete(PODS, name, namespace, uid=uid)
-        message = str(terminated(pod).get("message", ""))
-        found = reading.features(message, FEATURE_NAMES)
+        message = str(terminated_state(pod).get("message", ""))
+        found = messages.unpack_features(message, FEATURE_NAMES)
         if found is None:
             raise Unavailable(f"the pod that reads it: {failure_message(pod)}")
         return found

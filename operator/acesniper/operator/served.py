@@ -9,7 +9,7 @@ import logging
 
 from acesniper.api.names import GROUP, VERSION
 from acesniper.domain.errors import AcesniperError
-from acesniper.runtime.kube import DEVICE_PROFILES, INFERENCE_TASKS, MODEL_PROFILES, Cluster
+from acesniper.runtime.client import DEVICE_PROFILES, INFERENCE_TASKS, MODEL_PROFILES, Cluster
 
 log = logging.getLogger(__name__)
 

@@ -10,14 +10,8 @@ from typing import Any
 
 from acesniper.api import convert
 from acesniper.api.names import DECISION_ANNOTATION, TASK_LABEL
-from acesniper.api.pod import PodView
-from acesniper.api.v1alpha1 import (
-    FINISHED,
-    DeviceProfile,
-    InferenceTask,
-    ModelProfile,
-    Wire,
-)
+from acesniper.api.objects import PodView
+from acesniper.api.v1alpha1 import FINISHED, ApiType, DeviceProfile, InferenceTask, ModelProfile
 from acesniper.operator.hearing import Hearing
 
 Object = Mapping[str, Any]
@@ -154,12 +148,12 @@ class Store:
         """How many tasks the devices of a node run at a time."""
         return sum(each.spec.slots for each in self.devices.values() if each.spec.node == node)
 
-    def _take(self, kept: dict[str, Any], obj: Object, model: type[Wire]) -> str:
+    def _take(self, kept: dict[str, Any], obj: Object, model: type[ApiType]) -> str:
         key = object_key(obj)
         known = kept.get(key)
         same = known is not None and known.metadata["uid"] == obj["metadata"]["uid"]
         if known is None or not same or not _older(obj, {"metadata": known.metadata}):
-            kept[key] = convert.read(model, {**obj, "metadata": _metadata(obj)})
+            kept[key] = convert.parse_resource(model, {**obj, "metadata": _metadata(obj)})
         return key
 
 

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from acesniper.api import convert
-from acesniper.api.node import NodeView
+from acesniper.api.objects import NodeView
 from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.operator.store import Store
-from acesniper.policies.feasibility import judge
+from acesniper.policies.estimates import check_feasibility
 
 
 def suited(tasks: Sequence[Task], store: Store) -> set[TaskKey]:
     """Keys of the tasks that suit at least one device; what is alike is judged once."""
     nodes = {name: NodeView.of(node) for name, node in store.nodes.items()}
     devices = [
-        convert.device(each, schedulable=nodes[each.spec.node].schedulable)
+        convert.to_device(each, schedulable=nodes[each.spec.node].schedulable)
         for each in store.devices.values()
         if each.spec.node in nodes
     ]
@@ -26,7 +26,7 @@ def suited(tasks: Sequence[Task], store: Store) -> set[TaskKey]:
         asked = replace(task, memory_bytes=memory_bytes[task.model])
         demand = (asked.providers, asked.node_selector, asked.memory_bytes)
         if demand not in known:
-            known[demand] = any(judge(asked, each, labels).feasible for each in devices)
+            known[demand] = any(check_feasibility(asked, each, labels).feasible for each in devices)
         if known[demand]:
             found.add(task.key)
     return found

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from acesniper.api.merge import merge_patch
+from acesniper.api.objects import merge_patch
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
 from acesniper.domain.errors import AcesniperError, Conflict, Forbidden, InvalidInput
 from acesniper.operator.counting import count_deleted, count_phase
@@ -18,16 +18,16 @@ from acesniper.operator.sight import Nowhere, Sight
 from acesniper.operator.step import Step
 from acesniper.operator.store import Store
 from acesniper.operator.window import Window
-from acesniper.runtime.events import EventRecorder, Notice
-from acesniper.runtime.kube import (
+from acesniper.runtime.client import (
     INFERENCE_TASKS,
     MODEL_PROFILES,
     PODS,
     Cluster,
-    NamespaceGone,
+    NamespaceTerminating,
     NotFound,
     Object,
 )
+from acesniper.runtime.events import EventRecorder, Notice
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class TaskReconciler:
         step = next_step(self._sight(key, task))
         try:
             again_s = await self._take(task, step)
-        except NamespaceGone:
+        except NamespaceTerminating:
             # Everything in it is being deleted, the task as well: nothing is left to do.
             return None
         except NotFound:
@@ -191,7 +191,7 @@ class TaskReconciler:
             pod, ours = found, False
         except InvalidInput as error:
             return refused(self._sight(_key_of(task), task), str(error))
-        except NamespaceGone:
+        except NamespaceTerminating:
             raise
         except Forbidden as error:
             if (bare := without_cache(manifest)) is not None:

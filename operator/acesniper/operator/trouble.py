@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from acesniper.api.conditions import find
-from acesniper.api.pod import PodView
-from acesniper.api.times import epoch_s
+from acesniper.api.conditions import find_condition
+from acesniper.api.objects import PodView
+from acesniper.api.units import epoch_s
 from acesniper.operator.failure import Failure, Fault, disruption
 from acesniper.operator.sight import Sight
 
@@ -59,7 +59,7 @@ def not_placed(manifest: Json) -> str | None:
 
 def since_s(sight: Sight, reason: str) -> float:
     """Since when the task has known this trouble; now, if it did not."""
-    found = find(sight.task.status.conditions, HEALTHY)
+    found = find_condition(sight.task.status.conditions, HEALTHY)
     if found is None or found.status == "True" or found.reason != reason:
         return sight.now_s
     return epoch_s(found.last_transition_time)

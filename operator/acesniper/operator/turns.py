@@ -11,10 +11,9 @@ import numpy as np
 
 from acesniper.domain.device import Device, DeviceId, NodeName
 from acesniper.domain.task import ModelKey, Task, TaskKey
-from acesniper.policies.estimates import Estimates, Row
+from acesniper.policies.estimates import Estimates, FleetSnapshot, LatencyRow
 from acesniper.policies.plan import make_plan
 from acesniper.policies.policy import Policy
-from acesniper.policies.snapshot import Snapshot
 
 ANY = Device(DeviceId("any"), NodeName("any"), "any", slots=1, memory_bytes=0)
 
@@ -24,7 +23,7 @@ def in_turn(
 ) -> list[TaskKey]:
     """Keys of the tasks, whose turn comes first first; what the rules leave open, by age."""
     rows = {model: _row(seconds) for model, seconds in fastest_s.items()}
-    snapshot = Snapshot(now_s, Estimates([ANY], rows), {})
+    snapshot = FleetSnapshot(now_s, Estimates([ANY], rows), {})
     plan = make_plan(map(_anywhere, tasks), snapshot, replace(policy, explore_share=0.0))
     first = dict.fromkeys(each.task.key for each in plan.planned)
     rest = sorted(
@@ -34,9 +33,9 @@ def in_turn(
     return [*first, *(each.key for each in rest)]
 
 
-def _row(seconds: float) -> Row:
+def _row(seconds: float) -> LatencyRow:
     latency_s = np.array([seconds])
-    return Row(latency_s, latency_s, latency_s, "fastest")
+    return LatencyRow(latency_s, latency_s, latency_s, "fastest")
 
 
 def _anywhere(task: Task) -> Task:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from statistics import median
 
 from acesniper.api.conditions import with_condition
-from acesniper.api.observed import calibration_text
-from acesniper.api.times import epoch_s, rfc3339
+from acesniper.api.convert import calibration_text
+from acesniper.api.units import epoch_s, rfc3339
 from acesniper.api.v1alpha1 import Condition, DeviceProfile
-from acesniper.domain.observed import Run
+from acesniper.domain.latency_history import ObservedRun
 
 STALE_AFTER_S = 30 * 24 * 3600.0
 """A measurement older than this is Stale: system updates and dust change a device in a month."""
@@ -44,7 +44,7 @@ def spread(profile: DeviceProfile) -> float:
 
 def with_drift(
     conditions: Sequence[Condition],
-    runs: Sequence[Run],
+    runs: Sequence[ObservedRun],
     since_s: float | None,
     now_s: float,
     generation: int | None,

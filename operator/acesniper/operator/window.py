@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from acesniper.api import convert
 from acesniper.api.names import SLOT_RESOURCE
-from acesniper.api.quantity import count
+from acesniper.api.units import parse_count
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
 from acesniper.domain.task import ModelKey, Task
 from acesniper.operator.refusals import Refusals
@@ -86,7 +86,7 @@ class Window:
     def _fitting(self) -> int:
         statuses = (node.get("status", {}) for node in self.store.nodes.values())
         offered = ((each.get("allocatable") or {}).get(SLOT_RESOURCE) for each in statuses)
-        return min(self.most, 2 * sum(map(count, offered)) + SPARE)
+        return min(self.most, 2 * sum(map(parse_count, offered)) + SPARE)
 
     def _first(self, now_s: float) -> frozenset[str]:
         self._refused.keep(self.store.tasks)
@@ -133,7 +133,7 @@ class Window:
         known = self._known.get(key)
         if known is not None and known[0] == f"{uid}/{model}":
             return known
-        return f"{uid}/{model}", convert.task(resource, model)
+        return f"{uid}/{model}", convert.to_task(resource, model)
 
     def _priority(self, task: Task) -> int:
         return self.store.priorities.get(task.priority_class, 0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.prediction import LEAST_S, MOST_S, Explanation, Prediction
+from acesniper.domain.prediction import MAX_LATENCY_S, MIN_LATENCY_S, Explanation, Prediction
 from acesniper.predictor.pcn.observations import Observation, Observations
 
 WIDEST = 10.0
@@ -31,7 +31,7 @@ class Table(NamedTuple):
         Plans and their reasons are sums of these numbers; one that is none would spoil them all.
         """
         latency, spread = self
-        sound = (latency >= LEAST_S) & (latency <= MOST_S) & ~np.isnan(spread)
+        sound = (latency >= MIN_LATENCY_S) & (latency <= MAX_LATENCY_S) & ~np.isnan(spread)
         return Table(
             np.where(sound, latency, np.nan), np.where(sound, np.minimum(spread, WIDEST), np.nan)
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.domain.model import ModelFeatures
-from acesniper.runtime.memory import room_bytes
+from acesniper.runtime.memory import available_bytes
 
 Json = dict[str, object]
 
@@ -34,7 +34,7 @@ DEFAULT_LIMITS = Limits()
 
 def limits_here() -> Limits:
     """Those in a container: a model that wants more than its room must end the reader alone."""
-    room = room_bytes()
+    room = available_bytes()
     if room is None:
         return DEFAULT_LIMITS
     return replace(DEFAULT_LIMITS, memory_bytes=min(room, DEFAULT_LIMITS.memory_bytes))

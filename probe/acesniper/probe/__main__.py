@@ -11,7 +11,7 @@ from acesniper.probe.agent import Agent
 from acesniper.probe.versions import VERSION
 from acesniper.runtime import logs
 from acesniper.runtime.pod_api import PodApi
-from acesniper.runtime.probe_settings import ProbeSettings
+from acesniper.runtime.settings import ProbeSettings
 
 PROVIDER = "cpu"
 LONGEST_S = 900.0

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from acesniper.domain.errors import Unavailable
-from acesniper.runtime.delivery import Bucket
+from acesniper.runtime.artifacts import Bucket
 
 Outputs = Callable[[int, Mapping[str, np.ndarray]], None]
 """Takes the number of a batch, from 0, and its arrays. Writing a batch again replaces it."""

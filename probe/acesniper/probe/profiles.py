@@ -7,14 +7,14 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from acesniper.api.convert import device_profile_manifest, probe_result
+from acesniper.api.convert import to_device_profile_manifest, to_probe_result
 from acesniper.domain.device import ProbeResult
 from acesniper.domain.errors import InvalidInput
 
 
 def profile_text(name: str, node: str, result: ProbeResult, form: str = "yaml") -> str:
     """A probe's result as a manifest, in YAML or in JSON."""
-    manifest = device_profile_manifest(name, node, result)
+    manifest = to_device_profile_manifest(name, node, result)
     if form == "json":
         return json.dumps(manifest, indent=2) + "\n"
     return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=100)
@@ -22,7 +22,7 @@ def profile_text(name: str, node: str, result: ProbeResult, form: str = "yaml") 
 
 def answering(name: str, node: str, result: ProbeResult, reprobed: str) -> dict[str, Any]:
     """A probe's result as a manifest that answers a `spec.reprobe`; empty: none was asked."""
-    manifest: dict[str, Any] = device_profile_manifest(name, node, result)
+    manifest: dict[str, Any] = to_device_profile_manifest(name, node, result)
     if reprobed:
         manifest["status"]["reprobed"] = reprobed
     return manifest
@@ -37,6 +37,6 @@ def read_profile(path: Path) -> ProbeResult:
     if not isinstance(manifest, dict) or manifest.get("kind") != "DeviceProfile":
         raise InvalidInput(f"{path} holds no DeviceProfile; `acesniper probe -o yaml` writes one")
     try:
-        return probe_result(manifest)
+        return to_probe_result(manifest)
     except (ValidationError, ValueError, KeyError) as error:
         raise InvalidInput(f"{path} is no measured DeviceProfile: {error}") from error

@@ -27,7 +27,7 @@ class Progress:
         self._state = (done, time.monotonic() - self._began_s)
 
     def json(self) -> str:
-        """One line, in the words of `acesniper.api.report.Progress`."""
+        """One line, in the words of `acesniper.api.messages.RunnerProgress`."""
         done, run_s = self._state
         return json.dumps({"done": done, "total": self._total, "run_s": round(run_s, 3)})
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from acesniper.runtime.kube import DEVICE_PROFILES, Cluster
+from acesniper.runtime.client import DEVICE_PROFILES, Cluster
 
 
 async def publish(manifest: Mapping[str, Any], kubeconfig: Path | None) -> None:

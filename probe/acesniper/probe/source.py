@@ -10,7 +10,7 @@ from pathlib import Path
 from acesniper.api.address import Address
 from acesniper.domain.errors import InvalidModel
 from acesniper.probe.cache import ModelCache
-from acesniper.runtime.delivery import NO_CREDENTIALS, Credentials, Limits, download
+from acesniper.runtime.artifacts import NO_CREDENTIALS, Credentials, Limits, download
 
 log = logging.getLogger(__name__)
 

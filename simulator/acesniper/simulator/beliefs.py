@@ -24,7 +24,7 @@ TAIL = 1.645
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fit:
+class TransferFit:
     """What predicts a device anew from more readings of it.
 
     `shown` (devices, models) is what was known of each device before any task ran there, in ln ms;
@@ -43,17 +43,17 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Belief:
+class LatencyEstimate:
     """The middle and the ends of the 90 % interval of every cell of a table, in ln ms."""
 
     middle: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    fit: Fit | None = None
+    fit: TransferFit | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Predictor:
+class LatencySource:
     """Where beliefs come from: `true`, `trained`, or `noise` of a mean relative error.
 
     A trained one is given `k` readings of each device: of the references, or of models that it
@@ -82,13 +82,13 @@ class Predictor:
     def __str__(self) -> str:
         return f"{self.kind}:{self.error:g}" if self.kind == NOISE else self.kind
 
-    def believes(self, table: Table, seed: int) -> Belief:
+    def believes(self, table: Table, seed: int) -> LatencyEstimate:
         """What it says of a table's cells; only an error depends on the seed."""
         if self.kind == TRAINED:
             return cross_fitted(table, self.k, self.references)
         if self.kind == NOISE:
             return _noisy(table, self.error, seed)
-        return Belief(table.log_ms, table.log_ms, table.log_ms)
+        return LatencyEstimate(table.log_ms, table.log_ms, table.log_ms)
 
 
 def _share(text: str) -> float | None:
@@ -100,7 +100,7 @@ def _share(text: str) -> float | None:
     return found if 0.0 <= found < math.inf else None
 
 
-def cross_fitted(table: Table, k: int, references: Sequence[str] = ()) -> Belief:
+def cross_fitted(table: Table, k: int, references: Sequence[str] = ()) -> LatencyEstimate:
     """Predict each device by a fit on other groups of devices, given its k readings.
 
     The readings themselves are believed as they are.
@@ -117,7 +117,7 @@ def cross_fitted(table: Table, k: int, references: Sequence[str] = ()) -> Belief
             into[fold] = np.where(shown, table.log_ms, each)[fold]
         readings[fold], of[fold] = cut.known[fold], number
         others.append(filled(table.log_ms[~fold]))
-    return Belief(middle, low, high, Fit(readings, tuple(others), of))
+    return LatencyEstimate(middle, low, high, TransferFit(readings, tuple(others), of))
 
 
 def _chosen(table: Table, fold: np.ndarray, k: int) -> list[str]:
@@ -126,11 +126,11 @@ def _chosen(table: Table, fold: np.ndarray, k: int) -> list[str]:
     return [table.models[column] for column in choose(known, k)]
 
 
-def _noisy(table: Table, error: float, seed: int) -> Belief:
+def _noisy(table: Table, error: float, seed: int) -> LatencyEstimate:
     deviation = deviation_for(error)
     draw = np.random.default_rng([seed, 4])
     middle = table.log_ms + draw.normal(0.0, deviation, table.log_ms.shape)
-    return Belief(middle, middle - TAIL * deviation, middle + TAIL * deviation)
+    return LatencyEstimate(middle, middle - TAIL * deviation, middle + TAIL * deviation)
 
 
 def deviation_for(error: float) -> float:

@@ -12,13 +12,22 @@ from math import inf
 
 from acesniper.policies.policy import Policy, rule_names
 from acesniper.predictor.tables.table import Table
-from acesniper.simulator.beliefs import TRAINED, Belief, Predictor
-from acesniper.simulator.faults import Faults
-from acesniper.simulator.learning import Learner, rows
-from acesniper.simulator.outcome import Figures, Finished, figures, mean
-from acesniper.simulator.selection import select
-from acesniper.simulator.simulation import Simulation
-from acesniper.simulator.workload import Workload, make_tasks
+from acesniper.simulator.cluster import select_cluster
+from acesniper.simulator.latency_source import (
+    TRAINED,
+    LatencyEstimate,
+    LatencySource,
+    OnlineLearner,
+    latency_rows,
+)
+from acesniper.simulator.simulation import FaultRates, Simulation
+from acesniper.simulator.statistics import (
+    CompletedTask,
+    RunStatistics,
+    mean_statistics,
+    run_statistics,
+)
+from acesniper.simulator.workload import SimulatedWorkload, make_tasks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,34 +40,34 @@ class Scenario:
     """
 
     table: Table
-    workload: Workload = field(default_factory=Workload)
-    faults: Faults = field(default_factory=Faults)
+    workload: SimulatedWorkload = field(default_factory=SimulatedWorkload)
+    faults: FaultRates = field(default_factory=FaultRates)
     size: int | None = None
     aging_s: float = inf
     learn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SimulationJob:
     """One run."""
 
     policy: str
-    predictor: Predictor
+    predictor: LatencySource
     seed: int
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ComparisonRow:
     """A policy's figures, means over the seeds, and its mean response over its oracle's."""
 
     policy: str
     predictor: str
     load: float | None
-    figures: Figures
+    run_statistics: RunStatistics
     response_over_oracle: float
 
 
-Watch = Callable[[Iterator[Figures], int], Iterable[Figures]]
+ShowProgress = Callable[[Iterator[RunStatistics], int], Iterable[RunStatistics]]
 """Passes on what is done, of so many, and may show it."""
 
 
@@ -73,23 +82,25 @@ def compared_policies() -> list[str]:
 def compare(
     scenario: Scenario,
     policies: Sequence[str],
-    predictor: Predictor,
+    predictor: LatencySource,
     seeds: Sequence[int],
     processes: int = 1,
-    watch: Watch = lambda done, _: done,
-) -> list[Line]:
+    watch: ShowProgress = lambda done, _: done,
+) -> list[ComparisonRow]:
     """A line for each policy.
 
     Raises:
         InvalidInput: the table, the trace or the references do not fit each other.
     """
-    oracle = Predictor()
+    oracle = LatencySource()
     sides = dict.fromkeys((predictor, oracle))
-    jobs = [Job(policy, side, seed) for policy in policies for side in sides for seed in seeds]
+    jobs = [
+        SimulationJob(policy, side, seed) for policy in policies for side in sides for seed in seeds
+    ]
     # Fitting takes longer than a run and is the same for all.
     trained = predictor.believes(scenario.table, 0) if predictor.kind == TRAINED else None
     done = watch(_played(partial(_figures, scenario, trained), jobs, processes), len(jobs))
-    found: dict[tuple[str, Predictor], list[Figures]] = {}
+    found: dict[tuple[str, LatencySource], list[RunStatistics]] = {}
     for job, each in zip(jobs, done, strict=True):
         found.setdefault((job.policy, job.predictor), []).append(each)
     return [
@@ -98,20 +109,22 @@ def compare(
     ]
 
 
-def play(scenario: Scenario, belief: Belief, policy: str, seed: int) -> list[Finished]:
+def simulate_policy(
+    scenario: Scenario, belief: LatencyEstimate, policy: str, seed: int
+) -> list[CompletedTask]:
     """One policy on one seed's cluster and tasks."""
-    cluster = select(scenario.table, scenario.size, seed)
+    cluster = select_cluster(scenario.table, scenario.size, seed)
     tasks = make_tasks(scenario.workload, cluster, seed)
     faults = scenario.faults.drawn(len(cluster.devices), tasks[-1].created_s, seed)
-    believed = rows(cluster, belief, "simulated")
-    learner = Learner(cluster, belief, believed) if scenario.learn else None
+    believed = latency_rows(cluster, belief, "simulated")
+    learner = OnlineLearner(cluster, belief, believed) if scenario.learn else None
     rules = Policy(policy, aging_s=scenario.aging_s)
     return Simulation(cluster, believed, rules, tasks, faults, learner).run()
 
 
 def _played(
-    run: Callable[[Job], Figures], jobs: Sequence[Job], processes: int
-) -> Iterator[Figures]:
+    run: Callable[[SimulationJob], RunStatistics], jobs: Sequence[SimulationJob], processes: int
+) -> Iterator[RunStatistics]:
     if processes == 1 or len(jobs) == 1:
         yield from map(run, jobs)
         return
@@ -120,19 +133,21 @@ def _played(
         yield from pool.map(run, jobs)
 
 
-def _figures(scenario: Scenario, trained: Belief | None, job: Job) -> Figures:
+def _figures(
+    scenario: Scenario, trained: LatencyEstimate | None, job: SimulationJob
+) -> RunStatistics:
     known = trained if job.predictor.kind == TRAINED else None
     belief = known or job.predictor.believes(scenario.table, job.seed)
-    return figures(play(scenario, belief, job.policy, job.seed))
+    return run_statistics(simulate_policy(scenario, belief, job.policy, job.seed))
 
 
 def _line(
     policy: str,
-    predictor: Predictor,
+    predictor: LatencySource,
     scenario: Scenario,
-    own: Sequence[Figures],
-    oracle: Sequence[Figures],
-) -> Line:
-    found = mean(own)
-    ratio = found.mean_response_s / mean(oracle).mean_response_s
-    return Line(policy, str(predictor), scenario.workload.load, found, ratio)
+    own: Sequence[RunStatistics],
+    oracle: Sequence[RunStatistics],
+) -> ComparisonRow:
+    found = mean_statistics(own)
+    ratio = found.mean_response_s / mean_statistics(oracle).mean_response_s
+    return ComparisonRow(policy, str(predictor), scenario.workload.load, found, ratio)

@@ -9,7 +9,7 @@ WINDOW = (0.3, 0.6)
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class DeviceFault:
     """From `from_s` to `to_s` a device takes `factor` times as long; if infinite, it is lost.
 
     What runs on a lost device is run again from its start, on any device. An infinite `to_s` means
@@ -23,19 +23,19 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Faults:
+class FaultRates:
     """The shares of devices that are lost, and that become `factor` times slower."""
 
     lost: float = 0.0
     slow: float = 0.0
     factor: float = 3.0
 
-    def drawn(self, devices: int, span_s: float, seed: int) -> list[Fault]:
+    def drawn(self, devices: int, span_s: float, seed: int) -> list[DeviceFault]:
         """Faults of a run in which tasks arrive for `span_s`; no device has two."""
         order = np.random.default_rng([seed, 3]).permutation(devices).tolist()
         lost, slow = round(self.lost * devices), round(self.slow * devices)
         from_s, to_s = (share * span_s for share in WINDOW)
         return [
-            *(Fault(each, from_s, to_s) for each in order[:lost]),
-            *(Fault(each, from_s, to_s, self.factor) for each in order[lost : lost + slow]),
+            *(DeviceFault(each, from_s, to_s) for each in order[:lost]),
+            *(DeviceFault(each, from_s, to_s, self.factor) for each in order[lost : lost + slow]),
         ]

@@ -9,39 +9,41 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from acesniper.domain.task import ModelKey
-from acesniper.policies.estimates import Row
-from acesniper.simulator.beliefs import Belief
-from acesniper.simulator.selection import Cluster
+from acesniper.policies.estimates import LatencyRow
+from acesniper.simulator.cluster import SimulatedCluster
+from acesniper.simulator.latency_source import LatencyEstimate
 
-SAME = 1e-3
+MIN_LOG_CHANGE = 1e-3
 """An observation this near to what is believed (log seconds) teaches nothing."""
 
 
-def rows(cluster: Cluster, belief: Belief, source: str) -> dict[ModelKey, Row]:
+def latency_rows(
+    cluster: SimulatedCluster, belief: LatencyEstimate, source: str
+) -> dict[ModelKey, LatencyRow]:
     """What is believed of the cluster's models, in seconds over its devices."""
     cells = np.ix_(cluster.rows, cluster.columns)
     spans = (belief.middle, belief.low, belief.high)
     middle, low, high = (np.exp(each[cells]) / 1e3 for each in spans)
     return {
-        ModelKey(model): Row(middle[:, column], low[:, column], high[:, column], source)
+        ModelKey(model): LatencyRow(middle[:, column], low[:, column], high[:, column], source)
         for column, model in enumerate(cluster.models)
     }
 
 
 @dataclass(slots=True, eq=False)
-class Learner:
+class OnlineLearner:
     """Replaces rows of `believed` by what is learned in one run."""
 
-    cluster: Cluster
-    belief: Belief
-    believed: dict[ModelKey, Row]
+    cluster: SimulatedCluster
+    belief: LatencyEstimate
+    believed: dict[ModelKey, LatencyRow]
     _seen: dict[int, np.ndarray] = field(default_factory=dict)
     """What is known of a device's models, by its place: ln ms, NaN where not measured."""
 
     def observe(self, device: int, model: int, latency_s: float) -> None:
         """Take note of a finished task's latency on a device of the cluster."""
         row = self.believed[ModelKey(self.cluster.models[model])]
-        if abs(np.log(latency_s / row.latency_s[device])) < SAME:
+        if abs(np.log(latency_s / row.latency_s[device])) < MIN_LOG_CHANGE:
             return
         self._believe(device, model, latency_s, 0.0)
         if self.belief.fit is None:
@@ -62,4 +64,4 @@ class Learner:
         spans = row.latency_s.copy(), row.low_s.copy(), row.high_s.copy()
         for values, sign in zip(spans, (0.0, -1.0, 1.0), strict=True):
             values[device] = latency_s * np.exp(sign * margin)
-        self.believed[key] = Row(*spans, row.source)
+        self.believed[key] = LatencyRow(*spans, row.source)

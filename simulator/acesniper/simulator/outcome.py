@@ -9,7 +9,7 @@ from acesniper.domain.task import Task
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class CompletedTask:
     """A task that ran: on the device `device`, in the last of `attempts` from `started_s` on."""
 
     task: Task
@@ -35,7 +35,7 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class RunStatistics:
     """Of one run, or the means over several. `deadline_misses` counts tasks that were late."""
 
     mean_wait_s: float
@@ -46,13 +46,13 @@ class Figures:
     deadline_misses: float
 
 
-def figures(finished: Sequence[Finished]) -> Figures:
+def run_statistics(finished: Sequence[CompletedTask]) -> RunStatistics:
     """The figures of a run; its throughput is from the first arrival to the last finish."""
     wait_s = np.array([each.wait_s for each in finished])
     response_s = np.array([each.response_s for each in finished])
     first_s = min(each.task.created_s for each in finished)
     span_s = max(each.finished_s for each in finished) - first_s
-    return Figures(
+    return RunStatistics(
         float(wait_s.mean()),
         float(np.quantile(wait_s, 0.95)),
         float(response_s.mean()),
@@ -62,7 +62,7 @@ def figures(finished: Sequence[Finished]) -> Figures:
     )
 
 
-def mean(runs: Sequence[Figures]) -> Figures:
+def mean_statistics(runs: Sequence[RunStatistics]) -> RunStatistics:
     """The means over runs."""
-    values = [[getattr(each, field.name) for field in fields(Figures)] for each in runs]
-    return Figures(*(float(value) for value in np.mean(values, axis=0)))
+    values = [[getattr(each, field.name) for field in fields(RunStatistics)] for each in runs]
+    return RunStatistics(*(float(value) for value in np.mean(values, axis=0)))

@@ -6,11 +6,11 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from acesniper.simulator.comparison import Line
+from acesniper.simulator.comparison import ComparisonRow
 
 OWN, OTHER = "#0072B2", "#E69F00"
 
-PANELS: Sequence[tuple[str, Callable[[Line], float]]] = (
+PANELS: Sequence[tuple[str, Callable[[ComparisonRow], float]]] = (
     ("mean response, s", lambda line: line.figures.mean_response_s),
     ("95 % of responses within, s", lambda line: line.figures.p95_response_s),
     ("mean wait, s", lambda line: line.figures.mean_wait_s),
@@ -18,7 +18,7 @@ PANELS: Sequence[tuple[str, Callable[[Line], float]]] = (
 )
 
 
-def draw(lines: Sequence[Line], path: Path, title: str) -> None:
+def plot_comparison(lines: Sequence[ComparisonRow], path: Path, title: str) -> None:
     """Write bars of all policies, a panel per figure; the file's ending says which format."""
     figure = Figure(figsize=(11, 1.5 + 0.28 * len(lines)))
     panels = figure.subplots(1, len(PANELS), sharey=True)
@@ -29,7 +29,7 @@ def draw(lines: Sequence[Line], path: Path, title: str) -> None:
     figure.savefig(path, dpi=110, bbox_inches="tight", metadata=kept)
 
 
-def _bars(axes: Axes, lines: Sequence[Line], values: Sequence[float], name: str) -> None:
+def _bars(axes: Axes, lines: Sequence[ComparisonRow], values: Sequence[float], name: str) -> None:
     names = [line.policy for line in lines]
     oracles = [
         line.figures.mean_response_s / line.response_over_oracle if name == PANELS[0][0] else None

@@ -22,7 +22,7 @@ PROVIDER = "table"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cluster:
+class SimulatedCluster:
     """A part of a table: device i is its row `rows[i]`, model j its column `columns[j]`.
 
     `latency_s` (devices, models) is what one inference really takes.
@@ -39,13 +39,13 @@ class Cluster:
         return float((1.0 / (inferences * self.latency_s.mean(axis=1))).sum())
 
 
-def select(table: Table, size: int | None, seed: int) -> Cluster:
+def select_cluster(table: Table, size: int | None, seed: int) -> SimulatedCluster:
     """The cluster of a table; all devices of its block, or `size` of them drawn by `seed`."""
-    rows, columns = block(table, size or 1)
+    rows, columns = largest_block(table, size or 1)
     if size is not None:
         rows = _drawn(table, rows, size, np.random.default_rng([seed, 1]))
     names = _unique([table.devices[row] for row in rows])
-    return Cluster(
+    return SimulatedCluster(
         tuple(Device(DeviceId(each), NodeName(each), PROVIDER, 1, 0) for each in names),
         tuple(table.models[column] for column in columns),
         rows,
@@ -54,7 +54,7 @@ def select(table: Table, size: int | None, seed: int) -> Cluster:
     )
 
 
-def block(table: Table, least: int) -> tuple[np.ndarray, np.ndarray]:
+def largest_block(table: Table, least: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the largest block without gaps, of `least` devices where there are.
 
     Raises:

@@ -12,25 +12,23 @@ from heapq import heappop, heappush
 from itertools import count
 from math import inf, isinf
 
-from acesniper.domain.backlog import Ledger, PodUid, Promise
 from acesniper.domain.device import Device
 from acesniper.domain.errors import InvalidInput
+from acesniper.domain.reservations import PodUid, Reservation, ReservationLedger
 from acesniper.domain.task import ModelKey, Task, TaskKey
-from acesniper.policies.estimates import Estimates, Row
-from acesniper.policies.placement import KEEPING
-from acesniper.policies.plan import Plan, Planned, make_plan
-from acesniper.policies.policy import Policy, Rules
-from acesniper.policies.snapshot import Snapshot
-from acesniper.simulator.faults import Fault
-from acesniper.simulator.learning import Learner
-from acesniper.simulator.outcome import Finished
-from acesniper.simulator.selection import Cluster
+from acesniper.policies.estimates import Estimates, FleetSnapshot, LatencyRow
+from acesniper.policies.placement import QUEUE_PLACEMENTS
+from acesniper.policies.plan import Plan, PlannedTask, make_plan
+from acesniper.policies.policy import Policy, RuleSet
+from acesniper.simulator.cluster import SimulatedCluster
+from acesniper.simulator.latency_source import OnlineLearner
+from acesniper.simulator.statistics import CompletedTask
 
 REPLAN_S = 1.0
 """As the extender's setting of that name."""
 
 
-class Kind(IntEnum):
+class EventKind(IntEnum):
     """What happens, in the order in which it does at one instant."""
 
     FINISH = 0
@@ -40,7 +38,7 @@ class Kind(IntEnum):
 
 
 @dataclass(slots=True, eq=False)
-class Running:
+class RunningTask:
     """A task on a device: `left_s` of work as of `since_s`, at the device's usual pace."""
 
     task: Task
@@ -56,12 +54,12 @@ class Simulation:
 
     def __init__(
         self,
-        cluster: Cluster,
-        believed: Mapping[ModelKey, Row],
+        cluster: SimulatedCluster,
+        believed: Mapping[ModelKey, LatencyRow],
         policy: Policy,
         tasks: Sequence[Task],
-        faults: Sequence[Fault] = (),
-        learner: Learner | None = None,
+        faults: Sequence[DeviceFault] = (),
+        learner: OnlineLearner | None = None,
     ) -> None:
         """`believed` is what the scheduler plans with; a learner may replace its rows."""
         self._cluster = cluster
@@ -69,27 +67,27 @@ class Simulation:
         self._policy = policy
         self._learner = learner
         # A queue on each device is joined on arrival, whether anything is free or not.
-        self._starting_only = Rules.named(policy.name).placement not in KEEPING
+        self._starting_only = RuleSet.named(policy.name).placement not in QUEUE_PLACEMENTS
         self._place = {device.id: place for place, device in enumerate(cluster.devices)}
         self._column = {ModelKey(model): column for column, model in enumerate(cluster.models)}
         self._pace = [1.0] * len(cluster.devices)
         self._estimates = Estimates(cluster.devices, believed)
-        self._ledger = Ledger()
+        self._ledger = ReservationLedger()
         self._plan = Plan()
         self._waiting: dict[TaskKey, Task] = {}
-        self._running: dict[TaskKey, Running] = {}
+        self._running: dict[TaskKey, RunningTask] = {}
         self._attempts: dict[TaskKey, int] = {}
-        self._finished: list[Finished] = []
+        self._finished: list[CompletedTask] = []
         self._number = count()
-        self._events: list[tuple[float, Kind, int, object]] = []
+        self._events: list[tuple[float, EventKind, int, object]] = []
         for task in tasks:
-            self._expect(task.created_s, Kind.ARRIVAL, task)
+            self._expect(task.created_s, EventKind.ARRIVAL, task)
         for fault in faults:
-            self._expect(fault.from_s, Kind.PACE, (fault.device, fault.factor))
+            self._expect(fault.from_s, EventKind.PACE, (fault.device, fault.factor))
             if fault.to_s < inf:
-                self._expect(fault.to_s, Kind.PACE, (fault.device, 1.0))
+                self._expect(fault.to_s, EventKind.PACE, (fault.device, 1.0))
 
-    def run(self) -> list[Finished]:
+    def run(self) -> list[CompletedTask]:
         """Play all events; the tasks in the order of their finish.
 
         Raises:
@@ -104,16 +102,16 @@ class Simulation:
             raise InvalidInput(f"{len(self._waiting)} tasks were never started: no device is left")
         return self._finished
 
-    def _expect(self, at_s: float, kind: Kind, subject: object = None) -> None:
+    def _expect(self, at_s: float, kind: EventKind, subject: object = None) -> None:
         heappush(self._events, (at_s, kind, next(self._number), subject))
 
-    def _happen(self, now_s: float, kind: Kind, subject: object) -> None:
+    def _happen(self, now_s: float, kind: EventKind, subject: object) -> None:
         match kind, subject:
-            case Kind.ARRIVAL, Task() as task:
+            case EventKind.ARRIVAL, Task() as task:
                 self._waiting[task.key] = task
-            case Kind.FINISH, Running() as run if run.ends_s == now_s:
+            case EventKind.FINISH, RunningTask() as run if run.ends_s == now_s:
                 self._finish(run)
-            case Kind.PACE, (int(device), float(factor)):
+            case EventKind.PACE, (int(device), float(factor)):
                 self._change_pace(device, factor, now_s)
 
     def _start_planned(self, now_s: float) -> None:
@@ -123,7 +121,7 @@ class Simulation:
         busy_s = {device: ledger.busy_s(device, now_s) for device in ledger.devices()}
         self._plan = make_plan(
             list(self._waiting.values()),
-            Snapshot(now_s, self._estimates, busy_s),
+            FleetSnapshot(now_s, self._estimates, busy_s),
             self._policy,
             previous=self._plan,
             starting_only=self._starting_only,
@@ -132,37 +130,39 @@ class Simulation:
             if planned.starts_now:
                 self._start(planned, now_s)
         if self._held_back() and (not self._events or self._events[0][0] > now_s + REPLAN_S):
-            self._expect(now_s + REPLAN_S, Kind.REPLAN)
+            self._expect(now_s + REPLAN_S, EventKind.REPLAN)
 
     def _held_back(self) -> bool:
         """Whether tasks wait for running ones although a device is free."""
         at_work = sum(not isinf(pace) for pace in self._pace)
         return bool(self._waiting) and 0 < len(self._running) < at_work
 
-    def _start(self, planned: Planned, now_s: float) -> None:
+    def _start(self, planned: PlannedTask, now_s: float) -> None:
         task, place = planned.task, self._place[planned.device.id]
         del self._waiting[task.key]
         self._attempts[task.key] = self._attempts.get(task.key, 0) + 1
         work_s = task.inferences * float(self._cluster.latency_s[place, self._column[task.model]])
-        run = self._running[task.key] = Running(task, place, now_s, work_s, now_s)
+        run = self._running[task.key] = RunningTask(task, place, now_s, work_s, now_s)
         self._expect_end(run, now_s)
         self._ledger.promise(
-            PodUid(task.key), Promise(planned.device.id, planned.busy_s, started_s=now_s)
+            PodUid(task.key), Reservation(planned.device.id, planned.busy_s, started_s=now_s)
         )
 
-    def _expect_end(self, run: Running, now_s: float) -> None:
+    def _expect_end(self, run: RunningTask, now_s: float) -> None:
         run.ends_s = now_s + run.left_s * self._pace[run.device]
-        self._expect(run.ends_s, Kind.FINISH, run)
+        self._expect(run.ends_s, EventKind.FINISH, run)
 
-    def _finish(self, run: Running) -> None:
+    def _finish(self, run: RunningTask) -> None:
         self._leave(run)
         attempts = self._attempts[run.task.key]
-        self._finished.append(Finished(run.task, run.device, run.started_s, run.ends_s, attempts))
+        self._finished.append(
+            CompletedTask(run.task, run.device, run.started_s, run.ends_s, attempts)
+        )
         if self._learner is not None:
             latency_s = (run.ends_s - run.started_s) / run.task.inferences
             self._learner.observe(run.device, self._column[run.task.model], latency_s)
 
-    def _leave(self, run: Running) -> None:
+    def _leave(self, run: RunningTask) -> None:
         del self._running[run.task.key]
         self._ledger.release(PodUid(run.task.key))
 

@@ -7,13 +7,11 @@ import numpy as np
 
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.task import ModelKey, Task, TaskKey
-from acesniper.simulator.arrivals import PATTERNS
-from acesniper.simulator.selection import Cluster
-from acesniper.simulator.trace import Arrival
+from acesniper.simulator.cluster import SimulatedCluster
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
+class SimulatedWorkload:
     """What tasks are drawn from; models are drawn alike.
 
     `load` is the arrival rate over what the devices finish together. `inferences` and `deadlines`
@@ -34,7 +32,7 @@ class Workload:
         return sum(self.inferences) / 2
 
 
-def make_tasks(workload: Workload, cluster: Cluster, seed: int) -> list[Task]:
+def make_tasks(workload: SimulatedWorkload, cluster: SimulatedCluster, seed: int) -> list[Task]:
     """The tasks of a run, in the order of their arrival.
 
     Raises:
@@ -70,7 +68,9 @@ def make_tasks(workload: Workload, cluster: Cluster, seed: int) -> list[Task]:
     return found
 
 
-def _instants(workload: Workload, cluster: Cluster, draw: np.random.Generator) -> list[float]:
+def _instants(
+    workload: SimulatedWorkload, cluster: SimulatedCluster, draw: np.random.Generator
+) -> list[float]:
     capacity = cluster.capacity_per_s(workload.mean_inferences)
     if not workload.trace:
         pattern = PATTERNS[workload.pattern]

@@ -18,10 +18,10 @@ from typing import Any
 
 from acesniper.api.decision import Decision
 from acesniper.api.names import DECISION_ANNOTATION, MODEL_LABEL, RUNNER_CONTAINER, TASK_LABEL
-from acesniper.api.times import epoch_s
+from acesniper.api.units import epoch_s
 from acesniper.domain.errors import AcesniperError
-from acesniper.runtime.kube import PODS, Cluster, NotFound
-from acesniper.runtime.reflector import DELETE, Reflector
+from acesniper.runtime.client import PODS, Cluster, NotFound
+from acesniper.runtime.watch import DELETE, Reflector
 from acesniper.testbed.kwok import FINISH_AT, FINISHED, STARTED, finish_annotations
 
 Json = Mapping[str, Any]

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from acesniper.api.conditions import find, is_true, with_condition
-from acesniper.api.times import epoch_s
+from acesniper.api.conditions import condition_is_true, find_condition, with_condition
+from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import Condition
 
 
@@ -34,13 +34,13 @@ def test_other_conditions_are_left_alone() -> None:
     both = with_condition(ready(True, 10.0), "Stale", False, "Recent", "", 20.0)
 
     assert [each.type for each in both] == ["Ready", "Stale"]
-    assert is_true(both, "Ready")
-    assert not is_true(both, "Stale")
+    assert condition_is_true(both, "Ready")
+    assert not condition_is_true(both, "Stale")
 
 
 def test_a_condition_that_is_missing_does_not_hold() -> None:
-    assert find([], "Ready") is None
-    assert not is_true([], "Ready")
+    assert find_condition([], "Ready") is None
+    assert not condition_is_true([], "Ready")
 
 
 def test_a_condition_keeps_its_place() -> None:

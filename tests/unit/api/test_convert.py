@@ -28,7 +28,7 @@ FEATURES = ModelFeatures("1", {"work": 2.0}, 3e9, 1e6, 1000, 2**20, {"Conv": 3},
 
 
 def parsed(**spec: Any) -> Task:  # noqa: ANN401 - fields of the spec
-    return convert.task(InferenceTask.model_validate(make_itask("t", "ns", **spec)), "profile")
+    return convert.to_task(InferenceTask.model_validate(make_itask("t", "ns", **spec)), "profile")
 
 
 def test_a_task_is_named_by_namespace_and_needs_its_profile() -> None:
@@ -57,20 +57,20 @@ def test_a_device_is_what_its_profile_says() -> None:
         make_device_profile("d", "n", provider="cuda", slots=3, threads=2)
     )
 
-    device = convert.device(profile, schedulable=False)
+    device = convert.to_device(profile, schedulable=False)
 
     assert (device.id, device.node, device.provider, device.slots) == ("d", "n", "cuda", 3)
     assert not device.schedulable
 
 
 def test_a_probe_result_comes_back_from_its_manifest_unchanged() -> None:
-    manifest = convert.device_profile_manifest("d", "n", RESULT)
+    manifest = convert.to_device_profile_manifest("d", "n", RESULT)
 
-    assert convert.probe_result(manifest) == RESULT
+    assert convert.to_probe_result(manifest) == RESULT
 
 
 def test_a_manifest_shows_the_device_in_a_few_words() -> None:
-    manifest = convert.device_profile_manifest("d", "n", RESULT)
+    manifest = convert.to_device_profile_manifest("d", "n", RESULT)
 
     shown = DeviceProfile.model_validate(manifest).status.text
     assert shown == "Some CPU, 4 threads, onnxruntime, 1.5 cores allowed"
@@ -79,17 +79,17 @@ def test_a_manifest_shows_the_device_in_a_few_words() -> None:
 def test_a_profile_that_was_not_measured_has_no_vector() -> None:
     manifest = make_device_profile("d", pace=None)
 
-    assert convert.hardware(DeviceProfile.model_validate(manifest).status) is None
+    assert convert.to_hardware_vector(DeviceProfile.model_validate(manifest).status) is None
     with pytest.raises(ValueError, match="DeviceProfile d was not measured"):
-        convert.probe_result(manifest)
+        convert.to_probe_result(manifest)
 
 
 def test_features_come_back_from_the_status_they_were_written_to() -> None:
-    assert convert.features(convert.model_status(FEATURES)) == FEATURES
+    assert convert.to_model_features(convert.to_model_status(FEATURES)) == FEATURES
 
 
 def test_a_model_is_shown_by_its_size() -> None:
-    assert convert.model_status(FEATURES).text == "3 GFLOP, 0.001 M parameters"
+    assert convert.to_model_status(FEATURES).text == "3 GFLOP, 0.001 M parameters"
 
 
 def test_a_prediction_is_shown_with_its_interval() -> None:
@@ -99,7 +99,7 @@ def test_a_prediction_is_shown_with_its_interval() -> None:
 def test_the_creation_time_is_a_point_on_the_wall_clock() -> None:
     manifest = make_itask(metadata={"creationTimestamp": "1970-01-01T00:01:00Z"})
 
-    task = convert.task(InferenceTask.model_validate(manifest), "m")
+    task = convert.to_task(InferenceTask.model_validate(manifest), "m")
 
     assert manifest["metadata"]["creationTimestamp"] != EPOCH
     assert task.created_s == 60.0

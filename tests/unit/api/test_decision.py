@@ -3,16 +3,16 @@ import json
 import pytest
 
 from acesniper.api.decision import Decision
-from acesniper.domain.completion import Completion
+from acesniper.domain.prediction import FinishEstimate
 from builders import make_device, make_prediction, make_task
 
 
-def decision(*candidates: Completion) -> Decision:
+def decision(*candidates: FinishEstimate) -> Decision:
     return Decision.of(make_task().key, candidates, 5.0, "fcfs-mct", {"d9": "too small"})
 
 
-def completion(name: str, backlog_s: float = 0.0, cold_start_s: float = 0.0) -> Completion:
-    return Completion(
+def completion(name: str, backlog_s: float = 0.0, cold_start_s: float = 0.0) -> FinishEstimate:
+    return FinishEstimate(
         make_device(name),
         make_prediction(0.05),
         20,

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from acesniper.api.merge import merge_patch
+from acesniper.api.objects import merge_patch
 from fake_cluster import merged
 
 Json = dict[str, Any]

@@ -1,5 +1,5 @@
 from acesniper.api.names import PLAN_GATE
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from builders import make_gated_pod, make_pod
 
 

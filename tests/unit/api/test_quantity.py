@@ -2,7 +2,7 @@
 
 import pytest
 
-from acesniper.api.quantity import amount, count
+from acesniper.api.units import parse_count, parse_quantity
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from acesniper.api.quantity import amount, count
     ],
 )
 def test_an_amount_of_memory_is_a_number_of_bytes(quantity: object, number: int | None) -> None:
-    assert amount(quantity) == number
+    assert parse_quantity(quantity) == number
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,4 @@ def test_an_amount_of_memory_is_a_number_of_bytes(quantity: object, number: int 
     [("1k", 1000), ("1e3", 1000), ("1Ki", 1024), ("9E", 9 * 10**18), ("7", 7), (3, 3), (None, 0)],
 )
 def test_a_count_of_slots_is_a_whole_number(quantity: str | int | None, number: int) -> None:
-    assert count(quantity) == number
+    assert parse_count(quantity) == number

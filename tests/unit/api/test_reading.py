@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from acesniper.api import reading
+from acesniper.api import messages
 from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.predictor.features import FEATURE_NAMES
 from acesniper.predictor.reader import read_model
@@ -19,32 +19,32 @@ MODELS = Path(__file__).parents[3] / "examples/models"
 def test_a_large_graph_fits_into_a_termination_message(name: str) -> None:
     found = read_model(MODELS / f"{name}.onnx")
 
-    message = reading.answer(found)
-    told = reading.features(message, FEATURE_NAMES)
+    message = messages.pack_features(found)
+    told = messages.unpack_features(message, FEATURE_NAMES)
 
-    assert len(message) < 0.7 * reading.MOST_BYTES
+    assert len(message) < 0.7 * messages.MAX_MESSAGE_BYTES
     assert told is not None
     assert told.values == pytest.approx(found.values, rel=1e-6)
     assert (told.operators, told.labels) == (found.operators, found.labels)
 
 
 def test_a_model_that_cannot_be_used_is_told_with_its_reason() -> None:
-    message = reading.refusal(InvalidModel("DigestMismatch", "it has another"))
+    message = messages.pack_error(InvalidModel("DigestMismatch", "it has another"))
 
     with pytest.raises(InvalidModel, match="it has another") as caught:
-        reading.features(message, ())
+        messages.unpack_features(message, ())
 
     assert caught.value.reason == "DigestMismatch"
 
 
 def test_a_model_that_cannot_be_had_now_may_be_later() -> None:
     with pytest.raises(Unavailable, match="away"):
-        reading.features(reading.refusal(Unavailable("away")), ())
+        messages.unpack_features(messages.pack_error(Unavailable("away")), ())
 
 
 @pytest.mark.parametrize("message", ["", "Traceback ...", "OOM", "c$@", "0" * 4096])
 def test_last_words_of_another_kind_are_no_answer(message: str) -> None:
-    assert reading.features(message, ()) is None
+    assert messages.unpack_features(message, ()) is None
 
 
 HONEST = {
@@ -79,11 +79,11 @@ HONEST = {
 def test_who_may_make_pods_may_not_make_up_features(forged: dict[str, Any]) -> None:
     names = ("work",)
 
-    assert reading.features(reading._packed({"features": HONEST}), names) is not None
-    assert reading.features(reading._packed({"features": HONEST | forged}), names) is None
+    assert messages.unpack_features(messages._pack({"features": HONEST}), names) is not None
+    assert messages.unpack_features(messages._pack({"features": HONEST | forged}), names) is None
 
 
 def test_a_message_that_nests_too_deeply_is_no_answer() -> None:
     text = b"[" * 100_000
 
-    assert reading.features(base64.b85encode(zlib.compress(text)).decode(), ()) is None
+    assert messages.unpack_features(base64.b85encode(zlib.compress(text)).decode(), ()) is None

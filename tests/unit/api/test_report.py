@@ -2,14 +2,14 @@ import json
 
 import pytest
 
-from acesniper.api.report import parse, terminated
+from acesniper.api.messages import parse_report, terminated_state
 from builders import make_pod
 
 
 def test_a_report_is_read_and_newer_fields_are_ignored() -> None:
     said = {"version": 1, "latency_median_s": 0.25, "latency_p90_s": 0.5, "from_the_future": 1}
 
-    report = parse(json.dumps(said))
+    report = parse_report(json.dumps(said))
 
     assert report is not None
     assert (report.latency_median_s, report.latency_p90_s) == (0.25, 0.5)
@@ -33,7 +33,7 @@ def test_a_report_is_read_and_newer_fields_are_ignored() -> None:
     ],
 )
 def test_the_last_words_of_another_container_are_no_report(message: str) -> None:
-    assert parse(message) is None
+    assert parse_report(message) is None
 
 
 def test_the_runner_is_heard_among_other_containers() -> None:
@@ -41,15 +41,15 @@ def test_the_runner_is_heard_among_other_containers() -> None:
     sidecar = {"name": "sidecar", "state": {"terminated": {"message": "not mine"}}}
     pod["status"]["containerStatuses"].insert(0, sidecar)
 
-    assert terminated(pod)["message"] == "mine"
+    assert terminated_state(pod)["message"] == "mine"
 
 
 def test_without_a_runner_the_first_container_is_heard() -> None:
     pod = make_pod(terminated={"exitCode": 3})
     pod["status"]["containerStatuses"][0]["name"] = "own"
 
-    assert terminated(pod) == {"exitCode": 3}
+    assert terminated_state(pod) == {"exitCode": 3}
 
 
 def test_a_pod_that_still_runs_has_said_nothing() -> None:
-    assert terminated(make_pod()) == {}
+    assert terminated_state(make_pod()) == {}

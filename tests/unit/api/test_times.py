@@ -1,7 +1,7 @@
 import pytest
 
-from acesniper.api.schema import duration_s
-from acesniper.api.times import duration_text, epoch_s, rfc3339
+from acesniper.api.units import duration_text, epoch_s, rfc3339
+from acesniper.api.v1alpha1.schema import duration_s
 
 
 @pytest.mark.parametrize(

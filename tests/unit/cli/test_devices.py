@@ -5,12 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acesniper.api.decision import Decision
-from acesniper.api.node import NodeView
-from acesniper.api.pod import PodView
+from acesniper.api.objects import NodeView, PodView
 from acesniper.api.v1alpha1 import DeviceProfile
 from acesniper.cli.devices import busy_s, health, rows, speeds
 from acesniper.cli.top import shown
-from acesniper.domain.completion import Completion
+from acesniper.domain.prediction import FinishEstimate
 from builders import make_device, make_pod, make_prediction, make_task
 
 READY = NodeView(True, {})
@@ -37,7 +36,7 @@ def profile(name: str, seconds: float | None = 1.0, *troubles: str) -> DevicePro
 
 
 def placed(device: str, finish_s: float, at_s: float) -> PodView:
-    chosen = Completion(make_device(device), make_prediction(finish_s), 1)
+    chosen = FinishEstimate(make_device(device), make_prediction(finish_s), 1)
     decision = Decision.of(make_task().key, [chosen], at_s, "fcfs-mct", {})
     return PodView.of(make_pod(device=device, node=f"node-{device}", decision=decision))
 

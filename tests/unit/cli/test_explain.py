@@ -4,13 +4,13 @@ from rich.console import Console
 from acesniper.api.decision import Decision
 from acesniper.api.v1alpha1 import InferenceTask
 from acesniper.cli import explain
-from acesniper.domain.completion import Completion
+from acesniper.domain.prediction import FinishEstimate
 from builders import make_device, make_itask, make_prediction, make_task
 
 
 def decided(name: str) -> Decision:
-    best = Completion(make_device(name), make_prediction(0.05), 20, 2.0, 0.5, 0.0)
-    next_best = Completion(make_device("d2"), make_prediction(0.2), 20)
+    best = FinishEstimate(make_device(name), make_prediction(0.05), 20, 2.0, 0.5, 0.0)
+    next_best = FinishEstimate(make_device("d2"), make_prediction(0.2), 20)
     refused = {"d9": "the model needs 900 MiB, the device has 512"}
     return Decision.of(make_task().key, [best, next_best], 5.0, "fcfs-mct", refused)
 

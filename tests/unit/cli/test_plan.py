@@ -9,7 +9,7 @@ from acesniper.cli.connection import Connection
 from acesniper.cli.extender_access import ask, exposed
 from acesniper.cli.plan import parsed, shown
 from acesniper.domain.errors import InvalidInput, Unavailable
-from acesniper.runtime.kube import PODS
+from acesniper.runtime.client import PODS
 from acesniper.testbed.demo.files import served
 from fake_cluster import FakeCluster
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acesniper.api import reading
+from acesniper.api import messages
 from acesniper.cli.__main__ import main
 from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.predictor.features import FEATURE_NAMES
@@ -67,7 +67,7 @@ def test_a_model_is_read_for_the_operator(model: Path, tmp_path: Path) -> None:
 
     code = call("model", "read", str(model), "--sha256", digest(model), "--report", str(report))
 
-    found = reading.features(report.read_text(), FEATURE_NAMES)
+    found = messages.unpack_features(report.read_text(), FEATURE_NAMES)
     assert code == 0
     assert found is not None
     assert found.parameters > 0
@@ -91,4 +91,4 @@ def test_what_keeps_a_model_from_being_read_is_told(
 
     assert code != 0
     with pytest.raises(error, match=message):
-        reading.features(report.read_text(), FEATURE_NAMES)
+        messages.unpack_features(report.read_text(), FEATURE_NAMES)

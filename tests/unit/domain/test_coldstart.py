@@ -4,29 +4,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acesniper.domain.coldstart import (
+from acesniper.domain.cold_start import (
     MB,
-    Circumstances,
-    FirstGuess,
-    Learned,
+    ColdStart,
+    ColdStartEstimator,
+    LearnedMeans,
+    LearnedRates,
     ObservedStart,
-    Rate,
-    StartTimes,
+    StartDefaults,
 )
 from strategies import floats
 
-GUESS = FirstGuess(
+GUESS = StartDefaults(
     container_s=1.0,
     pull_bytes_per_s=10 * MB,
     fetch_bytes_per_s=20 * MB,
     load_bytes_per_s=100 * MB,
 )
-AT = Circumstances("node", "device", "ns/model", model_bytes=100 * MB, image_bytes=300 * MB)
+AT = ColdStart("node", "device", "ns/model", model_bytes=100 * MB, image_bytes=300 * MB)
 values = floats(0.01, 1000.0)
 
 
 def test_before_anything_was_seen_the_parts_follow_from_sizes_and_first_guesses() -> None:
-    times = StartTimes(GUESS)
+    times = ColdStartEstimator(GUESS)
 
     assert times.cold_s(AT) == pytest.approx(1.0 + 100 / 100)
     assert times.cold_s(replace(AT, pulls=True)) == pytest.approx(1.0 + 300 / 10 + 100 / 100)
@@ -34,27 +34,27 @@ def test_before_anything_was_seen_the_parts_follow_from_sizes_and_first_guesses(
 
 
 def test_what_is_there_is_neither_pulled_nor_fetched() -> None:
-    times = StartTimes()
+    times = ColdStartEstimator()
 
     assert times.cold_s(AT) < times.cold_s(replace(AT, pulls=True))
     assert times.transfer_s(AT) < times.transfer_s(replace(AT, fetches=True))
 
 
 def test_a_slow_node_is_learned_and_the_others_learn_a_little_from_it() -> None:
-    times = StartTimes(GUESS)
+    times = ColdStartEstimator(GUESS)
     pulling = replace(AT, pulls=True, fetches=True)
     for _ in range(10):
         times.learn(pulling, ObservedStart(container_s=301.0, fetch_s=50.0, load_s=4.0))
 
     elsewhere = replace(pulling, node="other", device="other")
-    fresh = StartTimes(GUESS)
+    fresh = ColdStartEstimator(GUESS)
     assert times.cold_s(pulling) == pytest.approx(1.0 + 300.0 + 4.0, rel=0.25)
     assert times.transfer_s(pulling) == pytest.approx(50.0, rel=0.25)
     assert fresh.cold_s(elsewhere) < times.cold_s(elsewhere) < times.cold_s(pulling)
 
 
 def test_a_model_that_loads_slower_than_its_size_says_is_known_by_itself() -> None:
-    times = StartTimes(GUESS)
+    times = ColdStartEstimator(GUESS)
     for _ in range(20):
         times.learn(AT, ObservedStart(load_s=10.0))
         times.learn(replace(AT, model="ns/other"), ObservedStart(load_s=1.0))
@@ -63,7 +63,7 @@ def test_a_model_that_loads_slower_than_its_size_says_is_known_by_itself() -> No
 
 
 def test_what_takes_no_time_comes_to_be_expected_to_take_none() -> None:
-    times = StartTimes(GUESS)
+    times = ColdStartEstimator(GUESS)
     for _ in range(20):
         times.learn(replace(AT, fetches=True), ObservedStart(0.0, 0.0, 0.0))
 
@@ -72,7 +72,7 @@ def test_what_takes_no_time_comes_to_be_expected_to_take_none() -> None:
 
 
 def test_a_slow_container_is_learned_and_whole_seconds_are_no_news() -> None:
-    times, fresh = StartTimes(GUESS), StartTimes(GUESS)
+    times, fresh = ColdStartEstimator(GUESS), ColdStartEstimator(GUESS)
 
     for read_s in (0.0, 1.0, 2.0, 1.0, 0.0):
         times.learn(AT, ObservedStart(container_s=read_s))
@@ -85,7 +85,7 @@ def test_a_slow_container_is_learned_and_whole_seconds_are_no_news() -> None:
 
 
 def test_an_image_that_was_there_after_all_does_not_make_pulls_free() -> None:
-    times, pulling = StartTimes(GUESS), replace(AT, pulls=True)
+    times, pulling = ColdStartEstimator(GUESS), replace(AT, pulls=True)
 
     for read_s in (1.0, 31.0, 31.0, 31.0, 31.0):
         times.learn(pulling, ObservedStart(container_s=read_s))
@@ -94,7 +94,7 @@ def test_an_image_that_was_there_after_all_does_not_make_pulls_free() -> None:
 
 
 def test_what_was_not_reported_teaches_nothing() -> None:
-    times, fresh = StartTimes(GUESS), StartTimes(GUESS)
+    times, fresh = ColdStartEstimator(GUESS), ColdStartEstimator(GUESS)
 
     times.learn(AT, ObservedStart())
 
@@ -106,7 +106,7 @@ def test_what_was_not_reported_teaches_nothing() -> None:
 def test_an_expectation_lies_among_what_was_seen_and_the_starting_value(
     start: float, seen: list[tuple[str, float]]
 ) -> None:
-    learned, rate = Learned(start), Rate(start)
+    learned, rate = LearnedMeans(start), LearnedRates(start)
     for key, value in seen:
         learned.learn(key, value)
         rate.learn(key, value, 1.0)
@@ -119,7 +119,7 @@ def test_an_expectation_lies_among_what_was_seen_and_the_starting_value(
 
 @given(start=values, old=values, new=values)
 def test_what_changed_is_followed(start: float, old: float, new: float) -> None:
-    learned = Learned(start)
+    learned = LearnedMeans(start)
     for value in (*[old] * 100, *[new] * 100):
         learned.learn("a", value)
 

@@ -1,19 +1,21 @@
 import pytest
 
-from acesniper.domain.observed import (
-    MOST,
-    PER_MODEL,
-    Run,
-    drifted_since,
-    evidence,
-    is_doubted,
-    remembered,
+from acesniper.domain.latency_history import (
+    MAX_RUNS,
+    RUNS_PER_MODEL,
+    ObservedRun,
+    drift_start_s,
+    is_outlier,
+    newest_runs,
+    observed_latencies,
 )
 from acesniper.domain.task import ModelKey
 
 
-def run(at_s: float, latency_s: float = 1.0, expected_s: float = 1.0, **rest: str | float) -> Run:
-    return Run(
+def run(
+    at_s: float, latency_s: float = 1.0, expected_s: float = 1.0, **rest: str | float
+) -> ObservedRun:
+    return ObservedRun(
         task=str(rest.get("task", f"t{at_s:g}")),
         model=ModelKey(str(rest.get("model", "n/m"))),
         latency_s=latency_s,
@@ -27,44 +29,44 @@ def test_the_newest_runs_of_each_model_are_remembered() -> None:
     often = [run(float(at)) for at in range(9)]
     once = run(0.5, model="n/rare")
 
-    kept = remembered(often[:5], [*often[5:], once])
+    kept = newest_runs(often[:5], [*often[5:], once])
 
     assert [each.at_s for each in kept] == [0.5, 4.0, 5.0, 6.0, 7.0, 8.0]
-    assert sum(each.model == "n/m" for each in kept) == PER_MODEL
+    assert sum(each.model == "n/m" for each in kept) == RUNS_PER_MODEL
 
 
 def test_a_device_remembers_a_bounded_number_of_runs() -> None:
-    runs = [run(float(at), model=f"n/m{at}") for at in range(MOST + 9)]
+    runs = [run(float(at), model=f"n/m{at}") for at in range(MAX_RUNS + 9)]
 
-    kept = remembered([], runs)
+    kept = newest_runs([], runs)
 
-    assert len(kept) == MOST
+    assert len(kept) == MAX_RUNS
     assert kept[-1] == runs[-1]
 
 
 def test_a_run_that_is_told_twice_counts_once() -> None:
-    assert len(remembered([run(1.0)], [run(1.0), run(2.0)])) == 2
+    assert len(newest_runs([run(1.0)], [run(1.0), run(2.0)])) == 2
 
 
 def test_remembering_again_changes_nothing() -> None:
     runs = [run(float(at), model=f"n/m{at % 3}") for at in range(30)]
-    kept = remembered([], runs)
+    kept = newest_runs([], runs)
 
-    assert remembered(kept, runs) == kept
+    assert newest_runs(kept, runs) == kept
 
 
 def test_one_outlier_does_not_move_what_is_believed() -> None:
     runs = [run(1.0, 1.0), run(2.0, 9.0), run(3.0, 1.02)]
 
-    (found,) = evidence(runs)
+    (found,) = observed_latencies(runs)
 
     assert found.latency_s == pytest.approx(1.02)
 
 
 def test_more_and_steadier_runs_are_believed_more() -> None:
-    one = evidence([run(1.0)])[0].variance
-    restless = evidence([run(1.0, p90_s=3.0)])[0].variance
-    five = evidence([run(float(at)) for at in range(5)])[0].variance
+    one = observed_latencies([run(1.0)])[0].variance
+    restless = observed_latencies([run(1.0, p90_s=3.0)])[0].variance
+    five = observed_latencies([run(float(at)) for at in range(5)])[0].variance
 
     assert five < one < restless
 
@@ -83,32 +85,32 @@ def test_more_and_steadier_runs_are_believed_more() -> None:
 def test_a_lasting_shift_is_a_drift(latencies: list[float], since: float | None) -> None:
     runs = [run(float(at), latency_s) for at, latency_s in enumerate(latencies)]
 
-    assert drifted_since(runs, measured_s=-1.0) == since
+    assert drift_start_s(runs, measured_s=-1.0) == since
 
 
 def test_runs_from_before_the_last_measurement_say_nothing_of_drift() -> None:
     runs = [run(1.0, 2.0), run(2.0, 2.0), run(3.0, 1.0)]
 
-    assert drifted_since(runs, measured_s=0.0) == 1.0
-    assert drifted_since(runs, measured_s=2.5) is None
+    assert drift_start_s(runs, measured_s=0.0) == 1.0
+    assert drift_start_s(runs, measured_s=2.5) is None
 
 
 def test_a_run_that_nothing_confirms_is_doubted_until_another_does() -> None:
     usual = [run(float(at), 1.05, model=f"n/m{at}") for at in range(4)]
     odd = run(9.0, 3.0, model="n/odd")
 
-    alone = {each.model: each for each in evidence([*usual, odd])}
+    alone = {each.model: each for each in observed_latencies([*usual, odd])}
     again = run(10.0, 3.0, model="n/odd")
-    confirmed = {each.model: each for each in evidence([*usual, odd, again])}
+    confirmed = {each.model: each for each in observed_latencies([*usual, odd, again])}
 
-    assert is_doubted(odd, [*usual, odd])
+    assert is_outlier(odd, [*usual, odd])
     assert alone[odd.model].variance > 0.25
-    assert not is_doubted(again, [*usual, odd, again])
+    assert not is_outlier(again, [*usual, odd, again])
     assert confirmed[odd.model].variance < 0.002
 
 
 def test_a_run_off_like_all_others_of_its_device_is_believed() -> None:
     slow = [run(float(at), 2.0, model=f"n/m{at}") for at in range(4)]
 
-    assert not is_doubted(slow[-1], slow)
-    assert evidence(slow)[-1].variance < 0.002
+    assert not is_outlier(slow[-1], slow)
+    assert observed_latencies(slow)[-1].variance < 0.002

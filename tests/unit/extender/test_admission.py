@@ -1,7 +1,7 @@
 from typing import Any
 
 from acesniper.api.names import PLAN_GATE
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from acesniper.extender.admission import admission_patch
 from builders import make_device, make_pod
 

@@ -2,15 +2,15 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
 from acesniper.api.names import DEVICE_ANNOTATION, MODEL_LABEL, TASK_LABEL
-from acesniper.api.pod import PodView
-from acesniper.domain.backlog import PodUid
+from acesniper.api.objects import PodView
 from acesniper.domain.device import DeviceId
-from acesniper.extender.answers import NO_DEVICE, Answers
-from acesniper.extender.book import DecisionBook
-from acesniper.extender.fleet import Fleet
+from acesniper.domain.reservations import PodUid
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.cache.decisions import DecisionCache
+from acesniper.extender.filter_score import NO_DEVICE, FilterScore
 from acesniper.extender.metrics import ExtenderMetrics
-from acesniper.extender.wire import HostPriority, Pod
-from acesniper.runtime.reflector import UPSERT
+from acesniper.extender.protocol import HostPriority, Pod
+from acesniper.runtime.watch import UPSERT
 from builders import make_device_profile, make_gated_pod, make_model_profile, make_node, make_pod
 from fleets import make_answers, make_args, make_fleet, predict_news
 from virtual_time import Clock
@@ -19,7 +19,7 @@ SERVER = {MODEL_LABEL: "model"}
 TASK = {MODEL_LABEL: "model", TASK_LABEL: "task"}
 
 
-def reserve(fleet: Fleet, uid: str, device: str, expected_s: float = 10.0) -> None:
+def reserve(fleet: ClusterCache, uid: str, device: str, expected_s: float = 10.0) -> None:
     found = fleet.devices.get(DeviceId(device))
     assert found is not None
     fleet.reserve(PodView.of(make_gated_pod(uid=uid)), found, expected_s)
@@ -82,7 +82,7 @@ def test_a_pod_without_a_model_may_go_anywhere() -> None:
 def test_a_pod_of_an_unknown_model_may_go_anywhere_and_is_noted() -> None:
     strangers: list[Pod] = []
     metrics = ExtenderMetrics.on(CollectorRegistry())
-    answers = Answers(make_fleet({"a": 1.0}), DecisionBook(), metrics, strangers.append)
+    answers = FilterScore(make_fleet({"a": 1.0}), DecisionCache(), metrics, strangers.append)
     args = make_args("node-a", "node-x", labels={MODEL_LABEL: "unheard-of"})
 
     answer = answers.filter(args)
@@ -112,7 +112,7 @@ def test_only_names_that_were_asked_about_are_answered() -> None:
 
 
 def test_the_answer_is_noted_in_the_book() -> None:
-    fleet, book = make_fleet({"a": 1.0}), DecisionBook()
+    fleet, book = make_fleet({"a": 1.0}), DecisionCache()
     reserve(fleet, "u", "a")
     book.write("u", Decision(decided_at=0.0, policy="fcfs-mct"))
 

@@ -1,5 +1,5 @@
 from acesniper.api.decision import Decision
-from acesniper.extender.book import DecisionBook
+from acesniper.extender.cache.decisions import DecisionCache
 
 
 def decision(policy: str) -> Decision:
@@ -7,7 +7,7 @@ def decision(policy: str) -> Decision:
 
 
 def test_a_later_decision_replaces_an_earlier_one() -> None:
-    book = DecisionBook()
+    book = DecisionCache()
     book.write("pod", decision("first"))
 
     book.write("pod", decision("second"))
@@ -16,7 +16,7 @@ def test_a_later_decision_replaces_an_earlier_one() -> None:
 
 
 def test_the_oldest_fall_out_of_a_full_book() -> None:
-    book = DecisionBook(limit=2)
+    book = DecisionCache(limit=2)
     for pod in ("a", "b", "a", "c"):
         book.write(pod, decision(pod))
 
@@ -24,7 +24,7 @@ def test_the_oldest_fall_out_of_a_full_book() -> None:
 
 
 def test_an_answer_for_an_unknown_pod_is_not_kept() -> None:
-    book = DecisionBook()
+    book = DecisionCache()
 
     book.answered("pod", "node")
 

@@ -2,16 +2,15 @@
 
 from acesniper.api import convert
 from acesniper.api.decision import Decision
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import InferenceTask
-from acesniper.domain.coldstart import StartTimes
-from acesniper.domain.completion import Completion
+from acesniper.domain.cold_start import ColdStartEstimator
 from acesniper.domain.device import HardwareVector, Reading
 from acesniper.domain.model import ModelFeatures
+from acesniper.domain.prediction import FinishEstimate
 from acesniper.domain.task import ModelKey
-from acesniper.extender.coldstarts import REFRESH_S, ColdStarts, Starts
-from acesniper.extender.measured import Measured
-from acesniper.extender.table import LatencyTable
+from acesniper.extender.cache.cold_start import REFRESH_S, CachedStarts, ColdStarts
+from acesniper.extender.latency_table import LatencyTable, MeasuredDevice
 from builders import (
     WorkPredictor,
     make_device,
@@ -31,8 +30,8 @@ def make_cold_starts() -> ColdStarts:
     table = LatencyTable(WorkPredictor())
     features = ModelFeatures("1", {"work": 1.0}, 0.0, 0.0, 25_000_000, 0, {}, {})
     table.set_model(MODEL, features)
-    table.set_device(A.id, Measured(HardwareVector("hrm", "1", {"pace": Reading(1.0, 0.0)})))
-    return ColdStarts(table, StartTimes())
+    table.set_device(A.id, MeasuredDevice(HardwareVector("hrm", "1", {"pace": Reading(1.0, 0.0)})))
+    return ColdStarts(table, ColdStartEstimator())
 
 
 def node(name: str, *images: str, boot: str = "1") -> dict[str, object]:
@@ -49,7 +48,7 @@ def pod(where: str | None = None, phase: str = "Pending") -> PodView:
 
 
 def finished(load_s: float, *, pulls: bool = False, fetches: bool = False) -> InferenceTask:
-    best = Completion(A, make_prediction(), 1)
+    best = FinishEstimate(A, make_prediction(), 1)
     decision = Decision.of(make_task().key, [best], 5.0, "fcfs-mct", {}).record()
     brought = decision.model_copy(update={"pulls_image": pulls, "fetches_model": fetches})
     status = {
@@ -60,7 +59,7 @@ def finished(load_s: float, *, pulls: bool = False, fetches: bool = False) -> In
         "decision": brought.model_dump(by_alias=True),
         "observed": {"text": "", "loadSeconds": load_s, "fetchSeconds": 90.0},
     }
-    return convert.read(InferenceTask, make_itask(status=status))
+    return convert.parse_resource(InferenceTask, make_itask(status=status))
 
 
 def test_an_image_is_pulled_where_the_node_does_not_list_it() -> None:
@@ -123,7 +122,7 @@ def test_first_and_later_fetches_are_learned_apart() -> None:
 
 def test_what_was_learned_comes_into_the_estimates_after_a_while() -> None:
     starts = make_cold_starts()
-    shown = Starts(starts, [A], 0.0)
+    shown = CachedStarts(starts, [A], 0.0)
     before = shown[MODEL]
 
     starts.take_task(finished(40.0))

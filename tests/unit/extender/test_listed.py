@@ -8,7 +8,7 @@ from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Prediction
 from acesniper.extender.__main__ import predictor_of
-from acesniper.extender.listed import SUITE, ListedPredictor
+from acesniper.predictor.csv import SUITE, CsvPredictor
 from acesniper.runtime.settings import ExtenderSettings
 
 ROWS = "device,model,latency_s,low_s,high_s\nedge-1,tiny,0.2,0.1,0.4\nedge-1,big,2,2,2\n"
@@ -23,17 +23,17 @@ def model(name: str, likeness: float = 1.0) -> ModelFeatures:
 
 
 @pytest.fixture
-def listed(tmp_path: Path) -> ListedPredictor:
+def listed(tmp_path: Path) -> CsvPredictor:
     path = tmp_path / "predictions.csv"
     path.write_text(ROWS)
-    return ListedPredictor.read(path)
+    return CsvPredictor.read(path)
 
 
-def test_a_pair_is_predicted_as_the_file_says(listed: ListedPredictor) -> None:
+def test_a_pair_is_predicted_as_the_file_says(listed: CsvPredictor) -> None:
     assert listed.predict(model("tiny"), device("edge-1")) == Prediction(0.2, 0.1, 0.4, "listed")
 
 
-def test_pairs_that_are_not_in_the_file_are_unknown(listed: ListedPredictor) -> None:
+def test_pairs_that_are_not_in_the_file_are_unknown(listed: CsvPredictor) -> None:
     assert listed.predict(model("tiny"), device("edge-2")) is None
     assert listed.predict(model("other"), device("edge-1")) is None
     assert listed.predict(model("tiny", 0.9), device("edge-1")) is None
@@ -41,7 +41,7 @@ def test_pairs_that_are_not_in_the_file_are_unknown(listed: ListedPredictor) -> 
     assert listed.explain(model("other"), device("edge-1")) is None
 
 
-def test_all_pairs_at_once(listed: ListedPredictor) -> None:
+def test_all_pairs_at_once(listed: CsvPredictor) -> None:
     found = listed.table([model("tiny"), model("big")], [device("edge-1"), device("edge-2")])
 
     np.testing.assert_allclose(found.latency, [[0.2, np.nan], [2.0, np.nan]])
@@ -62,7 +62,7 @@ def test_a_file_that_is_no_list_is_refused(tmp_path: Path, content: str) -> None
     (tmp_path / "wrong.csv").write_text(content)
 
     with pytest.raises(InvalidInput, match="no list of predictions"):
-        ListedPredictor.read(tmp_path / "wrong.csv")
+        CsvPredictor.read(tmp_path / "wrong.csv")
 
 
 def test_a_setting_chooses_the_file_over_the_network(tmp_path: Path) -> None:
@@ -71,5 +71,5 @@ def test_a_setting_chooses_the_file_over_the_network(tmp_path: Path) -> None:
 
     listed = ExtenderSettings.read({"ACESNIPER_PREDICTIONS": str(path)})
 
-    assert isinstance(predictor_of(listed), ListedPredictor)
-    assert not isinstance(predictor_of(ExtenderSettings.read({})), ListedPredictor)
+    assert isinstance(predictor_of(listed), CsvPredictor)
+    assert not isinstance(predictor_of(ExtenderSettings.read({})), CsvPredictor)

@@ -3,14 +3,14 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from acesniper.extender.network import VERDICT, NetworkMetrics
+from acesniper.extender.metrics import VERDICT, ModelMetrics
 from acesniper.predictor.replaceable import SHIPPED, ReplaceablePredictor
 
 
 def told(folder: Path) -> dict[str, float]:
     """What Prometheus reads."""
     registry = CollectorRegistry()
-    NetworkMetrics.on(registry, ReplaceablePredictor(folder / "pcn.onnx"))
+    ModelMetrics.on(registry, ReplaceablePredictor(folder / "pcn.onnx"))
     return {
         " ".join([sample.name, *sample.labels.values()]): sample.value
         for family in registry.collect()

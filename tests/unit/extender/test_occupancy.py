@@ -1,13 +1,13 @@
 """Cases that chance seldom meets."""
 
 from acesniper.api.decision import Decision
-from acesniper.api.times import rfc3339
-from acesniper.domain.completion import Completion
+from acesniper.api.units import rfc3339
 from acesniper.domain.device import DeviceId
-from acesniper.extender.fleet import Fleet
-from acesniper.extender.occupancy import LONGEST_S
-from acesniper.extender.table import LatencyTable
-from acesniper.runtime.reflector import UPSERT
+from acesniper.domain.prediction import FinishEstimate
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.cache.reservations import MAX_EXPECTED_S
+from acesniper.extender.latency_table import LatencyTable
+from acesniper.runtime.watch import UPSERT
 from builders import (
     WorkPredictor,
     make_device,
@@ -22,7 +22,7 @@ from virtual_time import Clock
 
 
 def test_a_device_may_be_named_like_its_node() -> None:
-    fleet = Fleet(LatencyTable(WorkPredictor()), Clock())
+    fleet = ClusterCache(LatencyTable(WorkPredictor()), Clock())
     fleet.take_node(UPSERT, make_node("same"))
     fleet.take_device_profile(UPSERT, make_device_profile("same", "same"))
     running = make_pod(node="same", device="same")
@@ -37,7 +37,7 @@ def test_a_device_may_be_named_like_its_node() -> None:
 
 def test_a_runner_that_is_slower_than_predicted_lengthens_its_devices_backlog() -> None:
     clock = Clock(1000.0)
-    fleet = Fleet(LatencyTable(WorkPredictor()), clock)
+    fleet = ClusterCache(LatencyTable(WorkPredictor()), clock)
     fleet.take_node(UPSERT, make_node("n"))
     fleet.take_device_profile(UPSERT, make_device_profile("d", "n"))
     fleet.take_pod(UPSERT, make_pod(uid="u", node="n", device="d", phase="Running"))
@@ -56,12 +56,12 @@ def test_a_runner_that_is_slower_than_predicted_lengthens_its_devices_backlog() 
 
 
 def test_a_pod_that_says_it_takes_for_ever_leaves_backlogs_that_are_numbers() -> None:
-    fleet = Fleet(LatencyTable(WorkPredictor()), Clock())
+    fleet = ClusterCache(LatencyTable(WorkPredictor()), Clock())
     fleet.take_node(UPSERT, make_node("n"))
     fleet.take_device_profile(UPSERT, make_device_profile("d", "n"))
-    for_ever = Completion(make_device("d", "n"), make_prediction(1e20), 10**9)
+    for_ever = FinishEstimate(make_device("d", "n"), make_prediction(1e20), 10**9)
     decision = Decision.of(make_task().key, (for_ever,), 0.0, "fcfs-mct", {})
 
     fleet.take_pod(UPSERT, make_pod(node="n", device="d", decision=decision))
 
-    assert fleet.ledger.backlog_s(DeviceId("d"), 0.0) == LONGEST_S
+    assert fleet.ledger.backlog_s(DeviceId("d"), 0.0) == MAX_EXPECTED_S

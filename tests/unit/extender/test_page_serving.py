@@ -5,7 +5,14 @@ import gzip
 import pytest
 from starlette.requests import Request
 
-from acesniper.extender.page.serving import KEPT, REST, Build, Content, Views, number
+from acesniper.extender.page.views import (
+    MAX_VIEWS,
+    REST_FACTOR,
+    BuildView,
+    Content,
+    ViewCache,
+    number,
+)
 
 
 def request(path: str = "/api/fleet", query: str = "", **headers: str) -> Request:
@@ -27,7 +34,7 @@ class Making:
 
     def __init__(self, cost_s: float = 0.0) -> None:
         self.now_s, self.cost_s, self.made = 100.0, cost_s, 0
-        self.views = Views(clock=self.now, spent=self.now, sleep=self.sleep)
+        self.views = ViewCache(clock=self.now, spent=self.now, sleep=self.sleep)
 
     def now(self) -> float:
         return self.now_s
@@ -35,7 +42,7 @@ class Making:
     async def sleep(self, seconds: float) -> None:
         self.now_s += seconds
 
-    def take(self) -> Build:
+    def take(self) -> BuildView:
         def build() -> object:
             self.made += 1
             self.now_s += self.cost_s
@@ -66,16 +73,16 @@ async def test_after_a_view_nothing_is_made_for_a_while() -> None:
     for offset in range(3):
         await making.views.answer(request(query=f"offset={offset}"), making.take)
 
-    assert making.now_s - 100.0 == pytest.approx(3 * 0.5 + 2 * REST * 0.5)
+    assert making.now_s - 100.0 == pytest.approx(3 * 0.5 + 2 * REST_FACTOR * 0.5)
 
 
 async def test_what_is_kept_has_a_bound() -> None:
     making = Making()
 
-    for offset in range(3 * KEPT):
+    for offset in range(3 * MAX_VIEWS):
         await making.views.answer(request(query=f"offset={offset}"), making.take)
 
-    assert len(making.views._made) == KEPT
+    assert len(making.views._made) == MAX_VIEWS
 
 
 def test_a_browser_that_has_it_gets_no_body() -> None:

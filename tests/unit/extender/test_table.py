@@ -3,12 +3,11 @@ from dataclasses import replace
 from math import inf, isnan, nan
 
 from acesniper.domain.device import DeviceId, HardwareVector, Reading
+from acesniper.domain.latency_history import ObservedLatency
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.observed import Evidence
 from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey
-from acesniper.extender.measured import Measured
-from acesniper.extender.table import LatencyTable
+from acesniper.extender.latency_table import LatencyTable, MeasuredDevice
 from acesniper.predictor.interface import WIDEST, Table
 from acesniper.predictor.pcn.observations import Observations
 from builders import WorkPredictor
@@ -20,8 +19,8 @@ def model(work: float) -> ModelFeatures:
     return ModelFeatures("1", {"work": work}, 0.0, 0.0, 0, 0, {}, {})
 
 
-def hardware(pace: float, version: str = "1", *seen: Evidence) -> Measured:
-    return Measured(HardwareVector("hrm", version, {"pace": Reading(pace, 0.0)}), seen)
+def hardware(pace: float, version: str = "1", *seen: ObservedLatency) -> MeasuredDevice:
+    return MeasuredDevice(HardwareVector("hrm", version, {"pace": Reading(pace, 0.0)}), seen)
 
 
 def seconds(table: LatencyTable) -> dict[str, dict[str, float]]:
@@ -111,8 +110,8 @@ def test_the_predictor_hears_what_ran_on_a_device() -> None:
     predictor = Listening()
     table = LatencyTable(predictor)
     table.set_model(M, model(2.0))
-    gone = Evidence(ModelKey("ns/gone"), 1.0, 0.0)
-    table.set_device(D, hardware(3.0, "1", Evidence(M, 7.0, 0.01), gone))
+    gone = ObservedLatency(ModelKey("ns/gone"), 1.0, 0.0)
+    table.set_device(D, hardware(3.0, "1", ObservedLatency(M, 7.0, 0.01), gone))
     table.settle()
 
     ((heard,),) = predictor.heard

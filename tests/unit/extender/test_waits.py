@@ -2,10 +2,10 @@
 
 import pytest
 
-from acesniper.domain.backlog import OVERDUE_SHARE, PodUid, Promise
 from acesniper.domain.device import DeviceId
-from acesniper.extender.waits import MOST_STALE
-from acesniper.runtime.reflector import UPSERT
+from acesniper.domain.reservations import OVERDUE_SHARE, PodUid, Reservation
+from acesniper.extender.cache.availability import MAX_STALE_FACTOR
+from acesniper.runtime.watch import UPSERT
 from builders import make_pod
 from fleets import make_fleet
 from virtual_time import Clock
@@ -49,9 +49,9 @@ def test_a_run_that_is_heard_of_for_days_leaves_nothing_behind() -> None:
         fleet.take_pod(UPSERT, make_pod(name, node=f"node-{name}", device=name, phase="Running"))
 
     for news in range(1000):
-        fleet.ledger.promise(PodUid("uid-default-d1"), Promise(DeviceId("d1"), 1e6 + news, 0.0))
+        fleet.ledger.promise(PodUid("uid-default-d1"), Reservation(DeviceId("d1"), 1e6 + news, 0.0))
         free_at_s = fleet.free_at_s()
 
     assert free_at_s["node-d1"] == 1e6 + 999
     assert free_at_s["node-d2"] == RUN_S
-    assert len(fleet.waits._turning) <= MOST_STALE * 2
+    assert len(fleet.waits._turning) <= MAX_STALE_FACTOR * 2

@@ -3,7 +3,7 @@ import json
 import msgspec
 import pytest
 
-from acesniper.extender.wire import FilterResult, HostPriority, decode_args, encode
+from acesniper.extender.protocol import FilterResult, HostPriority, decode_args, encode
 from builders import make_pod
 
 

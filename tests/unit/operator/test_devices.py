@@ -7,8 +7,8 @@ from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
 from acesniper.operator.verdicts import STALE_AFTER_S, judged
+from acesniper.runtime.client import DEVICE_PROFILES, NODES, Object
 from acesniper.runtime.events import EventRecorder
-from acesniper.runtime.kube import DEVICE_PROFILES, NODES, Object
 from builders import make_device_profile, make_node
 from fake_cluster import FakeCluster
 from virtual_time import Clock

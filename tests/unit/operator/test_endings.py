@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from acesniper.api.conditions import find
-from acesniper.api.pod import PodView
+from acesniper.api.conditions import find_condition
+from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile, Phase
 from acesniper.operator.ending import MOST_DISRUPTIONS
 from acesniper.operator.lifecycle import next_step
@@ -83,7 +83,7 @@ def reasons(step: Step) -> list[str]:
 
 
 def healthy(step: Step) -> tuple[str, str] | None:
-    found = find(step.status.conditions, "Healthy")
+    found = find_condition(step.status.conditions, "Healthy")
     return None if found is None else (found.status, found.reason)
 
 
@@ -298,7 +298,7 @@ def test_why_a_pod_vanished_is_remembered_from_before(by: str, reason: str) -> N
     assert (healthy(first), reasons(first)) == (("False", reason), [reason])
     assert gone.status.phase is Phase.PENDING
     assert (gone.status.attempts, gone.status.disruptions) == (1, 1)
-    retrying = find(gone.status.conditions, "Retrying")
+    retrying = find_condition(gone.status.conditions, "Retrying")
     assert retrying is not None
     assert retrying.reason == reason
 
@@ -354,7 +354,7 @@ def test_a_success_says_whether_it_was_in_time(finished: str, status: str, told:
 
     step = next_step(see(pod, deadline="1m"))
 
-    met = find(step.status.conditions, "DeadlineMet")
+    met = find_condition(step.status.conditions, "DeadlineMet")
     assert met is not None
     assert (met.status, reasons(step)) == (status, told)
 
@@ -385,7 +385,7 @@ def test_a_running_pod_of_a_model_that_was_replaced_runs_on_and_says_so_once() -
     again = next_step(later(sight, step, 1.0))
 
     assert step.status.phase is Phase.RUNNING
-    assert find(step.status.conditions, "ModelChanged") is not None
+    assert find_condition(step.status.conditions, "ModelChanged") is not None
     assert (reasons(step), reasons(again)) == (["ModelChanged"], [])
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile
 from acesniper.operator.fitting import KEPT_S, nowhere
 from acesniper.operator.lifecycle import next_step

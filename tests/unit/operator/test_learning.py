@@ -5,23 +5,30 @@ from math import exp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from acesniper.api import observed
-from acesniper.api.times import rfc3339
+from acesniper.api import convert
+from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask
 from acesniper.domain.errors import Unavailable
-from acesniper.domain.observed import MOST, PER_MODEL, Run, remembered
+from acesniper.domain.latency_history import (
+    LEARNING_RATE,
+    MAX_RUNS,
+    RUNS_PER_MODEL,
+    ObservedRun,
+    newest_runs,
+)
 from acesniper.domain.task import ModelKey
-from acesniper.domain.widths import PACE
 from acesniper.operator.devices import DeviceReconciler
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.store import Store
+from acesniper.runtime.client import DEVICE_PROFILES, EVENTS, Object
 from acesniper.runtime.events import EventRecorder
-from acesniper.runtime.kube import DEVICE_PROFILES, EVENTS, Object
 from builders import make_device_profile, make_itask
 from fake_cluster import Call, FakeCluster
 from virtual_time import Clock
 
-RUN = Run("t", ModelKey("n/m"), 0.123456789012345, 0.123456789012345, 0.123456789012345, 0.0)
+RUN = ObservedRun(
+    "t", ModelKey("n/m"), 0.123456789012345, 0.123456789012345, 0.123456789012345, 0.0
+)
 
 
 def finished(
@@ -74,7 +81,7 @@ class Setup:
         return self.cluster.one(DEVICE_PROFILES, "d")
 
     def remembered(self) -> list[float]:
-        found = observed.runs(DeviceProfile.model_validate(self.profile()).status)
+        found = convert.observed_runs(DeviceProfile.model_validate(self.profile()).status)
         return [run.latency_s for run in found]
 
     def drifting(self) -> str:
@@ -109,7 +116,7 @@ async def test_the_newest_tasks_stay() -> None:
 
     await setup.learn(*(finished(f"t{at}", float(at), 1 + at / 100) for at in range(9)))
 
-    assert setup.remembered() == [1 + at / 100 for at in range(9 - PER_MODEL, 9)]
+    assert setup.remembered() == [1 + at / 100 for at in range(9 - RUNS_PER_MODEL, 9)]
 
 
 @pytest.mark.parametrize("phase", ["Failed", "Running"])
@@ -148,7 +155,7 @@ async def test_a_device_drifts_until_it_is_measured_anew_whatever_is_forgotten_m
     await setup.learn(finished("a", 1.0, 2.0), finished("b", 2.0, 2.0))
     before = setup.drifting()
 
-    await setup.learn(*(finished(f"t{at}", 3.0 + at, 1.0) for at in range(2 * PER_MODEL)))
+    await setup.learn(*(finished(f"t{at}", 3.0 + at, 1.0) for at in range(2 * RUNS_PER_MODEL)))
 
     assert (before, setup.drifting()) == ("True", "True")
     assert setup.metrics.drifts._value.get() == 1, "it is asked for once"
@@ -235,7 +242,7 @@ async def test_a_device_whose_tasks_end_outside_their_intervals_gets_wider_ones(
 
     await setup.learn(finished("a", 1.0, 1.05), finished("b", 2.0, 1.2))
 
-    inside, outside = exp(-0.1 * PACE), exp(0.9 * PACE)
+    inside, outside = exp(-0.1 * LEARNING_RATE), exp(0.9 * LEARNING_RATE)
     assert setup.profile()["status"]["intervalFactor"] == pytest.approx(inside * outside)
 
 
@@ -251,10 +258,10 @@ def test_what_a_device_remembers_is_bounded_in_bytes() -> None:
     """A namespace has at most 63 characters, a ModelProfile 253, a UID 36."""
     runs = [
         replace(RUN, task=f"{at:036}", model=ModelKey(f"{at:063}/{'m' * 253}"), at_s=float(at))
-        for at in range(3 * MOST)
+        for at in range(3 * MAX_RUNS)
     ]
 
-    kept = observed.observations(remembered([], runs))
+    kept = convert.to_observations(newest_runs([], runs))
 
     stored = [each.model_dump(by_alias=True, mode="json") for each in kept]
     assert len(json.dumps(stored)) < 64 * 1024, "etcd takes 1.5 MiB for an object"
@@ -265,4 +272,4 @@ def test_nothing_is_learned_of_what_is_no_latency(seen_s: float, expected_s: flo
     told = finished("t", 1.0, seen_s).model_dump(by_alias=True, mode="json")
     told["status"]["predicted"]["latencySeconds"] = expected_s
 
-    assert observed.finished_run(InferenceTask.model_validate(told)) is None
+    assert convert.finished_run(InferenceTask.model_validate(told)) is None

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from acesniper.api.conditions import find, is_true
+from acesniper.api.conditions import condition_is_true, find_condition
 from acesniper.api.decision import Decision
 from acesniper.api.names import PLAN_GATE
-from acesniper.api.pod import PodView
+from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, ModelProfile, Phase
-from acesniper.domain.completion import Completion
+from acesniper.domain.prediction import FinishEstimate
 from acesniper.operator.lifecycle import next_step
 from acesniper.operator.render import pod_name
 from acesniper.operator.sight import Sight
@@ -34,7 +34,7 @@ QUEUED: Json = {"phase": "Queued", "modelProfile": "model", "observedGeneration"
 REPORT = json.dumps({"latency_median_s": 0.4, "latency_p90_s": 0.5, "load_s": 0.1})
 DECISION = Decision.of(
     make_task().key,
-    (Completion(make_device("d1"), make_prediction(0.5), 2),),
+    (FinishEstimate(make_device("d1"), make_prediction(0.5), 2),),
     3.0,
     "fcfs-mct",
     {},
@@ -130,7 +130,7 @@ def unsupported(*, lasting: bool) -> dict[str, Json]:
 def test_a_model_that_cannot_be_used_fails_the_task_with_its_reason() -> None:
     step = next_step(see(models=unsupported(lasting=True)))
 
-    finished = find(step.status.conditions, "Finished")
+    finished = find_condition(step.status.conditions, "Finished")
     assert step.status.phase is Phase.FAILED
     assert step.status.message == "ModelProfile model: TooLarge it is"
     assert finished is not None
@@ -292,7 +292,7 @@ def test_what_kube_scheduler_says_of_a_pod_is_told_once_and_stays_until_it_runs(
     assert "Insufficient cpu" in str(waiting.status.message)
     assert reasons(again) == []
     assert "runs on n" in str(placed.status.message)
-    assert is_true(placed.status.conditions, "Healthy")
+    assert condition_is_true(placed.status.conditions, "Healthy")
 
 
 def test_suspending_a_queued_task_takes_its_pod_back_without_costing_an_attempt() -> None:

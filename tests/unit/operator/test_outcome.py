@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from acesniper.api.times import epoch_s, rfc3339
+from acesniper.api.units import epoch_s, rfc3339
 from acesniper.operator.outcome import observation
 from builders import make_pod
 

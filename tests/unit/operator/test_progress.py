@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from acesniper.api.report import Progress
+from acesniper.api.messages import RunnerProgress
 from acesniper.api.v1alpha1 import InferenceTask
 from acesniper.domain.errors import Conflict
 from acesniper.operator.progress import RAREST_S, ProgressFollower, ask_pod
 from acesniper.operator.store import Store
 from acesniper.probe.progress import Progress as Runner
-from acesniper.runtime.kube import INFERENCE_TASKS
+from acesniper.runtime.client import INFERENCE_TASKS
 from builders import make_itask, make_pod
 from fake_cluster import Call, FakeCluster
 from virtual_time import Clock
@@ -39,9 +39,9 @@ class World:
     def see(self) -> None:
         self.store.take_task(self.cluster.one(INFERENCE_TASKS, "t", "default"))
 
-    async def answer(self, url: str) -> Progress | None:
+    async def answer(self, url: str) -> RunnerProgress | None:
         self.asked.append(url)
-        return None if self.done is None else Progress(done=self.done, total=100, run_s=2.0)
+        return None if self.done is None else RunnerProgress(done=self.done, total=100, run_s=2.0)
 
     async def round(self, at_s: float) -> None:
         self.clock.now_s = at_s

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from acesniper.domain.errors import Unavailable
 from acesniper.operator.served import OURS, until_served
-from acesniper.runtime.kube import Answer, NotFound
+from acesniper.runtime.client import NotFound, RawResponse
 from fake_cluster import FakeCluster
 from virtual_time import in_virtual_time, now_s
 
@@ -17,14 +17,14 @@ class Installing(FakeCluster):
         super().__init__()
         self.answers = list(answers)
 
-    async def fetch(self, path: str) -> Answer:
+    async def fetch(self, path: str) -> RawResponse:
         """What the API server says of a group."""
         assert path == "/apis/acesniper.io/v1alpha1"
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         resources = [{"name": name} for name in answer]
-        return Answer(json.dumps({"resources": resources}), None)
+        return RawResponse(json.dumps({"resources": resources}), None)
 
 
 @in_virtual_time

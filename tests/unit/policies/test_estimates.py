@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from acesniper.domain.task import ModelKey
-from acesniper.policies.estimates import Estimates, Start
+from acesniper.policies.estimates import Estimates, StartRow
 from builders import make_device, make_row, make_task
 
 FAST, SLOW, ODD = make_device("fast"), make_device("slow"), make_device("odd")
@@ -37,7 +37,7 @@ def test_what_is_not_predicted_neither_suits_nor_misfits() -> None:
 
 def test_terms_are_worked_out_again_only_when_their_row_or_start_is_replaced() -> None:
     rows = {ModelKey("n/a"): make_row([1.0]), ModelKey("n/b"): make_row([1.0])}
-    starts: dict[ModelKey, Start] = {}
+    starts: dict[ModelKey, StartRow] = {}
     estimates = Estimates((FAST,), rows, starts=starts)
     task = make_task(model="n/a")
     first = estimates.terms(task)
@@ -45,7 +45,7 @@ def test_terms_are_worked_out_again_only_when_their_row_or_start_is_replaced() -
     assert estimates.terms(make_task("n/other", model="n/a", inferences=7)) is first
     rows[task.model] = make_row([2.0])
     second = estimates.terms(task)
-    starts[task.model] = Start(np.array([3.0]), np.array([0.5]))
+    starts[task.model] = StartRow(np.array([3.0]), np.array([0.5]))
 
     assert second.busy_s(2).tolist() == [4.0]
     assert estimates.terms(task).busy_s(2).tolist() == [7.5]

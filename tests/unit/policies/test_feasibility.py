@@ -1,9 +1,9 @@
 import pytest
 
-from acesniper.domain.completion import FEASIBLE
 from acesniper.domain.device import Device
+from acesniper.domain.prediction import FEASIBLE
 from acesniper.domain.task import Task
-from acesniper.policies.feasibility import judge
+from acesniper.policies.estimates import check_feasibility
 from builders import make_device, make_task
 
 MIB = 2**20
@@ -12,7 +12,7 @@ MIB = 2**20
 def test_a_plain_task_fits_a_plain_device() -> None:
     device = make_device()
 
-    assert judge(make_task(), device, {}) == FEASIBLE
+    assert check_feasibility(make_task(), device, {}) == FEASIBLE
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_plain_task_fits_a_plain_device() -> None:
 def test_a_refusal_says_why_and_whether_waiting_helps(
     task: Task, device: Device, reason: str, lasting: bool
 ) -> None:
-    verdict = judge(task, device, {device.id: {"zone": "b"}})
+    verdict = check_feasibility(task, device, {device.id: {"zone": "b"}})
 
     assert (verdict.feasible, verdict.reason, verdict.lasting) == (False, reason, lasting)
 
@@ -66,4 +66,4 @@ def test_a_refusal_says_why_and_whether_waiting_helps(
     ],
 )
 def test_what_fits_is_not_refused(task: Task, device: Device) -> None:
-    assert judge(task, device, {device.id: {"zone": "b"}}).feasible
+    assert check_feasibility(task, device, {device.id: {"zone": "b"}}).feasible

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from acesniper.domain.task import Task
-from acesniper.policies.order import ORDERS
-from acesniper.policies.queue import Queue
+from acesniper.policies.order import ORDERS, Queue
 from builders import make_device, make_snapshot, make_task
 
 SNAPSHOT = make_snapshot(

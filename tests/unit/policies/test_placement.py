@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from acesniper.policies.placement import PLACEMENTS, Choice, Lanes
+from acesniper.policies.placement import PLACEMENTS, Lanes, TaskLanes
 from builders import make_task
 
 INF = float("inf")
@@ -14,7 +14,7 @@ def cost(
     misfit: list[float] | None = None,
     **lanes: int,
 ) -> list[float]:
-    choice = Choice(make_task(), np.array(busy_s), np.array(misfit or [0.0] * len(busy_s)))
+    choice = TaskLanes(make_task(), np.array(busy_s), np.array(misfit or [0.0] * len(busy_s)))
     queued = np.array([int(each > 0) for each in free_s])
     costs = PLACEMENTS[rule](choice, Lanes(np.array(free_s), queued, **lanes))
     return [float(each) for each in costs]

@@ -4,9 +4,9 @@ import pytest
 
 from acesniper.domain.device import Device
 from acesniper.policies.batch import BATCHES
+from acesniper.policies.estimates import FleetSnapshot
 from acesniper.policies.plan import Plan, make_plan
-from acesniper.policies.policy import Policy, named, rule_names
-from acesniper.policies.snapshot import Snapshot
+from acesniper.policies.policy import Policy, policy_by_name, rule_names
 from builders import make_device, make_snapshot, make_task
 
 FAST, SLOW = make_device("fast"), make_device("slow")
@@ -18,7 +18,7 @@ def placed(plan: Plan) -> dict[str, tuple[str, float]]:
     return {each.task.key: (each.device.id, each.start_s) for each in plan.planned}
 
 
-def reasons(plan: Plan, snapshot: Snapshot, task: str = "n/t") -> dict[str, str]:
+def reasons(plan: Plan, snapshot: FleetSnapshot, task: str = "n/t") -> dict[str, str]:
     verdicts = plan.verdicts(make_task(task).key, snapshot)
     return {device: verdict.reason for device, verdict in verdicts.items()}
 
@@ -201,7 +201,7 @@ def test_priority_comes_before_everything(rules: str) -> None:
     early = make_task("n/early", created_s=-5.0, deadline_s=1.0)
     urgent = make_task("n/urgent", created_s=-1.0, priority=1)
 
-    plan = make_plan([early, urgent], make_snapshot([FAST], LATENCY), named(rules))
+    plan = make_plan([early, urgent], make_snapshot([FAST], LATENCY), policy_by_name(rules))
 
     assert plan.planned[0].task.key == "n/urgent"
 
@@ -245,8 +245,8 @@ def test_a_queue_of_a_device_keeps_its_tasks(rules: str) -> None:
     busy = make_snapshot([FAST, SLOW], LATENCY, {"fast": [5.0], "slow": [5.0]})
     idle = make_snapshot([FAST, SLOW], LATENCY)
 
-    before = make_plan(tasks, busy, named(rules))
-    after = make_plan(tasks, idle, named(rules), previous=before)
+    before = make_plan(tasks, busy, policy_by_name(rules))
+    after = make_plan(tasks, idle, policy_by_name(rules), previous=before)
 
     def devices(plan: Plan) -> dict[str, str]:
         return {each.task.key: each.device.id for each in plan.planned}
@@ -257,10 +257,12 @@ def test_a_queue_of_a_device_keeps_its_tasks(rules: str) -> None:
 @pytest.mark.parametrize("left", [[replace(FAST, schedulable=False), SLOW], [SLOW]])
 def test_a_queue_ends_with_its_device(left: list[Device]) -> None:
     tasks = [make_task(f"n/{number}") for number in range(6)]
-    before = make_plan(tasks, make_snapshot([FAST, SLOW], LATENCY), named("random-queue"))
+    before = make_plan(tasks, make_snapshot([FAST, SLOW], LATENCY), policy_by_name("random-queue"))
     assert {each.device.id for each in before.planned} == {"fast", "slow"}
 
-    after = make_plan(tasks, make_snapshot(left, LATENCY), named("random-queue"), previous=before)
+    after = make_plan(
+        tasks, make_snapshot(left, LATENCY), policy_by_name("random-queue"), previous=before
+    )
 
     assert {each.device.id for each in after.planned} == {"slow"}
     assert len(after.planned) == len(tasks)
@@ -272,9 +274,9 @@ def test_the_round_goes_on_from_plan_to_plan() -> None:
     snapshot = make_snapshot(devices, {"model": dict.fromkeys("abc", 1.0)}, busy)
     first, second, third = (make_task(f"n/{n}", created_s=float(n)) for n in range(3))
 
-    one = make_plan([first], snapshot, named("round-robin-queue"))
-    two = make_plan([first, second], snapshot, named("round-robin-queue"), previous=one)
-    three = make_plan([second, third], snapshot, named("round-robin-queue"), previous=two)
+    one = make_plan([first], snapshot, policy_by_name("round-robin-queue"))
+    two = make_plan([first, second], snapshot, policy_by_name("round-robin-queue"), previous=one)
+    three = make_plan([second, third], snapshot, policy_by_name("round-robin-queue"), previous=two)
 
     assert [each.device.id for each in two.planned] == ["a", "b"]
     assert [each.device.id for each in three.planned] == ["b", "c"]
@@ -284,7 +286,7 @@ def test_the_round_goes_on_from_plan_to_plan() -> None:
 def test_without_a_free_device_a_rule_that_never_waits_plans_nothing(rules: str) -> None:
     tasks = [make_task("n/a"), make_task("n/b")]
 
-    plan = make_plan(tasks, make_snapshot([FAST], LATENCY), named(rules))
+    plan = make_plan(tasks, make_snapshot([FAST], LATENCY), policy_by_name(rules))
 
     assert placed(plan) == {"n/a": ("fast", 0.0)}
     assert plan.unplanned == {}

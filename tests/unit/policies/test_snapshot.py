@@ -1,6 +1,6 @@
 import pytest
 
-from acesniper.domain.completion import Completion
+from acesniper.domain.prediction import FinishEstimate
 from builders import make_device, make_prediction, make_snapshot
 
 
@@ -26,7 +26,7 @@ def test_a_slot_is_free_when_its_queue_is_done(
 
 
 def test_a_finish_is_the_sum_of_its_terms() -> None:
-    completion = Completion(
+    completion = FinishEstimate(
         make_device(),
         make_prediction(0.5),
         inferences=10,

@@ -4,7 +4,7 @@ import pytest
 
 from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
 from acesniper.probe.source import local_model
-from acesniper.runtime.delivery import Limits
+from acesniper.runtime.artifacts import Limits
 from acesniper.testbed.demo.files import served
 
 

@@ -2,15 +2,15 @@ import pytest
 
 from acesniper.api.decision import Decision
 from acesniper.api.v1alpha1 import InferenceTask
-from acesniper.domain.completion import Completion
+from acesniper.domain.prediction import FinishEstimate
+from acesniper.runtime.client import PODS
 from acesniper.runtime.decisions import decision_about
-from acesniper.runtime.kube import PODS
 from builders import make_device, make_itask, make_pod, make_prediction, make_task
 from fake_cluster import FakeCluster
 
 
 def decided(device: str) -> Decision:
-    best = Completion(make_device(device), make_prediction(0.05), 20)
+    best = FinishEstimate(make_device(device), make_prediction(0.05), 20)
     return Decision.of(make_task().key, [best], 5.0, "fcfs-mct", {"d9": "too small"})
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from acesniper.api.address import Address
 from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
-from acesniper.runtime.delivery import Credentials, Limits, download, oci
-from acesniper.runtime.delivery.deadline import Deadline
+from acesniper.runtime.artifacts import Credentials, Limits, download, oci
+from acesniper.runtime.artifacts.http import Deadline
 
 DATA = b"weights" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()

@@ -12,7 +12,7 @@ import pytest
 
 from acesniper.api.address import Address
 from acesniper.domain.errors import InvalidInput, Unavailable
-from acesniper.runtime.delivery import Bucket, Credentials, Limits, deadline, download
+from acesniper.runtime.artifacts import Bucket, Credentials, Limits, download, http
 from acesniper.testbed.pki import Authority
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -177,7 +177,7 @@ def test_an_output_is_sent_piece_by_piece_for_each_has_the_patience_of_a_socket(
     """Sent at once, all of it would have to pass in that time, however slow the line is."""
     content = bytes(1_000_000)
     pieces: list[bytes] = []
-    monkeypatch.setattr(deadline._Plain, "sendall", lambda _, piece: pieces.append(bytes(piece)))
+    monkeypatch.setattr(http._Plain, "sendall", lambda _, piece: pieces.append(bytes(piece)))
 
     with saying(OK + b"Content-Length: 0\r\n\r\n", asked=False) as host:
         address = Address.parse(f"s3://results/night?endpoint=http://{host}")

@@ -3,8 +3,14 @@ import logging
 import pytest
 
 from acesniper.domain.errors import Forbidden
-from acesniper.runtime.events import LONGEST_NOTE, EventRecorder, Notice, Ration, event
-from acesniper.runtime.kube import EVENTS, NamespaceGone
+from acesniper.runtime.client import EVENTS, NamespaceTerminating
+from acesniper.runtime.events import (
+    MAX_MESSAGE_CHARS,
+    EventRecorder,
+    Notice,
+    TokenBucket,
+    to_event,
+)
 from builders import make_itask
 from fake_cluster import Call, FakeCluster
 
@@ -19,7 +25,7 @@ async def tell(cluster: FakeCluster, *notices: Notice) -> list[str]:
 
 
 def test_an_event_points_at_its_object() -> None:
-    made = event("InferenceTask", METADATA, Notice("Placed", "on n1"), 1.9, "operator")
+    made = to_event("InferenceTask", METADATA, Notice("Placed", "on n1"), 1.9, "operator")
 
     assert made["involvedObject"] == {
         "apiVersion": "acesniper.io/v1alpha1",
@@ -33,13 +39,13 @@ def test_an_event_points_at_its_object() -> None:
 
 
 def test_a_warning_is_a_warning() -> None:
-    assert event("Pod", METADATA, Notice("X", "x", warning=True), 0.0, "t")["type"] == "Warning"
+    assert to_event("Pod", METADATA, Notice("X", "x", warning=True), 0.0, "t")["type"] == "Warning"
 
 
 def test_a_long_message_is_cut_to_what_the_api_server_takes() -> None:
-    made = event("Pod", METADATA, Notice("X", "x" * 5000), 0.0, "t")
+    made = to_event("Pod", METADATA, Notice("X", "x" * 5000), 0.0, "t")
 
-    assert len(made["message"]) == LONGEST_NOTE
+    assert len(made["message"]) == MAX_MESSAGE_CHARS
 
 
 async def test_the_same_notice_is_told_once() -> None:
@@ -69,7 +75,7 @@ async def test_in_a_namespace_that_goes_nothing_is_told_and_nothing_logged(
     cluster = FakeCluster()
 
     def forbid(call: Call) -> None:
-        raise NamespaceGone("it is being terminated")
+        raise NamespaceTerminating("it is being terminated")
 
     cluster.before = forbid
     with caplog.at_level(logging.DEBUG):
@@ -80,7 +86,7 @@ async def test_in_a_namespace_that_goes_nothing_is_told_and_nothing_logged(
 
 async def test_a_burst_is_told_in_part_but_for_its_warnings() -> None:
     cluster = FakeCluster()
-    recorder = EventRecorder(cluster, "test", Ration(at_once=2, per_s=1))
+    recorder = EventRecorder(cluster, "test", TokenBucket(at_once=2, per_s=1))
 
     for number in range(5):
         said = Notice("Placed", f"on n{number}"), Notice("PodLost", f"n{number}", warning=True)
@@ -101,7 +107,7 @@ async def test_a_burst_is_told_in_part_but_for_its_warnings() -> None:
     ],
 )
 def test_a_ration_comes_back_with_time(later_s: float, taken: int) -> None:
-    ration = Ration(at_once=4, per_s=1)
+    ration = TokenBucket(at_once=4, per_s=1)
     assert [ration.take(0.0) for _ in range(5)] == [True] * 4 + [False]
 
     assert sum(ration.take(later_s) for _ in range(6)) == taken

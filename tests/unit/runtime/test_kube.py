@@ -17,15 +17,15 @@ from acesniper.domain.errors import (
     Throttled,
     Unavailable,
 )
-from acesniper.runtime.kube import (
-    LONGEST_MESSAGE,
+from acesniper.runtime.client import (
+    MAX_ERROR_CHARS,
     NODES,
     PODS,
     Cluster,
-    Gone,
     Kind,
-    NamespaceGone,
+    NamespaceTerminating,
     NotFound,
+    ResourceVersionExpired,
 )
 from cluster_contract import take
 from local_server import serving
@@ -61,7 +61,7 @@ def status_body(message: str) -> str:
         (403, Forbidden),
         (404, NotFound),
         (409, Conflict),
-        (410, Gone),
+        (410, ResourceVersionExpired),
         (422, InvalidInput),
         (429, Throttled),
         (500, Unavailable),
@@ -86,14 +86,14 @@ async def test_of_what_the_server_repeats_at_length_the_beginning_is_kept() -> N
         with pytest.raises(InvalidInput, match="is invalid: xxx") as found:
             await cluster.create(PODS, {}, "default")
 
-    assert len(str(found.value)) < 1.1 * LONGEST_MESSAGE
+    assert len(str(found.value)) < 1.1 * MAX_ERROR_CHARS
 
 
 async def test_a_namespace_that_goes_has_an_error_of_its_own() -> None:
     causes = {"details": {"causes": [{"reason": "NamespaceTerminating", "field": "metadata"}]}}
     body = json.dumps({**json.loads(status_body("it goes")), **causes})
     async with cluster_answering(answering(403, body)) as cluster:
-        with pytest.raises(NamespaceGone, match="it goes"):
+        with pytest.raises(NamespaceTerminating, match="it goes"):
             await cluster.create(PODS, {}, "ns")
 
 
@@ -186,7 +186,7 @@ async def test_a_watch_that_falls_silent_ends_after_its_last_line() -> None:
 async def test_a_watch_that_has_lost_its_place_is_gone() -> None:
     line = json.dumps({"type": "ERROR", "object": {"code": 410, "message": "too old"}}) + "\n"
     async with cluster_answering(answering(200, line)) as cluster:
-        with pytest.raises(Gone, match="too old"):
+        with pytest.raises(ResourceVersionExpired, match="too old"):
             await take(cluster.watch(NODES, "1"), 1)
 
 

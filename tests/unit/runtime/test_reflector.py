@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 
 from acesniper.domain.errors import Forbidden, InvalidInput, Unavailable
-from acesniper.runtime.kube import NODES, Object
-from acesniper.runtime.reflector import AT_A_TIME, Reflector
+from acesniper.runtime.client import NODES, Object
+from acesniper.runtime.watch import BATCH_SIZE, Reflector
 from builders import make_node
 from fake_cluster import Call, FakeCluster
 from virtual_time import in_virtual_time, now_s
@@ -225,7 +225,7 @@ async def test_nothing_is_known_before_the_first_list() -> None:
 @in_virtual_time
 async def test_others_get_their_turn_while_a_long_list_is_applied() -> None:
     cluster = FakeCluster()
-    for number in range(10 * AT_A_TIME):
+    for number in range(10 * BATCH_SIZE):
         cluster.put(NODES, make_node(f"n{number:04}"))
     seen: list[int] = []
 
@@ -235,5 +235,5 @@ async def test_others_get_their_turn_while_a_long_list_is_applied() -> None:
             await asyncio.sleep(0)
 
     steps = [later - sooner for sooner, later in pairwise(seen)]
-    assert max(steps) <= AT_A_TIME
-    assert len(heard) == 10 * AT_A_TIME
+    assert max(steps) <= BATCH_SIZE
+    assert len(heard) == 10 * BATCH_SIZE

@@ -3,12 +3,11 @@ from pathlib import Path
 import pytest
 
 from acesniper.domain.errors import InvalidInput
-from acesniper.runtime.environment import Settings
-from acesniper.runtime.settings import ExtenderSettings, OperatorSettings
+from acesniper.runtime.settings import EnvironmentSettings, ExtenderSettings, OperatorSettings
 
 
 @pytest.mark.parametrize("part", [ExtenderSettings, OperatorSettings])
-def test_an_empty_environment_gives_the_defaults(part: type[Settings]) -> None:
+def test_an_empty_environment_gives_the_defaults(part: type[EnvironmentSettings]) -> None:
     assert part.read({}) == part()
 
 
@@ -53,7 +52,7 @@ def test_all_mistakes_are_shown_at_once_by_variable_and_value() -> None:
 @pytest.mark.parametrize("value", [("POLICY", "magic"), ("POLICY_CLASSES", "batch=magic")])
 @pytest.mark.parametrize("part", [ExtenderSettings, OperatorSettings])
 def test_a_policy_nobody_knows_is_a_mistake_too(
-    part: type[Settings], value: tuple[str, str]
+    part: type[EnvironmentSettings], value: tuple[str, str]
 ) -> None:
     name, given = value
     with pytest.raises(InvalidInput, match=f"ACESNIPER_{name}='{given}': .* use one of"):

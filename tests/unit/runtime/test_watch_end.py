@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from acesniper.runtime.kube import PODS, Cluster
+from acesniper.runtime.client import PODS, Cluster
 from acesniper.testbed import kubeconfig
 from acesniper.testbed.pki import Authority
 

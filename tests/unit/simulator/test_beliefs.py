@@ -3,7 +3,7 @@ import pytest
 
 from acesniper.domain.errors import InvalidInput
 from acesniper.predictor.tables.table import Table
-from acesniper.simulator.beliefs import Predictor, cross_fitted, deviation_for
+from acesniper.simulator.latency_source import LatencySource, cross_fitted, deviation_for
 from synthetic_tables import synthetic
 
 TABLE, _ = synthetic(devices=15, models=30)
@@ -12,16 +12,16 @@ TABLE, _ = synthetic(devices=15, models=30)
 @pytest.mark.parametrize("text", ["", "noise", "noise:", "noise:-1", "noise:nan", "true:1", "pcn"])
 def test_an_unknown_predictor_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="none of true, trained, noise"):
-        Predictor.parse(text)
+        LatencySource.parse(text)
 
 
 @pytest.mark.parametrize("text", ["true", "trained", "noise:0.11"])
 def test_a_predictor_is_told_as_it_was_asked_for(text: str) -> None:
-    assert str(Predictor.parse(text)) == text
+    assert str(LatencySource.parse(text)) == text
 
 
 def test_the_truth_is_believed_without_doubt() -> None:
-    belief = Predictor.parse("true").believes(TABLE, 1)
+    belief = LatencySource.parse("true").believes(TABLE, 1)
 
     for each in (belief.middle, belief.low, belief.high):
         np.testing.assert_array_equal(each, TABLE.log_ms)
@@ -36,7 +36,7 @@ def test_noise_has_the_mean_error_it_is_asked_for(error: float) -> None:
 
 def test_noise_is_of_the_seed_and_its_interval_holds_nine_in_ten() -> None:
     table = Table(TABLE.devices * 20, TABLE.models, np.tile(TABLE.log_ms, (20, 1)))
-    noise = Predictor.parse("noise:0.2")
+    noise = LatencySource.parse("noise:0.2")
     one, again, other = (noise.believes(table, seed) for seed in (1, 1, 2))
 
     inside = ((one.low <= table.log_ms) & (table.log_ms <= one.high)).mean()

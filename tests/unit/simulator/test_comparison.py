@@ -6,25 +6,30 @@ import pytest
 
 from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.policies.policy import rule_names
-from acesniper.simulator.beliefs import Predictor
-from acesniper.simulator.comparison import Line, Scenario, compare
-from acesniper.simulator.faults import Faults
-from acesniper.simulator.outcome import Figures, Finished, figures, mean
-from acesniper.simulator.picture import draw
-from acesniper.simulator.workload import Workload
+from acesniper.simulator.comparison import ComparisonRow, Scenario, compare
+from acesniper.simulator.latency_source import LatencySource
+from acesniper.simulator.plot import plot_comparison
+from acesniper.simulator.simulation import FaultRates
+from acesniper.simulator.statistics import (
+    CompletedTask,
+    RunStatistics,
+    mean_statistics,
+    run_statistics,
+)
+from acesniper.simulator.workload import SimulatedWorkload
 from synthetic_tables import synthetic
 
 TABLE, _ = synthetic(devices=8, models=12)
-SCENARIO = Scenario(TABLE, Workload(150))
+SCENARIO = Scenario(TABLE, SimulatedWorkload(150))
 
 
-def finished(created_s: float, started_s: float, finished_s: float, due_s: float) -> Finished:
+def finished(created_s: float, started_s: float, finished_s: float, due_s: float) -> CompletedTask:
     task = Task(TaskKey("t/0"), ModelKey("m"), created_s, deadline_s=due_s)
-    return Finished(task, 0, started_s, finished_s)
+    return CompletedTask(task, 0, started_s, finished_s)
 
 
 def test_the_figures_of_three_tasks() -> None:
-    found = figures(
+    found = run_statistics(
         [
             finished(10.0, 10.0, 11.0, 11.0),
             finished(10.0, 11.0, 14.0, 12.0),
@@ -41,20 +46,23 @@ def test_the_figures_of_three_tasks() -> None:
 
 
 def test_several_runs_count_alike() -> None:
-    one, other = Figures(1.0, 2.0, 3.0, 4.0, 5.0, 6.0), Figures(3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
+    one, other = (
+        RunStatistics(1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
+        RunStatistics(3.0, 4.0, 5.0, 6.0, 7.0, 8.0),
+    )
 
-    assert mean([one, other]) == Figures(2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
+    assert mean_statistics([one, other]) == RunStatistics(2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
 
 
 def test_the_oracle_is_its_own_oracle() -> None:
-    [line] = compare(SCENARIO, ["fcfs-mct"], Predictor.parse("true"), [1, 2])
+    [line] = compare(SCENARIO, ["fcfs-mct"], LatencySource.parse("true"), [1, 2])
 
     assert line.response_over_oracle == 1.0
 
 
 def test_wrong_predictions_cost_a_policy_that_believes_them() -> None:
     mct, any_free = compare(
-        SCENARIO, ["fcfs-mct", "any-free"], Predictor.parse("noise:0.8"), [1, 2, 3]
+        SCENARIO, ["fcfs-mct", "any-free"], LatencySource.parse("noise:0.8"), [1, 2, 3]
     )
 
     assert mct.response_over_oracle > 1.1
@@ -62,13 +70,15 @@ def test_wrong_predictions_cost_a_policy_that_believes_them() -> None:
 
 
 def test_knowing_latencies_pays() -> None:
-    mct, any_free = compare(SCENARIO, ["fcfs-mct", "any-free"], Predictor.parse("trained"), [1, 2])
+    mct, any_free = compare(
+        SCENARIO, ["fcfs-mct", "any-free"], LatencySource.parse("trained"), [1, 2]
+    )
 
     assert mct.figures.mean_response_s < 0.8 * any_free.figures.mean_response_s
 
 
 def test_processes_change_nothing() -> None:
-    case = SCENARIO, ["fcfs-mct"], Predictor.parse("noise:0.2"), [1, 2]
+    case = SCENARIO, ["fcfs-mct"], LatencySource.parse("noise:0.2"), [1, 2]
 
     assert compare(*case, processes=2) == compare(*case)
 
@@ -76,9 +86,12 @@ def test_processes_change_nothing() -> None:
 def test_losing_and_slowing_devices_costs() -> None:
     usual, lossy, slow = (
         compare(
-            Scenario(TABLE, Workload(150), faults), ["fcfs-mct"], Predictor.parse("true"), [1, 2]
+            Scenario(TABLE, SimulatedWorkload(150), faults),
+            ["fcfs-mct"],
+            LatencySource.parse("true"),
+            [1, 2],
         )[0].figures.mean_response_s
-        for faults in (Faults(), Faults(lost=0.5), Faults(slow=0.5, factor=5.0))
+        for faults in (FaultRates(), FaultRates(lost=0.5), FaultRates(slow=0.5, factor=5.0))
     )
 
     assert lossy > usual
@@ -86,7 +99,7 @@ def test_losing_and_slowing_devices_costs() -> None:
 
 
 def test_no_device_is_lost_and_slow() -> None:
-    drawn = Faults(lost=0.5, slow=0.25, factor=2.0).drawn(8, 100.0, 1)
+    drawn = FaultRates(lost=0.5, slow=0.25, factor=2.0).drawn(8, 100.0, 1)
 
     assert len({fault.device for fault in drawn}) == 6
     assert sorted(fault.factor for fault in drawn) == [2.0, 2.0, *[float("inf")] * 4]
@@ -95,15 +108,15 @@ def test_no_device_is_lost_and_slow() -> None:
 
 def test_what_is_done_is_told_along_the_way() -> None:
     told: list[int] = []
-    shown: list[Figures] = []
+    shown: list[RunStatistics] = []
 
-    def watch(done: Iterator[Figures], total: int) -> Iterator[Figures]:
+    def watch(done: Iterator[RunStatistics], total: int) -> Iterator[RunStatistics]:
         told.append(total)
         for each in done:
             shown.append(each)
             yield each
 
-    (line,) = compare(SCENARIO, ["fcfs-mct"], Predictor.parse("noise:0.1"), [1], watch=watch)
+    (line,) = compare(SCENARIO, ["fcfs-mct"], LatencySource.parse("noise:0.1"), [1], watch=watch)
 
     assert told == [2]
     assert len(shown) == 2, "one run with the noise, one of its oracle"
@@ -113,10 +126,10 @@ def test_what_is_done_is_told_along_the_way() -> None:
 @pytest.mark.parametrize("name", ["all.png", "all.svg"])
 def test_a_picture_of_all_policies_is_drawn(tmp_path: Path, name: str) -> None:
     lines = [
-        Line(policy, "true", 0.9, Figures(*np.arange(1.0, 7.0).tolist()), 1.1)
+        ComparisonRow(policy, "true", 0.9, RunStatistics(*np.arange(1.0, 7.0).tolist()), 1.1)
         for policy in rule_names()
     ]
 
-    draw(lines, tmp_path / name, "load 0.9")
+    plot_comparison(lines, tmp_path / name, "load 0.9")
 
     assert (tmp_path / name).stat().st_size > 5_000

@@ -2,23 +2,28 @@ import numpy as np
 
 from acesniper.domain.task import ModelKey
 from acesniper.predictor.tables.table import Table
-from acesniper.simulator.beliefs import Belief, Predictor, cross_fitted
+from acesniper.simulator.cluster import select_cluster
 from acesniper.simulator.comparison import Scenario, compare
-from acesniper.simulator.learning import Learner, rows
-from acesniper.simulator.selection import select
-from acesniper.simulator.workload import Workload
+from acesniper.simulator.latency_source import (
+    LatencyEstimate,
+    LatencySource,
+    OnlineLearner,
+    cross_fitted,
+    latency_rows,
+)
+from acesniper.simulator.workload import SimulatedWorkload
 from synthetic_tables import synthetic
 
 TABLE, _ = synthetic(devices=12, models=20, noise=0.1)
 
 
-def learner(belief: Belief, table: Table = TABLE) -> Learner:
-    cluster = select(table, None, 1)
-    return Learner(cluster, belief, rows(cluster, belief, "believed"))
+def learner(belief: LatencyEstimate, table: Table = TABLE) -> OnlineLearner:
+    cluster = select_cluster(table, None, 1)
+    return OnlineLearner(cluster, belief, latency_rows(cluster, belief, "believed"))
 
 
 def test_rows_are_the_beliefs_in_seconds() -> None:
-    found = learner(Predictor.parse("noise:0.2").believes(TABLE, 1))
+    found = learner(LatencySource.parse("noise:0.2").believes(TABLE, 1))
 
     row = found.believed[ModelKey(TABLE.models[3])]
     np.testing.assert_allclose(row.latency_s, np.exp(found.belief.middle[:, 3]) / 1e3)
@@ -26,7 +31,7 @@ def test_rows_are_the_beliefs_in_seconds() -> None:
 
 
 def test_what_a_task_took_is_believed_of_its_device_and_model_alone() -> None:
-    found = learner(Predictor.parse("noise:0.2").believes(TABLE, 1))
+    found = learner(LatencySource.parse("noise:0.2").believes(TABLE, 1))
     before = dict(found.believed)
 
     found.observe(2, 5, 0.125)
@@ -52,7 +57,7 @@ def test_a_fit_without_news_predicts_what_was_believed() -> None:
 
 
 def test_a_fit_predicts_a_device_s_other_models_better_for_what_ran_there() -> None:
-    def error(found: Learner) -> float:
+    def error(found: OnlineLearner) -> float:
         believed = np.array([found.believed[ModelKey(each)].latency_s[4] for each in TABLE.models])
         unknown = np.ones(len(TABLE.models), bool)
         unknown[:12] = False
@@ -71,7 +76,7 @@ def test_a_fit_predicts_a_device_s_other_models_better_for_what_ran_there() -> N
 
 
 def test_what_is_believed_already_teaches_nothing() -> None:
-    found = learner(Predictor.parse("true").believes(TABLE, 1))
+    found = learner(LatencySource.parse("true").believes(TABLE, 1))
     before = dict(found.believed)
 
     found.observe(2, 5, float(np.exp(TABLE.log_ms[2, 5]) / 1e3))
@@ -82,9 +87,9 @@ def test_what_is_believed_already_teaches_nothing() -> None:
 def test_learning_brings_a_policy_nearer_to_its_oracle() -> None:
     [fixed], [learning] = (
         compare(
-            Scenario(TABLE, Workload(800), learn=learn),
+            Scenario(TABLE, SimulatedWorkload(800), learn=learn),
             ["fcfs-mct"],
-            Predictor.parse("noise:0.8"),
+            LatencySource.parse("noise:0.8"),
             [1],
         )
         for learn in (False, True)

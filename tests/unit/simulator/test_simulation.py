@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from acesniper.domain.errors import InvalidInput
-from acesniper.simulator.faults import Fault
-from acesniper.simulator.outcome import Finished
+from acesniper.simulator.simulation import DeviceFault
+from acesniper.simulator.statistics import CompletedTask
 from simulated import make_arrivals, simulate
 
 FAST_AND_SLOW = [[1.0], [3.5]]
@@ -13,7 +13,7 @@ FAST_AND_SLOW = [[1.0], [3.5]]
 Played = dict[str, tuple[int, float, float]]
 
 
-def played(finished: list[Finished]) -> Played:
+def played(finished: list[CompletedTask]) -> Played:
     """Task to its device, start and end."""
     return {each.task.key: (each.device, each.started_s, each.finished_s) for each in finished}
 
@@ -62,32 +62,32 @@ def test_what_ends_at_an_instant_is_over_before_what_arrives_then() -> None:
 
 
 def test_a_slow_down_stretches_what_is_left() -> None:
-    [done] = simulate([[4.0]], make_arrivals(0.0), faults=[Fault(0, 1.0, 3.0, 2.0)])
+    [done] = simulate([[4.0]], make_arrivals(0.0), faults=[DeviceFault(0, 1.0, 3.0, 2.0)])
 
     assert done.finished_s == 5.0  # 1 s, then 2 s at half the pace, then 2 s
 
 
 def test_work_on_a_lost_device_is_done_again_elsewhere() -> None:
-    [done] = simulate([[4.0], [5.0]], make_arrivals(0.0), faults=[Fault(0, 1.0, 3.0)])
+    [done] = simulate([[4.0], [5.0]], make_arrivals(0.0), faults=[DeviceFault(0, 1.0, 3.0)])
 
     assert (done.device, done.started_s, done.finished_s, done.attempts) == (1, 1.0, 6.0, 2)
 
 
 def test_what_ends_at_the_instant_of_a_loss_has_ended() -> None:
-    [done] = simulate([[4.0]], make_arrivals(0.0), faults=[Fault(0, 4.0, 6.0)])
+    [done] = simulate([[4.0]], make_arrivals(0.0), faults=[DeviceFault(0, 4.0, 6.0)])
 
     assert (done.finished_s, done.attempts) == (4.0, 1)
 
 
 def test_tasks_wait_for_the_only_device_to_come_back() -> None:
-    done = played(simulate([[4.0]], make_arrivals(0.0, 2.0), faults=[Fault(0, 1.0, 3.0)]))
+    done = played(simulate([[4.0]], make_arrivals(0.0, 2.0), faults=[DeviceFault(0, 1.0, 3.0)]))
 
     assert done == {"t/0": (0, 3.0, 7.0), "t/1": (0, 7.0, 11.0)}
 
 
 def test_tasks_that_nothing_can_start_are_told_of() -> None:
     with pytest.raises(InvalidInput, match="1 tasks were never started"):
-        simulate([[4.0]], make_arrivals(2.0), faults=[Fault(0, 1.0, inf)])
+        simulate([[4.0]], make_arrivals(2.0), faults=[DeviceFault(0, 1.0, inf)])
 
 
 def test_a_queue_on_a_device_is_joined_on_arrival() -> None:

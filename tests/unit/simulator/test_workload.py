@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 
 from acesniper.domain.errors import InvalidInput
-from acesniper.simulator.arrivals import BURST, PATTERNS
-from acesniper.simulator.trace import Arrival, read_trace
-from acesniper.simulator.workload import Workload, make_tasks
+from acesniper.simulator.workload import (
+    BURST,
+    PATTERNS,
+    Arrival,
+    SimulatedWorkload,
+    make_tasks,
+    read_trace,
+)
 from simulated import make_cluster
 
 CLUSTER = make_cluster([[1.0, 3.0], [4.0, 4.0]])
@@ -38,7 +43,7 @@ def test_a_day_has_a_busy_and_a_quiet_half() -> None:
 
 
 def test_the_load_is_the_rate_over_what_the_devices_finish() -> None:
-    tasks = make_tasks(Workload(20_000, 0.6, inferences=(5, 15)), CLUSTER, 1)
+    tasks = make_tasks(SimulatedWorkload(20_000, 0.6, inferences=(5, 15)), CLUSTER, 1)
 
     rate = len(tasks) / tasks[-1].created_s
     assert rate == pytest.approx(0.6 * 0.75 / 10, rel=0.05)
@@ -48,7 +53,8 @@ def test_the_load_is_the_rate_over_what_the_devices_finish() -> None:
 
 def test_another_load_moves_arrivals_and_nothing_else() -> None:
     light, heavy = (
-        make_tasks(Workload(50, load, inferences=(1, 9)), CLUSTER, 3) for load in (0.5, 1.0)
+        make_tasks(SimulatedWorkload(50, load, inferences=(1, 9)), CLUSTER, 3)
+        for load in (0.5, 1.0)
     )
 
     assert [(t.model, t.inferences) for t in light] == [(t.model, t.inferences) for t in heavy]
@@ -58,14 +64,16 @@ def test_another_load_moves_arrivals_and_nothing_else() -> None:
 
 
 def test_seeds_differ_in_everything() -> None:
-    one, other = (make_tasks(Workload(50, inferences=(1, 9)), CLUSTER, seed) for seed in (1, 2))
+    one, other = (
+        make_tasks(SimulatedWorkload(50, inferences=(1, 9)), CLUSTER, seed) for seed in (1, 2)
+    )
 
     assert [t.created_s for t in one] != [t.created_s for t in other]
     assert [t.model for t in one] != [t.model for t in other]
 
 
 def test_deadlines_are_in_run_times_on_the_median_device() -> None:
-    tasks = make_tasks(Workload(20, inferences=(2, 2), deadlines=(3.0, 3.0)), CLUSTER, 1)
+    tasks = make_tasks(SimulatedWorkload(20, inferences=(2, 2), deadlines=(3.0, 3.0)), CLUSTER, 1)
 
     typical_s = {"m0": 2.5, "m1": 3.5}
     for task in tasks:
@@ -80,7 +88,7 @@ def test_a_trace_says_when_what_comes(tmp_path: Path) -> None:
     )
     trace = tuple(read_trace(tmp_path / "trace.csv"))
 
-    tasks = make_tasks(Workload(load=None, trace=trace, inferences=(7, 7)), CLUSTER, 1)
+    tasks = make_tasks(SimulatedWorkload(load=None, trace=trace, inferences=(7, 7)), CLUSTER, 1)
 
     assert [task.created_s for task in tasks] == [0.0, 2.0, 4.0]
     assert [task.inferences for task in tasks] == [7, 7, 3]
@@ -91,7 +99,7 @@ def test_a_trace_says_when_what_comes(tmp_path: Path) -> None:
 def test_a_trace_is_stretched_to_a_load() -> None:
     trace = tuple(Arrival(float(at_s)) for at_s in range(4))
 
-    tasks = make_tasks(Workload(load=0.5, trace=trace, inferences=(2, 2)), CLUSTER, 1)
+    tasks = make_tasks(SimulatedWorkload(load=0.5, trace=trace, inferences=(2, 2)), CLUSTER, 1)
 
     assert tasks[-1].created_s == pytest.approx(4 / (0.5 * 0.75 / 2))
 
@@ -114,4 +122,4 @@ def test_a_file_that_is_no_trace_is_refused(tmp_path: Path, content: str, messag
 
 def test_a_model_that_no_device_has_run_is_refused() -> None:
     with pytest.raises(InvalidInput, match="'other'"):
-        make_tasks(Workload(trace=(Arrival(0.0, "other"),)), CLUSTER, 1)
+        make_tasks(SimulatedWorkload(trace=(Arrival(0.0, "other"),)), CLUSTER, 1)

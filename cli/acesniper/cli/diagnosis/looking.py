@@ -12,8 +12,8 @@ from acesniper.cli import extender_access
 from acesniper.cli.diagnosis.rights import needed
 from acesniper.cli.diagnosis.sight import Object, Right, Sight
 from acesniper.domain.errors import AcesniperError, Forbidden
-from acesniper.runtime import kube
-from acesniper.runtime.kube import Cluster, Kind, NotFound
+from acesniper.runtime import client
+from acesniper.runtime.client import Cluster, Kind, NotFound
 
 OURS = "app.kubernetes.io/part-of=acesniper"
 PODS_OF_OURS = "app.kubernetes.io/name=acesniper"
@@ -25,15 +25,15 @@ _REVIEWS = Kind("/apis/authorization.k8s.io/v1", "subjectaccessreviews", namespa
 _LISTED: Mapping[str, tuple[str, Kind, str]] = {
     "deployments": ("Deployment", Kind(_APPS, "deployments"), OURS),
     "daemonsets": ("DaemonSet", Kind(_APPS, "daemonsets"), OURS),
-    "pods": ("Pod", kube.PODS, PODS_OF_OURS),
-    "configmaps": ("ConfigMap", kube.CONFIG_MAPS, OURS),
+    "pods": ("Pod", client.PODS, PODS_OF_OURS),
+    "configmaps": ("ConfigMap", client.CONFIG_MAPS, OURS),
     "serviceaccounts": ("ServiceAccount", Kind("/api/v1", "serviceaccounts"), OURS),
-    "leases": ("Lease", kube.LEASES, ""),
-    "nodes": ("Node", kube.NODES, ""),
-    "deviceprofiles": ("DeviceProfile", kube.DEVICE_PROFILES, ""),
-    "modelprofiles": ("ModelProfile", kube.MODEL_PROFILES, ""),
-    "inferencetasks": ("InferenceTask", kube.INFERENCE_TASKS, ""),
-    "priorityclasses": ("PriorityClass", kube.PRIORITY_CLASSES, ""),
+    "leases": ("Lease", client.LEASES, ""),
+    "nodes": ("Node", client.NODES, ""),
+    "deviceprofiles": ("DeviceProfile", client.DEVICE_PROFILES, ""),
+    "modelprofiles": ("ModelProfile", client.MODEL_PROFILES, ""),
+    "inferencetasks": ("InferenceTask", client.INFERENCE_TASKS, ""),
+    "priorityclasses": ("PriorityClass", client.PRIORITY_CLASSES, ""),
     "validatingadmissionpolicies": (
         "ValidatingAdmissionPolicy",
         Kind(_ADMISSION, "validatingadmissionpolicies", namespaced=False),

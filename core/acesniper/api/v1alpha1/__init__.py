@@ -21,6 +21,7 @@ from acesniper.api.v1alpha1.model import (
     ModelProfileSpec,
     ModelProfileStatus,
 )
+from acesniper.api.v1alpha1.schema import NAME_RULE, ApiType, Condition, ModelSource, Seconds
 from acesniper.api.v1alpha1.task import (
     FINISHED,
     TASK_COLUMNS,
@@ -39,7 +40,6 @@ from acesniper.api.v1alpha1.task import (
     TaskPrediction,
     TaskProgress,
 )
-from acesniper.api.v1alpha1.wire import NAME_RULE, Condition, ModelSource, Seconds, Wire
 
 __all__ = [
     "DEVICE_COLUMNS",

@@ -5,19 +5,19 @@ from typing import Any, Literal
 from pydantic import Field
 
 from acesniper.api.names import API_VERSION
-from acesniper.api.schema import Column
-from acesniper.api.v1alpha1.wire import (
+from acesniper.api.v1alpha1.schema import (
+    ApiType,
     Condition,
-    Latency,
+    LatencySeconds,
     Name,
+    PrinterColumn,
     Time,
-    Wire,
     conditions_field,
     immutable,
 )
 
 
-class DeviceProfileSpec(Wire):
+class DeviceProfileSpec(ApiType):
     """Which device is measured, and how."""
 
     node: Name = Field(description="The node that holds the device.")
@@ -40,31 +40,31 @@ class DeviceProfileSpec(Wire):
     )
 
 
-class DeviceReading(Wire):
+class DeviceReading(ApiType):
     """One reading of the probe suite."""
 
-    seconds: Latency = Field(description="Seconds per run in a cool moment.")
+    seconds: LatencySeconds = Field(description="Seconds per run in a cool moment.")
     spread: float = Field(description="Interquartile range over the median.", ge=0, le=1e6)
-    sustained_seconds: Latency | None = Field(
+    sustained_seconds: LatencySeconds | None = Field(
         default=None, description="Seconds per run after some seconds of load."
     )
-    loaded_seconds: Latency | None = Field(
+    loaded_seconds: LatencySeconds | None = Field(
         default=None, description="Seconds per run beside another busy process."
     )
 
 
-class DeviceObservation(Wire):
+class DeviceObservation(ApiType):
     """One finished task on the device. Seconds, of one inference."""
 
     task: str = Field(description="UID of the task's pod.")
     model: str = Field(description="Its ModelProfile, as namespace/name.")
-    median_seconds: Latency = Field(description="Median latency that was observed.")
-    p90_seconds: Latency = Field(description="90th percentile of it.")
-    expected_seconds: Latency = Field(description="Median latency that was predicted.")
+    median_seconds: LatencySeconds = Field(description="Median latency that was observed.")
+    p90_seconds: LatencySeconds = Field(description="90th percentile of it.")
+    expected_seconds: LatencySeconds = Field(description="Median latency that was predicted.")
     finished_at: Time = Field(description="When.")
 
 
-class DeviceProfileStatus(Wire):
+class DeviceProfileStatus(ApiType):
     """What the probe measured, written by the probe on that node, and what ran there since."""
 
     text: str | None = Field(default=None, description="The device in a few words, for people.")
@@ -110,7 +110,7 @@ class DeviceProfileStatus(Wire):
     conditions: list[Condition] = conditions_field("Ready, Stale, Noisy and Drifting.")
 
 
-class DeviceProfile(Wire):
+class DeviceProfile(ApiType):
     """What a device can do: the vector its probe measured, one per node and provider."""
 
     api_version: Literal["acesniper.io/v1alpha1"] = API_VERSION
@@ -122,12 +122,12 @@ class DeviceProfile(Wire):
 
 DEVICE_RULES = (immutable("node"), immutable("provider"))
 DEVICE_COLUMNS = (
-    Column("Node", ".spec.node"),
-    Column("Provider", ".spec.provider"),
-    Column("Slots", ".spec.slots", "integer"),
-    Column("Ready", ".status.conditions[?(@.type=='Ready')].status"),
-    Column("Device", ".status.text"),
-    Column("Suite", ".status.suiteVersion", priority=1),
-    Column("Calibration", ".status.calibration", priority=1),
-    Column("Measured", ".status.measuredAt", "date"),
+    PrinterColumn("Node", ".spec.node"),
+    PrinterColumn("Provider", ".spec.provider"),
+    PrinterColumn("Slots", ".spec.slots", "integer"),
+    PrinterColumn("Ready", ".status.conditions[?(@.type=='Ready')].status"),
+    PrinterColumn("Device", ".status.text"),
+    PrinterColumn("Suite", ".status.suiteVersion", priority=1),
+    PrinterColumn("Calibration", ".status.calibration", priority=1),
+    PrinterColumn("Measured", ".status.measuredAt", "date"),
 )

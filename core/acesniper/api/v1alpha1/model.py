@@ -5,19 +5,19 @@ from typing import Any, Literal
 from pydantic import Field
 
 from acesniper.api.names import API_VERSION
-from acesniper.api.schema import Column
-from acesniper.api.v1alpha1.wire import (
+from acesniper.api.v1alpha1.schema import (
+    ApiType,
     Condition,
     ModelSource,
+    PrinterColumn,
     Shapes,
-    Wire,
     address_rules,
     conditions_field,
     immutable,
 )
 
 
-class ModelProfileSpec(Wire):
+class ModelProfileSpec(ApiType):
     """Which model, and for which input shapes."""
 
     source: ModelSource = Field(description="Where the model is.")
@@ -29,7 +29,7 @@ class ModelProfileSpec(Wire):
     )
 
 
-class DeviceClassLatency(Wire):
+class DeviceClassLatency(ApiType):
     """Predicted latency over the devices of one class. Seconds."""
 
     device_class: str = Field(description="Provider and architecture, such as cpu/arm64.")
@@ -39,7 +39,7 @@ class DeviceClassLatency(Wire):
     slowest_seconds: float = Field(description="Latency on the slowest of them.")
 
 
-class ModelProfileStatus(Wire):
+class ModelProfileStatus(ApiType):
     """What one pass over the model's graph found, written by the operator."""
 
     text: str | None = Field(default=None, description="The model in a few words, for people.")
@@ -77,7 +77,7 @@ class ModelProfileStatus(Wire):
     conditions: list[Condition] = conditions_field("Profiled and Unsupported.")
 
 
-class ModelProfile(Wire):
+class ModelProfile(ApiType):
     """What a model asks for: read once from its ONNX graph."""
 
     api_version: Literal["acesniper.io/v1alpha1"] = API_VERSION
@@ -92,8 +92,8 @@ MODEL_RULES = (
     *map(immutable, ("source", "batchSize", "inputShapes")),
 )
 MODEL_COLUMNS = (
-    Column("Profiled", ".status.conditions[?(@.type=='Profiled')].status"),
-    Column("Model", ".status.text"),
-    Column("Reason", ".status.conditions[?(@.type=='Profiled')].reason", priority=1),
-    Column("Age", ".metadata.creationTimestamp", "date"),
+    PrinterColumn("Profiled", ".status.conditions[?(@.type=='Profiled')].status"),
+    PrinterColumn("Model", ".status.text"),
+    PrinterColumn("Reason", ".status.conditions[?(@.type=='Profiled')].reason", priority=1),
+    PrinterColumn("Age", ".metadata.creationTimestamp", "date"),
 )

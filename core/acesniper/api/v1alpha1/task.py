@@ -7,19 +7,20 @@ from pydantic import Field
 
 from acesniper.api.address import INPUT_PATTERN, OUTPUT_PATTERN
 from acesniper.api.names import API_VERSION
-from acesniper.api.schema import Column, Rule
-from acesniper.api.v1alpha1.wire import (
-    OPENED_BY,
+from acesniper.api.v1alpha1.schema import (
+    SECRET_DESCRIPTION,
     SHA256_PATTERN,
+    ApiType,
+    CelRule,
     Condition,
     Duration,
-    Free,
+    FreeForm,
     ModelSource,
     Name,
+    PrinterColumn,
     Seconds,
     Shapes,
     Time,
-    Wire,
     address_rules,
     conditions_field,
     immutable,
@@ -54,7 +55,7 @@ class ModelPolicy(StrEnum):
     WAIT = "Wait"
 
 
-class TaskInput(Wire):
+class TaskInput(ApiType):
     """What the model is fed with."""
 
     uri: str = Field(
@@ -68,10 +69,10 @@ class TaskInput(Wire):
         pattern=SHA256_PATTERN,
         description="SHA-256 that a fetched file must have. Empty: any.",
     )
-    secret: Name | None = Field(default=None, description=OPENED_BY)
+    secret: Name | None = Field(default=None, description=SECRET_DESCRIPTION)
 
 
-class TaskOutput(Wire):
+class TaskOutput(ApiType):
     """Where outputs go: a file NAME/batch-000000.npz for each inference, NAME being the task's."""
 
     uri: str = Field(
@@ -79,10 +80,10 @@ class TaskOutput(Wire):
         max_length=2048,
         description="s3://BUCKET/PREFIX or pvc://CLAIM/FOLDER.",
     )
-    secret: Name | None = Field(default=None, description=OPENED_BY)
+    secret: Name | None = Field(default=None, description=SECRET_DESCRIPTION)
 
 
-class InferenceTaskSpec(Wire):
+class InferenceTaskSpec(ApiType):
     """A finite piece of inference work: a model, how much of it, and until when."""
 
     model: Name | None = Field(
@@ -135,13 +136,13 @@ class InferenceTaskSpec(Wire):
     node_selector: Annotated[dict[str, str], Field(max_length=64)] = Field(
         default_factory=dict, description="Labels a node must have to run this task."
     )
-    tolerations: list[Free] = Field(
+    tolerations: list[FreeForm] = Field(
         default_factory=list, max_length=64, description="Tolerations of the task's pods."
     )
-    resources: Free = Field(
+    resources: FreeForm = Field(
         default_factory=dict, description="Resources of the runner container (requests, limits)."
     )
-    template: Free = Field(
+    template: FreeForm = Field(
         default_factory=dict,
         description="A pod template for your own container; without it the runner image runs the "
         "model. Container `runner` is the one whose termination message is read as the report.",
@@ -169,7 +170,7 @@ class InferenceTaskSpec(Wire):
     )
 
 
-class TaskCandidate(Wire):
+class TaskCandidate(ApiType):
     """A device that could have run the task, with every term of its finish time. Seconds."""
 
     device: str = Field(description="The DeviceProfile.")
@@ -188,7 +189,7 @@ class TaskCandidate(Wire):
     finish_seconds: Seconds = Field(description="The sum: from the decision to the end.")
 
 
-class TaskDecision(Wire):
+class TaskDecision(ApiType):
     """Why the task is where it is."""
 
     decided_at: Seconds = Field(description="When, in seconds since the epoch.")
@@ -207,7 +208,7 @@ class TaskDecision(Wire):
     )
 
 
-class TaskPrediction(Wire):
+class TaskPrediction(ApiType):
     """What was expected when the task was placed. Seconds."""
 
     text: str = Field(description="Latency of one inference with its interval, for people.")
@@ -220,7 +221,7 @@ class TaskPrediction(Wire):
     finish_time: Time = Field(description="When it was expected to finish.")
 
 
-class TaskObservation(Wire):
+class TaskObservation(ApiType):
     """What really happened. Seconds."""
 
     text: str = Field(description="Median latency of one inference, for people.")
@@ -242,7 +243,7 @@ class TaskObservation(Wire):
     finish_time: Time | None = Field(default=None, description="When it finished.")
 
 
-class TaskProgress(Wire):
+class TaskProgress(ApiType):
     """How far the runner is, asked every few seconds."""
 
     text: str = Field(description="Inferences done, of all, for people.")
@@ -252,7 +253,7 @@ class TaskProgress(Wire):
     seen_at: Time = Field(description="When the runner said so.")
 
 
-class InferenceTaskStatus(Wire):
+class InferenceTaskStatus(ApiType):
     """The state of an InferenceTask, written by the operator."""
 
     phase: Phase | None = Field(default=None, description="The state in one word, for people.")
@@ -292,7 +293,7 @@ class InferenceTaskStatus(Wire):
     )
 
 
-class InferenceTask(Wire):
+class InferenceTask(ApiType):
     """A finite piece of AI inference work, placed where it is predicted to finish first."""
 
     api_version: Literal["acesniper.io/v1alpha1"] = API_VERSION
@@ -302,26 +303,28 @@ class InferenceTask(Wire):
     status: InferenceTaskStatus = Field(default_factory=InferenceTaskStatus)
 
 
-def _duration(field: str) -> Rule:
-    return Rule(
+def _duration(field: str) -> CelRule:
+    return CelRule(
         f"!has(self.{field}) || duration(self.{field}) > duration('0s')",
         f"spec.{field} must be longer than 0s, such as 90s or 1h30m",
     )
 
 
 TASK_RULES = (
-    Rule(
+    CelRule(
         "has(self.model) != has(self.source)",
         "give either spec.model (the name of a ModelProfile) or spec.source (uri and sha256)",
     ),
-    Rule(
+    CelRule(
         "self.deadlinePolicy != 'Reject' || has(self.deadline)",
         "spec.deadlinePolicy Reject needs spec.deadline, such as 90s",
     ),
     _duration("deadline"),
     _duration("ttlAfterFinished"),
-    Rule("!oldSelf.cancel || self.cancel", "spec.cancel cannot be taken back; create a new task"),
-    Rule(
+    CelRule(
+        "!oldSelf.cancel || self.cancel", "spec.cancel cannot be taken back; create a new task"
+    ),
+    CelRule(
         "!has(self.template) || !(has(self.input) || has(self.output))",
         "spec.input and spec.output are for the runner image; with spec.template leave them out",
     ),
@@ -337,12 +340,12 @@ TASK_RULES = (
     ),
 )
 TASK_COLUMNS = (
-    Column("Phase", ".status.phase"),
-    Column("Model", ".status.modelProfile"),
-    Column("Node", ".status.node"),
-    Column("Progress", ".status.progress.text"),
-    Column("Predicted", ".status.predicted.text"),
-    Column("Observed", ".status.observed.text"),
-    Column("Message", ".status.message", priority=1),
-    Column("Age", ".metadata.creationTimestamp", "date"),
+    PrinterColumn("Phase", ".status.phase"),
+    PrinterColumn("Model", ".status.modelProfile"),
+    PrinterColumn("Node", ".status.node"),
+    PrinterColumn("Progress", ".status.progress.text"),
+    PrinterColumn("Predicted", ".status.predicted.text"),
+    PrinterColumn("Observed", ".status.observed.text"),
+    PrinterColumn("Message", ".status.message", priority=1),
+    PrinterColumn("Age", ".metadata.creationTimestamp", "date"),
 )

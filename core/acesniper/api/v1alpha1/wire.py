@@ -6,12 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from acesniper.api.address import MODEL_PATTERN
-from acesniper.api.schema import DURATION_PATTERN, Rule, Schema
-from acesniper.domain.prediction import LEAST_S, MOST_S
+from acesniper.api.v1alpha1.schema import DURATION_PATTERN, CelRule, RawSchema
+from acesniper.domain.prediction import MAX_LATENCY_S, MIN_LATENCY_S
 
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 SHA256_PATTERN = r"^[a-f0-9]{64}$"
-OPENED_BY = (
+SECRET_DESCRIPTION = (
     "Secret of the same namespace that opens the store: mounted into the pod, read nowhere else. "
     "Keys: username and password, token, accessKeyId and secretAccessKey (sessionToken, endpoint, "
     "region), .dockerconfigjson, ca.crt."
@@ -31,12 +31,12 @@ TIME_PATTERN = (
 
 Seconds = Annotated[float, Field(ge=0, le=1e30)]
 """So that sums and ratios of them are numbers, too."""
-Latency = Annotated[float, Field(ge=LEAST_S, le=MOST_S)]
+LatencySeconds = Annotated[float, Field(ge=MIN_LATENCY_S, le=MAX_LATENCY_S)]
 Time = Annotated[str, Field(pattern=TIME_PATTERN, json_schema_extra={"format": "date-time"})]
-Free = Annotated[dict[str, Any], Schema({"x-kubernetes-preserve-unknown-fields": True})]
+FreeForm = Annotated[dict[str, Any], RawSchema({"x-kubernetes-preserve-unknown-fields": True})]
 
 
-class Wire(BaseModel):
+class ApiType(BaseModel):
     """camelCase outside, snake_case inside; unknown fields are kept out, as the API server does."""
 
     model_config = ConfigDict(
@@ -44,7 +44,7 @@ class Wire(BaseModel):
     )
 
 
-class ModelSource(Wire):
+class ModelSource(ApiType):
     """Where a model's ONNX file is, and which bytes it must be."""
 
     uri: str = Field(
@@ -60,10 +60,10 @@ class ModelSource(Wire):
         description="SHA-256 of the file in lower-case hex, as `sha256sum FILE` prints it. "
         "A file with another digest is never used.",
     )
-    secret: Name | None = Field(default=None, description=OPENED_BY)
+    secret: Name | None = Field(default=None, description=SECRET_DESCRIPTION)
 
 
-class Condition(Wire):
+class Condition(ApiType):
     """One aspect of an object's state, by the Kubernetes API conventions."""
 
     type: str = Field(description="The aspect, in CamelCase.")
@@ -88,32 +88,32 @@ def conditions_field(description: str) -> Any:  # noqa: ANN401 - as pydantic's F
     )
 
 
-def immutable(field: str) -> Rule:
+def immutable(field: str) -> CelRule:
     """The rule that a field of the spec keeps its value."""
     same = (
         f"has(self.{field}) == has(oldSelf.{field}) && "
         f"(!has(self.{field}) || self.{field} == oldSelf.{field})"
     )
-    return Rule(same, f"spec.{field} cannot be changed; delete the object and create a new one")
+    return CelRule(same, f"spec.{field} cannot be changed; delete the object and create a new one")
 
 
-def address_rules(field: str) -> tuple[Rule, Rule]:
+def address_rules(field: str) -> tuple[CelRule, CelRule]:
     """What a pattern cannot say well of an optional field with `uri` and `secret`."""
     there = f"!has(self.{field})"
     mounted = "matches('^(pvc|configmap|hostpath)://')"
     return (
-        Rule(
+        CelRule(
             f"{there} || !has(self.{field}.secret) || !self.{field}.uri.{mounted}",
             f"spec.{field}.secret is for http(s)://, s3:// and oci:// only; leave it out",
         ),
-        Rule(
+        CelRule(
             f"{there} || !self.{field}.uri.matches('^(pvc|hostpath)://.*/[.][.](/.*)?$')",
             f"spec.{field}.uri must not leave its volume by '..'",
         ),
     )
 
 
-NAME_RULE = Rule(
+NAME_RULE = CelRule(
     "self.metadata.name.size() <= 63",
     "metadata.name must have at most 63 characters: pods carry it as a label",
 )

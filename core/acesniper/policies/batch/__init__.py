@@ -8,8 +8,8 @@ take their places, and may be stopped early. Adding one is one new file here; it
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from acesniper.policies.arrays import Floats
 from acesniper.policies.discovery import discovered
+from acesniper.policies.estimates import Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +25,6 @@ class Batch:
     age_s: Floats
 
 
-Rule = Callable[[Batch], Iterator[tuple[int, int]]]
+BatchRule = Callable[[Batch], Iterator[tuple[int, int]]]
 
-BATCHES: dict[str, Rule] = discovered(__path__, __name__, "assign")
+BATCHES: dict[str, BatchRule] = discovered(__path__, __name__, "assign")

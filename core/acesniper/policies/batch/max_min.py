@@ -4,13 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from acesniper.policies.batch import Batch
-from acesniper.policies.earliest import Earliest
+from acesniper.policies.batch import Batch, EarliestFinish
 
 
-def assign(batch: Batch) -> Iterator[tuple[int, int]]:
+def max_min(batch: Batch) -> Iterator[tuple[int, int]]:
     """Of the earliest finishes of all tasks, the latest takes its place first."""
-    earliest = Earliest(batch)
+    earliest = EarliestFinish(batch)
     while earliest:
         finish_s = earliest.finish_s
         task = int(np.where(np.isfinite(finish_s), finish_s, -np.inf).argmax())

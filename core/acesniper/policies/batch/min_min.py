@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-from acesniper.policies.batch import Batch
-from acesniper.policies.earliest import Earliest
+from acesniper.policies.batch import Batch, EarliestFinish
 
 
-def assign(batch: Batch) -> Iterator[tuple[int, int]]:
+def min_min(batch: Batch) -> Iterator[tuple[int, int]]:
     """Of all tasks, the one that can finish first takes its place first."""
-    earliest = Earliest(batch)
+    earliest = EarliestFinish(batch)
     while earliest:
         task = int(earliest.finish_s.argmin())
         yield task, earliest.take(task)

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from acesniper.policies.batch import Batch
-from acesniper.policies.earliest import Earliest
+from acesniper.policies.batch import Batch, EarliestFinish
 
 
-def assign(batch: Batch) -> Iterator[tuple[int, int]]:
+def sufferage(batch: Batch) -> Iterator[tuple[int, int]]:
     """The task that would lose most by its second best device takes its place first."""
-    earliest = Earliest(batch)
+    earliest = EarliestFinish(batch)
     while earliest:
         waits = np.isfinite(earliest.finish_s)
         with np.errstate(invalid="ignore"):

@@ -6,9 +6,8 @@ name, with `-` for `_`, is what people choose it by.
 
 from collections.abc import Callable
 
-from acesniper.policies.arrays import Floats
 from acesniper.policies.discovery import discovered
-from acesniper.policies.queue import Queue
+from acesniper.policies.estimates import Floats
 
 Order = Callable[[Queue], Floats]
 

@@ -1,9 +1,9 @@
 """First come, first served."""
 
-from acesniper.policies.arrays import Floats
-from acesniper.policies.queue import Queue
+from acesniper.policies.estimates import Floats
+from acesniper.policies.order import Queue
 
 
-def order(queue: Queue) -> Floats:
+def first_come_first_served(queue: Queue) -> Floats:
     """The oldest first."""
     return -queue.age_s

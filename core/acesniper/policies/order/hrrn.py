@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from acesniper.policies.arrays import Floats
-from acesniper.policies.queue import Queue
+from acesniper.policies.estimates import Floats
+from acesniper.policies.order import Queue
 
 
-def order(queue: Queue) -> Floats:
+def highest_response_ratio_next(queue: Queue) -> Floats:
     """The largest (wait + size) / size first; nothing at all, which takes no time, before it."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = 1.0 + np.maximum(queue.age_s, 0.0) / queue.size_s

@@ -11,8 +11,8 @@ from math import inf
 from zlib import crc32
 
 from acesniper.domain.task import Task
-from acesniper.policies.arrays import Floats, Integers
 from acesniper.policies.discovery import discovered
+from acesniper.policies.estimates import Floats, Integers
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +30,7 @@ class Lanes:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Choice:
+class TaskLanes:
     """A task and what it would take on every lane, infinite where it cannot run.
 
     `misfit` is how badly each lane suits its model (`Terms.misfit`).
@@ -46,13 +46,13 @@ class Choice:
         return bool(self.busy_s.min(initial=inf) < inf)
 
 
-def draw(task: Task) -> int:
+def stable_hash(task: Task) -> int:
     """A number drawn evenly from all integers of 32 bits; always the same for a task."""
     return crc32(task.key.encode())
 
 
-Placement = Callable[[Choice, Lanes], Floats]
+Placement = Callable[[TaskLanes, Lanes], Floats]
 
 PLACEMENTS: dict[str, Placement] = discovered(__path__, __name__, "cost")
-KEEPING = frozenset(name for name in PLACEMENTS if name.endswith("-queue"))
+QUEUE_PLACEMENTS = frozenset(name for name in PLACEMENTS if name.endswith("-queue"))
 """Rules that send a task to a device's own queue when it arrives, for good."""

@@ -7,8 +7,8 @@ by taking a task is known before the others come: how badly it suits the task's 
 
 import numpy as np
 
-from acesniper.policies.arrays import Floats
-from acesniper.policies.placement import Choice, Lanes
+from acesniper.policies.estimates import Floats
+from acesniper.policies.placement import Lanes, TaskLanes
 
 STRENGTH = 4.0
 """How steeply a run on an unsuitable device is counted as longer, in powers of the misfit."""
@@ -16,7 +16,7 @@ LIMIT = 1.0
 """A run is never counted as more than e times, or less than 1/e of, what it is."""
 
 
-def cost(choice: Choice, lanes: Lanes) -> Floats:
+def comparative_advantage(choice: TaskLanes, lanes: Lanes) -> Floats:
     """Wait x (1 + r) + run x r^(4 x crowd), with r how badly a device suits the model.
 
     Where all devices suit alike (r = 1) the wait counts twice and the run once. The more tasks are

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from acesniper.policies.arrays import Floats
-from acesniper.policies.placement import Choice, Lanes, draw
+from acesniper.policies.estimates import Floats
+from acesniper.policies.placement import Lanes, TaskLanes, stable_hash
 
 
-def cost(choice: Choice, lanes: Lanes) -> Floats:
+def any_free(choice: TaskLanes, lanes: Lanes) -> Floats:
     """One of the free lanes, drawn evenly; none while all are busy."""
     free = np.flatnonzero((lanes.free_s <= 0.0) & np.isfinite(choice.busy_s))
     costs = np.full(len(lanes.free_s), np.inf)
     if len(free):
-        costs[free[draw(choice.task) % len(free)]] = 0.0
+        costs[free[stable_hash(choice.task) % len(free)]] = 0.0
     return costs

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from acesniper.policies.arrays import Floats
-from acesniper.policies.placement import Choice, Lanes
+from acesniper.policies.estimates import Floats
+from acesniper.policies.placement import Lanes, TaskLanes
 
 
-def cost(choice: Choice, lanes: Lanes) -> Floats:
+def fastest_free(choice: TaskLanes, lanes: Lanes) -> Floats:
     """How long the task would run, on free lanes only."""
     return np.where(lanes.free_s <= 0.0, choice.busy_s, np.inf)

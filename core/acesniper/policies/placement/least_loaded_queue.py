@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from acesniper.policies.arrays import Floats
-from acesniper.policies.placement import Choice, Lanes, draw
+from acesniper.policies.estimates import Floats
+from acesniper.policies.placement import Lanes, TaskLanes, stable_hash
 
 
-def cost(choice: Choice, lanes: Lanes) -> Floats:
+def least_loaded_queue(choice: TaskLanes, lanes: Lanes) -> Floats:
     """The number of tasks on each lane; equals are settled by a draw, not by speed."""
     count = len(lanes.queued)
-    settle = (np.arange(count) + draw(choice.task)) % count / count
+    settle = (np.arange(count) + stable_hash(choice.task)) % count / count
     return np.where(np.isfinite(choice.busy_s), lanes.queued + settle, np.inf)

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from acesniper.policies.arrays import Floats
-from acesniper.policies.placement import Choice, Lanes, draw
+from acesniper.policies.estimates import Floats
+from acesniper.policies.placement import Lanes, TaskLanes, stable_hash
 
 
-def cost(choice: Choice, lanes: Lanes) -> Floats:
+def random_queue(choice: TaskLanes, lanes: Lanes) -> Floats:
     """One of the lanes that can run the task."""
     able = np.flatnonzero(np.isfinite(choice.busy_s))
     costs = np.full(len(lanes.free_s), np.inf)
     if len(able):
-        costs[able[draw(choice.task) % len(able)]] = 0.0
+        costs[able[stable_hash(choice.task) % len(able)]] = 0.0
     return costs

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from acesniper.policies.arrays import Floats
-from acesniper.policies.placement import Choice, Lanes
+from acesniper.policies.estimates import Floats
+from acesniper.policies.placement import Lanes, TaskLanes
 
 
-def cost(choice: Choice, lanes: Lanes) -> Floats:
+def round_robin_queue(choice: TaskLanes, lanes: Lanes) -> Floats:
     """How far each lane is from the one whose turn it is."""
     count = len(lanes.free_s)
     steps = (np.arange(count) - lanes.turn) % count

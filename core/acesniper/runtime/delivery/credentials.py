@@ -37,7 +37,7 @@ class Credentials:
             InvalidInput: the folder has none of the keys, or one of them is no text.
         """
         if folder is None:
-            return NONE
+            return NO_CREDENTIALS
         found = {key: _text(folder / key) for key in KEYS if (folder / key).is_file()}
         if not found:
             raise InvalidInput(f"the Secret in {folder} has none of the keys {', '.join(KEYS)}")
@@ -64,7 +64,7 @@ class Credentials:
         return ""
 
 
-NONE = Credentials()
+NO_CREDENTIALS = Credentials()
 
 
 def _text(path: Path) -> str:

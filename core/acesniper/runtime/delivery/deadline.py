@@ -12,7 +12,7 @@ from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.request import HTTPHandler, HTTPSHandler, Request
 
-SOCKET_S = 30.0
+SOCKET_TIMEOUT_S = 30.0
 """A server that says nothing for so long is given up."""
 
 
@@ -33,7 +33,7 @@ class Deadline:
         left_s = self.at_s - time.monotonic()
         if left_s <= 0:
             raise TimeoutError(f"not finished after {self.total_s:g} s")
-        return min(left_s, SOCKET_S)
+        return min(left_s, SOCKET_TIMEOUT_S)
 
 
 class _Plain(socket.socket):

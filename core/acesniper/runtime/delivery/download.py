@@ -8,17 +8,16 @@ from pathlib import Path
 
 from acesniper.api.address import HTTP, OCI, Address
 from acesniper.domain.errors import InvalidModel, Unavailable
-from acesniper.runtime.delivery import oci
-from acesniper.runtime.delivery.credentials import NONE, Credentials
-from acesniper.runtime.delivery.deadline import Deadline
-from acesniper.runtime.delivery.http import request, translated
-from acesniper.runtime.delivery.s3 import Bucket
+from acesniper.runtime.artifacts import oci
+from acesniper.runtime.artifacts.credentials import NONE, Credentials
+from acesniper.runtime.artifacts.http import Deadline, request, translated
+from acesniper.runtime.artifacts.s3 import Bucket
 
 CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DownloadLimits:
     """The largest file, and the longest time.
 
     The defaults are for pods: how large a model may be is the operator's to say.
@@ -34,7 +33,7 @@ def download(
     *,
     sha256: str | None,
     credentials: Credentials = NONE,
-    limits: Limits = Limits(),
+    limits: DownloadLimits = DownloadLimits(),
 ) -> str:
     """Write the file to `target` and return its SHA-256.
 
@@ -70,7 +69,7 @@ def _open(
     if address.scheme == "s3":
         return Bucket(address, credentials).get(deadline)
     if address.scheme in OCI:
-        return oci.get(address, sha256, credentials, deadline)
+        return oci.get_blob(address, sha256, credentials, deadline)
     if address.scheme not in HTTP:
         raise AssertionError(f"{address.scheme} is mounted, not fetched")
     authorization = credentials.authorization(address.host)

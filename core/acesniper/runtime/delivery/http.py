@@ -13,27 +13,27 @@ from typing import IO
 from urllib.parse import quote, urlsplit
 
 from acesniper.domain.errors import Unavailable
-from acesniper.runtime.delivery.credentials import NONE, Credentials
-from acesniper.runtime.delivery.deadline import SOCKET_S, Deadline, Http, Https
+from acesniper.runtime.artifacts.credentials import NONE, Credentials
+from acesniper.runtime.artifacts.http import SOCKET_S, Deadline, Http, Https
 
-MOST_REDIRECTS = 3
-WRITTEN_AS_IT_IS = "%/:?#[]@!$&'()*+,;=~"
-LONGEST_TEXT = 200
+MAX_REDIRECTS = 3
+URL_SAFE_CHARS = "%/:?#[]@!$&'()*+,;=~"
+MAX_TEXT_CHARS = 200
 """Of what a server says of itself; such text goes into conditions and onto terminals."""
 
 
-class Refused(Unavailable):
+class HttpStatusError(Unavailable):
     """The server answered, but not with what was asked for."""
 
     def __init__(self, shown: str, status: int, reason: str, headers: Message) -> None:
         hint = "; see the Secret that `secret` names" if status in (401, 403) else ""
-        super().__init__(f"{shown} answers {status} {legible(reason)}{hint}")
+        super().__init__(f"{shown} answers {status} {printable(reason)}{hint}")
         self.status = status
         self.headers = headers
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    max_redirections = MOST_REDIRECTS
+    max_redirections = MAX_REDIRECTS
 
     def redirect_request(
         self,
@@ -70,7 +70,7 @@ def request(
     """
     with translated(shown):
         # Spaces and letters beyond ASCII are written as people see them.
-        url = quote(url, safe=WRITTEN_AS_IT_IS)
+        url = quote(url, safe=URL_SAFE_CHARS)
         asked = urllib.request.Request(url, method=method)  # noqa: S310 - by the opener
         asked.add_header("User-Agent", "acesniper")
         if body is not None:
@@ -83,7 +83,7 @@ def request(
             answer: HTTPResponse = _opener(credentials, deadline).open(asked, timeout=SOCKET_S)
         except urllib.error.HTTPError as error:
             with error:
-                raise Refused(shown, error.code, error.reason, error.headers) from None
+                raise HttpStatusError(shown, error.code, error.reason, error.headers) from None
         return answer
 
 
@@ -94,12 +94,12 @@ def translated(shown: str) -> Iterator[None]:
         yield
     except (OSError, HTTPException, ValueError) as error:
         why = getattr(error, "reason", None) or str(error) or type(error).__name__
-        raise Unavailable(f"{shown} cannot be fetched: {legible(str(why))}") from error
+        raise Unavailable(f"{shown} cannot be fetched: {printable(str(why))}") from error
 
 
-def legible(text: str) -> str:
+def printable(text: str) -> str:
     """Of what a server says, what people may be shown."""
-    return "".join(each if each.isprintable() else " " for each in text[:LONGEST_TEXT])
+    return "".join(each if each.isprintable() else " " for each in text[:MAX_TEXT_CHARS])
 
 
 def _sendable(value: str) -> str:

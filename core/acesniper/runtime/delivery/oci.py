@@ -15,22 +15,21 @@ from urllib.parse import urlencode
 
 from acesniper.api.address import Address
 from acesniper.domain.errors import Unavailable
-from acesniper.runtime.delivery.credentials import Credentials
-from acesniper.runtime.delivery.deadline import Deadline
-from acesniper.runtime.delivery.http import Refused, legible, request, translated
+from acesniper.runtime.artifacts.credentials import Credentials
+from acesniper.runtime.artifacts.http import Deadline, Refused, legible, request, translated
 
-HUB = {"docker.io": "registry-1.docker.io"}
+REGISTRY_HOSTS = {"docker.io": "registry-1.docker.io"}
 """Where a registry does not answer at the name that images have."""
-MOST_TOKEN_BYTES = 1 << 20
+MAX_TOKEN_BYTES = 1 << 20
 
 
-def get(
+def get_blob(
     address: Address, sha256: str, credentials: Credentials, deadline: Deadline
 ) -> HTTPResponse:
     """The blob of that digest, open. Raises Unavailable."""
     scheme = "http" if address.scheme == "oci+http" else "https"
     repository = re.sub(r"(:[^/:]+)?(@[^/]+)?$", "", address.path)
-    url = f"{scheme}://{HUB.get(address.host, address.host)}/v2/{repository}/blobs/sha256:{sha256}"
+    url = f"{scheme}://{REGISTRY_HOSTS.get(address.host, address.host)}/v2/{repository}/blobs/sha256:{sha256}"
     try:
         return _with_authorization(url, address, credentials, deadline)
     except Refused as refused:
@@ -76,7 +75,7 @@ def _authorization(
         request(url, headers, shown=shown, credentials=credentials, deadline=deadline) as answer,
         translated(shown),
     ):
-        return f"Bearer {_token(answer.read(MOST_TOKEN_BYTES))}"
+        return f"Bearer {_token(answer.read(MAX_TOKEN_BYTES))}"
 
 
 def _token(content: bytes) -> str:

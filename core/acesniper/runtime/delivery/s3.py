@@ -10,13 +10,12 @@ from http.client import HTTPResponse
 from urllib.parse import quote
 
 from acesniper.api.address import Address
-from acesniper.runtime.delivery.credentials import Credentials
-from acesniper.runtime.delivery.deadline import Deadline
-from acesniper.runtime.delivery.http import request
-from acesniper.runtime.delivery.signature import signed_headers
+from acesniper.runtime.artifacts.credentials import Credentials
+from acesniper.runtime.artifacts.http import Deadline, request
+from acesniper.runtime.artifacts.s3 import signed_headers
 
-REGION = "us-east-1"
-LONGEST_PUT_S = 3600.0
+DEFAULT_REGION = "us-east-1"
+MAX_PUT_S = 3600.0
 
 
 def _now() -> datetime:
@@ -39,7 +38,7 @@ class Bucket:
         """Write an object below the address, whole or not at all. Raises Unavailable."""
         key = f"{self.address.path.rstrip('/')}/{name}".lstrip("/")
         shown = f"s3://{self.address.host}/{key}"
-        self._ask("PUT", key, content, shown, Deadline.after(LONGEST_PUT_S)).close()
+        self._ask("PUT", key, content, shown, Deadline.after(MAX_PUT_S)).close()
 
     def _ask(
         self, method: str, key: str, body: bytes, shown: str, deadline: Deadline
@@ -72,7 +71,9 @@ class Bucket:
         )
 
     def _region(self) -> str:
-        return self.address.options.get("region") or self.credentials.get("region") or REGION
+        return (
+            self.address.options.get("region") or self.credentials.get("region") or DEFAULT_REGION
+        )
 
     def _endpoint(self) -> str:
         given = self.address.options.get("endpoint") or self.credentials.get("endpoint")

@@ -14,17 +14,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from acesniper.domain.errors import Unavailable
-from acesniper.extender.fleet import Fleet
-from acesniper.extender.page import tasks_view
-from acesniper.extender.page.devices_view import FleetSight, Listing
-from acesniper.extender.page.heat import Window, heat
-from acesniper.extender.page.ranking import Rankings
-from acesniper.extender.page.serving import HEADERS, Build, Content, Views, number
-from acesniper.extender.page.sightings import Sightings
-from acesniper.extender.page.timeline import PlanSight
-from acesniper.extender.page.why import why
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.page import tasks
+from acesniper.extender.page.explain import explain
+from acesniper.extender.page.fleet import (
+    DeviceQuery,
+    FleetView,
+    HeatMapWindow,
+    RankingCache,
+    heat_map,
+)
+from acesniper.extender.page.plan import PlanView
+from acesniper.extender.page.tasks import TaskHistory
+from acesniper.extender.page.views import HEADERS, BuildView, Content, ViewCache, number
 from acesniper.extender.planner import Planner
-from acesniper.runtime.kube import Cluster
+from acesniper.runtime.client import Cluster
 
 TYPES = {
     ".html": "text/html",
@@ -32,9 +36,9 @@ TYPES = {
     ".css": "text/css",
     ".svg": "image/svg+xml",
 }
-LONGEST = 200
+MAX_LIMIT = 200
 """Entries of a list in one answer."""
-NEARBY = ("localhost", "127.0.0.1")
+LOOPBACK_NAMES = ("localhost", "127.0.0.1")
 """Names by which a page on the loopback address is asked for; others are another site's trick."""
 
 
@@ -42,14 +46,14 @@ NEARBY = ("localhost", "127.0.0.1")
 class Page:
     """Reads the live state, on its loop; and shows it."""
 
-    fleet: Fleet
+    fleet: ClusterCache
     planner: Planner
     cluster: Cluster
-    sightings: Sightings
-    _rankings: Rankings = field(default_factory=Rankings)
-    _views: Views = field(default_factory=Views)
+    sightings: TaskHistory
+    _rankings: RankingCache = field(default_factory=RankingCache)
+    _views: ViewCache = field(default_factory=ViewCache)
 
-    def app(self, host: str = NEARBY[1]) -> Starlette:
+    def app(self, host: str = LOOPBACK_NAMES[1]) -> Starlette:
         """The application, served on `host`."""
         views = {
             "/api/summary": self._summary,
@@ -62,14 +66,14 @@ class Page:
         routes = [_file(path, content) for path, content in _files().items()]
         routes += [Route(path, self._view(take)) for path, take in views.items()]
         routes.append(Route("/api/tasks/{namespace}/{name}", self._why))
-        guard = [Middleware(TrustedHostMiddleware, allowed_hosts=list(NEARBY))]
+        guard = [Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK_NAMES))]
         return Starlette(
             routes=routes,
-            middleware=guard if host in NEARBY else [],
+            middleware=guard if host in LOOPBACK_NAMES else [],
             exception_handlers={HTTPException: _say},  # type: ignore[dict-item] # a subclass
         )
 
-    def _view(self, take: Callable[[Mapping[str, str]], Build]) -> Callable[[Request], object]:
+    def _view(self, take: Callable[[Mapping[str, str]], BuildView]) -> Callable[[Request], object]:
         async def endpoint(request: Request) -> Response:
             try:
                 return await self._views.answer(request, lambda: take(request.query_params))
@@ -78,13 +82,13 @@ class Page:
 
         return endpoint
 
-    def _sight(self) -> FleetSight:
+    def _sight(self) -> FleetView:
         fleet = self.fleet
-        return FleetSight(
+        return FleetView(
             fleet.clock(), tuple(fleet.devices), fleet.devices.profiles(), fleet.ledger.promises()
         )
 
-    def _summary(self, _: Mapping[str, str]) -> Build:
+    def _summary(self, _: Mapping[str, str]) -> BuildView:
         sight, now_s = self._sight(), self.fleet.clock()
         waiting = self.fleet.waiting
         queue = {
@@ -96,7 +100,7 @@ class Page:
         finished = tuple(self.sightings.finished)
 
         def build() -> object:
-            known = tasks_view.accuracy(finished)
+            known = tasks.accuracy(finished)
             del known["points"]
             return {
                 "fleet": sight.totals(),
@@ -108,20 +112,20 @@ class Page:
 
         return build
 
-    def _fleet(self, query: Mapping[str, str]) -> Build:
+    def _fleet(self, query: Mapping[str, str]) -> BuildView:
         sight, seen = self._sight(), self.fleet.table.view()
-        listing = Listing(
+        listing = DeviceQuery(
             search=query.get("search", ""),
             sort=query.get("sort", "backlog"),
             descending=query.get("order", "desc") != "asc",
             offset=number(query, "offset", 0),
-            limit=number(query, "limit", 50, LONGEST),
+            limit=number(query, "limit", 50, MAX_LIMIT),
         )
         return lambda: sight.page(self._rankings.of(seen), listing)
 
-    def _latency(self, query: Mapping[str, str]) -> Build:
+    def _latency(self, query: Mapping[str, str]) -> BuildView:
         seen = self.fleet.table.view()
-        window = Window(
+        window = HeatMapWindow(
             row=number(query, "row", 0),
             rows=number(query, "rows", 1_000_000),
             column=number(query, "column", 0),
@@ -129,31 +133,31 @@ class Page:
             height=number(query, "height", 48, 100),
             width=number(query, "width", 96, 200),
         )
-        return lambda: heat(self._rankings.of(seen), window)
+        return lambda: heat_map(self._rankings.of(seen), window)
 
-    def _plan(self, query: Mapping[str, str]) -> Build:
+    def _plan(self, query: Mapping[str, str]) -> BuildView:
         ledger, pods = self.fleet.ledger, self.fleet.pods
         running = [(promise, pods.get(uid)) for uid, promise in ledger.items()]
         slots = {each.id: each.slots for each in self.fleet.devices}
         now_s, planner = self.fleet.clock(), self.planner
-        sight = PlanSight(now_s, planner.plan, planner.made_s, running, slots)
-        offset, limit = number(query, "offset", 0), number(query, "limit", 25, LONGEST)
+        sight = PlanView(now_s, planner.plan, planner.made_s, running, slots)
+        offset, limit = number(query, "offset", 0), number(query, "limit", 25, MAX_LIMIT)
         return lambda: sight.page(offset, limit, query.get("search", ""))
 
-    def _accuracy(self, _: Mapping[str, str]) -> Build:
+    def _accuracy(self, _: Mapping[str, str]) -> BuildView:
         finished = tuple(self.sightings.finished)
-        return lambda: tasks_view.accuracy(finished)
+        return lambda: tasks.accuracy(finished)
 
-    def _tasks(self, query: Mapping[str, str]) -> Build:
+    def _tasks(self, query: Mapping[str, str]) -> BuildView:
         tasks = tuple(self.sightings.tasks.values())
         phase, search = query.get("phase", ""), query.get("search", "")
-        offset, limit = number(query, "offset", 0), number(query, "limit", 50, LONGEST)
-        return lambda: tasks_view.task_list(tasks, phase, search, offset, limit)
+        offset, limit = number(query, "offset", 0), number(query, "limit", 50, MAX_LIMIT)
+        return lambda: tasks.task_list(tasks, phase, search, offset, limit)
 
     async def _why(self, request: Request) -> Response:
         namespace, name = (request.path_params[each] for each in ("namespace", "name"))
         try:
-            found = await why(self.cluster, self.planner, namespace, name)
+            found = await explain(self.cluster, self.planner, namespace, name)
         except Unavailable as error:
             raise HTTPException(503, f"the API server does not answer: {error}") from error
         if found is None:

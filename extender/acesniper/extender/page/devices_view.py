@@ -4,19 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from acesniper.api.times import epoch_s
+from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import DeviceProfile
-from acesniper.domain.backlog import Promise
 from acesniper.domain.device import Device, DeviceId
-from acesniper.extender.page.ranking import Ranking
+from acesniper.domain.reservations import Reservation
+from acesniper.extender.page.fleet import Ranking
 
 Json = dict[str, Any]
-WORRIES = {"Drifting", "Noisy", "Stale"}
+PROBLEM_CONDITIONS = {"Drifting", "Noisy", "Stale"}
 """Conditions of a profile that say something is not as it should be."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class DeviceQuery:
     """What to show: a page of the devices whose name, node or provider has `search` in it."""
 
     search: str = ""
@@ -27,13 +27,13 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class FleetSight:
+class FleetView:
     """The devices, their profiles and what is promised to them, at one moment."""
 
     now_s: float
     devices: Sequence[Device]
     profiles: Mapping[DeviceId, DeviceProfile]
-    promises: Sequence[Promise]
+    promises: Sequence[Reservation]
 
     def totals(self) -> Json:
         """The fleet in a few numbers."""
@@ -50,7 +50,7 @@ class FleetSight:
             ),
         }
 
-    def page(self, ranking: Ranking, listing: Listing) -> Json:
+    def page(self, ranking: Ranking, listing: DeviceQuery) -> Json:
         """One page of the list, and how long the list is."""
         backlog_s: dict[str, float] = {}
         taken: dict[str, int] = {}
@@ -111,7 +111,7 @@ def _worries(profile: DeviceProfile | None) -> list[str]:
     if profile is None:
         return []
     true = (each.type for each in profile.status.conditions if each.status == "True")
-    return sorted(WORRIES.intersection(true))
+    return sorted(PROBLEM_CONDITIONS.intersection(true))
 
 
 def _fits(device: Device, search: str) -> bool:

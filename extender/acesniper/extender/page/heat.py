@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from acesniper.extender.page.ranking import Ranking
+from acesniper.extender.page.fleet import Ranking
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class HeatMapWindow:
     """Which models and devices, by their rank; and into how many blocks at most."""
 
     row: int = 0
@@ -24,7 +24,7 @@ class Window:
     width: int = 96
 
 
-def heat(ranking: Ranking, window: Window) -> Json:
+def heat_map(ranking: Ranking, window: HeatMapWindow) -> Json:
     """The window's blocks: for each its latency with the interval, in seconds.
 
     A block of several pairs has their geometric means. `null`: nothing is predicted there.

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acesniper.extender.table import Latencies
+from acesniper.extender.latency_table import LatencyView
 
-TYPICAL_MODELS = 64
+SAMPLED_MODELS = 64
 """Models that say how fast each device is; more would not say it better."""
-TYPICAL_DEVICES = 256
+SAMPLED_DEVICES = 256
 """Devices that say how slow each model is."""
 
 
@@ -25,20 +25,20 @@ class Ranking:
     devices: Sequence[str]
     rows: np.ndarray
     columns: np.ndarray
-    seen: Latencies
+    seen: LatencyView
     speed: Mapping[str, float]
 
     @classmethod
-    def of(cls, seen: Latencies) -> "Ranking":
+    def of(cls, seen: LatencyView) -> "Ranking":
         """Work it out; some 10 ms for 5,000 devices and 1,000 models."""
         models, devices = list(seen.rows), list(seen.columns)
         rows = np.fromiter(seen.rows.values(), np.intp, len(models))
         columns = np.fromiter(seen.columns.values(), np.intp, len(devices))
         if not seen.latency.size or not models or not devices:
             return cls([], [], rows[:0], columns[:0], seen, {})
-        some = np.log(seen.latency[np.ix_(rows, _spread(columns, TYPICAL_DEVICES))])
+        some = np.log(seen.latency[np.ix_(rows, _spread(columns, SAMPLED_DEVICES))])
         down = np.argsort(_mean(some, axis=1), kind="stable")
-        typical = np.log(seen.latency[np.ix_(_spread(rows, TYPICAL_MODELS), columns)])
+        typical = np.log(seen.latency[np.ix_(_spread(rows, SAMPLED_MODELS), columns)])
         slowness = _mean(typical - _mean(typical, axis=1)[:, None], axis=0)
         across = np.argsort(slowness, kind="stable")
         speeds = zip(devices, np.exp(-slowness).tolist(), strict=True)
@@ -53,12 +53,12 @@ class Ranking:
 
 
 @dataclass(slots=True)
-class Rankings:
+class RankingCache:
     """The ranking of the newest table that was asked for."""
 
     _made: Ranking | None = None
 
-    def of(self, seen: Latencies) -> Ranking:
+    def of(self, seen: LatencyView) -> Ranking:
         """The ranking of a table; may be called in any thread, by one at a time."""
         if self._made is None or self._made.seen is not seen:
             self._made = Ranking.of(seen)

@@ -16,11 +16,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-FRESH_S = 1.0
-REST = 4.0
+MAX_AGE_S = 1.0
+REST_FACTOR = 4.0
 """After a view nothing is made for so many times as long as it kept a core busy: a fifth of one."""
-KEPT = 32
-WORTH_PACKING = 500
+MAX_VIEWS = 32
+MIN_GZIP_BYTES = 500
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -35,7 +35,7 @@ HEADERS = {
     "Vary": "Accept-Encoding",
 }
 
-Build = Callable[[], object]
+BuildView = Callable[[], object]
 """Works an answer out; runs in a thread, on what nothing changes."""
 
 
@@ -51,7 +51,7 @@ class Content:
     @classmethod
     def of(cls, plain: bytes, media_type: str) -> "Content":
         """Pack and tag a body."""
-        packed = gzip.compress(plain, 6, mtime=0) if len(plain) > WORTH_PACKING else b""
+        packed = gzip.compress(plain, 6, mtime=0) if len(plain) > MIN_GZIP_BYTES else b""
         return cls(plain, packed, f'"{hashlib.sha256(plain).hexdigest()[:20]}"', media_type)
 
     def answer(self, request: Request) -> Response:
@@ -66,7 +66,7 @@ class Content:
 
 
 @dataclass(slots=True)
-class Views:
+class ViewCache:
     """The views that were made a moment ago, by their address."""
 
     clock: Callable[[], float] = time.monotonic
@@ -76,26 +76,26 @@ class Views:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _rested_s: float = 0.0
 
-    async def answer(self, request: Request, take: Callable[[], Build]) -> Response:
+    async def answer(self, request: Request, take: Callable[[], BuildView]) -> Response:
         """Answer with a view; `take` looks at the live state, what it returns works on that."""
         address = f"{request.url.path}?{request.url.query}"
         async with self._turn:
             known = self._made.get(address)
-            if known is not None and self.clock() - known[0] < FRESH_S:
+            if known is not None and self.clock() - known[0] < MAX_AGE_S:
                 content = known[1]
             else:
                 await self.sleep(max(self._rested_s - self.clock(), 0.0))
                 content, spent_s = await asyncio.to_thread(_made, take(), self.spent)
                 made_s = self.clock()
-                self._rested_s = made_s + REST * spent_s
+                self._rested_s = made_s + REST_FACTOR * spent_s
                 self._made[address] = made_s, content
                 self._made.move_to_end(address)
-                while len(self._made) > KEPT:
+                while len(self._made) > MAX_VIEWS:
                     self._made.popitem(last=False)
         return content.answer(request)
 
 
-def _made(build: Build, spent: Callable[[], float]) -> tuple[Content, float]:
+def _made(build: BuildView, spent: Callable[[], float]) -> tuple[Content, float]:
     """The view, and how long it kept a core busy."""
     before_s = spent()
     content = Content.of(msgspec.json.encode(build()), "application/json")

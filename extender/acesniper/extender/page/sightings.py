@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from acesniper.api.times import epoch_s
-from acesniper.runtime.kube import Object
-from acesniper.runtime.reflector import DELETE
+from acesniper.api.units import epoch_s
+from acesniper.runtime.client import Object
+from acesniper.runtime.watch import DELETE
 
 FINISHED_KEPT = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class TaskSummary:
     """A task as it was last seen. Latencies are of one inference, in seconds."""
 
     task: str
@@ -63,11 +63,11 @@ class Sighting:
 
 
 @dataclass(slots=True)
-class Sightings:
+class TaskHistory:
     """All tasks there are, and the newest finished ones, which stay when their task is deleted."""
 
-    tasks: dict[str, Sighting] = field(default_factory=dict)
-    finished: deque[Sighting] = field(default_factory=lambda: deque(maxlen=FINISHED_KEPT))
+    tasks: dict[str, TaskSummary] = field(default_factory=dict)
+    finished: deque[TaskSummary] = field(default_factory=lambda: deque(maxlen=FINISHED_KEPT))
     _told: set[str] = field(default_factory=set)
     """UIDs of tasks that were noted as finished."""
 
@@ -79,7 +79,7 @@ class Sightings:
             self.tasks.pop(f"{metadata['namespace']}/{metadata['name']}", None)
             self._told.discard(str(metadata["uid"]))
             return
-        seen = Sighting.of(manifest)
+        seen = TaskSummary.of(manifest)
         self.tasks[seen.task] = seen
         if seen.compared and seen.uid not in self._told:
             self._told.add(seen.uid)

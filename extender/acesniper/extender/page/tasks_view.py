@@ -6,12 +6,14 @@ from math import exp, log
 from statistics import median
 from typing import Any
 
-from acesniper.extender.page.sightings import Sighting
+from acesniper.extender.page.tasks import TaskSummary
 
 Json = dict[str, Any]
 
 
-def task_list(tasks: Sequence[Sighting], phase: str, search: str, offset: int, limit: int) -> Json:
+def task_list(
+    tasks: Sequence[TaskSummary], phase: str, search: str, offset: int, limit: int
+) -> Json:
     """One page of the tasks, the newest first; and how many there are in each phase."""
     text = search.lower()
     found = [
@@ -28,7 +30,7 @@ def task_list(tasks: Sequence[Sighting], phase: str, search: str, offset: int, l
     }
 
 
-def accuracy(finished: Sequence[Sighting]) -> Json:
+def accuracy(finished: Sequence[TaskSummary]) -> Json:
     """Predicted against observed latency of the newest finished tasks, oldest first."""
     errors = [abs(_predicted(each) / _observed(each) - 1.0) for each in finished]
     ratios = [log(_observed(each) / _predicted(each)) for each in finished]
@@ -51,7 +53,7 @@ def accuracy(finished: Sequence[Sighting]) -> Json:
     }
 
 
-def _row(each: Sighting) -> Json:
+def _row(each: TaskSummary) -> Json:
     return {
         "task": each.task,
         "model": each.model,
@@ -69,11 +71,11 @@ def _row(each: Sighting) -> Json:
     }
 
 
-def _predicted(each: Sighting) -> float:
+def _predicted(each: TaskSummary) -> float:
     return each.predicted_s or 1.0
 
 
-def _observed(each: Sighting) -> float:
+def _observed(each: TaskSummary) -> float:
     return each.observed_s or 1.0
 
 

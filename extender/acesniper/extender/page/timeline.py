@@ -5,21 +5,21 @@ from dataclasses import dataclass
 from heapq import heapreplace
 from typing import Any
 
-from acesniper.api.pod import PodView
-from acesniper.domain.backlog import Promise
+from acesniper.api.objects import PodView
 from acesniper.domain.device import DeviceId
-from acesniper.policies.plan import Plan, Planned
+from acesniper.domain.reservations import Reservation
+from acesniper.policies.plan import Plan, PlannedTask
 
 Json = dict[str, Any]
-MOST_BARS = 40
+MAX_BARS = 40
 """Tasks of a device that are told one by one; what comes later is told as a number."""
-Running = tuple[Promise, PodView | None]
-Span = tuple[float, float, Running | Planned]
+Running = tuple[Reservation, PodView | None]
+Span = tuple[float, float, Running | PlannedTask]
 """Start and end, in seconds since the epoch, and what it is of."""
 
 
 @dataclass(frozen=True, slots=True)
-class PlanSight:
+class PlanView:
     """A plan, when it was made, and what runs; seconds since the epoch."""
 
     now_s: float
@@ -45,8 +45,8 @@ class PlanSight:
             "devices": [
                 {
                     "device": each,
-                    "bars": [self._bar(*span) for span in spans[each][:MOST_BARS]],
-                    "more": max(len(spans[each]) - MOST_BARS, 0),
+                    "bars": [self._bar(*span) for span in spans[each][:MAX_BARS]],
+                    "more": max(len(spans[each]) - MAX_BARS, 0),
                     "free": round(free_s[each], 1),
                 }
                 for each in devices[offset : offset + limit]
@@ -84,9 +84,9 @@ class PlanSight:
                 heapreplace(lanes, max(lanes[0], self.now_s) + promise.remaining_s(self.now_s))
         return found
 
-    def _bar(self, start_s: float, end_s: float, of: Running | Planned) -> Json:
+    def _bar(self, start_s: float, end_s: float, of: Running | PlannedTask) -> Json:
         times = {"start": round(start_s, 1), "end": round(end_s, 1)}
-        if isinstance(of, Planned):
+        if isinstance(of, PlannedTask):
             model = of.task.model.partition("/")[2]
             return {"kind": "planned", "task": of.task.key, "model": model, **times}
         promise, pod = of

@@ -6,14 +6,23 @@ from acesniper.api import convert
 from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.domain.task import TaskKey
 from acesniper.extender.planner import Planner
+from acesniper.runtime.client import INFERENCE_TASKS, Cluster
 from acesniper.runtime.decisions import decision_about
-from acesniper.runtime.kube import INFERENCE_TASKS, Cluster
 
 Json = dict[str, Any]
-KEPT = {"phase", "message", "node", "device", "attempts", "predicted", "observed", "error_ratio"}
+STATUS_FIELDS = {
+    "phase",
+    "message",
+    "node",
+    "device",
+    "attempts",
+    "predicted",
+    "observed",
+    "error_ratio",
+}
 
 
-async def why(cluster: Cluster, planner: Planner, namespace: str, name: str) -> Json | None:
+async def explain(cluster: Cluster, planner: Planner, namespace: str, name: str) -> Json | None:
     """The task as the API server has it now, with its decision; None if there is no such task.
 
     Raises:
@@ -22,9 +31,11 @@ async def why(cluster: Cluster, planner: Planner, namespace: str, name: str) -> 
     manifest = await cluster.get(INFERENCE_TASKS, name, namespace)
     if manifest is None:
         return None
-    task = convert.read(InferenceTask, manifest)
+    task = convert.parse_resource(InferenceTask, manifest)
     decision = await decision_about(cluster, task)
-    status = task.status.model_dump(by_alias=True, mode="json", exclude_none=True, include=KEPT)
+    status = task.status.model_dump(
+        by_alias=True, mode="json", exclude_none=True, include=STATUS_FIELDS
+    )
     found: Json = {
         "task": f"{namespace}/{name}",
         "createdAt": task.metadata.get("creationTimestamp"),

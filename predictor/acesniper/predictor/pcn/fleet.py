@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from acesniper.api import convert, observed
+from acesniper.api import convert
 from acesniper.api.v1alpha1 import DeviceProfile, ModelProfile
 from acesniper.domain.device import HardwareVector
+from acesniper.domain.latency_history import ObservedRun, observed_latencies
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.observed import Run, evidence
 from acesniper.domain.task import ModelKey
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.pcn.inputs import device_inputs
@@ -32,7 +32,7 @@ class Seen:
     name: str
     runtime: str
     vector: HardwareVector
-    runs: Sequence[Run]
+    runs: Sequence[ObservedRun]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class Fleet:
         devices, models = [], {}
         for each in objects:
             if each.get("kind") == "DeviceProfile":
-                devices.append(convert.read(DeviceProfile, each))
+                devices.append(convert.parse_resource(DeviceProfile, each))
             elif each.get("kind") == "ModelProfile":
-                profile = convert.read(ModelProfile, each)
+                profile = convert.parse_resource(ModelProfile, each)
                 found = convert.model_features(profile)
                 if found is not None and found.version == FEATURES_VERSION:
                     metadata = profile.metadata
@@ -99,7 +99,7 @@ class Fleet:
         place = {key: number for number, key in enumerate(self.models)}
         log_s = np.full((len(self.models), len(self.devices)), np.nan)
         for column, device in enumerate(self.devices):
-            for each in evidence(device.runs):
+            for each in observed_latencies(device.runs):
                 if each.variance <= BELIEVED:
                     log_s[place[each.model], column] = np.log(each.latency_s)
         return log_s
@@ -108,19 +108,19 @@ class Fleet:
         """What a predictor is told of a device."""
         return [
             Observation(self.models[each.model], each.latency_s, each.variance)
-            for each in evidence(device.runs)
+            for each in observed_latencies(device.runs)
         ]
 
 
 def _seen(
     profile: DeviceProfile, models: Mapping[ModelKey, ModelFeatures], suite: Suite
 ) -> Seen | None:
-    vector = convert.hardware(profile.status)
+    vector = convert.to_hardware_vector(profile.status)
     if vector is None or (vector.suite, vector.version) != (suite.name, suite.version):
         return None
     inputs = device_inputs([vector], suite)
     if not (np.isfinite(inputs.seconds).all() and np.isfinite(inputs.shape).all()):
         return None
-    runs = [run for run in observed.runs(profile.status) if run.model in models]
+    runs = [run for run in convert.observed_runs(profile.status) if run.model in models]
     runtime = profile.status.runtime or profile.spec.provider
     return Seen(str(profile.metadata["name"]), runtime, vector, runs)

@@ -4,14 +4,18 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acesniper.runtime.environment import Settings
-from acesniper.runtime.probe_settings import ProbeSettings
-from acesniper.runtime.settings import ExtenderSettings, OperatorSettings, PolicySettings
+from acesniper.runtime.settings import (
+    EnvironmentSettings,
+    ExtenderSettings,
+    OperatorSettings,
+    PolicySettings,
+    ProbeSettings,
+)
 from acesniper.testbed.chart.values import Value, nested
 
 Json = dict[str, Any]
 
-SETTINGS: Mapping[str, type[Settings]] = {
+SETTINGS: Mapping[str, type[EnvironmentSettings]] = {
     "operator": OperatorSettings,
     "extender": ExtenderSettings,
     "probe": ProbeSettings,
@@ -92,7 +96,7 @@ def _leaf(value: Value) -> Json:
     return schema | LIMITS.get(value.name, {})
 
 
-def _of_setting(part: type[Settings], name: str) -> Json:
+def _of_setting(part: type[EnvironmentSettings], name: str) -> Json:
     """Type and limits of a setting, as its class has them."""
     found = part.model_json_schema()["properties"].get(name)
     if found is None:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from acesniper.api.times import duration_text
+from acesniper.api.units import duration_text
 from acesniper.testbed.emulator import Run
 
 LOG_WIDTH = 120

@@ -5,11 +5,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from acesniper.extender.fleet import Fleet
-from acesniper.extender.table import LatencyTable
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.latency_table import LatencyTable
 from acesniper.predictor.default import default_predictor
-from acesniper.runtime.kube import DEVICE_PROFILES, NODES, PODS, Cluster
-from acesniper.runtime.reflector import UPSERT
+from acesniper.runtime.client import DEVICE_PROFILES, NODES, PODS, Cluster
+from acesniper.runtime.watch import UPSERT
 
 
 def rebuilt_backlogs(kubeconfig: Path) -> Mapping[str, float]:
@@ -18,7 +18,7 @@ def rebuilt_backlogs(kubeconfig: Path) -> Mapping[str, float]:
 
 
 async def _rebuild(kubeconfig: Path) -> Mapping[str, float]:
-    fleet = Fleet(LatencyTable(default_predictor()), time.time)
+    fleet = ClusterCache(LatencyTable(default_predictor()), time.time)
     takers = (
         (NODES, fleet.take_node),
         (DEVICE_PROFILES, fleet.take_device_profile),

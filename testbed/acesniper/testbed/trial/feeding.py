@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from acesniper.domain.task import Task
-from acesniper.runtime.kube import INFERENCE_TASKS, PODS, Cluster
+from acesniper.runtime.client import INFERENCE_TASKS, PODS, Cluster
 from acesniper.testbed.demo.runs import stock_pod
 from acesniper.testbed.demo.workload import DemoTask
 from acesniper.testbed.trial.objects import SOURCE, Names

@@ -10,13 +10,13 @@ from typing import Any
 
 from acesniper.api.conditions import with_condition
 from acesniper.api.names import API_VERSION
-from acesniper.api.times import rfc3339
+from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import ModelProfileStatus, ModelSource
 from acesniper.domain.task import ModelKey
-from acesniper.extender.listed import SUITE
-from acesniper.policies.estimates import Row
+from acesniper.policies.estimates import LatencyRow
+from acesniper.predictor.csv import SUITE
 from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.simulator.selection import Cluster
+from acesniper.simulator.cluster import SimulatedCluster
 from acesniper.testbed.kwok import make_node
 from acesniper.testbed.trial.sides import ORACLE, OURS, Side
 
@@ -34,7 +34,7 @@ class Names:
     models: Mapping[ModelKey, str]
 
     @classmethod
-    def of(cls, cluster: Cluster) -> "Names":
+    def of(cls, cluster: SimulatedCluster) -> "Names":
         """Numbered nodes; models by what of their name Kubernetes allows, numbered too."""
         models = {
             ModelKey(model): f"m{place:03d}-{_allowed(model)}".rstrip("-")
@@ -52,7 +52,7 @@ def nodes(names: Names) -> list[Json]:
     return [make_node(name) for name in names.nodes]
 
 
-def device_profiles(names: Names, cluster: Cluster) -> list[Json]:
+def device_profiles(names: Names, cluster: SimulatedCluster) -> list[Json]:
     """A listed device for every node: one reading, that says which device it is."""
     now = rfc3339(time.time())
     return [
@@ -99,7 +99,11 @@ def model_profiles(names: Names, side: Side) -> list[Json]:
 
 
 def write_predictions(
-    path: Path, names: Names, believed: Mapping[ModelKey, Row], cluster: Cluster, scale: float
+    path: Path,
+    names: Names,
+    believed: Mapping[ModelKey, LatencyRow],
+    cluster: SimulatedCluster,
+    scale: float,
 ) -> None:
     """What the extender reads: what we believe of each pair, and what the oracle knows of it."""
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -114,7 +118,9 @@ def write_predictions(
                 writer.writerow((node, ORACLE.prefix + name, *(scale * true_s,) * 3))
 
 
-def latencies(names: Names, cluster: Cluster, scale: float) -> dict[tuple[str, str], float]:
+def latencies(
+    names: Names, cluster: SimulatedCluster, scale: float
+) -> dict[tuple[str, str], float]:
     """(node, model) to the seconds that an emulated inference takes."""
     return {
         (node, name): scale * float(cluster.latency_s[place, column])

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from acesniper.domain.task import ModelKey, Task
-from acesniper.policies.estimates import Row
-from acesniper.simulator.outcome import Finished
-from acesniper.simulator.selection import Cluster
+from acesniper.policies.estimates import LatencyRow
+from acesniper.simulator.cluster import SimulatedCluster
+from acesniper.simulator.statistics import CompletedTask
 from acesniper.testbed.control_plane import ControlPlane
 from acesniper.testbed.demo import runs
 from acesniper.testbed.emulator import Emulator, Run
@@ -30,9 +30,9 @@ Progress = Callable[[Side, int, int], None]
 class Setting:
     """The cluster and its tasks, what we believe, and how many real seconds a second takes."""
 
-    cluster: Cluster
+    cluster: SimulatedCluster
     tasks: Sequence[Task]
-    believed: Mapping[ModelKey, Row]
+    believed: Mapping[ModelKey, LatencyRow]
     scale: float = 1.0
     environment: Mapping[str, str] = field(default_factory=dict)
     """Further settings of our parts."""
@@ -46,7 +46,7 @@ class Played:
     emulated latency its pod was running, `admitting_s` from the plan that admitted it to its start.
     """
 
-    finished: list[Finished]
+    finished: list[CompletedTask]
     request_s: list[float]
     lag_s: list[float]
     admitting_s: list[float]
@@ -97,7 +97,7 @@ def _running(plane: ControlPlane, setting: Setting, names: Names) -> Iterator[Sy
         yield system
 
 
-def _register(plane: ControlPlane, cluster: Cluster, names: Names) -> None:
+def _register(plane: ControlPlane, cluster: SimulatedCluster, names: Names) -> None:
     profiles = objects.device_profiles(names, cluster)
     for side in SIDES:
         plane.kubectl("create", "namespace", side.namespace)
@@ -150,7 +150,7 @@ def _played(setting: Setting, names: Names, fed: Fed, found: Sequence[Run]) -> P
         started_s, finished_s = (
             (each - first_s) / scale for each in (run.started_s, run.finished_s)
         )
-        played.finished.append(Finished(task, place[run.node], started_s, finished_s))
+        played.finished.append(CompletedTask(task, place[run.node], started_s, finished_s))
         column = setting.cluster.models.index(task.model)
         true_s = task.inferences * float(setting.cluster.latency_s[place[run.node], column])
         played.lag_s.append(run.finished_s - run.started_s - scale * true_s)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from acesniper.api.crd import RESOURCES, definition
-from acesniper.api.times import rfc3339
+from acesniper.api.units import rfc3339
 from acesniper.cli.diagnosis.checks import (
     ALL,
     clocks,

@@ -2,7 +2,7 @@ import json
 
 from acesniper.cli.diagnosis.looking import look
 from acesniper.domain.errors import InvalidInput
-from acesniper.runtime.kube import PODS, Answer
+from acesniper.runtime.client import PODS, RawResponse
 from fake_cluster import FakeCluster
 
 VERSION = json.dumps({"gitVersion": "v1.36.1+k3s1"})
@@ -12,9 +12,9 @@ LABELS = {"app.kubernetes.io/name": "acesniper", "app.kubernetes.io/component": 
 class Told(FakeCluster):
     """A cluster that tells its version and time, and lets nobody through to pods."""
 
-    async def fetch(self, path: str) -> Answer:
+    async def fetch(self, path: str) -> RawResponse:
         if path == "/version":
-            return Answer(VERSION, "Thu, 01 Jan 1970 00:16:40 GMT")
+            return RawResponse(VERSION, "Thu, 01 Jan 1970 00:16:40 GMT")
         raise InvalidInput(f"GET {path}: address not allowed (400)")
 
 

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from acesniper.api import observed
+from acesniper.api import convert
 from acesniper.domain.errors import InvalidInput
-from acesniper.domain.observed import Run
+from acesniper.domain.latency_history import ObservedRun
 from acesniper.domain.task import ModelKey
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.pcn.fleet import Fleet
@@ -16,7 +16,7 @@ from small_fleets import small_fleet
 MODEL = ModelKey("default/model")
 
 
-def device(name: str, *runs: Run, suite_version: str = SUITE.version) -> Json:
+def device(name: str, *runs: ObservedRun, suite_version: str = SUITE.version) -> Json:
     """A DeviceProfile that was probed by the known suite and remembers some runs."""
     profile = make_device_profile(name)
     readings = make_vector().readings
@@ -27,14 +27,16 @@ def device(name: str, *runs: Run, suite_version: str = SUITE.version) -> Json:
             key: {"seconds": each.seconds, "spread": 0.0} for key, each in readings.items()
         },
         "observations": [
-            each.model_dump(by_alias=True) for each in observed.observations(list(runs))
+            each.model_dump(by_alias=True) for each in convert.to_observations(list(runs))
         ],
     }
     return profile
 
 
-def run(task: str, model: ModelKey = MODEL, latency_s: float = 1.0, at_s: float = 1.0) -> Run:
-    return Run(task, model, latency_s, latency_s, 1.0, at_s)
+def run(
+    task: str, model: ModelKey = MODEL, latency_s: float = 1.0, at_s: float = 1.0
+) -> ObservedRun:
+    return ObservedRun(task, model, latency_s, latency_s, 1.0, at_s)
 
 
 def test_a_fleet_has_the_devices_that_ran_what_is_known() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from acesniper.api.times import duration_text, epoch_s
+from acesniper.api.units import duration_text, epoch_s
 from acesniper.cli.diagnosis.finding import Finding, Severity
 from acesniper.cli.diagnosis.sight import Sight
 

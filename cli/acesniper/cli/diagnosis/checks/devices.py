@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from acesniper.api.names import SLOT_RESOURCE
-from acesniper.api.times import epoch_s
+from acesniper.api.units import epoch_s
 from acesniper.cli.console import age
 from acesniper.cli.diagnosis.finding import Finding, Severity
 from acesniper.cli.diagnosis.sight import PART, Object, Sight, label

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from acesniper.api.times import duration_text
+from acesniper.api.units import duration_text
 from acesniper.cli.diagnosis.finding import Finding
 from acesniper.cli.diagnosis.sight import Sight
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE
 from acesniper.api.scheduler_config import SchedulerConfig
-from acesniper.api.times import duration_text, epoch_s
+from acesniper.api.units import duration_text, epoch_s
 from acesniper.cli.diagnosis.finding import Finding
 from acesniper.cli.diagnosis.sight import PART, Sight, container
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from acesniper.api.times import epoch_s
+from acesniper.api.units import epoch_s
 from acesniper.cli.diagnosis.finding import Finding
 from acesniper.cli.diagnosis.sight import PART, Sight
 
