@@ -31,7 +31,6 @@ COPY predictor /src/predictor
 COPY probe /src/probe
 COPY simulator /src/simulator
 COPY cli /src/cli
-COPY testbed/acesniper /src/testbed/acesniper
 RUN cd /src && /opt/tools/bin/hatchling build -t wheel -d /dist
 COPY docker/install /opt/tools/bin/install-packages
 

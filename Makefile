@@ -76,11 +76,11 @@ arm64: setup ## Check that every package in the images has a wheel for arm64 (De
 
 .PHONY: demo
 demo: control-plane ## Run the main job on a real control plane (JSON=FILE: write the figures too)
-	$(BIN)/acesniper demo $(if $(JSON),--json "$(JSON)")
+	$(RUN) demo $(if $(JSON),--json "$(JSON)")
 
 .PHONY: faults
 faults: control-plane ## Kill operator, extender and scheduler over workloads (JSON=FILE, SEED=N, KILLS=N)
-	$(BIN)/acesniper faults $(if $(SEED),--seed "$(SEED)") $(if $(KILLS),--kills "$(KILLS)") \
+	$(RUN) faults $(if $(SEED),--seed "$(SEED)") $(if $(KILLS),--kills "$(KILLS)") \
 		$(if $(JSON),--json "$(JSON)")
 
 .PHONY: test

@@ -18,7 +18,7 @@ SUMMARY = {
 
 def test_the_demo_finishes_every_task_with_both_schedulers(tmp_path: Path) -> None:
     figures = tmp_path / "demo.json"
-    command = [sys.executable, "-m", "acesniper.cli", "demo", "--tasks", "16", "--waves", "2"]
+    command = [sys.executable, "-m", "acesniper.testbed", "demo", "--tasks", "16", "--waves", "2"]
 
     done = subprocess.run(
         [*command, "--json", str(figures)], capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""An in-memory twin of `acesniper.runtime.client.Cluster`; `cluster_contract` holds both to one word.
+"""An in-memory twin of `acesniper.runtime.client.Cluster`; the same contract tests run on both.
 
 What it leaves out: authentication, validation by schema, garbage collection of owned objects, and
 every patch type but merge. Pods that run are removed when a test says so (`remove`), as a kubelet

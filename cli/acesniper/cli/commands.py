@@ -25,8 +25,6 @@ COMMANDS: Mapping[str, str] = {
     "network": "Show, replace and bring back the network that a cluster uses.",
     "evaluate": "Judge the predictions on a table of measured latencies.",
     "simulate": "Play tasks on measured latencies through the policies, without a cluster.",
-    "demo": "Place a workload on an emulated fleet, next to the stock scheduler.",
-    "faults": "Kill the parts over a workload, and see whether anything is lost.",
     "operator": "Run the operator (settings from the environment).",
     "extender": "Run the scheduler extender and planner (settings from the environment).",
     "scheduler-config": "Print the configuration of our kube-scheduler.",
@@ -36,7 +34,7 @@ COMMANDS: Mapping[str, str] = {
 PANELS: Mapping[str, Sequence[str]] = {
     "A cluster": ("top", "plan", "explain", "predict", "network", "doctor", "scheduler-config"),
     "A device or a model": ("probe", "model", "run", "collect"),
-    "Trying and judging": ("demo", "simulate", "evaluate", "train", "faults"),
+    "Trying and judging": ("simulate", "evaluate", "train"),
     "Parts": ("operator", "extender"),
 }
 """How the list of commands is divided."""

@@ -17,7 +17,8 @@ from acesniper.cli.table_options import references as listed_references
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    pass
+    from acesniper.simulator.comparison import ComparisonRow
+    from acesniper.simulator.workload import SimulatedWorkload
 
 PATIENCE_S = 2.0
 """What takes less shows no progress bar."""
@@ -184,7 +185,7 @@ def command(
 
 def _workload(
     tasks: int, load: float | None, arrivals: str, inferences: str, deadlines: str
-) -> "Workload":
+) -> "SimulatedWorkload":
     from acesniper.simulator.workload import PATTERNS, SimulatedWorkload, read_trace
 
     low, high = span("--inferences", inferences)
@@ -197,7 +198,7 @@ def _workload(
     return SimulatedWorkload(tasks, load, "", sizes, due, tuple(read_trace(Path(arrivals))))
 
 
-def _draw(lines: "Sequence[Line]", path: Path, title: str) -> None:
+def _draw(lines: "Sequence[ComparisonRow]", path: Path, title: str) -> None:
     try:
         from acesniper.simulator.plot import plot_comparison
     except ImportError as error:

@@ -16,7 +16,7 @@ def records(lines: Sequence[ComparisonRow]) -> list[Mapping[str, object]]:
             "policy": line.policy,
             "predictor": line.predictor,
             "load": line.load,
-            **asdict(line.figures),
+            **asdict(line.statistics),
             "response_over_oracle": line.response_over_oracle,
         }
         for line in lines
@@ -30,7 +30,7 @@ def shown(lines: Sequence[ComparisonRow], title: str, *, due: bool) -> Table:
     for heading in [*headings, *(["late"] if due else [])]:
         table.add_column(heading, justify="right", no_wrap=True)
     for line in lines:
-        found = line.figures
+        found = line.statistics
         times = (
             *(found.mean_wait_s, found.p95_wait_s),
             *(found.mean_response_s, found.p95_response_s),

@@ -12,6 +12,7 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
 
 if TYPE_CHECKING:
+    from acesniper.extender.latency_table import MeasuredDevice
     from acesniper.predictor.pcn.observations import Observation
     from acesniper.runtime.client import Cluster, Object
 
@@ -134,14 +135,14 @@ async def _from_cluster(cluster: "Cluster", names: Sequence[str]) -> dict[str, S
 
 
 async def _observed_models(
-    cluster: "Cluster", measured: Mapping[str, "Measured"]
+    cluster: "Cluster", measured: Mapping[str, "MeasuredDevice"]
 ) -> dict[ModelKey, ModelFeatures]:
     """The features of the models that ran on these devices, as far as they are still there."""
     from acesniper.api import convert
     from acesniper.api.v1alpha1 import ModelProfile
     from acesniper.runtime.client import MODEL_PROFILES
 
-    wanted = {each.model for device in measured.values() for each in device.evidence}
+    wanted = {each.model for device in measured.values() for each in device.observed_latencies}
     found: dict[ModelKey, ModelFeatures] = {}
     for key in wanted:
         namespace, _, name = key.partition("/")

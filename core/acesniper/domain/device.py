@@ -1,7 +1,9 @@
 """A device: an accelerator or CPU on a node, and what its probe measured."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NewType
 
 NodeName = NewType("NodeName", str)
@@ -23,7 +25,7 @@ class Reading:
     loaded_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HardwareVector:
     """What the HRM suite measured on one platform. A probe that could not run is absent.
 
@@ -34,6 +36,15 @@ class HardwareVector:
     suite: str
     version: str
     readings: Mapping[str, Reading]
+
+    @cached_property
+    def digest(self) -> str:
+        """Identifies the vector by its values: equal vectors have equal digests."""
+        readings = [
+            (name, reading.seconds, reading.spread, reading.sustained_s, reading.loaded_s)
+            for name, reading in sorted(self.readings.items())
+        ]
+        return hashlib.sha256(repr((self.suite, self.version, readings)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,58 @@
-"""What every task would take on every device: arrays, so that a plan over thousands is quick.
-
-A *lane* is one slot of a device; a device with two slots has two lanes beside each other. Arrays
-over devices have shape (devices,), arrays over lanes (lanes,), both in the order of `devices`.
-"""
+"""The array types that policies are written in."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from acesniper.domain.device import Device, DeviceId
-from acesniper.domain.prediction import FinishEstimate, Prediction
+from acesniper.domain.prediction import FEASIBLE, Feasibility, FinishEstimate, Prediction
+from acesniper.domain.reservations import slots_free_s
 from acesniper.domain.task import ModelKey, Task
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Integers = NDArray[np.int64]
+
+
+# TODO merge docstring of acesniper.policies.estimates:
+# Whether a device can take a task at all, apart from how well.
+
+EXCLUDED = Feasibility(False, "kube-scheduler did not bind the task's pod there a moment ago")
+
+
+def check_feasibility(
+    task: Task, device: Device, labels: Mapping[DeviceId, Mapping[str, str]]
+) -> Feasibility:
+    """Say whether `device` can run `task`, whenever it may be free.
+
+    `labels[device]` are the labels of its node. What the task avoids for a while is not judged.
+    """
+    if task.providers and device.provider not in task.providers:
+        wanted = ", ".join(sorted(task.providers))
+        return Feasibility(
+            False, f"its provider is {device.provider}, the task asks for {wanted}", True
+        )
+    if not device.schedulable:
+        return Feasibility(False, "its node is cordoned or not ready")
+    on_node = labels.get(device.id, {})
+    for name, value in task.node_selector:
+        if on_node.get(name) != value:
+            return Feasibility(False, f"its node has no label {name}={value}", True)
+    if device.memory_bytes and task.memory_bytes > device.memory_bytes:
+        need, have = task.memory_bytes / 2**20, device.memory_bytes / 2**20
+        return Feasibility(
+            False, f"the model needs {need:.0f} MiB, the device has {have:.0f}", True
+        )
+    return FEASIBLE
+
+
+# TODO merge docstring of acesniper.policies.estimates:
+# What every task would take on every device: arrays, so that a plan over thousands is quick.
+#
+# A *lane* is one slot of a device; a device with two slots has two lanes beside each other. Arrays
+# over devices have shape (devices,), arrays over lanes (lanes,), both in the order of `devices`.
 
 NEUTRAL_SPREAD = 10.0
 """Half-width, as a factor, of the interval of a prediction nobody could make."""
@@ -211,3 +252,31 @@ def _without_gaps(row: LatencyRow | None, count: int) -> tuple[Floats, Floats, F
         np.where(unknown, middle_s * NEUTRAL_SPREAD, row.high_s),
         unknown,
     )
+
+
+# TODO merge docstring of acesniper.policies.estimates:
+# One frozen view of the fleet, for one plan.
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FleetSnapshot:
+    """The fleet at `now_s`; `busy_s[device]` holds the remaining seconds of each pod on it."""
+
+    now_s: float
+    estimates: Estimates
+    busy_s: Mapping[DeviceId, tuple[float, ...]]
+
+    def free_s(self) -> Floats:
+        """Seconds until each lane is free; a device's lanes soonest first."""
+        lane_of, devices = self.estimates.lane_of, self.estimates.device_of
+        free_s = np.zeros(len(devices))
+        for device, busy_s in self.busy_s.items():
+            lane = lane_of.get(device)
+            if lane is None or not busy_s:
+                continue
+            slots = devices[lane].slots
+            if slots == 1:
+                free_s[lane] = sum(busy_s)
+            else:
+                free_s[lane : lane + slots] = slots_free_s(busy_s, slots)
+        return free_s

@@ -34,7 +34,7 @@ class RuleSet:
 
     @classmethod
     @cache
-    def named(cls, name: str) -> "Rules":
+    def named(cls, name: str) -> "RuleSet":
         """The rules of a name such as `fcfs-mct`, `min-min` or `any-free`.
 
         Raises:

@@ -1,12 +1,77 @@
-"""Settings of the operator and the extender."""
+"""Settings in general: read once at start, from a mapping, all mistakes shown at once."""
 
 import socket
 from collections.abc import Mapping
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from acesniper.domain.errors import InvalidInput
 from acesniper.policies.policy import DEFAULT_POLICY, RuleSet
+
+PREFIX = "ACESNIPER_"
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
+
+
+class EnvironmentSettings(BaseModel):
+    """Base: every field is read from `ACESNIPER_<NAME>`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kubeconfig: OptionalPath = None
+    """Empty: the service account of the pod we run in."""
+    log_format: Literal["json", "text"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Self:
+        """Settings from an environment.
+
+        Raises:
+            InvalidInput: one line for each variable that is wrong.
+        """
+        values = {
+            name: environment[variable]
+            for name in cls.model_fields
+            if (variable := cls.variable(name)) in environment
+        }
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            lines = [
+                f"{cls.variable(str(each['loc'][0]))}={each['input']!r}: {each['msg']}"
+                for each in error.errors()
+            ]
+            raise InvalidInput("\n".join(lines)) from error
+
+    @staticmethod
+    def variable(field: str) -> str:
+        """The environment variable of a field."""
+        return PREFIX + field.upper()
+
+
+# TODO merge docstring of acesniper.runtime.settings:
+# Settings of the probe, which loads nothing large while it waits: no policies, no numpy.
+
+
+class ProbeSettings(EnvironmentSettings):
+    """The probe of a node, as a DaemonSet runs it."""
+
+    node: Annotated[str, Field(min_length=1)]
+    """The node it measures: the downward API's spec.nodeName."""
+    check_s: Annotated[float, Field(gt=0)] = 60.0
+    """Pause between two looks at whether the node should be measured anew."""
+    quick: bool = False
+    """About 3 s instead of 10 to 30: fewer rounds, nothing under load."""
+    published_file: Path = Path("/tmp/published")  # noqa: S108 - a volume of the pod's own
+    """Exists once the profile is in the cluster: the pod's readiness."""
+
+
+# TODO merge docstring of acesniper.runtime.settings:
+# Settings of the operator and the extender.
 
 
 def _known_policy(name: str) -> str:
@@ -75,7 +140,7 @@ class ExtenderSettings(LeaseSettings):
     health_port: Port = 0
     """Where the kubelet and Prometheus ask, on all addresses; 0: at `port` only."""
     page: bool = True
-    """Serve the page (docs/guide/web-ui.md): read-only, about all namespaces."""
+    """Serve the page (docs/guide/page.md): read-only, about all namespaces."""
     page_host: str = "127.0.0.1"
     """Reached through `kubectl port-forward`, which the cluster's own rights guard."""
     page_port: Port = 8783

@@ -1,12 +1,13 @@
 """The HTTP face of the extender: parse, call, answer."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
 
 import msgspec
 from fastapi import FastAPI, HTTPException, Request, Response
-from prometheus_client import CollectorRegistry
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
@@ -80,3 +81,32 @@ async def _answer(
     metrics.request_nodes.labels(verb).observe(len(args.node_names))
     metrics.request_seconds.labels(verb).observe(time.perf_counter() - started_s)
     return Response(content, media_type="application/json")
+
+
+def create_health_app(state: Extender, registry: CollectorRegistry) -> FastAPI:
+    """An application of these routes alone."""
+    app = FastAPI(title="Ace-Sniper extender: health", docs_url=None, redoc_url=None)
+    add_health(app, state, registry)
+    return app
+
+
+def add_health(app: FastAPI, state: Extender, registry: CollectorRegistry) -> None:
+    """Add the routes to an application."""
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        if deaf := state.deaf():
+            raise HTTPException(503, f"nothing was heard for minutes of {', '.join(deaf)}")
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    async def readyz() -> dict[str, str]:
+        if missing := state.unsynced():
+            raise HTTPException(503, f"not known yet: {', '.join(missing)}")
+        return {"status": "ok"}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        state.sampled.sample()
+        content = await asyncio.to_thread(generate_latest, registry)
+        return Response(content, media_type=CONTENT_TYPE_LATEST)

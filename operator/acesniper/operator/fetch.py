@@ -14,7 +14,7 @@ from pathlib import Path
 from acesniper.api.address import Address
 from acesniper.api.v1alpha1 import ModelSource
 from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
-from acesniper.runtime.artifacts import Limits, download
+from acesniper.runtime.artifacts import DownloadLimits, download
 from acesniper.runtime.client import CONFIG_MAPS, Cluster
 
 FETCHES = 16
@@ -50,7 +50,7 @@ class Fetcher:
             self._check(content, source)
             await asyncio.to_thread(target.write_bytes, content)
             return
-        limits = Limits(self.max_bytes, self.timeout_s)
+        limits = DownloadLimits(self.max_bytes, self.timeout_s)
         await asyncio.get_running_loop().run_in_executor(
             self._pool, lambda: download(address, target, sha256=source.sha256, limits=limits)
         )

@@ -22,14 +22,16 @@ def followed(table: Table, models: Sequence[ModelFeatures], observed: Observatio
     if not any(observed):
         return table
     latency, spread = table.latency.copy(), table.spread.copy()
-    rows = {id(model): row for row, model in enumerate(models)}
+    rows: dict[str, int] = {}
+    first = np.array([rows.setdefault(model.digest, row) for row, model in enumerate(models)], int)
     for column, made in enumerate(observed):
-        known = [each for each in made if id(each.model) in rows]
-        asked = np.array([rows[id(each.model)] for each in known], int)
+        known = [each for each in made if each.model.digest in rows]
+        asked = np.array([rows[each.model.digest] for each in known], int)
         there = np.isfinite(latency[asked, column])
         if there.any():
             seen = [each for each, use in zip(known, there, strict=True) if use]
             _follow(latency[:, column], spread[:, column], asked[there], seen)
+            latency[:, column], spread[:, column] = latency[first, column], spread[first, column]
     return Table(latency, spread)
 
 

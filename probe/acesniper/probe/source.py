@@ -10,7 +10,7 @@ from pathlib import Path
 from acesniper.api.address import Address
 from acesniper.domain.errors import InvalidModel
 from acesniper.probe.cache import ModelCache
-from acesniper.runtime.artifacts import NO_CREDENTIALS, Credentials, Limits, download
+from acesniper.runtime.artifacts import NO_CREDENTIALS, Credentials, DownloadLimits, download
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def local_model(
     *,
     credentials: Credentials = NO_CREDENTIALS,
     cache: ModelCache | None = None,
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: DownloadLimits = DownloadLimits(),  # noqa: B008 - frozen
 ) -> Iterator[Local]:
     """The model as a file here; what was fetched is removed at the end, or stays in the cache.
 
@@ -65,7 +65,7 @@ def local_input(
     sha256: str | None = None,
     *,
     credentials: Credentials = NO_CREDENTIALS,
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: DownloadLimits = DownloadLimits(),  # noqa: B008 - frozen
 ) -> Iterator[Path]:
     """The input as a file or folder here. Raises as `local_model` does."""
     if "://" not in where:

@@ -63,7 +63,7 @@ class ComparisonRow:
     policy: str
     predictor: str
     load: float | None
-    run_statistics: RunStatistics
+    statistics: RunStatistics
     response_over_oracle: float
 
 

@@ -12,6 +12,8 @@ from heapq import heappop, heappush
 from itertools import count
 from math import inf, isinf
 
+import numpy as np
+
 from acesniper.domain.device import Device
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.reservations import PodUid, Reservation, ReservationLedger
@@ -23,6 +25,46 @@ from acesniper.policies.policy import Policy, RuleSet
 from acesniper.simulator.cluster import SimulatedCluster
 from acesniper.simulator.latency_source import OnlineLearner
 from acesniper.simulator.statistics import CompletedTask
+
+# TODO merge docstring of acesniper.simulator.simulation:
+# Devices that are lost for a while, and devices that become slower than they were.
+
+WINDOW = (0.3, 0.6)
+"""Faults last from here to there, as shares of the time in which tasks arrive."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFault:
+    """From `from_s` to `to_s` a device takes `factor` times as long; if infinite, it is lost.
+
+    What runs on a lost device is run again from its start, on any device. An infinite `to_s` means
+    for good.
+    """
+
+    device: int
+    from_s: float
+    to_s: float
+    factor: float = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRates:
+    """The shares of devices that are lost, and that become `factor` times slower."""
+
+    lost: float = 0.0
+    slow: float = 0.0
+    factor: float = 3.0
+
+    def drawn(self, devices: int, span_s: float, seed: int) -> list[DeviceFault]:
+        """Faults of a run in which tasks arrive for `span_s`; no device has two."""
+        order = np.random.default_rng([seed, 3]).permutation(devices).tolist()
+        lost, slow = round(self.lost * devices), round(self.slow * devices)
+        from_s, to_s = (share * span_s for share in WINDOW)
+        return [
+            *(DeviceFault(each, from_s, to_s) for each in order[:lost]),
+            *(DeviceFault(each, from_s, to_s, self.factor) for each in order[lost : lost + slow]),
+        ]
+
 
 REPLAN_S = 1.0
 """As the extender's setting of that name."""

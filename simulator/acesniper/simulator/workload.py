@@ -1,13 +1,108 @@
 """The tasks of one run: when they come, which models they run, how often, by when."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.task import ModelKey, Task, TaskKey
+from acesniper.predictor.tables.table import read_rows
 from acesniper.simulator.cluster import SimulatedCluster
+
+# TODO merge docstring of acesniper.simulator.workload:
+# When tasks arrive: generated, or from a file.
+#
+# Each pattern gives instants in seconds, in order, for a number of tasks at a mean rate.
+
+BURST = 20
+"""Tasks that arrive at one instant in a burst."""
+DAYS = 2.0
+SWING = 0.8
+"""The diurnal rate goes up and down by this share, so many times while the tasks arrive."""
+
+Pattern = Callable[[int, float, np.random.Generator], np.ndarray]
+
+
+def poisson(count: int, rate_per_s: float, draw: np.random.Generator) -> np.ndarray:
+    """One by one, independent of each other."""
+    return np.asarray(np.cumsum(draw.exponential(1.0 / rate_per_s, count)))
+
+
+def bursts(count: int, rate_per_s: float, draw: np.random.Generator) -> np.ndarray:
+    """Twenty at a time, the bursts independent of each other."""
+    instants = poisson(-(-count // BURST), rate_per_s / BURST, draw)
+    return np.repeat(instants, BURST)[:count]
+
+
+def diurnal(count: int, rate_per_s: float, draw: np.random.Generator) -> np.ndarray:
+    """One by one at a rate that rises and falls like a day's, for two days.
+
+    Poisson in stretched time: the instants of a steady rate are put where the integral of the
+    swinging rate reaches them (Cinlar, "Introduction to Stochastic Processes", 1975, section 4.7).
+    """
+    steady = poisson(count, rate_per_s, draw)
+    day_s = steady[-1] / DAYS
+    grid = np.linspace(0.0, 1.2 * steady[-1], 10_000)
+    turn = 2 * np.pi / day_s
+    reached = grid + SWING / turn * (1.0 - np.cos(turn * grid))
+    return np.asarray(np.interp(steady, reached, grid))
+
+
+PATTERNS: Mapping[str, Pattern] = MappingProxyType(
+    {"poisson": poisson, "bursts": bursts, "diurnal": diurnal}
+)
+
+
+# TODO merge docstring of acesniper.simulator.workload:
+# Arrivals written down: one row of a CSV file per task.
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A task of a trace; what a row leaves open is None. `deadline_s` counts from its arrival."""
+
+    at_s: float
+    model: str | None = None
+    inferences: int | None = None
+    deadline_s: float | None = None
+
+
+def read_trace(path: Path) -> list[Arrival]:
+    """The arrivals in a file with the column `arrival_s`, perhaps `model, inferences, deadline_s`.
+
+    Raises:
+        InvalidInput: it is no such file, or a number in it is none.
+    """
+    rows = read_rows(path)
+    if not rows or "arrival_s" not in rows[0]:
+        raise InvalidInput(f"{path} has no row, or no column arrival_s")
+    try:
+        found = [_arrival(row) for row in rows]
+    except ValueError as error:
+        raise InvalidInput(f"{path}: {error}") from error
+    return sorted(found, key=lambda each: each.at_s)
+
+
+def _arrival(row: Mapping[str, str]) -> Arrival:
+    at_s = _number(row["arrival_s"], least=0.0)
+    inferences, deadline_s = row.get("inferences"), row.get("deadline_s")
+    return Arrival(
+        at_s,
+        row.get("model") or None,
+        int(_number(inferences, least=1.0)) if inferences else None,
+        _number(deadline_s, least=0.0) if deadline_s else None,
+    )
+
+
+def _number(text: str, *, least: float) -> float:
+    value = float(text)
+    if not math.isfinite(value) or value < least:
+        raise ValueError(f"{text!r} is no number of {least:g} or more")
+    return value
 
 
 @dataclass(frozen=True, slots=True)

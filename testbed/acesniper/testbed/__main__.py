@@ -1,16 +1,12 @@
-"""What `make` asks of the testbed before it can start anything.
+"""The testbed's command line, which the Makefile calls: `python -m acesniper.testbed COMMAND`."""
 
-python -m acesniper.testbed toolchain      ends with 0 when a Go compiler that is new enough exists
-python -m acesniper.testbed control-plane  builds the programs if need be, and prints their folder
-python -m acesniper.testbed tools FOLDER   puts kubectl, helm and promtool into FOLDER
-python -m acesniper.testbed stores         builds the stores for models, and prints their folder
-python -m acesniper.testbed chart          writes the chart's generated files anew
-python -m acesniper.testbed chart --check  ends with 1 when that would change anything
-python -m acesniper.testbed images         builds the images with buildah, and prints their sizes
-"""
-
+import argparse
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+from rich.console import Console
 
 from acesniper.testbed.binaries import ensure_binaries
 from acesniper.testbed.chart import files as chart
@@ -20,32 +16,91 @@ from acesniper.testbed.stores import ensure_stores
 from acesniper.testbed.toolchain import find_go
 from acesniper.testbed.tools import install_tools
 
+Arguments = argparse.Namespace
 
-def main(argv: list[str]) -> str:
-    """Do what `argv` says and return what to print."""
-    match argv:
-        case ["toolchain"]:
-            return str(find_go())
-        case ["control-plane"]:
-            return str(ensure_binaries())
-        case ["tools", folder]:
-            return "\n".join(map(str, install_tools(Path(folder))))
-        case ["stores"]:
-            return str(ensure_stores())
-        case ["chart"]:
-            return "\n".join(f"wrote {each}" for each in chart.write())
-        case ["chart", "--check"]:
-            if changed := chart.drift():
-                sys.exit("\n".join(f"differs {each}; run `make generate`" for each in changed))
-            return "the chart's generated files are up to date"
-        case ["images"]:
-            return "\n".join(build_images())
-        case _:
-            sys.exit(__doc__)
+
+def main(argv: list[str]) -> None:
+    """Run one command.
+
+    Raises:
+        TestbedError: a program is missing, a build failed, or a check of the demo failed.
+    """
+    arguments = _parser().parse_args(argv)
+    # On SIGTERM, too, the processes that a command started are stopped and its files removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    arguments.run(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="acesniper.testbed", description=__doc__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, run: Callable[[Arguments], None], summary: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=summary, description=summary)
+        command.set_defaults(run=run)
+        return command
+
+    add("toolchain", _toolchain, "Fail unless a new enough Go compiler is installed.")
+    add("control-plane", _control_plane, "Build the control plane; print the folder.")
+    add("stores", _stores, "Build the object store and the OCI registry; print the folder.")
+    add("images", _images, "Build the container images with buildah; print their sizes.")
+    tools = add("tools", _tools, "Install kubectl, helm and promtool into a folder.")
+    tools.add_argument("folder", type=Path)
+    generated = add("chart", _chart, "Write the generated files of the Helm chart.")
+    generated.add_argument("--check", action="store_true", help="Fail if a file is out of date.")
+    demo = add("demo", _demo, "Place a workload on an emulated fleet, ours against the default.")
+    demo.add_argument("--tasks", type=int, default=72, help="Number of InferenceTasks.")
+    demo.add_argument("--waves", type=int, default=12, help="Number of waves they arrive in.")
+    faults = add("faults", _faults, "Kill the components during a workload; check the outcome.")
+    faults.add_argument("--kills", type=int, default=50, help="Kills of each component.")
+    faults.add_argument("--tasks", type=int, default=200, help="Number of InferenceTasks.")
+    for command in (demo, faults):
+        command.add_argument("--seed", type=int, default=1, help="Seed of the random numbers.")
+        command.add_argument("--json", type=Path, help="Also write the results to this file.")
+    return parser
+
+
+def _toolchain(_: Arguments) -> None:
+    print(find_go())
+
+
+def _control_plane(_: Arguments) -> None:
+    print(ensure_binaries())
+
+
+def _stores(_: Arguments) -> None:
+    print(ensure_stores())
+
+
+def _images(_: Arguments) -> None:
+    print("\n".join(build_images()))
+
+
+def _tools(arguments: Arguments) -> None:
+    print("\n".join(map(str, install_tools(arguments.folder))))
+
+
+def _chart(arguments: Arguments) -> None:
+    if not arguments.check:
+        print("\n".join(f"wrote {path}" for path in chart.write()))
+    elif outdated := chart.drift():
+        sys.exit("\n".join(f"{path} is out of date: run `make generate`" for path in outdated))
+
+
+def _demo(arguments: Arguments) -> None:
+    from acesniper.testbed.demo.play import Options, play
+
+    play(Options(arguments.tasks, arguments.waves, arguments.seed, arguments.json), Console())
+
+
+def _faults(arguments: Arguments) -> None:
+    from acesniper.testbed.faults.play import Options, play
+
+    play(Options(arguments.kills, arguments.tasks, arguments.seed, arguments.json), Console())
 
 
 if __name__ == "__main__":
     try:
-        sys.stdout.write(f"{main(sys.argv[1:])}\n")
+        main(sys.argv[1:])
     except TestbedError as error:
-        sys.exit(str(error))
+        sys.exit(f"error: {error}")

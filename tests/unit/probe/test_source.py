@@ -4,7 +4,7 @@ import pytest
 
 from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
 from acesniper.probe.source import local_model
-from acesniper.runtime.artifacts import Limits
+from acesniper.runtime.artifacts import DownloadLimits
 from acesniper.testbed.demo.files import served
 
 
@@ -29,7 +29,7 @@ def test_a_file_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     with (
         served(tmp_path) as url,
         pytest.raises(InvalidModel, match="larger than"),
-        local_model(f"{url}/model.onnx", limits=Limits(most_bytes=100)),
+        local_model(f"{url}/model.onnx", limits=DownloadLimits(most_bytes=100)),
     ):
         pass
 

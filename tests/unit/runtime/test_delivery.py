@@ -11,7 +11,7 @@ import pytest
 
 from acesniper.api.address import Address
 from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
-from acesniper.runtime.artifacts import Credentials, Limits, download, oci
+from acesniper.runtime.artifacts import Credentials, DownloadLimits, download, oci
 from acesniper.runtime.artifacts.http import Deadline
 
 DATA = b"weights" * 1000
@@ -58,7 +58,7 @@ def fetch(
     folder: Path,
     credentials: Credentials = Credentials(),  # noqa: B008 - frozen
     sha256: str | None = DIGEST,
-    limits: Limits = Limits(),  # noqa: B008 - frozen
+    limits: DownloadLimits = DownloadLimits(),  # noqa: B008 - frozen
 ) -> bytes:
     target = folder / "file"
     download(Address.parse(uri), target, sha256=sha256, credentials=credentials, limits=limits)
@@ -159,7 +159,7 @@ def test_what_is_larger_than_allowed_is_given_up(tmp_path: Path) -> None:
         server(lambda handler: give(handler, 200, DATA)) as host,
         pytest.raises(InvalidModel, match="larger than"),
     ):
-        fetch(f"http://{host}/m.onnx", tmp_path, limits=Limits(most_bytes=100))
+        fetch(f"http://{host}/m.onnx", tmp_path, limits=DownloadLimits(most_bytes=100))
 
 
 def test_a_signature_in_an_address_is_not_repeated_in_messages(tmp_path: Path) -> None:

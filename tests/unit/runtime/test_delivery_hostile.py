@@ -12,7 +12,7 @@ import pytest
 
 from acesniper.api.address import Address
 from acesniper.domain.errors import InvalidInput, Unavailable
-from acesniper.runtime.artifacts import Bucket, Credentials, Limits, download, http
+from acesniper.runtime.artifacts import Bucket, Credentials, DownloadLimits, download, http
 from acesniper.testbed.pki import Authority
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -70,7 +70,7 @@ def saying(
 
 
 def fetch(uri: str, folder: Path, **secret: str) -> str:
-    limits = Limits(total_s=TOTAL_S)
+    limits = DownloadLimits(total_s=TOTAL_S)
     credentials = Credentials(secret)
     address = Address.parse(uri)
     return download(address, folder / "f", sha256="0" * 64, credentials=credentials, limits=limits)

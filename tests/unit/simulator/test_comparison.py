@@ -74,7 +74,7 @@ def test_knowing_latencies_pays() -> None:
         SCENARIO, ["fcfs-mct", "any-free"], LatencySource.parse("trained"), [1, 2]
     )
 
-    assert mct.figures.mean_response_s < 0.8 * any_free.figures.mean_response_s
+    assert mct.statistics.mean_response_s < 0.8 * any_free.statistics.mean_response_s
 
 
 def test_processes_change_nothing() -> None:
@@ -90,7 +90,7 @@ def test_losing_and_slowing_devices_costs() -> None:
             ["fcfs-mct"],
             LatencySource.parse("true"),
             [1, 2],
-        )[0].figures.mean_response_s
+        )[0].statistics.mean_response_s
         for faults in (FaultRates(), FaultRates(lost=0.5), FaultRates(slow=0.5, factor=5.0))
     )
 
@@ -120,7 +120,7 @@ def test_what_is_done_is_told_along_the_way() -> None:
 
     assert told == [2]
     assert len(shown) == 2, "one run with the noise, one of its oracle"
-    assert shown[0] == line.figures
+    assert shown[0] == line.statistics
 
 
 @pytest.mark.parametrize("name", ["all.png", "all.svg"])

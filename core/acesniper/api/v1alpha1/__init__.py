@@ -50,6 +50,7 @@ __all__ = [
     "NAME_RULE",
     "TASK_COLUMNS",
     "TASK_RULES",
+    "ApiType",
     "Condition",
     "DeadlinePolicy",
     "DeviceClassLatency",
@@ -75,5 +76,4 @@ __all__ = [
     "TaskOutput",
     "TaskPrediction",
     "TaskProgress",
-    "Wire",
 ]

@@ -8,7 +8,7 @@ from pydantic import Field
 from acesniper.api.address import INPUT_PATTERN, OUTPUT_PATTERN
 from acesniper.api.names import API_VERSION
 from acesniper.api.v1alpha1.schema import (
-    SECRET_DESCRIPTION,
+    CREDENTIALS_DESCRIPTION,
     SHA256_PATTERN,
     ApiType,
     CelRule,
@@ -69,7 +69,7 @@ class TaskInput(ApiType):
         pattern=SHA256_PATTERN,
         description="SHA-256 that a fetched file must have. Empty: any.",
     )
-    secret: Name | None = Field(default=None, description=SECRET_DESCRIPTION)
+    secret: Name | None = Field(default=None, description=CREDENTIALS_DESCRIPTION)
 
 
 class TaskOutput(ApiType):
@@ -80,7 +80,7 @@ class TaskOutput(ApiType):
         max_length=2048,
         description="s3://BUCKET/PREFIX or pvc://CLAIM/FOLDER.",
     )
-    secret: Name | None = Field(default=None, description=SECRET_DESCRIPTION)
+    secret: Name | None = Field(default=None, description=CREDENTIALS_DESCRIPTION)
 
 
 class InferenceTaskSpec(ApiType):

@@ -26,10 +26,10 @@ class Gathered:
 
 
 def gathered(made: Sequence[Sequence[Observation]]) -> Gathered:
-    """What these devices observed; a model that is one object counts once."""
-    models = {id(each.model): each.model for own in made for each in own}
+    """What these devices observed; each model counts once."""
+    models = {each.model.digest: each.model for own in made for each in own}
     place = {key: number for number, key in enumerate(models)}
-    places = [np.array([place[id(each.model)] for each in own], int) for own in made]
+    places = [np.array([place[each.model.digest] for each in own], int) for own in made]
     return Gathered(list(models.values()), places)
 
 
@@ -60,9 +60,9 @@ def _few_models(
     columns: np.ndarray, made: Sequence[Sequence[Observation]], room: int
 ) -> Iterator[np.ndarray]:
     some: list[int] = []
-    models: set[int] = set()
+    models: set[str] = set()
     for column in columns.tolist():
-        new = {id(each.model) for each in made[column]}
+        new = {each.model.digest for each in made[column]}
         if some and (len(models | new) > TOGETHER or len(some) == room):
             yield np.array(some)
             some, models = [], set()

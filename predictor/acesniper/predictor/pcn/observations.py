@@ -107,23 +107,25 @@ def own_share(noise: float) -> float:
 
 
 def repeated(
-    named: Sequence[int], made: Sequence[Observation], references: int
+    named: Sequence[str], made: Sequence[Observation], references: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where an observation is of a model asked for (M, O), and of one observed before (O, O).
 
-    `named` are the identities of the models asked for; the `references` come first in O.
+    `named` are the digests of the models asked for; the `references` come first in O.
     """
-    seen = np.array([0] * references + [id(each.model) for each in made])
-    twice = (seen[:, None] == seen) & (seen > 0)
+    number = {each.model.digest: i for i, each in enumerate(made)}
+    seen = np.array([-1] * references + [number[each.model.digest] for each in made])
+    twice = (seen[:, None] == seen) & (seen >= 0)
     np.fill_diagonal(twice, False)
-    return np.array(named)[:, None] == seen, twice
+    asked = np.array([number.get(digest, -2) for digest in named])
+    return asked[:, None] == seen, twice
 
 
-def ran_already(named: Sequence[int], made: Observations) -> np.ndarray:
+def ran_already(named: Sequence[str], made: Observations) -> np.ndarray:
     """Which models each device ran itself, (M, D), or (M, 1) where none ran any."""
     if not any(made):
         return np.zeros((len(named), 1), bool)
-    ran = [{id(each.model) for each in own} for own in made]
+    ran = [{each.model.digest for each in own} for own in made]
     return np.array([[each in own for own in ran] for each in named], bool)
 
 

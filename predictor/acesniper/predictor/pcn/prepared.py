@@ -1,35 +1,45 @@
-"""Arrays of models or devices, made once for each object and found again by its identity.
+"""A cache of the arrays of models or devices, keyed by digest.
 
-Reading a vector takes far longer than predicting from its arrays, and the same few thousand come
-back with every call.
+Converting a vector takes far longer than predicting from its arrays, and the same few thousand
+vectors come with every call.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
 from acesniper.predictor.pcn.inputs import DeviceInputs, ModelInputs
 
-Item = TypeVar("Item")
+
+class Digested(Protocol):
+    """What is identified by a digest of its values."""
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal values."""
+        ...
+
+
+Item = TypeVar("Item", bound=Digested)
 Arrays = TypeVar("Arrays", bound=ModelInputs | DeviceInputs)
 
 MOST = 16384
-"""So many objects are kept; then all are forgotten."""
+"""Entries that are kept; with one more the cache is emptied."""
 
 STEP = 256
-"""So many are prepared at a time: the arrays on the way are larger than what is kept."""
+"""Items converted at a time: intermediate arrays are larger than what is kept."""
 
 
 class Prepared(Generic[Item, Arrays]):
-    """Remembers the arrays of immutable objects, and the objects, so that an id stays theirs."""
+    """Caches the arrays of items, at most `most` of them."""
 
     def __init__(self, prepare: Callable[[Sequence[Item]], Arrays], most: int = MOST) -> None:
         self._prepare = prepare
         self._kind: type[Arrays]
         self._most = most
-        self._kept: dict[int, tuple[Item, int]] = {}
+        self._kept: dict[str, int] = {}
         self._store: dict[str, np.ndarray] = {}
 
     def of(self, items: Sequence[Item]) -> Arrays:
@@ -42,11 +52,11 @@ class Prepared(Generic[Item, Arrays]):
                 return self._prepare(items)
         for start in range(0, len(new), STEP):
             self._add(new[start : start + STEP])
-        rows = np.asarray([self._kept[id(item)][1] for item in items])
+        rows = np.asarray([self._kept[item.digest] for item in items])
         return self._kind(*(self._store[each.name][rows] for each in fields(self._kind)))
 
     def _new(self, items: Sequence[Item]) -> list[Item]:
-        return list({id(item): item for item in items if id(item) not in self._kept}.values())
+        return list({item.digest: item for item in items if item.digest not in self._kept}.values())
 
     def _add(self, new: Sequence[Item]) -> None:
         made = self._prepare(new)
@@ -59,4 +69,4 @@ class Prepared(Generic[Item, Arrays]):
                 room = np.empty((self._most, *values.shape[1:]), np.float32)
                 self._store[each.name] = room
             self._store[each.name][start:end] = values
-        self._kept |= {id(item): (item, start + i) for i, item in enumerate(new)}
+        self._kept |= {item.digest: start + i for i, item in enumerate(new)}

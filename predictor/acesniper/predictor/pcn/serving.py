@@ -74,7 +74,7 @@ class Block(NamedTuple):
 
 
 class PcnPredictor:
-    """Predicts latency with a trained network; immutable vectors are prepared once and kept."""
+    """Predicts latency with a trained network; the arrays of models and devices are kept."""
 
     source = "pcn-1"
 
@@ -212,7 +212,7 @@ class PcnPredictor:
         for columns in groups(found, made, room):
             some, own = found.take(columns), [made[column] for column in columns]
             for part in parts:
-                named = [id(models[current[i]]) for i in part]
+                named = [models[current[i]].digest for i in part]
                 block = self._block(asked.take(part), named, some, own)
                 if doubt[part].any():
                     unsure = doubt[part] * ~ran_already(named, own)
@@ -220,11 +220,11 @@ class PcnPredictor:
                 yield block._replace(rows=np.asarray(current)[part], columns=columns)
 
     def _block(
-        self, asked: ModelInputs, named: Sequence[int], found: DeviceInputs, made: Observations
+        self, asked: ModelInputs, named: Sequence[str], found: DeviceInputs, made: Observations
     ) -> Block:
         """All models on devices that have the same references, and what each observed.
 
-        `named` are the identities of the models asked for, to know again those that were observed.
+        `named` are the digests of the models asked for, by which observed ones are recognised.
         """
         who = gathered(made)
         seen = self._seen(who.models)
@@ -254,7 +254,7 @@ class PcnPredictor:
         self,
         answer: Answer,
         found: DeviceInputs,
-        named: Sequence[int],
+        named: Sequence[str],
         columns: np.ndarray,
         made: Sequence[Observation],
         places: np.ndarray,

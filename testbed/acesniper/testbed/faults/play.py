@@ -1,4 +1,4 @@
-"""Faults from the first process to the last line: `acesniper faults`."""
+"""Faults from the first process to the last line: `make faults`."""
 
 import json
 import random

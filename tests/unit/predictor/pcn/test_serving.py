@@ -87,7 +87,7 @@ def test_an_observed_model_is_predicted_as_observed(predictor: PcnPredictor) -> 
 
 
 def test_what_is_a_models_own_comes_again_with_it_alone(predictor: PcnPredictor) -> None:
-    twin = replace(CONV)
+    twin = replace(CONV, labels={"another": 1})
     before = predictor.predict(CONV, DEVICE)
     assert before is not None
 

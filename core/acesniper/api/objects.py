@@ -1,0 +1,137 @@
+"""A pod that takes a device's slot, as planner, extender and operator see it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from acesniper.api.names import (
+    DECISION_ANNOTATION,
+    DEVICE_ANNOTATION,
+    MODEL_LABEL,
+    PLAN_GATE,
+    REFUSED_ANNOTATION,
+    SLOT_RESOURCE,
+    TASK_LABEL,
+)
+from acesniper.api.units import epoch_s, parse_count
+from acesniper.domain.reservations import PodUid
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """The few facts of a pod that decisions need."""
+
+    uid: PodUid
+    namespace: str
+    name: str
+    phase: str
+    resource_version: str
+    task: str | None = None
+    model: str | None = None
+    gated: bool = False
+    node: str | None = None
+    device: str | None = None
+    decision: str | None = None
+    refused: str | None = None
+    priority: int = 0
+    bound_s: float | None = None
+    deleting: bool = False
+    slots: int = 0
+    image: str = ""
+    other_gates: tuple[str, ...] = ()
+    affinity: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self.phase in ("Succeeded", "Failed")
+
+    @classmethod
+    def of(cls, pod: Mapping[str, Any]) -> "PodView":
+        """Read a pod object."""
+        metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status", {})
+        labels = metadata.get("labels") or {}
+        annotations = metadata.get("annotations") or {}
+        gates = [gate["name"] for gate in spec.get("schedulingGates") or ()]
+        return cls(
+            uid=PodUid(metadata["uid"]),
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            phase=status.get("phase", "Pending"),
+            resource_version=metadata.get("resourceVersion", ""),
+            task=labels.get(TASK_LABEL),
+            model=labels.get(MODEL_LABEL),
+            gated=PLAN_GATE in gates,
+            node=spec.get("nodeName"),
+            device=annotations.get(DEVICE_ANNOTATION),
+            decision=annotations.get(DECISION_ANNOTATION),
+            refused=annotations.get(REFUSED_ANNOTATION),
+            priority=spec.get("priority") or 0,
+            bound_s=_bound_s(status) if spec.get("nodeName") else None,
+            deleting=metadata.get("deletionTimestamp") is not None,
+            slots=_slots(spec),
+            image=str((spec.get("containers") or [{}])[0].get("image") or ""),
+            other_gates=tuple(name for name in gates if name != PLAN_GATE),
+            affinity=spec.get("affinity") or {},
+        )
+
+
+def _bound_s(status: Mapping[str, Any]) -> float | None:
+    """When the pod was bound, in whole seconds; where nobody wrote it, when its node took it."""
+    conditions = {each["type"]: each for each in status.get("conditions") or ()}
+    scheduled = conditions.get("PodScheduled", {})
+    bound = scheduled.get("lastTransitionTime") if scheduled.get("status") == "True" else None
+    when = bound or status.get("startTime")
+    return epoch_s(when) if when else None
+
+
+def _slots(spec: Mapping[str, Any]) -> int:
+    """Slots a pod asks for: `acesniper.io/slot` over its containers."""
+    return sum(
+        parse_count((container.get("resources", {}).get("limits") or {}).get(SLOT_RESOURCE))
+        for container in spec.get("containers", ())
+    )
+
+
+# TODO merge docstring of acesniper.api.objects:
+# A node, as planner, operator and commands see it.
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """The few facts of a node that decisions need."""
+
+    schedulable: bool
+    labels: Mapping[str, str]
+
+    @classmethod
+    def of(cls, node: Mapping[str, Any]) -> "NodeView":
+        """Read a node object."""
+        conditions = node.get("status", {}).get("conditions") or ()
+        ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+        cordoned = bool(node.get("spec", {}).get("unschedulable"))
+        return cls(ready and not cordoned, node["metadata"].get("labels") or {})
+
+
+# TODO merge docstring of acesniper.api.objects:
+# Patches that turn one object into another.
+
+
+def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The smallest JSON merge patch (RFC 7386) from `before` to `after`.
+
+    A key that is gone is removed by null: merging alone would keep it for ever.
+    """
+    patch: dict[str, Any] = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        known = before.get(key)
+        if key in before and known == value:
+            continue
+        both = isinstance(value, Mapping) and isinstance(known, Mapping)
+        patch[key] = merge_patch(known or {}, value) if both else value
+    return patch
