@@ -36,7 +36,7 @@ from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
 from acesniper.operator.render import render_pod
 from acesniper.predictor.reader import read_model
-from acesniper.testbed.ports import free_port
+from acesniper.testbed.processes import free_port
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 Json = dict[str, Any]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from acesniper.operator.window import SPARE
-from acesniper.testbed.system import EXTENDER
+from acesniper.testbed.deployment import EXTENDER
 from fleet_of_five import FleetOfFive, overlaps
 
 

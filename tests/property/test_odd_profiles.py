@@ -28,8 +28,8 @@ from acesniper.predictor.default import default_predictor
 from acesniper.predictor.interface import LatencyPredictor
 from acesniper.predictor.reader import read_model
 from acesniper.runtime.watch import UPSERT
-from acesniper.testbed.demo.fleet import EmulatedDevice, shipped
-from acesniper.testbed.system import ROOT
+from acesniper.testbed.demo.examples import EmulatedDevice, shipped_devices
+from acesniper.testbed.deployment import ROOT
 from builders import make_model_profile, make_node
 from fake_cluster import FakeCluster
 from fleets import make_waiting, predict_news
@@ -69,7 +69,7 @@ def features() -> ModelFeatures:
 
 @cache
 def devices() -> list[EmulatedDevice]:
-    return shipped(ROOT / "examples/devices")[:2]
+    return shipped_devices(ROOT / "examples/devices")[:2]
 
 
 def profile_of(device: EmulatedDevice) -> Json:

@@ -39,7 +39,7 @@ def ready_node(name: str) -> Json:
 
 
 @dataclass(slots=True)
-class Kubelets:
+class HollowKubelets:
     """`latencies` are the true seconds of one inference by (node, model).
 
     `bound_s` and `finished_s` tell when each task's pod was first seen bound, and when it ended
