@@ -5,7 +5,8 @@
 The control plane, the operator, the extender and our kube-scheduler are the real ones, each a
 process of its own; devices are copies of those in examples/devices, models those in
 examples/models, predictions the network's. This process applies the tasks and plays the kubelets
-(`acesniper.testbed.hollow_kubelets`). Slots and run times cap what can be bound: the cap is printed.
+(`acesniper.testbed.hollow_kubelets`). Slots and run times limit what can be bound; the limit is
+printed.
 Everything shares this machine's cores, so what each process took of them is printed, too.
 """
 

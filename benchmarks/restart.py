@@ -34,7 +34,7 @@ from acesniper.api.decision import Candidate, Decision
 from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
-from acesniper.operator.render import render_pod
+from acesniper.operator.task.pod import render_pod
 from acesniper.predictor.reader import read_model
 from acesniper.testbed.processes import free_port
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from acesniper.operator.window import SPARE
+from acesniper.operator.admission_window import SPARE
 from acesniper.testbed.deployment import EXTENDER
 from fleet_of_five import FleetOfFive, overlaps
 

@@ -14,9 +14,9 @@ from acesniper.domain.errors import (
     InvalidInput,
     Unavailable,
 )
-from acesniper.operator.mounts import NodeCache
-from acesniper.operator.tasks import LATE_WATCH_S, TOLD_AFTER
-from acesniper.operator.window import FULL_S, REFUSED_S
+from acesniper.operator.admission_window import FULL_S, REFUSED_S
+from acesniper.operator.task.reconciler import LATE_WATCH_S, TOLD_AFTER
+from acesniper.operator.task.volumes import NodeCache
 from acesniper.runtime.client import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,

@@ -8,7 +8,7 @@ from typing import Any
 
 from acesniper.api import messages
 from acesniper.api.v1alpha1 import InferenceTask
-from acesniper.operator.render import render_pod
+from acesniper.operator.task.pod import render_pod
 from acesniper.testbed.demo.examples import model_sources, serve_folder
 from acesniper.testbed.deployment import ROOT
 

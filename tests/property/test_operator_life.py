@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from acesniper.api.v1alpha1 import FINISHED, Phase
 from acesniper.domain.errors import AcesniperError, Conflict, Unavailable
-from acesniper.operator.ending import MOST_DISRUPTIONS
+from acesniper.operator.task.termination import MOST_DISRUPTIONS
 from acesniper.runtime.client import INFERENCE_TASKS, MODEL_PROFILES, NODES, PODS, Object
 from builders import make_itask, make_model_profile, make_node
 from fake_cluster import Call

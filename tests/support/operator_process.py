@@ -6,10 +6,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.v1alpha1 import InferenceTask, Phase
+from acesniper.operator.admission_window import AdmissionWindow
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import Store
-from acesniper.operator.tasks import TaskReconciler
-from acesniper.operator.window import Window
+from acesniper.operator.task.reconciler import TaskReconciler
 from acesniper.runtime.client import (
     DEVICE_PROFILES,
     EVENTS,
@@ -46,12 +46,12 @@ class Operator:
 
     def start(self) -> None:
         """A new process: all that it knows is what the API server lists."""
-        self.store = Store()
+        self.store = ObjectCache()
         self.see()
         self.tasks = TaskReconciler(
             self.cluster,
             self.store,
-            Window(self.store, 100),
+            AdmissionWindow(self.store, 100),
             self.metrics,
             EventRecorder(self.cluster, "test"),
             "runner:1",

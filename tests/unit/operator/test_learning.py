@@ -17,9 +17,9 @@ from acesniper.domain.latency_history import (
     newest_runs,
 )
 from acesniper.domain.task import ModelKey
-from acesniper.operator.devices import DeviceReconciler
+from acesniper.operator.cache import ObjectCache
+from acesniper.operator.device_profiles import DeviceReconciler
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import Store
 from acesniper.runtime.client import DEVICE_PROFILES, EVENTS, Object
 from acesniper.runtime.events import EventRecorder
 from builders import make_device_profile, make_itask
@@ -66,7 +66,7 @@ def unavailable(call: Call) -> None:
 
 class Setup:
     def __init__(self) -> None:
-        self.cluster, self.store, self.clock = FakeCluster(), Store(), Clock()
+        self.cluster, self.store, self.clock = FakeCluster(), ObjectCache(), Clock()
         self.metrics = OperatorMetrics.on(CollectorRegistry())
         events = EventRecorder(self.cluster, "test")
         self.devices = DeviceReconciler(self.cluster, self.store, self.metrics, events, self.clock)

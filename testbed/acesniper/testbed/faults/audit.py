@@ -1,11 +1,19 @@
 """What must hold after any fault, once all is quiet: nothing lost, doubled or left behind."""
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.latency_table import LatencyTable
+from acesniper.predictor.default import default_predictor
+from acesniper.runtime.client import DEVICE_PROFILES, NODES, PODS, Cluster
+from acesniper.runtime.watch import UPSERT
 from acesniper.testbed.emulator import Run
 
 Json = Mapping[str, Any]
@@ -86,3 +94,23 @@ def _promised(backlogs: Mapping[str, float]) -> Iterable[str]:
     for device, seconds in backlogs.items():
         if seconds > 0:
             yield f"device {device}: {seconds:.1f} s promised to nobody"
+
+
+def rebuilt_backlogs(kubeconfig: Path) -> Mapping[str, float]:
+    """Backlog by device, in seconds, of a ledger that has seen nothing but one list."""
+    return asyncio.run(_rebuild(kubeconfig))
+
+
+async def _rebuild(kubeconfig: Path) -> Mapping[str, float]:
+    fleet = ClusterCache(LatencyTable(default_predictor()), time.time)
+    takers = (
+        (NODES, fleet.take_node),
+        (DEVICE_PROFILES, fleet.take_device_profile),
+        (PODS, fleet.take_pod),
+    )
+    async with Cluster.connect(kubeconfig) as cluster:
+        for kind, take in takers:
+            for each in (await cluster.list(kind))[0]:
+                take(UPSERT, each)
+    now_s = time.time()
+    return {device.id: fleet.ledger.backlog_s(device.id, now_s) for device in fleet.devices}
