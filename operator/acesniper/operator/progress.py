@@ -16,10 +16,10 @@ import aiohttp
 from acesniper.api.messages import RunnerProgress, parse_progress
 from acesniper.api.names import INFERENCE_TASKS, PROGRESS_PORT
 from acesniper.api.objects import PodView
-from acesniper.api.units import rfc3339
-from acesniper.api.v1alpha1 import InferenceTask, Phase, TaskProgress
+from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.domain.errors import AcesniperError
 from acesniper.operator.cache import ObjectCache
+from acesniper.operator.task.termination import task_progress
 from acesniper.runtime.client import Cluster
 
 log = logging.getLogger(__name__)
@@ -130,13 +130,6 @@ class ProgressFollower:
         self.store.hearing.wrote("InferenceTask", task.metadata, written["metadata"])
         self.store.take_task(written)
         return True
-
-
-def task_progress(done: int, total: int, run_s: float, now_s: float) -> TaskProgress:
-    """How far a task is, as its status says it."""
-    return TaskProgress(
-        text=f"{done}/{total}", done=done, total=total, run_seconds=run_s, seen_at=rfc3339(now_s)
-    )
 
 
 def _news(task: InferenceTask, found: RunnerProgress) -> bool:

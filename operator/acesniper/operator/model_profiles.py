@@ -3,23 +3,32 @@
 import asyncio
 import logging
 import tempfile
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Protocol
 
+from acesniper.api import convert
 from acesniper.api.conditions import find_condition, with_condition
 from acesniper.api.convert import to_model_features as model_features_of
 from acesniper.api.convert import to_model_status
 from acesniper.api.names import MODEL_PROFILES
 from acesniper.api.objects import merge_patch
-from acesniper.api.v1alpha1 import Condition, ModelProfile, ModelProfileSpec, ModelProfileStatus
+from acesniper.api.v1alpha1 import (
+    Condition,
+    DeviceClassLatency,
+    DeviceProfile,
+    ModelProfile,
+    ModelProfileSpec,
+    ModelProfileStatus,
+)
 from acesniper.domain.errors import InvalidModel, NotFound, Unavailable
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Predictor
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.model_profiles import class_latencies
 from acesniper.operator.model_readers import ModelFetcher, ModelReaderPods, needs_pod, reader_name
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.events import EventRecorder, Notice
@@ -189,3 +198,31 @@ def _learned(profile: ModelProfile) -> dict[str, int | None]:
 
 def _generation(profile: ModelProfile) -> dict[str, int | None]:
     return {"observed_generation": profile.metadata.get("generation")}
+
+
+DIGITS = 4
+"""Significant digits kept: a profile is not written again for less."""
+
+
+def class_latencies(
+    predictor: Predictor, model: ModelFeatures, devices: Iterable[DeviceProfile]
+) -> list[DeviceClassLatency]:
+    """Fastest, median and slowest predicted latency per provider and architecture."""
+    by_class: dict[str, list[float]] = defaultdict(list)
+    vectors = [(each, convert.to_hardware_vector(each.status)) for each in devices]
+    measured = [(device, vector) for device, vector in vectors if vector is not None]
+    row = predictor.predict_all([model], [vector for _, vector in measured])[0]
+    for (device, _), prediction in zip(measured, row, strict=True):
+        if prediction is not None:
+            name = f"{device.spec.provider}/{device.status.architecture or 'unknown'}"
+            by_class[name].append(float(f"{prediction.latency_s:.{DIGITS}g}"))
+    return [
+        DeviceClassLatency(
+            device_class=name,
+            devices=len(latencies),
+            fastest_seconds=min(latencies),
+            median_seconds=median(latencies),
+            slowest_seconds=max(latencies),
+        )
+        for name, latencies in sorted(by_class.items())
+    ]

@@ -5,16 +5,21 @@ many pods. The order is that of the planner's policy, so that what it would star
 what no device can run comes after all else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from acesniper.api import convert
 from acesniper.api.names import SLOT_RESOURCE
+from acesniper.api.objects import NodeView
 from acesniper.api.units import parse_count
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
-from acesniper.domain.task import ModelKey, Task
-from acesniper.operator.admission_window import RefusalBackoff, feasible_tasks, queue_order
+from acesniper.domain.device import Device, DeviceId, NodeName
+from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.operator.cache import ObjectCache
+from acesniper.policies.estimates import Estimates, FleetSnapshot, LatencyRow, check_feasibility
+from acesniper.policies.plan import make_plan
 from acesniper.policies.policy import Policy
 
 PLACED = FINISHED | {Phase.SCHEDULED, Phase.RUNNING}
@@ -27,6 +32,48 @@ REFUSED_S = (5.0, 60.0)
 """The same of a task whose pod is refused for another reason."""
 ORDER_S = 1.0
 """How often a long queue is put in order."""
+
+
+MOST_PER_S = 10.0
+"""So many are tried in a second in the long run."""
+
+
+@dataclass(slots=True)
+class RefusalBackoff:
+    """Who was refused, by key, with the end of the pause and how long that is.
+
+    The first pause is `first_s`; each is twice as long as the one before, up to `last_s`, or longer
+    where there are very many.
+    """
+
+    first_s: float
+    last_s: float
+    _pauses: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def note(self, key: str, now_s: float) -> None:
+        """Refused once more; what was asked before the pause began changes nothing."""
+        end_s, before_s = self._pauses.get(key, (0.0, 0.0))
+        if not _pausing(end_s, before_s, now_s):
+            longest_s = max(self.last_s, len(self._pauses) / MOST_PER_S)
+            pause_s = min(max(2.0 * before_s, self.first_s), longest_s)
+            self._pauses[key] = now_s + pause_s, pause_s
+
+    def over(self, key: str) -> None:
+        """Granted, or something changed for the better."""
+        self._pauses.pop(key, None)
+
+    def keep(self, keys: Collection[str]) -> None:
+        """Forget all but these."""
+        self._pauses = {key: each for key, each in self._pauses.items() if key in keys}
+
+    def pausing(self, now_s: float) -> set[str]:
+        """Those who are not to be tried now."""
+        return {key for key, each in self._pauses.items() if _pausing(*each, now_s)}
+
+
+def _pausing(end_s: float, pause_s: float, now_s: float) -> bool:
+    """Whether a pause still lasts; a clock that was set back ends it."""
+    return 0.0 < end_s - now_s <= pause_s
 
 
 @dataclass(slots=True)
@@ -147,3 +194,66 @@ class AdmissionWindow:
 
 def _waits(task: InferenceTask) -> bool:
     return task.status.phase not in PLACED and not task.spec.suspend
+
+
+ANY = Device(DeviceId("any"), NodeName("any"), "any", slots=1, memory_bytes=0)
+
+
+def queue_order(
+    tasks: Sequence[Task], fastest_s: Mapping[ModelKey, float], policy: Policy, now_s: float
+) -> list[TaskKey]:
+    """Keys of the tasks, whose turn comes first first; what the rules leave open, by age."""
+    rows = {model: _row(seconds) for model, seconds in fastest_s.items()}
+    snapshot = FleetSnapshot(now_s, Estimates([ANY], rows), {})
+    plan = make_plan(map(_anywhere, tasks), snapshot, replace(policy, explore_share=0.0))
+    first = dict.fromkeys(each.task.key for each in plan.planned)
+    rest = sorted(
+        (each for each in tasks if each.key not in first),
+        key=lambda task: (-task.priority, task.created_s, task.key),
+    )
+    return [*first, *(each.key for each in rest)]
+
+
+def _row(seconds: float) -> LatencyRow:
+    latency_s = np.array([seconds])
+    return LatencyRow(latency_s, latency_s, latency_s, "fastest")
+
+
+def _anywhere(task: Task) -> Task:
+    """A task without what it asks of devices; late or not, it keeps its turn."""
+    return replace(
+        task,
+        providers=frozenset(),
+        node_selector=(),
+        memory_bytes=0,
+        reject_late=False,
+        excluded=frozenset(),
+    )
+
+
+def feasible_tasks(tasks: Sequence[Task], store: ObjectCache) -> set[TaskKey]:
+    """Keys of the tasks that suit at least one device; what is alike is judged once."""
+    nodes = {name: NodeView.of(node) for name, node in store.nodes.items()}
+    devices = [
+        convert.to_device(each, schedulable=nodes[each.spec.node].schedulable)
+        for each in store.devices.values()
+        if each.spec.node in nodes
+    ]
+    labels = {each.id: nodes[each.node].labels for each in devices}
+    memory_bytes = {model: _memory_bytes(model, store) for model in {each.model for each in tasks}}
+    known: dict[tuple[object, ...], bool] = {}
+    found = set()
+    for task in tasks:
+        asked = replace(task, memory_bytes=memory_bytes[task.model])
+        demand = (asked.providers, asked.node_selector, asked.memory_bytes)
+        if demand not in known:
+            known[demand] = any(check_feasibility(asked, each, labels).feasible for each in devices)
+        if known[demand]:
+            found.add(task.key)
+    return found
+
+
+def _memory_bytes(model: ModelKey, store: ObjectCache) -> int:
+    profile = store.models.get(model)
+    features = convert.model_features(profile) if profile is not None else None
+    return features.peak_memory_bytes if features is not None else 0

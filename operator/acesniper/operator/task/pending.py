@@ -1,19 +1,29 @@
 """Before a task has a pod: its model is found or made, and its turn comes near."""
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import inf
 
+from acesniper.api import convert
 from acesniper.api.conditions import condition_is_true, find_condition, with_condition
+from acesniper.api.names import API_VERSION
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import (
     Condition,
+    InferenceTaskSpec,
     InferenceTaskStatus,
     ModelPolicy,
     ModelProfile,
+    ModelProfileSpec,
+    ModelSource,
     Phase,
 )
+from acesniper.domain.device import DeviceId
 from acesniper.domain.errors import InvalidTask
-from acesniper.operator.task.pending import unschedulable_reason, variant_manifest, variant_name
+from acesniper.domain.prediction import Feasibility
+from acesniper.domain.task import Task
 from acesniper.operator.task.pod import render_pod
 from acesniper.operator.task.pod_health import HEALTHY, NOT_PLACED
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
@@ -23,6 +33,7 @@ from acesniper.operator.task.termination import (
     retry_due_s,
     updated_status,
 )
+from acesniper.policies.estimates import check_feasibility
 from acesniper.runtime.events import Notice
 
 SUSPENDED = "suspended; set spec.suspend to false to go on"
@@ -160,3 +171,86 @@ def next_incarnation(status: InferenceTaskStatus) -> InferenceTaskStatus:
     """The status of an attempt that needs another pod, and has lost nothing but that."""
     update = {"incarnation": status.incarnation + 1, "pod": None, "pod_uid": None}
     return status.model_copy(update=update)
+
+
+TOLD = 3
+"""Devices whose reasons are told."""
+KEPT_S = 5.0
+"""So long an answer holds for all tasks that ask for the same: finding it grows with the fleet."""
+MOST_KEPT = 1000
+
+
+def unschedulable_reason(sight: TaskSnapshot, name: str, profile: ModelProfile) -> str | None:
+    """Why no device can take the task of a model called `name`; None while there is hope."""
+    features = convert.model_features(profile)
+    task = convert.to_task(sight.task, name, features.peak_memory_bytes if features else 0)
+    demand = (task.providers, task.node_selector, task.memory_bytes)
+    found_s, found = sight.nowhere.get(demand, (-inf, None))
+    if not 0.0 <= sight.now_s - found_s < KEPT_S:
+        found = _reasons(sight, task)
+        if len(sight.nowhere) >= MOST_KEPT:
+            sight.nowhere.clear()
+        sight.nowhere[demand] = sight.now_s, found
+    return found
+
+
+def _reasons(sight: TaskSnapshot, task: Task) -> str | None:
+    reasons = []
+    for device, verdict in _verdicts(sight, task):
+        if verdict.feasible or not verdict.lasting:
+            return None
+        reasons.append(f"{device}: {verdict.reason}")
+    if not reasons:
+        return None
+    others = f"; and {len(reasons) - TOLD} more" if len(reasons) > TOLD else ""
+    return f"no device can take it: {'; '.join(reasons[:TOLD])}{others}"
+
+
+def _verdicts(sight: TaskSnapshot, task: Task) -> Iterator[tuple[str, Feasibility]]:
+    """What is to be said of each device whose node is there; none where nodes are not known."""
+    for each in sight.devices.values():
+        node = (sight.nodes or {}).get(each.spec.node)
+        if node is not None:
+            device = convert.to_device(each, schedulable=True)
+            labels = node.get("metadata", {}).get("labels") or {}
+            yield device.id, check_feasibility(task, device, {DeviceId(device.id): labels})
+
+
+Json = dict[str, object]
+
+
+def variant_name(spec: InferenceTaskSpec, base: ModelProfile | None) -> str:
+    """The name of the profile a task needs: the one it names if that fits, else one of its own."""
+    if base is not None and matches_profile(spec, base.spec):
+        return str(base.metadata["name"])
+    source = spec.source or (base.spec.source if base else None)
+    shapes = json.dumps([spec.batch_size, spec.input_shapes, source and source.uri], sort_keys=True)
+    digest = hashlib.sha256(f"{source and source.sha256} {shapes}".encode()).hexdigest()[:10]
+    stem = spec.model or "model"
+    return f"{stem[:40].rstrip('-.')}-b{spec.batch_size}-{digest}"
+
+
+def matches_profile(spec: InferenceTaskSpec, profile: ModelProfileSpec) -> bool:
+    """Whether a profile was read for a task's batch and shapes."""
+    return (
+        spec.batch_size == profile.batch_size
+        and {**profile.input_shapes, **spec.input_shapes} == profile.input_shapes
+    )
+
+
+def variant_manifest(
+    name: str,
+    namespace: str,
+    source: ModelSource,
+    spec: InferenceTaskSpec,
+    base: ModelProfile | None,
+) -> Json:
+    """The profile to create for a task."""
+    shapes = {**(base.spec.input_shapes if base else {}), **spec.input_shapes}
+    wanted = ModelProfileSpec(source=source, batch_size=spec.batch_size, input_shapes=shapes)
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ModelProfile",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": wanted.model_dump(by_alias=True, mode="json", exclude_none=True),
+    }
