@@ -41,8 +41,6 @@ from acesniper.operator.task.snapshot import Action, TaskSnapshot
 from acesniper.operator.task.termination import observed_outcome, predicted_outcome, task_progress
 from acesniper.runtime.events import Notice
 
-Json = Mapping[str, Any]
-
 DELETING_S = 5.0
 """How often a pod that is being deleted is looked at."""
 CHANGED = "ModelChanged"
@@ -73,7 +71,7 @@ def next_action(sight: TaskSnapshot) -> Action:
 # --- while there is a pod ----------------------------------------------------------------------
 
 
-def _current(sight: TaskSnapshot) -> tuple[PodView, Json] | None:
+def _current(sight: TaskSnapshot) -> tuple[PodView, Mapping[str, Any]] | None:
     """The pod of the current attempt, by its name.
 
     Where somebody edited the status, that is no longer its name: then it is the one that the status
@@ -87,7 +85,7 @@ def _current(sight: TaskSnapshot) -> tuple[PodView, Json] | None:
     return found
 
 
-def _follow(sight: TaskSnapshot, pod: PodView, manifest: Json) -> Action:
+def _follow(sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any]) -> Action:
     """The pod of the current attempt exists: the task's state is the pod's."""
     seen: dict[str, Any] = {"pod": pod.name, "pod_uid": pod.uid, "model_profile": pod.model}
     if pod.phase == "Succeeded":
@@ -112,7 +110,9 @@ def _follow(sight: TaskSnapshot, pod: PodView, manifest: Json) -> Action:
     return step
 
 
-def _admitted(pod: PodView, manifest: Json, status: InferenceTaskStatus, now_s: float) -> Action:
+def _admitted(
+    pod: PodView, manifest: Mapping[str, Any], status: InferenceTaskStatus, now_s: float
+) -> Action:
     """Bound within milliseconds as a rule: not worth a write of its own, unless it cannot be."""
     if pod.deleting:
         return Action(status, look_again_s=DELETING_S)
@@ -127,7 +127,7 @@ def _admitted(pod: PodView, manifest: Json, status: InferenceTaskStatus, now_s: 
 
 
 def _gated(
-    sight: TaskSnapshot, pod: PodView, manifest: Json, status: InferenceTaskStatus
+    sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any], status: InferenceTaskStatus
 ) -> Action:
     if sight.task.spec.suspend:
         update = {"phase": Phase.PENDING, "message": SUSPENDED}
@@ -158,7 +158,7 @@ def _without_model(blocked: Action, status: InferenceTaskStatus) -> Action:
     return replace(blocked, status=blocked.status.model_copy(update=kept))
 
 
-def _running(sight: TaskSnapshot, pod: PodView, manifest: Json) -> Action:
+def _running(sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any]) -> Action:
     """It starts or runs, and all is well."""
     step = _placed(sight, pod)
     conditions = step.status.conditions
@@ -203,7 +203,9 @@ def _placed(sight: TaskSnapshot, pod: PodView) -> Action:
 # --- when something is not as it should be -----------------------------------------------------
 
 
-def _troubled(sight: TaskSnapshot, pod: PodView, manifest: Json, found: PodProblem) -> Action:
+def _troubled(
+    sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any], found: PodProblem
+) -> Action:
     """Say what is wrong; once that has lasted too long, the attempt has failed."""
     due_s = found.due_s(sight, pod, manifest)
     if due_s is not None and sight.now_s >= due_s:
@@ -241,7 +243,9 @@ def _vanished(sight: TaskSnapshot) -> Action:
     return Action(revised, confirm_gone=gone, look_again_s=0.0)
 
 
-def _outdated(sight: TaskSnapshot, pod: PodView, manifest: Json) -> tuple[Notice, ...] | None:
+def _outdated(
+    sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any]
+) -> tuple[Notice, ...] | None:
     """What to tell where a pod was made from another model or spec than there is now."""
     if (text := _replaced(sight, pod, manifest)) is not None:
         return (Notice(CHANGED, text),)
@@ -250,7 +254,7 @@ def _outdated(sight: TaskSnapshot, pod: PodView, manifest: Json) -> tuple[Notice
     return () if made_from is not None and made_from != now else None
 
 
-def _replaced(sight: TaskSnapshot, pod: PodView, manifest: Json) -> str | None:
+def _replaced(sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any]) -> str | None:
     """How the model differs from the one that a pod was made for; None where it does not."""
     digest = (manifest["metadata"].get("annotations") or {}).get(MODEL_DIGEST_ANNOTATION)
     name, profile, _ = resolve_model(sight)
@@ -269,7 +273,7 @@ def _memory_bytes(sight: TaskSnapshot, pod: PodView) -> int | None:
 # --- success -----------------------------------------------------------------------------------
 
 
-def _succeeded(sight: TaskSnapshot, pod: PodView, manifest: Json) -> Action:
+def _succeeded(sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any]) -> Action:
     placed = _running(sight, pod, manifest)
     found = messages.parse_report(str(messages.terminated_state(manifest).get("message", "")))
     created_s = epoch_s(sight.task.metadata["creationTimestamp"])

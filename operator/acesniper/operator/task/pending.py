@@ -9,6 +9,7 @@ from math import inf
 from acesniper.api import convert
 from acesniper.api.conditions import condition_is_true, find_condition, with_condition
 from acesniper.api.names import API_VERSION
+from acesniper.api.objects import Json
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import (
     Condition,
@@ -214,9 +215,6 @@ def _verdicts(sight: TaskSnapshot, task: Task) -> Iterator[tuple[str, Feasibilit
             device = convert.to_device(each, schedulable=True)
             labels = node.get("metadata", {}).get("labels") or {}
             yield device.id, check_feasibility(task, device, {DeviceId(device.id): labels})
-
-
-Json = dict[str, object]
 
 
 def variant_name(spec: InferenceTaskSpec, base: ModelProfile | None) -> str:

@@ -16,9 +16,6 @@ from acesniper.api.units import epoch_s, parse_quantity
 from acesniper.api.v1alpha1 import InferenceTaskSpec
 from acesniper.operator.task.snapshot import TaskSnapshot
 
-Json = Mapping[str, Any]
-
-
 LONGEST_MESSAGE = 500
 """Characters of a container's last words that are shown; enough for the error under a traceback."""
 RUNNER_INPUT_EXIT = 2
@@ -69,7 +66,7 @@ class Failure:
     needs_memory_bytes: int | None = None
 
 
-def disruption(pod: Json) -> tuple[str, str] | None:
+def disruption(pod: Mapping[str, Any]) -> tuple[str, str] | None:
     """(reason, message) where the cluster ends or has ended a pod."""
     status = pod.get("status", {})
     for each in status.get("conditions") or ():
@@ -83,7 +80,9 @@ def disruption(pod: Json) -> tuple[str, str] | None:
     return None
 
 
-def attempt_failure(pod: Json, spec: InferenceTaskSpec, device_bytes: int | None) -> Failure:
+def attempt_failure(
+    pod: Mapping[str, Any], spec: InferenceTaskSpec, device_bytes: int | None
+) -> Failure:
     """Why a pod that has failed did so. `device_bytes` is the memory of its device, if known."""
     name, words = pod["metadata"]["name"], failure_message(pod)
     if (by_cluster := disruption(pod)) is not None:
@@ -99,26 +98,28 @@ def attempt_failure(pod: Json, spec: InferenceTaskSpec, device_bytes: int | None
     return Failure("AttemptFailed", f"pod {name}: {words}")
 
 
-def _runner_reason(pod: Json) -> str:
+def _runner_reason(pod: Mapping[str, Any]) -> str:
     found = RUNNER_REASON.search(str(terminated_state(pod).get("message", "")))
     reason = found[1] if found else "InvalidInput"
     # It was right when the operator read it: somebody put another file there.
     return "ModelChanged" if reason == "DigestMismatch" else reason
 
 
-def _killed_for_memory(pod: Json) -> Json | None:
+def _killed_for_memory(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The container of the pod's spec that was killed for want of memory."""
     killed = {name for name, state in _ended(pod) if state.get("reason") == "OOMKilled"}
     containers = pod["spec"].get("containers") or ()
     return next((each for each in containers if each.get("name") in killed), None)
 
 
-def _ended(pod: Json) -> Iterator[tuple[str, Json]]:
+def _ended(pod: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for each in pod.get("status", {}).get("containerStatuses") or ():
         yield str(each.get("name")), (each.get("state") or {}).get("terminated") or {}
 
 
-def _out_of_memory(pod: Json, container: Json, device_bytes: int | None) -> Failure:
+def _out_of_memory(
+    pod: Mapping[str, Any], container: Mapping[str, Any], device_bytes: int | None
+) -> Failure:
     name = pod["metadata"]["name"]
     limits = (container.get("resources") or {}).get("limits") or {}
     limit_bytes = parse_quantity(limits.get("memory"))
@@ -168,7 +169,7 @@ class PodProblem:
     limit_s: float | None = None
     unstoppable: bool = False
 
-    def due_s(self, sight: TaskSnapshot, pod: PodView, manifest: Json) -> float | None:
+    def due_s(self, sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any]) -> float | None:
         """When its attempt is given up, in seconds since the epoch; None: not at all."""
         if self.limit_s is None:
             return None
@@ -177,7 +178,7 @@ class PodProblem:
         return max(due_s, epoch_s(ends)) if ends else due_s
 
 
-def scheduling_failure(manifest: Json) -> str | None:
+def scheduling_failure(manifest: Mapping[str, Any]) -> str | None:
     """Why kube-scheduler finds no room for a pod that may be bound, where it has said so."""
     for each in manifest.get("status", {}).get("conditions") or ():
         if each["type"] == "PodScheduled" and each.get("reason") == "Unschedulable":
@@ -193,7 +194,9 @@ def problem_since_s(sight: TaskSnapshot, reason: str) -> float:
     return epoch_s(found.last_transition_time)
 
 
-def pod_problem(sight: TaskSnapshot, pod: PodView, manifest: Json) -> PodProblem | None:
+def pod_problem(
+    sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any]
+) -> PodProblem | None:
     """What is wrong with a pod that is on a node and has not ended."""
     gone = sight.nodes is not None and pod.node not in sight.nodes
     if gone:
@@ -217,14 +220,16 @@ def _cluster(reason: str, message: str) -> Failure:
     return Failure(reason, message, Fault.CLUSTER)
 
 
-def _ready(node: Json) -> bool:
+def _ready(node: Mapping[str, Any]) -> bool:
     conditions = node.get("status", {}).get("conditions") or ()
     found = [each["status"] for each in conditions if each["type"] == "Ready"]
     # A node that says nothing yet is new.
     return not found or found[0] == "True"
 
 
-def _not_starting(sight: TaskSnapshot, pod: PodView, manifest: Json) -> PodProblem | None:
+def _not_starting(
+    sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any]
+) -> PodProblem | None:
     for image, reason, message in _waiting(manifest):
         text = f"pod {pod.name}: {reason}: {message or 'no reason given'}"
         if reason in NEVER:
@@ -237,7 +242,7 @@ def _not_starting(sight: TaskSnapshot, pod: PodView, manifest: Json) -> PodProbl
     return None
 
 
-def _waiting(manifest: Json) -> Iterator[tuple[str, str, str]]:
+def _waiting(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """(image, reason, message) of each container that waits to be started."""
     status = manifest.get("status", {})
     for kind in ("initContainerStatuses", "containerStatuses"):

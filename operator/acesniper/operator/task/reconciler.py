@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from acesniper.api.names import INFERENCE_TASKS, MODEL_PROFILES, PODS
-from acesniper.api.objects import Json, merge_patch
+from acesniper.api.objects import Json, merge_patch, namespaced_key
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
 from acesniper.domain.errors import (
     AcesniperError,
@@ -168,7 +168,7 @@ class TaskReconciler:
 
     async def _learn_memory(self, namespace: str, model: str, needs_bytes: int) -> None:
         """Write into a profile what its model needs at least, unless it says as much already."""
-        known = self.store.models.get(f"{namespace}/{model}")
+        known = self.store.models.get(namespaced_key(namespace, model))
         if known is None or (known.status.needs_memory_bytes or 0) >= needs_bytes:
             return
         patch = {"status": {"needsMemoryBytes": needs_bytes}}
