@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from acesniper.api.objects import Json
 from acesniper.cli.diagnosis.finding import Finding, Severity
-from acesniper.cli.diagnosis.sight import PART, Json, Sight, label, place
+from acesniper.cli.diagnosis.sight import PART, Sight, label, place
 from acesniper.cli.options import HOME
 
 ABSENT = "Ace-Sniper is not installed"
