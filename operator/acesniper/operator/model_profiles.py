@@ -16,6 +16,7 @@ from acesniper.api.convert import to_model_features as model_features_of
 from acesniper.api.convert import to_model_status
 from acesniper.api.names import MODEL_PROFILES
 from acesniper.api.objects import merge_patch
+from acesniper.api.reasons import Notice
 from acesniper.api.v1alpha1 import (
     Condition,
     DeviceClassLatency,
@@ -31,7 +32,7 @@ from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.model_readers import ModelFetcher, ModelReaderPods, needs_pod, reader_name
 from acesniper.runtime.client import Cluster
-from acesniper.runtime.events import EventRecorder, Notice
+from acesniper.runtime.events import EventRecorder
 
 log = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from acesniper.api.names import INFERENCE_TASKS, MODEL_PROFILES, PODS
 from acesniper.api.objects import Json, merge_patch, namespaced_key
+from acesniper.api.reasons import Notice
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
 from acesniper.domain.errors import (
     AcesniperError,
@@ -25,7 +26,7 @@ from acesniper.operator.task.snapshot import Action, TaskSnapshot, Unschedulable
 from acesniper.operator.task.termination import reject_invalid_pod
 from acesniper.operator.task.volumes import NodeCache, without_cache
 from acesniper.runtime.client import Cluster
-from acesniper.runtime.events import EventRecorder, Notice
+from acesniper.runtime.events import EventRecorder
 
 log = logging.getLogger(__name__)
 
