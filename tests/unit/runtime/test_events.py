@@ -2,15 +2,10 @@ import logging
 
 import pytest
 
+from acesniper.api.reasons import Notice, Reason
 from acesniper.domain.errors import Forbidden
 from acesniper.runtime.client import EVENTS, NamespaceTerminating
-from acesniper.runtime.events import (
-    MAX_MESSAGE_CHARS,
-    EventRecorder,
-    Notice,
-    TokenBucket,
-    to_event,
-)
+from acesniper.runtime.events import MAX_MESSAGE_CHARS, EventRecorder, TokenBucket, to_event
 from builders import make_itask
 from fake_cluster import Call, FakeCluster
 
@@ -25,7 +20,7 @@ async def tell(cluster: FakeCluster, *notices: Notice) -> list[str]:
 
 
 def test_an_event_points_at_its_object() -> None:
-    made = to_event("InferenceTask", METADATA, Notice("Placed", "on n1"), 1.9, "operator")
+    made = to_event("InferenceTask", METADATA, Notice(Reason.PLACED, "on n1"), 1.9, "operator")
 
     assert made["involvedObject"] == {
         "apiVersion": "acesniper.io/v1alpha1",
@@ -39,19 +34,22 @@ def test_an_event_points_at_its_object() -> None:
 
 
 def test_a_warning_is_a_warning() -> None:
-    assert to_event("Pod", METADATA, Notice("X", "x", warning=True), 0.0, "t")["type"] == "Warning"
+    assert (
+        to_event("Pod", METADATA, Notice(Reason.NO_PREDICTION, "x", warning=True), 0.0, "t")["type"]
+        == "Warning"
+    )
 
 
 def test_a_long_message_is_cut_to_what_the_api_server_takes() -> None:
-    made = to_event("Pod", METADATA, Notice("X", "x" * 5000), 0.0, "t")
+    made = to_event("Pod", METADATA, Notice(Reason.NO_PREDICTION, "x" * 5000), 0.0, "t")
 
     assert len(made["message"]) == MAX_MESSAGE_CHARS
 
 
 async def test_the_same_notice_is_told_once() -> None:
-    said = Notice("Placed", "on n1")
+    said = Notice(Reason.PLACED, "on n1")
 
-    told = await tell(FakeCluster(), said, said, Notice("Placed", "on n2"))
+    told = await tell(FakeCluster(), said, said, Notice(Reason.PLACED, "on n2"))
 
     assert sorted(told) == ["on n1", "on n2"]
 
@@ -64,7 +62,7 @@ async def test_what_cannot_be_told_is_logged(caplog: pytest.LogCaptureFixture) -
 
     cluster.before = forbid
     with caplog.at_level(logging.WARNING):
-        await tell(cluster, Notice("Placed", "on n1"))
+        await tell(cluster, Notice(Reason.PLACED, "on n1"))
 
     assert "event Placed not told: create is not for you" in caplog.text
 
@@ -79,7 +77,7 @@ async def test_in_a_namespace_that_goes_nothing_is_told_and_nothing_logged(
 
     cluster.before = forbid
     with caplog.at_level(logging.DEBUG):
-        await tell(cluster, Notice("Placed", "on n1"))
+        await tell(cluster, Notice(Reason.PLACED, "on n1"))
 
     assert caplog.text == ""
 
@@ -89,7 +87,10 @@ async def test_a_burst_is_told_in_part_but_for_its_warnings() -> None:
     recorder = EventRecorder(cluster, "test", TokenBucket(at_once=2, per_s=1))
 
     for number in range(5):
-        said = Notice("Placed", f"on n{number}"), Notice("PodLost", f"n{number}", warning=True)
+        said = (
+            Notice(Reason.PLACED, f"on n{number}"),
+            Notice(Reason.POD_LOST, f"n{number}", warning=True),
+        )
         for notice in said:
             await recorder.tell("InferenceTask", METADATA, notice, 0.0)
 

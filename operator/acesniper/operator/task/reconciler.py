@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from acesniper.api.objects import merge_patch
+from acesniper.api.reasons import Notice, Reason
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
 from acesniper.domain.errors import AcesniperError, Conflict, Forbidden, InvalidInput
 from acesniper.operator.admission_window import AdmissionWindow
@@ -25,7 +26,7 @@ from acesniper.runtime.client import (
     NotFound,
     Object,
 )
-from acesniper.runtime.events import EventRecorder, Notice
+from acesniper.runtime.events import EventRecorder
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class TaskReconciler:
         with suppress(AcesniperError):  # the API server may be what is away
             update = {"phase": phase, "message": text}
             await self._write(known, known.status.model_copy(update=update))
-            await self._tell(task, Notice("Hindered", text, warning=True))
+            await self._tell(task, Notice(Reason.RECONCILE_FAILED, text, warning=True))
 
     async def _let_go(self, key: str, task: InferenceTask) -> None:
         """Somebody's finalizer keeps a task that was deleted: its pods need not run for that."""
