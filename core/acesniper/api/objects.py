@@ -16,6 +16,20 @@ from acesniper.api.names import (
 from acesniper.api.units import epoch_s, parse_count
 from acesniper.domain.reservations import PodUid
 
+Json = dict[str, Any]
+"""A JSON object, such as a Kubernetes manifest."""
+
+
+def namespaced_key(namespace: str | None, name: str) -> str:
+    """`namespace/name`, or `name` for a cluster-scoped object."""
+    return f"{namespace}/{name}" if namespace else name
+
+
+def object_key(obj: Mapping[str, Any]) -> str:
+    """The namespaced key of an object, from its metadata."""
+    metadata = obj["metadata"]
+    return namespaced_key(metadata.get("namespace"), metadata["name"])
+
 
 @dataclass(frozen=True, slots=True)
 class PodView:

@@ -51,7 +51,7 @@ class Isolated:
         job: LatencyJob,
         *,
         longest_s: float = LONGEST_S,
-        serve: "Callable[[Connection, Job], None] | None" = None,
+        serve: "Callable[[Connection, LatencyJob], None] | None" = None,
     ) -> None:
         self._job = job
         self._longest_s = longest_s

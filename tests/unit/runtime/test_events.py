@@ -85,7 +85,7 @@ async def test_in_a_namespace_that_goes_nothing_is_told_and_nothing_logged(
 
 async def test_a_burst_is_told_in_part_but_for_its_warnings() -> None:
     cluster = FakeCluster()
-    recorder = EventRecorder(cluster, "test", TokenBucket(at_once=2, per_s=1))
+    recorder = EventRecorder(cluster, "test", TokenBucket(burst=2, per_s=1))
 
     for number in range(5):
         said = (
@@ -108,8 +108,8 @@ async def test_a_burst_is_told_in_part_but_for_its_warnings() -> None:
         pytest.param(-1e6, 0, id="a clock that was set back"),
     ],
 )
-def test_a_ration_comes_back_with_time(later_s: float, taken: int) -> None:
-    ration = TokenBucket(at_once=4, per_s=1)
-    assert [ration.take(0.0) for _ in range(5)] == [True] * 4 + [False]
+def test_a_token_bucket_refills_with_time(later_s: float, taken: int) -> None:
+    bucket = TokenBucket(burst=4, per_s=1)
+    assert [bucket.take(0.0) for _ in range(5)] == [True] * 4 + [False]
 
-    assert sum(ration.take(later_s) for _ in range(6)) == taken
+    assert sum(bucket.take(later_s) for _ in range(6)) == taken

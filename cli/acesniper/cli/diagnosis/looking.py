@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 
+from acesniper.api import names
 from acesniper.api.crd import RESOURCES
 from acesniper.api.names import GROUP, Kind
 from acesniper.cli import extender_access
 from acesniper.cli.diagnosis.rights import needed
 from acesniper.cli.diagnosis.sight import Object, Right, Sight
 from acesniper.domain.errors import AcesniperError, Forbidden, NotFound
-from acesniper.runtime import client
 from acesniper.runtime.client import Cluster
 
 OURS = "app.kubernetes.io/part-of=acesniper"
@@ -25,15 +25,15 @@ _REVIEWS = Kind("/apis/authorization.k8s.io/v1", "subjectaccessreviews", namespa
 _LISTED: Mapping[str, tuple[str, Kind, str]] = {
     "deployments": ("Deployment", Kind(_APPS, "deployments"), OURS),
     "daemonsets": ("DaemonSet", Kind(_APPS, "daemonsets"), OURS),
-    "pods": ("Pod", client.PODS, PODS_OF_OURS),
-    "configmaps": ("ConfigMap", client.CONFIG_MAPS, OURS),
+    "pods": ("Pod", names.PODS, PODS_OF_OURS),
+    "configmaps": ("ConfigMap", names.CONFIG_MAPS, OURS),
     "serviceaccounts": ("ServiceAccount", Kind("/api/v1", "serviceaccounts"), OURS),
-    "leases": ("Lease", client.LEASES, ""),
-    "nodes": ("Node", client.NODES, ""),
-    "deviceprofiles": ("DeviceProfile", client.DEVICE_PROFILES, ""),
-    "modelprofiles": ("ModelProfile", client.MODEL_PROFILES, ""),
-    "inferencetasks": ("InferenceTask", client.INFERENCE_TASKS, ""),
-    "priorityclasses": ("PriorityClass", client.PRIORITY_CLASSES, ""),
+    "leases": ("Lease", names.LEASES, ""),
+    "nodes": ("Node", names.NODES, ""),
+    "deviceprofiles": ("DeviceProfile", names.DEVICE_PROFILES, ""),
+    "modelprofiles": ("ModelProfile", names.MODEL_PROFILES, ""),
+    "inferencetasks": ("InferenceTask", names.INFERENCE_TASKS, ""),
+    "priorityclasses": ("PriorityClass", names.PRIORITY_CLASSES, ""),
     "validatingadmissionpolicies": (
         "ValidatingAdmissionPolicy",
         Kind(_ADMISSION, "validatingadmissionpolicies", namespaced=False),

@@ -11,9 +11,6 @@ from acesniper.api.objects import Json
 from acesniper.api.units import epoch_s
 from acesniper.runtime.watch import DELETE
 
-Json = dict[str, Any]
-
-
 FINISHED_KEPT = 1000
 
 

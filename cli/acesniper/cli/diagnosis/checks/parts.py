@@ -17,7 +17,7 @@ NEEDED = ("operator", "scheduler")
 def judge(sight: Sight) -> Iterable[Finding]:
     """Parts that are missing, stopped, or whose pods do not become ready."""
     if not any(sight.parts()):
-        return [Finding(ABSENT, "the cluster", "install it (docs/start.md)", INSTALL)]
+        return [Finding(ABSENT, "the cluster", "install it (docs/quickstart.md)", INSTALL)]
     found = [
         Finding(
             f"there is no {part}",
