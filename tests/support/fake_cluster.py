@@ -7,13 +7,22 @@ would.
 
 import asyncio
 import copy
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from acesniper.api.names import DEVICE_PROFILES, INFERENCE_TASKS, MODEL_PROFILES, NODES, PODS, Kind
+from acesniper.api.names import (
+    DEVICE_PROFILES,
+    EVENTS,
+    INFERENCE_TASKS,
+    MODEL_PROFILES,
+    NODES,
+    PODS,
+    Kind,
+)
 from acesniper.api.objects import Json
+from acesniper.api.reasons import undocumented
 from acesniper.domain.errors import Conflict, InvalidInput, NotFound, ResourceVersionExpired
 from acesniper.runtime.client import Cluster, PatchType, WatchEvent
 
@@ -42,6 +51,22 @@ class Call:
     verb: str
     kind: Kind
     name: str
+
+
+def _check_reasons(resource: str, written: Iterable[tuple[str | None, str, str]]) -> None:
+    """Every condition and event that is written must be in the table of reasons."""
+    if unknown := undocumented(resource, written):
+        raise AssertionError(f"not in acesniper.api.reasons: {', '.join(unknown)}")
+
+
+def _new_conditions(before: Json, after: Json) -> list[tuple[str | None, str, str]]:
+    """(type, status, reason) of the conditions that a patch wrote."""
+    known = before.get("status", {}).get("conditions") or []
+    return [
+        (each["type"], each["status"], each["reason"])
+        for each in after["status"].get("conditions") or []
+        if each not in known
+    ]
 
 
 def _now_text() -> str:
@@ -121,6 +146,8 @@ class FakeCluster(Cluster):
             obj.pop("status", None)
         if kind == PODS:
             obj["status"] = {"phase": "Pending"}
+        if kind == EVENTS and "involvedObject" in obj:
+            _check_reasons(obj["involvedObject"]["kind"], [(None, obj["type"], obj["reason"])])
         made = self._put(place, obj)
         self.after(call)
         return made
@@ -147,6 +174,8 @@ class FakeCluster(Cluster):
         after = merged(before, patch)
         if subresource == "status":
             after = {**before, "status": after.get("status", {})}
+            if kind in OURS:
+                _check_reasons(before["kind"], _new_conditions(before, after))
         elif kind in WITH_STATUS and "status" in before:
             after["status"] = before["status"]
         elif kind in WITH_STATUS:

@@ -12,10 +12,11 @@ from statistics import fmean, median
 from acesniper.api.conditions import condition_is_true
 from acesniper.api.decision import Decision
 from acesniper.api.objects import NodeView, PodView, namespaced_key
+from acesniper.api.reasons import ConditionType
 from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import DeviceProfile
 
-TROUBLES = ("Stale", "Noisy", "Drifting")
+TROUBLES = (ConditionType.STALE, ConditionType.NOISY, ConditionType.DRIFTING)
 """Conditions of a DeviceProfile that should not hold."""
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from acesniper.api.conditions import condition_is_true
 from acesniper.api.names import API_VERSION
 from acesniper.api.objects import Json, namespaced_key
+from acesniper.api.reasons import ConditionType
 from acesniper.api.units import duration_text, epoch_s, rfc3339
 from acesniper.api.v1alpha1 import (
     ApiType,
@@ -255,7 +256,7 @@ def finished_run(resource: InferenceTask) -> tuple[DeviceId, ObservedRun] | None
     seen, expected = status.observed, status.predicted
     if status.phase is not Phase.SUCCEEDED or seen is None or expected is None:
         return None
-    if condition_is_true(status.conditions, "ModelChanged"):
+    if condition_is_true(status.conditions, ConditionType.MODEL_CHANGED):
         return None  # what it took says nothing of the model that now has this name
     if not (status.device and seen.latency_median_seconds and seen.finish_time):
         return None

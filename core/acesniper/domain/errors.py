@@ -18,6 +18,39 @@ AcesniperError
 Expected outcomes (an infeasible device, a missing prediction) are values, not errors.
 """
 
+from typing import Final, Literal, get_args
+
+InvalidModelReason = Literal[
+    "BadShape",
+    "Crashed",
+    "DigestMismatch",
+    "ExternalDataOutside",
+    "FixedBatch",
+    "KeyNotFound",
+    "NotFinite",
+    "NotFound",
+    "NotOnnx",
+    "OutOfMemory",
+    "ReaderCrashed",
+    "ShapeInferenceFailed",
+    "TimedOut",
+    "TooDeep",
+    "TooLarge",
+    "UnboundDimension",
+    "Unloadable",
+    "UnsupportedInput",
+    "UnsupportedOpset",
+    "UnsupportedSource",
+    "WrongResult",
+]
+"""Why a model cannot be used, as one CamelCase word."""
+INVALID_MODEL_REASONS: Final[tuple[InvalidModelReason, ...]] = get_args(InvalidModelReason)
+
+
+def invalid_model_reason(text: object, default: InvalidModelReason) -> InvalidModelReason:
+    """The reason with this text, as another process gave it; `default` for any other text."""
+    return next((reason for reason in INVALID_MODEL_REASONS if reason == text), default)
+
 
 class AcesniperError(Exception):
     """Base class of all errors raised on purpose."""
@@ -34,10 +67,10 @@ class InvalidTask(InvalidInput):
 class InvalidModel(InvalidInput):
     """A model that cannot be fetched, verified or read.
 
-    `reason` is a CamelCase word, used as the reason of a condition.
+    `reason` is one of the reasons in `acesniper.api.reasons`.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: InvalidModelReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from acesniper.api.names import API_VERSION, EVENTS
 from acesniper.api.objects import Json
+from acesniper.api.reasons import Notice
 from acesniper.api.units import rfc3339
 from acesniper.domain.backoff import TokenBucket
 from acesniper.domain.errors import AcesniperError, Conflict, NamespaceTerminating
@@ -24,15 +25,6 @@ MAX_MESSAGE_CHARS = 1000
 """The API server refuses longer messages (1,024)."""
 CLUSTER_SCOPED_NAMESPACE = "default"
 """Where events about cluster-wide objects go, by convention."""
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something a person should see about an object."""
-
-    reason: str
-    message: str
-    warning: bool = False
 
 
 def to_event(
@@ -57,7 +49,7 @@ def to_event(
             "uid": metadata["uid"],
             **({"namespace": namespace} if namespace else {}),
         },
-        "reason": notice.reason,
+        "reason": notice.reason.value,
         "message": notice.message[:MAX_MESSAGE_CHARS],
         "type": "Warning" if notice.warning else "Normal",
         "source": {"component": component},

@@ -8,7 +8,7 @@ import numpy as np
 
 from acesniper.api.names import DEVICE_ANNOTATION, MODEL_LABEL, TASK_LABEL
 from acesniper.api.objects import namespaced_key
-from acesniper.api.reasons import Notice
+from acesniper.api.reasons import Notice, Reason
 from acesniper.domain.reservations import PodUid
 from acesniper.domain.task import ModelKey
 from acesniper.extender.cache.cluster import ClusterCache
@@ -148,7 +148,7 @@ class NoPredictionEvents:
             text = (
                 f"there is no profiled ModelProfile {model!r}; placed as the stock scheduler would"
             )
-            notice = Notice("NoPrediction", text, warning=True)
+            notice = Notice(Reason.NO_PREDICTION, text, warning=True)
             metadata = {
                 "name": pod.metadata.name,
                 "namespace": pod.metadata.namespace,

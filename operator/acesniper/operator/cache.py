@@ -11,6 +11,7 @@ from typing import Any
 from acesniper.api import convert
 from acesniper.api.names import DECISION_ANNOTATION, TASK_LABEL
 from acesniper.api.objects import PodView, namespaced_key
+from acesniper.api.reasons import ConditionType
 from acesniper.api.v1alpha1 import FINISHED, ApiType, DeviceProfile, InferenceTask, ModelProfile
 from acesniper.operator.hearing import Hearing
 
@@ -48,7 +49,7 @@ class ObjectCache:
         """Keep little of a task that has finished: thousands of them stay, and nothing changes."""
         task = self.tasks[key]
         told = {"decision": None, "predicted": None, "observed": None, "message": None}
-        ended = [each for each in task.status.conditions if each.type == "Finished"]
+        ended = [each for each in task.status.conditions if each.type == ConditionType.FINISHED]
         settled = task.status.model_copy(update={**told, "conditions": ended})
         self.tasks[key] = task.model_copy(update={"status": settled})
         for name, (view, pod) in self.pods.get(key, {}).items():

@@ -50,7 +50,7 @@ class ModelFetcher:
 
         Raises:
             Unavailable: it cannot be had now.
-            InvalidModel: TooLarge, DigestMismatch, NoSuchKey: it will never be what was asked for.
+            InvalidModel: TooLarge, DigestMismatch, KeyNotFound; retrying will not help.
         """
         try:
             address = Address.parse(source.uri)
@@ -73,7 +73,7 @@ class ModelFetcher:
             raise Unavailable(f"there is no ConfigMap {name!r} in namespace {namespace!r}")
         encoded = (found.get("binaryData") or {}).get(key)
         if encoded is None:
-            raise InvalidModel("NoSuchKey", f"ConfigMap {name!r} has no binaryData key {key!r}")
+            raise InvalidModel("KeyNotFound", f"ConfigMap {name!r} has no binaryData key {key!r}")
         return base64.b64decode(encoded)
 
     def _check(self, content: bytes, source: ModelSource) -> None:

@@ -59,8 +59,8 @@ def test_what_the_cluster_ended_is_the_clusters_fault(condition: str, reason: st
         ("Evicted", "Evicted"),
         ("NodeShutdown", "NodeShutdown"),
         ("Preempting", "Preempted"),
-        ("UnexpectedAdmissionError", "NodeRefused"),
-        ("OutOfcpu", "NodeRefused"),
+        ("UnexpectedAdmissionError", "RejectedByNode"),
+        ("OutOfcpu", "RejectedByNode"),
     ],
 )
 def test_what_its_node_ended_or_never_took_is_the_clusters_fault(

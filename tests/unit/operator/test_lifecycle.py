@@ -286,7 +286,7 @@ def test_what_kube_scheduler_says_of_a_pod_is_told_once_and_stays_until_it_runs(
     running = see(running_status(), pod=make_pod(node="n", phase="Running"))
     placed = next_action(replace(running, task=with_status(told.status)))
 
-    assert reasons(told) == ["NotPlaced"]
+    assert reasons(told) == ["Unschedulable"]
     assert "Insufficient cpu" in str(waiting.status.message)
     assert reasons(again) == []
     assert "runs on n" in str(placed.status.message)
@@ -394,7 +394,7 @@ def test_a_success_is_compared_with_its_prediction() -> None:
     assert status.observed.finish_time == "1970-01-01T00:00:06Z"
     assert status.error_ratio == pytest.approx(0.25)
     assert status.message == ("observed 400 ms, predicted 500 ms (250 ms to 1 s), off by 25 %")
-    assert reasons(step)[-1] == "Finished"
+    assert reasons(step)[-1] == "Succeeded"
 
 
 @pytest.mark.parametrize("message", ["", "done", '{"latency_median_s": -1}'])
@@ -411,7 +411,7 @@ def test_a_success_that_nobody_saw_begin_is_recorded_in_one_step() -> None:
 
     assert step.status.phase is Phase.SUCCEEDED
     assert step.status.node == "node-d1"
-    assert reasons(step) == ["Placed", "Finished"]
+    assert reasons(step) == ["Placed", "Succeeded"]
 
 
 def test_a_failed_attempt_is_tried_again_with_its_last_words() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from acesniper.api.conditions import find_condition
 from acesniper.api.messages import terminated_state
 from acesniper.api.objects import PodView
+from acesniper.api.reasons import ConditionType, Reason
 from acesniper.api.units import epoch_s, parse_quantity
 from acesniper.api.v1alpha1 import InferenceTaskSpec
 from acesniper.operator.task.snapshot import TaskSnapshot
@@ -23,23 +24,23 @@ RUNNER_INPUT_EXIT = 2
 RUNNER_REASON = re.compile(r"^error \((\w+)\):", re.MULTILINE)
 """How our runner says why."""
 BY_CONDITION = {
-    "PreemptionByScheduler": "Preempted",
-    "DeletionByTaintManager": "NodeTainted",
-    "EvictionByEvictionAPI": "Evicted",
-    "DeletionByPodGC": "NodeLost",
-    "TerminationByKubelet": "Evicted",
+    "PreemptionByScheduler": Reason.PREEMPTED,
+    "DeletionByTaintManager": Reason.NODE_TAINTED,
+    "EvictionByEvictionAPI": Reason.EVICTED,
+    "DeletionByPodGC": Reason.NODE_LOST,
+    "TerminationByKubelet": Reason.EVICTED,
 }
 """Our word for the reason of a pod's condition DisruptionTarget."""
 BY_STATUS = {
-    "Evicted": "Evicted",
-    "NodeLost": "NodeLost",
-    "Preempting": "Preempted",
-    "Terminated": "NodeShutdown",
-    "NodeShutdown": "NodeShutdown",
-    "Shutdown": "NodeShutdown",
-    "NodeAffinity": "NodeRefused",
-    "UnexpectedAdmissionError": "NodeRefused",
-    "TopologyAffinityError": "NodeRefused",
+    "Evicted": Reason.EVICTED,
+    "NodeLost": Reason.NODE_LOST,
+    "Preempting": Reason.PREEMPTED,
+    "Terminated": Reason.NODE_SHUTDOWN,
+    "NodeShutdown": Reason.NODE_SHUTDOWN,
+    "Shutdown": Reason.NODE_SHUTDOWN,
+    "NodeAffinity": Reason.REJECTED_BY_NODE,
+    "UnexpectedAdmissionError": Reason.REJECTED_BY_NODE,
+    "TopologyAffinityError": Reason.REJECTED_BY_NODE,
 }
 """Our word for a pod's status.reason, where its node ended it or never took it."""
 
@@ -60,21 +61,23 @@ class Failure:
     `needs_memory_bytes` is what the model needs at least, if want of it is why.
     """
 
-    reason: str
+    reason: Reason
     message: str
     fault: Fault = Fault.APPLICATION
     needs_memory_bytes: int | None = None
 
 
-def disruption(pod: Mapping[str, Any]) -> tuple[str, str] | None:
+def disruption(pod: Mapping[str, Any]) -> tuple[Reason, str] | None:
     """(reason, message) where the cluster ends or has ended a pod."""
     status = pod.get("status", {})
     for each in status.get("conditions") or ():
         if each["type"] == "DisruptionTarget" and each["status"] == "True":
-            known = BY_CONDITION.get(each.get("reason", ""), "Evicted")
+            known = BY_CONDITION.get(each.get("reason", ""), Reason.EVICTED)
             return known, str(each.get("message") or each.get("reason"))
     reason = str(status.get("reason") or "")
-    known_status = BY_STATUS.get(reason) or ("NodeRefused" if reason.startswith("OutOf") else None)
+    known_status = BY_STATUS.get(reason) or (
+        Reason.REJECTED_BY_NODE if reason.startswith("OutOf") else None
+    )
     if status.get("phase") == "Failed" and known_status is not None:
         return known_status, str(status.get("message") or reason)
     return None
@@ -92,17 +95,17 @@ def attempt_failure(
         return _out_of_memory(pod, killed, device_bytes)
     code = terminated_state(pod).get("exitCode")
     if code in spec.permanent_exit_codes:
-        return Failure("PermanentExitCode", f"pod {name}: {words}", Fault.FINAL)
+        return Failure(Reason.PERMANENT_EXIT_CODE, f"pod {name}: {words}", Fault.FINAL)
     if code == RUNNER_INPUT_EXIT and not spec.template:
         return Failure(_runner_reason(pod), f"pod {name}: {words}", Fault.FINAL)
-    return Failure("AttemptFailed", f"pod {name}: {words}")
+    return Failure(Reason.ATTEMPT_FAILED, f"pod {name}: {words}")
 
 
-def _runner_reason(pod: Mapping[str, Any]) -> str:
+def _runner_reason(pod: Mapping[str, Any]) -> Reason:
     found = RUNNER_REASON.search(str(terminated_state(pod).get("message", "")))
-    reason = found[1] if found else "InvalidInput"
+    reason = Reason.of_model(found[1] if found else "", Reason.INVALID_INPUT)
     # It was right when the operator read it: somebody put another file there.
-    return "ModelChanged" if reason == "DigestMismatch" else reason
+    return Reason.MODEL_CHANGED if reason is Reason.DIGEST_MISMATCH else reason
 
 
 def _killed_for_memory(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -126,11 +129,11 @@ def _out_of_memory(
     text = f"pod {name}: killed for want of memory"
     if limit_bytes is not None and limit_bytes < (device_bytes or limit_bytes + 1):
         text += f", by its limit of {limits['memory']}; raise spec.resources.limits.memory"
-        return Failure("OutOfMemory", text, needs_memory_bytes=limit_bytes + 1)
+        return Failure(Reason.OUT_OF_MEMORY, text, needs_memory_bytes=limit_bytes + 1)
     if not device_bytes:
-        return Failure("OutOfMemory", text)
+        return Failure(Reason.OUT_OF_MEMORY, text)
     text += f" on a device with {device_bytes / 2**20:.0f} MiB"
-    return Failure("OutOfMemory", text, needs_memory_bytes=device_bytes + 1)
+    return Failure(Reason.OUT_OF_MEMORY, text, needs_memory_bytes=device_bytes + 1)
 
 
 def failure_message(pod: Mapping[str, Any]) -> str:
@@ -144,8 +147,6 @@ def failure_message(pod: Mapping[str, Any]) -> str:
     return f"{shown}: {words}" if words else shown
 
 
-HEALTHY = "Healthy"
-NOT_PLACED = "NotPlaced"
 NODE_GONE_S = 10.0
 """How long a node may be gone from the API server before its pods are given up: one that is made
 anew at once, by a kubelet that registers again, keeps them."""
@@ -186,9 +187,9 @@ def scheduling_failure(manifest: Mapping[str, Any]) -> str | None:
     return None
 
 
-def problem_since_s(sight: TaskSnapshot, reason: str) -> float:
+def problem_since_s(sight: TaskSnapshot, reason: Reason) -> float:
     """Since when the task has known this trouble; now, if it did not."""
-    found = find_condition(sight.task.status.conditions, HEALTHY)
+    found = find_condition(sight.task.status.conditions, ConditionType.HEALTHY)
     if found is None or found.status == "True" or found.reason != reason:
         return sight.now_s
     return epoch_s(found.last_transition_time)
@@ -201,22 +202,22 @@ def pod_problem(
     gone = sight.nodes is not None and pod.node not in sight.nodes
     if gone:
         text = f"pod {pod.name}: node {pod.node} is gone"
-        return PodProblem(_cluster("NodeLost", text), NODE_GONE_S, unstoppable=True)
+        return PodProblem(_cluster(Reason.NODE_LOST, text), NODE_GONE_S, unstoppable=True)
     silent = sight.nodes is not None and not _ready(sight.nodes[str(pod.node)])
     if silent and pod.deleting:
         text = f"pod {pod.name}: node {pod.node} is not ready and was to stop it"
-        return PodProblem(_cluster("NodeLost", text), NODE_SILENT_S, unstoppable=True)
+        return PodProblem(_cluster(Reason.NODE_LOST, text), NODE_SILENT_S, unstoppable=True)
     if (found := disruption(manifest)) is not None:
         # The taint of a node that is not ready says no more than that.
-        reason = "NodeLost" if silent and found[0] == "NodeTainted" else found[0]
+        reason = Reason.NODE_LOST if silent and found[0] is Reason.NODE_TAINTED else found[0]
         return PodProblem(_cluster(reason, f"pod {pod.name}: {found[1]}"))
     if silent:
         # Its taint decides how long the pod is left there: see the pod's tolerations.
-        return PodProblem(_cluster("NodeNotReady", f"node {pod.node} is not ready"))
+        return PodProblem(_cluster(Reason.NODE_NOT_READY, f"node {pod.node} is not ready"))
     return _not_starting(sight, pod, manifest) if not pod.deleting else None
 
 
-def _cluster(reason: str, message: str) -> Failure:
+def _cluster(reason: Reason, message: str) -> Failure:
     return Failure(reason, message, Fault.CLUSTER)
 
 
@@ -233,12 +234,12 @@ def _not_starting(
     for image, reason, message in _waiting(manifest):
         text = f"pod {pod.name}: {reason}: {message or 'no reason given'}"
         if reason in NEVER:
-            return PodProblem(Failure("InvalidImageName", text, Fault.FINAL), 0.0)
+            return PodProblem(Failure(Reason.INVALID_IMAGE_NAME, text, Fault.FINAL), 0.0)
         if reason in IMAGE:
             text = f"pod {pod.name}: image {image} cannot be pulled: {message or reason}"
-            return PodProblem(Failure("ImagePullFailed", text), sight.start_patience_s)
+            return PodProblem(Failure(Reason.IMAGE_PULL_FAILED, text), sight.start_patience_s)
         if reason in NOT_STARTED:
-            return PodProblem(Failure("ContainerNotStarted", text), sight.start_patience_s)
+            return PodProblem(Failure(Reason.CONTAINER_NOT_STARTED, text), sight.start_patience_s)
     return None
 
 

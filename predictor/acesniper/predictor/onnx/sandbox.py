@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from acesniper.api.objects import Json
-from acesniper.domain.errors import InvalidModel
+from acesniper.domain.errors import InvalidModel, invalid_model_reason
 from acesniper.domain.model import ModelFeatures
 from acesniper.runtime.memory import available_bytes
 
@@ -102,7 +102,8 @@ def _answer(name: str, done: subprocess.CompletedProcess[bytes]) -> Json:
     if done.returncode == 0 and done.stdout:
         answer: Json = json.loads(done.stdout)
         if "reason" in answer:
-            raise InvalidModel(str(answer["reason"]), f"{name}: {answer['message']}")
+            reason = invalid_model_reason(answer["reason"], "ReaderCrashed")
+            raise InvalidModel(reason, f"{name}: {answer['message']}")
         return answer
     last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
     if done.returncode == -signal.SIGXCPU:
