@@ -33,7 +33,7 @@ def files(root: Path = ROOT) -> dict[Path, str]:
 
 
 def drift(root: Path = ROOT) -> list[Path]:
-    """The generated files that are not what their sources say."""
+    """The generated files that are out of date."""
     return [
         path
         for path, text in files(root).items()
@@ -42,7 +42,7 @@ def drift(root: Path = ROOT) -> list[Path]:
 
 
 def write(root: Path = ROOT) -> list[Path]:
-    """Write what drifted, and say what that was."""
+    """Write the files that are out of date, and return their paths."""
     changed = drift(root)
     for path in changed:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,14 +69,14 @@ def _table(values: Sequence[Value]) -> str:
 
 
 def _rules(folder: Path) -> str:
-    """What the parts may do, for `acesniper doctor`, which asks whether they may."""
+    """RBAC rules of the components, which `acesniper doctor` checks."""
     suffix = "-rules.yaml"
-    found = {
+    rules = {
         path.name.removesuffix(suffix): yaml.safe_load(path.read_text(encoding="utf-8"))
         for path in sorted(folder.glob(f"*{suffix}"))
     }
     head = f"# Generated from {CHART}/files/*{suffix} by `make generate`; do not edit.\n"
-    return head + yaml.safe_dump(found, sort_keys=False)
+    return head + yaml.safe_dump(rules, sort_keys=False)
 
 
 PARTS: Mapping[str, Sequence[Declaration]] = {
@@ -89,7 +89,7 @@ LARGE: Mapping[str, int] = {
     "provider": 8,
     "reason": 40,
 }
-"""What the number of series is stated for. Reasons are words in our code and in Kubernetes'."""
+"""Cluster size for which the number of series is stated; reasons include those of Kubernetes."""
 HEAD = """# Metrics
 
 Generated from what the parts declare (`make generate`); do not edit. Names and units follow
@@ -103,12 +103,12 @@ last column is how many series a metric has at most with {device:,} devices, {mo
 
 
 def all_declarations() -> list[Declaration]:
-    """Those of all parts."""
+    """The declarations of all components."""
     return [declaration for part in PARTS.values() for declaration in part]
 
 
 def metrics_page() -> str:
-    """The page."""
+    """The text of the page."""
     total = sum(declaration.series(LARGE) for declaration in all_declarations())
     lines = [HEAD.format(**LARGE, total=total)]
     for part, declared in PARTS.items():

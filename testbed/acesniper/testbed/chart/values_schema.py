@@ -21,7 +21,7 @@ from acesniper.runtime.settings import (
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value: its path such as `image.tag`, its default, and what its comment says."""
+    """One value: its path such as `image.tag`, its default, and its comment."""
 
     path: tuple[str, ...]
     default: Any
@@ -56,12 +56,12 @@ def _walk(node: Any, lines: Sequence[str], path: tuple[str, ...]) -> Iterator[Va
 
 
 def _comment(lines: Sequence[str], line: int) -> str:
-    """The comment right above a line, as one sentence after the other."""
-    found: list[str] = []
+    """The comment directly above a line, as one line of text."""
+    comment: list[str] = []
     while line > 0 and lines[line - 1].lstrip().startswith("#"):
         line -= 1
-        found.insert(0, lines[line].strip().lstrip("#").strip())
-    return " ".join(found)
+        comment.insert(0, lines[line].strip().lstrip("#").strip())
+    return " ".join(comment)
 
 
 def nested(values: Sequence[Value]) -> Mapping[str, Any]:
@@ -83,10 +83,10 @@ SETTINGS: Mapping[str, type[EnvironmentSettings]] = {
     "probe": ProbeSettings,
     "scheduling": PolicySettings,
 }
-"""The group of a part in values.yaml, and what reads its environment."""
+"""Group of a component in values.yaml, and its settings class."""
 
 _REGISTRY = "[a-z0-9]([a-z0-9._-]|:[0-9]|/[a-z0-9])*"
-"""Without `https://` before it and `/` behind, or no image has a valid name."""
+"""Without `https://` before it and `/` after it, which would make image names invalid."""
 
 LIMITS: Mapping[str, Json] = {
     "mirror": {"pattern": f"^({_REGISTRY})?$"},
@@ -94,7 +94,7 @@ LIMITS: Mapping[str, Json] = {
     "scheduler.image.registry": {"pattern": f"^{_REGISTRY}$"},
     "imagePullSecrets": {"items": {"type": "string"}},
     "networkPolicy.apiServerPorts": {
-        # Without one, all ports were open.
+        # Without one, all ports would be open.
         "minItems": 1,
         "items": {"type": "integer", "minimum": 1, "maximum": 65535},
     },
@@ -113,7 +113,7 @@ LIMITS: Mapping[str, Json] = {
     "scheduler.qps": {"minimum": 1},
     "scheduling.settings.policyClasses": {"type": "string"},
 }
-"""What neither a default nor a setting's type says."""
+"""Limits that neither a default nor a setting's type implies."""
 
 _KEPT = ("type", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _TYPES: Mapping[type, str] = {
@@ -127,9 +127,9 @@ _TYPES: Mapping[type, str] = {
 
 
 def values_schema(values: Sequence[Value]) -> Json:
-    """The JSON schema of all values; names it does not know are refused."""
+    """The JSON schema of all values; unknown names are refused."""
     root = _group(nested(values))
-    # Helm hands this to every chart that is part of another.
+    # Helm passes this to every sub-chart.
     root["properties"]["global"] = {"type": "object"}
     return {"$schema": "http://json-schema.org/draft-07/schema#", **root}
 
@@ -143,12 +143,12 @@ def _group(tree: Mapping[str, Any]) -> Json:
 
 
 _NAMED: Mapping[str, Json] = {
-    # `--set` makes numbers and booleans of what looks like them; a label is neither.
+    # `--set` converts what looks like a number or boolean; labels must be strings.
     "nodeSelector": {"additionalProperties": {"type": "string"}},
     "labels": {"additionalProperties": {"type": "string"}},
     "tolerations": {"items": {"type": "object"}},
 }
-"""What a value of that name is, wherever it stands."""
+"""Schemas of values by name, in any group."""
 
 
 def _leaf(value: Value) -> Json:
@@ -160,13 +160,13 @@ def _leaf(value: Value) -> Json:
 
 
 def _of_setting(part: type[EnvironmentSettings], name: str) -> Json:
-    """Type and limits of a setting, as its class has them."""
-    found = part.model_json_schema()["properties"].get(name)
-    if found is None:
+    """Type and limits of a setting, from its class."""
+    field = part.model_json_schema()["properties"].get(name)
+    if field is None:
         raise ValueError(f"values.yaml: {part.__name__} has no field {name}")
-    return {key: found[key] for key in _KEPT if key in found}
+    return {key: field[key] for key in _KEPT if key in field}
 
 
 def setting(name: str) -> str:
-    """The field that a value sets: maxGatedPods sets max_gated_pods."""
+    """The field of a value: max_gated_pods for maxGatedPods."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
