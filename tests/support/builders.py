@@ -24,9 +24,8 @@ from acesniper.domain.device import Device, DeviceId, HardwareVector, NodeName
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey, Task, TaskKey
-from acesniper.policies.estimates import Estimates, FleetSnapshot, LatencyRow, StartRow
-from acesniper.predictor.interface import Table
-from acesniper.predictor.pcn.observations import Observations
+from acesniper.policies.estimates import Estimates, FleetSnapshot, PredictionRow, StartRow
+from acesniper.predictor.base import LatencyArrays, Observations
 
 SHA256 = "a" * 64
 EPOCH = "1970-01-01T00:00:00Z"
@@ -83,10 +82,10 @@ def make_snapshot(
     return FleetSnapshot(now_s, estimates, running)
 
 
-def make_row(latency_s: Sequence[float], spread: float = 2.0) -> LatencyRow:
+def make_row(latency_s: Sequence[float], spread: float = 2.0) -> PredictionRow:
     """Latencies on each device, NaN where unknown; the interval is `spread` times to both sides."""
     seconds = np.array(latency_s, float)
-    return LatencyRow(seconds, seconds / spread, seconds * spread, "test")
+    return PredictionRow(seconds, seconds / spread, seconds * spread, "test")
 
 
 class WorkPredictor:
@@ -109,14 +108,14 @@ class WorkPredictor:
         models: Sequence[ModelFeatures],
         devices: Sequence[HardwareVector],
         observed: Observations = (),
-    ) -> Table:
+    ) -> LatencyArrays:
         """All pairs, NaN where there is no prediction."""
         rows = [
             [each.latency_s if each else nan for each in row]
             for row in self.predict_all(models, devices)
         ]
         latency = np.array(rows, float).reshape(len(models), len(devices))
-        return Table(latency, np.full_like(latency, log(2.0)))
+        return LatencyArrays(latency, np.full_like(latency, log(2.0)))
 
 
 # --- manifests -------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ Elapsed = Annotated[float, Field(ge=0, le=MAX_LATENCY_S)]
 """Anybody's container may say anything: what it says is learned from, and must be a time."""
 
 
-class RunnerReport(BaseModel):
+class TaskReport(BaseModel):
     """Version 1 of the report. Seconds."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -55,10 +55,10 @@ def parse_progress(content: bytes) -> RunnerProgress | None:
         return None
 
 
-def parse_report(message: str) -> RunnerReport | None:
+def parse_report(message: str) -> TaskReport | None:
     """The report in a termination message; None when it is none (a user's own container)."""
     try:
-        return RunnerReport.model_validate_json(message)
+        return TaskReport.model_validate_json(message)
     except ValidationError:
         return None
 

@@ -39,7 +39,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class LatencyRow:
+class LatencyRecord:
     """One latency: `latency_ms` of one batch in the quietest pass, and how passes differ.
 
     `spread` is (highest - lowest) / lowest over the passes; `median_ms` and `p90_ms` are over the
@@ -69,7 +69,7 @@ class LatencyRow:
     measured_at: str
 
 
-COLUMNS = tuple(each.name for each in fields(LatencyRow))
+COLUMNS = tuple(each.name for each in fields(LatencyRecord))
 
 Measure = Callable[[ModelCase], Latency]
 """Measures one model once. Raises InvalidModel for one that does not run here."""
@@ -82,7 +82,7 @@ def collect(
     *,
     passes: int = 2,
     progress: Callable[[str], None] = lambda _: None,
-) -> Iterator[LatencyRow]:
+) -> Iterator[LatencyRecord]:
     """Rows for the models this platform can run; `progress` hears names and failures.
 
     Every pass loads each model anew, so that a noisy minute hits different models differently;
@@ -109,10 +109,10 @@ def collect(
 
 def _row(
     wanted: ModelCase, target: Target, passes: Sequence[Latency], known: tuple[str, str, str]
-) -> LatencyRow:
+) -> LatencyRecord:
     best = min(passes, key=lambda each: each.seconds)
     compared = [each.disagreement for each in passes if each.disagreement is not None]
-    return LatencyRow(
+    return LatencyRecord(
         device=target.device,
         runtime=target.runtime,
         model=wanted.path.stem,
@@ -136,7 +136,7 @@ def _row(
     )
 
 
-def write_rows(rows: Sequence[LatencyRow], output: Path | None) -> None:
+def write_rows(rows: Sequence[LatencyRecord], output: Path | None) -> None:
     """Write the rows to a file, by its ending .parquet or as CSV, or as CSV to standard output."""
     if output is not None and output.suffix == ".parquet":
         _write_parquet(rows, output)
@@ -151,7 +151,7 @@ def write_rows(rows: Sequence[LatencyRow], output: Path | None) -> None:
             file.close()
 
 
-def _write_parquet(rows: Sequence[LatencyRow], output: Path) -> None:
+def _write_parquet(rows: Sequence[LatencyRecord], output: Path) -> None:
     try:
         arrow = importlib.import_module("pyarrow")
         parquet = importlib.import_module("pyarrow.parquet")
@@ -161,7 +161,7 @@ def _write_parquet(rows: Sequence[LatencyRow], output: Path) -> None:
         ) from error
     kinds = {str: arrow.string(), int: arrow.int32(), float: arrow.float64(), bool: arrow.bool_()}
     optional = {"disagreement": float, "isa": str, "cpu_quota": float}
-    types = {**LatencyRow.__annotations__, **optional}
+    types = {**LatencyRecord.__annotations__, **optional}
     schema = arrow.schema([(name, kinds[types[name]]) for name in COLUMNS])
     table = arrow.Table.from_pylist([asdict(row) for row in rows], schema=schema)
     parquet.write_table(table, output, compression="zstd")

@@ -7,9 +7,9 @@ from typing import Any
 from acesniper.api.conditions import find_condition, with_condition
 from acesniper.api.convert import prediction_text
 from acesniper.api.decision import Decision
-from acesniper.api.messages import RunnerReport, terminated_state
+from acesniper.api.messages import TaskReport, terminated_state
 from acesniper.api.reasons import ConditionType, Notice, Reason
-from acesniper.api.units import duration_text, epoch_s, rfc3339
+from acesniper.api.units import duration_s, duration_text, epoch_s, rfc3339
 from acesniper.api.v1alpha1 import (
     DeadlinePolicy,
     InferenceTaskStatus,
@@ -18,14 +18,13 @@ from acesniper.api.v1alpha1 import (
     TaskPrediction,
     TaskProgress,
 )
-from acesniper.api.v1alpha1.schema import duration_s
 from acesniper.domain.backoff import Backoff
 from acesniper.domain.prediction import Prediction
 from acesniper.operator.task.pod_health import Failure, Fault
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
 
 RETRY = Backoff(first_s=5.0, max_s=300.0)
-MOST_DISRUPTIONS = 10
+MAX_DISRUPTIONS = 10
 """Attempts of a task that the cluster may end before we give up: by then, it is no coincidence."""
 
 
@@ -85,9 +84,9 @@ def _chances(
     """What is left to try, for people; and whether that is nothing."""
     retries, spent = sight.task.spec.retries, attempts - disruptions
     if failure.fault is Fault.CLUSTER:
-        if disruptions > MOST_DISRUPTIONS:
+        if disruptions > MAX_DISRUPTIONS:
             return f"disrupted {disruptions} times, given up", True
-        return f"disruption {disruptions} of {MOST_DISRUPTIONS}, costs no retry", False
+        return f"disruption {disruptions} of {MAX_DISRUPTIONS}, costs no retry", False
     if failure.fault is Fault.FINAL:
         return "trying again is useless", True
     if spent > retries:
@@ -219,7 +218,7 @@ def predicted_outcome(decision: Decision, created_s: float) -> TaskPrediction:
 
 
 def observed_outcome(
-    found: RunnerReport | None, pod: Mapping[str, Any], created_s: float, now_s: float
+    found: TaskReport | None, pod: Mapping[str, Any], created_s: float, now_s: float
 ) -> tuple[TaskObservation, str]:
     """What a finished pod tells: its report, its times; and a sentence about it."""
     state = terminated_state(pod)
