@@ -13,7 +13,14 @@ import uvloop
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.process_collector import ProcessCollector
 
-from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE, TASK_LABEL
+from acesniper.api.names import (
+    NODES,
+    OPERATOR_LEASE,
+    PLANNER_LEASE,
+    PODS,
+    PRIORITY_CLASSES,
+    TASK_LABEL,
+)
 from acesniper.api.v1alpha1 import ModelProfileSpec
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
@@ -37,7 +44,7 @@ from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.onnx.sandbox import container_limits, read_model
 from acesniper.predictor.replaceable import ReplaceablePredictor
 from acesniper.runtime import logs
-from acesniper.runtime.client import NODES, PODS, PRIORITY_CLASSES, Cluster, GuardedCluster
+from acesniper.runtime.client import Cluster, GuardedCluster
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import OperatorSettings

@@ -53,7 +53,8 @@ async def publish(manifest: Mapping[str, Any], kubeconfig: Path | None) -> None:
         InvalidInput: the API server rejects the DeviceProfile.
     """
     # Slow to import, and needed by no other function here.
-    from acesniper.runtime.client import DEVICE_PROFILES, Cluster
+    from acesniper.api.names import DEVICE_PROFILES
+    from acesniper.runtime.client import Cluster
 
     name = manifest["metadata"]["name"]
     head = {key: manifest[key] for key in ("apiVersion", "kind")}
