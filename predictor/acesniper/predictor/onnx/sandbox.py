@@ -17,11 +17,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from acesniper.api.objects import Json
 from acesniper.domain.errors import InvalidModel
 from acesniper.domain.model import ModelFeatures
 from acesniper.runtime.memory import available_bytes
-
-Json = dict[str, object]
 
 PARSED_RATIO = 2
 """Memory for parsing relative to the file's size: the bytes of the file and the parsed model."""
