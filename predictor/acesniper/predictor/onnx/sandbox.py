@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from acesniper.api.objects import Json
-from acesniper.domain.errors import InvalidModel
+from acesniper.domain.errors import InvalidModel, invalid_model_reason
 from acesniper.domain.model import ModelFeatures
 from acesniper.runtime.memory import available_bytes
 
@@ -109,7 +109,8 @@ def _response(name: str, process: subprocess.CompletedProcess[bytes]) -> Json:
     if process.returncode == 0 and process.stdout:
         response: Json = json.loads(process.stdout)
         if "reason" in response:
-            raise InvalidModel(str(response["reason"]), f"{name}: {response['message']}")
+            reason = invalid_model_reason(response["reason"], "ReaderCrashed")
+            raise InvalidModel(reason, f"{name}: {response['message']}")
         return response
     last_lines = process.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
     if process.returncode == -signal.SIGXCPU:
