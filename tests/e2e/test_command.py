@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from acesniper.cli.connection import Connection
-from acesniper.cli.diagnosis.checks.extender import DEAF_S, WATCH_AGE, samples
-from acesniper.cli.extender_access import metrics
+from acesniper.cli.doctor.activity_checks import WATCH_AGE_METRIC, WATCH_STALLED_S, samples
+from acesniper.cli.extender_client import fetch_metrics
 from installed import FreshFleet, Installed
 
 FAR = ("198.51.100.1", 9)
@@ -81,7 +81,7 @@ def test_the_plan_has_the_tasks_that_wait(installed: FreshFleet, ours: str) -> N
 
     planned = found(installed, plan)
     installed.system.plane.kubectl("delete", "inferencetask", "--all", "-n", ours)
-    installed.wait_until(lambda: said(installed, plan) == "Nothing waits.\n")
+    installed.wait_until(lambda: said(installed, plan) == "No tasks are pending.\n")
 
     assert planned
     assert {each["device"] for each in planned} <= {each.node for each in installed.devices}
@@ -94,11 +94,11 @@ async def test_the_doctor_hears_of_the_watches_through_the_api_server(
     with_port(installed, ours, installed.system.extender_port)
 
     async with Connection(installed.system.plane.kubeconfig()).open() as cluster:
-        text = await metrics(cluster)
+        text = await fetch_metrics(cluster)
 
-    ages = dict(samples(text, WATCH_AGE))
+    ages = dict(samples(text, WATCH_AGE_METRIC))
     assert {"pods", "nodes", "deviceprofiles"} <= ages.keys()
-    assert all(age_s < DEAF_S for age_s in ages.values())
+    assert all(age_s < WATCH_STALLED_S for age_s in ages.values())
 
 
 def with_port(fleet: FreshFleet, namespace: str, port: int) -> None:
@@ -144,7 +144,7 @@ def test_a_user_without_rights_is_told_which_and_a_wrong_context_which_there_are
 
     assert forbidden.returncode == 1
     assert "deviceprofiles" in forbidden.stderr
-    assert "ask for the right" in forbidden.stderr
+    assert "lacks the permission: request it" in forbidden.stderr
     assert elsewhere.returncode == 2
     assert "elsewhere" in elsewhere.stderr
 

@@ -1,7 +1,7 @@
-"""`acesniper doctor` on an installed chart, healthy and broken in many ways.
+"""`acesniper doctor` on an installed chart without and with problems.
 
-Each case breaks one thing, demands that it is found, and mends it by the command that the finding
-names (or, where that names none, by hand); then nothing may be found.
+Each case causes a problem, expects a finding, and fixes it by the command of the finding (or by hand
+if there is none); then no findings may be left.
 """
 
 import json
@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from acesniper.cli.connection import Connection
-from acesniper.cli.diagnosis.checks import examine
-from acesniper.cli.diagnosis.finding import Finding, Severity
-from acesniper.cli.diagnosis.looking import look
+from acesniper.cli.doctor.checks import run_checks
+from acesniper.cli.doctor.findings import Finding, Severity
+from acesniper.cli.doctor.reader import read_inventory
 from acesniper.testbed.system import EXTENDER, OPERATOR, SCHEDULER
 from installed import FreshFleet, Installed
 
@@ -30,7 +30,7 @@ def fleet(installed: FreshFleet) -> FreshFleet:
 
 def diagnose(fleet: FreshFleet) -> list[Finding]:
     connection = Connection(fleet.system.plane.kubeconfig())
-    return examine(connection.ask(look))
+    return run_checks(connection.run(read_inventory))
 
 
 def kubectl(*arguments: str) -> Callable[[FreshFleet], None]:
@@ -52,8 +52,8 @@ def applied(*flags: str, **thing: object) -> Callable[[FreshFleet], None]:
 
 
 def measured_anew(fleet: FreshFleet) -> None:
-    fleet.apply([each.profile for each in fleet.devices])
-    profiles = [each.profile for each in fleet.devices]
+    fleet.apply([device.profile for device in fleet.devices])
+    profiles = [device.profile for device in fleet.devices]
     fleet.apply(profiles, "--subresource=status", "--force-conflicts")
 
 
@@ -96,7 +96,7 @@ CASES = {
     "operator stopped": Case(
         kubectl("scale", "deployment", "acesniper-operator", "--replicas=0", *NS),
         "parts",
-        "scaled to nothing",
+        "scaled to zero",
     ),
     "scheduler deleted": Case(
         kubectl("delete", "deployment", "acesniper-scheduler", *NS),
@@ -153,7 +153,7 @@ CASES = {
             *NS,
         ),
         "configuration",
-        "no extender is named",
+        "no extender is configured",
     ),
     "another profile, another port": Case(
         patch(
@@ -168,16 +168,14 @@ CASES = {
             *NS,
         ),
         "configuration",
-        "there is no profile for pods that ask for ace-sniper",
+        "there is no profile for pods with schedulerName ace-sniper",
     ),
-    "planner away": Case(
-        stop(EXTENDER), "leases", "the planner does not work", by_hand=start(EXTENDER)
-    ),
+    "planner away": Case(stop(EXTENDER), "leases", "the planner is down", by_hand=start(EXTENDER)),
     "kube-scheduler away": Case(
-        stop(SCHEDULER), "leases", "our kube-scheduler does not work", by_hand=start(SCHEDULER)
+        stop(SCHEDULER), "leases", "our kube-scheduler is down", by_hand=start(SCHEDULER)
     ),
     "operator away": Case(
-        stop(OPERATOR), "leases", "the operator does not work", by_hand=start(OPERATOR)
+        stop(OPERATOR), "leases", "the operator is down", by_hand=start(OPERATOR)
     ),
     "every node cordoned": Case(
         kubectl("cordon", "--selector", "kubernetes.io/os=linux"),
@@ -188,27 +186,27 @@ CASES = {
     "probe's account deleted": Case(
         kubectl("delete", "serviceaccount", "acesniper-probe", *NS),
         "rights",
-        "its ServiceAccount acesniper-probe is not there",
+        "ServiceAccount acesniper-probe does not exist",
     ),
     "priority class deleted": Case(
         kubectl("delete", "priorityclass", "acesniper-control"),
         "priorities",
-        "PriorityClass acesniper-control, which is not there",
+        "PriorityClass acesniper-control does not exist",
     ),
     "admission policy not bound": Case(
         kubectl("delete", "validatingadmissionpolicybinding", "acesniper-own-profile"),
         "admission",
-        "nothing makes it refuse",
+        "no binding with the action Deny",
     ),
     "admission policy deleted": Case(
         kubectl("delete", "validatingadmissionpolicy", "acesniper-own-profile"),
         "admission",
-        "no admission policy is about the probe",
+        "there is no admission policy for the probe",
     ),
     "node not measured": Case(
         kubectl("delete", "deviceprofile", DEVICE),
         "devices",
-        "it is not measured, and gets no task",
+        "it has no device profile and gets no tasks",
         by_hand=measured_anew,
     ),
     "measured long ago": Case(
@@ -237,7 +235,7 @@ CASES = {
             spec={"node": "gone"},
         ),
         "devices",
-        "its node gone is not there",
+        "its node gone does not exist",
     ),
     "model of another digest": Case(
         model_of_another_digest,
@@ -259,18 +257,18 @@ CASES = {
 }
 
 
-def test_nothing_is_found_in_a_healthy_installation(fleet: FreshFleet) -> None:
+def test_a_healthy_installation_has_no_findings(fleet: FreshFleet) -> None:
     assert isinstance(fleet.system, Installed)
 
     done = fleet.system.shell("acesniper doctor")
 
     assert diagnose(fleet) == []
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "nothing found" in done.stdout
+    assert "no problems" in done.stdout
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_what_is_broken_is_found_and_its_command_mends_it(fleet: FreshFleet, case: Case) -> None:
+def test_each_problem_is_found_and_fixed_by_its_command(fleet: FreshFleet, case: Case) -> None:
     assert isinstance(fleet.system, Installed)
 
     case.breaks(fleet)
@@ -285,7 +283,7 @@ def test_what_is_broken_is_found_and_its_command_mends_it(fleet: FreshFleet, cas
     fleet.system.wait_rolled_out()
 
     assert finding.fix
-    assert_mended(fleet)
+    assert_fixed(fleet)
 
 
 def found(fleet: FreshFleet, case: Case) -> Finding:
@@ -294,7 +292,9 @@ def found(fleet: FreshFleet, case: Case) -> Finding:
 
     def seen() -> bool:
         matching[:] = [
-            each for each in diagnose(fleet) if each.check == case.check and case.says in each.what
+            finding
+            for finding in diagnose(fleet)
+            if finding.check == case.check and case.says in finding.what
         ]
         return bool(matching)
 
@@ -302,7 +302,7 @@ def found(fleet: FreshFleet, case: Case) -> Finding:
     return matching[0]
 
 
-def assert_mended(fleet: FreshFleet) -> None:
+def assert_fixed(fleet: FreshFleet) -> None:
     """What follows from a broken part (a lease, a slot) is mended within seconds by the parts."""
     left: list[Finding] = []
 
@@ -316,7 +316,7 @@ def assert_mended(fleet: FreshFleet) -> None:
         pytest.fail(f"still found: {left}")
 
 
-def test_a_broken_installation_is_an_exit_code_and_json_for_machines(fleet: FreshFleet) -> None:
+def test_a_problem_sets_the_exit_code_and_is_printed_as_json(fleet: FreshFleet) -> None:
     assert isinstance(fleet.system, Installed)
     kubectl("delete", "clusterrolebinding", "acesniper-probe")(fleet)
 
@@ -324,20 +324,20 @@ def test_a_broken_installation_is_an_exit_code_and_json_for_machines(fleet: Fres
     finding = found(fleet, case)
 
     done = fleet.system.shell("acesniper doctor --json")
-    told = json.loads(done.stdout)
-    mended = fleet.system.shell(finding.command)
+    findings = json.loads(done.stdout)
+    fixed = fleet.system.shell(finding.command)
 
     assert done.returncode == 1
-    assert told[0]["severity"] == Severity.ERROR
-    assert "acesniper/acesniper-probe" in told[0]["where"]
-    assert mended.returncode == 0
-    assert_mended(fleet)
+    assert findings[0]["severity"] == Severity.ERROR
+    assert "acesniper/acesniper-probe" in findings[0]["where"]
+    assert fixed.returncode == 0
+    assert_fixed(fleet)
 
 
-def test_who_may_see_little_is_told_what_was_not_checked(fleet: FreshFleet) -> None:
+def test_a_user_without_permissions_sees_what_was_not_checked(fleet: FreshFleet) -> None:
     connection = Connection(fleet.system.plane.kubeconfig("nobody"))
 
-    seen = examine(connection.ask(look))
+    seen = run_checks(connection.run(read_inventory))
 
-    assert {each.severity for each in seen} == {Severity.WARNING}
-    assert all(each.what.startswith("not checked") for each in seen)
+    assert {finding.severity for finding in seen} == {Severity.WARNING}
+    assert all(finding.what.startswith("not checked") for finding in seen)
