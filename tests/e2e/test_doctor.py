@@ -15,7 +15,7 @@ from acesniper.cli.connection import Connection
 from acesniper.cli.doctor.checks import run_checks
 from acesniper.cli.doctor.findings import Finding, Severity
 from acesniper.cli.doctor.reader import read_inventory
-from acesniper.testbed.system import EXTENDER, OPERATOR, SCHEDULER
+from acesniper.testbed.deployment import EXTENDER, OPERATOR, SCHEDULER
 from installed import FreshFleet, Installed
 
 NAMESPACE = "acesniper"

@@ -84,8 +84,8 @@ def first_networks(count: int) -> list[str]:
     They depend on which probes of the suite ran, not on the readings; all are assumed to have run.
     """
     from acesniper.predictor.atlas.measured import platforms
-    from acesniper.predictor.library import known_networks
     from acesniper.predictor.pcn.serving import PcnPredictor
+    from acesniper.predictor.similarity import known_networks
 
     known = known_networks()
     probed = max(

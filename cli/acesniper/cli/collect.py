@@ -25,7 +25,7 @@ from acesniper.cli.options import (
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from acesniper.probe.collect import Wanted
+    pass
 
 ISA = "ONEDNN_MAX_CPU_ISA"
 """Environment variable that limits oneDNN's instruction sets; it is part of the platform."""
@@ -73,17 +73,16 @@ def command(
       acesniper collect --atlas --device edge-1 --output edge-1.parquet
     """
     from acesniper.cli.console import err
-    from acesniper.probe.collect import Target, collect
-    from acesniper.probe.isolation import Isolated, Job
-    from acesniper.probe.latency import QUICK, Effort
+    from acesniper.probe.collect import Target, collect, write_rows
+    from acesniper.probe.isolation import Isolated, LatencyJob
+    from acesniper.probe.latency import QUICK_LATENCY, LatencyEffort
     from acesniper.probe.platform_facts import facts
-    from acesniper.probe.runtimes import Options
+    from acesniper.probe.runtimes import RuntimeOptions
     from acesniper.probe.runtimes import runtime as load_runtime
-    from acesniper.probe.table import write
 
     count = thread_count(threads)
     quota = cpu_quota or facts().cpu_quota
-    options = Options(count, optimise, precision)
+    options = RuntimeOptions(count, optimise, precision)
     target = Target(
         device or platform.node(),
         runtime,
@@ -93,7 +92,9 @@ def command(
         os.environ.get(ISA),
     )
     throttled = quota is not None and quota < count
-    job = Job(runtime, options, QUICK if quick else Effort(), throttled, reference)
+    job = LatencyJob(
+        runtime, options, QUICK_LATENCY if quick else LatencyEffort(), throttled, reference
+    )
     with (
         _model_paths(models or [], atlas) as paths,
         err().status("measuring") as status,
@@ -110,7 +111,7 @@ def command(
         )
     if not rows:
         raise InvalidInput("no model could be measured")
-    write(rows, output)
+    write_rows(rows, output)
 
 
 def _report(update_status: Callable[[str], None], text: str) -> None:
@@ -139,11 +140,11 @@ def _measurements(
     paths: Sequence[Path], batches: Sequence[int], shapes: dict[str, int]
 ) -> list["Wanted"]:
     """Each model with each batch size."""
-    from acesniper.probe.collect import Wanted
+    from acesniper.probe.collect import ModelCase
 
     files = [entry for path in paths for entry in _files(path)]
     measurements = [
-        Wanted(file, batch, {**file_shapes, **shapes})
+        ModelCase(file, batch, {**file_shapes, **shapes})
         for file, file_shapes in files
         for batch in batches
     ]

@@ -95,7 +95,7 @@ class Connection:
 
 def with_advice(error: AcesniperError) -> AcesniperError:
     """The same error with what the user can do about it."""
-    from acesniper.runtime.client import NotFound
+    from acesniper.domain.errors import NotFound
 
     if isinstance(error, NotFound):
         return Unavailable(

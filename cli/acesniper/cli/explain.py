@@ -75,7 +75,7 @@ async def fetch_explained(cluster: "Cluster", name: str, namespace: str | None) 
     Raises:
         InvalidInput: there is no such task.
     """
-    from acesniper.runtime.client import INFERENCE_TASKS
+    from acesniper.api.names import INFERENCE_TASKS
 
     task_namespace = namespace or cluster.namespace
     manifest = await cluster.get(INFERENCE_TASKS, name, task_namespace)

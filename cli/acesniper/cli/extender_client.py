@@ -126,7 +126,7 @@ async def _local_address(child: asyncio.subprocess.Process, pod: str) -> str:
 
 
 async def _running_pod(cluster: "Cluster") -> Pod:
-    from acesniper.runtime.client import PODS
+    from acesniper.api.names import PODS
 
     pods: Sequence[Pod]
     pods, _ = await cluster.list(PODS, labels=POD_LABELS)

@@ -43,8 +43,8 @@ def profile(
       acesniper model profile bert_tiny.onnx --shape sequence=128
     """
     from acesniper.cli.console import out, print_json
-    from acesniper.predictor.library import distance_word
-    from acesniper.predictor.reader import read_model
+    from acesniper.predictor.onnx.sandbox import read_model
+    from acesniper.predictor.similarity import distance_word
 
     features = read_model(model, batch=batch, shapes=parse_shapes(shape))
     familiarity = distance_word(features.distance)
@@ -69,8 +69,8 @@ def read(
     """Read a model on behalf of the operator, in a pod that has access to it."""
     from acesniper.api import messages
     from acesniper.domain.errors import InvalidModel, Unavailable
-    from acesniper.predictor.reader import limits_here, read_model
-    from acesniper.probe.models import verify
+    from acesniper.predictor.onnx.sandbox import container_limits, read_model
+    from acesniper.probe.model_file import verify
     from acesniper.probe.source import local_model
     from acesniper.runtime.artifacts import Credentials
 
@@ -82,7 +82,7 @@ def read(
             if not local.verified:
                 verify(local.path, sha256)
             features = read_model(
-                local.path, batch=batch, shapes=parse_shapes(shape), limits=limits_here()
+                local.path, batch=batch, shapes=parse_shapes(shape), limits=container_limits()
             )
         report.write_text(messages.pack_features(features))
     except (InvalidModel, Unavailable) as error:

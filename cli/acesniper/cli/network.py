@@ -181,7 +181,7 @@ def _content(config_map: Json) -> str | None:
 
 
 async def _get(cluster: "Cluster", name: str, namespace: str) -> Json:
-    from acesniper.runtime.client import CONFIG_MAPS
+    from acesniper.api.names import CONFIG_MAPS
 
     return await cluster.get(CONFIG_MAPS, name, namespace) or {}
 
@@ -198,7 +198,7 @@ async def _put(
     cluster: "Cluster", name: str, namespace: str, content: str | None, verdict: str | None
 ) -> None:
     """Write a ConfigMap; without content the components load the shipped network."""
-    from acesniper.runtime.client import CONFIG_MAPS
+    from acesniper.api.names import CONFIG_MAPS
 
     manifest: Json = {
         "apiVersion": "v1",

@@ -49,7 +49,7 @@ def load_model(
         InvalidInput: neither exists, or a ModelProfile is combined with a batch or shapes.
     """
     if not is_object_name(text):
-        from acesniper.predictor.reader import read_model
+        from acesniper.predictor.onnx.sandbox import read_model
 
         return read_model(Path(text), batch=batch, shapes=shapes)
     if batch != 1 or shapes:
@@ -94,8 +94,8 @@ async def _profiled_features(
 ) -> "ModelFeatures":
     from acesniper.api import convert
     from acesniper.api.conditions import find_condition
+    from acesniper.api.names import MODEL_PROFILES
     from acesniper.api.v1alpha1 import ModelProfile
-    from acesniper.runtime.client import MODEL_PROFILES
 
     profile_namespace = namespace or cluster.namespace
     manifest = await cluster.get(MODEL_PROFILES, name, profile_namespace)
@@ -115,9 +115,9 @@ async def _profiled_features(
 async def _fetch_devices(cluster: "Cluster", names: Sequence[str]) -> dict[str, PredictionDevice]:
     """The named DeviceProfiles, or all measured ones."""
     from acesniper.api import convert
+    from acesniper.api.names import DEVICE_PROFILES
     from acesniper.api.v1alpha1 import DeviceProfile
     from acesniper.extender.latency_table import MeasuredDevice
-    from acesniper.runtime.client import DEVICE_PROFILES
 
     manifests = {name: await cluster.get(DEVICE_PROFILES, name) for name in names}
     if not names:
@@ -146,8 +146,8 @@ async def _observed_models(
 ) -> "dict[ModelKey, ModelFeatures]":
     """The features of the models that ran on these devices and still have a ModelProfile."""
     from acesniper.api import convert
+    from acesniper.api.names import MODEL_PROFILES
     from acesniper.api.v1alpha1 import ModelProfile
-    from acesniper.runtime.client import MODEL_PROFILES
 
     keys = {latency.model for device in measured.values() for latency in device.observed_latencies}
     observed: dict[ModelKey, ModelFeatures] = {}

@@ -73,17 +73,17 @@ def command(
       acesniper probe --publish --node edge-1 --kubeconfig ~/.kube/config
     """
     from acesniper.cli.console import err
-    from acesniper.probe.hrm import probe
-    from acesniper.probe.runtimes import Options
+    from acesniper.probe.measure import FULL_PROBE, QUICK_PROBE
+    from acesniper.probe.platform_probe import probe
+    from acesniper.probe.runtimes import RuntimeOptions
     from acesniper.probe.runtimes import runtime as load_runtime
-    from acesniper.probe.timing import FULL, QUICK
 
     host = node or platform.node() or "localhost"
     with err().status("probing", refresh_per_second=2) as status:
         result = probe(
             load_runtime(runtime),
-            Options(thread_count(threads), optimise, precision),
-            effort=QUICK if quick else FULL,
+            RuntimeOptions(thread_count(threads), optimise, precision),
+            effort=QUICK_PROBE if quick else FULL_PROBE,
             cpu_quota=cpu_quota,
             progress=status.update,
         )
@@ -116,10 +116,9 @@ def _publish(
     import asyncio
 
     from acesniper.cli.console import err
-    from acesniper.probe.profiles import answering
-    from acesniper.probe.publish import publish
+    from acesniper.probe.profiles import publish, reprobe_manifest
 
-    asyncio.run(publish(answering(name, node, result, reprobed), kubeconfig))
+    asyncio.run(publish(reprobe_manifest(name, node, result, reprobed), kubeconfig))
     err().print(f"published DeviceProfile {name}")
 
 

@@ -100,7 +100,7 @@ def read_profiles(path: Path) -> list[Json]:
 
 async def list_profiles(cluster: "Cluster") -> list[Json]:
     """The DeviceProfiles and ModelProfiles of a cluster."""
-    from acesniper.runtime.client import DEVICE_PROFILES, MODEL_PROFILES
+    from acesniper.api.names import DEVICE_PROFILES, MODEL_PROFILES
 
     devices, _ = await cluster.list(DEVICE_PROFILES)
     models, _ = await cluster.list(MODEL_PROFILES)

@@ -20,7 +20,7 @@ from acesniper.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from acesniper.probe.outputs import Outputs
+    from acesniper.probe.runner import Outputs
 
 TERMINATION_LOG = Path("/dev/termination-log")
 """The file of a container's termination message; it exists in pods only."""
@@ -93,15 +93,15 @@ def command(
     Example:
       acesniper run resnet50.onnx --inferences 100
     """
-    from acesniper.probe.cache import ModelCache
-    from acesniper.probe.runner import Job, run_model
-    from acesniper.probe.runtimes import Options
+    from acesniper.probe.model_cache import ModelCache
+    from acesniper.probe.runner import RunSpec, run_model
+    from acesniper.probe.runtimes import RuntimeOptions
     from acesniper.probe.runtimes import runtime as load_runtime
     from acesniper.probe.source import local_input, local_model
     from acesniper.runtime.artifacts import Credentials
 
     shapes = parse_shapes(shape)
-    options = Options(thread_count(threads), precision=precision)
+    options = RuntimeOptions(thread_count(threads), precision=precision)
     with ExitStack() as stack:
         start = time.perf_counter()
         local = stack.enter_context(
@@ -116,7 +116,7 @@ def command(
         inputs = source and stack.enter_context(
             local_input(source, input_sha256, credentials=Credentials.read(input_secret))
         )
-        job = Job(
+        job = RunSpec(
             local.path,
             inferences,
             batch,
@@ -140,7 +140,7 @@ def command(
 
 def _outputs(location: str | None, secret: Path | None) -> "Outputs | None":
     from acesniper.api.address import Address
-    from acesniper.probe.outputs import to_bucket, to_folder
+    from acesniper.probe.runner import to_bucket, to_folder
     from acesniper.runtime.artifacts import Bucket, Credentials
 
     if location is None:
@@ -158,9 +158,9 @@ def _progress(name: str, total: int, port: int) -> Iterator[Callable[[int], None
             yield update_bar
             return
 
-        from acesniper.probe.progress import Progress
+        from acesniper.probe.progress import ProgressServer
 
-        served = Progress(total)
+        served = ProgressServer(total)
         stack.enter_context(served.served(port))
 
         def update(completed: int) -> None:

@@ -78,8 +78,7 @@ async def fetch_rows(cluster: "Cluster") -> list[DeviceRow]:
     """The devices of a cluster, computed from its DeviceProfiles, Nodes and Pods."""
     import time
 
-    from acesniper.api.names import TASK_LABEL
-    from acesniper.runtime.client import DEVICE_PROFILES, NODES, PODS
+    from acesniper.api.names import DEVICE_PROFILES, NODES, PODS, TASK_LABEL
 
     profiles, _ = await cluster.list(DEVICE_PROFILES)
     nodes, _ = await cluster.list(NODES)

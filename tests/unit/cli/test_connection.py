@@ -4,8 +4,7 @@ import pytest
 
 from acesniper.cli.connection import Connection, with_advice
 from acesniper.cli.prediction_inputs import is_object_name
-from acesniper.domain.errors import AcesniperError, Forbidden, InvalidInput, Unavailable
-from acesniper.runtime.client import NotFound
+from acesniper.domain.errors import AcesniperError, Forbidden, InvalidInput, NotFound, Unavailable
 
 
 def test_without_a_configured_cluster_the_error_lists_the_options(

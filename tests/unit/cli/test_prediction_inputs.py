@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
+from acesniper.api.names import DEVICE_PROFILES, MODEL_PROFILES, Kind
 from acesniper.cli.connection import Connection
 from acesniper.cli.prediction_inputs import load_devices, load_model
 from acesniper.domain.errors import InvalidInput
-from acesniper.runtime.client import DEVICE_PROFILES, MODEL_PROFILES, Kind
 from builders import make_device_profile, make_model_profile
 from fake_cluster import FakeCluster
 from small_models import linear_model, save

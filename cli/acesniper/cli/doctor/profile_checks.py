@@ -13,7 +13,7 @@ from acesniper.cli.doctor.findings import (
     upgrade_release,
 )
 from acesniper.cli.doctor.inventory import Inventory, Object, condition, label
-from acesniper.probe.versions import SUITE, VERSION
+from acesniper.probe import SUITE, VERSION
 
 EXPIRED_S = 30 * 24 * 3600.0
 ARCHITECTURES = ("amd64", "arm64")

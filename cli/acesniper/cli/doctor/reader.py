@@ -8,13 +8,13 @@ from dataclasses import replace
 from email.utils import parsedate_to_datetime
 
 from acesniper.api.crd import RESOURCES
-from acesniper.api.names import GROUP
+from acesniper.api.names import GROUP, Kind
 from acesniper.cli import extender_client
 from acesniper.cli.doctor.inventory import Inventory, Object, Permission
 from acesniper.cli.doctor.permissions import access_review, required_permissions
-from acesniper.domain.errors import AcesniperError, Forbidden
+from acesniper.domain.errors import AcesniperError, Forbidden, NotFound
 from acesniper.runtime import client
-from acesniper.runtime.client import Cluster, Kind, NotFound
+from acesniper.runtime.client import Cluster
 
 RELEASE_LABEL = "app.kubernetes.io/part-of=acesniper"
 POD_LABEL = "app.kubernetes.io/name=acesniper"
