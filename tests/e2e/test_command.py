@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from acesniper.cli.connection import Connection
-from acesniper.cli.doctor.activity_checks import WATCH_AGE_METRIC, WATCH_STALLED_S, samples
+from acesniper.cli.doctor.command.activity_checks import WATCH_AGE_METRIC, WATCH_STALLED_S, samples
 from acesniper.cli.extender_client import fetch_metrics
 from installed import FreshFleet, Installed
 

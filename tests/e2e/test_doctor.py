@@ -1,7 +1,7 @@
 """`acesniper doctor` on an installed chart without and with problems.
 
-Each case causes a problem, expects a finding, and fixes it by the command of the finding (or by hand
-if there is none); then no findings may be left.
+Each case causes a problem, expects a finding, and fixes it by the command of the finding (or by
+hand if there is none); then no findings may be left.
 """
 
 import json
@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from acesniper.cli.connection import Connection
-from acesniper.cli.doctor.checks import run_checks
-from acesniper.cli.doctor.findings import Finding, Severity
-from acesniper.cli.doctor.reader import read_inventory
+from acesniper.cli.doctor.command.checks import run_checks
+from acesniper.cli.doctor.command.findings import Finding, Severity
+from acesniper.cli.doctor.command.reader import read_inventory
 from acesniper.testbed.deployment import EXTENDER, OPERATOR, SCHEDULER
 from installed import FreshFleet, Installed
 

@@ -138,7 +138,7 @@ def _model_paths(models: Sequence[Path], atlas: bool) -> Iterator[Sequence[Path]
 
 def _measurements(
     paths: Sequence[Path], batches: Sequence[int], shapes: dict[str, int]
-) -> list["Wanted"]:
+) -> list["ModelCase"]:
     """Each model with each batch size."""
     from acesniper.probe.collect import ModelCase
 

@@ -8,10 +8,11 @@ import hashlib
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acesniper.api.objects import Json
 from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
 from acesniper.cli.options import DEFAULT_NAMESPACE
 from acesniper.cli.retraining import list_profiles, retrain_network, training_settings
@@ -25,8 +26,6 @@ CURRENT, PREVIOUS = "ace-sniper-network", "ace-sniper-network-before"
 NETWORK_FILE, VERDICT_FILE = "pcn.onnx", "verdict.json"
 MAX_BYTES = 1_000_000
 """A ConfigMap holds 1 MiB."""
-
-Json = dict[str, Any]
 
 app = typer.Typer(no_args_is_help=True)
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the installation.")]

@@ -31,7 +31,11 @@ and `--context`. Exit codes: 0, success; 1, something that the command needs is 
 
 def files() -> dict[Path, str]:
     """Path to text of every generated page."""
-    return {FOLDER / "cli.md": page(), FOLDER / "resources.md": resources.page()}
+    return {
+        FOLDER / "cli.md": page(),
+        FOLDER / "resources.md": resources.page(),
+        FOLDER / "conditions.md": resources.conditions_page(),
+    }
 
 
 def page() -> str:

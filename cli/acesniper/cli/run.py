@@ -118,10 +118,10 @@ def command(
         )
         job = RunSpec(
             local.path,
-            inferences,
-            batch,
-            shapes,
-            sha256,
+            inferences=inferences,
+            batch=batch,
+            shapes=shapes,
+            sha256=sha256,
             source=inputs or None,
             outputs=_outputs(output, output_secret),
             device=device,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acesniper.api.objects import Json
 from acesniper.cli.options import writable_path
 from acesniper.cli.retraining import (
-    Json,
     list_profiles,
     provenance,
     read_profiles,

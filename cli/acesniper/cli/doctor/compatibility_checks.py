@@ -7,8 +7,14 @@ from typing import Any
 
 from acesniper.api.crd import RESOURCES, definition
 from acesniper.api.names import GROUP, VERSION
-from acesniper.cli.doctor.findings import Finding, Severity, restore_release, upgrade_release
-from acesniper.cli.doctor.inventory import Inventory, Object, container, containers, identify
+from acesniper.api.objects import Json
+from acesniper.cli.doctor.command.findings import (
+    Finding,
+    Severity,
+    restore_release,
+    upgrade_release,
+)
+from acesniper.cli.doctor.command.inventory import Inventory, container, containers, identify
 
 OLDEST_KUBERNETES = (1, 33)
 RUNNER_VARIABLE = "ACESNIPER_RUNNER_IMAGE"
@@ -132,7 +138,7 @@ def _fix(inventory: Inventory) -> tuple[str, str]:
     return "upgrade the release with its definitions", upgrade
 
 
-def _serving(crd: Object, where: str) -> Iterator[Finding]:
+def _serving(crd: Json, where: str) -> Iterator[Finding]:
     if crd["metadata"].get("deletionTimestamp"):
         yield Finding(
             "it is being deleted, and with it every object of its kind",
@@ -149,7 +155,7 @@ def _serving(crd: Object, where: str) -> Iterator[Finding]:
 
 
 def _schema_differences(
-    expected: Object, crd: Object, where: str, inventory: Inventory
+    expected: Json, crd: Json, where: str, inventory: Inventory
 ) -> Iterator[Finding]:
     expected_schema, schema = _schema(expected), _schema(crd)
     fix = _fix(inventory)
@@ -171,7 +177,7 @@ def _schema_differences(
         yield Finding("its validation rules differ from those of this version", where, *fix)
 
 
-def _schema(crd: Object) -> Mapping[str, Any] | None:
+def _schema(crd: Json) -> Mapping[str, Any] | None:
     for served in crd["spec"]["versions"]:
         if served["name"] == VERSION:
             schema: Mapping[str, Any] = served["schema"]["openAPIV3Schema"]

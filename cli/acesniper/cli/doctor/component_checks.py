@@ -6,15 +6,16 @@ from typing import Any
 import yaml
 
 from acesniper.api.names import SCHEDULER_NAME
+from acesniper.api.objects import Json
 from acesniper.api.scheduler_config import SchedulerConfig
-from acesniper.cli.doctor.findings import (
+from acesniper.cli.doctor.command.findings import (
     Finding,
     Severity,
     read_logs,
     restart_scheduler,
     restore_release,
 )
-from acesniper.cli.doctor.inventory import COMPONENT, Inventory, Object, container, identify, label
+from acesniper.cli.doctor.command.inventory import COMPONENT, Inventory, container, identify, label
 from acesniper.cli.options import DEFAULT_NAMESPACE
 
 NOT_INSTALLED = "Ace-Sniper is not installed"
@@ -31,7 +32,7 @@ PORT_VARIABLE = "ACESNIPER_PORT"
 def check_components(inventory: Inventory) -> Iterable[Finding]:
     """Components that are missing, scaled to zero, or whose pods are not ready."""
     if not any(inventory.workloads()):
-        return [Finding(NOT_INSTALLED, "the cluster", "install it (docs/start.md)", INSTALL)]
+        return [Finding(NOT_INSTALLED, "the cluster", "install it (docs/quickstart.md)", INSTALL)]
     findings = [
         Finding(
             f"there is no {component}",
@@ -91,7 +92,7 @@ def _duplicate_schedulers(inventory: Inventory) -> Iterator[Finding]:
         )
 
 
-def _workload(workload: Object, inventory: Inventory) -> Iterator[Finding]:
+def _workload(workload: Json, inventory: Inventory) -> Iterator[Finding]:
     metadata, status = workload["metadata"], workload.get("status", {})
     where, name, namespace = identify(workload), metadata["name"], metadata["namespace"]
     if workload["kind"] == "DaemonSet":
@@ -116,7 +117,7 @@ def _workload(workload: Object, inventory: Inventory) -> Iterator[Finding]:
     )
 
 
-def _unready_reasons(workload: Object, inventory: Inventory) -> list[str]:
+def _unready_reasons(workload: Json, inventory: Inventory) -> list[str]:
     """Why pods were not created or are not ready, as the cluster reports it."""
     failures = [
         str(entry.get("message", ""))
@@ -128,7 +129,7 @@ def _unready_reasons(workload: Object, inventory: Inventory) -> list[str]:
     return sorted({*failures, *(reason for pod in pods for reason in _pod_reasons(pod))})
 
 
-def _pod_reasons(pod: Object) -> Iterator[str]:
+def _pod_reasons(pod: Json) -> Iterator[str]:
     status = pod.get("status", {})
     for entry in status.get("conditions") or ():
         if entry["type"] == "PodScheduled" and entry["status"] == "False":
@@ -141,7 +142,7 @@ def _pod_reasons(pod: Object) -> Iterator[str]:
             yield f"{container_status['name']} {reason} {message}".strip()
 
 
-def _configuration_mistakes(text: str, workload: Object) -> Iterator[str]:
+def _configuration_mistakes(text: str, workload: Json) -> Iterator[str]:
     try:
         configuration = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -164,7 +165,7 @@ def _mappings(configuration: dict[str, Any], field: str) -> list[dict[str, Any]]
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
-def _extender_mistakes(extenders: Sequence[dict[str, Any]], workload: Object) -> Iterator[str]:
+def _extender_mistakes(extenders: Sequence[dict[str, Any]], workload: Json) -> Iterator[str]:
     if not extenders:
         yield "no extender is configured: tasks are placed by the default plugins only"
         return
@@ -177,14 +178,14 @@ def _extender_mistakes(extenders: Sequence[dict[str, Any]], workload: Object) ->
             yield f"extenders[0].{field} is {extender.get(field)!r}, not {expected[field]!r}"
 
 
-def _config_map_name(workload: Object) -> str:
+def _config_map_name(workload: Json) -> str:
     for volume in workload["spec"]["template"]["spec"].get("volumes") or ():
         if volume["name"] == CONFIGURATION_VOLUME and "configMap" in volume:
             return str(volume["configMap"]["name"])
     return "acesniper-scheduler"
 
 
-def _extender_port(workload: Object) -> str:
+def _extender_port(workload: Json) -> str:
     variables = (container(workload, "extender") or {}).get("env") or ()
     ports = (str(item["value"]) for item in variables if item["name"] == PORT_VARIABLE)
     return next(ports, "8780")

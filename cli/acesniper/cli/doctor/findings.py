@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from acesniper.cli.doctor.inventory import COMPONENT, Inventory, Object
+from acesniper.api.objects import Json
+from acesniper.cli.doctor.command.inventory import COMPONENT, Inventory
 
 
 class Severity(StrEnum):
@@ -51,7 +52,7 @@ def upgrade_release(inventory: Inventory, *values: str) -> str:
     return f"helm upgrade {release} --reuse-values{options}"
 
 
-def restart_scheduler(inventory: Inventory, workload: Object | None = None) -> str:
+def restart_scheduler(inventory: Inventory, workload: Json | None = None) -> str:
     """The command that restarts the pods of the scheduler, extender and planner."""
     metadata = (workload or {}).get("metadata", {})
     name = metadata.get("name", f"{inventory.release}-scheduler")

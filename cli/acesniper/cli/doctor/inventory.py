@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from acesniper.api.objects import Json
 from acesniper.cli.options import DEFAULT_NAMESPACE
-
-Object = dict[str, Any]
 
 COMPONENT = "app.kubernetes.io/component"
 """Label whose value is operator, scheduler or probe."""
@@ -50,16 +48,16 @@ class Inventory:
     server_version: str
     server_s: float
     local_s: float
-    objects: Mapping[str, Sequence[Object]]
+    objects: Mapping[str, Sequence[Json]]
     unlisted: Mapping[str, str] = field(default_factory=dict)
     denied: Sequence[Permission] | None = ()
     metrics: str | None = None
 
-    def all(self, kind: str) -> Sequence[Object]:
+    def all(self, kind: str) -> Sequence[Json]:
         """All objects of a kind, given in the plural."""
         return self.objects.get(kind, ())
 
-    def named(self, kind: str, name: str, namespace: str | None = None) -> Object | None:
+    def named(self, kind: str, name: str, namespace: str | None = None) -> Json | None:
         """The object of this name; None if there is none."""
         for item in self.all(kind):
             metadata = item["metadata"]
@@ -67,16 +65,16 @@ class Inventory:
                 return item
         return None
 
-    def component(self, name: str) -> Object | None:
+    def component(self, name: str) -> Json | None:
         """The Deployment or DaemonSet of a component: operator, scheduler or probe."""
         return next((item for item in self.workloads() if label(item, COMPONENT) == name), None)
 
-    def workloads(self) -> Iterator[Object]:
+    def workloads(self) -> Iterator[Json]:
         """Our Deployments and DaemonSets."""
         yield from self.all("deployments")
         yield from self.all("daemonsets")
 
-    def age_s(self, item: Object) -> float:
+    def age_s(self, item: Json) -> float:
         """Seconds since an object was created, by the API server's clock."""
         from acesniper.api.units import epoch_s
 
@@ -105,36 +103,36 @@ class Inventory:
         return workload is not None and container(workload, "kube-scheduler") is not None
 
 
-def label(item: Object, name: str) -> str:
+def label(item: Json, name: str) -> str:
     """The value of a label; empty if it is not set."""
     return str((item["metadata"].get("labels") or {}).get(name, ""))
 
 
-def identify(item: Object) -> str:
+def identify(item: Json) -> str:
     """Kind, namespace and name of an object, such as `Deployment acesniper/operator`."""
     metadata = item["metadata"]
     path = filter(None, (metadata.get("namespace"), metadata["name"]))
     return f"{item.get('kind', 'object')} {'/'.join(path)}"
 
 
-def condition(item: Object, kind: str) -> Object | None:
+def condition(item: Json, kind: str) -> Json | None:
     """The status condition of this type; None if it is not set."""
     conditions = (item.get("status") or {}).get("conditions") or ()
     return next((entry for entry in conditions if entry["type"] == kind), None)
 
 
-def containers(workload: Object) -> Sequence[Object]:
+def containers(workload: Json) -> Sequence[Json]:
     """The containers in the pod template of a Deployment or DaemonSet."""
-    listed: Sequence[Object] = workload["spec"]["template"]["spec"]["containers"]
+    listed: Sequence[Json] = workload["spec"]["template"]["spec"]["containers"]
     return listed
 
 
-def container(workload: Object, name: str) -> Object | None:
+def container(workload: Json, name: str) -> Json | None:
     """The container of this name in a pod template."""
     return next((item for item in containers(workload) if item["name"] == name), None)
 
 
-def service_account(workload: Object) -> str:
+def service_account(workload: Json) -> str:
     """The user name of the service account of a workload's pods."""
     name = workload["spec"]["template"]["spec"].get("serviceAccountName", "default")
     return f"system:serviceaccount:{workload['metadata']['namespace']}:{name}"

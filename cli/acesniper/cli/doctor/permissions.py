@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from acesniper.cli.doctor.inventory import Inventory, Object, Permission, service_account
+from acesniper.api.objects import Json
+from acesniper.cli.doctor.command.inventory import Inventory, Permission, service_account
 
 RULES = "rules.yaml"
 """Rules by the name of their file in the chart, without `-rules.yaml`; see `make generate`."""
@@ -47,7 +48,7 @@ def required_permissions(inventory: Inventory) -> list[Permission]:
     return required
 
 
-def access_review(permission: Permission) -> Object:
+def access_review(permission: Permission) -> Json:
     """The SubjectAccessReview that asks whether an account has a permission."""
     resource, _, subresource = permission.resource.partition("/")
     _, _, namespace, _ = permission.account.split(":")
@@ -73,7 +74,7 @@ def access_review(permission: Permission) -> Object:
     }
 
 
-def _permissions(account: str, rules: Sequence[Object], namespace: str) -> Iterator[Permission]:
+def _permissions(account: str, rules: Sequence[Json], namespace: str) -> Iterator[Permission]:
     for rule in rules:
         for group in rule["apiGroups"]:
             for resource in rule["resources"]:
@@ -83,6 +84,6 @@ def _permissions(account: str, rules: Sequence[Object], namespace: str) -> Itera
 
 
 def _rules() -> Mapping[str, Any]:
-    text = files("acesniper.cli.doctor").joinpath(RULES).read_text(encoding="utf-8")
+    text = files("acesniper.cli.doctor.command").joinpath(RULES).read_text(encoding="utf-8")
     rules: Mapping[str, Any] = yaml.safe_load(text)
     return rules

@@ -3,16 +3,17 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from acesniper.api.names import SLOT_RESOURCE
+from acesniper.api.objects import Json
 from acesniper.api.units import epoch_s
 from acesniper.cli.console import age_text
-from acesniper.cli.doctor.findings import (
+from acesniper.cli.doctor.command.findings import (
     Finding,
     Severity,
     read_logs,
     reprobe_device,
     upgrade_release,
 )
-from acesniper.cli.doctor.inventory import Inventory, Object, condition, label
+from acesniper.cli.doctor.command.inventory import Inventory, condition, label
 from acesniper.probe import SUITE, VERSION
 
 EXPIRED_S = 30 * 24 * 3600.0
@@ -52,7 +53,7 @@ def check_models(inventory: Inventory) -> Iterable[Finding]:
             yield Finding("the operator did not read it", where, f"read its log: {logs}")
 
 
-def _all_nodes_unschedulable(profiles: Sequence[Object], inventory: Inventory) -> Iterator[Finding]:
+def _all_nodes_unschedulable(profiles: Sequence[Json], inventory: Inventory) -> Iterator[Finding]:
     listed = [inventory.named("nodes", profile["spec"]["node"]) for profile in profiles]
     nodes = [node for node in listed if node is not None]
     if nodes and not any(_ready(node) and not node["spec"].get("unschedulable") for node in nodes):
@@ -64,7 +65,7 @@ def _all_nodes_unschedulable(profiles: Sequence[Object], inventory: Inventory) -
         )
 
 
-def _node_without_profile(node: Object, inventory: Inventory) -> Iterator[Finding]:
+def _node_without_profile(node: Json, inventory: Inventory) -> Iterator[Finding]:
     """A node on which the probe should run; one that is excluded on purpose is not reported."""
     name = node["metadata"]["name"]
     where, taints = f"Node {name}", node["spec"].get("taints") or ()
@@ -93,7 +94,7 @@ def _node_without_profile(node: Object, inventory: Inventory) -> Iterator[Findin
         yield Finding(missing, where, f"read the log of its probe: {logs}")
 
 
-def _device_profile(profile: Object, inventory: Inventory) -> Iterator[Finding]:
+def _device_profile(profile: Json, inventory: Inventory) -> Iterator[Finding]:
     name, status = profile["metadata"]["name"], profile.get("status") or {}
     where, node_name = f"DeviceProfile {name}", profile["spec"]["node"]
     node = inventory.named("nodes", node_name)
@@ -118,7 +119,7 @@ def _device_profile(profile: Object, inventory: Inventory) -> Iterator[Finding]:
 
 
 def _measurement(
-    status: Object, where: str, reprobe: tuple[str, str], inventory: Inventory
+    status: Json, where: str, reprobe: tuple[str, str], inventory: Inventory
 ) -> Iterator[Finding]:
     """A measurement by another suite, an old one, and one that its conditions call unusable."""
     suite = (status.get("suite"), status.get("suiteVersion"))
@@ -140,18 +141,18 @@ def _measurement(
             yield Finding(degraded, where, *reprobe, severity=Severity.WARNING)
 
 
-def _ready(node: Object) -> bool:
+def _ready(node: Json) -> bool:
     ready = condition(node, "Ready")
     return ready is not None and bool(ready["status"] == "True")
 
 
-def _selected(node: Object, probe: Object) -> bool:
+def _selected(node: Json, probe: Json) -> bool:
     """Whether a node has the labels of the probe's node selector."""
-    selector: Object = probe["spec"]["template"]["spec"].get("nodeSelector") or {}
+    selector: Json = probe["spec"]["template"]["spec"].get("nodeSelector") or {}
     return all(label(node, name) == value for name, value in selector.items())
 
 
-def _untolerated_taints(taints: Sequence[Object], probe: Object) -> list[str]:
+def _untolerated_taints(taints: Sequence[Json], probe: Json) -> list[str]:
     tolerations = probe["spec"]["template"]["spec"].get("tolerations") or ()
     if any(item.get("operator") == "Exists" and not item.get("key") for item in tolerations):
         return []

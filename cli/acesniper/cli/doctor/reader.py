@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 
+from acesniper.api import names
 from acesniper.api.crd import RESOURCES
 from acesniper.api.names import GROUP, Kind
+from acesniper.api.objects import Json
 from acesniper.cli import extender_client
-from acesniper.cli.doctor.inventory import Inventory, Object, Permission
-from acesniper.cli.doctor.permissions import access_review, required_permissions
+from acesniper.cli.doctor.command.inventory import Inventory, Permission
+from acesniper.cli.doctor.command.permissions import access_review, required_permissions
 from acesniper.domain.errors import AcesniperError, Forbidden, NotFound
-from acesniper.runtime import client
 from acesniper.runtime.client import Cluster
 
 RELEASE_LABEL = "app.kubernetes.io/part-of=acesniper"
@@ -25,15 +26,15 @@ _REVIEWS = Kind("/apis/authorization.k8s.io/v1", "subjectaccessreviews", namespa
 _LISTED: Mapping[str, tuple[str, Kind, str]] = {
     "deployments": ("Deployment", Kind(_APPS, "deployments"), RELEASE_LABEL),
     "daemonsets": ("DaemonSet", Kind(_APPS, "daemonsets"), RELEASE_LABEL),
-    "pods": ("Pod", client.PODS, POD_LABEL),
-    "configmaps": ("ConfigMap", client.CONFIG_MAPS, RELEASE_LABEL),
+    "pods": ("Pod", names.PODS, POD_LABEL),
+    "configmaps": ("ConfigMap", names.CONFIG_MAPS, RELEASE_LABEL),
     "serviceaccounts": ("ServiceAccount", Kind("/api/v1", "serviceaccounts"), RELEASE_LABEL),
-    "leases": ("Lease", client.LEASES, ""),
-    "nodes": ("Node", client.NODES, ""),
-    "deviceprofiles": ("DeviceProfile", client.DEVICE_PROFILES, ""),
-    "modelprofiles": ("ModelProfile", client.MODEL_PROFILES, ""),
-    "inferencetasks": ("InferenceTask", client.INFERENCE_TASKS, ""),
-    "priorityclasses": ("PriorityClass", client.PRIORITY_CLASSES, ""),
+    "leases": ("Lease", names.LEASES, ""),
+    "nodes": ("Node", names.NODES, ""),
+    "deviceprofiles": ("DeviceProfile", names.DEVICE_PROFILES, ""),
+    "modelprofiles": ("ModelProfile", names.MODEL_PROFILES, ""),
+    "inferencetasks": ("InferenceTask", names.INFERENCE_TASKS, ""),
+    "priorityclasses": ("PriorityClass", names.PRIORITY_CLASSES, ""),
     "validatingadmissionpolicies": (
         "ValidatingAdmissionPolicy",
         Kind(_ADMISSION, "validatingadmissionpolicies", namespaced=False),
@@ -72,7 +73,7 @@ async def read_inventory(cluster: Cluster) -> Inventory:
     )
 
 
-async def _list(cluster: Cluster, plural: str, unlisted: dict[str, str]) -> Sequence[Object]:
+async def _list(cluster: Cluster, plural: str, unlisted: dict[str, str]) -> Sequence[Json]:
     singular, kind, labels = _LISTED[plural]
     try:
         items, _ = await cluster.list(kind, labels=labels)
@@ -84,7 +85,7 @@ async def _list(cluster: Cluster, plural: str, unlisted: dict[str, str]) -> Sequ
     return [{"kind": singular, **item} for item in items]
 
 
-async def _crds(cluster: Cluster, unlisted: dict[str, str]) -> Sequence[Object]:
+async def _crds(cluster: Cluster, unlisted: dict[str, str]) -> Sequence[Json]:
     """Our CustomResourceDefinitions, by name: those installed by hand may lack our labels."""
     names = [f"{resource.plural}.{GROUP}" for resource in RESOURCES]
     try:
