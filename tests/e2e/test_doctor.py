@@ -1,7 +1,7 @@
-"""`acesniper doctor` on an installed chart without and with problems.
+"""`acesniper doctor` on an installed chart, healthy and broken in many ways.
 
-Each case causes a problem, expects a finding, and fixes it by the command of the finding (or by
-hand if there is none); then no findings may be left.
+A case breaks one thing, expects the finding, and fixes it with the finding's command, or by other
+means if the finding has none; afterwards there must be no finding.
 """
 
 import json
@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from acesniper.cli.connection import Connection
-from acesniper.cli.doctor.command.checks import run_checks
-from acesniper.cli.doctor.command.findings import Finding, Severity
-from acesniper.cli.doctor.command.reader import read_inventory
+from acesniper.cli.doctor.checks import run_checks
+from acesniper.cli.doctor.findings import Finding, Severity
+from acesniper.cli.doctor.reader import read_inventory
 from acesniper.testbed.deployment import EXTENDER, OPERATOR, SCHEDULER
 from installed import FreshFleet, Installed
 
@@ -51,7 +51,7 @@ def applied(*flags: str, **thing: object) -> Callable[[FreshFleet], None]:
     return run
 
 
-def measured_anew(fleet: FreshFleet) -> None:
+def measured_again(fleet: FreshFleet) -> None:
     fleet.apply([device.profile for device in fleet.devices])
     profiles = [device.profile for device in fleet.devices]
     fleet.apply(profiles, "--subresource=status", "--force-conflicts")
@@ -77,12 +77,12 @@ def start(part: str) -> Callable[[FreshFleet], None]:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A way to break an installation, what must be found, and how it is mended if by hand."""
+    """A way to break an installation, the expected finding, and the fix if it has no command."""
 
     breaks: Callable[[FreshFleet], None]
     check: str
     says: str
-    by_hand: Callable[[FreshFleet], None] | None = None
+    fix: Callable[[FreshFleet], None] | None = None
 
 
 NS = ("-n", NAMESPACE)
@@ -170,18 +170,16 @@ CASES = {
         "configuration",
         "there is no profile for pods with schedulerName ace-sniper",
     ),
-    "planner away": Case(stop(EXTENDER), "leases", "the planner is down", by_hand=start(EXTENDER)),
+    "planner away": Case(stop(EXTENDER), "leases", "the planner is down", fix=start(EXTENDER)),
     "kube-scheduler away": Case(
-        stop(SCHEDULER), "leases", "our kube-scheduler is down", by_hand=start(SCHEDULER)
+        stop(SCHEDULER), "leases", "our kube-scheduler is down", fix=start(SCHEDULER)
     ),
-    "operator away": Case(
-        stop(OPERATOR), "leases", "the operator is down", by_hand=start(OPERATOR)
-    ),
+    "operator away": Case(stop(OPERATOR), "leases", "the operator is down", fix=start(OPERATOR)),
     "every node cordoned": Case(
         kubectl("cordon", "--selector", "kubernetes.io/os=linux"),
         "devices",
         "no device can take a task",
-        by_hand=kubectl("uncordon", "--selector", "kubernetes.io/os=linux"),
+        fix=kubectl("uncordon", "--selector", "kubernetes.io/os=linux"),
     ),
     "probe's account deleted": Case(
         kubectl("delete", "serviceaccount", "acesniper-probe", *NS),
@@ -207,7 +205,7 @@ CASES = {
         kubectl("delete", "deviceprofile", DEVICE),
         "devices",
         "it has no device profile and gets no tasks",
-        by_hand=measured_anew,
+        fix=measured_again,
     ),
     "measured long ago": Case(
         patch(
@@ -216,7 +214,7 @@ CASES = {
         ),
         "devices",
         "it was measured 40d ago",
-        by_hand=measured_anew,
+        fix=measured_again,
     ),
     "another probe suite": Case(
         patch(
@@ -225,7 +223,7 @@ CASES = {
         ),
         "devices",
         "it was measured with hrm 1, predictions need hrm 2",
-        by_hand=measured_anew,
+        fix=measured_again,
     ),
     "profile without a node": Case(
         applied(
@@ -241,7 +239,7 @@ CASES = {
         model_of_another_digest,
         "models",
         "it cannot be used (DigestMismatch)",
-        by_hand=kubectl("delete", "modelprofile", "swapped", "-n", "default"),
+        fix=kubectl("delete", "modelprofile", "swapped", "-n", "default"),
     ),
     "clock ahead": Case(
         applied(
@@ -252,12 +250,12 @@ CASES = {
         ),
         "clocks",
         "ahead of the API server's",
-        by_hand=kubectl("delete", "lease", "fast-clock", "-n", "kube-node-lease"),
+        fix=kubectl("delete", "lease", "fast-clock", "-n", "kube-node-lease"),
     ),
 }
 
 
-def test_a_healthy_installation_has_no_findings(fleet: FreshFleet) -> None:
+def test_nothing_is_found_in_a_healthy_installation(fleet: FreshFleet) -> None:
     assert isinstance(fleet.system, Installed)
 
     done = fleet.system.shell("acesniper doctor")
@@ -268,26 +266,26 @@ def test_a_healthy_installation_has_no_findings(fleet: FreshFleet) -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_each_problem_is_found_and_fixed_by_its_command(fleet: FreshFleet, case: Case) -> None:
+def test_a_fault_is_found_and_fixed_by_the_command(fleet: FreshFleet, case: Case) -> None:
     assert isinstance(fleet.system, Installed)
 
     case.breaks(fleet)
     try:
-        finding = found(fleet, case)
-        if case.by_hand is None:
+        finding = wait_for_finding(fleet, case)
+        if case.fix is None:
             done = fleet.system.shell(finding.command)
             assert done.returncode == 0, done.stderr
     finally:
-        if case.by_hand is not None:
-            case.by_hand(fleet)
+        if case.fix is not None:
+            case.fix(fleet)
     fleet.system.wait_rolled_out()
 
     assert finding.fix
     assert_fixed(fleet)
 
 
-def found(fleet: FreshFleet, case: Case) -> Finding:
-    """The finding: rights that are gone are noticed within moments, a lease has to run out."""
+def wait_for_finding(fleet: FreshFleet, case: Case) -> Finding:
+    """The finding of a case: some appear at once, others after a lease expired."""
     matching: list[Finding] = []
 
     def seen() -> bool:
@@ -303,7 +301,7 @@ def found(fleet: FreshFleet, case: Case) -> Finding:
 
 
 def assert_fixed(fleet: FreshFleet) -> None:
-    """What follows from a broken part (a lease, a slot) is mended within seconds by the parts."""
+    """Wait until there is no finding: leases and slots recover within seconds."""
     left: list[Finding] = []
 
     def healthy() -> bool:
@@ -316,12 +314,12 @@ def assert_fixed(fleet: FreshFleet) -> None:
         pytest.fail(f"still found: {left}")
 
 
-def test_a_problem_sets_the_exit_code_and_is_printed_as_json(fleet: FreshFleet) -> None:
+def test_a_broken_installation_is_an_exit_code_and_json_for_machines(fleet: FreshFleet) -> None:
     assert isinstance(fleet.system, Installed)
     kubectl("delete", "clusterrolebinding", "acesniper-probe")(fleet)
 
     case = Case(lambda _: None, "rights", "deviceprofiles")
-    finding = found(fleet, case)
+    finding = wait_for_finding(fleet, case)
 
     done = fleet.system.shell("acesniper doctor --json")
     findings = json.loads(done.stdout)
@@ -334,8 +332,8 @@ def test_a_problem_sets_the_exit_code_and_is_printed_as_json(fleet: FreshFleet) 
     assert_fixed(fleet)
 
 
-def test_a_user_without_permissions_sees_what_was_not_checked(fleet: FreshFleet) -> None:
-    connection = Connection(fleet.system.plane.kubeconfig("nobody"))
+def test_checks_without_permission_are_reported_as_skipped(fleet: FreshFleet) -> None:
+    connection = Connection(fleet.system.plane.kubeconfig("no-rights"))
 
     seen = run_checks(connection.run(read_inventory))
 

@@ -25,7 +25,7 @@ from acesniper.cli.options import (
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    pass
+    from acesniper.probe.collect import ModelCase
 
 ISA = "ONEDNN_MAX_CPU_ISA"
 """Environment variable that limits oneDNN's instruction sets; it is part of the platform."""
