@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from acesniper.cli.doctor.command.findings import Finding, Severity, restore_release
-from acesniper.cli.doctor.command.inventory import Inventory, Permission, identify, service_account
+from acesniper.cli.doctor.findings import Finding, Severity, restore_release
+from acesniper.cli.doctor.inventory import Inventory, Permission, identify, service_account
 
 MAX_LISTED_PERMISSIONS = 4
 READ_VERBS = ("get", "list", "watch")

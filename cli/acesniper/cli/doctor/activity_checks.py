@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE
 from acesniper.api.scheduler_config import SchedulerConfig
 from acesniper.api.units import duration_text, epoch_s
-from acesniper.cli.doctor.command.findings import (
+from acesniper.cli.doctor.findings import (
     Finding,
     Severity,
     read_logs,
     restart_scheduler,
     restore_release,
 )
-from acesniper.cli.doctor.command.inventory import Inventory, container
+from acesniper.cli.doctor.inventory import Inventory, container
 
 LEASE_DURATIONS = 2.0
 """A lease is expired when it was not renewed for this many of its durations."""

@@ -3,22 +3,22 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from acesniper.cli.doctor.command.access_checks import check_admission_policy, check_permissions
-from acesniper.cli.doctor.command.activity_checks import (
+from acesniper.cli.doctor.access_checks import check_admission_policy, check_permissions
+from acesniper.cli.doctor.activity_checks import (
     check_clocks,
     check_leases,
     check_tasks,
     check_watches,
 )
-from acesniper.cli.doctor.command.compatibility_checks import check_definitions, check_versions
-from acesniper.cli.doctor.command.component_checks import (
+from acesniper.cli.doctor.compatibility_checks import check_definitions, check_versions
+from acesniper.cli.doctor.component_checks import (
     check_components,
     check_priority_classes,
     check_scheduler_configuration,
 )
-from acesniper.cli.doctor.command.findings import Finding, Severity
-from acesniper.cli.doctor.command.inventory import Inventory
-from acesniper.cli.doctor.command.profile_checks import check_devices, check_models
+from acesniper.cli.doctor.findings import Finding, Severity
+from acesniper.cli.doctor.inventory import Inventory
+from acesniper.cli.doctor.profile_checks import check_devices, check_models
 
 
 @dataclass(frozen=True, slots=True)

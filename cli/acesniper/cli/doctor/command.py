@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from acesniper.cli.doctor.command.checks import Check
-    from acesniper.cli.doctor.command.findings import Finding
+    from acesniper.cli.doctor.checks import Check
+    from acesniper.cli.doctor.findings import Finding
 
 
 def command(
@@ -32,9 +32,9 @@ def command(
       acesniper doctor
     """
     from acesniper.cli.console import out, print_json
-    from acesniper.cli.doctor.command.checks import applicable, run_checks
-    from acesniper.cli.doctor.command.findings import Severity
-    from acesniper.cli.doctor.command.reader import read_inventory
+    from acesniper.cli.doctor.checks import applicable, run_checks
+    from acesniper.cli.doctor.findings import Severity
+    from acesniper.cli.doctor.reader import read_inventory
 
     inventory = Connection(kubeconfig, context).run(read_inventory)
     findings = run_checks(inventory)
@@ -56,7 +56,7 @@ def report(checks: "Sequence[Check]", findings: "Sequence[Finding]") -> "Rendera
 def _lines(checks: "Sequence[Check]", findings: "Sequence[Finding]") -> "Iterator[Text]":
     from rich.text import Text
 
-    from acesniper.cli.doctor.command.findings import Severity
+    from acesniper.cli.doctor.findings import Severity
 
     for check in checks:
         of_check = [finding for finding in findings if finding.check == check.name]

@@ -8,13 +8,13 @@ from typing import Any
 from acesniper.api.crd import RESOURCES, definition
 from acesniper.api.names import GROUP, VERSION
 from acesniper.api.objects import Json
-from acesniper.cli.doctor.command.findings import (
+from acesniper.cli.doctor.findings import (
     Finding,
     Severity,
     restore_release,
     upgrade_release,
 )
-from acesniper.cli.doctor.command.inventory import Inventory, container, containers, identify
+from acesniper.cli.doctor.inventory import Inventory, container, containers, identify
 
 OLDEST_KUBERNETES = (1, 33)
 RUNNER_VARIABLE = "ACESNIPER_RUNNER_IMAGE"

@@ -8,14 +8,14 @@ import yaml
 from acesniper.api.names import SCHEDULER_NAME
 from acesniper.api.objects import Json
 from acesniper.api.scheduler_config import SchedulerConfig
-from acesniper.cli.doctor.command.findings import (
+from acesniper.cli.doctor.findings import (
     Finding,
     Severity,
     read_logs,
     restart_scheduler,
     restore_release,
 )
-from acesniper.cli.doctor.command.inventory import COMPONENT, Inventory, container, identify, label
+from acesniper.cli.doctor.inventory import COMPONENT, Inventory, container, identify, label
 from acesniper.cli.options import DEFAULT_NAMESPACE
 
 NOT_INSTALLED = "Ace-Sniper is not installed"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from acesniper.api.objects import Json
-from acesniper.cli.doctor.command.inventory import COMPONENT, Inventory
+from acesniper.cli.doctor.inventory import COMPONENT, Inventory
 
 
 class Severity(StrEnum):

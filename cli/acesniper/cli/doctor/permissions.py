@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from acesniper.api.objects import Json
-from acesniper.cli.doctor.command.inventory import Inventory, Permission, service_account
+from acesniper.cli.doctor.inventory import Inventory, Permission, service_account
 
 RULES = "rules.yaml"
 """Rules by the name of their file in the chart, without `-rules.yaml`; see `make generate`."""

@@ -6,14 +6,14 @@ from acesniper.api.names import SLOT_RESOURCE
 from acesniper.api.objects import Json
 from acesniper.api.units import epoch_s
 from acesniper.cli.console import age_text
-from acesniper.cli.doctor.command.findings import (
+from acesniper.cli.doctor.findings import (
     Finding,
     Severity,
     read_logs,
     reprobe_device,
     upgrade_release,
 )
-from acesniper.cli.doctor.command.inventory import Inventory, condition, label
+from acesniper.cli.doctor.inventory import Inventory, condition, label
 from acesniper.probe import SUITE, VERSION
 
 EXPIRED_S = 30 * 24 * 3600.0

@@ -12,8 +12,8 @@ from acesniper.api.crd import RESOURCES
 from acesniper.api.names import GROUP, Kind
 from acesniper.api.objects import Json
 from acesniper.cli import extender_client
-from acesniper.cli.doctor.command.inventory import Inventory, Permission
-from acesniper.cli.doctor.command.permissions import access_review, required_permissions
+from acesniper.cli.doctor.inventory import Inventory, Permission
+from acesniper.cli.doctor.permissions import access_review, required_permissions
 from acesniper.domain.errors import AcesniperError, Forbidden, NotFound
 from acesniper.runtime.client import Cluster
 

@@ -7,22 +7,22 @@ import pytest
 
 from acesniper.api.crd import RESOURCES, definition
 from acesniper.api.units import rfc3339
-from acesniper.cli.doctor.command.access_checks import check_permissions
-from acesniper.cli.doctor.command.activity_checks import check_clocks, check_tasks, check_watches
-from acesniper.cli.doctor.command.checks import CHECKS, run_checks
-from acesniper.cli.doctor.command.compatibility_checks import (
+from acesniper.cli.doctor.access_checks import check_permissions
+from acesniper.cli.doctor.activity_checks import check_clocks, check_tasks, check_watches
+from acesniper.cli.doctor.checks import CHECKS, run_checks
+from acesniper.cli.doctor.compatibility_checks import (
     check_definitions,
     check_versions,
     image_tag,
 )
-from acesniper.cli.doctor.command.component_checks import (
+from acesniper.cli.doctor.component_checks import (
     check_components,
     check_scheduler_configuration,
 )
-from acesniper.cli.doctor.command.findings import Finding, Severity
-from acesniper.cli.doctor.command.inventory import Inventory, Permission
-from acesniper.cli.doctor.command.permissions import required_permissions
-from acesniper.cli.doctor.command.profile_checks import check_devices, check_models
+from acesniper.cli.doctor.findings import Finding, Severity
+from acesniper.cli.doctor.inventory import Inventory, Permission
+from acesniper.cli.doctor.permissions import required_permissions
+from acesniper.cli.doctor.profile_checks import check_devices, check_models
 
 NOW_S = 1_800_000_000.0
 

@@ -1,7 +1,7 @@
 import json
 
 from acesniper.api.names import PODS
-from acesniper.cli.doctor.command.reader import read_inventory
+from acesniper.cli.doctor.reader import read_inventory
 from acesniper.domain.errors import InvalidInput
 from acesniper.runtime.client import RawResponse
 from fake_cluster import FakeCluster
