@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-    from acesniper.predictor.pcn.report import Document, Trial
+    from acesniper.predictor.pcn.evaluation.report import Document, Trial
 
 HEADINGS = {
     "mean": "mean",
@@ -60,18 +60,18 @@ def run_trial(
         InvalidInput: torch is not installed.
     """
     try:
-        from acesniper.predictor.pcn.report import ablation, finite, report, trial
-        from acesniper.predictor.pcn.training import Settings
+        from acesniper.predictor.pcn.evaluation.report import ablation, finite, report, run_trial
+        from acesniper.predictor.pcn.train import TrainingSettings
     except ModuleNotFoundError as error:
         raise InvalidInput(
             f"evaluating on the atlas needs the package {error.name!r}:"
             " pip install acesniper[train]"
         ) from error
-    from acesniper.predictor.pcn.learned_from import atlas_dataset
+    from acesniper.predictor.pcn.dataset import atlas_dataset
 
     data = atlas_dataset(folder)
     with err().status("training") as status:
-        finished = trial(data, Settings(steps=steps), observations, status.update)
+        finished = run_trial(data, TrainingSettings(steps=steps), observations, status.update)
         document = report(finished)
         if with_ablation:
             document["ablation"] = ablation(finished, status.update)
@@ -83,13 +83,13 @@ def first_networks(count: int) -> list[str]:
 
     They depend on which probes of the suite ran, not on the readings; all are assumed to have run.
     """
-    from acesniper.predictor.atlas.measured import platforms
-    from acesniper.predictor.pcn.serving import PcnPredictor
+    from acesniper.predictor.atlas.latencies import read_platforms
+    from acesniper.predictor.pcn.serve import PcnPredictor
     from acesniper.predictor.similarity import known_networks
 
     known = known_networks()
     probed = max(
-        (platform.vector for platform in platforms()), key=lambda vector: len(vector.readings)
+        (platform.vector for platform in read_platforms()), key=lambda vector: len(vector.readings)
     )
     chosen = PcnPredictor.load().next_to_observe(list(known.values()), probed, count)
     return [list(known)[index] for index in chosen]

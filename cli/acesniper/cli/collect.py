@@ -127,13 +127,13 @@ def _report(update_status: Callable[[str], None], text: str) -> None:
 @contextmanager
 def _model_paths(models: Sequence[Path], atlas: bool) -> Iterator[Sequence[Path]]:
     """The given paths, and a temporary folder with the networks of the atlas if requested."""
-    from acesniper.predictor.atlas.networks import unpacked
+    from acesniper.predictor.atlas.networks import unpack
 
     if not atlas:
         yield models
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield [*models, unpacked(Path(folder))]
+        yield [*models, unpack(Path(folder))]
 
 
 def _measurements(

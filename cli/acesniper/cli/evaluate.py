@@ -23,7 +23,7 @@ from acesniper.domain.errors import InvalidInput
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from acesniper.predictor.tables.traits import Traits
+    from acesniper.predictor.tables.operators import ModelTraits
 
 HEADINGS = {
     "cells": "cells",
@@ -136,14 +136,18 @@ def table(
       acesniper evaluate table phones.csv.gz --references references.json:phones -k 10
     """
     from acesniper.cli.console import err, out
-    from acesniper.predictor.tables.evaluation import evaluate
-    from acesniper.predictor.tables.observation import curve, run_first
-    from acesniper.predictor.tables.split import split
-    from acesniper.predictor.tables.table import Columns, read_table
+    from acesniper.predictor.tables.evaluate import (
+        evaluate_table,
+        models_to_run_first,
+        observation_curve,
+    )
+    from acesniper.predictor.tables.measurements import TableColumns, read_table, split_table
 
-    columns = Columns(parse_columns(device_column), parse_columns(model_column), latency_column)
+    columns = TableColumns(
+        parse_columns(device_column), parse_columns(model_column), latency_column
+    )
     measured = read_table(latencies, columns)
-    cut = split(
+    cut = split_table(
         measured,
         match_names(read_references(references)[:k], measured.models),
         _read_names(held_out_devices, measured.devices),
@@ -155,15 +159,15 @@ def table(
     if traits is None and new_models:
         err().print("P2 and P3 are empty: predictions of new models need --features")
     with err().status("fitting and predicting"):
-        figures = evaluate(cut, traits)
+        figures = evaluate_table(cut, traits)
     document: dict[str, Any] = {**figures}
     out().print(figure_table(figures, per_device=each))
     if observations:
         with err().status("simulating observations"):
-            document["observations"] = curve(cut, traits, observations)
+            document["observations"] = observation_curve(cut, traits, observations)
         out().print(observation_table(document["observations"]))
     if choose:
-        chosen = run_first(cut, choose, references=False)
+        chosen = models_to_run_first(cut, choose, references=False)
         document["choose"] = [measured.models[column] for column in chosen]
         out().print("Run first on a new device:", *document["choose"], sep="\n  ")
     if json_file is not None:
@@ -247,11 +251,11 @@ def _read_traits(
 ) -> "list[Traits] | None":
     """The features of the models, combined from all files; None without files."""
     from acesniper.cli.console import err
-    from acesniper.predictor.tables.features import aligned, read_features
+    from acesniper.predictor.tables.model_sources import aligned, read_features
 
     if not paths:
         return None
-    combined: dict[str, Traits] = {}
+    combined: dict[str, ModelTraits] = {}
     for path in paths:
         if path.resolve() == table.resolve():
             raise InvalidInput(f"--features {path}: the table of latencies cannot be a feature")

@@ -144,7 +144,7 @@ def _encode_network(file: Path) -> str:
     Raises:
         InvalidInput: the file is not a usable network, or is larger than a ConfigMap may be.
     """
-    from acesniper.predictor.pcn.serving import PcnPredictor
+    from acesniper.predictor.pcn.serve import PcnPredictor
 
     try:
         PcnPredictor.load(file)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from acesniper.domain.model import ModelFeatures
     from acesniper.domain.prediction import Explanation, Prediction
-    from acesniper.predictor.interface import LatencyPredictor
+    from acesniper.predictor.base import LatencyPredictor
 
 MAX_SIMILAR = 5
 MAX_CLASSES = 4
@@ -76,7 +76,7 @@ def command(
         devices |= load_devices([], connection)
 
     from acesniper.cli.console import out, print_json
-    from acesniper.predictor.default import default_predictor
+    from acesniper.predictor.factory import default_predictor
 
     rows = _predictions(default_predictor(), features, devices, explain=explain or json)
     name = Path(model).name

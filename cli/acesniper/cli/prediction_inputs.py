@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from acesniper.domain.model import ModelFeatures
     from acesniper.domain.task import ModelKey
     from acesniper.extender.latency_table import MeasuredDevice
-    from acesniper.predictor.pcn.observations import Observation
+    from acesniper.predictor.base import Observation
     from acesniper.runtime.client import Cluster
 
 FILE_SUFFIXES = (".onnx", ".yaml", ".yml", ".json")

@@ -11,7 +11,6 @@ from acesniper.api.objects import Json
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from acesniper.predictor.pcn.training import Settings
     from acesniper.runtime.client import Cluster
 
 
@@ -22,12 +21,12 @@ def training_settings(steps: int, seed: int = 0) -> "Settings":
         InvalidInput: torch is not installed.
     """
     try:
-        from acesniper.predictor.pcn.training import Settings
+        from acesniper.predictor.pcn.train import TrainingSettings
     except ModuleNotFoundError as error:
         raise InvalidInput(
             f"training needs the package {error.name!r}: pip install acesniper[train]"
         ) from error
-    return Settings(steps=steps, seed=seed)
+    return TrainingSettings(steps=steps, seed=seed)
 
 
 def retrain_network(
@@ -47,19 +46,19 @@ def retrain_network(
         atlas: Folder of an atlas; the shipped one by default.
     """
     from acesniper.cli.console import err
-    from acesniper.predictor.pcn.fleet import Fleet
-    from acesniper.predictor.pcn.learned_from import atlas_dataset
-    from acesniper.predictor.pcn.retraining import retrain
-    from acesniper.predictor.pcn.serving import SHIPPED
-    from acesniper.predictor.workloads import known_suite
+    from acesniper.predictor.pcn.compare import retrain
+    from acesniper.predictor.pcn.dataset import atlas_dataset
+    from acesniper.predictor.pcn.fleet_runs import FleetRuns
+    from acesniper.predictor.pcn.serve import SHIPPED_FILE
+    from acesniper.predictor.probe_matrix import known_suite
 
     suite = known_suite()
-    fleet = Fleet.of(objects, suite)
+    fleet = FleetRuns.of(objects, suite)
     with err().status("training"):
         verdict = retrain(
             lambda probes: atlas_dataset(atlas, probes),
             fleet,
-            baseline or SHIPPED,
+            baseline or SHIPPED_FILE,
             output,
             suite,
             provenance(settings),

@@ -162,14 +162,16 @@ def command(
     """
     from acesniper.cli.console import out, print_json
     from acesniper.policies.policy import DEFAULT_POLICY, RuleSet
-    from acesniper.predictor.tables.table import Columns, read_table
+    from acesniper.predictor.tables.measurements import TableColumns, read_table
     from acesniper.simulator.comparison import Scenario, compared_policies
     from acesniper.simulator.comparison import compare as compare_policies
     from acesniper.simulator.latency_source import LatencySource
     from acesniper.simulator.simulation import FaultRates
 
     learns = predictor == "trained" if learn is None else learn
-    columns = Columns(parse_columns(device_column), parse_columns(model_column), latency_column)
+    columns = TableColumns(
+        parse_columns(device_column), parse_columns(model_column), latency_column
+    )
     table = read_table(latencies, columns)
     reference_names = match_names(read_references(references), table.models) if references else []
     scenario = Scenario(

@@ -18,9 +18,7 @@ from acesniper.cli.retraining import (
 )
 
 if TYPE_CHECKING:
-    from acesniper.predictor.pcn.dataset import Dataset
-    from acesniper.predictor.pcn.network import Network
-    from acesniper.predictor.pcn.training import Settings
+    from acesniper.predictor.pcn.model import Network
 
 EXIT_NOT_BETTER = 3
 """Exit code if the retrained network is not better than the baseline."""
@@ -125,16 +123,18 @@ def _train(
     calibrate: bool,
 ) -> None:
     from acesniper.cli.console import err
-    from acesniper.predictor.pcn.calibrating import calibrated
-    from acesniper.predictor.pcn.calibration import Calibration
+    from acesniper.predictor.pcn.conformal import Calibration
+    from acesniper.predictor.pcn.dataset import atlas_dataset
+    from acesniper.predictor.pcn.evaluation.calibrate import calibrate_intervals
     from acesniper.predictor.pcn.export import export
-    from acesniper.predictor.pcn.learned_from import atlas_dataset
-    from acesniper.predictor.workloads import known_suite
+    from acesniper.predictor.probe_matrix import known_suite
 
     data = atlas_dataset(atlas)
     network = _fit(data, settings)
     with err().status("calibrating") as status:
-        calibration = calibrated(data, settings, status.update) if calibrate else Calibration()
+        calibration = (
+            calibrate_intervals(data, settings, status.update) if calibrate else Calibration()
+        )
     export(network, data, output, known_suite(), calibration, provenance(settings))
     err().print(
         f"{output}: trained on {(~data.reference).sum()} networks and"
@@ -147,7 +147,7 @@ def _fit(data: "Dataset", settings: "Settings") -> "Network":
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from acesniper.cli.console import err
-    from acesniper.predictor.pcn.training import fit
+    from acesniper.predictor.pcn.train import fit
 
     columns = (TextColumn("training"), BarColumn(), TextColumn("loss {task.fields[loss]:.2f}"))
     with Progress(*columns, TimeRemainingColumn(), console=err()) as progress:

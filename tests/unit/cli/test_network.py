@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from acesniper.cli.__main__ import main
-from acesniper.predictor.pcn.serving import SHIPPED
+from acesniper.predictor.pcn.serve import SHIPPED_FILE
 
 
 @pytest.mark.parametrize("content", [None, "no JSON", "[]", "{}"])
@@ -15,7 +15,7 @@ def test_an_invalid_verdict_is_refused_before_the_rollout(
         verdict.write_text(content)
 
     with pytest.raises(SystemExit) as ended:
-        main(["network", "rollout", str(SHIPPED), "--verdict", str(verdict)])
+        main(["network", "rollout", str(SHIPPED_FILE), "--verdict", str(verdict)])
 
     assert ended.value.code == 2
     assert "verdict.json: not a verdict of a training" in capsys.readouterr().err
