@@ -61,7 +61,7 @@ def test_a_file_that_cannot_be_used_changes_nothing_and_is_rejected_once(
     assert reloaded == [False, False]
     assert (latency_s(predictor), predictor.digest) == (before_s, before)
     assert predictor.rejected is not None
-    assert caplog.text.count("is not used") == 1
+    assert caplog.text.count("is rejected") == 1
 
     file.write_bytes(another)
     assert not predictor.reload(), "it is the one that serves"
