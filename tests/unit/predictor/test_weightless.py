@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from acesniper.predictor.atlas.networks import index, pack, unpacked
+from acesniper.predictor.atlas.networks import network_index, pack, unpack
 from acesniper.predictor.onnx.graph import parse_model
 from acesniper.predictor.onnx.sandbox import read_model
 from acesniper.predictor.onnx.strip_weights import draw_weights, strip_weights
@@ -81,6 +81,6 @@ def test_the_shipped_atlas_is_as_wide_as_promised() -> None:
 
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "bert_mini", "lstm_tagger", "unet_16"])
 def test_shipped_networks_are_valid_onnx(name: str, tmp_path: Path) -> None:
-    model = draw_weights(parse_model(unpacked(tmp_path) / f"{name}.onnx"))
+    model = draw_weights(parse_model(unpack(tmp_path) / f"{name}.onnx"))
 
     onnx.checker.check_model(model, full_check=True)
