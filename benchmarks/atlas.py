@@ -21,8 +21,8 @@ from typing import Any
 from acesniper.cli.atlas_evaluation import (
     STEPS,
     figure_text,
+    measure_errors,
     report_tables,
-    run_trial,
     summary_line,
 )
 from acesniper.cli.console import err, out
@@ -178,7 +178,7 @@ def main() -> None:
     """Judge, print, write."""
     asked = arguments()
     started = time.perf_counter()
-    done, document = run_trial(
+    done, document = measure_errors(
         asked.atlas, asked.observations, steps=asked.steps, with_ablation=asked.ablation
     )
     out().print(report_tables(document, per_device=asked.each))

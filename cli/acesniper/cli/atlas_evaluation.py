@@ -41,13 +41,13 @@ def evaluate_atlas(
     with_ablation: bool = False,
 ) -> None:
     """Hold out families with devices and with runtimes in turn; print and write the figures."""
-    _, document = run_trial(folder, observations, steps=steps, with_ablation=with_ablation)
+    _, document = measure_errors(folder, observations, steps=steps, with_ablation=with_ablation)
     if json_file is not None:
         json_file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     out().print(report_tables(document, per_device=per_device))
 
 
-def run_trial(
+def measure_errors(
     folder: Path | None,
     observations: int,
     *,
