@@ -248,7 +248,7 @@ def _read_traits(
     table: Path,
     models: tuple[str, ...],
     columns: tuple[str, ...],
-) -> "list[Traits] | None":
+) -> "list[ModelTraits] | None":
     """The features of the models, combined from all files; None without files."""
     from acesniper.cli.console import err
     from acesniper.predictor.tables.model_sources import aligned, read_features

@@ -11,10 +11,11 @@ from acesniper.api.objects import Json
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from acesniper.predictor.pcn.train import TrainingSettings
     from acesniper.runtime.client import Cluster
 
 
-def training_settings(steps: int, seed: int = 0) -> "Settings":
+def training_settings(steps: int, seed: int = 0) -> "TrainingSettings":
     """The settings of a training.
 
     Raises:
@@ -33,7 +34,7 @@ def retrain_network(
     objects: Sequence[Json],
     baseline: Path | None,
     output: Path,
-    settings: "Settings",
+    settings: "TrainingSettings",
     atlas: Path | None = None,
 ) -> Json:
     """Train a network, write it to `output` if it is better, and return the verdict as JSON.
@@ -75,7 +76,7 @@ def retrain_network(
     }
 
 
-def provenance(settings: "Settings") -> Json:
+def provenance(settings: "TrainingSettings") -> Json:
     """How a network is trained: written into its metadata."""
     today = datetime.now(UTC).date().isoformat()
     return {"seed": settings.seed, "steps": settings.steps, "date": today}

@@ -18,7 +18,9 @@ from acesniper.cli.retraining import (
 )
 
 if TYPE_CHECKING:
+    from acesniper.predictor.pcn.dataset import AtlasDataset
     from acesniper.predictor.pcn.model import Network
+    from acesniper.predictor.pcn.train import TrainingSettings
 
 EXIT_NOT_BETTER = 3
 """Exit code if the retrained network is not better than the baseline."""
@@ -118,7 +120,7 @@ def _fetch_profiles(kubeconfig: Path | None) -> list[Json]:
 def _train(
     output: Path,
     atlas: Path | None,
-    settings: "Settings",
+    settings: "TrainingSettings",
     *,
     calibrate: bool,
 ) -> None:
@@ -142,7 +144,7 @@ def _train(
     )
 
 
-def _fit(data: "Dataset", settings: "Settings") -> "Network":
+def _fit(data: "AtlasDataset", settings: "TrainingSettings") -> "Network":
     """Train with a progress bar that shows the loss."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
