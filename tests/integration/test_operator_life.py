@@ -165,7 +165,7 @@ async def test_the_kills_reach_every_call_of_a_life(operator: Operator) -> None:
 async def test_a_watch_that_is_late_leads_to_no_second_pod(operator: Operator) -> None:
     await operator.settle()
     pod = operator.pod
-    operator.store.drop_pod(pod)
+    operator.store.delete_pod(pod)
 
     again_s = await operator.tasks.reconcile(KEY)
 
@@ -185,7 +185,7 @@ async def test_a_status_written_over_a_changed_task_is_a_conflict_and_then_right
         await operator.tasks.reconcile(KEY)
     await operator.settle()
 
-    assert operator.task.status.message == "suspended; set spec.suspend to false to go on"
+    assert operator.task.status.message == "suspended; set spec.suspend to false to resume"
     assert operator.cluster.all(PODS) == []
 
 
@@ -281,7 +281,7 @@ async def test_what_is_refused_for_now_is_told_and_tried_again(
 
     assert (refused.phase, refused.message) == (
         Phase.QUEUED,
-        f"no pod can be made for now: {why}",
+        f"no pod can be created for now: {why}",
     )
     assert "PodRejected" in operator.reasons()
     assert operator.sample("acesniper_reconcile_errors_total", kind="task") == errors
@@ -301,7 +301,7 @@ async def test_what_fails_again_and_again_is_told_until_it_is_over(operator: Ope
     operator.cluster.before = lambda call: None
     await operator.settle()
 
-    told = "cannot go on for now: failed calling webhook"
+    told = "cannot be reconciled for now: failed calling webhook"
     assert messages == [None] * (TOLD_AFTER - 1) + [told] * 3
     assert "ReconcileFailed" in operator.reasons()
     assert operator.task.status.message == "waits for a device"
@@ -425,7 +425,7 @@ async def test_the_model_of_a_queued_task_is_made_again_where_the_task_brought_i
     operator.cluster.put(INFERENCE_TASKS, make_itask("t", model=None, source=source))
     operator.start()
     await operator.settle()
-    (name,) = operator.store.models_in("default").keys() - {"model"}
+    (name,) = operator.store.namespace_models("default").keys() - {"model"}
     status = {"status": make_model_profile()["status"]}
     operator.cluster.change(MODEL_PROFILES, name, "default", status)
     await operator.settle()

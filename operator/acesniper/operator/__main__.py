@@ -123,7 +123,7 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
         predictor = predictor_of(settings)
         leadership = build_leadership(settings, cluster)
         controller = build_controller(settings, cluster, metrics, predictor, leadership.held)
-        leadership.on_change = controller.look_at_all
+        leadership.on_change = controller.resync
         metrics.leading.set_function(lambda: float(leadership.held()))
         pods = Reflector(cluster, PODS, controller.pod_change, labels=TASK_LABEL)
         nodes = Reflector(cluster, NODES, controller.node_change)
@@ -135,7 +135,7 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
             background.append(group.create_task(controller.run(settings.workers)))
             background.append(group.create_task(leadership.run()))
             if isinstance(predictor, ReplaceablePredictor):
-                replacing = predictor.follow(controller.predict_anew)
+                replacing = predictor.follow(controller.predictor_replaced)
                 background.append(group.create_task(replacing))
 
             def deaf() -> list[str]:

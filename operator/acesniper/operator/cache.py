@@ -42,11 +42,11 @@ class ObjectCache:
     """Values of PriorityClasses by name."""
     hearing: Hearing = field(default_factory=Hearing)
 
-    def take_task(self, obj: Object) -> str:
+    def upsert_task(self, obj: Object) -> str:
         """Keep a task; returns its key."""
         return self._take(self.tasks, obj, InferenceTask)
 
-    def settle_task(self, key: str) -> None:
+    def compact_task(self, key: str) -> None:
         """Keep little of a task that has finished: thousands of them stay, and nothing changes."""
         task = self.tasks[key]
         told = {"decision": None, "predicted": None, "observed": None, "message": None}
@@ -58,15 +58,15 @@ class ObjectCache:
             owned = {each: pod["metadata"].get(each) for each in OWNED}
             self.pods[key][name] = bare, {"metadata": owned, "spec": {}, "status": {}}
 
-    def take_model(self, obj: Object) -> str:
+    def upsert_model(self, obj: Object) -> str:
         """Keep a model profile; returns its key."""
         return self._take(self.models, obj, ModelProfile)
 
-    def take_device(self, obj: Object) -> str:
+    def upsert_device(self, obj: Object) -> str:
         """Keep a device profile; returns its key."""
         return self._take(self.devices, obj, DeviceProfile)
 
-    def take_node(self, obj: Object) -> None:
+    def upsert_node(self, obj: Object) -> None:
         """Keep what decisions ask of a node; whole ones are large."""
         metadata, spec = obj["metadata"], obj.get("spec") or {}
         self.nodes[str(metadata["name"])] = {
@@ -75,19 +75,19 @@ class ObjectCache:
             "status": obj.get("status", {}),
         }
 
-    def drop_task(self, obj: Object) -> None:
+    def delete_task(self, obj: Object) -> None:
         """Forget a task that is gone."""
         _drop(self.tasks, obj)
 
-    def drop_model(self, obj: Object) -> None:
+    def delete_model(self, obj: Object) -> None:
         """Forget a model profile that is gone."""
         _drop(self.models, obj)
 
-    def drop_device(self, obj: Object) -> None:
+    def delete_device(self, obj: Object) -> None:
         """Forget a device profile that is gone."""
         _drop(self.devices, obj)
 
-    def take_pod(self, obj: Object) -> str | None:
+    def upsert_pod(self, obj: Object) -> str | None:
         """Keep a pod; returns the key of its task, None for a pod that belongs to none."""
         view = PodView.of(obj)
         if view.task is None:
@@ -99,7 +99,7 @@ class ObjectCache:
             pods[view.name] = (view, _slim(obj))
         return task
 
-    def drop_pod(self, obj: Object) -> str | None:
+    def delete_pod(self, obj: Object) -> str | None:
         """Forget a pod that is gone; returns the key of its task."""
         metadata = obj["metadata"]
         uid, name = metadata["uid"], metadata["name"]
@@ -114,7 +114,7 @@ class ObjectCache:
                 return task
         return None
 
-    def pods_of(self, key: str, uid: str) -> dict[str, tuple[PodView, Object]]:
+    def owned_pods(self, key: str, uid: str) -> dict[str, tuple[PodView, Object]]:
         """The pods that a task owns, by name."""
         return {
             name: (view, obj)
@@ -122,11 +122,11 @@ class ObjectCache:
             if any(owner["uid"] == uid for owner in obj["metadata"].get("ownerReferences") or ())
         }
 
-    def models_in(self, namespace: str) -> "NamespaceModels":
+    def namespace_models(self, namespace: str) -> "NamespaceModels":
         """The model profiles of a namespace, by name."""
         return NamespaceModels(self.models, namespace)
 
-    def tasks_of_model(self, model: str) -> list[str]:
+    def tasks_waiting_for_model(self, model: str) -> list[str]:
         """Keys of unfinished tasks that name a profile or were resolved to it."""
         namespace, _, name = model.partition("/")
         return [
@@ -137,7 +137,7 @@ class ObjectCache:
             and (task.spec.model is None or name.startswith(task.spec.model[:40].rstrip("-.")))
         ]
 
-    def tasks_on(self, node: str) -> list[str]:
+    def tasks_on_node(self, node: str) -> list[str]:
         """Keys of the tasks that have a pod on a node."""
         return [
             task
@@ -145,7 +145,7 @@ class ObjectCache:
             if any(view.node == node and not view.finished for view, _ in pods.values())
         ]
 
-    def slots_of(self, node: str) -> int:
+    def node_slots(self, node: str) -> int:
         """How many tasks the devices of a node run at a time."""
         return sum(each.spec.slots for each in self.devices.values() if each.spec.node == node)
 

@@ -71,26 +71,26 @@ class Controller:
             known = self.store.tasks.get(key)
             if known is not None and known.metadata["uid"] == obj["metadata"]["uid"]:
                 count_deleted(self.metrics, known)
-            self.store.drop_task(obj)
-        elif self._readable(self.store.take_task, obj):
+            self.store.delete_task(obj)
+        elif self._readable(self.store.upsert_task, obj):
             self.queue.add((TASK, key))
             task = self.store.tasks[key]
             device = self.devices.note(task)
             if device is not None:
                 self.queue.add_after((DEVICE, device), LEARN_S)
             if task.status.phase in FINISHED:
-                self.store.settle_task(key)
+                self.store.compact_task(key)
 
     def model_event(self, gone: bool, obj: Mapping[str, Any]) -> None:
         """A ModelProfile was seen: it may have to be read, and tasks may wait for it."""
         self._saw("ModelProfile")
         key = object_key(obj)
         if gone:
-            self.store.drop_model(obj)
+            self.store.delete_model(obj)
             self.metrics.model_error_ratio.remove(key)
-        elif self._readable(self.store.take_model, obj):
+        elif self._readable(self.store.upsert_model, obj):
             self.models_queue.add((MODEL, key))
-        for task in self.store.tasks_of_model(key):
+        for task in self.store.tasks_waiting_for_model(key):
             self.queue.add((TASK, task))
 
     def device_event(self, gone: bool, obj: Mapping[str, Any]) -> None:
@@ -100,10 +100,10 @@ class Controller:
         node = str(obj["spec"]["node"])
         before = self.store.devices.get(name)
         if gone:
-            self.store.drop_device(obj)
+            self.store.delete_device(obj)
             self.metrics.profile_noise.remove(name)
             self.metrics.device_error_ratio.remove(name)
-        elif self._readable(self.store.take_device, obj):
+        elif self._readable(self.store.upsert_device, obj):
             self.queue.add((DEVICE, name))
         self.queue.add((NODE, node))
         after = self.store.devices.get(name)
@@ -113,7 +113,7 @@ class Controller:
             for model in self.store.models:
                 self.models_queue.add_after((MODEL, model), FLEET_SETTLES_S)
 
-    def predict_anew(self) -> None:
+    def predictor_replaced(self) -> None:
         """Another network predicts from now on: what is told of models per device class changes."""
         for model in self.store.models:
             self.models_queue.add((MODEL, model))
@@ -126,10 +126,10 @@ class Controller:
         if change == DELETE:
             self.store.nodes.pop(name, None)
         else:
-            self.store.take_node(obj)
+            self.store.upsert_node(obj)
             self.queue.add((NODE, name))
         if _readiness(before) != _readiness(self.store.nodes.get(name)):
-            for task in self.store.tasks_on(name):
+            for task in self.store.tasks_on_node(name):
                 self.queue.add((TASK, task))
 
     def priority_change(self, change: str, obj: Mapping[str, Any]) -> None:
@@ -144,7 +144,7 @@ class Controller:
         """A pod of a task changed."""
         self._saw("Pod")
         gone = change == DELETE
-        task = self.store.drop_pod(obj) if gone else self.store.take_pod(obj)
+        task = self.store.delete_pod(obj) if gone else self.store.upsert_pod(obj)
         if task is not None:
             self.queue.add((TASK, task))
             if gone or PodView.of(obj).finished:
@@ -174,9 +174,9 @@ class Controller:
     async def _resync(self) -> None:
         while True:
             await asyncio.sleep(RESYNC_S)
-            self.look_at_all()
+            self.resync()
 
-    def look_at_all(self) -> None:
+    def resync(self) -> None:
         """Look at everything again: now and then, and when it is our turn to act."""
         for kind, keys in (
             (TASK, self.store.tasks),

@@ -104,7 +104,7 @@ class DegradedMode:
         except AcesniperError as error:
             log.info("gate of %s not opened: %s", pod.key, error)
             return
-        self.store.take_pod(opened)
+        self.store.upsert_pod(opened)
         self.metrics.opened_without_plan.inc()
 
 

@@ -128,7 +128,7 @@ class ProgressFollower:
             log.debug("progress of %s: %s", key, error)
             return True
         self.store.hearing.wrote("InferenceTask", task.metadata, written["metadata"])
-        self.store.take_task(written)
+        self.store.upsert_task(written)
         return True
 
 

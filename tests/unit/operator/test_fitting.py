@@ -8,7 +8,7 @@ import pytest
 from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile
 from acesniper.operator.task.lifecycle import next_action
-from acesniper.operator.task.pending import KEPT_S, unschedulable_reason
+from acesniper.operator.task.pending import UNSCHEDULABLE_TTL_S, unschedulable_reason
 from acesniper.operator.task.pod import pod_name
 from acesniper.operator.task.snapshot import TaskSnapshot
 from builders import make_device_profile, make_gated_pod, make_itask, make_model_profile, make_node
@@ -29,7 +29,7 @@ def message(*, gated: bool, cordoned: bool = False, **spec: Any) -> str | None: 
     pod = make_gated_pod(name)
     model = make_model_profile()
     model["status"]["peakMemoryBytes"] = 2**20
-    sight = TaskSnapshot(
+    snapshot = TaskSnapshot(
         task=task,
         pods={name: (PodView.of(pod), pod)} if gated else {},
         models={"model": ModelProfile.model_validate(model)},
@@ -39,7 +39,7 @@ def message(*, gated: bool, cordoned: bool = False, **spec: Any) -> str | None: 
         nodes=nodes,
         devices={name: DeviceProfile.model_validate(each) for name, each in profiles.items()},
     )
-    return next_action(sight).status.message
+    return next_action(snapshot).status.message
 
 
 @pytest.mark.parametrize("gated", [True, False])
@@ -47,7 +47,8 @@ def test_a_task_that_no_device_can_take_says_why(gated: bool) -> None:
     told = message(gated=gated, runtime=["cuda"])
 
     reason = "its provider is cpu, the task asks for cuda"
-    assert told == f"no device can take it: d1: {reason}; d2: {reason}; d3: {reason}; and 1 more"
+    devices = "; ".join(f"{name}: {reason}" for name in ("d1", "d2", "d3"))
+    assert told == f"no device can run the task: {devices}; and 1 more"
 
 
 @pytest.mark.parametrize("cordoned", [True, False])
@@ -68,13 +69,15 @@ def test_tasks_that_ask_for_the_same_are_told_the_same_until_somebody_looks_agai
     at_first = unschedulable_reason(seen, "model", model)
     fleet.pop("d2")
 
-    soon = unschedulable_reason(replace(seen, now_s=KEPT_S / 2), "model", model)
-    later = unschedulable_reason(replace(seen, now_s=KEPT_S), "model", model)
-    before = unschedulable_reason(replace(seen, now_s=-KEPT_S), "model", model)
+    soon = unschedulable_reason(replace(seen, now_s=UNSCHEDULABLE_TTL_S / 2), "model", model)
+    later = unschedulable_reason(replace(seen, now_s=UNSCHEDULABLE_TTL_S), "model", model)
+    before = unschedulable_reason(replace(seen, now_s=-UNSCHEDULABLE_TTL_S), "model", model)
 
     assert at_first is not None
     assert "d2" in at_first
     assert soon == at_first
     assert (
-        later == before == "no device can take it: d1: its provider is cpu, the task asks for cuda"
+        later
+        == before
+        == "no device can run the task: d1: its provider is cpu, the task asks for cuda"
     )

@@ -22,7 +22,7 @@ def make_window(size: int, *names: str) -> AdmissionWindow:
     store = ObjectCache()
     for second, name in enumerate(names):
         created = f"1970-01-01T00:00:{second:02}Z"
-        store.take_task(make_itask(name, metadata={"creationTimestamp": created}))
+        store.upsert_task(make_itask(name, metadata={"creationTimestamp": created}))
     return AdmissionWindow(store, size)
 
 
@@ -32,7 +32,7 @@ def inside(window: AdmissionWindow) -> set[str]:
 
 def finish(window: AdmissionWindow, name: str) -> None:
     metadata = {"resourceVersion": "2"}
-    window.store.take_task(make_itask(name, status={"phase": "Running"}, metadata=metadata))
+    window.store.upsert_task(make_itask(name, status={"phase": "Running"}, metadata=metadata))
 
 
 def test_few_tasks_are_all_inside() -> None:
@@ -69,7 +69,7 @@ def test_a_task_that_comes_inside_because_others_are_deleted_is_told() -> None:
 
 def test_suspended_tasks_take_no_place() -> None:
     window = make_window(1, "b")
-    window.store.take_task(make_itask("a", suspend=True))
+    window.store.upsert_task(make_itask("a", suspend=True))
 
     assert window.refresh(0.0) == {"default/b"}
 
@@ -88,7 +88,7 @@ def test_priorities_go_first_and_long_waiting_tasks_before_them() -> None:
     window = make_window(2, "a", "b", "c")
     window.store.priorities["high"] = 100
     metadata = {"creationTimestamp": "1970-01-01T00:00:09Z"}
-    window.store.take_task(make_itask("d", metadata=metadata, priorityClassName="high"))
+    window.store.upsert_task(make_itask("d", metadata=metadata, priorityClassName="high"))
 
     window.refresh(10.0)
     early = inside(window)
@@ -103,7 +103,7 @@ def test_the_window_follows_the_policy() -> None:
     window.policy = Policy("sjf-mct")
     for name, inferences in (("a", 9), ("b", 2), ("c", 5)):
         metadata = {"resourceVersion": "2"}
-        window.store.take_task(make_itask(name, metadata=metadata, inferences=inferences))
+        window.store.upsert_task(make_itask(name, metadata=metadata, inferences=inferences))
 
     window.refresh(0.0)
 
@@ -112,9 +112,9 @@ def test_the_window_follows_the_policy() -> None:
 
 def test_a_namespace_that_may_have_no_more_pods_leaves_the_window_to_others() -> None:
     window = make_window(2, "a", "b", "c")
-    window.store.take_pod(make_gated_pod("a-0", task="a"))
-    window.store.take_task(make_itask("other", "elsewhere"))
-    window.store.take_task(make_itask("another", "elsewhere"))
+    window.store.upsert_pod(make_gated_pod("a-0", task="a"))
+    window.store.upsert_task(make_itask("other", "elsewhere"))
+    window.store.upsert_task(make_itask("another", "elsewhere"))
 
     first_s, most_s = FULL_S
 
@@ -131,8 +131,8 @@ def test_a_namespace_that_may_have_no_more_pods_leaves_the_window_to_others() ->
 
 def test_what_a_full_namespace_refuses_once_is_not_asked_for_by_its_other_tasks() -> None:
     window = make_window(100, "a", "b", "c")
-    window.store.take_pod(make_gated_pod("a-0", task="a"))
-    window.store.take_task(make_itask("other", "elsewhere"))
+    window.store.upsert_pod(make_gated_pod("a-0", task="a"))
+    window.store.upsert_task(make_itask("other", "elsewhere"))
 
     window.is_full("default", 0.0)
 
@@ -141,7 +141,7 @@ def test_what_a_full_namespace_refuses_once_is_not_asked_for_by_its_other_tasks(
 
 def test_a_task_whose_first_attempt_has_ended_waits_for_room_like_any_other() -> None:
     window = make_window(2, "a", "b")
-    window.store.take_pod(make_pod("a-0", task="a", node="n", phase="Failed"))
+    window.store.upsert_pod(make_pod("a-0", task="a", node="n", phase="Failed"))
     window.refresh(0.0)
 
     window.is_full("default", 0.0)

@@ -56,7 +56,7 @@ class TaskReconciler:
     start_patience_s: float = 300.0
     """How long a container that cannot be started is waited for."""
     cache: NodeCache | None = None
-    _nowhere: UnschedulableReasons = field(default_factory=dict)
+    _unschedulable: UnschedulableReasons = field(default_factory=dict)
     _failed: dict[str, int] = field(default_factory=dict)
     """Tasks that could not be taken a step further, and how often in a row."""
 
@@ -69,7 +69,7 @@ class TaskReconciler:
         if task.metadata.get("deletionTimestamp"):
             await self._let_go(key, task)
             return None
-        step = next_action(self._sight(key, task))
+        step = next_action(self._snapshot(key, task))
         try:
             again_s = await self._take(task, step)
         except NamespaceTerminating:
@@ -93,7 +93,7 @@ class TaskReconciler:
         count = self._failed[key] = self._failed.get(key, 0) + 1
         if count != TOLD_AFTER:
             return
-        text = f"cannot go on for now: {why}"
+        text = f"cannot be reconciled for now: {why}"
         known = self.store.tasks.get(key, task)
         phase = known.status.phase or Phase.PENDING
         with suppress(AcesniperError):  # the API server may be what is away
@@ -105,15 +105,15 @@ class TaskReconciler:
         """Somebody's finalizer keeps a task that was deleted: its pods need not run for that."""
         if "orphan" in (task.metadata.get("finalizers") or ()):
             return  # whoever deleted it wants to keep them
-        for pod, _ in self.store.pods_of(key, task.metadata["uid"]).values():
+        for pod, _ in self.store.owned_pods(key, task.metadata["uid"]).values():
             if not pod.finished and not pod.deleting:
                 await self.cluster.delete(PODS, pod.name, pod.namespace, pod.uid)
 
-    def _sight(self, key: str, task: InferenceTask) -> TaskSnapshot:
+    def _snapshot(self, key: str, task: InferenceTask) -> TaskSnapshot:
         return TaskSnapshot(
             task=task,
-            pods=self.store.pods_of(key, task.metadata["uid"]),
-            models=self.store.models_in(task.metadata["namespace"]),
+            pods=self.store.owned_pods(key, task.metadata["uid"]),
+            models=self.store.namespace_models(task.metadata["namespace"]),
             may_queue=key in self.window,
             now_s=self.clock(),
             image=self.image,
@@ -121,7 +121,7 @@ class TaskReconciler:
             nodes=self.store.nodes,
             devices=self.store.devices,
             start_patience_s=self.start_patience_s,
-            nowhere=self._nowhere,
+            unschedulable=self._unschedulable,
         )
 
     async def _take(self, task: InferenceTask, step: Action) -> float | None:
@@ -133,7 +133,7 @@ class TaskReconciler:
         if step.learn_memory is not None:
             await self._learn_memory(namespace, *step.learn_memory)
         if step.delete_pod is not None:
-            pod, grace_s = step.delete_pod, 0 if step.by_force else None
+            pod, grace_s = step.delete_pod, 0 if step.force else None
             await self.cluster.delete(PODS, pod.name, pod.namespace, uid=pod.uid, grace_s=grace_s)
         if step.delete_task:
             await self.cluster.delete(INFERENCE_TASKS, name, namespace, task.metadata["uid"])
@@ -143,7 +143,7 @@ class TaskReconciler:
         await self._write(task, step.status)
         for notice in step.notices:
             await self._tell(task, notice)
-        return step.look_again_s
+        return step.requeue_after_s
 
     async def _still_there(self, task: InferenceTask, pod: str) -> bool:
         namespace = task.metadata["namespace"]
@@ -151,7 +151,7 @@ class TaskReconciler:
         if found is None or not _owns(task, found):
             return False
         metadata = found["metadata"]
-        if self.store.take_pod(found) is None and not metadata.get("deletionTimestamp"):
+        if self.store.upsert_pod(found) is None and not metadata.get("deletionTimestamp"):
             # Somebody took its label away: no watch of ours sees it any more.
             await self.cluster.delete(PODS, pod, namespace, metadata["uid"])
         return True
@@ -165,7 +165,7 @@ class TaskReconciler:
             if found is None:
                 raise  # there is none: somebody has to try again
             model = found
-        self.store.take_model(model)
+        self.store.upsert_model(model)
 
     async def _learn_memory(self, namespace: str, model: str, needs_bytes: int) -> None:
         """Write into a profile what its model needs at least, unless it says as much already."""
@@ -176,7 +176,7 @@ class TaskReconciler:
         written = await self.cluster.patch(
             MODEL_PROFILES, model, namespace, patch, subresource="status"
         )
-        self.store.take_model(written)
+        self.store.upsert_model(written)
 
     async def _create_pod(self, task: InferenceTask, step: Action, manifest: Json) -> Action:
         """Create the attempt's pod, or find that it was created before."""
@@ -189,7 +189,7 @@ class TaskReconciler:
                 raise
             pod, ours = found, False
         except InvalidInput as error:
-            return reject_invalid_pod(self._sight(_key_of(task), task), str(error))
+            return reject_invalid_pod(self._snapshot(_key_of(task), task), str(error))
         except NamespaceTerminating:
             raise
         except Forbidden as error:
@@ -198,12 +198,12 @@ class TaskReconciler:
                 return await self._create_pod(task, step, bare)
             return self._put_off(task, step, str(error))
         metadata = pod["metadata"]
-        if self.store.take_pod(pod) != _key_of(task) or not _owns(task, pod):
+        if self.store.upsert_pod(pod) != _key_of(task) or not _owns(task, pod):
             if ours:
                 await self.cluster.delete(PODS, metadata["name"], namespace, metadata["uid"])
                 return self._put_off(task, step, MUTILATED)
             # Somebody else's pod has that name: take the next one.
-            return replace(step, status=next_incarnation(step.status), look_again_s=0.0)
+            return replace(step, status=next_incarnation(step.status), requeue_after_s=0.0)
         self.window.made(_key_of(task))
         made = {"pod": metadata["name"], "pod_uid": metadata["uid"]}
         return replace(step, status=step.status.model_copy(update=made))
@@ -217,7 +217,7 @@ class TaskReconciler:
             # Of everybody's pods, it is our rights that are missing: an alert counts these.
             self.metrics.reconcile_errors.labels("task").inc()
             self.window.refused(key, now_s)
-        return pod_rejected(self._sight(key, task), step, why)
+        return pod_rejected(self._snapshot(key, task), step, why)
 
     async def _tell(self, task: InferenceTask, notice: Notice) -> None:
         await self.events.tell("InferenceTask", task.metadata, notice, self.clock())
@@ -236,7 +236,7 @@ class TaskReconciler:
             INFERENCE_TASKS, *_name_of(task), patch=patch, subresource="status"
         )
         self.store.hearing.wrote("InferenceTask", task.metadata, written["metadata"])
-        self.store.take_task(written)
+        self.store.upsert_task(written)
         count_phase(self.metrics, self.store, task, status)
 
 
