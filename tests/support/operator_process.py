@@ -49,13 +49,13 @@ class Operator:
         self.store = ObjectCache()
         self.see()
         self.tasks = TaskReconciler(
-            self.cluster,
-            self.store,
-            AdmissionWindow(self.store, 100),
-            self.metrics,
-            EventRecorder(self.cluster, "test"),
-            "runner:1",
-            self.clock,
+            cluster=self.cluster,
+            store=self.store,
+            window=AdmissionWindow(self.store, 100),
+            metrics=self.metrics,
+            events=EventRecorder(self.cluster, "test"),
+            image="runner:1",
+            clock=self.clock,
         )
 
     def see(self) -> None:

@@ -57,8 +57,8 @@ class PodView:
 
     @property
     def key(self) -> str:
-        """`namespace/name`."""
-        return f"{self.namespace}/{self.name}"
+        """The namespaced key of the pod."""
+        return namespaced_key(self.namespace, self.name)
 
     @property
     def finished(self) -> bool:

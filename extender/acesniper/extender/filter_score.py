@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from acesniper.api.names import DEVICE_ANNOTATION, MODEL_LABEL, TASK_LABEL
+from acesniper.api.objects import namespaced_key
 from acesniper.api.reasons import Notice, Reason
 from acesniper.domain.reservations import PodUid
 from acesniper.domain.task import ModelKey
@@ -109,7 +110,7 @@ class FilterScore:
         model = (pod.metadata.labels or {}).get(MODEL_LABEL)
         if model is None:
             return None
-        return self._fleet.fastest_by_node(ModelKey(f"{pod.metadata.namespace}/{model}"))
+        return self._fleet.fastest_by_node(ModelKey(namespaced_key(pod.metadata.namespace, model)))
 
     def _count(self, verb: str, outcome: str, reason: str = "") -> None:
         self._metrics.decisions.labels(verb, outcome, reason).inc()

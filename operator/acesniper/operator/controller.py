@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from acesniper.api.objects import PodView
+from acesniper.api.objects import PodView, object_key
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile
 from acesniper.domain.errors import InvalidInput
 from acesniper.operator.admission_window import AdmissionWindow
-from acesniper.operator.cache import ObjectCache, object_key
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.degraded import DegradedMode
 from acesniper.operator.device_profiles import DeviceReconciler
 from acesniper.operator.metrics import OperatorMetrics, count_deleted
@@ -50,7 +50,7 @@ class Controller:
     devices: DeviceReconciler
     metrics: OperatorMetrics
     clock: Callable[[], float]
-    fallback: DegradedMode
+    degraded: DegradedMode
     progress: ProgressFollower | None = None
     may_act: Callable[[], bool] = lambda: True
     """Whether no other operator acts; asked before anything is decided."""
@@ -148,7 +148,7 @@ class Controller:
         if task is not None:
             self.queue.add((TASK, task))
             if gone or PodView.of(obj).finished:
-                self.window.has_room(str(obj["metadata"]["namespace"]))
+                self.window.quota_available(str(obj["metadata"]["namespace"]))
 
     # --- work ----------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class Controller:
             group.create_task(self.models_queue.run(FETCHES))
             group.create_task(self._move_window())
             group.create_task(self._resync())
-            group.create_task(self.fallback.run())
+            group.create_task(self.degraded.run())
             if self.progress is not None:
                 group.create_task(self.progress.run())
 
@@ -214,7 +214,7 @@ class Controller:
         self.metrics.reconcile_errors.labels(key[0]).inc()
 
     def _saw(self, kind: str) -> None:
-        self.store.hearing.heard(kind)
+        self.store.liveness.received(kind)
         self.metrics.last_event_seconds.labels(kind).set(self.clock())
 
     @staticmethod

@@ -105,7 +105,7 @@ class DeviceReconciler:
         written = await self.cluster.patch(
             DEVICE_PROFILES, name, None, {"status": wanted}, subresource="status"
         )
-        self.store.hearing.wrote("DeviceProfile", profile.metadata, written["metadata"])
+        self.store.expect_event("DeviceProfile", profile.metadata, written["metadata"])
         self.store.upsert_device(written)
 
     async def _reprobe(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from prometheus_client import Counter, Gauge, Histogram, Summary
 
 from acesniper.api.conditions import find_condition
+from acesniper.api.objects import namespaced_key
 from acesniper.api.reasons import ConditionType
 from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import (
@@ -195,7 +196,7 @@ def count_phase(
         metrics.prediction_error_ratio.labels(provider).observe(status.error_ratio)
         if device is not None:
             metrics.device_error_ratio.labels(status.device).observe(status.error_ratio)
-        model = f"{before.metadata['namespace']}/{status.model_profile}"
+        model = namespaced_key(before.metadata["namespace"], str(status.model_profile))
         if model in store.models:
             metrics.model_error_ratio.labels(model).observe(status.error_ratio)
         _count_run(metrics, provider, before.spec.inferences, status)

@@ -191,7 +191,7 @@ class ModelReconciler:
             # Deleted while no watch was looking.
             self.store.delete_model({"metadata": profile.metadata})
             return
-        self.store.hearing.wrote("ModelProfile", profile.metadata, written["metadata"])
+        self.store.expect_event("ModelProfile", profile.metadata, written["metadata"])
         self.store.upsert_model(written)
 
     async def _tell(self, profile: ModelProfile, notice: Notice) -> None:

@@ -17,6 +17,7 @@ from acesniper.api import messages
 from acesniper.api.address import Address
 from acesniper.api.messages import terminated_state
 from acesniper.api.names import API_VERSION, CONFIG_MAPS, PODS, READS_LABEL
+from acesniper.api.objects import Json
 from acesniper.api.v1alpha1 import ModelProfile, ModelSource
 from acesniper.domain.errors import Conflict, InvalidInput, InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
@@ -84,8 +85,6 @@ class ModelFetcher:
             text = f"{source.uri} has sha256 {found}, not {source.sha256}, which was asked for"
             raise InvalidModel("DigestMismatch", text)
 
-
-Json = dict[str, Any]
 
 LONGEST_S = 900
 """A pod that reads for longer is ended: its store or its volume does not answer."""

@@ -1,8 +1,8 @@
-"""Plays the runner on fake nodes: a pod runs for the latency that was measured on that platform.
+"""Emulated runs on fake nodes: a pod takes the latency that was measured on the node's platform.
 
-KWOK makes a bound pod Running at once; we look up what its model took on the node's platform and
-annotate the pod with the instant at which it ends and the report its runner would have written.
-Only this module sees the table of measured latencies; profiles and predictions never do.
+KWOK sets a bound pod to Running. The emulator looks up the latency of its model on the node, and
+annotates the pod with the instant at which it ends and the runner's report. Only this module reads
+the table of measured latencies; profiles and predictions are made without it.
 """
 
 import argparse
@@ -24,7 +24,6 @@ from acesniper.runtime.client import Cluster
 from acesniper.runtime.watch import DELETE, Reflector
 from acesniper.testbed.kwok import FINISH_AT, FINISHED, STARTED, finish_annotations
 
-Json = Mapping[str, Any]
 RETRY_S = 0.5
 Latencies = Mapping[tuple[str, str], float]
 """(node, model) to the measured seconds of one inference."""
@@ -52,10 +51,10 @@ class Run:
 
 @dataclass(slots=True)
 class Emulator:
-    """Annotates pods as they are bound, and keeps a record of every run by pod UID.
+    """Annotates pods once they are bound, and records every run by pod UID.
 
-    `on_change` is called in the emulator's own thread after every change of a run; `exit_code` says
-    how a run will end.
+    `on_change` is called in the emulator's thread after every change of a run; `exit_code` returns
+    the exit code of a run.
     """
 
     kubeconfig: Path
@@ -72,7 +71,7 @@ class Emulator:
         self._thread = threading.Thread(target=self._live, name="emulator", daemon=True)
         self._thread.start()
         if not self._ready.wait(30):
-            raise TimeoutError("the emulator did not see the API server within 30 s")
+            raise TimeoutError("the emulator did not reach the API server within 30 s")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,7 +92,7 @@ class Emulator:
         async with Cluster.connect(self.kubeconfig) as cluster, asyncio.TaskGroup() as group:
 
             def take(change: str, pod: dict[str, Any]) -> None:
-                if change != DELETE and (patch := self._take(pod)) is not None:
+                if change != DELETE and (patch := self._record(pod)) is not None:
                     group.create_task(_annotate(cluster, pod, patch))
 
             reflector = Reflector(cluster, PODS, take, labels=TASK_LABEL)
@@ -102,8 +101,8 @@ class Emulator:
             self._ready.set()
             await following
 
-    def _take(self, pod: Json) -> dict[str, str] | None:
-        """Note what a pod does; the annotations to write if it has just been bound."""
+    def _record(self, pod: Mapping[str, Any]) -> dict[str, str] | None:
+        """Record a pod's state; the annotations to write if it has just been bound."""
         node = pod["spec"].get("nodeName")
         if node is None:
             return None
@@ -151,8 +150,10 @@ class Emulator:
         return finish_annotations(at, message=message, exit_code=code)
 
 
-async def _annotate(cluster: Cluster, pod: Json, annotations: Mapping[str, str]) -> None:
-    """Write a run's end; without it the pod would run for ever."""
+async def _annotate(
+    cluster: Cluster, pod: Mapping[str, Any], annotations: Mapping[str, str]
+) -> None:
+    """Annotate a pod, with retries: without annotations it would never end."""
     metadata = pod["metadata"]
     patch = {"metadata": {"annotations": dict(annotations)}}
     while True:
@@ -160,28 +161,28 @@ async def _annotate(cluster: Cluster, pod: Json, annotations: Mapping[str, str])
             await cluster.patch(PODS, metadata["name"], metadata["namespace"], patch)
             return
         except NotFound:
-            return  # deleted meanwhile: nothing runs any more
+            return  # deleted in the meantime
         except AcesniperError:
-            await asyncio.sleep(RETRY_S)  # the API server is away: tests do that to it
+            await asyncio.sleep(RETRY_S)  # the API server is down: some tests stop it
 
 
-def _instant(pod: Json, condition: str) -> float | None:
-    for each in pod.get("status", {}).get("conditions") or ():
-        if each["type"] == condition:
-            return epoch_s(each["message"])
+def _instant(pod: Mapping[str, Any], condition: str) -> float | None:
+    for current in pod.get("status", {}).get("conditions") or ():
+        if current["type"] == condition:
+            return epoch_s(current["message"])
     return None
 
 
-def _decided_s(pod: Json) -> float | None:
+def _decided_s(pod: Mapping[str, Any]) -> float | None:
     annotations = pod["metadata"].get("annotations") or {}
     decision = Decision.read(annotations.get(DECISION_ANNOTATION))
     return None if decision is None else decision.decided_at
 
 
-def inferences_of(pod: Json) -> int:
-    """How many inferences a pod was told to run."""
+def inferences_of(pod: Mapping[str, Any]) -> int:
+    """The number of inferences in a pod's arguments."""
     containers = pod["spec"]["containers"]
-    runner = next((each for each in containers if each["name"] == RUNNER_CONTAINER), containers[0])
+    runner = next((one for one in containers if one["name"] == RUNNER_CONTAINER), containers[0])
     parser = argparse.ArgumentParser()
     parser.add_argument("--inferences", type=int, default=1)
     known, _ = parser.parse_known_args(runner.get("args") or [])

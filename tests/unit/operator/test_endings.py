@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from acesniper.api.conditions import find_condition
-from acesniper.api.objects import PodView
+from acesniper.api.objects import Json, PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile, Phase
 from acesniper.operator.task.lifecycle import next_action
 from acesniper.operator.task.pod import pod_name
@@ -22,7 +22,6 @@ from builders import (
     make_pod,
 )
 
-Json = dict[str, Any]
 RUNNING: Json = {
     "phase": "Running",
     "modelProfile": "model",

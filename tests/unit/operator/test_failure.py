@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from acesniper.api.objects import Json
 from acesniper.api.v1alpha1 import InferenceTaskSpec
 from acesniper.operator.task.pod_health import Fault, attempt_failure
 from builders import make_pod
 
-Json = dict[str, Any]
 GIB = 2**30
 
 

@@ -10,7 +10,7 @@ import pytest
 from acesniper.api.conditions import condition_is_true, find_condition
 from acesniper.api.decision import Decision
 from acesniper.api.names import PLAN_GATE
-from acesniper.api.objects import PodView
+from acesniper.api.objects import Json, PodView
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, ModelProfile, Phase
 from acesniper.domain.prediction import FinishEstimate
 from acesniper.operator.task.lifecycle import next_action
@@ -28,7 +28,6 @@ from builders import (
     make_task,
 )
 
-Json = dict[str, Any]
 QUEUED: Json = {"phase": "Queued", "modelProfile": "model", "observedGeneration": 1}
 REPORT = json.dumps({"latency_median_s": 0.4, "latency_p90_s": 0.5, "load_s": 0.1})
 DECISION = Decision.of(

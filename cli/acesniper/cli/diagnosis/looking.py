@@ -9,9 +9,10 @@ from email.utils import parsedate_to_datetime
 from acesniper.api import names
 from acesniper.api.crd import RESOURCES
 from acesniper.api.names import GROUP, Kind
+from acesniper.api.objects import Json
 from acesniper.cli import extender_access
 from acesniper.cli.diagnosis.rights import needed
-from acesniper.cli.diagnosis.sight import Object, Right, Sight
+from acesniper.cli.diagnosis.sight import Right, Sight
 from acesniper.domain.errors import AcesniperError, Forbidden, NotFound
 from acesniper.runtime.client import Cluster
 
@@ -71,7 +72,7 @@ async def look(cluster: Cluster) -> Sight:
     )
 
 
-async def _listed(cluster: Cluster, name: str, unseen: dict[str, str]) -> Sequence[Object]:
+async def _listed(cluster: Cluster, name: str, unseen: dict[str, str]) -> Sequence[Json]:
     singular, kind, labels = _LISTED[name]
     try:
         found, _ = await cluster.list(kind, labels=labels)
@@ -83,7 +84,7 @@ async def _listed(cluster: Cluster, name: str, unseen: dict[str, str]) -> Sequen
     return [{"kind": singular, **each} for each in found]
 
 
-async def _definitions(cluster: Cluster, unseen: dict[str, str]) -> Sequence[Object]:
+async def _definitions(cluster: Cluster, unseen: dict[str, str]) -> Sequence[Json]:
     """By name: whoever made them may have left out the labels."""
     names = [f"{each.plural}.{GROUP}" for each in RESOURCES]
     try:
@@ -117,7 +118,7 @@ async def _metrics(cluster: Cluster) -> str | None:
         return None  # what keeps us from it is seen elsewhere
 
 
-def _review(right: Right) -> Object:
+def _review(right: Right) -> Json:
     resource, _, subresource = right.resource.partition("/")
     attributes = {
         "verb": right.verb,

@@ -13,11 +13,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from acesniper.api.objects import Json
 from acesniper.domain.errors import InvalidModel, invalid_model_reason
 from acesniper.domain.model import ModelFeatures
 from acesniper.runtime.memory import available_bytes
-
-Json = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)

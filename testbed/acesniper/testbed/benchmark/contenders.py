@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from acesniper.api.conditions import with_condition
 from acesniper.api.names import API_VERSION
+from acesniper.api.objects import Json
 from acesniper.api.reasons import ConditionType, Reason
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import ModelProfileStatus, ModelSource
@@ -37,8 +37,6 @@ STOCK = Contender("stock", ours=False)
 
 CONTENDERS = (OURS, ORACLE, STOCK)
 
-
-Json = dict[str, Any]
 
 SOURCE = ModelSource(uri="http://models.invalid/model.onnx", sha256="0" * 64)
 """No file is behind a model of a table: its profile comes read."""

@@ -28,7 +28,7 @@ class Setup:
         self.store.upsert_node(node)
         self.store.upsert_device(make_device_profile("d1"))
         metrics = OperatorMetrics.on(CollectorRegistry())
-        self.fallback = DegradedMode(
+        self.degraded = DegradedMode(
             *(self.cluster, self.store, metrics, "ours", PLANNER_LEASE, PATIENCE_S, self.clock)
         )
 
@@ -48,7 +48,7 @@ class Setup:
 
     async def look(self, seconds: float) -> None:
         self.clock.now_s += seconds
-        await self.fallback.look()
+        await self.degraded.check()
 
 
 async def test_nothing_is_opened_while_the_lease_is_renewed() -> None:
@@ -60,7 +60,7 @@ async def test_nothing_is_opened_while_the_lease_is_renewed() -> None:
         await setup.look(20.0)
 
     assert setup.opened() == set()
-    assert not setup.fallback.away
+    assert not setup.degraded.active
 
 
 async def test_a_stale_lease_opens_gates_first_come_first_served_up_to_the_free_slots() -> None:
@@ -75,7 +75,7 @@ async def test_a_stale_lease_opens_gates_first_come_first_served_up_to_the_free_
     await setup.look(PATIENCE_S + 1.0)
     await setup.look(1.0)
 
-    assert setup.fallback.away
+    assert setup.degraded.active
     assert setup.opened() == {"first", "second"}
 
 
@@ -110,7 +110,7 @@ async def test_a_planner_that_is_back_is_left_to_it() -> None:
     setup.wait("a", 1)
     await setup.look(1.0)
 
-    assert not setup.fallback.away
+    assert not setup.degraded.active
     assert setup.opened() == set()
 
 
