@@ -44,7 +44,7 @@ def message(*, gated: bool, cordoned: bool = False, **spec: Any) -> str | None: 
 def test_a_task_that_no_device_can_take_says_why(gated: bool) -> None:
     told = message(gated=gated, runtime=["cuda"])
 
-    reason = "its provider is cpu, the task asks for cuda"
+    reason = "its provider is cpu, the task requires cuda"
     devices = "; ".join(f"{name}: {reason}" for name in ("d1", "d2", "d3"))
     assert told == f"no device can run the task: {devices}; and 1 more"
 
@@ -77,5 +77,5 @@ def test_tasks_that_ask_for_the_same_are_told_the_same_until_somebody_looks_agai
     assert (
         later
         == before
-        == "no device can run the task: d1: its provider is cpu, the task asks for cuda"
+        == "no device can run the task: d1: its provider is cpu, the task requires cuda"
     )
