@@ -30,7 +30,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from acesniper.runtime.client import INFERENCE_TASKS, Cluster
+from acesniper.api.names import INFERENCE_TASKS
+from acesniper.runtime.client import Cluster
 from acesniper.runtime.watch import Reflector
 from acesniper.testbed.control_plane import ControlPlane
 from acesniper.testbed.demo import examples

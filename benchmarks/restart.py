@@ -35,7 +35,7 @@ from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
 from acesniper.operator.task.pod import render_pod
-from acesniper.predictor.reader import read_model
+from acesniper.predictor.onnx.sandbox import read_model
 from acesniper.testbed.processes import free_port
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

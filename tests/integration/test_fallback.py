@@ -4,12 +4,11 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
-from acesniper.api.names import PLANNER_LEASE
+from acesniper.api.names import LEASES, PLANNER_LEASE, PODS
 from acesniper.api.objects import PodView
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.degraded import DegradedMode
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.runtime.client import LEASES, PODS
 from builders import make_device_profile, make_gated_pod, make_itask, make_node, make_pod
 from fake_cluster import FakeCluster
 from virtual_time import Clock

@@ -9,6 +9,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.conditions import condition_is_true, find_condition
+from acesniper.api.names import CONFIG_MAPS, EVENTS, MODEL_PROFILES
 from acesniper.api.v1alpha1 import ModelProfile, ModelProfileSpec, ModelSource
 from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
@@ -17,7 +18,6 @@ from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.model_profiles import ModelReconciler
 from acesniper.operator.model_readers import ModelFetcher
 from acesniper.predictor.default import default_predictor
-from acesniper.runtime.client import CONFIG_MAPS, EVENTS, MODEL_PROFILES
 from acesniper.runtime.events import EventRecorder
 from builders import digest, make_model_profile
 from fake_cluster import Call, FakeCluster

@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api import messages
 from acesniper.api.conditions import condition_is_true, find_condition
+from acesniper.api.names import MODEL_PROFILES, PODS
+from acesniper.api.objects import Json
 from acesniper.api.v1alpha1 import Condition, ModelProfile, ModelProfileSpec
 from acesniper.domain.errors import Forbidden, InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
@@ -16,7 +18,6 @@ from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.model_profiles import POD_READS_S, ModelReconciler
 from acesniper.operator.model_readers import ModelFetcher, ModelReaderPods
 from acesniper.predictor.default import default_predictor
-from acesniper.runtime.client import MODEL_PROFILES, PODS, Object
 from acesniper.runtime.events import EventRecorder
 from builders import SHA256, make_model_profile
 from fake_cluster import Call, FakeCluster
@@ -52,7 +53,7 @@ class World:
         return await self.reconciler.reconcile("default/model")
 
     @property
-    def pod(self) -> Object:
+    def pod(self) -> Json:
         (pod,) = self.cluster.all(PODS)
         return pod
 

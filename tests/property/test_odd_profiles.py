@@ -26,7 +26,7 @@ from acesniper.operator.model_profiles import class_latencies
 from acesniper.policies.policy import Policy
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.interface import LatencyPredictor
-from acesniper.predictor.reader import read_model
+from acesniper.predictor.onnx.sandbox import read_model
 from acesniper.runtime.watch import UPSERT
 from acesniper.testbed.demo.examples import EmulatedDevice, shipped_devices
 from acesniper.testbed.deployment import ROOT

@@ -5,27 +5,27 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from acesniper.api.v1alpha1 import InferenceTask, Phase
-from acesniper.operator.admission_window import AdmissionWindow
-from acesniper.operator.cache import ObjectCache
-from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.task.reconciler import TaskReconciler
-from acesniper.runtime.client import (
+from acesniper.api.names import (
     DEVICE_PROFILES,
     EVENTS,
     INFERENCE_TASKS,
     MODEL_PROFILES,
     NODES,
     PODS,
-    Object,
 )
+from acesniper.api.objects import Json
+from acesniper.api.v1alpha1 import InferenceTask, Phase
+from acesniper.operator.admission_window import AdmissionWindow
+from acesniper.operator.cache import ObjectCache
+from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.task.reconciler import TaskReconciler
 from acesniper.runtime.events import EventRecorder
 from fake_cluster import FakeCluster
 from virtual_time import Clock
 
 KEY = "default/t"
-SUCCEEDED: Object = {"phase": "Succeeded"}
-FAILED: Object = {"phase": "Failed"}
+SUCCEEDED: Json = {"phase": "Succeeded"}
+FAILED: Json = {"phase": "Failed"}
 
 
 class Killed(BaseException):
@@ -94,7 +94,7 @@ class Operator:
         return self.task.status.phase
 
     @property
-    def pod(self) -> Object:
+    def pod(self) -> Json:
         (pod,) = [
             each
             for each in self.cluster.all(PODS)

@@ -13,7 +13,14 @@ import uvloop
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.process_collector import ProcessCollector
 
-from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE, TASK_LABEL
+from acesniper.api.names import (
+    NODES,
+    OPERATOR_LEASE,
+    PLANNER_LEASE,
+    PODS,
+    PRIORITY_CLASSES,
+    TASK_LABEL,
+)
 from acesniper.api.v1alpha1 import ModelProfileSpec
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
@@ -34,10 +41,10 @@ from acesniper.operator.task.volumes import NodeCache
 from acesniper.policies.policy import Policy
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.predictor.reader import limits_here, read_model
+from acesniper.predictor.onnx.sandbox import container_limits, read_model
 from acesniper.predictor.replaceable import ReplaceablePredictor
 from acesniper.runtime import logs
-from acesniper.runtime.client import NODES, PODS, PRIORITY_CLASSES, Cluster, GuardedCluster
+from acesniper.runtime.client import Cluster, GuardedCluster
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import OperatorSettings
@@ -45,7 +52,9 @@ from acesniper.runtime.watch import Reflector
 
 
 def _read(path: Path, spec: ModelProfileSpec) -> ModelFeatures:
-    return read_model(path, batch=spec.batch_size, shapes=spec.input_shapes, limits=limits_here())
+    return read_model(
+        path, batch=spec.batch_size, shapes=spec.input_shapes, limits=container_limits()
+    )
 
 
 def predictor_of(settings: OperatorSettings) -> Predictor:

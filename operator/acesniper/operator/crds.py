@@ -7,9 +7,9 @@ import asyncio
 import json
 import logging
 
-from acesniper.api.names import GROUP, VERSION
+from acesniper.api.names import DEVICE_PROFILES, GROUP, INFERENCE_TASKS, MODEL_PROFILES, VERSION
 from acesniper.domain.errors import AcesniperError
-from acesniper.runtime.client import DEVICE_PROFILES, INFERENCE_TASKS, MODEL_PROFILES, Cluster
+from acesniper.runtime.client import Cluster
 
 log = logging.getLogger(__name__)
 

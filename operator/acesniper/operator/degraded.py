@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from acesniper.api import convert
-from acesniper.api.names import SLOT_RESOURCE
+from acesniper.api.names import LEASES, PODS, SLOT_RESOURCE
 from acesniper.api.objects import PodView
 from acesniper.api.units import parse_count
 from acesniper.domain.errors import AcesniperError
 from acesniper.operator.admission_window import feasible_tasks
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.runtime.client import LEASES, PODS, Cluster
+from acesniper.runtime.client import Cluster
 from acesniper.runtime.leader_election import ObservedLease
 
 log = logging.getLogger(__name__)

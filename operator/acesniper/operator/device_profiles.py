@@ -7,10 +7,12 @@ from statistics import median
 from acesniper.api import convert
 from acesniper.api.conditions import condition_is_true, find_condition, with_condition
 from acesniper.api.convert import calibration_text
-from acesniper.api.names import SLOT_RESOURCE
+from acesniper.api.names import DEVICE_PROFILES, NODES, SLOT_RESOURCE
+from acesniper.api.reasons import Notice
 from acesniper.api.units import epoch_s, parse_count, rfc3339
 from acesniper.api.v1alpha1 import Condition, DeviceProfile, DeviceProfileStatus, InferenceTask
 from acesniper.domain.device import DeviceId
+from acesniper.domain.errors import NotFound
 from acesniper.domain.latency_history import (
     ObservedRun,
     adapted_factor,
@@ -20,8 +22,8 @@ from acesniper.domain.latency_history import (
 )
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.runtime.client import DEVICE_PROFILES, NODES, Cluster, NotFound
-from acesniper.runtime.events import EventRecorder, Notice
+from acesniper.runtime.client import Cluster
+from acesniper.runtime.events import EventRecorder
 
 OURS = {"conditions", "observations", "calibration", "interval_factor", "learns_from"}
 """What the operator writes of a profile's status; the probe writes the rest."""

@@ -14,7 +14,9 @@ from acesniper.api import convert
 from acesniper.api.conditions import find_condition, with_condition
 from acesniper.api.convert import to_model_features as model_features_of
 from acesniper.api.convert import to_model_status
+from acesniper.api.names import MODEL_PROFILES
 from acesniper.api.objects import merge_patch
+from acesniper.api.reasons import Notice
 from acesniper.api.v1alpha1 import (
     Condition,
     DeviceClassLatency,
@@ -23,14 +25,14 @@ from acesniper.api.v1alpha1 import (
     ModelProfileSpec,
     ModelProfileStatus,
 )
-from acesniper.domain.errors import InvalidModel, Unavailable
+from acesniper.domain.errors import InvalidModel, NotFound, Unavailable
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Predictor
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.model_readers import ModelFetcher, ModelReaderPods, needs_pod, reader_name
-from acesniper.runtime.client import MODEL_PROFILES, Cluster, NotFound
-from acesniper.runtime.events import EventRecorder, Notice
+from acesniper.runtime.client import Cluster
+from acesniper.runtime.events import EventRecorder
 
 log = logging.getLogger(__name__)
 

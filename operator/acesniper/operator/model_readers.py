@@ -16,7 +16,7 @@ from typing import Any
 from acesniper.api import messages
 from acesniper.api.address import Address
 from acesniper.api.messages import terminated_state
-from acesniper.api.names import API_VERSION, READS_LABEL
+from acesniper.api.names import API_VERSION, CONFIG_MAPS, PODS, READS_LABEL
 from acesniper.api.v1alpha1 import ModelProfile, ModelSource
 from acesniper.domain.errors import Conflict, InvalidInput, InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
@@ -25,7 +25,7 @@ from acesniper.operator.task.pod_health import failure_message
 from acesniper.operator.task.volumes import PodVolumes
 from acesniper.predictor.features import FEATURE_NAMES
 from acesniper.runtime.artifacts import DownloadLimits, download
-from acesniper.runtime.client import CONFIG_MAPS, PODS, Cluster
+from acesniper.runtime.client import Cluster
 
 FETCHES = 16
 """At a time; they have threads of their own, so that slow servers hold nothing else up."""

@@ -14,13 +14,13 @@ from typing import Any
 import aiohttp
 
 from acesniper.api.messages import RunnerProgress, parse_progress
-from acesniper.api.names import PROGRESS_PORT
+from acesniper.api.names import INFERENCE_TASKS, PROGRESS_PORT
 from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.domain.errors import AcesniperError
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.task.termination import task_progress
-from acesniper.runtime.client import INFERENCE_TASKS, Cluster
+from acesniper.runtime.client import Cluster
 
 log = logging.getLogger(__name__)
 

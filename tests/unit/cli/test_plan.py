@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from acesniper.api.names import PODS
 from acesniper.cli.connection import Connection
 from acesniper.cli.extender_access import ask, exposed
 from acesniper.cli.plan import parsed, shown
 from acesniper.domain.errors import InvalidInput, Unavailable
-from acesniper.runtime.client import PODS
 from acesniper.testbed.demo.examples import serve_folder
 from fake_cluster import FakeCluster
 

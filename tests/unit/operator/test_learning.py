@@ -6,6 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from acesniper.api import convert
+from acesniper.api.names import DEVICE_PROFILES, EVENTS
+from acesniper.api.objects import Json
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask
 from acesniper.domain.errors import Unavailable
@@ -20,7 +22,6 @@ from acesniper.domain.task import ModelKey
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.device_profiles import DeviceReconciler
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.runtime.client import DEVICE_PROFILES, EVENTS, Object
 from acesniper.runtime.events import EventRecorder
 from builders import make_device_profile, make_itask
 from fake_cluster import Call, FakeCluster
@@ -77,7 +78,7 @@ class Setup:
             if (device := self.devices.note(task)) is not None:
                 await self.devices.reconcile(device)
 
-    def profile(self) -> Object:
+    def profile(self) -> Json:
         return self.cluster.one(DEVICE_PROFILES, "d")
 
     def remembered(self) -> list[float]:

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from acesniper.api.messages import RunnerProgress
+from acesniper.api.names import INFERENCE_TASKS
 from acesniper.api.v1alpha1 import InferenceTask
 from acesniper.domain.errors import Conflict
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.progress import RAREST_S, ProgressFollower, ask_pod
-from acesniper.probe.progress import Progress as Runner
-from acesniper.runtime.client import INFERENCE_TASKS
+from acesniper.probe.progress import ProgressServer as Runner
 from builders import make_itask, make_pod
 from fake_cluster import Call, FakeCluster
 from virtual_time import Clock

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Sequence
 
-from acesniper.domain.errors import Unavailable
+from acesniper.domain.errors import NotFound, Unavailable
 from acesniper.operator.crds import OURS, wait_until_served
-from acesniper.runtime.client import NotFound, RawResponse
+from acesniper.runtime.client import RawResponse
 from fake_cluster import FakeCluster
 from virtual_time import in_virtual_time, now_s
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from acesniper.runtime.client import PODS, Cluster
+from acesniper.api.names import PODS
+from acesniper.runtime.client import Cluster
 from acesniper.testbed import credentials
 from acesniper.testbed.credentials import Authority
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from acesniper.api import convert
-from acesniper.api.objects import NodeView, PodView
+from acesniper.api.objects import Json, NodeView, PodView
 from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile, InferenceTask, ModelProfile
 from acesniper.domain.cold_start import ColdStartEstimator
@@ -25,7 +25,6 @@ from acesniper.extender.cache.reservations import RemainingTime, Reservations
 from acesniper.extender.estimates import EstimateCache
 from acesniper.extender.latency_table import LatencyTable, MeasuredDevice, PendingPredictions
 from acesniper.extender.snapshot import PlanningSnapshot
-from acesniper.runtime.client import Object
 from acesniper.runtime.watch import DELETE
 
 DEFAULT_RUN_S = 30.0
@@ -72,7 +71,7 @@ class ClusterCache:
 
     # --- what watches tell ---------------------------------------------------------------------
 
-    def take_node(self, change: str, node: Object) -> None:
+    def take_node(self, change: str, node: Json) -> None:
         """A node changed: its readiness or labels may change who can run what."""
         name = NodeName(node["metadata"]["name"])
         self.cold_starts.take_node(name, None if change == DELETE else node)
@@ -80,7 +79,7 @@ class ClusterCache:
         if self.devices.set_node(name, view):
             self._devices_changed((name,), (name,))
 
-    def take_device_profile(self, change: str, manifest: Object) -> None:
+    def take_device_profile(self, change: str, manifest: Json) -> None:
         """A profile changed: its device appears, goes, or is to be predicted anew."""
         device = DeviceId(manifest["metadata"]["name"])
         profile = None if change == DELETE else convert.parse_resource(DeviceProfile, manifest)
@@ -90,7 +89,7 @@ class ClusterCache:
         nodes = {each for each in (before, self.devices.node_of(device)) if each is not None}
         self._devices_changed((device, *nodes), nodes)
 
-    def take_model_profile(self, change: str, manifest: Object) -> None:
+    def take_model_profile(self, change: str, manifest: Json) -> None:
         """A model was read, or is gone."""
         metadata = manifest["metadata"]
         model = ModelKey(f"{metadata['namespace']}/{metadata['name']}")
@@ -116,7 +115,7 @@ class ClusterCache:
             self.estimating.devices_changed()
         self._table_changed(news.models)
 
-    def take_task(self, change: str, manifest: Object) -> None:
+    def take_task(self, change: str, manifest: Json) -> None:
         """A task was made, changed or is gone."""
         key = TaskKey(f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}")
         found = None if change == DELETE else convert.parse_resource(InferenceTask, manifest)
@@ -128,7 +127,7 @@ class ClusterCache:
         self.waiting.take_task(key, found)
         self.changed.set()
 
-    def take_pod(self, change: str, manifest: Object) -> None:
+    def take_pod(self, change: str, manifest: Json) -> None:
         """A pod changed: the ledger follows what is bound, running and gone."""
         uid = PodUid(manifest["metadata"]["uid"])
         if change == DELETE:

@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from acesniper.api.objects import PodView
+from acesniper.api.objects import Json, PodView
 from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.domain.cold_start import IMAGE_BYTES, ColdStart, ColdStartEstimator, ObservedStart
 from acesniper.domain.device import Device
 from acesniper.domain.task import ModelKey
 from acesniper.extender.latency_table import LatencyTable
 from acesniper.policies.estimates import StartRow
-from acesniper.runtime.client import Object
 
 BYTES_PER_PARAMETER = 4.0
 REFRESH_S = 10.0
@@ -42,7 +41,7 @@ class ColdStarts:
     _taught: dict[str, str | None] = field(default_factory=dict)
     """Finished tasks by UID, and the pod that taught us."""
 
-    def take_node(self, name: str, node: Object | None) -> None:
+    def take_node(self, name: str, node: Json | None) -> None:
         """A node changed; None: it is gone."""
         if node is None:
             self._nodes.pop(name, None)
@@ -100,7 +99,7 @@ class ColdStarts:
         self.times.learn(at, seen)
         self.changed = True
 
-    def drop_task(self, manifest: Object) -> None:
+    def drop_task(self, manifest: Json) -> None:
         """A task is gone."""
         self._taught.pop(str(manifest["metadata"].get("uid")), None)
 

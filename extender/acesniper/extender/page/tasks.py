@@ -7,8 +7,8 @@ from math import exp, log
 from statistics import median
 from typing import Any
 
+from acesniper.api.objects import Json
 from acesniper.api.units import epoch_s
-from acesniper.runtime.client import Object
 from acesniper.runtime.watch import DELETE
 
 Json = dict[str, Any]
@@ -38,7 +38,7 @@ class TaskSummary:
     message: str = ""
 
     @classmethod
-    def of(cls, manifest: Object) -> "TaskSummary":
+    def of(cls, manifest: Json) -> "TaskSummary":
         """Read a task as the API server wrote it."""
         metadata, spec = manifest["metadata"], manifest.get("spec") or {}
         status: Mapping[str, Any] = manifest.get("status") or {}
@@ -76,7 +76,7 @@ class TaskHistory:
     _told: set[str] = field(default_factory=set)
     """UIDs of tasks that were noted as finished."""
 
-    def take(self, change: str, manifest: Object) -> None:
+    def take(self, change: str, manifest: Json) -> None:
         """A task was made, changed or is gone."""
         if change == DELETE:
             # Found missing in a list, it comes with nothing but its name and its UID.

@@ -13,6 +13,7 @@ from acesniper.api.conditions import condition_is_true, find_condition, with_con
 from acesniper.api.decision import Decision
 from acesniper.api.names import GENERATION_ANNOTATION, MODEL_DIGEST_ANNOTATION
 from acesniper.api.objects import PodView
+from acesniper.api.reasons import Notice
 from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import FINISHED, InferenceTaskStatus, Phase
 from acesniper.operator.task import termination
@@ -39,7 +40,6 @@ from acesniper.operator.task.pod_health import (
 )
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
 from acesniper.operator.task.termination import observed_outcome, predicted_outcome, task_progress
-from acesniper.runtime.events import Notice
 
 Json = Mapping[str, Any]
 

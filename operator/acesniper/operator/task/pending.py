@@ -9,6 +9,7 @@ from math import inf
 from acesniper.api import convert
 from acesniper.api.conditions import condition_is_true, find_condition, with_condition
 from acesniper.api.names import API_VERSION
+from acesniper.api.reasons import Notice
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import (
     Condition,
@@ -34,7 +35,6 @@ from acesniper.operator.task.termination import (
     updated_status,
 )
 from acesniper.policies.estimates import check_feasibility
-from acesniper.runtime.events import Notice
 
 SUSPENDED = "suspended; set spec.suspend to false to go on"
 WAITS = "waits for a device"

@@ -5,9 +5,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from acesniper.api.objects import merge_patch
+from acesniper.api.names import INFERENCE_TASKS, MODEL_PROFILES, PODS
+from acesniper.api.objects import Json, merge_patch
+from acesniper.api.reasons import Notice
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
-from acesniper.domain.errors import AcesniperError, Conflict, Forbidden, InvalidInput
+from acesniper.domain.errors import (
+    AcesniperError,
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NamespaceTerminating,
+    NotFound,
+)
 from acesniper.operator.admission_window import AdmissionWindow
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics, count_deleted, count_phase
@@ -16,16 +25,8 @@ from acesniper.operator.task.pending import next_incarnation, pod_rejected
 from acesniper.operator.task.snapshot import Action, TaskSnapshot, UnschedulableReasons
 from acesniper.operator.task.termination import reject_invalid_pod
 from acesniper.operator.task.volumes import NodeCache, without_cache
-from acesniper.runtime.client import (
-    INFERENCE_TASKS,
-    MODEL_PROFILES,
-    PODS,
-    Cluster,
-    NamespaceTerminating,
-    NotFound,
-    Object,
-)
-from acesniper.runtime.events import EventRecorder, Notice
+from acesniper.runtime.client import Cluster
+from acesniper.runtime.events import EventRecorder
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +156,7 @@ class TaskReconciler:
             await self.cluster.delete(PODS, pod, namespace, metadata["uid"])
         return True
 
-    async def _create_model(self, manifest: Object, namespace: str) -> None:
+    async def _create_model(self, manifest: Json, namespace: str) -> None:
         """Create a profile, or find that it was created before."""
         try:
             model = await self.cluster.create(MODEL_PROFILES, manifest, namespace)
@@ -177,7 +178,7 @@ class TaskReconciler:
         )
         self.store.take_model(written)
 
-    async def _create_pod(self, task: InferenceTask, step: Action, manifest: Object) -> Action:
+    async def _create_pod(self, task: InferenceTask, step: Action, manifest: Json) -> Action:
         """Create the attempt's pod, or find that it was created before."""
         namespace, ours = task.metadata["namespace"], True
         try:
@@ -239,7 +240,7 @@ class TaskReconciler:
         count_phase(self.metrics, self.store, task, status)
 
 
-def _owns(task: InferenceTask, pod: Object) -> bool:
+def _owns(task: InferenceTask, pod: Json) -> bool:
     owners = pod["metadata"].get("ownerReferences") or ()
     return any(each["uid"] == task.metadata["uid"] for each in owners)
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acesniper.api.objects import PodView
+from acesniper.api.reasons import Notice
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, InferenceTaskStatus, ModelProfile
 from acesniper.operator.task.volumes import NodeCache
-from acesniper.runtime.events import Notice
 
 UnschedulableReasons = MutableMapping[tuple[object, ...], tuple[float, str | None]]
 """By demand: when somebody looked for a device that could take it, and why there was none."""

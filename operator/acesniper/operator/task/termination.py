@@ -8,6 +8,7 @@ from acesniper.api.conditions import find_condition, with_condition
 from acesniper.api.convert import prediction_text
 from acesniper.api.decision import Decision
 from acesniper.api.messages import RunnerReport, terminated_state
+from acesniper.api.reasons import Notice
 from acesniper.api.units import duration_text, epoch_s, rfc3339
 from acesniper.api.v1alpha1 import (
     DeadlinePolicy,
@@ -21,7 +22,6 @@ from acesniper.api.v1alpha1.schema import duration_s
 from acesniper.domain.prediction import Prediction
 from acesniper.operator.task.pod_health import Failure, Fault
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
-from acesniper.runtime.events import Notice
 
 FIRST_BACKOFF_S = 5.0
 LAST_BACKOFF_S = 300.0

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from acesniper.api.names import INFERENCE_TASKS, PODS
 from acesniper.domain.task import ModelKey, Task
 from acesniper.policies.estimates import LatencyRow
-from acesniper.runtime.client import INFERENCE_TASKS, PODS
 from acesniper.runtime.client import Cluster as KubernetesCluster
 from acesniper.simulator.cluster import SimulatedCluster
 from acesniper.simulator.statistics import CompletedTask
