@@ -23,7 +23,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, median, quantiles
-from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
@@ -31,6 +30,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from acesniper.api.names import INFERENCE_TASKS
+from acesniper.api.objects import Json
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.watch import Reflector
 from acesniper.testbed.control_plane import ControlPlane
@@ -49,8 +49,6 @@ OTHERS = ("kube-apiserver", "etcd", "kube-controller-manager")
 APPLYING = 32
 """Requests that apply tasks at the same time."""
 PATIENCE_S = 3600.0
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 from hashlib import blake2b
 from math import exp
-from typing import Any
 
 import numpy as np
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
 from acesniper.api.names import INFERENCE_TASKS, PLAN_GATE, PODS
+from acesniper.api.objects import Json
 from acesniper.api.units import rfc3339
 from acesniper.domain.device import DeviceId, HardwareVector
 from acesniper.domain.model import ModelFeatures
@@ -27,7 +27,6 @@ from builders import condition, make_device_profile, make_itask, make_model_prof
 from builders import make_pod as pod_of
 from fake_cluster import FakeCluster
 
-Json = dict[str, Any]
 KINDS = (
     ("pi4", "cpu", 9.0, "Raspberry Pi 4, 4 cores"),
     ("pi5", "cpu", 3.6, "Raspberry Pi 5, 4 cores"),

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from acesniper.api.names import DEVICE_ANNOTATION, MODEL_LABEL, TASK_LABEL
-from acesniper.api.reasons import Notice
+from acesniper.api.objects import namespaced_key
+from acesniper.api.reasons import Notice, Reason
 from acesniper.domain.reservations import PodUid
 from acesniper.domain.task import ModelKey
 from acesniper.extender.cache.cluster import ClusterCache
@@ -109,7 +110,7 @@ class FilterScore:
         model = (pod.metadata.labels or {}).get(MODEL_LABEL)
         if model is None:
             return None
-        return self._fleet.fastest_by_node(ModelKey(f"{pod.metadata.namespace}/{model}"))
+        return self._fleet.fastest_by_node(ModelKey(namespaced_key(pod.metadata.namespace, model)))
 
     def _count(self, verb: str, outcome: str, reason: str = "") -> None:
         self._metrics.decisions.labels(verb, outcome, reason).inc()
@@ -147,7 +148,7 @@ class NoPredictionEvents:
             text = (
                 f"there is no profiled ModelProfile {model!r}; placed as the stock scheduler would"
             )
-            notice = Notice("NoPrediction", text, warning=True)
+            notice = Notice(Reason.NO_PREDICTION, text, warning=True)
             metadata = {
                 "name": pod.metadata.name,
                 "namespace": pod.metadata.namespace,

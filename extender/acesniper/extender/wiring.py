@@ -36,7 +36,7 @@ from acesniper.extender.page.routes import Page
 from acesniper.extender.page.tasks import TaskHistory
 from acesniper.extender.planner import Planner
 from acesniper.policies.policy import Policy
-from acesniper.runtime.client import Cluster, GuardedCluster
+from acesniper.runtime.client import Cluster, WriteGuard
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import ExtenderSettings
@@ -98,7 +98,7 @@ class Extender:
             fleet.changed.set,
         )
         # A plan that was made while we led is not carried out when we do not lead any more.
-        admitting = Admission(fleet, GuardedCluster(cluster, leadership.held), book, metrics)
+        admitting = Admission(fleet, cluster.guarded(WriteGuard(leadership.held)), book, metrics)
         planner = Planner(
             *(fleet, admitting, policy, metrics, settings.replan_s, settings.settle_s),
             may_act=leadership.held,
@@ -137,8 +137,7 @@ class Extender:
 
     def deaf(self) -> list[str]:
         """Kinds of which nothing was heard for minutes: this process sees the cluster no more."""
-        now_s = time.monotonic()
-        return [each.kind.plural for each in self.reflectors if each.deaf(now_s)]
+        return [kind for each in self.reflectors for kind in each.liveness.stalled()]
 
     def decision(self, pod: str) -> Decision | None:
         """The decision about a pod, given by UID or `namespace/name`.

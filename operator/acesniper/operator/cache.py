@@ -10,18 +10,18 @@ from typing import Any
 
 from acesniper.api import convert
 from acesniper.api.names import DECISION_ANNOTATION, TASK_LABEL
-from acesniper.api.objects import PodView
+from acesniper.api.objects import PodView, namespaced_key
+from acesniper.api.reasons import ConditionType
 from acesniper.api.v1alpha1 import FINISHED, ApiType, DeviceProfile, InferenceTask, ModelProfile
 from acesniper.operator.hearing import Hearing
 
-Object = Mapping[str, Any]
 FIELDS = "managedFields"
 """Who wrote which field: half of an object, and of no use to us."""
 OWNED = ("name", "namespace", "uid", "resourceVersion", "ownerReferences")
 """What is asked of the pods of a task that has finished."""
 
 
-def object_key(obj: Object) -> str:
+def object_key(obj: Mapping[str, Any]) -> str:
     """`namespace/name`, or just the name of a cluster object."""
     metadata = obj["metadata"]
     namespace = metadata.get("namespace")
@@ -35,13 +35,13 @@ class ObjectCache:
     tasks: dict[str, InferenceTask] = field(default_factory=dict)
     models: dict[str, ModelProfile] = field(default_factory=dict)
     devices: dict[str, DeviceProfile] = field(default_factory=dict)
-    nodes: dict[str, Object] = field(default_factory=dict)
-    pods: dict[str, dict[str, tuple[PodView, Object]]] = field(default_factory=dict)
+    nodes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    pods: dict[str, dict[str, tuple[PodView, Mapping[str, Any]]]] = field(default_factory=dict)
     priorities: dict[str, int] = field(default_factory=dict)
     """Values of PriorityClasses by name."""
     hearing: Hearing = field(default_factory=Hearing)
 
-    def take_task(self, obj: Object) -> str:
+    def take_task(self, obj: Mapping[str, Any]) -> str:
         """Keep a task; returns its key."""
         return self._take(self.tasks, obj, InferenceTask)
 
@@ -49,7 +49,7 @@ class ObjectCache:
         """Keep little of a task that has finished: thousands of them stay, and nothing changes."""
         task = self.tasks[key]
         told = {"decision": None, "predicted": None, "observed": None, "message": None}
-        ended = [each for each in task.status.conditions if each.type == "Finished"]
+        ended = [each for each in task.status.conditions if each.type == ConditionType.FINISHED]
         settled = task.status.model_copy(update={**told, "conditions": ended})
         self.tasks[key] = task.model_copy(update={"status": settled})
         for name, (view, pod) in self.pods.get(key, {}).items():
@@ -57,15 +57,15 @@ class ObjectCache:
             owned = {each: pod["metadata"].get(each) for each in OWNED}
             self.pods[key][name] = bare, {"metadata": owned, "spec": {}, "status": {}}
 
-    def take_model(self, obj: Object) -> str:
+    def take_model(self, obj: Mapping[str, Any]) -> str:
         """Keep a model profile; returns its key."""
         return self._take(self.models, obj, ModelProfile)
 
-    def take_device(self, obj: Object) -> str:
+    def take_device(self, obj: Mapping[str, Any]) -> str:
         """Keep a device profile; returns its key."""
         return self._take(self.devices, obj, DeviceProfile)
 
-    def take_node(self, obj: Object) -> None:
+    def take_node(self, obj: Mapping[str, Any]) -> None:
         """Keep what decisions ask of a node; whole ones are large."""
         metadata, spec = obj["metadata"], obj.get("spec") or {}
         self.nodes[str(metadata["name"])] = {
@@ -74,31 +74,31 @@ class ObjectCache:
             "status": obj.get("status", {}),
         }
 
-    def drop_task(self, obj: Object) -> None:
+    def drop_task(self, obj: Mapping[str, Any]) -> None:
         """Forget a task that is gone."""
         _drop(self.tasks, obj)
 
-    def drop_model(self, obj: Object) -> None:
+    def drop_model(self, obj: Mapping[str, Any]) -> None:
         """Forget a model profile that is gone."""
         _drop(self.models, obj)
 
-    def drop_device(self, obj: Object) -> None:
+    def drop_device(self, obj: Mapping[str, Any]) -> None:
         """Forget a device profile that is gone."""
         _drop(self.devices, obj)
 
-    def take_pod(self, obj: Object) -> str | None:
+    def take_pod(self, obj: Mapping[str, Any]) -> str | None:
         """Keep a pod; returns the key of its task, None for a pod that belongs to none."""
         view = PodView.of(obj)
         if view.task is None:
             return None
-        task = f"{view.namespace}/{view.task}"
+        task = namespaced_key(view.namespace, str(view.task))
         pods = self.pods.setdefault(task, {})
         known = pods.get(view.name)
         if known is None or known[0].uid != view.uid or not _older(obj, known[1]):
             pods[view.name] = (view, _slim(obj))
         return task
 
-    def drop_pod(self, obj: Object) -> str | None:
+    def drop_pod(self, obj: Mapping[str, Any]) -> str | None:
         """Forget a pod that is gone; returns the key of its task."""
         metadata = obj["metadata"]
         uid, name = metadata["uid"], metadata["name"]
@@ -113,7 +113,7 @@ class ObjectCache:
                 return task
         return None
 
-    def pods_of(self, key: str, uid: str) -> dict[str, tuple[PodView, Object]]:
+    def pods_of(self, key: str, uid: str) -> dict[str, tuple[PodView, Mapping[str, Any]]]:
         """The pods that a task owns, by name."""
         return {
             name: (view, obj)
@@ -148,7 +148,7 @@ class ObjectCache:
         """How many tasks the devices of a node run at a time."""
         return sum(each.spec.slots for each in self.devices.values() if each.spec.node == node)
 
-    def _take(self, kept: dict[str, Any], obj: Object, model: type[ApiType]) -> str:
+    def _take(self, kept: dict[str, Any], obj: Mapping[str, Any], model: type[ApiType]) -> str:
         key = object_key(obj)
         known = kept.get(key)
         same = known is not None and known.metadata["uid"] == obj["metadata"]["uid"]
@@ -165,7 +165,7 @@ class NamespaceModels(Mapping[str, ModelProfile]):
     namespace: str
 
     def __getitem__(self, name: str) -> ModelProfile:
-        return self.models[f"{self.namespace}/{name}"]
+        return self.models[namespaced_key(self.namespace, name)]
 
     def __iter__(self) -> Any:  # noqa: ANN401 - an iterator of names
         prefix = f"{self.namespace}/"
@@ -175,7 +175,7 @@ class NamespaceModels(Mapping[str, ModelProfile]):
         return sum(1 for _ in self)
 
 
-def _slim(pod: Object) -> Object:
+def _slim(pod: Mapping[str, Any]) -> Mapping[str, Any]:
     """A pod without its fat: thousands of whole ones would fill the memory.
 
     What is left out of its annotations is in its view; of its spec, only containers are asked for.
@@ -189,18 +189,18 @@ def _slim(pod: Object) -> Object:
     return {"metadata": metadata, "spec": spec, "status": pod.get("status", {})}
 
 
-def _metadata(obj: Object) -> dict[str, Any]:
+def _metadata(obj: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in obj["metadata"].items() if name != FIELDS}
 
 
-def _drop(kept: dict[str, Any], obj: Object) -> None:
+def _drop(kept: dict[str, Any], obj: Mapping[str, Any]) -> None:
     """Forget an object, but not another of the same name that has taken its place already."""
     key = object_key(obj)
     if (known := kept.get(key)) is not None and known.metadata["uid"] == obj["metadata"]["uid"]:
         del kept[key]
 
 
-def _older(left: Object, right: Object) -> bool:
+def _older(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
     """Whether `left` is an older version of the same object (versions are comparable numbers)."""
     versions: Iterable[str] = (
         each["metadata"].get("resourceVersion") or "0" for each in (left, right)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from acesniper.api import convert
 from acesniper.api.names import LEASES, PODS, SLOT_RESOURCE
-from acesniper.api.objects import PodView
+from acesniper.api.objects import PodView, namespaced_key
 from acesniper.api.units import parse_count
 from acesniper.domain.errors import AcesniperError
 from acesniper.operator.admission_window import feasible_tasks
@@ -79,7 +79,7 @@ class DegradedMode:
 
     def _suited(self, pods: Iterable[PodView]) -> Iterator[PodView]:
         """Those whose task suits a device; others would hold a slot and wait for ever."""
-        by_task = {f"{pod.namespace}/{pod.task}": pod for pod in pods}
+        by_task = {namespaced_key(pod.namespace, str(pod.task)): pod for pod in pods}
         known = [self.store.tasks[key] for key in by_task if key in self.store.tasks]
         tasks = [convert.to_task(each, each.status.model_profile or "") for each in known]
         able = feasible_tasks(tasks, self.store)
@@ -90,7 +90,7 @@ class DegradedMode:
         return sum(parse_count((each or {}).get(SLOT_RESOURCE)) for each in offered)
 
     def _turn(self, pod: PodView) -> tuple[int, str, str]:
-        task = self.store.tasks.get(f"{pod.namespace}/{pod.task}")
+        task = self.store.tasks.get(namespaced_key(pod.namespace, str(pod.task)))
         created = str(task.metadata["creationTimestamp"]) if task else ""
         return -pod.priority, created, pod.key
 

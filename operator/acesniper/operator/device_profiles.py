@@ -8,7 +8,7 @@ from acesniper.api import convert
 from acesniper.api.conditions import condition_is_true, find_condition, with_condition
 from acesniper.api.convert import calibration_text
 from acesniper.api.names import DEVICE_PROFILES, NODES, SLOT_RESOURCE
-from acesniper.api.reasons import Notice
+from acesniper.api.reasons import ConditionType, Notice, Reason
 from acesniper.api.units import epoch_s, parse_count, rfc3339
 from acesniper.api.v1alpha1 import Condition, DeviceProfile, DeviceProfileStatus, InferenceTask
 from acesniper.domain.device import DeviceId
@@ -83,7 +83,9 @@ class DeviceReconciler:
         known = convert.observed_runs(status)
         self.metrics.runs_doubted.inc(sum(is_outlier(run, known) for run in noted))
         wish = f"drift-{status.learns_from}"
-        if condition_is_true(status.conditions, DRIFTING) and not _asked(profile, wish):
+        if condition_is_true(status.conditions, ConditionType.DRIFTING) and not _asked(
+            profile, wish
+        ):
             await self._reprobe(profile, status, wish, now_s)
         if status.measured_at is None:
             return None
@@ -110,13 +112,13 @@ class DeviceReconciler:
         self, profile: DeviceProfile, status: DeviceProfileStatus, wish: str, now_s: float
     ) -> None:
         """Ask the node to measure itself again, and say so."""
-        condition = find_condition(status.conditions, DRIFTING)
+        condition = find_condition(status.conditions, ConditionType.DRIFTING)
         patch = {"spec": {"reprobe": wish}}
         asked = await self.cluster.patch(DEVICE_PROFILES, profile.metadata["name"], None, patch)
         self.store.take_device(asked)
         self.metrics.drifts.inc()
         if condition is not None:
-            notice = Notice("Drifting", condition.message, warning=True)
+            notice = Notice(Reason.LATENCY_DRIFT, condition.message, warning=True)
             await self.events.tell("DeviceProfile", profile.metadata, notice, now_s)
 
     async def reconcile_node(self, name: str) -> None:
@@ -150,7 +152,7 @@ def runs_since_change(
 
 def _awaits_probe(status: DeviceProfileStatus) -> float | None:
     """Since when a device that was found drifting has not been measured anew."""
-    if not condition_is_true(status.conditions, DRIFTING) or not (
+    if not condition_is_true(status.conditions, ConditionType.DRIFTING) or not (
         status.learns_from and status.measured_at
     ):
         return None
@@ -187,7 +189,6 @@ def updated_profile_status(
 
 STALE_AFTER_S = 30 * 24 * 3600.0
 """A measurement older than this is Stale: system updates and dust change a device in a month."""
-DRIFTING = "Drifting"
 NOISY_SPREAD = 0.10
 """A profile is Noisy when its readings' median spread is above this."""
 
@@ -198,19 +199,29 @@ def device_conditions(profile: DeviceProfile, now_s: float) -> list[Condition]:
     conditions = list(status.conditions)
     if not status.readings or status.measured_at is None:
         text = "the node's probe has not reported yet"
-        return with_condition(conditions, "Ready", False, "NotMeasured", text, now_s, generation)
+        return with_condition(
+            conditions, ConditionType.READY, False, Reason.NOT_MEASURED, text, now_s, generation
+        )
     text = f"{len(status.readings)} readings of {status.suite} {status.suite_version}"
-    conditions = with_condition(conditions, "Ready", True, "Measured", text, now_s, generation)
+    conditions = with_condition(
+        conditions, ConditionType.READY, True, Reason.MEASURED, text, now_s, generation
+    )
     stale = now_s - epoch_s(status.measured_at) > STALE_AFTER_S
     text = "measured over 30 days ago; set spec.reprobe to a new value" if stale else "recent"
     conditions = with_condition(
-        conditions, "Stale", stale, "Old" if stale else "Recent", text, now_s, generation
+        conditions,
+        ConditionType.STALE,
+        stale,
+        Reason.PROFILE_EXPIRED if stale else Reason.PROFILE_CURRENT,
+        text,
+        now_s,
+        generation,
     )
     noise = spread(profile)
     noisy = noise > NOISY_SPREAD
     text = f"median spread of the readings is {100 * noise:.1f} %"
-    reason = "Spread" if noisy else "Steady"
-    return with_condition(conditions, "Noisy", noisy, reason, text, now_s, generation)
+    reason = Reason.HIGH_VARIANCE if noisy else Reason.LOW_VARIANCE
+    return with_condition(conditions, ConditionType.NOISY, noisy, reason, text, now_s, generation)
 
 
 def spread(profile: DeviceProfile) -> float:
@@ -228,6 +239,16 @@ def with_drift(
     """The conditions with `Drifting`: whether its tasks miss what its measurement lets expect."""
     if since_s is None:
         text = "its tasks take what was predicted, give or take"
-        return with_condition(conditions, DRIFTING, False, "Steady", text, now_s, generation)
+        return with_condition(
+            conditions,
+            ConditionType.DRIFTING,
+            False,
+            Reason.LATENCY_AS_PREDICTED,
+            text,
+            now_s,
+            generation,
+        )
     text = f"since {rfc3339(since_s)} its tasks take {calibration_text(runs)}; it is probed again"
-    return with_condition(conditions, DRIFTING, True, "Shifted", text, now_s, generation)
+    return with_condition(
+        conditions, ConditionType.DRIFTING, True, Reason.LATENCY_DRIFT, text, now_s, generation
+    )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from prometheus_client import Counter, Gauge, Histogram, Summary
 
 from acesniper.api.conditions import find_condition
+from acesniper.api.objects import namespaced_key
+from acesniper.api.reasons import ConditionType
 from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import (
     FINISHED,
@@ -183,7 +185,7 @@ def count_phase(
     metrics.phases.labels(status.phase.value).inc()
     if status.phase in FINISHED:
         metrics.endings.labels(_reason(status)).inc()
-    if (met := find_condition(status.conditions, "DeadlineMet")) is not None:
+    if (met := find_condition(status.conditions, ConditionType.DEADLINE_MET)) is not None:
         metrics.deadlines.labels("met" if met.status == "True" else "missed").inc()
     if status.phase is not Phase.SUCCEEDED or status.observed is None:
         return
@@ -194,7 +196,7 @@ def count_phase(
         metrics.prediction_error_ratio.labels(provider).observe(status.error_ratio)
         if device is not None:
             metrics.device_error_ratio.labels(status.device).observe(status.error_ratio)
-        model = f"{before.metadata['namespace']}/{status.model_profile}"
+        model = namespaced_key(before.metadata["namespace"], str(status.model_profile))
         if model in store.models:
             metrics.model_error_ratio.labels(model).observe(status.error_ratio)
         _count_run(metrics, provider, before.spec.inferences, status)
@@ -246,4 +248,4 @@ def _place_of(seen: TaskObservation, expected: TaskPrediction) -> str:
 def _reason(status: InferenceTaskStatus) -> str:
     """The reason of the last failed attempt; few words exist for it."""
     named = {each.type: each.reason for each in status.conditions}
-    return named.get("Finished") or named.get("Retrying") or UNKNOWN
+    return named.get(ConditionType.FINISHED) or named.get(ConditionType.RETRYING) or UNKNOWN

@@ -16,7 +16,7 @@ from acesniper.api.convert import to_model_features as model_features_of
 from acesniper.api.convert import to_model_status
 from acesniper.api.names import MODEL_PROFILES
 from acesniper.api.objects import merge_patch
-from acesniper.api.reasons import Notice
+from acesniper.api.reasons import ConditionType, Notice, Reason
 from acesniper.api.v1alpha1 import (
     Condition,
     DeviceClassLatency,
@@ -87,25 +87,25 @@ class ModelReconciler:
         except InvalidModel as error:
             log.warning("%s: %s", key, error)
             await self._write(profile, self._unusable(profile, error))
-            await self._tell(profile, Notice(error.reason, str(error), warning=True))
+            await self._tell(profile, Notice(Reason(error.reason), str(error), warning=True))
             self.metrics.models.labels(error.reason).inc()
             return None
         except Unavailable as error:
             await self._write(profile, self._unfetched(profile, error))
             raise
         await self._write(profile, self._profiled(profile, found))
-        await self._tell(profile, Notice("Profiled", to_model_status(found).text or ""))
-        self.metrics.models.labels("Profiled").inc()
+        await self._tell(profile, Notice(Reason.PROFILED, to_model_status(found).text or ""))
+        self.metrics.models.labels(Reason.PROFILED).inc()
         return None
 
     def _settled(self, profile: ModelProfile) -> bool:
         """Whether this generation was read by this reader, or found unusable by it."""
-        found = find_condition(profile.status.conditions, "Profiled")
+        found = find_condition(profile.status.conditions, ConditionType.PROFILED)
         if found is None or found.observed_generation != profile.metadata.get("generation"):
             return False
         if found.status == "True":
             return profile.status.features_version == self.features_version
-        return find_condition(profile.status.conditions, "Unsupported") is not None
+        return find_condition(profile.status.conditions, ConditionType.UNSUPPORTED) is not None
 
     async def _read(self, profile: ModelProfile) -> ModelFeatures | None:
         """The features; None while a pod is at it."""
@@ -119,8 +119,8 @@ class ModelReconciler:
 
     def _profiled(self, profile: ModelProfile, found: ModelFeatures) -> ModelProfileStatus:
         status = to_model_status(found)
-        conditions = self._condition(profile, True, "Profiled", status.text or "")
-        conditions = [each for each in conditions if each.type != "Unsupported"]
+        conditions = self._condition(profile, True, Reason.PROFILED, status.text or "")
+        conditions = [each for each in conditions if each.type != ConditionType.UNSUPPORTED]
         update = {"conditions": conditions, **_learned(profile), **_generation(profile)}
         return self._with_latency(status.model_copy(update=update))
 
@@ -134,10 +134,10 @@ class ModelReconciler:
 
     def _unusable(self, profile: ModelProfile, error: InvalidModel) -> ModelProfileStatus:
         conditions = with_condition(
-            self._condition(profile, False, error.reason, str(error)),
-            "Unsupported",
+            self._condition(profile, False, Reason(error.reason), str(error)),
+            ConditionType.UNSUPPORTED,
             True,
-            error.reason,
+            Reason(error.reason),
             str(error),
             self.clock(),
             profile.metadata.get("generation"),
@@ -150,23 +150,29 @@ class ModelReconciler:
 
     def _at_it(self, profile: ModelProfile) -> ModelProfileStatus:
         text = f"pod {reader_name(profile)} reads the model"
-        conditions = self._condition(profile, False, "Reading", text)
+        conditions = self._condition(profile, False, Reason.READING, text)
         return profile.status.model_copy(
             update={"conditions": conditions, "text": "being read", **_generation(profile)}
         )
 
     def _unfetched(self, profile: ModelProfile, error: Unavailable) -> ModelProfileStatus:
-        conditions = self._condition(profile, False, "FetchFailed", str(error))
+        conditions = self._condition(profile, False, Reason.FETCH_FAILED, str(error))
         return profile.status.model_copy(
             update={"conditions": conditions, "text": "not fetched yet", **_generation(profile)}
         )
 
     def _condition(
-        self, profile: ModelProfile, holds: bool, reason: str, message: str
+        self, profile: ModelProfile, holds: bool, reason: Reason, message: str
     ) -> list[Condition]:
         generation = profile.metadata.get("generation")
         return with_condition(
-            profile.status.conditions, "Profiled", holds, reason, message, self.clock(), generation
+            profile.status.conditions,
+            ConditionType.PROFILED,
+            holds,
+            reason,
+            message,
+            self.clock(),
+            generation,
         )
 
     async def _write(self, profile: ModelProfile, status: ModelProfileStatus) -> None:

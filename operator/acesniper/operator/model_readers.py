@@ -17,6 +17,7 @@ from acesniper.api import messages
 from acesniper.api.address import Address
 from acesniper.api.messages import terminated_state
 from acesniper.api.names import API_VERSION, CONFIG_MAPS, PODS, READS_LABEL
+from acesniper.api.objects import Json
 from acesniper.api.v1alpha1 import ModelProfile, ModelSource
 from acesniper.domain.errors import Conflict, InvalidInput, InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
@@ -49,7 +50,7 @@ class ModelFetcher:
 
         Raises:
             Unavailable: it cannot be had now.
-            InvalidModel: TooLarge, DigestMismatch, NoSuchKey: it will never be what was asked for.
+            InvalidModel: TooLarge, DigestMismatch, KeyNotFound; retrying will not help.
         """
         try:
             address = Address.parse(source.uri)
@@ -72,7 +73,7 @@ class ModelFetcher:
             raise Unavailable(f"there is no ConfigMap {name!r} in namespace {namespace!r}")
         encoded = (found.get("binaryData") or {}).get(key)
         if encoded is None:
-            raise InvalidModel("NoSuchKey", f"ConfigMap {name!r} has no binaryData key {key!r}")
+            raise InvalidModel("KeyNotFound", f"ConfigMap {name!r} has no binaryData key {key!r}")
         return base64.b64decode(encoded)
 
     def _check(self, content: bytes, source: ModelSource) -> None:
@@ -84,8 +85,6 @@ class ModelFetcher:
             text = f"{source.uri} has sha256 {found}, not {source.sha256}, which was asked for"
             raise InvalidModel("DigestMismatch", text)
 
-
-Json = dict[str, Any]
 
 LONGEST_S = 900
 """A pod that reads for longer is ended: its store or its volume does not answer."""

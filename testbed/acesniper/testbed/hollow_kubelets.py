@@ -13,14 +13,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from acesniper.api.names import LEASES, MODEL_LABEL, PODS, TASK_LABEL
+from acesniper.api.objects import Json
 from acesniper.api.units import rfc3339
 from acesniper.domain.errors import AcesniperError
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.watch import DELETE, Reflector
 from acesniper.testbed.emulator import Latencies, inferences_of
 from acesniper.testbed.kwok import make_node
-
-Json = dict[str, Any]
 
 LEASE_S = 20.0
 """How often each node says that it lives; it is missed after some 50 s."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from acesniper.api import convert
-from acesniper.api.objects import Json, NodeView, PodView
+from acesniper.api.objects import Json, NodeView, PodView, namespaced_key, object_key
 from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile, InferenceTask, ModelProfile
 from acesniper.domain.cold_start import ColdStartEstimator
@@ -92,7 +92,7 @@ class ClusterCache:
     def take_model_profile(self, change: str, manifest: Json) -> None:
         """A model was read, or is gone."""
         metadata = manifest["metadata"]
-        model = ModelKey(f"{metadata['namespace']}/{metadata['name']}")
+        model = ModelKey(namespaced_key(metadata["namespace"], metadata["name"]))
         if change == DELETE:
             found = None
         else:
@@ -117,7 +117,7 @@ class ClusterCache:
 
     def take_task(self, change: str, manifest: Json) -> None:
         """A task was made, changed or is gone."""
-        key = TaskKey(f"{manifest['metadata']['namespace']}/{manifest['metadata']['name']}")
+        key = TaskKey(object_key(manifest))
         found = None if change == DELETE else convert.parse_resource(InferenceTask, manifest)
         if found is None:
             self.cold_starts.drop_task(manifest)
@@ -246,7 +246,7 @@ class ClusterCache:
         return None if found is None else found.peak_memory_bytes
 
     def _guess_s(self, pod: PodView, device: DeviceId, inferences: int) -> float:
-        model = ModelKey(f"{pod.namespace}/{pod.model}")
+        model = ModelKey(namespaced_key(pod.namespace, str(pod.model)))
         latency_s = self.table.latency_s(model, device)
         return DEFAULT_RUN_S if latency_s is None else inferences * latency_s
 

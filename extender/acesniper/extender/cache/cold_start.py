@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from acesniper.api.objects import Json, PodView
+from acesniper.api.objects import Json, PodView, namespaced_key
 from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.domain.cold_start import IMAGE_BYTES, ColdStart, ColdStartEstimator, ObservedStart
 from acesniper.domain.device import Device
@@ -65,7 +65,7 @@ class ColdStarts:
         """A pod was seen: what runs on a node is there afterwards."""
         if pod.model is None:
             return
-        model = ModelKey(f"{pod.namespace}/{pod.model}")
+        model = ModelKey(namespaced_key(pod.namespace, str(pod.model)))
         if self._image_of.get(model) != pod.image:
             self._image_of[model] = pod.image
             self.changed = True
@@ -84,7 +84,7 @@ class ColdStarts:
         if not decision.candidates or self._taught.get(uid, "") == status.pod_uid:
             return
         self._taught[uid] = status.pod_uid
-        model = ModelKey(f"{resource.metadata['namespace']}/{status.model_profile}")
+        model = ModelKey(namespaced_key(resource.metadata["namespace"], str(status.model_profile)))
         chosen = decision.candidates[0]
         if chosen.node != status.node:
             return  # placed by somebody else

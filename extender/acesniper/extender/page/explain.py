@@ -1,16 +1,14 @@
 """Why a task is where it is: the terms of each candidate, and where it stands."""
 
-from typing import Any
-
 from acesniper.api import convert
 from acesniper.api.names import INFERENCE_TASKS
+from acesniper.api.objects import Json, namespaced_key
 from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.domain.task import TaskKey
 from acesniper.extender.planner import Planner
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.decisions import decision_about
 
-Json = dict[str, Any]
 STATUS_FIELDS = {
     "phase",
     "message",
@@ -38,7 +36,7 @@ async def explain(cluster: Cluster, planner: Planner, namespace: str, name: str)
         by_alias=True, mode="json", exclude_none=True, include=STATUS_FIELDS
     )
     found: Json = {
-        "task": f"{namespace}/{name}",
+        "task": namespaced_key(namespace, name),
         "createdAt": task.metadata.get("creationTimestamp"),
         "inferences": task.spec.inferences,
         "deadline": task.spec.deadline,
@@ -49,7 +47,7 @@ async def explain(cluster: Cluster, planner: Planner, namespace: str, name: str)
     if decision is not None:
         found["decision"] = decision.record().model_dump(by_alias=True, mode="json")
         found["text"] = decision.sentence()
-    elif (planned := _planned(planner, TaskKey(f"{namespace}/{name}"))) is not None:
+    elif (planned := _planned(planner, TaskKey(namespaced_key(namespace, name)))) is not None:
         found["planned"] = planned
     return found
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from acesniper.api.objects import Json
 from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import DeviceProfile
 from acesniper.domain.device import Device, DeviceId
 from acesniper.domain.reservations import Reservation
 from acesniper.extender.latency_table import LatencyView
-
-Json = dict[str, Any]
 
 SAMPLED_MODELS = 64
 """Models that say how fast each device is; more would not say it better."""

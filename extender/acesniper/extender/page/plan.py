@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapreplace
-from typing import Any
 
-from acesniper.api.objects import PodView
+from acesniper.api.objects import Json, PodView, namespaced_key
 from acesniper.domain.device import DeviceId
 from acesniper.domain.reservations import Reservation
 from acesniper.policies.plan import Plan, PlannedTask
 
-Json = dict[str, Any]
 MAX_BARS = 40
 """Tasks of a device that are told one by one; what comes later is told as a number."""
 Running = tuple[Reservation, PodView | None]
@@ -63,7 +61,7 @@ class PlanView:
             end_s = self.now_s + promise.remaining_s(self.now_s)
             found.setdefault(promise.device, []).append((begun_s, end_s, each))
             if pod is not None:
-                running.add(f"{pod.namespace}/{pod.task}")
+                running.add(namespaced_key(pod.namespace, str(pod.task)))
         lanes_s = self._free_s()
         for planned in self.plan.planned:
             if planned.task.key in running:

@@ -7,12 +7,9 @@ from math import exp, log
 from statistics import median
 from typing import Any
 
-from acesniper.api.objects import Json
+from acesniper.api.objects import Json, namespaced_key
 from acesniper.api.units import epoch_s
 from acesniper.runtime.watch import DELETE
-
-Json = dict[str, Any]
-
 
 FINISHED_KEPT = 1000
 
@@ -44,7 +41,7 @@ class TaskSummary:
         status: Mapping[str, Any] = manifest.get("status") or {}
         expected, seen = status.get("predicted") or {}, status.get("observed") or {}
         return cls(
-            task=f"{metadata['namespace']}/{metadata['name']}",
+            task=namespaced_key(metadata["namespace"], metadata["name"]),
             uid=str(metadata.get("uid", "")),
             model=str(status.get("modelProfile") or spec.get("model") or ""),
             phase=str(status.get("phase") or "Pending"),
@@ -81,7 +78,7 @@ class TaskHistory:
         if change == DELETE:
             # Found missing in a list, it comes with nothing but its name and its UID.
             metadata = manifest["metadata"]
-            self.tasks.pop(f"{metadata['namespace']}/{metadata['name']}", None)
+            self.tasks.pop(namespaced_key(metadata["namespace"], metadata["name"]), None)
             self._told.discard(str(metadata["uid"]))
             return
         seen = TaskSummary.of(manifest)

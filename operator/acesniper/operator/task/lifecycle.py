@@ -13,7 +13,7 @@ from acesniper.api.conditions import condition_is_true, find_condition, with_con
 from acesniper.api.decision import Decision
 from acesniper.api.names import GENERATION_ANNOTATION, MODEL_DIGEST_ANNOTATION
 from acesniper.api.objects import PodView
-from acesniper.api.reasons import Notice
+from acesniper.api.reasons import ConditionType, Notice, Reason
 from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import FINISHED, InferenceTaskStatus, Phase
 from acesniper.operator.task import termination
@@ -28,8 +28,6 @@ from acesniper.operator.task.pending import (
 )
 from acesniper.operator.task.pod import pod_name
 from acesniper.operator.task.pod_health import (
-    HEALTHY,
-    NOT_PLACED,
     Failure,
     Fault,
     PodProblem,
@@ -41,11 +39,8 @@ from acesniper.operator.task.pod_health import (
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
 from acesniper.operator.task.termination import observed_outcome, predicted_outcome, task_progress
 
-Json = Mapping[str, Any]
-
 DELETING_S = 5.0
 """How often a pod that is being deleted is looked at."""
-CHANGED = "ModelChanged"
 
 
 def next_action(sight: TaskSnapshot) -> Action:
@@ -73,7 +68,7 @@ def next_action(sight: TaskSnapshot) -> Action:
 # --- while there is a pod ----------------------------------------------------------------------
 
 
-def _current(sight: TaskSnapshot) -> tuple[PodView, Json] | None:
+def _current(sight: TaskSnapshot) -> tuple[PodView, Mapping[str, Any]] | None:
     """The pod of the current attempt, by its name.
 
     Where somebody edited the status, that is no longer its name: then it is the one that the status
@@ -87,7 +82,7 @@ def _current(sight: TaskSnapshot) -> tuple[PodView, Json] | None:
     return found
 
 
-def _follow(sight: TaskSnapshot, pod: PodView, manifest: Json) -> Action:
+def _follow(sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any]) -> Action:
     """The pod of the current attempt exists: the task's state is the pod's."""
     seen: dict[str, Any] = {"pod": pod.name, "pod_uid": pod.uid, "model_profile": pod.model}
     if pod.phase == "Succeeded":
@@ -112,7 +107,9 @@ def _follow(sight: TaskSnapshot, pod: PodView, manifest: Json) -> Action:
     return step
 
 
-def _admitted(pod: PodView, manifest: Json, status: InferenceTaskStatus, now_s: float) -> Action:
+def _admitted(
+    pod: PodView, manifest: Mapping[str, Any], status: InferenceTaskStatus, now_s: float
+) -> Action:
     """Bound within milliseconds as a rule: not worth a write of its own, unless it cannot be."""
     if pod.deleting:
         return Action(status, look_again_s=DELETING_S)
@@ -120,14 +117,16 @@ def _admitted(pod: PodView, manifest: Json, status: InferenceTaskStatus, now_s: 
     if said is None:
         return Action(status)
     text = f"kube-scheduler cannot place it on the device planned for it: {said}"
-    told = () if placement_problem(status) else (Notice(NOT_PLACED, text, warning=True),)
-    conditions = with_condition(status.conditions, HEALTHY, False, NOT_PLACED, text, now_s)
+    told = () if placement_problem(status) else (Notice(Reason.UNSCHEDULABLE, text, warning=True),)
+    conditions = with_condition(
+        status.conditions, ConditionType.HEALTHY, False, Reason.UNSCHEDULABLE, text, now_s
+    )
     update = {"message": text, "conditions": conditions}
     return Action(status.model_copy(update=update), notices=told)
 
 
 def _gated(
-    sight: TaskSnapshot, pod: PodView, manifest: Json, status: InferenceTaskStatus
+    sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any], status: InferenceTaskStatus
 ) -> Action:
     if sight.task.spec.suspend:
         update = {"phase": Phase.PENDING, "message": SUSPENDED}
@@ -135,7 +134,9 @@ def _gated(
     if (late := termination.deadline_exceeded(sight)) is not None:
         return replace(late, delete_pod=pod)
     if pod.refused is not None:
-        end = termination.finish(sight, status, Phase.FAILED, "DeadlineUnreachable", pod.refused)
+        end = termination.finish(
+            sight, status, Phase.FAILED, Reason.DEADLINE_UNREACHABLE, pod.refused
+        )
         return replace(end, delete_pod=pod)
     if (changed := _outdated(sight, pod, manifest)) is not None:
         # Nothing has run yet: a pod of the model and the spec as they are now takes its place.
@@ -158,19 +159,23 @@ def _without_model(blocked: Action, status: InferenceTaskStatus) -> Action:
     return replace(blocked, status=blocked.status.model_copy(update=kept))
 
 
-def _running(sight: TaskSnapshot, pod: PodView, manifest: Json) -> Action:
+def _running(sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any]) -> Action:
     """It starts or runs, and all is well."""
     step = _placed(sight, pod)
     conditions = step.status.conditions
-    if find_condition(conditions, HEALTHY) is not None:
-        conditions = with_condition(conditions, HEALTHY, True, "AsItShould", "", sight.now_s)
+    if find_condition(conditions, ConditionType.HEALTHY) is not None:
+        conditions = with_condition(
+            conditions, ConditionType.HEALTHY, True, Reason.POD_HEALTHY, "", sight.now_s
+        )
     notices = step.notices
     if (
-        not condition_is_true(conditions, CHANGED)
+        not condition_is_true(conditions, ConditionType.MODEL_CHANGED)
         and (text := _replaced(sight, pod, manifest)) is not None
     ):
-        conditions = with_condition(conditions, CHANGED, True, "Replaced", text, sight.now_s)
-        notices = (*notices, Notice(CHANGED, text, warning=True))
+        conditions = with_condition(
+            conditions, ConditionType.MODEL_CHANGED, True, Reason.MODEL_CHANGED, text, sight.now_s
+        )
+        notices = (*notices, Notice(Reason.MODEL_CHANGED, text, warning=True))
     status = step.status.model_copy(update={"conditions": conditions})
     return replace(step, status=status, notices=notices)
 
@@ -189,21 +194,23 @@ def _placed(sight: TaskSnapshot, pod: PodView) -> Action:
         "node": pod.node,
         "device": pod.device,
         "conditions": with_condition(
-            status.conditions, "Placed", True, "Placed", reason, sight.now_s
+            status.conditions, ConditionType.PLACED, True, Reason.PLACED, reason, sight.now_s
         ),
     }
     if decision is not None:
         created_s = epoch_s(sight.task.metadata["creationTimestamp"])
         update["predicted"] = predicted_outcome(decision, created_s)
         update["decision"] = decision.record()
-    notices = () if status.node == pod.node else (Notice("Placed", f"on {reason}"),)
+    notices = () if status.node == pod.node else (Notice(Reason.PLACED, f"on {reason}"),)
     return Action(status.model_copy(update=update), notices=notices)
 
 
 # --- when something is not as it should be -----------------------------------------------------
 
 
-def _troubled(sight: TaskSnapshot, pod: PodView, manifest: Json, found: PodProblem) -> Action:
+def _troubled(
+    sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any], found: PodProblem
+) -> Action:
     """Say what is wrong; once that has lasted too long, the attempt has failed."""
     due_s = found.due_s(sight, pod, manifest)
     if due_s is not None and sight.now_s >= due_s:
@@ -211,11 +218,11 @@ def _troubled(sight: TaskSnapshot, pod: PodView, manifest: Json, found: PodProbl
         return replace(step, delete_pod=pod, by_force=found.unstoppable)
     placed = _placed(sight, pod)
     reason, text = found.failure.reason, found.failure.message
-    before = find_condition(placed.status.conditions, HEALTHY)
+    before = find_condition(placed.status.conditions, ConditionType.HEALTHY)
     known = before is not None and before.status == "False" and before.reason == reason
-    others = [each for each in placed.status.conditions if each.type != HEALTHY]
+    others = [each for each in placed.status.conditions if each.type != ConditionType.HEALTHY]
     conditions = with_condition(
-        others, HEALTHY, False, reason, text, problem_since_s(sight, reason)
+        others, ConditionType.HEALTHY, False, reason, text, problem_since_s(sight, reason)
     )
     status = placed.status.model_copy(update={"conditions": conditions, "message": text})
     told = () if known else (Notice(reason, text, warning=True),)
@@ -231,26 +238,28 @@ def _vanished(sight: TaskSnapshot) -> Action:
     status = sight.task.status
     gone = status.pod
     if status.phase in (Phase.RUNNING, Phase.SCHEDULED):
-        why, text = "PodLost", f"pod {gone} disappeared from node {status.node}"
-        healthy = find_condition(status.conditions, HEALTHY)
+        why, text = Reason.POD_LOST, f"pod {gone} disappeared from node {status.node}"
+        healthy = find_condition(status.conditions, ConditionType.HEALTHY)
         if healthy is not None and healthy.status == "False":
-            why, text = healthy.reason, healthy.message
+            why, text = Reason.parse(healthy.reason, why), healthy.message
         step = termination.retry(sight, Failure(why, text, Fault.CLUSTER))
         return replace(step, confirm_gone=gone)
     revised = next_incarnation(status).model_copy(update={"message": "its turn was revised"})
     return Action(revised, confirm_gone=gone, look_again_s=0.0)
 
 
-def _outdated(sight: TaskSnapshot, pod: PodView, manifest: Json) -> tuple[Notice, ...] | None:
+def _outdated(
+    sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any]
+) -> tuple[Notice, ...] | None:
     """What to tell where a pod was made from another model or spec than there is now."""
     if (text := _replaced(sight, pod, manifest)) is not None:
-        return (Notice(CHANGED, text),)
+        return (Notice(Reason.MODEL_CHANGED, text),)
     made_from = (manifest["metadata"].get("annotations") or {}).get(GENERATION_ANNOTATION)
     now = str(sight.task.metadata.get("generation"))
     return () if made_from is not None and made_from != now else None
 
 
-def _replaced(sight: TaskSnapshot, pod: PodView, manifest: Json) -> str | None:
+def _replaced(sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any]) -> str | None:
     """How the model differs from the one that a pod was made for; None where it does not."""
     digest = (manifest["metadata"].get("annotations") or {}).get(MODEL_DIGEST_ANNOTATION)
     name, profile, _ = resolve_model(sight)
@@ -269,7 +278,7 @@ def _memory_bytes(sight: TaskSnapshot, pod: PodView) -> int | None:
 # --- success -----------------------------------------------------------------------------------
 
 
-def _succeeded(sight: TaskSnapshot, pod: PodView, manifest: Json) -> Action:
+def _succeeded(sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any]) -> Action:
     placed = _running(sight, pod, manifest)
     found = messages.parse_report(str(messages.terminated_state(manifest).get("message", "")))
     created_s = epoch_s(sight.task.metadata["creationTimestamp"])
@@ -287,5 +296,5 @@ def _succeeded(sight: TaskSnapshot, pod: PodView, manifest: Json) -> Action:
     status, late = termination.with_deadline_condition(
         sight, placed.status.model_copy(update=update), str(observed.finish_time)
     )
-    end = termination.finish(sight, status, Phase.SUCCEEDED, "Succeeded", text)
+    end = termination.finish(sight, status, Phase.SUCCEEDED, Reason.SUCCEEDED, text)
     return replace(end, notices=(*placed.notices, *late, *end.notices))

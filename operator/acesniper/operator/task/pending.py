@@ -9,7 +9,8 @@ from math import inf
 from acesniper.api import convert
 from acesniper.api.conditions import condition_is_true, find_condition, with_condition
 from acesniper.api.names import API_VERSION
-from acesniper.api.reasons import Notice
+from acesniper.api.objects import Json
+from acesniper.api.reasons import ConditionType, Notice, Reason
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import (
     Condition,
@@ -26,7 +27,6 @@ from acesniper.domain.errors import InvalidTask
 from acesniper.domain.prediction import Feasibility
 from acesniper.domain.task import Task
 from acesniper.operator.task.pod import render_pod
-from acesniper.operator.task.pod_health import HEALTHY, NOT_PLACED
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
 from acesniper.operator.task.termination import (
     deadline_left_s,
@@ -38,7 +38,6 @@ from acesniper.policies.estimates import check_feasibility
 
 SUSPENDED = "suspended; set spec.suspend to false to go on"
 WAITS = "waits for a device"
-REFUSED = "PodRefused"
 
 
 def resolve_model(sight: TaskSnapshot) -> tuple[str, ModelProfile | None, Action | None]:
@@ -50,7 +49,7 @@ def resolve_model(sight: TaskSnapshot) -> tuple[str, ModelProfile | None, Action
     base = sight.models.get(spec.model) if spec.model else None
     if spec.model and base is None:
         text = f"spec.model: there is no ModelProfile {spec.model!r} in this namespace; create it"
-        return "", None, _wait(sight, "ModelNotFound", text, warning=True)
+        return "", None, _wait(sight, Reason.MODEL_NOT_FOUND, text, warning=True)
     name = variant_name(spec, base)
     profile = sight.models.get(name)
     if profile is None:
@@ -58,30 +57,31 @@ def resolve_model(sight: TaskSnapshot) -> tuple[str, ModelProfile | None, Action
         if source is None:
             raise AssertionError("the schema demands spec.model or spec.source")
         manifest = variant_manifest(name, task.metadata["namespace"], source, spec, base)
-        step = _wait(sight, "Profiling", f"ModelProfile {name} is being made", model=name)
+        step = _wait(sight, Reason.PROFILING, f"ModelProfile {name} is being made", model=name)
         return name, None, replace(step, create_model=manifest)
-    if condition_is_true(profile.status.conditions, "Profiled"):
+    if condition_is_true(profile.status.conditions, ConditionType.PROFILED):
         return name, profile, None
     return name, None, _unprofiled(sight, name, profile)
 
 
 def _unprofiled(sight: TaskSnapshot, name: str, profile: ModelProfile) -> Action:
-    found = find_condition(profile.status.conditions, "Profiled")
+    found = find_condition(profile.status.conditions, ConditionType.PROFILED)
     if found is None:
-        return _wait(sight, "Profiling", f"ModelProfile {name} is being read", model=name)
+        return _wait(sight, Reason.PROFILING, f"ModelProfile {name} is being read", model=name)
     text = f"ModelProfile {name}: {found.message}"
-    unsupported = condition_is_true(profile.status.conditions, "Unsupported")
+    reason = Reason.parse(found.reason, Reason.PROFILING)
+    unsupported = condition_is_true(profile.status.conditions, ConditionType.UNSUPPORTED)
     if unsupported and sight.task.spec.model_policy is ModelPolicy.FAIL:
-        return finish(sight, sight.task.status, Phase.FAILED, found.reason, text)
-    return _wait(sight, found.reason, text, model=name, warning=True)
+        return finish(sight, sight.task.status, Phase.FAILED, reason, text)
+    return _wait(sight, reason, text, model=name, warning=True)
 
 
 def _wait(
-    sight: TaskSnapshot, reason: str, text: str, *, model: str = "", warning: bool = False
+    sight: TaskSnapshot, reason: Reason, text: str, *, model: str = "", warning: bool = False
 ) -> Action:
-    before = find_condition(sight.task.status.conditions, "Profiled")
+    before = find_condition(sight.task.status.conditions, ConditionType.PROFILED)
     conditions = with_condition(
-        sight.task.status.conditions, "Profiled", False, reason, text, sight.now_s
+        sight.task.status.conditions, ConditionType.PROFILED, False, reason, text, sight.now_s
     )
     status = updated_status(
         sight,
@@ -109,19 +109,19 @@ def enqueue(sight: TaskSnapshot, name: str, profile: ModelProfile) -> Action:
         status = status.model_copy(update={"phase": Phase.PENDING, "message": text})
         return Action(status, notices=tuple(notices), look_again_s=due_s - sight.now_s)
     if task.status.phase is not Phase.QUEUED:
-        notices.append(Notice("Queued", f"waits for a device; model {name}"))
+        notices.append(Notice(Reason.QUEUED, f"waits for a device; model {name}"))
     text = waiting_message(sight, name, profile)
     status = status.model_copy(update={"phase": Phase.QUEUED, "message": text})
     if not sight.may_queue:
         return Action(status, notices=tuple(notices), look_again_s=deadline_left_s(sight))
-    if (trouble := placement_problem(status)) is not None and trouble.reason == REFUSED:
-        conditions = [each for each in conditions if each.type != HEALTHY]
+    if (trouble := placement_problem(status)) is not None and trouble.reason == Reason.POD_REJECTED:
+        conditions = [each for each in conditions if each.type != ConditionType.HEALTHY]
         text = unschedulable_reason(sight, name, profile) or WAITS
         status = status.model_copy(update={"message": text, "conditions": conditions})
     try:
         pod = render_pod(task, name, profile.spec.source, sight.image, sight.cache)
     except InvalidTask as error:
-        return finish(sight, status, Phase.FAILED, "InvalidPod", str(error))
+        return finish(sight, status, Phase.FAILED, Reason.INVALID_POD, str(error))
     return Action(status, create_pod=pod, notices=tuple(notices))
 
 
@@ -130,29 +130,42 @@ def with_profiled_model(
 ) -> tuple[list[Condition], list[Notice]]:
     """The conditions of a task whose model is known, and what to tell if that is news."""
     before, text = sight.task.status.conditions, f"model {name}: {profile.status.text}"
-    told = [] if condition_is_true(before, "Profiled") else [Notice("Profiled", text)]
-    return with_condition(before, "Profiled", True, "Profiled", text, sight.now_s), told
+    told = (
+        [] if condition_is_true(before, ConditionType.PROFILED) else [Notice(Reason.PROFILED, text)]
+    )
+    return with_condition(
+        before, ConditionType.PROFILED, True, Reason.PROFILED, text, sight.now_s
+    ), told
 
 
 def pod_rejected(sight: TaskSnapshot, step: Action, why: str) -> Action:
     """The pod that a step was to make is refused for now: say so, and go on waiting."""
     before = placement_problem(sight.task.status)
-    known = before is not None and before.reason == REFUSED
+    known = before is not None and before.reason == Reason.POD_REJECTED
     text = f"no pod can be made for now: {why}"
     conditions = with_condition(
-        sight.task.status.conditions, HEALTHY, False, REFUSED, text, sight.now_s
+        sight.task.status.conditions,
+        ConditionType.HEALTHY,
+        False,
+        Reason.POD_REJECTED,
+        text,
+        sight.now_s,
     )
-    others = [each for each in step.status.conditions if each.type != HEALTHY]
-    refused = [each for each in conditions if each.type == HEALTHY]
+    others = [each for each in step.status.conditions if each.type != ConditionType.HEALTHY]
+    refused = [each for each in conditions if each.type == ConditionType.HEALTHY]
     status = step.status.model_copy(update={"message": text, "conditions": others + refused})
-    told = () if known else (Notice(REFUSED, text, warning=True),)
+    told = () if known else (Notice(Reason.POD_REJECTED, text, warning=True),)
     return Action(status, notices=(*step.notices, *told), look_again_s=deadline_left_s(sight))
 
 
 def placement_problem(status: InferenceTaskStatus) -> Condition | None:
     """What kept a task from its device so far, other than that others had their turn."""
-    found = find_condition(status.conditions, HEALTHY)
-    if found is None or found.status == "True" or found.reason not in (REFUSED, NOT_PLACED):
+    found = find_condition(status.conditions, ConditionType.HEALTHY)
+    if (
+        found is None
+        or found.status == "True"
+        or found.reason not in (Reason.POD_REJECTED, Reason.UNSCHEDULABLE)
+    ):
         return None
     return found
 
@@ -214,9 +227,6 @@ def _verdicts(sight: TaskSnapshot, task: Task) -> Iterator[tuple[str, Feasibilit
             device = convert.to_device(each, schedulable=True)
             labels = node.get("metadata", {}).get("labels") or {}
             yield device.id, check_feasibility(task, device, {DeviceId(device.id): labels})
-
-
-Json = dict[str, object]
 
 
 def variant_name(spec: InferenceTaskSpec, base: ModelProfile | None) -> str:

@@ -21,11 +21,11 @@ from acesniper.api.names import (
     SLOT_RESOURCE,
     TASK_LABEL,
 )
+from acesniper.api.objects import Json
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskSpec, ModelSource
 from acesniper.domain.errors import InvalidInput, InvalidTask
 from acesniper.operator.task.volumes import NodeCache, PodVolumes
 
-Json = dict[str, Any]
 LONGEST_NAME = 63
 NODE_SILENT_S = 60
 NODE_SILENT_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")

@@ -12,12 +12,10 @@ from typing import Any
 from acesniper.api.conditions import find_condition
 from acesniper.api.messages import terminated_state
 from acesniper.api.objects import PodView
+from acesniper.api.reasons import ConditionType, Reason
 from acesniper.api.units import epoch_s, parse_quantity
 from acesniper.api.v1alpha1 import InferenceTaskSpec
 from acesniper.operator.task.snapshot import TaskSnapshot
-
-Json = Mapping[str, Any]
-
 
 LONGEST_MESSAGE = 500
 """Characters of a container's last words that are shown; enough for the error under a traceback."""
@@ -26,23 +24,23 @@ RUNNER_INPUT_EXIT = 2
 RUNNER_REASON = re.compile(r"^error \((\w+)\):", re.MULTILINE)
 """How our runner says why."""
 BY_CONDITION = {
-    "PreemptionByScheduler": "Preempted",
-    "DeletionByTaintManager": "NodeTainted",
-    "EvictionByEvictionAPI": "Evicted",
-    "DeletionByPodGC": "NodeLost",
-    "TerminationByKubelet": "Evicted",
+    "PreemptionByScheduler": Reason.PREEMPTED,
+    "DeletionByTaintManager": Reason.NODE_TAINTED,
+    "EvictionByEvictionAPI": Reason.EVICTED,
+    "DeletionByPodGC": Reason.NODE_LOST,
+    "TerminationByKubelet": Reason.EVICTED,
 }
 """Our word for the reason of a pod's condition DisruptionTarget."""
 BY_STATUS = {
-    "Evicted": "Evicted",
-    "NodeLost": "NodeLost",
-    "Preempting": "Preempted",
-    "Terminated": "NodeShutdown",
-    "NodeShutdown": "NodeShutdown",
-    "Shutdown": "NodeShutdown",
-    "NodeAffinity": "NodeRefused",
-    "UnexpectedAdmissionError": "NodeRefused",
-    "TopologyAffinityError": "NodeRefused",
+    "Evicted": Reason.EVICTED,
+    "NodeLost": Reason.NODE_LOST,
+    "Preempting": Reason.PREEMPTED,
+    "Terminated": Reason.NODE_SHUTDOWN,
+    "NodeShutdown": Reason.NODE_SHUTDOWN,
+    "Shutdown": Reason.NODE_SHUTDOWN,
+    "NodeAffinity": Reason.REJECTED_BY_NODE,
+    "UnexpectedAdmissionError": Reason.REJECTED_BY_NODE,
+    "TopologyAffinityError": Reason.REJECTED_BY_NODE,
 }
 """Our word for a pod's status.reason, where its node ended it or never took it."""
 
@@ -63,27 +61,31 @@ class Failure:
     `needs_memory_bytes` is what the model needs at least, if want of it is why.
     """
 
-    reason: str
+    reason: Reason
     message: str
     fault: Fault = Fault.APPLICATION
     needs_memory_bytes: int | None = None
 
 
-def disruption(pod: Json) -> tuple[str, str] | None:
+def disruption(pod: Mapping[str, Any]) -> tuple[Reason, str] | None:
     """(reason, message) where the cluster ends or has ended a pod."""
     status = pod.get("status", {})
     for each in status.get("conditions") or ():
         if each["type"] == "DisruptionTarget" and each["status"] == "True":
-            known = BY_CONDITION.get(each.get("reason", ""), "Evicted")
+            known = BY_CONDITION.get(each.get("reason", ""), Reason.EVICTED)
             return known, str(each.get("message") or each.get("reason"))
     reason = str(status.get("reason") or "")
-    known_status = BY_STATUS.get(reason) or ("NodeRefused" if reason.startswith("OutOf") else None)
+    known_status = BY_STATUS.get(reason) or (
+        Reason.REJECTED_BY_NODE if reason.startswith("OutOf") else None
+    )
     if status.get("phase") == "Failed" and known_status is not None:
         return known_status, str(status.get("message") or reason)
     return None
 
 
-def attempt_failure(pod: Json, spec: InferenceTaskSpec, device_bytes: int | None) -> Failure:
+def attempt_failure(
+    pod: Mapping[str, Any], spec: InferenceTaskSpec, device_bytes: int | None
+) -> Failure:
     """Why a pod that has failed did so. `device_bytes` is the memory of its device, if known."""
     name, words = pod["metadata"]["name"], failure_message(pod)
     if (by_cluster := disruption(pod)) is not None:
@@ -93,43 +95,45 @@ def attempt_failure(pod: Json, spec: InferenceTaskSpec, device_bytes: int | None
         return _out_of_memory(pod, killed, device_bytes)
     code = terminated_state(pod).get("exitCode")
     if code in spec.permanent_exit_codes:
-        return Failure("PermanentExitCode", f"pod {name}: {words}", Fault.FINAL)
+        return Failure(Reason.PERMANENT_EXIT_CODE, f"pod {name}: {words}", Fault.FINAL)
     if code == RUNNER_INPUT_EXIT and not spec.template:
         return Failure(_runner_reason(pod), f"pod {name}: {words}", Fault.FINAL)
-    return Failure("AttemptFailed", f"pod {name}: {words}")
+    return Failure(Reason.ATTEMPT_FAILED, f"pod {name}: {words}")
 
 
-def _runner_reason(pod: Json) -> str:
+def _runner_reason(pod: Mapping[str, Any]) -> Reason:
     found = RUNNER_REASON.search(str(terminated_state(pod).get("message", "")))
-    reason = found[1] if found else "InvalidInput"
+    reason = Reason.of_model(found[1] if found else "", Reason.INVALID_INPUT)
     # It was right when the operator read it: somebody put another file there.
-    return "ModelChanged" if reason == "DigestMismatch" else reason
+    return Reason.MODEL_CHANGED if reason is Reason.DIGEST_MISMATCH else reason
 
 
-def _killed_for_memory(pod: Json) -> Json | None:
+def _killed_for_memory(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The container of the pod's spec that was killed for want of memory."""
     killed = {name for name, state in _ended(pod) if state.get("reason") == "OOMKilled"}
     containers = pod["spec"].get("containers") or ()
     return next((each for each in containers if each.get("name") in killed), None)
 
 
-def _ended(pod: Json) -> Iterator[tuple[str, Json]]:
+def _ended(pod: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for each in pod.get("status", {}).get("containerStatuses") or ():
         yield str(each.get("name")), (each.get("state") or {}).get("terminated") or {}
 
 
-def _out_of_memory(pod: Json, container: Json, device_bytes: int | None) -> Failure:
+def _out_of_memory(
+    pod: Mapping[str, Any], container: Mapping[str, Any], device_bytes: int | None
+) -> Failure:
     name = pod["metadata"]["name"]
     limits = (container.get("resources") or {}).get("limits") or {}
     limit_bytes = parse_quantity(limits.get("memory"))
     text = f"pod {name}: killed for want of memory"
     if limit_bytes is not None and limit_bytes < (device_bytes or limit_bytes + 1):
         text += f", by its limit of {limits['memory']}; raise spec.resources.limits.memory"
-        return Failure("OutOfMemory", text, needs_memory_bytes=limit_bytes + 1)
+        return Failure(Reason.OUT_OF_MEMORY, text, needs_memory_bytes=limit_bytes + 1)
     if not device_bytes:
-        return Failure("OutOfMemory", text)
+        return Failure(Reason.OUT_OF_MEMORY, text)
     text += f" on a device with {device_bytes / 2**20:.0f} MiB"
-    return Failure("OutOfMemory", text, needs_memory_bytes=device_bytes + 1)
+    return Failure(Reason.OUT_OF_MEMORY, text, needs_memory_bytes=device_bytes + 1)
 
 
 def failure_message(pod: Mapping[str, Any]) -> str:
@@ -143,8 +147,6 @@ def failure_message(pod: Mapping[str, Any]) -> str:
     return f"{shown}: {words}" if words else shown
 
 
-HEALTHY = "Healthy"
-NOT_PLACED = "NotPlaced"
 NODE_GONE_S = 10.0
 """How long a node may be gone from the API server before its pods are given up: one that is made
 anew at once, by a kubelet that registers again, keeps them."""
@@ -168,7 +170,7 @@ class PodProblem:
     limit_s: float | None = None
     unstoppable: bool = False
 
-    def due_s(self, sight: TaskSnapshot, pod: PodView, manifest: Json) -> float | None:
+    def due_s(self, sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any]) -> float | None:
         """When its attempt is given up, in seconds since the epoch; None: not at all."""
         if self.limit_s is None:
             return None
@@ -177,7 +179,7 @@ class PodProblem:
         return max(due_s, epoch_s(ends)) if ends else due_s
 
 
-def scheduling_failure(manifest: Json) -> str | None:
+def scheduling_failure(manifest: Mapping[str, Any]) -> str | None:
     """Why kube-scheduler finds no room for a pod that may be bound, where it has said so."""
     for each in manifest.get("status", {}).get("conditions") or ():
         if each["type"] == "PodScheduled" and each.get("reason") == "Unschedulable":
@@ -185,59 +187,63 @@ def scheduling_failure(manifest: Json) -> str | None:
     return None
 
 
-def problem_since_s(sight: TaskSnapshot, reason: str) -> float:
+def problem_since_s(sight: TaskSnapshot, reason: Reason) -> float:
     """Since when the task has known this trouble; now, if it did not."""
-    found = find_condition(sight.task.status.conditions, HEALTHY)
+    found = find_condition(sight.task.status.conditions, ConditionType.HEALTHY)
     if found is None or found.status == "True" or found.reason != reason:
         return sight.now_s
     return epoch_s(found.last_transition_time)
 
 
-def pod_problem(sight: TaskSnapshot, pod: PodView, manifest: Json) -> PodProblem | None:
+def pod_problem(
+    sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any]
+) -> PodProblem | None:
     """What is wrong with a pod that is on a node and has not ended."""
     gone = sight.nodes is not None and pod.node not in sight.nodes
     if gone:
         text = f"pod {pod.name}: node {pod.node} is gone"
-        return PodProblem(_cluster("NodeLost", text), NODE_GONE_S, unstoppable=True)
+        return PodProblem(_cluster(Reason.NODE_LOST, text), NODE_GONE_S, unstoppable=True)
     silent = sight.nodes is not None and not _ready(sight.nodes[str(pod.node)])
     if silent and pod.deleting:
         text = f"pod {pod.name}: node {pod.node} is not ready and was to stop it"
-        return PodProblem(_cluster("NodeLost", text), NODE_SILENT_S, unstoppable=True)
+        return PodProblem(_cluster(Reason.NODE_LOST, text), NODE_SILENT_S, unstoppable=True)
     if (found := disruption(manifest)) is not None:
         # The taint of a node that is not ready says no more than that.
-        reason = "NodeLost" if silent and found[0] == "NodeTainted" else found[0]
+        reason = Reason.NODE_LOST if silent and found[0] is Reason.NODE_TAINTED else found[0]
         return PodProblem(_cluster(reason, f"pod {pod.name}: {found[1]}"))
     if silent:
         # Its taint decides how long the pod is left there: see the pod's tolerations.
-        return PodProblem(_cluster("NodeNotReady", f"node {pod.node} is not ready"))
+        return PodProblem(_cluster(Reason.NODE_NOT_READY, f"node {pod.node} is not ready"))
     return _not_starting(sight, pod, manifest) if not pod.deleting else None
 
 
-def _cluster(reason: str, message: str) -> Failure:
+def _cluster(reason: Reason, message: str) -> Failure:
     return Failure(reason, message, Fault.CLUSTER)
 
 
-def _ready(node: Json) -> bool:
+def _ready(node: Mapping[str, Any]) -> bool:
     conditions = node.get("status", {}).get("conditions") or ()
     found = [each["status"] for each in conditions if each["type"] == "Ready"]
     # A node that says nothing yet is new.
     return not found or found[0] == "True"
 
 
-def _not_starting(sight: TaskSnapshot, pod: PodView, manifest: Json) -> PodProblem | None:
+def _not_starting(
+    sight: TaskSnapshot, pod: PodView, manifest: Mapping[str, Any]
+) -> PodProblem | None:
     for image, reason, message in _waiting(manifest):
         text = f"pod {pod.name}: {reason}: {message or 'no reason given'}"
         if reason in NEVER:
-            return PodProblem(Failure("InvalidImageName", text, Fault.FINAL), 0.0)
+            return PodProblem(Failure(Reason.INVALID_IMAGE_NAME, text, Fault.FINAL), 0.0)
         if reason in IMAGE:
             text = f"pod {pod.name}: image {image} cannot be pulled: {message or reason}"
-            return PodProblem(Failure("ImagePullFailed", text), sight.start_patience_s)
+            return PodProblem(Failure(Reason.IMAGE_PULL_FAILED, text), sight.start_patience_s)
         if reason in NOT_STARTED:
-            return PodProblem(Failure("ContainerNotStarted", text), sight.start_patience_s)
+            return PodProblem(Failure(Reason.CONTAINER_NOT_STARTED, text), sight.start_patience_s)
     return None
 
 
-def _waiting(manifest: Json) -> Iterator[tuple[str, str, str]]:
+def _waiting(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """(image, reason, message) of each container that waits to be started."""
     status = manifest.get("status", {})
     for kind in ("initContainerStatuses", "containerStatuses"):

@@ -6,8 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from acesniper.api.names import INFERENCE_TASKS, MODEL_PROFILES, PODS
-from acesniper.api.objects import Json, merge_patch
-from acesniper.api.reasons import Notice
+from acesniper.api.objects import Json, merge_patch, namespaced_key
+from acesniper.api.reasons import Notice, Reason
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
 from acesniper.domain.errors import (
     AcesniperError,
@@ -99,7 +99,7 @@ class TaskReconciler:
         with suppress(AcesniperError):  # the API server may be what is away
             update = {"phase": phase, "message": text}
             await self._write(known, known.status.model_copy(update=update))
-            await self._tell(task, Notice("Hindered", text, warning=True))
+            await self._tell(task, Notice(Reason.RECONCILE_FAILED, text, warning=True))
 
     async def _let_go(self, key: str, task: InferenceTask) -> None:
         """Somebody's finalizer keeps a task that was deleted: its pods need not run for that."""
@@ -169,7 +169,7 @@ class TaskReconciler:
 
     async def _learn_memory(self, namespace: str, model: str, needs_bytes: int) -> None:
         """Write into a profile what its model needs at least, unless it says as much already."""
-        known = self.store.models.get(f"{namespace}/{model}")
+        known = self.store.models.get(namespaced_key(namespace, model))
         if known is None or (known.status.needs_memory_bytes or 0) >= needs_bytes:
             return
         patch = {"status": {"needsMemoryBytes": needs_bytes}}

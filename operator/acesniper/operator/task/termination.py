@@ -8,7 +8,7 @@ from acesniper.api.conditions import find_condition, with_condition
 from acesniper.api.convert import prediction_text
 from acesniper.api.decision import Decision
 from acesniper.api.messages import RunnerReport, terminated_state
-from acesniper.api.reasons import Notice
+from acesniper.api.reasons import ConditionType, Notice, Reason
 from acesniper.api.units import duration_text, epoch_s, rfc3339
 from acesniper.api.v1alpha1 import (
     DeadlinePolicy,
@@ -36,14 +36,16 @@ def updated_status(sight: TaskSnapshot, **update: Any) -> InferenceTaskStatus:  
 
 
 def finish(
-    sight: TaskSnapshot, status: InferenceTaskStatus, phase: Phase, reason: str, text: str
+    sight: TaskSnapshot, status: InferenceTaskStatus, phase: Phase, reason: Reason, text: str
 ) -> Action:
     """The last step of a task but for what is cleaned up."""
-    conditions = with_condition(status.conditions, "Finished", True, reason, text, sight.now_s)
+    conditions = with_condition(
+        status.conditions, ConditionType.FINISHED, True, reason, text, sight.now_s
+    )
     failed = phase is Phase.FAILED
     update: dict[str, Any] = {"phase": phase, "message": text, "conditions": conditions}
     update["observed_generation"] = sight.task.metadata.get("generation")
-    ended = Notice(reason if failed else "Finished", text, warning=failed)
+    ended = Notice(reason, text, warning=failed)
     return Action(status.model_copy(update=update), notices=(ended,), look_again_s=_ttl_s(sight))
 
 
@@ -55,7 +57,9 @@ def retry(sight: TaskSnapshot, failure: Failure) -> Action:
     update: dict[str, Any] = {"attempts": attempts, "disruptions": disruptions}
     update |= {"incarnation": 0, "pod": None, "pod_uid": None, "node": None, "device": None}
     update["progress"] = None
-    update["conditions"] = [each for each in before.conditions if each.type != "Healthy"]
+    update["conditions"] = [
+        each for each in before.conditions if each.type != ConditionType.HEALTHY
+    ]
     status = before.model_copy(update=update)
     needs = failure.needs_memory_bytes
     learn = (before.model_profile, needs) if needs and before.model_profile else None
@@ -64,8 +68,10 @@ def retry(sight: TaskSnapshot, failure: Failure) -> Action:
     if over:
         step = finish(sight, status, Phase.FAILED, failure.reason, text)
         return replace(step, learn_memory=learn)
-    others = [each for each in status.conditions if each.type != "Retrying"]
-    conditions = with_condition(others, "Retrying", True, failure.reason, text, sight.now_s)
+    others = [each for each in status.conditions if each.type != ConditionType.RETRYING]
+    conditions = with_condition(
+        others, ConditionType.RETRYING, True, failure.reason, text, sight.now_s
+    )
     status = status.model_copy(
         update={"phase": Phase.PENDING, "message": text, "conditions": conditions}
     )
@@ -105,7 +111,7 @@ def _offers(memory_bytes: int | None, needs: int) -> bool:
 def retry_due_s(sight: TaskSnapshot) -> float:
     """When the next attempt may start; the pause doubles with every failed attempt."""
     attempts = sight.task.status.attempts
-    retried = find_condition(sight.task.status.conditions, "Retrying")
+    retried = find_condition(sight.task.status.conditions, ConditionType.RETRYING)
     if not attempts or retried is None:
         return 0.0
     # 2**99 of them would be a number, but no pause.
@@ -117,18 +123,18 @@ def reject_invalid_pod(sight: TaskSnapshot, why: str) -> Action:
     """The end of a task whose pod the API server does not accept."""
     mend = "spec.template" if sight.task.spec.template else "the task's spec"
     text = f"the API server refuses the pod; mend {mend} in a new task: {why}"
-    return finish(sight, sight.task.status, Phase.FAILED, "InvalidPod", text)
+    return finish(sight, sight.task.status, Phase.FAILED, Reason.INVALID_POD, text)
 
 
 def cancel(sight: TaskSnapshot) -> Action:
     """The end of a task that somebody ended; its pod is cleaned up in the step after."""
     text = "cancelled by spec.cancel"
-    return finish(sight, sight.task.status, Phase.FAILED, "Cancelled", text)
+    return finish(sight, sight.task.status, Phase.FAILED, Reason.CANCELLED, text)
 
 
 def clean_up(sight: TaskSnapshot) -> Action:
     """Nothing of a finished task waits or runs; after its time to live it goes."""
-    finished = find_condition(sight.task.status.conditions, "Finished")
+    finished = find_condition(sight.task.status.conditions, ConditionType.FINISHED)
     left = next(
         (pod for pod, _ in sight.pods.values() if not pod.finished and not pod.deleting), None
     )
@@ -155,7 +161,7 @@ def deadline_exceeded(sight: TaskSnapshot) -> Action | None:
     if left_s is None or left_s > 0:
         return None
     text = f"spec.deadline {sight.task.spec.deadline} has passed before it could start"
-    return finish(sight, sight.task.status, Phase.FAILED, "DeadlineExceeded", text)
+    return finish(sight, sight.task.status, Phase.FAILED, Reason.DEADLINE_EXCEEDED, text)
 
 
 def deadline_left_s(sight: TaskSnapshot) -> float | None:
@@ -183,11 +189,11 @@ def with_deadline_condition(
     over_s = epoch_s(finish_time) - due_s
     deadline = sight.task.spec.deadline
     text = f"finished {abs(over_s):.0f} s {'after' if over_s > 0 else 'before'} its {deadline}"
-    reason = "Late" if over_s > 0 else "InTime"
+    reason = Reason.DEADLINE_MISSED if over_s > 0 else Reason.DEADLINE_MET
     conditions = with_condition(
-        status.conditions, "DeadlineMet", over_s <= 0, reason, text, sight.now_s
+        status.conditions, ConditionType.DEADLINE_MET, over_s <= 0, reason, text, sight.now_s
     )
-    told = (Notice("DeadlineMissed", text, warning=True),) if over_s > 0 else ()
+    told = (Notice(Reason.DEADLINE_MISSED, text, warning=True),) if over_s > 0 else ()
     return status.model_copy(update={"conditions": conditions}), told
 
 

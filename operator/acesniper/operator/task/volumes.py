@@ -5,11 +5,9 @@ device busy for ever; so it starts, says what is missing, and fails.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from acesniper.api.address import Address
-
-Json = dict[str, Any]
+from acesniper.api.objects import Json
 
 FILES = "/mnt/acesniper"
 SECRETS = "/run/acesniper"

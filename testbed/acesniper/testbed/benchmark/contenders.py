@@ -6,10 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from acesniper.api.conditions import with_condition
 from acesniper.api.names import API_VERSION
+from acesniper.api.objects import Json
+from acesniper.api.reasons import ConditionType, Reason
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import ModelProfileStatus, ModelSource
 from acesniper.domain.task import ModelKey
@@ -36,8 +37,6 @@ STOCK = Contender("stock", ours=False)
 
 CONTENDERS = (OURS, ORACLE, STOCK)
 
-
-Json = dict[str, Any]
 
 SOURCE = ModelSource(uri="http://models.invalid/model.onnx", sha256="0" * 64)
 """No file is behind a model of a table: its profile comes read."""
@@ -93,7 +92,9 @@ def device_profiles(names: ObjectNames, cluster: SimulatedCluster) -> list[Json]
 def model_profiles(names: ObjectNames, side: Contender) -> list[Json]:
     """The models of a side, read already, each alike to its own name in the list."""
     text = "a model of a table"
-    conditions = with_condition([], "Profiled", True, "Listed", text, time.time(), 1)
+    conditions = with_condition(
+        [], ConditionType.PROFILED, True, Reason.PROFILED, text, time.time(), 1
+    )
     found = []
     for name in names.models.values():
         status = ModelProfileStatus(

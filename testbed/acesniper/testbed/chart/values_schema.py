@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from acesniper.api.objects import Json
 from acesniper.runtime.settings import (
     EnvironmentSettings,
     ExtenderSettings,
@@ -14,8 +15,6 @@ from acesniper.runtime.settings import (
     PolicySettings,
     ProbeSettings,
 )
-
-Json = dict[str, Any]
 
 # --- reading values.yaml --------------------------------------------------------------------------
 

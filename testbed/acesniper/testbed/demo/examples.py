@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from acesniper.api.names import API_VERSION
+from acesniper.api.objects import Json
 from acesniper.api.v1alpha1 import ModelSource
 from acesniper.testbed.errors import CommandFailed
 
@@ -82,9 +83,6 @@ def _acesniper(*arguments: str) -> str:
     if done.returncode:
         raise CommandFailed(f"acesniper {arguments[0]}: {done.stderr.strip()}", done.stderr)
     return done.stdout
-
-
-Json = dict[str, object]
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -17,8 +17,6 @@ from acesniper.runtime.client import Cluster
 from acesniper.runtime.watch import UPSERT
 from acesniper.testbed.emulator import Run
 
-Json = Mapping[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class Audit:
@@ -40,8 +38,8 @@ class Audit:
 
 def audit(
     wanted: Iterable[str],
-    tasks: Sequence[Json],
-    pods: Sequence[Json],
+    tasks: Sequence[Mapping[str, Any]],
+    pods: Sequence[Mapping[str, Any]],
     runs: Sequence[Run],
     backlogs: Mapping[str, float],
 ) -> Audit:
@@ -54,14 +52,14 @@ def audit(
     )
 
 
-def _lost(wanted: Iterable[str], found: Mapping[str, Json]) -> Iterable[str]:
+def _lost(wanted: Iterable[str], found: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
     for name in wanted:
         status = found[name].get("status", {}) if name in found else {"phase": "missing"}
         if status.get("phase") != "Succeeded":
             yield f"task {name}: {status.get('phase')}: {status.get('message')}"
 
 
-def _doubled(found: Mapping[str, Json], runs: Sequence[Run]) -> Iterable[str]:
+def _doubled(found: Mapping[str, Mapping[str, Any]], runs: Sequence[Run]) -> Iterable[str]:
     for name, number in Counter(run.task for run in runs).items():
         attempts = found[name]["status"].get("attempts", 0) + 1 if name in found else 0
         if number > attempts:
@@ -78,7 +76,9 @@ def _overlaps(runs: Sequence[Run]) -> Iterable[str]:
                 yield f"pods {first.pod} and {second.pod} ran at once on {first.node}"
 
 
-def _leaked(found: Mapping[str, Json], pods: Sequence[Json]) -> Iterable[str]:
+def _leaked(
+    found: Mapping[str, Mapping[str, Any]], pods: Sequence[Mapping[str, Any]]
+) -> Iterable[str]:
     uids = {each["metadata"]["uid"] for each in found.values()}
     for pod in pods:
         metadata, phase = pod["metadata"], pod.get("status", {}).get("phase")

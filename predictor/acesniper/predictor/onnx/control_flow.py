@@ -13,7 +13,7 @@ MOST_TRIPS = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SubgraphRun:
     """A graph that runs inside a node, its inputs' types, and how often (None: unknown).
 
     `empty` are those of its inputs, by place, that are lists without an element at first.
@@ -25,7 +25,7 @@ class Run:
     empty: frozenset[int] = frozenset()
 
 
-def runs(proto: NodeProto, node: Node, scope: Scope) -> list[Run]:
+def runs(proto: NodeProto, node: Node, scope: Scope) -> list[SubgraphRun]:
     """The graphs inside a node that may run; empty for all but the standard's control flow."""
     if not node.standard:
         return []
@@ -38,18 +38,20 @@ def runs(proto: NodeProto, node: Node, scope: Scope) -> list[Run]:
         counter, go = tensor_type(TensorProto.INT64, ()), tensor_type(TensorProto.BOOL, ())
         lists = enumerate(scope.sequences.get(name) for name in proto.input)
         empty = frozenset(place for place, items in lists if items is not None and not items)
-        return [Run(body, [counter, go, *given[2:]], _trips(proto, scope), empty)]
+        return [SubgraphRun(body, [counter, go, *given[2:]], _trips(proto, scope), empty)]
     if node.op == "Scan":
         return [_scan(body, node, given)]
     if node.op == "SequenceMap":
         elements = [scope.sequences.get(name, ()) for name in proto.input]
         types = [e[0] if e else TypeProto() for e in elements]
-        return [Run(body, types, float(len(elements[0])) if elements and elements[0] else None)]
+        return [
+            SubgraphRun(body, types, float(len(elements[0])) if elements and elements[0] else None)
+        ]
     return []
 
 
 def outputs(
-    node: Node, found: Sequence[Run], results: Sequence[Sequence[TypeProto]]
+    node: Node, found: Sequence[SubgraphRun], results: Sequence[Sequence[TypeProto]]
 ) -> list[TypeProto] | None:
     """The types that a node gives, from what its graphs give; None where they say nothing."""
     if not found or not all(results):
@@ -75,7 +77,7 @@ def outputs(
 
 
 def lists(
-    proto: NodeProto, run: Run, given: Sequence[TypeProto], inner: Scope
+    proto: NodeProto, run: SubgraphRun, given: Sequence[TypeProto], inner: Scope
 ) -> dict[str, Sequence[TypeProto]]:
     """What the lists hold, by name, that a map gives or a loop fills with one element per turn."""
     count = int(run.repeats or 0)
@@ -91,7 +93,7 @@ def lists(
     return found
 
 
-def widened(run: Run, given: Sequence[TypeProto]) -> Run | None:
+def widened(run: SubgraphRun, given: Sequence[TypeProto]) -> SubgraphRun | None:
     """A loop's run with the dimensions unknown that its body changes; None where none changes."""
     carried = run.inputs[2:]
     after = [merged(a, b) for a, b in zip(carried, given[1 : 1 + len(carried)], strict=False)]
@@ -102,12 +104,16 @@ def widened(run: Run, given: Sequence[TypeProto]) -> Run | None:
     return replace(run, inputs=[*run.inputs[:2], *after])
 
 
-def _branches(inner: dict[str, GraphProto], choice: float | None) -> list[Run]:
+def _branches(inner: dict[str, GraphProto], choice: float | None) -> list[SubgraphRun]:
     """The branch that a known condition takes, else each half of the times."""
     names = ["then_branch", "else_branch"]
     if choice is not None:
-        return [Run(inner[name], (), 1.0) for name in [names[0 if choice else 1]] if name in inner]
-    return [Run(inner[name], (), 0.5) for name in names if name in inner]
+        return [
+            SubgraphRun(inner[name], (), 1.0)
+            for name in [names[0 if choice else 1]]
+            if name in inner
+        ]
+    return [SubgraphRun(inner[name], (), 0.5) for name in names if name in inner]
 
 
 def _trips(proto: NodeProto, scope: Scope) -> float | None:
@@ -118,7 +124,7 @@ def _trips(proto: NodeProto, scope: Scope) -> float | None:
     return most if most is not None and 0 <= most < MOST_TRIPS else None
 
 
-def _scan(body: GraphProto, node: Node, given: Sequence[TypeProto]) -> Run:
+def _scan(body: GraphProto, node: Node, given: Sequence[TypeProto]) -> SubgraphRun:
     """Each scanned input without the axis along which it is scanned."""
     count = node.integer("num_scan_inputs", 1)
     states, scanned = given[: len(given) - count], given[len(given) - count :]
@@ -133,7 +139,7 @@ def _scan(body: GraphProto, node: Node, given: Sequence[TypeProto]) -> Run:
         place = axis % len(dims)
         length = dims[place] if length is None else length
         slices.append(tensor_type(kind.tensor_type.elem_type, (*dims[:place], *dims[place + 1 :])))
-    return Run(body, [*states, *slices], None if length is None else float(length))
+    return SubgraphRun(body, [*states, *slices], None if length is None else float(length))
 
 
 def _stacked(kind: TypeProto, length: float | None, axis: int = 0) -> TypeProto:
