@@ -15,6 +15,7 @@ from acesniper.api.names import SLOT_RESOURCE
 from acesniper.api.objects import NodeView
 from acesniper.api.units import parse_count
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
+from acesniper.domain.backoff import Backoff
 from acesniper.domain.device import Device, DeviceId, NodeName
 from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.operator.cache import ObjectCache
@@ -55,7 +56,7 @@ class RefusalBackoff:
         end_s, before_s = self._pauses.get(key, (0.0, 0.0))
         if not _pausing(end_s, before_s, now_s):
             longest_s = max(self.last_s, len(self._pauses) / MOST_PER_S)
-            pause_s = min(max(2.0 * before_s, self.first_s), longest_s)
+            pause_s = Backoff(self.first_s, longest_s).next_s(before_s)
             self._pauses[key] = now_s + pause_s, pause_s
 
     def over(self, key: str) -> None:

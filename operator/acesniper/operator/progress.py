@@ -17,6 +17,7 @@ from acesniper.api.messages import RunnerProgress, parse_progress
 from acesniper.api.names import INFERENCE_TASKS, PROGRESS_PORT
 from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import InferenceTask, Phase
+from acesniper.domain.backoff import Backoff
 from acesniper.domain.errors import AcesniperError
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.task.termination import task_progress
@@ -103,7 +104,7 @@ class ProgressFollower:
 
     def _pause(self, pod: PodView, *, answered: bool) -> None:
         _, before_s = self._pauses.get(pod.uid, (0.0, self.every_s))
-        pause_s = self.every_s if answered else min(2.0 * before_s, RAREST_S)
+        pause_s = self.every_s if answered else Backoff(self.every_s, RAREST_S).next_s(before_s)
         self._pauses[pod.uid] = self.clock() + pause_s, pause_s
 
     async def _write(self, key: str, pod: PodView, found: RunnerProgress) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from acesniper.domain.backoff import Backoff
 from acesniper.domain.errors import AcesniperError
 
 log = logging.getLogger(__name__)
@@ -44,11 +45,11 @@ class Agent:
                 self.measure(requested_reprobe(profile))
                 log.info("measured this node and published its DeviceProfile")
         except AcesniperError as error:
-            # The exponent is bounded, because the power would overflow.
-            backoff_s = self.check_s * 2.0 ** min(failures, 20)
-            pause_s = min(backoff_s, max(MAX_BACKOFF_S, self.check_s))
+            failures += 1
+            backoff = Backoff(self.check_s, max(MAX_BACKOFF_S, self.check_s))
+            pause_s = backoff.delay_s(failures)
             log.warning("%s; next attempt in %.0f s", error, pause_s)
-            return failures + 1, pause_s
+            return failures, pause_s
         self.published()
         return 0, self.check_s
 

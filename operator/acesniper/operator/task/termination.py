@@ -19,12 +19,12 @@ from acesniper.api.v1alpha1 import (
     TaskProgress,
 )
 from acesniper.api.v1alpha1.schema import duration_s
+from acesniper.domain.backoff import Backoff
 from acesniper.domain.prediction import Prediction
 from acesniper.operator.task.pod_health import Failure, Fault
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
 
-FIRST_BACKOFF_S = 5.0
-LAST_BACKOFF_S = 300.0
+RETRY = Backoff(first_s=5.0, max_s=300.0)
 MOST_DISRUPTIONS = 10
 """Attempts of a task that the cluster may end before we give up: by then, it is no coincidence."""
 
@@ -114,8 +114,7 @@ def retry_due_s(sight: TaskSnapshot) -> float:
     retried = find_condition(sight.task.status.conditions, ConditionType.RETRYING)
     if not attempts or retried is None:
         return 0.0
-    # 2**99 of them would be a number, but no pause.
-    pause_s = min(FIRST_BACKOFF_S * 2.0 ** min(attempts - 1, 20), LAST_BACKOFF_S)
+    pause_s = RETRY.delay_s(attempts)
     return epoch_s(retried.last_transition_time) + pause_s
 
 
