@@ -1,4 +1,4 @@
-"""Every command of the documents, page by page, as their reader would type it."""
+"""Runs every command of the documentation, page by page."""
 
 import subprocess
 from collections.abc import Iterator
@@ -22,10 +22,10 @@ def pages(cluster: str) -> pytest.MarkDecorator:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """What a reader's copy of the repository looks like; what is written stays here."""
-    for each in ROOT.iterdir():
-        if each.name not in (".git", "build"):
-            (tmp_path / each.name).symlink_to(each)
+    """A temporary copy of the repository; written files stay in it."""
+    for path in ROOT.iterdir():
+        if path.name not in (".git", "build"):
+            (tmp_path / path.name).symlink_to(path)
     return tmp_path
 
 
@@ -66,7 +66,7 @@ def test_a_page_on_a_cluster_with_ace_sniper(
 
 @pytest.fixture
 def empty(request: pytest.FixtureRequest) -> Iterator[Installed]:
-    """A cluster of two nodes with nothing in it."""
+    """A cluster of two nodes without Ace-Sniper."""
     with ControlPlane() as plane:
         start_kwok(plane)
         nodes = [make_node("edge-1"), make_node("edge-2")]

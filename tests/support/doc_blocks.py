@@ -1,7 +1,7 @@
 """The commands in the documents, as a shell script per page.
 
 A fenced block of `sh` or `console` is run, a `yaml` block whose first line is `# FILE.yaml` is
-written to that file first. Three comments, each on a line of its own, say otherwise:
+written to that file first. Three comments, step on a line of its own, say otherwise:
 
     <!-- not run: REASON -->       the next block is not run here, and why
     <!-- run: COMMAND -->          a command that the reader does not see, such as a preparation
@@ -51,15 +51,15 @@ class Page:
     def script(self) -> str:
         """All steps; a failure names its line."""
         lines = ["set -euo pipefail", """trap 'echo "failed at line $LINE" >&2' ERR"""]
-        for each in self.steps:
-            if not each.skipped:
-                lines += [f"LINE={each.line}", each.script]
+        for step in self.steps:
+            if not step.skipped:
+                lines += [f"LINE={step.line}", step.script]
         return "\n".join(lines)
 
     @property
     def runs(self) -> bool:
         """Whether there is anything to run."""
-        return any(not each.skipped for each in self.steps)
+        return any(not step.skipped for step in self.steps)
 
 
 def read(path: Path) -> Page:

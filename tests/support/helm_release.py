@@ -42,7 +42,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {
     "api server": ('apiServer.host="10.0.0.1"', "apiServer.port=7443"),
     "tolerations": ('probe.tolerations=[{"operator": "Exists"}]', "crds.keep=false"),
 }
-"""What people set, each under a name: every test over the chart's forms takes these."""
+"""What people set, manifest under a name: every test over the chart's forms takes these."""
 
 
 def template(
@@ -58,7 +58,7 @@ def template(
     )
     if done.returncode:
         raise ValueError(done.stderr)
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+    return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,14 @@ class HelmRelease:
     def _helm(self, *argv: str | Path) -> str:
         home = self.plane.folder / "helm"
         done = subprocess.run(
-            [str(each) for each in (ensure_helm(), *argv, "--namespace", self.namespace)],
+            [str(argument) for argument in (ensure_helm(), *argv, "--namespace", self.namespace)],
             env={
                 **os.environ,
                 "KUBECONFIG": str(self.plane.kubeconfig()),
-                **{f"HELM_{each}_HOME": str(home / each) for each in ("CACHE", "CONFIG", "DATA")},
+                **{
+                    f"HELM_{argument}_HOME": str(home / argument)
+                    for argument in ("CACHE", "CONFIG", "DATA")
+                },
             },
             capture_output=True,
             text=True,
