@@ -47,7 +47,7 @@ def proxies(ways: tuple[FaultProxy, ...]) -> Iterator[tuple[FaultProxy, ...]]:
     """The same, with nothing wrong before and after."""
     yield ways
     for proxy in ways:
-        proxy.faults.share, proxy.faults.deaf = 0.0, False
+        proxy.faults.share, proxy.faults.stalled = 0.0, False
 
 
 @pytest.mark.parametrize("victim", [OPERATOR, EXTENDER])
@@ -80,18 +80,18 @@ def test_watches_that_go_deaf(work: FaultWorkload, proxies: tuple[FaultProxy, ..
     work.has_run(5)
 
     for proxy in proxies:
-        proxy.faults.deaf = True
+        proxy.faults.stalled = True
     work.apply(10)
-    heard = [proxy.deafened for proxy in proxies]
+    heard = [proxy.stalled_watches for proxy in proxies]
     work.fleet.system.plane.children[OPERATOR].wait_until(
-        lambda: all(proxy.deafened > 0 for proxy in proxies)
+        lambda: all(proxy.stalled_watches > 0 for proxy in proxies)
     )
     for proxy in proxies:
-        proxy.faults.deaf = False
+        proxy.faults.stalled = False
     work.apply(5)
 
     work.check()
-    assert all(proxy.deafened > 0 for proxy in proxies), heard
+    assert all(proxy.stalled_watches > 0 for proxy in proxies), heard
 
 
 @pytest.mark.parametrize("away", AWAY_S)

@@ -211,12 +211,12 @@ def test_an_alert_rings_when_a_watch_hears_nothing_even_after_it_was_opened_anew
         system.rerouted({EXTENDER: proxy.kubeconfig}, {}),
     ):
         prometheus.wait_until(lambda: not prometheus.firing())
-        proxy.faults.deaf = True
+        proxy.faults.stalled = True
 
         prometheus.wait_until(lambda: "AcesniperWatchStalled" in prometheus.firing(), timeout_s=300)
 
-        assert proxy.deafened > 0
-    prometheus.wait_until(lambda: "AcesniperWatchStalled" not in prometheus.firing())
+        assert proxy.stalled_watches > 0
+    prometheus.wait_until(lambda: "AcesniperWatchDeaf" not in prometheus.firing())
 
 
 def pod(name: str, namespace: str, **labels: str) -> dict[str, object]:

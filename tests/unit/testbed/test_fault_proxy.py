@@ -117,10 +117,10 @@ async def test_a_watch_that_went_deaf_stays_open_and_never_speaks_again(tmp_path
         async with session.get(f"{url}/api/v1/pods?watch=true") as watch:
             server.ticks.put_nowait(1)
             first = await watch.content.readline()
-            proxy.faults.deaf = True
+            proxy.faults.stalled = True
             server.ticks.put_nowait(2)
-            await until(lambda: proxy.deafened == 1)
-            proxy.faults.deaf = False
+            await until(lambda: proxy.stalled_watches == 1)
+            proxy.faults.stalled = False
             server.ticks.put_nowait(3)
             await until(lambda: server.ticks.empty())
             silent = not watch.content.at_eof() and watch.content.total_bytes == len(first)
