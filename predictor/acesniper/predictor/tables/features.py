@@ -8,8 +8,8 @@ import numpy as np
 
 from acesniper.domain.errors import InvalidInput, InvalidModel
 from acesniper.predictor.features import CLASSES
-from acesniper.predictor.onnx.bind import fitting
-from acesniper.predictor.onnx.graph import parse
+from acesniper.predictor.onnx.bind import applicable_shapes
+from acesniper.predictor.onnx.graph import parse_model
 from acesniper.predictor.onnx.sandbox import read_model
 from acesniper.predictor.tables.cells import cell_operators
 from acesniper.predictor.tables.lists import listed_operators
@@ -74,7 +74,9 @@ def aligned(found: Mapping[str, Traits], models: Sequence[str]) -> list[Traits]:
 
 def onnx_traits(path: Path, shapes: Mapping[str, int] | None = None) -> Traits:
     """One operator per class of the graph, with the mean sizes of its nodes."""
-    features = read_model(path, shapes=fitting(parse(path), shapes) if shapes else None)
+    features = read_model(
+        path, shapes=applicable_shapes(parse_model(path), shapes) if shapes else None
+    )
     operators = []
     for kind in CLASSES:
         nodes = features.values[f"{kind}.nodes"]
