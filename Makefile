@@ -40,7 +40,7 @@ $(INSTALLED): requirements/dev.txt pyproject.toml $(BOOTSTRAPPED)
 	touch $@
 
 .PHONY: lock
-lock: $(BOOTSTRAPPED) ## Resolve requirements/*.txt from pyproject.toml (UPGRADE=1: newest versions)
+lock: $(BOOTSTRAPPED) ## Resolve requirements/*.txt anew from pyproject.toml (UPGRADE=1: newest versions)
 	$(LOCK) --extra operator --extra extender --extra probe --extra runtimes --extra train --group dev \
 		pyproject.toml -o requirements/dev.txt
 	for part in operator extender probe runner serving; do \
@@ -58,7 +58,7 @@ control-plane: setup ## Build etcd, Kubernetes and KWOK, unless the cache has th
 	@$(RUN) control-plane
 
 .PHONY: tools
-tools: control-plane ## Install kubectl, helm and promtool into .venv/bin
+tools: control-plane ## Put kubectl, helm and promtool into .venv/bin
 	@$(RUN) tools $(BIN)
 
 .PHONY: stores
@@ -102,7 +102,7 @@ check: setup ## Format, lint, types, imports, generated files
 	$(MAKE) --no-print-directory docs
 
 .PHONY: docs
-docs: setup ## Build the documents into build/docs; warnings, such as broken links, are errors
+docs: setup ## Build the documents into build/docs; any warning, such as a broken link, is an error
 	$(BIN)/sphinx-build -q --fresh-env --fail-on-warning --keep-going -j auto docs build/docs
 
 .PHONY: test-fast
@@ -118,7 +118,7 @@ e2e-node: tools stores ## Images, chart and tasks on real nodes (root on Debian 
 	$(BIN)/pytest tests/node -s
 
 .PHONY: generate
-generate: setup ## Write the generated files (CRDs, chart schema, dashboard, reference pages)
+generate: setup ## Write the generated files (CRDs, the chart's schema and dashboard, reference pages) anew
 	$(BIN)/python -m acesniper.api.crd
 	$(RUN) chart
 	$(BIN)/python -m acesniper.cli.reference
@@ -128,9 +128,9 @@ check-page: ## Types of the page's JavaScript (needs npm)
 	npm exec --yes --package=$(TYPESCRIPT) -- tsc -p $(PAGE)
 
 .PHONY: page-parts
-page-parts: ## Fetch the third-party modules of the web UI (needs npm)
+page-parts: ## Fetch the parts of others that the page uses anew (needs npm)
 	set -- $$(mktemp -d); cd "$$1"; npm pack --silent preact@$(PREACT) htm@$(HTM) >/dev/null; \
-	for archive in *.tgz; do mkdir "$${archive%%-*}"; tar -xzf "$$archive" -C "$${archive%%-*}" --strip-components=1; done; \
+	for each in *.tgz; do mkdir "$${each%%-*}"; tar -xzf "$$each" -C "$${each%%-*}" --strip-components=1; done; \
 	cd $(CURDIR)/$(PAGE)/vendor; \
 	sed '/^\/\/# sourceMappingURL/d' "$$1/preact/dist/preact.mjs" >preact.js; \
 	sed -e '/^\/\/# sourceMappingURL/d' -e 's#from"preact"#from"./preact.js"#' \

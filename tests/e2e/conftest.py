@@ -19,7 +19,7 @@ from fleet_of_five import FleetOfFive
 from installed import FreshFleet, Installed
 
 GROUPS = {
-    "test_monitoring.py::test_an_alert_rings_when_a_watch": "watch alert",
+    "test_monitoring.py::test_an_alert_fires_when_a_restarted_watch": "watch alert",
     "test_monitoring.py": "monitoring",
     "test_doctor.py": "installed",
     "test_command.py": "installed",

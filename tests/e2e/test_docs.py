@@ -1,4 +1,4 @@
-"""Runs every command of the documentation, page by page."""
+"""Every command of the documents, page by page, as a reader would type it."""
 
 import subprocess
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def pages(cluster: str) -> pytest.MarkDecorator:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A temporary copy of the repository; written files stay in it."""
+    """A copy of the repository, in which the commands of a page may write files."""
     for path in ROOT.iterdir():
         if path.name not in (".git", "build"):
             (tmp_path / path.name).symlink_to(path)
@@ -66,7 +66,7 @@ def test_a_page_on_a_cluster_with_ace_sniper(
 
 @pytest.fixture
 def empty(request: pytest.FixtureRequest) -> Iterator[Installed]:
-    """A cluster of two nodes without Ace-Sniper."""
+    """A cluster of two nodes with nothing in it."""
     with ControlPlane() as plane:
         start_kwok(plane)
         nodes = [make_node("edge-1"), make_node("edge-2")]

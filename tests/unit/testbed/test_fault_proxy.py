@@ -29,7 +29,9 @@ class Server:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
-        subject = dict(each[0] for each in request.transport.get_extra_info("peercert")["subject"])
+        subject = dict(
+            names[0] for names in request.transport.get_extra_info("peercert")["subject"]
+        )
         self.asked.append((request.method, subject["commonName"]))
         if "watch" not in request.query:
             said = {"path": str(request.rel_url), "by": subject["commonName"]}
@@ -145,7 +147,7 @@ async def test_a_watch_that_is_open_at_the_end_leaves_no_connection_behind(tmp_p
             await watch.content.readline()
         gc.collect()
 
-    assert [str(each.message) for each in told] == []
+    assert [str(warning.message) for warning in told] == []
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -1,7 +1,4 @@
-"""Generated files of the chart and its reference pages.
-
-`make generate` writes them, `make check` compares them with their sources.
-"""
+"""The generated files of the chart: written by `make generate`, compared by `make check`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,14 +11,14 @@ from acesniper.extender import metrics as extender
 from acesniper.operator import metrics as operator
 from acesniper.runtime.metrics import Declaration, Label
 from acesniper.testbed.chart.dashboard import dashboard
-from acesniper.testbed.chart.values_schema import TYPES, Value, read_values, values_schema
+from acesniper.testbed.chart.values_schema import Value, read_values, values_schema
 
 ROOT = Path(__file__).parents[4]
 CHART = Path("charts/acesniper")
 
 
 def files(root: Path = ROOT) -> dict[Path, str]:
-    """Return the content of every generated file by its path."""
+    """Path to text of every generated file."""
     values = read_values((root / CHART / "values.yaml").read_text(encoding="utf-8"))
     scheduler = yaml.safe_dump(SchedulerConfig().manifest(), sort_keys=False)
     return {
@@ -36,7 +33,7 @@ def files(root: Path = ROOT) -> dict[Path, str]:
 
 
 def drift(root: Path = ROOT) -> list[Path]:
-    """Return the generated files that differ from their sources."""
+    """The generated files that are not what their sources say."""
     return [
         path
         for path, text in files(root).items()
@@ -45,7 +42,7 @@ def drift(root: Path = ROOT) -> list[Path]:
 
 
 def write(root: Path = ROOT) -> list[Path]:
-    """Write the generated files that differ, and return their paths."""
+    """Write what drifted, and say what that was."""
     changed = drift(root)
     for path in changed:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,18 +52,16 @@ def write(root: Path = ROOT) -> list[Path]:
 
 def _table(values: Sequence[Value]) -> str:
     rows = [
-        f"| `{value.name}` | {TYPES[type(value.default)]} | `{json.dumps(value.default)}` "
-        f"| {value.text} |"
-        for value in values
+        f"| `{value.name}` | `{json.dumps(value.default)}` | {value.text} |" for value in values
     ]
     return "\n".join(
         [
-            "# Chart values",
+            "# Values of the chart",
             "",
             "Generated from `charts/acesniper/values.yaml` by `make generate`; do not edit.",
             "",
-            "| value | type | default | description |",
-            "|---|---|---|---|",
+            "| value | default | what it does |",
+            "|---|---|---|",
             *rows,
             "",
         ]
@@ -74,14 +69,14 @@ def _table(values: Sequence[Value]) -> str:
 
 
 def _rules(folder: Path) -> str:
-    """Return the rights of all components, which `acesniper doctor` verifies."""
+    """What the parts may do, for `acesniper doctor`, which asks whether they may."""
     suffix = "-rules.yaml"
-    rules = {
+    found = {
         path.name.removesuffix(suffix): yaml.safe_load(path.read_text(encoding="utf-8"))
         for path in sorted(folder.glob(f"*{suffix}"))
     }
     head = f"# Generated from {CHART}/files/*{suffix} by `make generate`; do not edit.\n"
-    return head + yaml.safe_dump(rules, sort_keys=False)
+    return head + yaml.safe_dump(found, sort_keys=False)
 
 
 PARTS: Mapping[str, Sequence[Declaration]] = {
@@ -94,49 +89,49 @@ LARGE: Mapping[str, int] = {
     "provider": 8,
     "reason": 40,
 }
-"""The cluster size for which the number of series is computed; reasons are a fixed set."""
+"""What the number of series is stated for. Reasons are words in our code and in Kubernetes'."""
 HEAD = """# Metrics
 
-Generated from the declarations in the code by `make generate`; do not edit. Names and units follow
-the Prometheus conventions: base units, and the suffix `_total` for counters. Extender and operator
-each serve `/metrics` ([monitoring](../guide/monitoring.md)).
+Generated from what the parts declare (`make generate`); do not edit. Names and units follow
+Prometheus' rules: base units, `_total` for what only grows. Extender and operator each have a
+`/metrics` of their own ([monitoring](../guide/monitoring.md)).
 
-Labels have a fixed set of values, or one per device, model, runtime provider or reason. The last
-column is the maximum number of series with {device:,} devices, {model:,} models,
-{provider} providers and {reason} reasons: **{total:,}** in total.
+Labels have a known set of values, or one for each device, model, runtime provider or reason. The
+last column is how many series a metric has at most with {device:,} devices, {model:,} models,
+{provider} providers and {reason} reasons: **{total:,}** in all.
 """
 
 
 def all_declarations() -> list[Declaration]:
-    """Return the declarations of all components."""
+    """Those of all parts."""
     return [declaration for part in PARTS.values() for declaration in part]
 
 
 def metrics_page() -> str:
-    """Return docs/reference/metrics.md."""
+    """The page."""
     total = sum(declaration.series(LARGE) for declaration in all_declarations())
     lines = [HEAD.format(**LARGE, total=total)]
-    for part, declarations in PARTS.items():
+    for part, declared in PARTS.items():
         lines += [f"## {part}", ""]
         lines += [
-            "| metric | type | unit | labels | description | series |",
+            "| metric | type | unit | labels | what it tells | series |",
             "|---|---|---|---|---|---:|",
         ]
-        lines += [_row(declaration) for declaration in declarations]
+        lines += [_row(declaration) for declaration in declared]
         lines.append("")
     return "\n".join(lines)
 
 
-def _row(metric: Declaration) -> str:
-    labels = "; ".join(_label(label) for label in metric.labels)
-    cells = [
-        f"`{metric.shown}`",
-        metric.kind.__name__.lower(),
-        metric.unit,
+def _row(declaration: Declaration) -> str:
+    labels = "; ".join(_label(label) for label in declaration.labels)
+    cells = (
+        f"`{declaration.shown}`",
+        declaration.kind.__name__.lower(),
+        declaration.unit,
         labels,
-        metric.help.replace("|", r"\|"),
-        f"{metric.series(LARGE):,}",
-    ]
+        declaration.help.replace("|", r"\|"),
+        f"{declaration.series(LARGE):,}",
+    )
     return f"| {' | '.join(cells)} |"
 
 
