@@ -64,7 +64,7 @@ class Authority:
     def serving(self, name: str) -> Certificate:
         """A certificate for servers on 127.0.0.1, also valid for clients (etcd requires that)."""
         addresses = [x509.IPAddress(ipaddress.ip_address(ip)) for ip in ("127.0.0.1", "10.96.0.1")]
-        names = [x509.DNSName(each) for each in _DNS_NAMES]
+        names = [x509.DNSName(name) for name in _DNS_NAMES]
         return self._issue(name, name, (), x509.SubjectAlternativeName([*names, *addresses]))
 
     def client(self, name: str, user: str, groups: Sequence[str] = ()) -> Certificate:
@@ -79,7 +79,7 @@ class Authority:
         alternatives: x509.SubjectAlternativeName | None,
     ) -> Certificate:
         key = ec.generate_private_key(ec.SECP256R1())
-        organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, each) for each in groups]
+        organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         subject = x509.Name([*organizations, x509.NameAttribute(NameOID.COMMON_NAME, user)])
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = _certificate(subject, self._name, key.public_key()).add_extension(
