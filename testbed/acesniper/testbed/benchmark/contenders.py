@@ -32,7 +32,7 @@ class Contender:
 
 OURS = Contender("ours")
 ORACLE = Contender("oracle", "true-")
-"""Ace-Sniper with the true latencies."""
+"""Our scheduler, told the true latencies."""
 STOCK = Contender("stock", ours=False)
 
 CONTENDERS = (OURS, ORACLE, STOCK)
@@ -123,7 +123,7 @@ def write_predictions(
     cluster: SimulatedCluster,
     scale: float,
 ) -> None:
-    """Write the extender's predictions of each pair, and the true latencies for the oracle."""
+    """What the extender reads: what we believe of each pair, and what the oracle knows of it."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("device", "model", "latency_s", "low_s", "high_s"))
@@ -132,13 +132,7 @@ def write_predictions(
             for place, node in enumerate(names.nodes):
                 spans = (row.latency_s[place], row.low_s[place], row.high_s[place])
                 true_s = cluster.latency_s[place, column]
-<<<<<<< HEAD
                 writer.writerow((node, OURS.prefix + name, *(scale * seconds for seconds in spans)))
-||||||| 4a08f0a
-                writer.writerow((node, OURS.prefix + name, *(scale * each for each in spans)))
-=======
-                writer.writerow((node, OURS.prefix + name, *(scale * span for span in spans)))
->>>>>>> h-docs-next
                 writer.writerow((node, ORACLE.prefix + name, *(scale * true_s,) * 3))
 
 

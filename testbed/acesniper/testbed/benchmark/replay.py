@@ -78,7 +78,7 @@ ProgressCallback = Callable[[Contender, int, int], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Experiment:
-    """The cluster, its tasks, their predictions, and the real seconds per simulated second."""
+    """The cluster and its tasks, what we believe, and how many real seconds a second takes."""
 
     cluster: SimulatedCluster
     tasks: Sequence[Task]
@@ -205,13 +205,7 @@ def _played(
             raise ValueError(f"pod {run.pod} finished without the times that KWOK writes")
         task = replace(tasks[run.task], created_s=(fed.sent_s[run.task] - first_s) / scale)
         started_s, finished_s = (
-<<<<<<< HEAD
             (instant_s - first_s) / scale for instant_s in (run.started_s, run.finished_s)
-||||||| 4a08f0a
-            (each - first_s) / scale for each in (run.started_s, run.finished_s)
-=======
-            (time_s - first_s) / scale for time_s in (run.started_s, run.finished_s)
->>>>>>> h-docs-next
         )
         played.finished.append(CompletedTask(task, place[run.node], started_s, finished_s))
         column = setting.cluster.models.index(task.model)

@@ -138,19 +138,9 @@ def task_statuses(plane: ControlPlane) -> dict[str, Mapping[str, Any]]:
     Raises:
         NotReady: a task did not succeed.
     """
-<<<<<<< HEAD
     found = json.loads(plane.kubectl("get", "inferencetasks", "-n", OURS, "-o", "json"))["items"]
     statuses = {task["metadata"]["name"]: task["status"] for task in found}
     bad = [f"{name}: {status['message']}" for name, status in statuses.items() if _failed(status)]
-||||||| 4a08f0a
-    found = json.loads(plane.kubectl("get", "inferencetasks", "-n", OURS, "-o", "json"))["items"]
-    statuses = {each["metadata"]["name"]: each["status"] for each in found}
-    bad = [f"{name}: {each['message']}" for name, each in statuses.items() if _failed(each)]
-=======
-    tasks = json.loads(plane.kubectl("get", "inferencetasks", "-n", OURS, "-o", "json"))["items"]
-    statuses = {task["metadata"]["name"]: task["status"] for task in tasks}
-    bad = [f"{name}: {status['message']}" for name, status in statuses.items() if _failed(status)]
->>>>>>> h-docs-next
     if bad:
         raise NotReady("tasks that did not succeed:\n" + "\n".join(bad))
     return statuses
@@ -167,13 +157,7 @@ def _here() -> EmulatedDevice:
 
 def _shapes() -> dict[str, Mapping[str, int]]:
     index = json.loads((MODELS / "index.json").read_text())
-<<<<<<< HEAD
     return {object_name(name): entry["shapes"] for name, entry in index.items()}
-||||||| 4a08f0a
-    return {object_name(name): each["shapes"] for name, each in index.items()}
-=======
-    return {object_name(name): model["shapes"] for name, model in index.items()}
->>>>>>> h-docs-next
 
 
 @contextmanager
