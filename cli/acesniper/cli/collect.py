@@ -126,13 +126,13 @@ def _tell(update: Callable[[str], None], text: str) -> None:
 @contextmanager
 def _models(models: Sequence[Path], atlas: bool) -> Iterator[Sequence[Path]]:
     """The models asked for; the networks of the atlas are unpacked for as long as needed."""
-    from acesniper.predictor.atlas.networks import unpacked
+    from acesniper.predictor.atlas.networks import unpack
 
     if not atlas:
         yield models
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield [*models, unpacked(Path(folder))]
+        yield [*models, unpack(Path(folder))]
 
 
 def _wanted(

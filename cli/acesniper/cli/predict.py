@@ -24,7 +24,7 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation
 
 if TYPE_CHECKING:
-    from acesniper.predictor.interface import LatencyPredictor
+    from acesniper.predictor.base import LatencyPredictor
 
 NEAREST = 5
 LEAST_SHARE = 0.01
@@ -66,7 +66,7 @@ def command(
       acesniper predict resnet50.onnx --device profiles/
       acesniper predict resnet50 -n vision --all-devices
     """
-    from acesniper.predictor.default import default_predictor
+    from acesniper.predictor.factory import default_predictor
 
     connection = Connection(kubeconfig, context)
     features = subjects.model(model, batch, parse_shapes(shape), namespace, connection)

@@ -140,14 +140,14 @@ def command(
     """
     from acesniper.cli.simulated import records, shown
     from acesniper.policies.policy import DEFAULT_POLICY, RuleSet
-    from acesniper.predictor.tables.table import Columns, read_table
+    from acesniper.predictor.tables.measurements import TableColumns, read_table
     from acesniper.simulator.comparison import Scenario, compared_policies
     from acesniper.simulator.comparison import compare as compared
     from acesniper.simulator.latency_source import LatencySource
     from acesniper.simulator.simulation import FaultRates
 
     follows = predictor == "trained" if learn is None else learn
-    columns = Columns(flat(device_column), flat(model_column), latency_column)
+    columns = TableColumns(flat(device_column), flat(model_column), latency_column)
     table = read_table(latencies, columns)
     named = as_written(listed_references(references), table.models) if references else []
     scenario = Scenario(

@@ -8,7 +8,7 @@ from acesniper.api.names import DEVICE_PROFILES, MODEL_PROFILES, Kind
 from acesniper.cli import subjects
 from acesniper.cli.connection import Connection
 from acesniper.domain.errors import InvalidInput
-from acesniper.predictor.pcn.observations import Observation
+from acesniper.predictor.base import Observation
 from builders import make_device_profile, make_model_profile
 from fake_cluster import FakeCluster
 from small_models import features_of, linear_model, save
