@@ -141,7 +141,7 @@ def _traits(
     table: Path,
     models: tuple[str, ...],
     columns: tuple[str, ...],
-) -> "list[Traits] | None":
+) -> "list[ModelTraits] | None":
     from acesniper.predictor.tables.model_sources import aligned, read_features
 
     if not paths:

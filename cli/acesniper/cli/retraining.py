@@ -12,6 +12,7 @@ from acesniper.cli.console import err
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from acesniper.predictor.pcn.train import TrainingSettings
     from acesniper.runtime.client import Cluster
 
 
@@ -19,7 +20,7 @@ def retrained(
     objects: Sequence[Json],
     baseline: Path | None,
     output: Path,
-    settings: "Settings",
+    settings: "TrainingSettings",
     atlas: Path | None = None,
 ) -> Json:
     """The verdict, and what it is about; `output` is written if the new network is better.
@@ -51,7 +52,7 @@ def retrained(
     }
 
 
-def provenance_of(settings: "Settings") -> Json:
+def provenance_of(settings: "TrainingSettings") -> Json:
     """How a network is trained today."""
     today = datetime.now(UTC).date().isoformat()
     return {"seed": settings.seed, "steps": settings.steps, "date": today}

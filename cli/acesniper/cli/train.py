@@ -15,7 +15,9 @@ from acesniper.cli.retraining import list_objects, provenance_of, read_objects, 
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from acesniper.predictor.pcn.dataset import AtlasDataset
     from acesniper.predictor.pcn.model import Network
+    from acesniper.predictor.pcn.train import TrainingSettings
 
 UNCHANGED = 3
 """The exit code of a retraining after which the old network stays."""
@@ -105,7 +107,7 @@ def command(
 def _trained(
     output: Path,
     atlas: Path | None,
-    settings: "Settings",
+    settings: "TrainingSettings",
     *,
     calibrate: bool,
 ) -> None:
@@ -126,7 +128,7 @@ def _trained(
     )
 
 
-def _fitted(data: "Dataset", settings: "Settings") -> "Network":
+def _fitted(data: "AtlasDataset", settings: "TrainingSettings") -> "Network":
     """Train with a bar that says how far it is and how well it does."""
     from acesniper.predictor.pcn.train import fit
 

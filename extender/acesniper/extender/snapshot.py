@@ -71,7 +71,7 @@ class PlanningSnapshot:
             pod = self.gated.get(task)
             if pod is None or pod.refused is not None:
                 continue
-            refused = plan.verdicts(task, snapshot)
+            refused = plan.infeasible_devices(task, snapshot)
             late = [
                 each for each, verdict in refused.items() if verdict.reason.endswith(DEADLINE_TEXT)
             ]

@@ -49,7 +49,7 @@ def test_a_run_that_is_heard_of_for_days_leaves_nothing_behind() -> None:
         fleet.take_pod(UPSERT, make_pod(name, node=f"node-{name}", device=name, phase="Running"))
 
     for news in range(1000):
-        fleet.ledger.promise(PodUid("uid-default-d1"), Reservation(DeviceId("d1"), 1e6 + news, 0.0))
+        fleet.ledger.reserve(PodUid("uid-default-d1"), Reservation(DeviceId("d1"), 1e6 + news, 0.0))
         free_at_s = fleet.free_at_s()
 
     assert free_at_s["node-d1"] == 1e6 + 999

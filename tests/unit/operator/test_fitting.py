@@ -44,7 +44,7 @@ def message(*, gated: bool, cordoned: bool = False, **spec: Any) -> str | None: 
 def test_a_task_that_no_device_can_take_says_why(gated: bool) -> None:
     told = message(gated=gated, runtime=["cuda"])
 
-    reason = "its provider is cpu, the task asks for cuda"
+    reason = "its provider is cpu, the task requires cuda"
     assert told == f"no device can take it: d1: {reason}; d2: {reason}; d3: {reason}; and 1 more"
 
 
@@ -74,5 +74,5 @@ def test_tasks_that_ask_for_the_same_are_told_the_same_until_somebody_looks_agai
     assert "d2" in at_first
     assert soon == at_first
     assert (
-        later == before == "no device can take it: d1: its provider is cpu, the task asks for cuda"
+        later == before == "no device can take it: d1: its provider is cpu, the task requires cuda"
     )

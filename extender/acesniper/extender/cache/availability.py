@@ -33,7 +33,7 @@ class Availability:
 
     def free_at_s(self, now_s: float) -> Mapping[str, float]:
         """Node name to the instant at which one of its slots is free; only nodes that are busy."""
-        for device in self.ledger.take_touched():
+        for device in self.ledger.take_changed():
             if (found := self.devices.get(device)) is not None:
                 self._work_out(found.node, now_s)
         while self._turning and self._turning[0][0] <= now_s:

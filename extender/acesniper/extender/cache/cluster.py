@@ -161,7 +161,7 @@ class ClusterCache:
         return PlanningSnapshot(
             now_s,
             self.estimating.estimates(),
-            self.ledger.promises(),
+            self.ledger.reservations(),
             tuple(self.waiting.ready.values()),
             tuple(self.waiting.behind.values()),
             dict(self.waiting.gated),
@@ -198,7 +198,7 @@ class ClusterCache:
         """Promise a device to a pod that is being admitted."""
         expires_s = self.clock() + self.bind_timeout_s
         promise = Reservation(device.id, expected_s, expires_s=expires_s)
-        self.ledger.promise(pod.uid, promise)
+        self.ledger.reserve(pod.uid, promise)
         self.waiting.look_again(task_key(pod))
 
     def withdraw(self, pod: PodView) -> None:

@@ -114,7 +114,7 @@ class Reservations:
         known_device = self.devices.get(device)
         slots = min(pod.slots, known_device.slots if known_device else 1)
         promise = Reservation(device, min(expected_s, MAX_EXPECTED_S), started_s, expires_s, slots)
-        self.ledger.promise(pod.uid, promise)
+        self.ledger.reserve(pod.uid, promise)
         return promise != known
 
     def _started_s(self, pod: PodView, known: Reservation | None) -> float:

@@ -84,7 +84,10 @@ class Page:
     def _sight(self) -> FleetView:
         fleet = self.fleet
         return FleetView(
-            fleet.clock(), tuple(fleet.devices), fleet.devices.profiles(), fleet.ledger.promises()
+            fleet.clock(),
+            tuple(fleet.devices),
+            fleet.devices.profiles(),
+            fleet.ledger.reservations(),
         )
 
     def _summary(self, _: Mapping[str, str]) -> BuildView:
