@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Shown
 
-from acesniper.cli.table_options import as_written, flat, references
+from acesniper.cli.options import as_written, flat, references
 from acesniper.policies.policy import DEFAULT_POLICY, Policy
 from acesniper.predictor.tables.measurements import MeasuredTable, TableColumns, read_table
 from acesniper.simulator.cluster import SimulatedCluster, select_cluster

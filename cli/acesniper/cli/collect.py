@@ -18,9 +18,9 @@ from acesniper.cli.options import (
     RuntimeName,
     Shapes,
     Threads,
-    in_a_folder,
     parse_shapes,
     thread_count,
+    writable_path,
 )
 from acesniper.domain.errors import InvalidInput
 
@@ -43,7 +43,7 @@ def command(
         Path | None,
         typer.Option(
             *("--output", "-o"),
-            callback=in_a_folder,
+            callback=writable_path,
             help=".csv or .parquet; default: CSV to standard output.",
         ),
     ] = None,

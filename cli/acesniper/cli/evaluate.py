@@ -9,9 +9,17 @@ import typer
 
 from acesniper.cli.console import err, out
 from acesniper.cli.figures import finite, improving, shown
-from acesniper.cli.options import Shapes, in_a_folder, parse_shapes
-from acesniper.cli.table_options import Column, LatencyColumn, as_written, flat, text
-from acesniper.cli.table_options import references as listed_references
+from acesniper.cli.options import (
+    Column,
+    LatencyColumn,
+    Shapes,
+    as_written,
+    flat,
+    parse_shapes,
+    text,
+    writable_path,
+)
+from acesniper.cli.options import references as listed_references
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -57,7 +65,7 @@ def command(
     json_file: Annotated[
         Path | None,
         typer.Option(
-            "--json", metavar="OUT", callback=in_a_folder, help="Write the figures as JSON."
+            "--json", metavar="OUT", callback=writable_path, help="Write the figures as JSON."
         ),
     ] = None,
 ) -> None:

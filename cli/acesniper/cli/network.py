@@ -11,7 +11,7 @@ import typer
 
 from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
 from acesniper.cli.console import out, print_json
-from acesniper.cli.options import HOME
+from acesniper.cli.options import DEFAULT_NAMESPACE
 from acesniper.cli.retraining import listed, retrained
 from acesniper.domain.errors import InvalidInput
 
@@ -35,7 +35,7 @@ def group() -> None:
 
 @app.command()
 def status(
-    namespace: Namespace = HOME,
+    namespace: Namespace = DEFAULT_NAMESPACE,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:
@@ -54,7 +54,7 @@ def rollout(
     verdict: Annotated[
         Path | None, typer.Option(help="What the training said, for people and metrics.")
     ] = None,
-    namespace: Namespace = HOME,
+    namespace: Namespace = DEFAULT_NAMESPACE,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:
@@ -76,7 +76,7 @@ def rollout(
 @app.command()
 def retrain(
     steps: Annotated[int, typer.Option(help="Steps of training.", min=2)] = 250,
-    namespace: Namespace = HOME,
+    namespace: Namespace = DEFAULT_NAMESPACE,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:
@@ -114,7 +114,7 @@ def retrain(
 
 @app.command()
 def rollback(
-    namespace: Namespace = HOME,
+    namespace: Namespace = DEFAULT_NAMESPACE,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:

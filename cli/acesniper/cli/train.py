@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from acesniper.cli.console import err, print_json
-from acesniper.cli.options import in_a_folder
+from acesniper.cli.options import writable_path
 from acesniper.cli.retraining import list_objects, provenance_of, read_objects, retrained
 from acesniper.domain.errors import InvalidInput
 
@@ -32,7 +32,7 @@ class Source(StrEnum):
 
 def command(
     output: Annotated[
-        Path, typer.Option("--output", "-o", callback=in_a_folder, help="The ONNX file to write.")
+        Path, typer.Option("--output", "-o", callback=writable_path, help="The ONNX file to write.")
     ],
     source: Annotated[
         Source,
@@ -56,7 +56,7 @@ def command(
     ] = None,
     json: Annotated[
         Path | None,
-        typer.Option(callback=in_a_folder, help="With observations: write the verdict there."),
+        typer.Option(callback=writable_path, help="With observations: write the verdict there."),
     ] = None,
     atlas: Annotated[
         Path | None,
