@@ -32,7 +32,7 @@ def call(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_a_fetched_model_is_run_from_the_cache_the_second_time(
+def test_a_downloaded_model_is_run_from_the_cache_the_second_time(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cache, sha256 = tmp_path / "cache", digest(model)
@@ -44,11 +44,11 @@ def test_a_fetched_model_is_run_from_the_cache_the_second_time(
     second = call("run", f"{url}/linear.onnx", *kept)
 
     assert (first, second) == (0, 0)
-    assert [each.name for each in cache.iterdir() if each.name[0] != "."] == [sha256]
+    assert [file.name for file in cache.iterdir() if file.name[0] != "."] == [sha256]
     assert json.loads((tmp_path / "report").read_text())["model"] == "linear.onnx"
 
 
-def test_a_fetched_input_makes_outputs_in_a_folder(
+def test_a_downloaded_input_gives_outputs_in_a_folder(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save(model.parent / "x.npy", np.full((1, 8), 0.5, np.float32))
@@ -63,28 +63,28 @@ def test_a_fetched_input_makes_outputs_in_a_folder(
 
 
 def test_a_model_is_read_for_the_operator(model: Path, tmp_path: Path) -> None:
-    report = tmp_path / "last-words"
+    report = tmp_path / "report"
 
     code = call("model", "read", str(model), "--sha256", digest(model), "--report", str(report))
 
-    found = messages.unpack_features(report.read_text(), FEATURE_NAMES)
+    features = messages.unpack_features(report.read_text(), FEATURE_NAMES)
     assert code == 0
-    assert found is not None
-    assert found.parameters > 0
+    assert features is not None
+    assert features.parameters > 0
 
 
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
         ("linear.onnx", InvalidModel, "has the SHA-256"),
-        ("none.onnx", Unavailable, "there is no file"),
+        ("none.onnx", Unavailable, "does not exist"),
     ],
     ids=["another digest", "not there yet"],
 )
-def test_what_keeps_a_model_from_being_read_is_told(
+def test_the_reason_why_a_model_cannot_be_read_is_reported(
     model: Path, tmp_path: Path, name: str, error: type[Exception], message: str
 ) -> None:
-    report = tmp_path / "last-words"
+    report = tmp_path / "report"
     path = model.parent / name
 
     code = call("model", "read", str(path), "--sha256", "0" * 64, "--report", str(report))

@@ -25,10 +25,10 @@ class Setup:
 
     def __post_init__(self) -> None:
         node = make_node(slots=self.slots)
-        self.store.take_node(node)
-        self.store.take_device(make_device_profile("d1"))
+        self.store.upsert_node(node)
+        self.store.upsert_device(make_device_profile("d1"))
         metrics = OperatorMetrics.on(CollectorRegistry())
-        self.fallback = DegradedMode(
+        self.degraded = DegradedMode(
             *(self.cluster, self.store, metrics, "ours", PLANNER_LEASE, PATIENCE_S, self.clock)
         )
 
@@ -39,8 +39,8 @@ class Setup:
 
     def wait(self, name: str, created_s: int, runtime: str = "cpu", **pod: object) -> None:
         created = {"creationTimestamp": f"1970-01-01T00:00:{created_s:02}Z"}
-        self.store.take_task(make_itask(name, metadata=created, runtime=[runtime]))
-        self.store.take_pod(self.cluster.put(PODS, make_gated_pod(f"{name}-0", task=name, **pod)))
+        self.store.upsert_task(make_itask(name, metadata=created, runtime=[runtime]))
+        self.store.upsert_pod(self.cluster.put(PODS, make_gated_pod(f"{name}-0", task=name, **pod)))
 
     def opened(self) -> set[str]:
         views = map(PodView.of, self.cluster.all(PODS))
@@ -48,7 +48,7 @@ class Setup:
 
     async def look(self, seconds: float) -> None:
         self.clock.now_s += seconds
-        await self.fallback.look()
+        await self.degraded.check()
 
 
 async def test_nothing_is_opened_while_the_lease_is_renewed() -> None:
@@ -60,14 +60,14 @@ async def test_nothing_is_opened_while_the_lease_is_renewed() -> None:
         await setup.look(20.0)
 
     assert setup.opened() == set()
-    assert not setup.fallback.away
+    assert not setup.degraded.active
 
 
 async def test_a_stale_lease_opens_gates_first_come_first_served_up_to_the_free_slots() -> None:
     setup = Setup(slots=3)
     setup.renew()
-    setup.store.take_pod(make_pod("running", task="running", node="node", phase="Running"))
-    setup.store.take_pod(make_pod("ended", task="ended", node="node", phase="Failed"))
+    setup.store.upsert_pod(make_pod("running", task="running", node="node", phase="Running"))
+    setup.store.upsert_pod(make_pod("ended", task="ended", node="node", phase="Failed"))
     for name, created_s in (("third", 3), ("first", 1), ("second", 2)):
         setup.wait(name, created_s)
 
@@ -75,7 +75,7 @@ async def test_a_stale_lease_opens_gates_first_come_first_served_up_to_the_free_
     await setup.look(PATIENCE_S + 1.0)
     await setup.look(1.0)
 
-    assert setup.fallback.away
+    assert setup.degraded.active
     assert setup.opened() == {"first", "second"}
 
 
@@ -110,7 +110,7 @@ async def test_a_planner_that_is_back_is_left_to_it() -> None:
     setup.wait("a", 1)
     await setup.look(1.0)
 
-    assert not setup.fallback.away
+    assert not setup.degraded.active
     assert setup.opened() == set()
 
 
