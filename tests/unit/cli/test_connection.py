@@ -44,7 +44,9 @@ UNTRUSTED = USERLESS.replace("user: you", "user: me").replace(
         pytest.param("| a | `b` |\n- x: y: z", "is not a kubeconfig", id="no YAML"),
         pytest.param("\ud800", "is not a kubeconfig", id="no text"),
         pytest.param(USERLESS, "is not a kubeconfig", id="a user who is nobody"),
-        pytest.param(UNTRUSTED, "cannot connect to a cluster", id="an authority without a certificate"),
+        pytest.param(
+            UNTRUSTED, "cannot connect to a cluster", id="an authority without a certificate"
+        ),
     ],
 )
 def test_an_invalid_kubeconfig_is_an_input_error(
