@@ -135,7 +135,7 @@ def reading_table(result: "ProbeResult") -> "Table":
         + (f"; no reading: {', '.join(result.missing)}" if result.missing else ""),
     )
     table.add_column("Probe")
-    for column in ("Time", "Spread", "Sustained", "Under load", "Rate"):
+    for column in ("Time", "Spread", "Sustained", "Loaded", "Rate"):
         table.add_column(column, justify="right")
     for name, reading in result.vector.readings.items():
         table.add_row(

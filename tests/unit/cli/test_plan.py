@@ -128,5 +128,5 @@ async def test_without_an_extender_the_error_names_the_doctor(connection: Connec
 
 
 async def test_an_invalid_extender_url_is_refused(connection: Connection) -> None:
-    with pytest.raises(InvalidInput, match="--extender 'ftp://x': expected a URL"):
+    with pytest.raises(InvalidInput, match="--extender 'ftp://x/plan': expected a URL"):
         await fetch(FakeCluster(), connection, "/plan", "ftp://x")

@@ -76,7 +76,7 @@ def test_a_model_is_read_for_the_operator(model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("linear.onnx", InvalidModel, "has the SHA-256"),
+        ("linear.onnx", InvalidModel, "has SHA-256"),
         ("none.onnx", Unavailable, "does not exist"),
     ],
     ids=["another digest", "not there yet"],

@@ -84,6 +84,6 @@ def _permissions(account: str, rules: Sequence[Json], namespace: str) -> Iterato
 
 
 def _rules() -> Mapping[str, Any]:
-    text = files("acesniper.cli.doctor.command").joinpath(RULES).read_text(encoding="utf-8")
+    text = files("acesniper.cli.doctor").joinpath(RULES).read_text(encoding="utf-8")
     rules: Mapping[str, Any] = yaml.safe_load(text)
     return rules
