@@ -37,15 +37,17 @@ UNTRUSTED = USERLESS.replace("user: you", "user: me").replace(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        pytest.param("kind: Config", "no way to the cluster", id="an empty one"),
-        pytest.param("", "is no kubeconfig", id="nothing"),
-        pytest.param("hello", "is no kubeconfig", id="a text"),
-        pytest.param("- a", "is no kubeconfig", id="a list"),
-        pytest.param("# a: [", "is no kubeconfig", id="a comment"),
-        pytest.param("| a | `b` |\n- x: y: z", "is no kubeconfig", id="no YAML"),
-        pytest.param("\ud800", "is no kubeconfig", id="no text"),
-        pytest.param(USERLESS, "is no kubeconfig", id="a user who is nobody"),
-        pytest.param(UNTRUSTED, "no way to the cluster", id="an authority without a certificate"),
+        pytest.param("kind: Config", "cannot connect to a cluster", id="an empty one"),
+        pytest.param("", "is not a kubeconfig", id="nothing"),
+        pytest.param("hello", "is not a kubeconfig", id="a text"),
+        pytest.param("- a", "is not a kubeconfig", id="a list"),
+        pytest.param("# a: [", "is not a kubeconfig", id="a comment"),
+        pytest.param("| a | `b` |\n- x: y: z", "is not a kubeconfig", id="no YAML"),
+        pytest.param("\ud800", "is not a kubeconfig", id="no text"),
+        pytest.param(USERLESS, "is not a kubeconfig", id="a user who is nobody"),
+        pytest.param(
+            UNTRUSTED, "cannot connect to a cluster", id="an authority without a certificate"
+        ),
     ],
 )
 def test_a_kubeconfig_that_is_none_is_an_error_in_words(
