@@ -21,8 +21,7 @@ from acesniper.domain.device import DeviceId, HardwareVector
 from acesniper.domain.latency_history import ObservedLatency, observed_latencies
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
-from acesniper.predictor.interface import Table
-from acesniper.predictor.pcn.observations import DRIFTED_SHIFT, USUAL_SHIFT, Observation
+from acesniper.predictor.base import DRIFTED_SHIFT, PRIOR_SHIFT, LatencyArrays, Observation
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +114,7 @@ class MeasuredDevice:
 
     def observations(self, models: Mapping[ModelKey, ModelFeatures]) -> Sequence[Observation]:
         """The evidence about models that are known, for the predictor."""
-        shift = DRIFTED_SHIFT if self.drifted else USUAL_SHIFT
+        shift = DRIFTED_SHIFT if self.drifted else PRIOR_SHIFT
         return [
             Observation(models[each.model], each.latency_s, each.variance, shift)
             for each in self.observed_latencies
@@ -137,7 +136,7 @@ class LatencyTablePredictor(Protocol):
         models: Sequence[ModelFeatures],
         devices: Sequence[HardwareVector],
         observed: Sequence[Sequence[Observation]] = (),
-    ) -> Table:
+    ) -> LatencyArrays:
         """All pairs; NaN where nothing can be said. `observed` is what ran on each device."""
         ...
 
@@ -152,7 +151,7 @@ class TableBlock:
     models: FeaturesByModel
     devices: MeasuredById
     known: FeaturesByModel
-    found: Table | None = None
+    found: LatencyArrays | None = None
 
     def predicted(self, predictor: LatencyTablePredictor) -> "TableBlock":
         """The same with its latencies."""
@@ -332,7 +331,7 @@ def _enlarged(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return larger
 
 
-def _warn(block: TableBlock, found: Table) -> None:
+def _warn(block: TableBlock, found: LatencyArrays) -> None:
     """Name what nothing at all could be predicted for: vectors of another version, mostly."""
     unknown = np.isnan(found.latency)
     for model, nowhere in zip(block.models.items(), unknown.all(axis=1), strict=True):

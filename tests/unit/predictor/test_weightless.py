@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from acesniper.predictor.atlas.networks import index, pack, unpacked
+from acesniper.predictor.atlas.networks import network_index, pack, unpack
 from acesniper.predictor.onnx.graph import parse_model
 from acesniper.predictor.onnx.sandbox import read_model
 from acesniper.predictor.onnx.strip_weights import draw_weights, strip_weights
@@ -66,21 +66,21 @@ def test_an_archive_gives_back_what_was_packed(tmp_path: Path) -> None:
     pack(source, tmp_path / "networks.zip")
     target = tmp_path / "target"
     target.mkdir()
-    unpacked(target, tmp_path / "networks.zip")
+    unpack(target, tmp_path / "networks.zip")
 
     assert (target / "one.onnx").read_bytes() == (source / "one.onnx").read_bytes()
-    assert index(tmp_path / "networks.zip")["one"]["family"] == "f"
+    assert network_index(tmp_path / "networks.zip")["one"]["family"] == "f"
 
 
 def test_the_shipped_atlas_is_as_wide_as_promised() -> None:
-    families = {entry["family"] for entry in index().values()}
+    families = {entry["family"] for entry in network_index().values()}
 
-    assert len(index()) >= 150
+    assert len(network_index()) >= 150
     assert len(families) >= 45
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "bert_mini", "lstm_tagger", "unet_16"])
 def test_shipped_networks_are_valid_onnx(name: str, tmp_path: Path) -> None:
-    model = draw_weights(parse_model(unpacked(tmp_path) / f"{name}.onnx"))
+    model = draw_weights(parse_model(unpack(tmp_path) / f"{name}.onnx"))
 
     onnx.checker.check_model(model, full_check=True)
