@@ -175,7 +175,7 @@ class ModelMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Which network serves, whether its file is refused, and the last verdict."""
         yield MODEL.family([(self.predictor.digest, 1.0)])
-        yield _plain(MODEL_REJECTED, self.predictor.refused is not None)
+        yield _plain(MODEL_REJECTED, self.predictor.rejected is not None)
         yield from _verdict(self.predictor.file.with_name(VERDICT))
 
 
