@@ -247,11 +247,11 @@ class GraphBuilder:
 
     def reshape(self, x: str, *dims: int) -> str:
         """A new shape after the batch; 0 copies a dimension, -1 is inferred by the runtime."""
-        known = [self.shape(x)[i] if d == 0 else d for i, d in enumerate(dims)]
-        if -1 in known:
-            rest = math.prod(d for d in known if d != -1)
-            known[known.index(-1)] = math.prod(self.shape(x)) // rest if rest else 0
-        return self.add("Reshape", [x, self.constant([0, *dims])], known)
+        sizes = [self.shape(x)[i] if d == 0 else d for i, d in enumerate(dims)]
+        if -1 in sizes:
+            rest = math.prod(d for d in sizes if d != -1)
+            sizes[sizes.index(-1)] = math.prod(self.shape(x)) // rest if rest else 0
+        return self.add("Reshape", [x, self.constant([0, *dims])], sizes)
 
     def transpose(self, x: str, *order: int) -> str:
         """Permute the dimensions after the batch; `order` counts the batch as 0."""
