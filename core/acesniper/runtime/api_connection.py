@@ -59,7 +59,7 @@ def _in_library(module: str) -> bool:
 
 
 with _uninitialised_packages():
-    Configuration = import_module("kubernetes.aio.client.configuration").Configuration
+    Configuration: Any = import_module("kubernetes.aio.client.configuration").Configuration
     _rest = import_module("kubernetes.aio.client.rest")
     # What `kubernetes.aio.config` imports from `kubernetes.aio.client`; it needs no ApiClient here.
     vars(sys.modules["kubernetes.aio.client"]).update(Configuration=Configuration, ApiClient=None)
@@ -73,9 +73,7 @@ Response = Any
 """The library's response: `status`, `getheader(name)`, `await read()`, and aiohttp's `response`."""
 
 
-async def load_configuration(
-    kubeconfig: Path | None, context: str | None
-) -> "tuple[Configuration, str]":
+async def load_configuration(kubeconfig: Path | None, context: str | None) -> tuple[Any, str]:
     """The configuration of a kubeconfig file, or of this pod's service account, and its namespace.
 
     Raises:
@@ -96,7 +94,7 @@ async def load_configuration(
 class ApiConnection:
     """A pool of HTTP connections to an API server; an async context manager that closes it."""
 
-    def __init__(self, configuration: "Configuration") -> None:
+    def __init__(self, configuration: Any) -> None:  # noqa: ANN401 - the library has no types
         self._configuration = configuration
         self._http = _rest.RESTClientObject(configuration)
 
