@@ -124,7 +124,7 @@ def test_a_small_fleets_latencies_can_be_read_with_their_intervals(
         cells = visit.page.locator("table.cells td small")
         expect(cells).to_have_count(15)
         assert all(" to " in text for text in cells.all_inner_texts())
-        assert len(small.fleet.table.view().rows) == 3
+        assert len(small.cache.table.view().rows) == 3
 
 
 def test_a_large_heat_map_is_walked_with_the_keyboard(browser: Browser, large_address: str) -> None:

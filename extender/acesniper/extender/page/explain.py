@@ -1,15 +1,13 @@
-"""Why a task is where it is: the terms of each candidate, and where it stands."""
-
-from typing import Any
+"""Explanation of one task: its state, and the terms of each candidate device."""
 
 from acesniper.api import convert
 from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.domain.task import TaskKey
+from acesniper.extender.page.views import Json
 from acesniper.extender.planner import Planner
 from acesniper.runtime.client import INFERENCE_TASKS, Cluster
 from acesniper.runtime.decisions import decision_about
 
-Json = dict[str, Any]
 STATUS_FIELDS = {
     "phase",
     "message",
@@ -23,10 +21,10 @@ STATUS_FIELDS = {
 
 
 async def explain(cluster: Cluster, planner: Planner, namespace: str, name: str) -> Json | None:
-    """The task as the API server has it now, with its decision; None if there is no such task.
+    """Return a task as the API server has it now, with its decision; None if it does not exist.
 
     Raises:
-        Unavailable: the API server does not answer.
+        Unavailable: the API server does not respond.
     """
     manifest = await cluster.get(INFERENCE_TASKS, name, namespace)
     if manifest is None:
@@ -36,7 +34,7 @@ async def explain(cluster: Cluster, planner: Planner, namespace: str, name: str)
     status = task.status.model_dump(
         by_alias=True, mode="json", exclude_none=True, include=STATUS_FIELDS
     )
-    found: Json = {
+    explanation: Json = {
         "task": f"{namespace}/{name}",
         "createdAt": task.metadata.get("creationTimestamp"),
         "inferences": task.spec.inferences,
@@ -46,22 +44,22 @@ async def explain(cluster: Cluster, planner: Planner, namespace: str, name: str)
         "phase": task.status.phase or Phase.PENDING,
     }
     if decision is not None:
-        found["decision"] = decision.record().model_dump(by_alias=True, mode="json")
-        found["text"] = decision.sentence()
+        explanation["decision"] = decision.record().model_dump(by_alias=True, mode="json")
+        explanation["text"] = decision.sentence()
     elif (planned := _planned(planner, TaskKey(f"{namespace}/{name}"))) is not None:
-        found["planned"] = planned
-    return found
+        explanation["planned"] = planned
+    return explanation
 
 
 def _planned(planner: Planner, task: TaskKey) -> Json | None:
-    """Where the plan wants it, while it waits."""
-    for place, each in enumerate(planner.plan.planned):
-        if each.task.key == task:
+    """Where the plan has a pending task."""
+    for position, planned in enumerate(planner.plan.planned):
+        if planned.task.key == task:
             return {
-                "device": each.device.id,
-                "node": each.device.node,
-                "startsInSeconds": round(each.start_s, 2),
-                "busySeconds": round(each.busy_s, 2),
-                "before": place,
+                "device": planned.device.id,
+                "node": planned.device.node,
+                "startsInSeconds": round(planned.start_s, 2),
+                "busySeconds": round(planned.busy_s, 2),
+                "before": position,
             }
     return None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.latency_table import LatencyTable
+from acesniper.extender.watch_events import WatchEvents
 from acesniper.predictor.default import default_predictor
 from acesniper.runtime.client import DEVICE_PROFILES, NODES, PODS, Cluster
 from acesniper.runtime.watch import UPSERT
@@ -18,15 +19,15 @@ def rebuilt_backlogs(kubeconfig: Path) -> Mapping[str, float]:
 
 
 async def _rebuild(kubeconfig: Path) -> Mapping[str, float]:
-    fleet = ClusterCache(LatencyTable(default_predictor()), time.time)
+    cache = ClusterCache(LatencyTable(default_predictor()), time.time)
     takers = (
-        (NODES, fleet.take_node),
-        (DEVICE_PROFILES, fleet.take_device_profile),
-        (PODS, fleet.take_pod),
+        (NODES, WatchEvents(cache).node),
+        (DEVICE_PROFILES, WatchEvents(cache).device_profile),
+        (PODS, WatchEvents(cache).pod),
     )
     async with Cluster.connect(kubeconfig) as cluster:
         for kind, take in takers:
             for each in (await cluster.list(kind))[0]:
                 take(UPSERT, each)
     now_s = time.time()
-    return {device.id: fleet.ledger.backlog_s(device.id, now_s) for device in fleet.devices}
+    return {device.id: cache.ledger.backlog_s(device.id, now_s) for device in cache.devices}

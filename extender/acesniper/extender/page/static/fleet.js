@@ -30,7 +30,7 @@ const Meter = ({ text, share, kind = "" }) => html`<div class=${`meter ${kind}`}
 /** @param {{device: any}} props */
 function Health({ device }) {
   if (!device.ready) return html`<${Tag} text="Away" kind="warn" />`;
-  if (device.worries.length) return html`<${Tag} text=${device.worries.join(", ")} kind="warn" />`;
+  if (device.problems.length) return html`<${Tag} text=${device.problems.join(", ")} kind="warn" />`;
   return html`<${Tag} text=${device.taken ? "Busy" : "Idle"} kind=${device.taken ? "good" : "idle"} />`;
 }
 
