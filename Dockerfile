@@ -106,7 +106,7 @@ LABEL org.opencontainers.image.title="Ace-Sniper probe" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 USER 65532:65532
-RUN python3 -c "import acesniper.probe.__main__, acesniper.probe.hrm, acesniper.probe.publish"
+RUN python3 -c "import acesniper.probe.__main__, acesniper.probe.platform_probe, acesniper.probe.profiles"
 ENTRYPOINT ["python3", "-m", "acesniper.probe"]
 
 FROM graphs AS runner

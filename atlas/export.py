@@ -1,7 +1,7 @@
 """Export the networks of the atlas: `python atlas/export.py FOLDER [--only NAME ...]`.
 
 Needs torch, timm, torchvision, transformers, onnxslim. Each network becomes an ONNX file without
-its large weights (`acesniper.predictor.weightless`); NAME.json has family and FLOPs as torch counts
+its large weights (`acesniper.predictor.onnx.strip_weights`); NAME.json has family and FLOPs as torch counts
 them. A network that cannot be exported is named and left out.
 """
 
@@ -19,7 +19,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from zoo import Network, networks
 
-from acesniper.predictor.weightless import strip
+from acesniper.predictor.onnx.strip_weights import strip
 
 OPSET = 17
 

@@ -34,9 +34,9 @@ from acesniper.simulator.latency_source import LatencyEstimate, LatencySource, l
 from acesniper.simulator.simulation import Simulation
 from acesniper.simulator.statistics import run_statistics
 from acesniper.simulator.workload import SimulatedWorkload, make_tasks
+from acesniper.testbed.benchmark.contenders import ORACLE, OURS, SIDES, STOCK, Side
+from acesniper.testbed.benchmark.replay import Played, Setting, play
 from acesniper.testbed.errors import TestbedError
-from acesniper.testbed.trial.sides import ORACLE, OURS, SIDES, STOCK, Side
-from acesniper.testbed.trial.trial import Played, Setting, play
 
 STOCK_POLICY = "any-free"
 """What the stock scheduler does where every node has one slot."""

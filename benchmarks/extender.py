@@ -43,7 +43,7 @@ from acesniper.extender.wiring import Extender
 from acesniper.predictor import interface
 from acesniper.predictor.pcn.observations import Observations
 from acesniper.runtime.settings import ExtenderSettings
-from acesniper.testbed.ports import free_port
+from acesniper.testbed.processes import free_port
 
 MODELS = 20
 

@@ -5,7 +5,7 @@
 The control plane, the operator, the extender and our kube-scheduler are the real ones, each a
 process of its own; devices are copies of those in examples/devices, models those in
 examples/models, predictions the network's. This process applies the tasks and plays the kubelets
-(`acesniper.testbed.kubelets`). Slots and run times cap what can be bound: the cap is printed.
+(`acesniper.testbed.hollow_kubelets`). Slots and run times cap what can be bound: the cap is printed.
 Everything shares this machine's cores, so what each process took of them is printed, too.
 """
 
@@ -29,15 +29,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from acesniper.runtime.client import INFERENCE_TASKS, Cluster
+from acesniper.api.names import INFERENCE_TASKS
+from acesniper.runtime.client import Cluster
 from acesniper.runtime.watch import Reflector
 from acesniper.testbed.control_plane import ControlPlane
-from acesniper.testbed.demo import files
-from acesniper.testbed.demo.fleet import object_name, shipped
+from acesniper.testbed.demo import examples
+from acesniper.testbed.demo.examples import object_name, shipped_devices
 from acesniper.testbed.demo.workload import DemoTask
+from acesniper.testbed.deployment import EXTENDER, OPERATOR, ROOT, SCHEDULER, Deployment
 from acesniper.testbed.errors import NotReady
-from acesniper.testbed.kubelets import Kubelets, ready_node
-from acesniper.testbed.system import EXTENDER, OPERATOR, ROOT, SCHEDULER, System
+from acesniper.testbed.hollow_kubelets import HollowKubelets, ready_node
 
 NAMESPACE = "lifecycle"
 MODELS = ("mobilenet_v3_small", "squeezenet1_1", "resnet18", "shufflenet_v2")
@@ -100,7 +101,7 @@ class Fleet:
 
 def fleet(nodes: int, slots: int, run_s: float) -> Fleet:
     """Copies of the example devices; on the median device every task takes `run_s`."""
-    devices = shipped(ROOT / "examples/devices")
+    devices = shipped_devices(ROOT / "examples/devices")
     models = [object_name(model) for model in MODELS]
     profiles: list[Json] = []
     latencies: dict[tuple[str, str], float] = {}
@@ -180,8 +181,10 @@ def memory_mib(pid: int, what: str) -> float:
 def register(plane: ControlPlane, made: Fleet, url: str) -> None:
     """Make namespace, nodes and profiles, and wait until all can be used."""
     plane.kubectl("create", "namespace", NAMESPACE)
-    sources = files.sources([ROOT / f"examples/models/{name}.onnx" for name in MODELS], url)
-    models = files.model_profiles(sources, {}, NAMESPACE)["items"]
+    sources = examples.model_sources(
+        [ROOT / f"examples/models/{name}.onnx" for name in MODELS], url
+    )
+    models = examples.model_profile_list(sources, {}, NAMESPACE)["items"]
     for items, flags in (
         (flow_schemas(), ()),
         (made.nodes, ()),
@@ -207,7 +210,7 @@ async def live(plane: ControlPlane, made: Fleet, tasks: int) -> "Times":
     times, told = Times({}, {}, {}), asyncio.Event()
     async with Cluster.connect(plane.kubeconfig("admin")) as cluster:
         names = [each["metadata"]["name"] for each in made.nodes]
-        kubelets = Kubelets(cluster, names, made.latencies, times.bound_s)
+        kubelets = HollowKubelets(cluster, names, made.latencies, times.bound_s)
 
         def take(_: str, task: Json) -> None:
             phase = (task.get("status") or {}).get("phase")
@@ -272,8 +275,8 @@ async def apply(cluster: Cluster, made: Fleet, tasks: int, times: Times) -> None
 def measure(given: argparse.Namespace) -> tuple[Result, Cost]:
     """One run from the first process to the last figure."""
     made = fleet(given.nodes, given.slots, given.run_s)
-    with ControlPlane() as plane, files.served(ROOT / "examples/models") as url:
-        System(plane, {"ACESNIPER_LOG_LEVEL": "warning"}).start()
+    with ControlPlane() as plane, examples.serve_folder(ROOT / "examples/models") as url:
+        Deployment(plane, {"ACESNIPER_LOG_LEVEL": "warning"}).start()
         register(plane, made, url)
         pids = {name: plane.children[name].pid for name in (*PARTS, *OTHERS)} | {
             "this": os.getpid()

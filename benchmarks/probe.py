@@ -17,9 +17,9 @@ import numpy as np
 from rich.console import Console
 
 from acesniper.domain.device import ProbeResult
-from acesniper.probe.hrm import probe
-from acesniper.probe.runtimes import Options, runtime
-from acesniper.probe.timing import FULL, QUICK
+from acesniper.probe.measure import FULL_PROBE, QUICK_PROBE
+from acesniper.probe.platform_probe import probe
+from acesniper.probe.runtimes import RuntimeOptions, runtime
 
 WORST = 3
 
@@ -65,10 +65,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
     asked = parser.parse_args()
-    chosen, options = runtime(asked.runtime), Options(asked.threads)
+    chosen, options = runtime(asked.runtime), RuntimeOptions(asked.threads)
 
     def once() -> ProbeResult:
-        return probe(chosen, options, effort=QUICK if asked.quick else FULL)
+        return probe(chosen, options, effort=QUICK_PROBE if asked.quick else FULL_PROBE)
 
     out = Console(soft_wrap=True)
     first, second = once(), once()

@@ -34,9 +34,9 @@ from acesniper.api.decision import Candidate, Decision
 from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
-from acesniper.operator.render import render_pod
-from acesniper.predictor.reader import read_model
-from acesniper.testbed.ports import free_port
+from acesniper.operator.task.pod import render_pod
+from acesniper.predictor.onnx.sandbox import read_model
+from acesniper.testbed.processes import free_port
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 Json = dict[str, Any]

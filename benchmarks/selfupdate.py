@@ -40,7 +40,6 @@ from acesniper.domain.latency_history import (
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
 from acesniper.predictor.atlas.measured import platforms
-from acesniper.predictor.library import known_networks
 from acesniper.predictor.pcn.calibration import Calibration
 from acesniper.predictor.pcn.crossvalidation import turns
 from acesniper.predictor.pcn.dataset import Dataset
@@ -49,6 +48,7 @@ from acesniper.predictor.pcn.learned_from import atlas_dataset
 from acesniper.predictor.pcn.observations import DRIFTED_SHIFT, USUAL_SHIFT, Observation
 from acesniper.predictor.pcn.serving import PcnPredictor
 from acesniper.predictor.pcn.training import fit
+from acesniper.predictor.similarity import known_networks
 from acesniper.predictor.workloads import known_suite
 
 POOL = 8

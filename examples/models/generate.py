@@ -12,7 +12,7 @@ from pathlib import Path
 import onnx
 from networks import NETWORKS
 
-from acesniper.probe.graphs import GraphBuilder
+from acesniper.probe.graph_builder import GraphBuilder
 
 HERE = Path(__file__).parent
 # Millions of multiply-accumulates: torchvision's documentation of its weights, else the papers.

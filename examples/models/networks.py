@@ -3,7 +3,7 @@
 
 from onnx import ModelProto
 
-from acesniper.probe.graphs import GraphBuilder
+from acesniper.probe.graph_builder import GraphBuilder
 
 
 def classify(b: GraphBuilder, x: str, classes: int = 1000) -> ModelProto:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from acesniper.testbed import ControlPlane, start_kwok
-from acesniper.testbed.system import System
+from acesniper.testbed.deployment import Deployment
 from fleet_of_five import FleetOfFive
 from installed import FreshFleet, Installed
 
@@ -51,15 +51,15 @@ def network_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def system(control_plane: ControlPlane, network_file: Path) -> System:
+def system(control_plane: ControlPlane, network_file: Path) -> Deployment:
     """Ace-Sniper on the control plane: CRDs, operator, extender, our kube-scheduler."""
-    system = System(control_plane, {**PATIENCE, "ACESNIPER_NETWORK": str(network_file)})
+    system = Deployment(control_plane, {**PATIENCE, "ACESNIPER_NETWORK": str(network_file)})
     system.start()
     return system
 
 
 @pytest.fixture(scope="session")
-def fleet(system: System) -> Iterator[FleetOfFive]:
+def fleet(system: Deployment) -> Iterator[FleetOfFive]:
     """Five emulated devices of the examples, and three of the example models."""
     with FleetOfFive(system) as fleet:
         yield fleet

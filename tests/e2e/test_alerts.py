@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from acesniper.testbed.chart.metrics_page import all_declarations
-from acesniper.testbed.system import ROOT
+from acesniper.testbed.chart.generated import all_declarations
+from acesniper.testbed.deployment import ROOT
 
 RULES = ROOT / "charts/acesniper/files/alerts.yaml"
 

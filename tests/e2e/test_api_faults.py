@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from acesniper.testbed.faults.kills import kill_at_random
+from acesniper.testbed.deployment import EXTENDER, OPERATOR, SCHEDULER
+from acesniper.testbed.faults.chaos import kill_at_random
 from acesniper.testbed.faults.proxy import FaultProxy
 from acesniper.testbed.processes import Child
-from acesniper.testbed.system import EXTENDER, OPERATOR, SCHEDULER
 from fault_workload import FaultWorkload
 from fleet_of_five import FleetOfFive
 

@@ -19,8 +19,8 @@ from acesniper.testbed import (
     make_node,
     start_scheduler,
 )
-from acesniper.testbed.binaries import kubernetes_version
 from acesniper.testbed.kwok import FINISHED, STARTED
+from acesniper.testbed.programs import kubernetes_version
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from acesniper.cli.connection import Connection
 from acesniper.cli.diagnosis.checks import examine
 from acesniper.cli.diagnosis.finding import Finding, Severity
 from acesniper.cli.diagnosis.looking import look
-from acesniper.testbed.system import EXTENDER, OPERATOR, SCHEDULER
+from acesniper.testbed.deployment import EXTENDER, OPERATOR, SCHEDULER
 from installed import FreshFleet, Installed
 
 NAMESPACE = "acesniper"

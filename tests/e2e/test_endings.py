@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from acesniper.api.units import epoch_s
+from acesniper.testbed.deployment import EXTENDER
 from acesniper.testbed.errors import CommandFailed
 from acesniper.testbed.kwok import make_node
-from acesniper.testbed.system import EXTENDER
 from fleet_of_five import FleetOfFive
 from played_by_hand import PlayedByHand, played_by_hand
 

@@ -12,11 +12,10 @@ import yaml
 
 from acesniper.api.scheduler_config import SchedulerConfig
 from acesniper.testbed import ControlPlane, make_node, start_kwok
-from acesniper.testbed.pki import Authority, Certificate
-from acesniper.testbed.ports import free_port
-from acesniper.testbed.readiness import https_ok
-from acesniper.testbed.scheduler import start_scheduler
-from acesniper.testbed.system import System
+from acesniper.testbed.control_plane import start_scheduler
+from acesniper.testbed.credentials import Authority, Certificate
+from acesniper.testbed.deployment import Deployment
+from acesniper.testbed.processes import free_port, https_ok
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def extender(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> E
         (folders[folder] / "tls.key").write_bytes(own.key.read_bytes())
         (folders[folder] / "ca.crt").write_bytes(authority.ca.cert.read_bytes())
     port = free_port()
-    System(plane).install()
+    Deployment(plane).install()
     plane.spawn(
         "extender",
         [sys.executable, "-m", "acesniper.extender"],

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from acesniper.testbed.system import EXTENDER, NAMESPACE, SCHEDULER, STANDBY
+from acesniper.testbed.deployment import EXTENDER, NAMESPACE, SCHEDULER, STANDBY
 from fleet_of_five import FleetOfFive, overlaps
 
 TASKS = 20

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from acesniper.testbed.system import EXTENDER, OPERATOR, SCHEDULER
+from acesniper.testbed.deployment import EXTENDER, OPERATOR, SCHEDULER
 from fleet_of_five import FleetOfFive, overlaps
 
 TASKS = 30

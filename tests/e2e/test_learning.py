@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from acesniper.testbed.demo.fleet import EmulatedDevice
+from acesniper.testbed.demo.examples import EmulatedDevice
 from fleet_of_five import FleetOfFive
 
 ENOUGH = 6

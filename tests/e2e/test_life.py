@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from acesniper.testbed.system import ROOT
+from acesniper.testbed.deployment import ROOT
 from fleet_of_five import FleetOfFive
 
 

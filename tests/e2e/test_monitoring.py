@@ -9,10 +9,10 @@ import pytest
 
 from acesniper.api.names import MODEL_LABEL
 from acesniper.runtime.metrics import Label
-from acesniper.testbed.chart.metrics_page import all_declarations
+from acesniper.testbed.chart.generated import all_declarations
+from acesniper.testbed.deployment import EXTENDER, OPERATOR, ROOT
 from acesniper.testbed.faults.proxy import FaultProxy
 from acesniper.testbed.prometheus import Prometheus
-from acesniper.testbed.system import EXTENDER, OPERATOR, ROOT
 from fast_rules import fast_rules
 from fleet_of_five import FleetOfFive
 

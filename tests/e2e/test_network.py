@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from acesniper.testbed import ControlPlane
-from acesniper.testbed.system import EXTENDER, OPERATOR
+from acesniper.testbed.deployment import EXTENDER, OPERATOR
 from fleet_of_five import FleetOfFive
 from small_atlas import write_small
 

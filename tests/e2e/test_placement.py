@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from acesniper.operator.window import SPARE
-from acesniper.testbed.system import EXTENDER
+from acesniper.operator.admission_window import SPARE
+from acesniper.testbed.deployment import EXTENDER
 from fleet_of_five import FleetOfFive, overlaps
 
 

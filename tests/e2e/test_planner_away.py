@@ -1,6 +1,6 @@
 """Nobody plans: the operator lets tasks go, first come, first served; and then somebody does."""
 
-from acesniper.testbed.system import EXTENDER
+from acesniper.testbed.deployment import EXTENDER
 from fleet_of_five import FleetOfFive, overlaps
 
 TASKS = 8

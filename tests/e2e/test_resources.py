@@ -8,8 +8,8 @@ import yaml
 
 from acesniper.api.crd import RESOURCES, Resource
 from acesniper.testbed import ControlPlane
+from acesniper.testbed.deployment import ROOT, Deployment
 from acesniper.testbed.errors import CommandFailed
-from acesniper.testbed.system import ROOT, System
 
 SHA = "a" * 64
 SOURCE = {"uri": "http://models/x.onnx", "sha256": SHA}
@@ -108,7 +108,7 @@ def manifest(kind: str, spec: object, name: str = "x") -> str:
     ],
 )
 def test_a_wrong_spec_is_refused_and_told_what_to_mend(
-    system: System, kind: str, spec: dict[str, Any], message: str
+    system: Deployment, kind: str, spec: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(CommandFailed) as refused:
         system.plane.kubectl("create", "-f", "-", stdin=manifest(kind, spec))
@@ -116,7 +116,7 @@ def test_a_wrong_spec_is_refused_and_told_what_to_mend(
     assert message in str(refused.value)
 
 
-def test_a_name_too_long_for_a_label_is_refused(system: System) -> None:
+def test_a_name_too_long_for_a_label_is_refused(system: Deployment) -> None:
     with pytest.raises(CommandFailed, match=r"at most 63 characters"):
         system.plane.kubectl(
             "create", "-f", "-", stdin=manifest("InferenceTask", {"model": "m"}, "x" * 64)
@@ -133,7 +133,7 @@ def test_a_name_too_long_for_a_label_is_refused(system: System) -> None:
         ("configmap://models/m.onnx", None),
     ],
 )
-def test_models_may_be_in_many_places(system: System, uri: str, secret: str | None) -> None:
+def test_models_may_be_in_many_places(system: Deployment, uri: str, secret: str | None) -> None:
     source = {"uri": uri, "sha256": SHA} | ({"secret": secret} if secret else {})
     spec = {"source": source, "input": {"uri": "pvc://claim/in"}, "output": {"uri": "s3://bucket"}}
     asked = manifest("InferenceTask", spec)
@@ -146,7 +146,7 @@ def test_models_may_be_in_many_places(system: System, uri: str, secret: str | No
     [("model", "other"), ("inferences", 3), ("batchSize", 2), ("runtime", ["cuda"])],
 )
 def test_what_is_being_run_cannot_be_changed(
-    system: System, namespace: str, field: str, value: object
+    system: Deployment, namespace: str, field: str, value: object
 ) -> None:
     document = json.loads(manifest("InferenceTask", {"model": "m"}))
     document["metadata"]["namespace"] = namespace
@@ -175,7 +175,7 @@ def test_the_api_server_prunes_nothing_of_a_measured_profile(control_plane: Cont
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.kind)
-def test_every_field_explains_itself(system: System, resource: Resource) -> None:
+def test_every_field_explains_itself(system: Deployment, resource: Resource) -> None:
     for part in ("spec", "status"):
         text = system.plane.kubectl("explain", f"{resource.plural}.{part}", "--recursive=false")
 

@@ -10,7 +10,7 @@ import pytest
 
 from acesniper.api.address import Address
 from acesniper.domain.errors import InvalidModel, Unavailable
-from acesniper.probe.outputs import to_bucket
+from acesniper.probe.runner import to_bucket
 from acesniper.runtime.artifacts import Bucket, Credentials, download
 from acesniper.testbed.processes import Children
 from acesniper.testbed.stores import ObjectStore, Registry

@@ -2,8 +2,8 @@
 
 from itertools import pairwise
 
-from acesniper.testbed.trial.sides import ORACLE, OURS, SIDES, STOCK, Side
-from acesniper.testbed.trial.trial import Played, Setting, play
+from acesniper.testbed.benchmark.contenders import ORACLE, OURS, SIDES, STOCK, Side
+from acesniper.testbed.benchmark.replay import Played, Setting, play
 from simulated import make_arrivals, make_cluster, make_rows
 
 FAST, SLOW = 0, 1

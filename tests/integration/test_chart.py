@@ -19,7 +19,7 @@ from acesniper.runtime.settings import (
     ProbeSettings,
 )
 from acesniper.testbed.errors import BinariesMissing
-from acesniper.testbed.tools import ensure_helm
+from acesniper.testbed.programs import ensure_helm
 from helm_release import CHART, VALUES, Manifest, template
 
 GOLDEN = Path(__file__).parent / "golden/chart-default.yaml"

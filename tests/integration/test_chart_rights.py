@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from acesniper.testbed.errors import BinariesMissing
-from acesniper.testbed.tools import ensure_helm
+from acesniper.testbed.programs import ensure_helm
 from helm_release import CHART, template
 
 RIGHTS = {

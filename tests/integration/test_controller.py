@@ -10,20 +10,20 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import CollectorRegistry
 
-from acesniper.api.names import SLOT_RESOURCE
-from acesniper.operator.__main__ import build_controller, predictor_of
-from acesniper.operator.controller import FLEET_SETTLES_S, Controller
-from acesniper.operator.metrics import OperatorMetrics
-from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.runtime.client import (
+from acesniper.api.names import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
     MODEL_PROFILES,
     NODES,
     PODS,
+    SLOT_RESOURCE,
     Kind,
-    Object,
 )
+from acesniper.api.objects import Json
+from acesniper.operator.__main__ import build_controller, predictor_of
+from acesniper.operator.controller import FLEET_SETTLES_S, Controller
+from acesniper.operator.metrics import OperatorMetrics
+from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.runtime.settings import OperatorSettings
 from acesniper.runtime.watch import UPSERT, Reflector
 from builders import (
@@ -59,7 +59,7 @@ class Setup:
 
 
 @asynccontextmanager
-async def operating(*objects: tuple[Kind, Object]) -> AsyncIterator[Setup]:
+async def operating(*objects: tuple[Kind, Json]) -> AsyncIterator[Setup]:
     cluster, registry = FakeCluster(), CollectorRegistry()
     for kind, obj in objects:
         cluster.put(kind, obj)
@@ -174,7 +174,7 @@ async def test_models_are_looked_at_again_when_a_device_is_measured_not_when_it_
         name, labels = "acesniper_reconcile_seconds_count", {"kind": "model"}
         return setup.registry.get_sample_value(name, labels) or 0.0
 
-    async def after(status: Object) -> float:
+    async def after(status: Json) -> float:
         before = looks()
         setup.cluster.change(DEVICE_PROFILES, "d", None, {"status": status})
         await asyncio.sleep(2 * FLEET_SETTLES_S)  # virtual

@@ -9,10 +9,10 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
+from acesniper.api.names import PODS
 from acesniper.extender.app import create_app, create_health_app
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.extender.wiring import Extender
-from acesniper.runtime.client import PODS
 from acesniper.runtime.settings import ExtenderSettings
 from acesniper.runtime.watch import STALLED_AFTER_S, UPSERT
 from asgi import Gone, call

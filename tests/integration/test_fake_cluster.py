@@ -2,7 +2,8 @@
 
 import pytest
 
-from acesniper.runtime.client import CONFIG_MAPS, PODS, ResourceVersionExpired
+from acesniper.api.names import CONFIG_MAPS, PODS
+from acesniper.domain.errors import ResourceVersionExpired
 from builders import make_pod
 from cluster_contract import ClusterContract, config_map, take
 from fake_cluster import FakeCluster

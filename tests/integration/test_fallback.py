@@ -4,12 +4,11 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
-from acesniper.api.names import PLANNER_LEASE
+from acesniper.api.names import LEASES, PLANNER_LEASE, PODS
 from acesniper.api.objects import PodView
-from acesniper.operator.fallback import Fallback
+from acesniper.operator.cache import ObjectCache
+from acesniper.operator.degraded import DegradedMode
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import Store
-from acesniper.runtime.client import LEASES, PODS
 from builders import make_device_profile, make_gated_pod, make_itask, make_node, make_pod
 from fake_cluster import FakeCluster
 from virtual_time import Clock
@@ -21,7 +20,7 @@ PATIENCE_S = 30.0
 class Setup:
     slots: int
     cluster: FakeCluster = field(default_factory=FakeCluster)
-    store: Store = field(default_factory=Store)
+    store: ObjectCache = field(default_factory=ObjectCache)
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
@@ -29,7 +28,7 @@ class Setup:
         self.store.take_node(node)
         self.store.take_device(make_device_profile("d1"))
         metrics = OperatorMetrics.on(CollectorRegistry())
-        self.fallback = Fallback(
+        self.fallback = DegradedMode(
             *(self.cluster, self.store, metrics, "ours", PLANNER_LEASE, PATIENCE_S, self.clock)
         )
 

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from acesniper.api.names import LEASES
 from acesniper.domain.errors import Unavailable
-from acesniper.runtime.client import LEASES
 from acesniper.runtime.leader_election import LeaderElection, ObservedLease, micro_time
 from fake_cluster import Call, FakeCluster
 from virtual_time import Clock, in_virtual_time, now_s

@@ -9,15 +9,15 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.conditions import condition_is_true, find_condition
+from acesniper.api.names import CONFIG_MAPS, EVENTS, MODEL_PROFILES
 from acesniper.api.v1alpha1 import ModelProfile, ModelProfileSpec, ModelSource
 from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
-from acesniper.operator.fetch import Fetcher
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.models import ModelReconciler
-from acesniper.operator.store import Store
+from acesniper.operator.model_profiles import ModelReconciler
+from acesniper.operator.model_readers import ModelFetcher
 from acesniper.predictor.default import default_predictor
-from acesniper.runtime.client import CONFIG_MAPS, EVENTS, MODEL_PROFILES
 from acesniper.runtime.events import EventRecorder
 from builders import digest, make_model_profile
 from fake_cluster import Call, FakeCluster
@@ -70,7 +70,7 @@ async def fetch(
     timeout_s: float = 30.0,
     cluster: FakeCluster | None = None,
 ) -> bytes:
-    fetcher = Fetcher(cluster or FakeCluster(), max_bytes, timeout_s)
+    fetcher = ModelFetcher(cluster or FakeCluster(), max_bytes, timeout_s)
     path = target / "model.onnx"
     await fetcher.fetch(ModelSource(uri=uri, sha256=sha256), "default", path)
     return path.read_bytes()
@@ -129,7 +129,7 @@ async def test_a_full_disk_is_a_reason_to_try_later(server: str) -> None:
     source = ModelSource(uri=server + "/model.onnx", sha256=digest(DATA))
 
     with pytest.raises(Unavailable, match="No space left"):
-        await Fetcher(FakeCluster(), 10_000, 30.0).fetch(source, "default", full)
+        await ModelFetcher(FakeCluster(), 10_000, 30.0).fetch(source, "default", full)
 
 
 def config_maps(**data: bytes) -> FakeCluster:
@@ -188,11 +188,11 @@ class Setup:
         self.start()
 
     def start(self, version: str = "1") -> None:
-        self.store = Store()
+        self.store = ObjectCache()
         self.reconciler = ModelReconciler(
             self.cluster,
             self.store,
-            Fetcher(self.cluster, 10_000, 30.0),
+            ModelFetcher(self.cluster, 10_000, 30.0),
             self.reader,
             version,
             OperatorMetrics.on(CollectorRegistry()),

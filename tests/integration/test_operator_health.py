@@ -10,12 +10,12 @@ import pytest
 # kopf serves its health only as part of a whole operator; here without a cluster.
 from kopf._core.engines.probing import health_reporter
 
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.handlers import build_registry
 from acesniper.operator.hearing import DEAF_S
-from acesniper.operator.store import Store
 
 
-async def asked(store: Store, deaf: list[str], port: int) -> int:
+async def asked(store: ObjectCache, deaf: list[str], port: int) -> int:
     controller = SimpleNamespace(store=store, queued=lambda: 0)
     ready = asyncio.Event()
     serving = asyncio.create_task(
@@ -40,12 +40,12 @@ async def asked(store: Store, deaf: list[str], port: int) -> int:
 
 
 async def test_an_operator_that_hears_lives(unused_tcp_port: int) -> None:
-    assert await asked(Store(), [], unused_tcp_port) == 200
+    assert await asked(ObjectCache(), [], unused_tcp_port) == 200
 
 
 @pytest.mark.parametrize("who", ["reflector", "kopf"])
 async def test_an_operator_with_a_deaf_watch_does_not(unused_tcp_port: int, who: str) -> None:
-    store, now_s = Store(), [0.0]
+    store, now_s = ObjectCache(), [0.0]
     store.hearing.clock = lambda: now_s[0]
     if who == "kopf":
         store.hearing.wrote("InferenceTask", {"resourceVersion": "1"}, {"resourceVersion": "2"})

@@ -5,28 +5,29 @@ from collections.abc import Iterator
 import pytest
 
 from acesniper.api.conditions import condition_is_true, find_condition
-from acesniper.api.names import PLAN_GATE, TASK_LABEL
+from acesniper.api.names import (
+    DEVICE_PROFILES,
+    INFERENCE_TASKS,
+    MODEL_PROFILES,
+    NODES,
+    PLAN_GATE,
+    PODS,
+    TASK_LABEL,
+    Kind,
+)
+from acesniper.api.objects import Json
 from acesniper.api.v1alpha1 import Phase
 from acesniper.domain.errors import (
     AcesniperError,
     Conflict,
     Forbidden,
     InvalidInput,
+    NamespaceTerminating,
     Unavailable,
 )
-from acesniper.operator.mounts import NodeCache
-from acesniper.operator.tasks import LATE_WATCH_S, TOLD_AFTER
-from acesniper.operator.window import FULL_S, REFUSED_S
-from acesniper.runtime.client import (
-    DEVICE_PROFILES,
-    INFERENCE_TASKS,
-    MODEL_PROFILES,
-    NODES,
-    PODS,
-    Kind,
-    NamespaceTerminating,
-    Object,
-)
+from acesniper.operator.admission_window import FULL_S, REFUSED_S
+from acesniper.operator.task.reconciler import LATE_WATCH_S, TOLD_AFTER
+from acesniper.operator.task.volumes import NodeCache
 from builders import make_device_profile, make_itask, make_model_profile, make_node, make_pod
 from fake_cluster import Call, FakeCluster
 from operator_process import FAILED, KEY, SUCCEEDED, Killed, Operator
@@ -50,7 +51,7 @@ def run(operator: Operator) -> None:
     operator.change_pod(status={"phase": "Running", "startTime": "1970-01-01T00:00:05Z"})
 
 
-def end(operator: Operator, status: Object) -> None:
+def end(operator: Operator, status: Json) -> None:
     operator.change_pod(status=status)
 
 
@@ -177,7 +178,7 @@ async def test_a_status_written_over_a_changed_task_is_a_conflict_and_then_right
     operator: Operator,
 ) -> None:
     operator.see()
-    suspend: Object = {"spec": {"suspend": True}}
+    suspend: Json = {"spec": {"suspend": True}}
     operator.cluster.change(INFERENCE_TASKS, "t", "default", suspend)
 
     with pytest.raises(Conflict):
@@ -330,7 +331,7 @@ async def test_a_pod_that_is_refused_is_asked_for_more_and_more_rarely(operator:
 class Mutilating(FakeCluster):
     """With an admission webhook that takes our label from pods."""
 
-    async def create(self, kind: Kind, manifest: Object, namespace: str | None = None) -> Object:
+    async def create(self, kind: Kind, manifest: Json, namespace: str | None = None) -> Json:
         """Create an object, a pod without its label."""
         if kind == PODS:
             del manifest["metadata"]["labels"][TASK_LABEL]
@@ -374,7 +375,7 @@ async def test_a_running_pod_whose_label_is_taken_away_is_ended_and_lost(
     ids=["counts", "all of it"],
 )
 async def test_a_status_that_somebody_edited_makes_no_second_pod(
-    operator: Operator, edited: Object
+    operator: Operator, edited: Json
 ) -> None:
     await operator.settle()
     bind(operator)
@@ -456,7 +457,7 @@ async def test_a_stranger_with_the_name_of_our_pod_is_left_alone(operator: Opera
     name = operator.pod["metadata"]["name"]
     operator.cluster.remove(PODS, name, "default")
     operator.cluster.put(PODS, make_pod(name, task=None))
-    status: Object = {"status": {"pod": None, "podUid": None, "phase": None}}
+    status: Json = {"status": {"pod": None, "podUid": None, "phase": None}}
     operator.cluster.change(INFERENCE_TASKS, "t", "default", status)
     operator.start()
 
@@ -495,7 +496,7 @@ async def test_where_no_folder_of_the_node_is_allowed_tasks_run_without_its_cach
     operator: Operator,
 ) -> None:
     operator.tasks.cache = NodeCache("/var/lib/models", 1000)
-    refused: list[Object] = []
+    refused: list[Json] = []
 
     def refuse(call: Call) -> None:
         if call.verb == "create" and call.kind == PODS and not refused:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from acesniper.api.names import INFERENCE_TASKS, Kind
 from acesniper.domain.errors import Unavailable
 from acesniper.extender.page.routes import Page
 from acesniper.extender.page.views import POLICY
 from acesniper.extender.wiring import Extender
-from acesniper.runtime.client import INFERENCE_TASKS, Cluster, Kind
+from acesniper.runtime.client import Cluster
 from acesniper.runtime.settings import ExtenderSettings
 from acesniper.runtime.watch import DELETE, UPSERT
 from asgi import Answer, call

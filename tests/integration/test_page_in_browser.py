@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
+from acesniper.api.names import INFERENCE_TASKS
 from acesniper.extender.wiring import Extender
-from acesniper.runtime.client import INFERENCE_TASKS
 from acesniper.runtime.watch import DELETE, UPSERT
+from acesniper.testbed.deployment import ROOT
 from acesniper.testbed.errors import BinariesMissing
-from acesniper.testbed.system import ROOT
 from browser import SIZES, VIEWS, Visit, chromium_running, served, visiting
 from builders import make_itask
 from fake_cluster import FakeCluster

@@ -14,11 +14,16 @@ from acesniper.api.decision import Decision
 from acesniper.api.names import (
     DECISION_ANNOTATION,
     DEVICE_ANNOTATION,
+    DEVICE_PROFILES,
+    INFERENCE_TASKS,
     MODEL_LABEL,
+    MODEL_PROFILES,
+    NODES,
     PLAN_GATE,
+    PODS,
     REFUSED_ANNOTATION,
 )
-from acesniper.api.objects import PodView
+from acesniper.api.objects import Json, PodView
 from acesniper.api.units import rfc3339
 from acesniper.domain.cold_start import ColdStartEstimator
 from acesniper.domain.device import HardwareVector
@@ -36,14 +41,6 @@ from acesniper.extender.watch_events import WatchEvents
 from acesniper.policies.policy import Policy
 from acesniper.predictor.interface import Table
 from acesniper.predictor.pcn.observations import Observations
-from acesniper.runtime.client import (
-    DEVICE_PROFILES,
-    INFERENCE_TASKS,
-    MODEL_PROFILES,
-    NODES,
-    PODS,
-    Object,
-)
 from acesniper.runtime.watch import DELETE, UPSERT, Reflector
 from builders import (
     WorkPredictor,
@@ -103,7 +100,7 @@ class Edge:
         self.cluster.put(INFERENCE_TASKS, task)
         self.cluster.put(PODS, pod)
 
-    def pod(self, task: str) -> Object:
+    def pod(self, task: str) -> Json:
         return self.cluster.one(PODS, f"{task}-0", "default")
 
     def is_admitted(self, task: str) -> bool:
@@ -140,7 +137,7 @@ class Edge:
                 with suppress(asyncio.CancelledError):
                     await job
 
-    def _schedule(self, change: str, pod: Object) -> None:
+    def _schedule(self, change: str, pod: Json) -> None:
         view = PodView.of(pod) if change == "UPSERT" else None
         if view and self.binding and not view.gated and not view.node and not view.finished:
             job = asyncio.create_task(self._run(view))
@@ -151,7 +148,7 @@ class Edge:
         """Bind to the one node that the affinity allows, run there as long as predicted."""
         required = pod.affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
         (node,) = required["nodeSelectorTerms"][0]["matchFields"][0]["values"]
-        patch: Object = {"spec": {"nodeName": node}}
+        patch: Json = {"spec": {"nodeName": node}}
         self.cluster.change(PODS, pod.name, "default", patch)
         here = self.running.setdefault(node, set())
         here.add(pod.name)
@@ -472,7 +469,7 @@ async def test_a_pod_that_is_bound_in_the_last_moment_is_not_withdrawn() -> None
     def bind_it(call: Call) -> None:
         if call.verb == "delete":
             edge.cluster.before = lambda _: None
-            patch: Object = {"spec": {"nodeName": "node-a"}, "status": {"phase": "Running"}}
+            patch: Json = {"spec": {"nodeName": "node-a"}, "status": {"phase": "Running"}}
             edge.cluster.change(PODS, "t-0", "default", patch)
 
     async with edge.alive():

@@ -8,16 +8,16 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api import messages
 from acesniper.api.conditions import condition_is_true, find_condition
+from acesniper.api.names import MODEL_PROFILES, PODS
+from acesniper.api.objects import Json
 from acesniper.api.v1alpha1 import Condition, ModelProfile, ModelProfileSpec
 from acesniper.domain.errors import Forbidden, InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
-from acesniper.operator.fetch import Fetcher
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.models import POD_READS_S, ModelReconciler
-from acesniper.operator.reading import PodReading
-from acesniper.operator.store import Store
+from acesniper.operator.model_profiles import POD_READS_S, ModelReconciler
+from acesniper.operator.model_readers import ModelFetcher, ModelReaderPods
 from acesniper.predictor.default import default_predictor
-from acesniper.runtime.client import MODEL_PROFILES, PODS, Object
 from acesniper.runtime.events import EventRecorder
 from builders import SHA256, make_model_profile
 from fake_cluster import Call, FakeCluster
@@ -34,17 +34,17 @@ class World:
     """A model behind a Secret, and the reconciler."""
 
     def __init__(self, uri: str = "s3://models/net.onnx", secret: str | None = "keys") -> None:
-        self.cluster, self.store = FakeCluster(), Store()
+        self.cluster, self.store = FakeCluster(), ObjectCache()
         profile = make_model_profile(work=None, uri=uri, sha256=SHA256)
         if secret:
             profile["spec"]["source"]["secret"] = secret
         self.cluster.put(MODEL_PROFILES, profile)
         self.reconciler = ModelReconciler(
-            *(self.cluster, self.store, Fetcher(self.cluster, 100, 1.0), must_not_read, "1"),
+            *(self.cluster, self.store, ModelFetcher(self.cluster, 100, 1.0), must_not_read, "1"),
             *(OperatorMetrics.on(CollectorRegistry()), EventRecorder(self.cluster, "test")),
             default_predictor(),
             Clock(5.0),
-            PodReading(self.cluster, "runner:1"),
+            ModelReaderPods(self.cluster, "runner:1"),
         )
 
     async def reconcile(self) -> float | None:
@@ -53,7 +53,7 @@ class World:
         return await self.reconciler.reconcile("default/model")
 
     @property
-    def pod(self) -> Object:
+    def pod(self) -> Json:
         (pod,) = self.cluster.all(PODS)
         return pod
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from acesniper.api import messages
 from acesniper.api.v1alpha1 import InferenceTask
-from acesniper.operator.render import render_pod
-from acesniper.testbed.demo.files import served, sources
-from acesniper.testbed.system import ROOT
+from acesniper.operator.task.pod import render_pod
+from acesniper.testbed.demo.examples import model_sources, serve_folder
+from acesniper.testbed.deployment import ROOT
 
 MODELS = ROOT / "examples/models"
 
@@ -27,14 +27,14 @@ def run(arguments: list[str], folder: Path) -> tuple[int, str]:
 def arguments(spec: dict[str, Any], url: str) -> list[str]:
     metadata = {"name": "one", "namespace": "default", "uid": "u"}
     task = InferenceTask.model_validate({"metadata": metadata, "spec": {"model": "m", **spec}})
-    source = sources([MODELS / "bert_tiny.onnx"], url)["bert-tiny"]
+    source = model_sources([MODELS / "bert_tiny.onnx"], url)["bert-tiny"]
     pod = render_pod(task, "m", source, "runner")
     found: list[str] = pod["spec"]["containers"][0]["args"]
     return found
 
 
 def test_a_rendered_pod_runs_and_its_report_is_read(tmp_path: Path) -> None:
-    with served(MODELS) as url:
+    with serve_folder(MODELS) as url:
         asked = arguments({"inferences": 3, "batchSize": 2, "inputShapes": {"sequence": 16}}, url)
         code, said = run(asked, tmp_path)
 
@@ -49,7 +49,7 @@ def test_a_rendered_pod_runs_and_its_report_is_read(tmp_path: Path) -> None:
 
 
 def test_a_model_that_changed_under_its_address_is_not_run(tmp_path: Path) -> None:
-    with served(MODELS) as url:
+    with serve_folder(MODELS) as url:
         asked = arguments({"inputShapes": {"sequence": 16}}, url)
         asked[asked.index("--sha256") + 1] = "0" * 64
         code, said = run(asked, tmp_path)

@@ -9,21 +9,13 @@ from itertools import pairwise
 import pytest
 from prometheus_client import CollectorRegistry
 
-from acesniper.domain.errors import Unavailable
+from acesniper.api.names import INFERENCE_TASKS, LEASES, MODEL_PROFILES, NODES, PODS, Kind
+from acesniper.api.objects import Json
+from acesniper.domain.errors import NotLeading, Unavailable
 from acesniper.operator.__main__ import build_controller, predictor_of
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.runtime.client import (
-    INFERENCE_TASKS,
-    LEASES,
-    MODEL_PROFILES,
-    NODES,
-    PODS,
-    GuardedCluster,
-    Kind,
-    NotLeading,
-    Object,
-)
+from acesniper.runtime.client import GuardedCluster
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import OperatorSettings
 from acesniper.runtime.watch import UPSERT, Reflector
@@ -82,7 +74,7 @@ class Wire(GuardedCluster):
         super().__init__(replica.cluster, lambda: not replica.cut)
         self.replica = replica
 
-    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Json | None:
         if self.replica.cut:
             raise Unavailable("cut")
         return await super().get(kind, name, namespace)

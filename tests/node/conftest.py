@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from acesniper.testbed import ControlPlane
+from acesniper.testbed.images import write_archive
 from acesniper.testbed.node import RealNode, missing_for_nodes
-from acesniper.testbed.node.images import write_archive
 from deliveries import Deliveries, Delivery
 from helm_release import HelmRelease
 from real_tasks import MODEL, MODELS

@@ -12,13 +12,12 @@ from onnx.compose import add_prefix, merge_graphs
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.domain.model import ModelFeatures
-from acesniper.predictor.child import read
-from acesniper.predictor.classes import CONTRIBUTED_PRODUCTS, STANDARD_PRODUCTS
-from acesniper.predictor.contributed import LIKE_FIRST, SHAPES, STANDARD_FORM
 from acesniper.predictor.features import CLASSES, MEASURES, SPREADS
-from acesniper.predictor.reader import read_model
+from acesniper.predictor.onnx.infer_contrib import LIKE_FIRST, SHAPES, STANDARD_FORM
+from acesniper.predictor.onnx.op_class import CONTRIBUTED_PRODUCTS, STANDARD_PRODUCTS
+from acesniper.predictor.onnx.sandbox import extract_features, read_model
 from acesniper.predictor.similarity import likeness
-from acesniper.probe.graphs import GraphBuilder
+from acesniper.probe.graph_builder import GraphBuilder
 from small_models import features_of, linear_model
 from strategies import floats
 
@@ -30,7 +29,7 @@ LAYERS = st.lists(
 
 def read_here(path: Path, batch: int = 1) -> ModelFeatures:
     """The child's work without the child: a property test wants hundreds of examples."""
-    return read(path, batch, {})
+    return extract_features(path, batch, {})
 
 
 def build(layers: list[str], channels: int, size: int) -> bytes:

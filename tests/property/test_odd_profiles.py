@@ -22,15 +22,15 @@ from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.planner import Planner
 from acesniper.extender.watch_events import WatchEvents
-from acesniper.operator.classes import class_latencies
-from acesniper.operator.devices import learned
+from acesniper.operator.device_profiles import updated_profile_status
+from acesniper.operator.model_profiles import class_latencies
 from acesniper.policies.policy import Policy
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.interface import LatencyPredictor
-from acesniper.predictor.reader import read_model
+from acesniper.predictor.onnx.sandbox import read_model
 from acesniper.runtime.watch import UPSERT
-from acesniper.testbed.demo.fleet import EmulatedDevice, shipped
-from acesniper.testbed.system import ROOT
+from acesniper.testbed.demo.examples import EmulatedDevice, shipped_devices
+from acesniper.testbed.deployment import ROOT
 from builders import make_model_profile, make_node
 from fake_cluster import FakeCluster
 from fleets import make_waiting, predict_news
@@ -70,7 +70,7 @@ def features() -> ModelFeatures:
 
 @cache
 def devices() -> list[EmulatedDevice]:
-    return shipped(ROOT / "examples/devices")[:2]
+    return shipped_devices(ROOT / "examples/devices")[:2]
 
 
 def profile_of(device: EmulatedDevice) -> Json:
@@ -122,7 +122,7 @@ def test_an_odd_profile_spoils_no_plan_and_nothing_that_is_written(profile: Json
     for _, _, decision in decided:
         assert Decision.read(decision.model_dump_json(by_alias=True)) is not None
     written = [
-        learned(read, [], NOW_S).model_dump(by_alias=True, mode="json"),
+        updated_profile_status(read, [], NOW_S).model_dump(by_alias=True, mode="json"),
         [each.model_dump() for each in class_latencies(predictor(), features(), [read])],
         [(each.start_s, each.busy_s) for each in planner.queue()],
         [cache.ledger.backlog_s(DeviceId(each.id), NOW_S) for each in cache.devices],

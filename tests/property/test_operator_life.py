@@ -7,28 +7,29 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from acesniper.api.names import INFERENCE_TASKS, MODEL_PROFILES, NODES, PODS
+from acesniper.api.objects import Json
 from acesniper.api.v1alpha1 import FINISHED, Phase
 from acesniper.domain.errors import AcesniperError, Conflict, Unavailable
-from acesniper.operator.ending import MOST_DISRUPTIONS
-from acesniper.runtime.client import INFERENCE_TASKS, MODEL_PROFILES, NODES, PODS, Object
+from acesniper.operator.task.termination import MOST_DISRUPTIONS
 from builders import make_itask, make_model_profile, make_node
 from fake_cluster import Call
 from operator_process import FAILED, SUCCEEDED, Killed, Operator
 
 RETRIES = 2
 NODE = "n"
-EVICTED: Object = {
+EVICTED: Json = {
     "conditions": [
         {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
     ]
 }
-OOM: Object = {
+OOM: Json = {
     "phase": "Failed",
     "containerStatuses": [
         {"name": "runner", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
     ],
 }
-STUCK: Object = {
+STUCK: Json = {
     "containerStatuses": [
         {"name": "runner", "image": "i", "state": {"waiting": {"reason": "ErrImagePull"}}}
     ]
@@ -48,10 +49,10 @@ class World:
         self.runs: list[str] = []
         """Pods that ran, by name."""
 
-    def live(self) -> list[Object]:
+    def live(self) -> list[Json]:
         return [pod for pod in self.cluster.all(PODS) if not _ended(pod)]
 
-    def change(self, patch: Object, *, bound: bool) -> None:
+    def change(self, patch: Json, *, bound: bool) -> None:
         for pod in self.live():
             if ("nodeName" in pod["spec"]) is bound:
                 self.cluster.change(PODS, pod["metadata"]["name"], "default", patch)
@@ -160,7 +161,7 @@ class World:
         self.cluster.before = self.cluster.after = lambda call: None
 
 
-def _ended(pod: Object) -> bool:
+def _ended(pod: Json) -> bool:
     return pod["status"]["phase"] in ("Succeeded", "Failed")
 
 

@@ -14,7 +14,7 @@ from acesniper.api.v1alpha1 import InferenceTask
 from acesniper.api.v1alpha1.schema import duration_s
 from acesniper.domain.device import HardwareVector, ProbeResult, Reading
 from acesniper.domain.model import ModelFeatures
-from acesniper.operator.render import pod_name
+from acesniper.operator.task.pod import pod_name
 from builders import make_itask
 from fake_cluster import merged
 from strategies import dns_names, floats

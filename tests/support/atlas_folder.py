@@ -9,8 +9,8 @@ import pyarrow.parquet
 
 from acesniper.domain.device import HardwareVector, Reading
 from acesniper.predictor.atlas.measured import LATENCIES, PLATFORMS_FILE
-from acesniper.predictor.library import known_networks
 from acesniper.predictor.physics import PhysicsPredictor
+from acesniper.predictor.similarity import known_networks
 from acesniper.predictor.workloads import known_suite
 
 NETWORKS = (

@@ -9,8 +9,8 @@ import uvicorn
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 
 from acesniper.extender.wiring import Extender
-from acesniper.testbed import chromium
-from acesniper.testbed.ports import free_port
+from acesniper.testbed import packages
+from acesniper.testbed.processes import free_port
 
 SIZES = {"desktop": (1280, 800), "tablet": (820, 1100), "phone": (360, 740)}
 VIEWS = ("fleet", "latency", "plan", "accuracy", "tasks", "task/default/night-0001")
@@ -19,7 +19,7 @@ VIEWS = ("fleet", "latency", "plan", "accuracy", "tasks", "task/default/night-00
 @contextmanager
 def chromium_running() -> Iterator[Browser]:
     """Chromium, without a screen. Raises BinariesMissing where it cannot be fetched."""
-    found = chromium.ensure()
+    found = packages.ensure_chromium()
     with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=found.program,

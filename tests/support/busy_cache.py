@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from acesniper.probe.cache import ModelCache
+from acesniper.probe.model_cache import ModelCache
 
 
 def content(name: str, size: int = 100) -> bytes:

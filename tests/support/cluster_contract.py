@@ -9,17 +9,9 @@ from typing import Any
 
 import pytest
 
-from acesniper.api.names import API_VERSION
-from acesniper.domain.errors import Conflict, InvalidInput
-from acesniper.runtime.client import (
-    CONFIG_MAPS,
-    MODEL_PROFILES,
-    NODES,
-    PODS,
-    Cluster,
-    NotFound,
-    WatchEvent,
-)
+from acesniper.api.names import API_VERSION, CONFIG_MAPS, MODEL_PROFILES, NODES, PODS
+from acesniper.domain.errors import Conflict, InvalidInput, NotFound
+from acesniper.runtime.client import Cluster, WatchEvent
 from builders import SHA256
 
 Json = dict[str, Any]

@@ -12,28 +12,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from acesniper.domain.errors import Conflict, InvalidInput
-from acesniper.runtime.client import (
-    DEVICE_PROFILES,
-    INFERENCE_TASKS,
-    MODEL_PROFILES,
-    NODES,
-    PODS,
-    Cluster,
-    Kind,
-    NotFound,
-    Object,
-    PatchType,
-    ResourceVersionExpired,
-    WatchEvent,
-)
+from acesniper.api.names import DEVICE_PROFILES, INFERENCE_TASKS, MODEL_PROFILES, NODES, PODS, Kind
+from acesniper.api.objects import Json
+from acesniper.domain.errors import Conflict, InvalidInput, NotFound, ResourceVersionExpired
+from acesniper.runtime.client import Cluster, PatchType, WatchEvent
 
 OURS = (INFERENCE_TASKS, MODEL_PROFILES, DEVICE_PROFILES)
 WITH_STATUS = (PODS, NODES, *OURS)
 OWN_FIELDS = ("apiVersion", "kind", "metadata", "status")
 
 Place = tuple[Kind, str | None, str]
-Objects = list[Object]
+Objects = list[Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +31,8 @@ class Change:
 
     version: int
     kind: Kind
-    before: Object | None
-    after: Object | None
+    before: Json | None
+    after: Json | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +56,7 @@ class FakeCluster(Cluster):
         self.before: Callable[[Call], None] = lambda call: None
         self.after: Callable[[Call], None] = lambda call: None
         self._created = created
-        self._objects: dict[Place, Object] = {}
+        self._objects: dict[Place, Json] = {}
         self._history: list[Change] = []
         self._version = 0
         self._compacted = 0
@@ -77,7 +66,7 @@ class FakeCluster(Cluster):
 
     # --- the interface -------------------------------------------------------------------------
 
-    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Json | None:
         self._note("get", kind, name)
         found = self._objects.get(_place(kind, namespace, name))
         return copy.deepcopy(found)
@@ -89,7 +78,7 @@ class FakeCluster(Cluster):
         found = [copy.deepcopy(each) for each in self.all(kind, namespace) if _has(each, labels)]
         yield found, str(self._version)
 
-    async def create(self, kind: Kind, manifest: Object, namespace: str | None = None) -> Object:
+    async def create(self, kind: Kind, manifest: Json, namespace: str | None = None) -> Json:
         name = str(manifest["metadata"].get("name", ""))
         call = self._note("create", kind, name)
         if not name:
@@ -119,7 +108,7 @@ class FakeCluster(Cluster):
         patch: object,
         subresource: str = "",
         patch_type: PatchType = "merge",
-    ) -> Object:
+    ) -> Json:
         call = self._note("patch", kind, name)
         if patch_type != "merge" or not isinstance(patch, dict):
             raise NotImplementedError(patch_type)
@@ -198,17 +187,17 @@ class FakeCluster(Cluster):
             if its_kind == kind and namespace in (None, its_namespace)
         ]
 
-    def one(self, kind: Kind, name: str, namespace: str | None = None) -> Object:
+    def one(self, kind: Kind, name: str, namespace: str | None = None) -> Json:
         """An object that must exist, as it is now."""
         return self._objects[_place(kind, namespace, name)]
 
-    def put(self, kind: Kind, manifest: Object) -> Object:
+    def put(self, kind: Kind, manifest: Json) -> Json:
         """Add an object as it is, status and UID included."""
         metadata = manifest["metadata"]
         place = _place(kind, metadata.get("namespace"), metadata["name"])
         return self._put(place, copy.deepcopy(manifest))
 
-    def change(self, kind: Kind, name: str, namespace: str | None, patch: Object) -> Object:
+    def change(self, kind: Kind, name: str, namespace: str | None, patch: Json) -> Json:
         """Merge a patch into an object, status and all, as a kubelet or a scheduler would."""
         place = _place(kind, namespace, name)
         return self._put(place, merged(self._objects[place], patch))
@@ -244,7 +233,7 @@ class FakeCluster(Cluster):
         self.before(call)
         return call
 
-    def _put(self, place: Place, obj: Object) -> Object:
+    def _put(self, place: Place, obj: Json) -> Json:
         before = self._objects.get(place)
         if before is not None:
             metadata = {**obj["metadata"], "resourceVersion": before["metadata"]["resourceVersion"]}
@@ -257,7 +246,7 @@ class FakeCluster(Cluster):
         self._remember(place[0], before, obj)
         return copy.deepcopy(obj)
 
-    def _remember(self, kind: Kind, before: Object | None, after: Object | None) -> None:
+    def _remember(self, kind: Kind, before: Json | None, after: Json | None) -> None:
         self._version += 1
         version = str(self._version)
         if after is not None:
@@ -286,15 +275,15 @@ def _place(kind: Kind, namespace: str | None, name: str) -> Place:
     return kind, namespace if kind.namespaced else None, name
 
 
-def _spec(obj: Object) -> Object:
+def _spec(obj: Json) -> Json:
     return {key: value for key, value in obj.items() if key not in OWN_FIELDS}
 
 
-def _ended(pod: Object) -> bool:
+def _ended(pod: Json) -> bool:
     return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
-def _has(obj: Object | None, labels: str) -> bool:
+def _has(obj: Json | None, labels: str) -> bool:
     """Whether an object meets a selector of `name` and `name=value` terms."""
     if obj is None:
         return False

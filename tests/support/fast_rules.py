@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from acesniper.testbed.system import ROOT
+from acesniper.testbed.deployment import ROOT
 
 SHIPPED = ROOT / "charts/acesniper/files/alerts.yaml"
 PACE = 120

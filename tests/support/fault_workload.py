@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from acesniper.testbed.faults.audit import audit
-from acesniper.testbed.faults.ledger import rebuilt_backlogs
+from acesniper.testbed.faults.audit import audit, rebuilt_backlogs
 from fleet_of_five import FleetOfFive
 
 LEDGER_S = 5.0

@@ -11,12 +11,12 @@ from itertools import pairwise
 from typing import Any, Self
 
 from acesniper.api.v1alpha1 import FINISHED
-from acesniper.testbed.demo import files
-from acesniper.testbed.demo.fleet import EmulatedDevice, object_name, shipped
+from acesniper.testbed.demo import examples
+from acesniper.testbed.demo.examples import EmulatedDevice, object_name, shipped_devices
 from acesniper.testbed.demo.workload import latency_table
+from acesniper.testbed.deployment import ROOT, Deployment
 from acesniper.testbed.emulator import Emulator, Run
 from acesniper.testbed.kwok import make_node
-from acesniper.testbed.system import ROOT, System
 
 MODELS = ("mobilenet_v3_small", "squeezenet1_1", "resnet18")
 PATIENCE_S = 120.0
@@ -26,7 +26,7 @@ PATIENCE_S = 120.0
 class FleetOfFive:
     """Registers the devices, serves the models, plays the runner, and knows when pods change."""
 
-    system: System
+    system: Deployment
     exit_codes: dict[str, list[int]] = field(default_factory=dict)
     """Exit codes of a task's first runs, by task name; the rest end with 0."""
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -34,14 +34,14 @@ class FleetOfFive:
 
     def __enter__(self) -> Self:
         plane = self.system.plane
-        self.devices: list[EmulatedDevice] = shipped(ROOT / "examples/devices")[:5]
+        self.devices: list[EmulatedDevice] = shipped_devices(ROOT / "examples/devices")[:5]
         for number, device in enumerate(self.devices):
             # They were all measured on one machine; here, each has a GiB more than the one before.
             device.profile["status"]["memoryBytes"] = (4 + number) * 2**30
         models = [ROOT / f"examples/models/{name}.onnx" for name in MODELS]
-        url = self._stack.enter_context(files.served(ROOT / "examples/models"))
+        url = self._stack.enter_context(examples.serve_folder(ROOT / "examples/models"))
         self.url = url
-        self.sources = files.sources(models, url)
+        self.sources = examples.model_sources(models, url)
         self.emulator = self._stack.enter_context(
             Emulator(
                 plane.kubeconfig("admin"),
@@ -80,7 +80,7 @@ class FleetOfFive:
 
     def add_models(self, namespace: str) -> None:
         """Make the ModelProfiles in a namespace, and wait until they are read."""
-        listed = files.model_profiles(self.sources, {}, namespace)
+        listed = examples.model_profile_list(self.sources, {}, namespace)
         self.system.plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(listed))
         self.wait_for("modelprofile", "condition=Profiled", namespace, "--all")
 

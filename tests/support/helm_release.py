@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from acesniper.testbed import ControlPlane
-from acesniper.testbed.tools import ensure_helm
+from acesniper.testbed.programs import ensure_helm
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/acesniper"

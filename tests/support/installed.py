@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from acesniper.testbed.binaries import ensure_binaries
-from acesniper.testbed.system import EXTENDER, OPERATOR, ROOT, SCHEDULER, System
-from acesniper.testbed.tools import ensure_helm
+from acesniper.testbed.deployment import EXTENDER, OPERATOR, ROOT, SCHEDULER, Deployment
+from acesniper.testbed.programs import ensure_binaries, ensure_helm
 from fleet_of_five import FleetOfFive
 from helm_release import HelmRelease
 
@@ -25,7 +24,7 @@ _ACCOUNTS = {OPERATOR: "operator", EXTENDER: "scheduler", SCHEDULER: "scheduler"
 
 
 @dataclass(slots=True)
-class Installed(System):
+class Installed(Deployment):
     """A system whose definitions, rights and leases come from the chart."""
 
     namespace: str = RELEASE
@@ -60,7 +59,7 @@ class Installed(System):
         )
 
 
-def shell_environment(system: System | None, home: Path) -> dict[str, str]:
+def shell_environment(system: Deployment | None, home: Path) -> dict[str, str]:
     """What a person's shell has: the programs on PATH, and the way to a cluster, if any."""
     programs = (ROOT / ".venv/bin", ensure_binaries(), ensure_helm().parent)
     return {

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from acesniper.probe import quota, sampling, timing
+from acesniper.probe import measure
 
 Run = Callable[[], None]
 
@@ -67,7 +67,7 @@ class Machine:
 def make_machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A machine on which everything that is timed runs from now on."""
     machine = Machine()
-    for module in (sampling, timing, quota):
+    for module in (measure, measure, measure):
         monkeypatch.setattr(module, "time", machine)
-    monkeypatch.setattr(sampling, "involuntary_switches", lambda: machine.interruptions)
+    monkeypatch.setattr(measure, "involuntary_switches", lambda: machine.interruptions)
     return machine

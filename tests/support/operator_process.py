@@ -5,27 +5,27 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from acesniper.api.v1alpha1 import InferenceTask, Phase
-from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import Store
-from acesniper.operator.tasks import TaskReconciler
-from acesniper.operator.window import Window
-from acesniper.runtime.client import (
+from acesniper.api.names import (
     DEVICE_PROFILES,
     EVENTS,
     INFERENCE_TASKS,
     MODEL_PROFILES,
     NODES,
     PODS,
-    Object,
 )
+from acesniper.api.objects import Json
+from acesniper.api.v1alpha1 import InferenceTask, Phase
+from acesniper.operator.admission_window import AdmissionWindow
+from acesniper.operator.cache import ObjectCache
+from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.task.reconciler import TaskReconciler
 from acesniper.runtime.events import EventRecorder
 from fake_cluster import FakeCluster
 from virtual_time import Clock
 
 KEY = "default/t"
-SUCCEEDED: Object = {"phase": "Succeeded"}
-FAILED: Object = {"phase": "Failed"}
+SUCCEEDED: Json = {"phase": "Succeeded"}
+FAILED: Json = {"phase": "Failed"}
 
 
 class Killed(BaseException):
@@ -46,12 +46,12 @@ class Operator:
 
     def start(self) -> None:
         """A new process: all that it knows is what the API server lists."""
-        self.store = Store()
+        self.store = ObjectCache()
         self.see()
         self.tasks = TaskReconciler(
             self.cluster,
             self.store,
-            Window(self.store, 100),
+            AdmissionWindow(self.store, 100),
             self.metrics,
             EventRecorder(self.cluster, "test"),
             "runner:1",
@@ -94,7 +94,7 @@ class Operator:
         return self.task.status.phase
 
     @property
-    def pod(self) -> Object:
+    def pod(self) -> Json:
         (pod,) = [
             each
             for each in self.cluster.all(PODS)

@@ -13,7 +13,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
-from acesniper.api.names import PLAN_GATE
+from acesniper.api.names import INFERENCE_TASKS, PLAN_GATE, PODS
 from acesniper.api.units import rfc3339
 from acesniper.domain.device import DeviceId, HardwareVector
 from acesniper.domain.model import ModelFeatures
@@ -22,7 +22,6 @@ from acesniper.extender.watch_events import WatchEvents
 from acesniper.extender.wiring import Extender
 from acesniper.predictor.interface import Table
 from acesniper.predictor.pcn.observations import Observations
-from acesniper.runtime.client import INFERENCE_TASKS, PODS
 from acesniper.runtime.settings import ExtenderSettings
 from acesniper.runtime.watch import UPSERT
 from builders import condition, make_device_profile, make_itask, make_model_profile, make_node

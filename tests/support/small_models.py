@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.atlas.networks import archive, index
-from acesniper.predictor.child import read
+from acesniper.predictor.onnx.sandbox import extract_features
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MODELS = EXAMPLES / "models"
@@ -56,7 +56,7 @@ def save(model: ModelProto, path: Path) -> Path:
 def features_of(model: ModelProto, batch: int = 1, **shapes: int) -> ModelFeatures:
     """What the child process finds, without the process: tests of many graphs have no time."""
     with TemporaryDirectory() as folder:
-        return read(save(model, Path(folder) / "m.onnx"), batch, shapes)
+        return extract_features(save(model, Path(folder) / "m.onnx"), batch, shapes)
 
 
 def shipped(name: str) -> ModelProto:

@@ -4,7 +4,7 @@ import os
 import threading
 from multiprocessing.connection import Connection
 
-from acesniper.probe.isolation import Job
+from acesniper.probe.isolation import LatencyJob
 from acesniper.probe.latency import Latency
 
 
@@ -12,7 +12,7 @@ def latency(seconds: float) -> Latency:
     return Latency(seconds, seconds, seconds, 0.1, None)
 
 
-def crashing(pipe: Connection, _: Job) -> None:
+def crashing(pipe: Connection, _: LatencyJob) -> None:
     """A runtime that brings its process down over one model."""
     while True:
         if pipe.recv().path.stem == "deadly":
@@ -20,7 +20,7 @@ def crashing(pipe: Connection, _: Job) -> None:
         pipe.send(latency(0.01))
 
 
-def hanging(pipe: Connection, _: Job) -> None:
+def hanging(pipe: Connection, _: LatencyJob) -> None:
     """A runtime that never comes back."""
     pipe.recv()
     threading.Event().wait()

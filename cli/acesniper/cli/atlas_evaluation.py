@@ -76,8 +76,8 @@ def worth_running_first(count: int) -> list[str]:
     device that ran them all.
     """
     from acesniper.predictor.atlas.measured import platforms
-    from acesniper.predictor.library import known_networks
     from acesniper.predictor.pcn.serving import PcnPredictor
+    from acesniper.predictor.similarity import known_networks
 
     known = known_networks()
     probed = max((each.vector for each in platforms()), key=lambda vector: len(vector.readings))

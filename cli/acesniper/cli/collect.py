@@ -25,7 +25,7 @@ from acesniper.cli.options import (
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from acesniper.probe.collect import Wanted
+    pass
 
 ISA = "ONEDNN_MAX_CPU_ISA"
 """The variable by which oneDNN's instruction sets are limited; it belongs to the platform."""
@@ -73,17 +73,16 @@ def command(
       acesniper collect examples/models --device edge-1 --output edge-1.csv
       acesniper collect --atlas --device edge-1 --output edge-1.parquet
     """
-    from acesniper.probe.collect import Target, collect
-    from acesniper.probe.isolation import Isolated, Job
-    from acesniper.probe.latency import QUICK, Effort
+    from acesniper.probe.collect import Target, collect, write_rows
+    from acesniper.probe.isolation import Isolated, LatencyJob
+    from acesniper.probe.latency import QUICK_LATENCY, LatencyEffort
     from acesniper.probe.platform_facts import facts
-    from acesniper.probe.runtimes import Options
+    from acesniper.probe.runtimes import RuntimeOptions
     from acesniper.probe.runtimes import runtime as runtime_named
-    from acesniper.probe.table import write
 
     count = thread_count(threads)
     quota = cpu_quota or facts().cpu_quota
-    options = Options(count, optimise, precision)
+    options = RuntimeOptions(count, optimise, precision)
     target = Target(
         device or platform.node(),
         runtime,
@@ -93,7 +92,9 @@ def command(
         os.environ.get(ISA),
     )
     throttled = quota is not None and quota < count
-    job = Job(runtime, options, QUICK if quick else Effort(), throttled, reference)
+    job = LatencyJob(
+        runtime, options, QUICK_LATENCY if quick else LatencyEffort(), throttled, reference
+    )
     with (
         _models(models or [], atlas) as folder,
         err.status("measuring") as status,
@@ -111,7 +112,7 @@ def command(
         )
     if not rows:
         raise InvalidInput("no model could be measured")
-    write(rows, output)
+    write_rows(rows, output)
 
 
 def _tell(update: Callable[[str], None], text: str) -> None:
@@ -138,10 +139,10 @@ def _wanted(
     paths: Sequence[Path], batches: Sequence[int], shapes: dict[str, int]
 ) -> list["Wanted"]:
     """What to measure."""
-    from acesniper.probe.collect import Wanted
+    from acesniper.probe.collect import ModelCase
 
     files = [each for path in paths for each in _files(path)]
-    found = [Wanted(file, batch, {**own, **shapes}) for file, own in files for batch in batches]
+    found = [ModelCase(file, batch, {**own, **shapes}) for file, own in files for batch in batches]
     missing = [str(each.path) for each in found if not each.path.is_file()]
     if missing or not found:
         raise InvalidInput(f"there is no model {', '.join(missing) or 'given'}")

@@ -93,7 +93,7 @@ class Connection:
 
 def advised(error: AcesniperError) -> AcesniperError:
     """The error with what a person can do about it."""
-    from acesniper.runtime.client import NotFound
+    from acesniper.domain.errors import NotFound
 
     if isinstance(error, NotFound):
         return Unavailable(

@@ -72,7 +72,7 @@ async def ask(cluster: "Cluster", name: str, namespace: str | None) -> Explained
         InvalidInput: there is no such task.
     """
     from acesniper.api import convert
-    from acesniper.runtime.client import INFERENCE_TASKS
+    from acesniper.api.names import INFERENCE_TASKS
     from acesniper.runtime.decisions import decision_about
 
     where = namespace or cluster.namespace

@@ -83,7 +83,7 @@ def exposed(pod: Pod) -> int | None:
 
 
 async def _pod(cluster: "Cluster") -> Pod:
-    from acesniper.runtime.client import PODS
+    from acesniper.api.names import PODS
 
     pods: Sequence[Pod]
     pods, _ = await cluster.list(PODS, labels=POD_LABELS)

@@ -36,8 +36,8 @@ def profile(model: ModelFile, batch: Batch = 1, shape: Shapes = [], json: AsJson
     Example:
       acesniper model profile bert_tiny.onnx --shape sequence=128
     """
-    from acesniper.predictor.library import distance_word
-    from acesniper.predictor.reader import read_model
+    from acesniper.predictor.onnx.sandbox import read_model
+    from acesniper.predictor.similarity import distance_word
 
     features = read_model(model, batch=batch, shapes=parse_shapes(shape))
     word = distance_word(features.distance)
@@ -61,8 +61,8 @@ def read(
     """Read a model for the operator, in a pod that can get at it; the answer is packed."""
     from acesniper.api import messages
     from acesniper.domain.errors import InvalidModel, Unavailable
-    from acesniper.predictor.reader import limits_here, read_model
-    from acesniper.probe.models import verify
+    from acesniper.predictor.onnx.sandbox import container_limits, read_model
+    from acesniper.probe.model_file import verify
     from acesniper.probe.source import local_model
     from acesniper.runtime.artifacts import Credentials
 
@@ -74,7 +74,7 @@ def read(
             if not found.verified:
                 verify(found.path, sha256)
             features = read_model(
-                found.path, batch=batch, shapes=parse_shapes(shape), limits=limits_here()
+                found.path, batch=batch, shapes=parse_shapes(shape), limits=container_limits()
             )
         report.write_text(messages.pack_features(features))
     except (InvalidModel, Unavailable) as error:

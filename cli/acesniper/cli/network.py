@@ -163,7 +163,7 @@ def _said(file: Path) -> str:
 
 
 async def _get(cluster: "Cluster", name: str, namespace: str) -> dict[str, Any]:
-    from acesniper.runtime.client import CONFIG_MAPS
+    from acesniper.api.names import CONFIG_MAPS
 
     return await cluster.get(CONFIG_MAPS, name, namespace) or {}
 
@@ -180,7 +180,7 @@ async def _put(
     cluster: "Cluster", name: str, namespace: str, content: str | None, verdict: str | None
 ) -> None:
     """Write a ConfigMap whole: without a content, the shipped network serves."""
-    from acesniper.runtime.client import CONFIG_MAPS
+    from acesniper.api.names import CONFIG_MAPS
 
     manifest: dict[str, Any] = {
         "apiVersion": "v1",

@@ -66,17 +66,17 @@ def command(
       acesniper probe -o yaml --node edge-1 > edge-1.yaml
       acesniper probe --publish --node edge-1 --kubeconfig ~/.kube/config
     """
-    from acesniper.probe.hrm import probe
-    from acesniper.probe.runtimes import Options
+    from acesniper.probe.measure import FULL_PROBE, QUICK_PROBE
+    from acesniper.probe.platform_probe import probe
+    from acesniper.probe.runtimes import RuntimeOptions
     from acesniper.probe.runtimes import runtime as runtime_named
-    from acesniper.probe.timing import FULL, QUICK
 
     host = node or platform.node() or "localhost"
     with err.status("probing", refresh_per_second=2) as status:
         result = probe(
             runtime_named(runtime),
-            Options(thread_count(threads), optimise, precision),
-            effort=QUICK if quick else FULL,
+            RuntimeOptions(thread_count(threads), optimise, precision),
+            effort=QUICK_PROBE if quick else FULL_PROBE,
             cpu_quota=cpu_quota,
             progress=status.update,
         )
@@ -105,10 +105,9 @@ def _publish(
 ) -> None:
     import asyncio
 
-    from acesniper.probe.profiles import answering
-    from acesniper.probe.publish import publish
+    from acesniper.probe.profiles import publish, reprobe_manifest
 
-    asyncio.run(publish(answering(name, node, result, reprobed), kubeconfig))
+    asyncio.run(publish(reprobe_manifest(name, node, result, reprobed), kubeconfig))
     err.print(f"published DeviceProfile {name}")
 
 

@@ -82,7 +82,7 @@ async def list_objects(kubeconfig: Path | None) -> list[Json]:
 
 async def listed(cluster: "Cluster") -> list[Json]:
     """The same over a connection."""
-    from acesniper.runtime.client import DEVICE_PROFILES, MODEL_PROFILES
+    from acesniper.api.names import DEVICE_PROFILES, MODEL_PROFILES
 
     devices, _ = await cluster.list(DEVICE_PROFILES)
     models, _ = await cluster.list(MODEL_PROFILES)

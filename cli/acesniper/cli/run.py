@@ -21,7 +21,7 @@ from acesniper.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from acesniper.probe.outputs import Outputs
+    from acesniper.probe.runner import Outputs
 
 TERMINATION_LOG = Path("/dev/termination-log")
 """Where Kubernetes looks for a container's last words; it exists in pods only."""
@@ -81,15 +81,15 @@ def command(
     Example:
       acesniper run resnet50.onnx --inferences 100
     """
-    from acesniper.probe.cache import ModelCache
-    from acesniper.probe.runner import Job, run_model
-    from acesniper.probe.runtimes import Options
+    from acesniper.probe.model_cache import ModelCache
+    from acesniper.probe.runner import RunSpec, run_model
+    from acesniper.probe.runtimes import RuntimeOptions
     from acesniper.probe.runtimes import runtime as runtime_named
     from acesniper.probe.source import local_input, local_model
     from acesniper.runtime.artifacts import Credentials
 
     shapes = parse_shapes(shape)
-    options = Options(thread_count(threads), precision=precision)
+    options = RuntimeOptions(thread_count(threads), precision=precision)
     with ExitStack() as stack:
         begin = time.perf_counter()
         found = stack.enter_context(
@@ -104,7 +104,7 @@ def command(
         fed = source and stack.enter_context(
             local_input(source, input_sha256, credentials=Credentials.read(input_secret))
         )
-        job = Job(
+        job = RunSpec(
             *(found.path, inferences, batch, shapes, sha256),
             source=fed or None,
             outputs=_outputs(output, output_secret),
@@ -124,7 +124,7 @@ def command(
 
 def _outputs(where: str | None, secret: Path | None) -> "Outputs | None":
     from acesniper.api.address import Address
-    from acesniper.probe.outputs import to_bucket, to_folder
+    from acesniper.probe.runner import to_bucket, to_folder
     from acesniper.runtime.artifacts import Bucket, Credentials
 
     if where is None:
@@ -137,7 +137,7 @@ def _outputs(where: str | None, secret: Path | None) -> "Outputs | None":
 @contextmanager
 def _progress(name: str, total: int, port: int) -> Iterator[Callable[[int], None]]:
     """Who hears how far it is: a bar on a terminal, and whoever asks at the port."""
-    from acesniper.probe.progress import Progress as Served
+    from acesniper.probe.progress import ProgressServer as Served
 
     with _bar(name, total) as bar, ExitStack() as stack:
         if not port:

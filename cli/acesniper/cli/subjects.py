@@ -12,9 +12,10 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
 
 if TYPE_CHECKING:
+    from acesniper.api.objects import Json
     from acesniper.extender.latency_table import MeasuredDevice
     from acesniper.predictor.pcn.observations import Observation
-    from acesniper.runtime.client import Cluster, Object
+    from acesniper.runtime.client import Cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def model(
     text: str, batch: int, shapes: Mapping[str, int], namespace: str | None, connection: Connection
 ) -> ModelFeatures:
     """The features of an ONNX file, or of a ModelProfile. Raises InvalidInput."""
-    from acesniper.predictor.reader import read_model
+    from acesniper.predictor.onnx.sandbox import read_model
 
     if not is_name(text):
         return read_model(Path(text), batch=batch, shapes=shapes)
@@ -89,8 +90,8 @@ def _from_files(name: str) -> dict[str, HardwareVector]:
 async def _profiled(cluster: "Cluster", name: str, namespace: str | None) -> ModelFeatures:
     from acesniper.api import convert
     from acesniper.api.conditions import find_condition
+    from acesniper.api.names import MODEL_PROFILES
     from acesniper.api.v1alpha1 import ModelProfile
-    from acesniper.runtime.client import MODEL_PROFILES
 
     where = namespace or cluster.namespace
     manifest = await cluster.get(MODEL_PROFILES, name, where)
@@ -110,9 +111,9 @@ async def _profiled(cluster: "Cluster", name: str, namespace: str | None) -> Mod
 async def _from_cluster(cluster: "Cluster", names: Sequence[str]) -> dict[str, Subject]:
     """These DeviceProfiles, or all that were measured."""
     from acesniper.api import convert
+    from acesniper.api.names import DEVICE_PROFILES
     from acesniper.api.v1alpha1 import DeviceProfile
     from acesniper.extender.latency_table import MeasuredDevice
-    from acesniper.runtime.client import DEVICE_PROFILES
 
     manifests = {name: await cluster.get(DEVICE_PROFILES, name) for name in names}
     if not names:
@@ -139,14 +140,14 @@ async def _observed_models(
 ) -> dict[ModelKey, ModelFeatures]:
     """The features of the models that ran on these devices, as far as they are still there."""
     from acesniper.api import convert
+    from acesniper.api.names import MODEL_PROFILES
     from acesniper.api.v1alpha1 import ModelProfile
-    from acesniper.runtime.client import MODEL_PROFILES
 
     wanted = {each.model for device in measured.values() for each in device.observed_latencies}
     found: dict[ModelKey, ModelFeatures] = {}
     for key in wanted:
         namespace, _, name = key.partition("/")
-        manifest: Object | None = await cluster.get(MODEL_PROFILES, name, namespace)
+        manifest: Json | None = await cluster.get(MODEL_PROFILES, name, namespace)
         features = (
             convert.model_features(convert.parse_resource(ModelProfile, manifest))
             if manifest

@@ -50,10 +50,9 @@ def command(
 async def ask(cluster: "Cluster") -> list[DeviceRow]:
     """The devices as they are now."""
     from acesniper.api import convert
-    from acesniper.api.names import TASK_LABEL
+    from acesniper.api.names import DEVICE_PROFILES, NODES, PODS, TASK_LABEL
     from acesniper.api.objects import NodeView, PodView
     from acesniper.api.v1alpha1 import DeviceProfile
-    from acesniper.runtime.client import DEVICE_PROFILES, NODES, PODS
 
     profiles, _ = await cluster.list(DEVICE_PROFILES)
     nodes, _ = await cluster.list(NODES)

@@ -1,9 +1,10 @@
 """Where the decision about a task is found: on its pod while there is one, then in its status."""
 
 from acesniper.api.decision import Decision
+from acesniper.api.names import PODS
 from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask
-from acesniper.runtime.client import PODS, Cluster
+from acesniper.runtime.client import Cluster
 
 
 async def decision_about(cluster: Cluster, task: InferenceTask) -> Decision | None:

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from acesniper.api.names import API_VERSION
+from acesniper.api.names import API_VERSION, EVENTS
+from acesniper.api.objects import Json
 from acesniper.api.units import rfc3339
-from acesniper.domain.errors import AcesniperError, Conflict
-from acesniper.runtime.client import EVENTS, Cluster, NamespaceTerminating, Object
+from acesniper.domain.errors import AcesniperError, Conflict, NamespaceTerminating
+from acesniper.runtime.client import Cluster
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Notice:
 
 def to_event(
     kind: str, metadata: Mapping[str, Any], notice: Notice, now_s: float, component: str
-) -> Object:
+) -> Json:
     """The Event object of a notice; the same notice has the same name, so that it is told once."""
     said = f"{metadata['uid']} {notice.reason} {notice.message}"
     digest = hashlib.sha256(said.encode()).hexdigest()[:12]

@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
-from acesniper.domain.errors import AcesniperError, Conflict
-from acesniper.runtime.client import LEASES, Cluster, NotFound, Object
+from acesniper.api.names import LEASES
+from acesniper.api.objects import Json
+from acesniper.domain.errors import AcesniperError, Conflict, NotFound
+from acesniper.runtime.client import Cluster
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ class ObservedLease:
     _last: object = None
     _since_s: float | None = None
 
-    def unchanged_s(self, lease: Object | None) -> float:
+    def unchanged_s(self, lease: Json | None) -> float:
         """Note the lease as it is now (None: there is none); seconds since it was different."""
         spec = (lease or {}).get("spec") or {}
         found = (spec.get("holderIdentity"), spec.get("renewTime"))
@@ -104,7 +106,7 @@ class LeaderElection:
         await self.cluster.patch(LEASES, self.name, self.namespace, patch)
         return True
 
-    def _free(self, lease: Object) -> bool:
+    def _free(self, lease: Json) -> bool:
         spec = lease.get("spec") or {}
         if self._others is None:
             self._others = ObservedLease(self.clock)

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from acesniper.domain.errors import AcesniperError, InvalidInput
-from acesniper.runtime.client import Cluster, Kind, Object, ResourceVersionExpired
+from acesniper.api.names import Kind
+from acesniper.api.objects import Json
+from acesniper.domain.errors import AcesniperError, InvalidInput, ResourceVersionExpired
+from acesniper.runtime.client import Cluster
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[str, Object], None]
+Handler = Callable[[str, Json], None]
 """Called with UPSERT or DELETE and the object, for every change. An object that it refuses with
 InvalidInput is left out; the others are not disturbed. Of an object that was found missing when the
 watch had lost its place, DELETE brings no more than UID, name and namespace."""
@@ -41,7 +43,7 @@ class Reflector:
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     last_event_s: float = 0.0
     """Monotonic time of the last line from the server; bookmarks count."""
-    _known: dict[str, Object] = field(default_factory=dict)
+    _known: dict[str, Json] = field(default_factory=dict)
 
     def deaf(self, now_s: float) -> bool:
         """Whether the server has been silent for too long, at a monotonic time."""
@@ -92,14 +94,14 @@ class Reflector:
         await self._add(objects)
         return version
 
-    async def _add(self, objects: Sequence[Object]) -> None:
+    async def _add(self, objects: Sequence[Json]) -> None:
         for number, each in enumerate(objects):
             if number % BATCH_SIZE == 0:
                 # Others have to get their turn: kube-scheduler waits for answers.
                 await asyncio.sleep(0)
             self._take("ADDED", each)
 
-    def _take(self, event_type: str, obj: Object) -> None:
+    def _take(self, event_type: str, obj: Json) -> None:
         if event_type == "BOOKMARK":
             return
         uid = obj["metadata"]["uid"]
@@ -113,7 +115,7 @@ class Reflector:
             self._known[uid] = {"metadata": kept}
             self._tell(UPSERT, obj)
 
-    def _tell(self, change: str, obj: Object) -> None:
+    def _tell(self, change: str, obj: Json) -> None:
         try:
             self.apply(change, obj)
         except InvalidInput as error:

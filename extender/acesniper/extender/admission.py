@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acesniper.api.decision import Decision
-from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, REFUSED_ANNOTATION
+from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, PODS, REFUSED_ANNOTATION
 from acesniper.api.objects import PodView
 from acesniper.domain.device import Device
 from acesniper.domain.errors import AcesniperError
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.cache.decisions import DecisionCache
 from acesniper.extender.metrics import ExtenderMetrics
-from acesniper.runtime.client import PODS, Cluster
+from acesniper.runtime.client import Cluster
 
 log = logging.getLogger(__name__)
 

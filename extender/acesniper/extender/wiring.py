@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
-from acesniper.api.names import PLANNER_LEASE
+from acesniper.api.names import (
+    DEVICE_PROFILES,
+    INFERENCE_TASKS,
+    MODEL_PROFILES,
+    NODES,
+    PLANNER_LEASE,
+    PODS,
+)
+from acesniper.api.objects import Json
 from acesniper.api.units import epoch_s
 from acesniper.domain.cold_start import MB, ColdStartEstimator, StartDefaults
 from acesniper.domain.reservations import PodUid
@@ -29,22 +37,13 @@ from acesniper.extender.page.tasks import TaskHistory
 from acesniper.extender.planner import Planner
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.policies.policy import Policy
-from acesniper.runtime.client import (
-    DEVICE_PROFILES,
-    INFERENCE_TASKS,
-    MODEL_PROFILES,
-    NODES,
-    PODS,
-    Cluster,
-    GuardedCluster,
-    Object,
-)
+from acesniper.runtime.client import Cluster, GuardedCluster
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import ExtenderSettings
 from acesniper.runtime.watch import Reflector
 
-WatchHandler = Callable[[str, Object], None]
+WatchHandler = Callable[[str, Json], None]
 """Receives the change (UPSERT or DELETE) and the object."""
 
 
@@ -212,7 +211,7 @@ def _reflectors(cluster: Cluster, events: WatchEvents, page: Page | None) -> lis
 
 
 def _both(first: WatchHandler, second: WatchHandler) -> WatchHandler:
-    def handle(change: str, manifest: Object) -> None:
+    def handle(change: str, manifest: Json) -> None:
         first(change, manifest)
         second(change, manifest)
 

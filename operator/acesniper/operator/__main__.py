@@ -13,32 +13,38 @@ import uvloop
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.process_collector import ProcessCollector
 
-from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE, TASK_LABEL
+from acesniper.api.names import (
+    NODES,
+    OPERATOR_LEASE,
+    PLANNER_LEASE,
+    PODS,
+    PRIORITY_CLASSES,
+    TASK_LABEL,
+)
 from acesniper.api.v1alpha1 import ModelProfileSpec
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Predictor
+from acesniper.operator.admission_window import AdmissionWindow
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.controller import Controller
-from acesniper.operator.devices import DeviceReconciler
-from acesniper.operator.fallback import Fallback
-from acesniper.operator.fetch import Fetcher
+from acesniper.operator.crds import wait_until_served
+from acesniper.operator.degraded import DegradedMode
+from acesniper.operator.device_profiles import DeviceReconciler
 from acesniper.operator.handlers import build_registry
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.models import ModelReconciler
-from acesniper.operator.mounts import NodeCache
+from acesniper.operator.model_profiles import ModelReconciler
+from acesniper.operator.model_readers import ModelFetcher, ModelReaderPods
 from acesniper.operator.progress import ProgressFollower
-from acesniper.operator.reading import PodReading
-from acesniper.operator.served import until_served
-from acesniper.operator.store import Store
-from acesniper.operator.tasks import TaskReconciler
-from acesniper.operator.window import Window
+from acesniper.operator.task.reconciler import TaskReconciler
+from acesniper.operator.task.volumes import NodeCache
 from acesniper.policies.policy import Policy
 from acesniper.predictor.default import default_predictor
 from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.predictor.reader import limits_here, read_model
+from acesniper.predictor.onnx.sandbox import container_limits, read_model
 from acesniper.predictor.replaceable import ReplaceablePredictor
 from acesniper.runtime import logs
-from acesniper.runtime.client import NODES, PODS, PRIORITY_CLASSES, Cluster, GuardedCluster
+from acesniper.runtime.client import Cluster, GuardedCluster
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import OperatorSettings
@@ -46,7 +52,9 @@ from acesniper.runtime.watch import Reflector
 
 
 def _read(path: Path, spec: ModelProfileSpec) -> ModelFeatures:
-    return read_model(path, batch=spec.batch_size, shapes=spec.input_shapes, limits=limits_here())
+    return read_model(
+        path, batch=spec.batch_size, shapes=spec.input_shapes, limits=container_limits()
+    )
 
 
 def predictor_of(settings: OperatorSettings) -> Predictor:
@@ -64,12 +72,12 @@ def build_controller(
     may_act: Callable[[], bool] = lambda: True,
 ) -> Controller:
     """Wire the parts; nothing is written while we may not act."""
-    store, clock = Store(), time.time
+    store, clock = ObjectCache(), time.time
     cluster = GuardedCluster(connection, may_act)
     events = EventRecorder(cluster, "acesniper-operator")
     policy = Policy(settings.policy, settings.policy_classes, settings.aging_s)
-    window = Window(store, settings.max_gated_pods, policy)
-    fetcher = Fetcher(cluster, settings.max_model_bytes, settings.fetch_timeout_s)
+    window = AdmissionWindow(store, settings.max_gated_pods, policy)
+    fetcher = ModelFetcher(cluster, settings.max_model_bytes, settings.fetch_timeout_s)
     return Controller(
         store=store,
         window=window,
@@ -84,12 +92,12 @@ def build_controller(
             *(cluster, store, fetcher, _read, FEATURES_VERSION, metrics, events),
             predictor,
             clock,
-            PodReading(cluster, settings.runner_image),
+            ModelReaderPods(cluster, settings.runner_image),
         ),
         devices=DeviceReconciler(cluster, store, metrics, events, clock),
         metrics=metrics,
         clock=clock,
-        fallback=Fallback(
+        fallback=DegradedMode(
             *(cluster, store, metrics, settings.lease_namespace, PLANNER_LEASE),
             settings.planner_patience_s,
             time.monotonic,
@@ -134,7 +142,7 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
                 now_s = time.monotonic()
                 return [each.kind.plural for each in (pods, nodes, classes) if each.deaf(now_s)]
 
-            await until_served(cluster)
+            await wait_until_served(cluster)
             await kopf.operator(
                 registry=build_registry(controller, settings.watch_silence_s, deaf),
                 clusterwide=not settings.namespace,

@@ -10,16 +10,15 @@ from typing import Any
 from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile
 from acesniper.domain.errors import InvalidInput
-from acesniper.operator.counting import count_deleted
-from acesniper.operator.devices import DeviceReconciler
-from acesniper.operator.fallback import Fallback
-from acesniper.operator.fetch import FETCHES
-from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.models import ModelReconciler
+from acesniper.operator.admission_window import AdmissionWindow
+from acesniper.operator.cache import ObjectCache, object_key
+from acesniper.operator.degraded import DegradedMode
+from acesniper.operator.device_profiles import DeviceReconciler
+from acesniper.operator.metrics import OperatorMetrics, count_deleted
+from acesniper.operator.model_profiles import ModelReconciler
+from acesniper.operator.model_readers import FETCHES
 from acesniper.operator.progress import ProgressFollower
-from acesniper.operator.store import Store, object_key
-from acesniper.operator.tasks import TaskReconciler
-from acesniper.operator.window import Window
+from acesniper.operator.task.reconciler import TaskReconciler
 from acesniper.operator.workqueue import WorkQueue
 from acesniper.runtime.watch import DELETE
 
@@ -44,14 +43,14 @@ RESYNC_S = 300.0
 class Controller:
     """One queue over all kinds but models, which may take minutes to come and to be read."""
 
-    store: Store
-    window: Window
+    store: ObjectCache
+    window: AdmissionWindow
     tasks: TaskReconciler
     models: ModelReconciler
     devices: DeviceReconciler
     metrics: OperatorMetrics
     clock: Callable[[], float]
-    fallback: Fallback
+    fallback: DegradedMode
     progress: ProgressFollower | None = None
     may_act: Callable[[], bool] = lambda: True
     """Whether no other operator acts; asked before anything is decided."""

@@ -10,15 +10,15 @@ from acesniper.api.v1alpha1 import (
     TaskObservation,
     TaskPrediction,
 )
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import Store
 
 UNKNOWN = "unknown"
 """The provider of a device that is gone, or of a pod that was placed without one."""
 
 
 def count_phase(
-    metrics: OperatorMetrics, store: Store, before: InferenceTask, status: InferenceTaskStatus
+    metrics: OperatorMetrics, store: ObjectCache, before: InferenceTask, status: InferenceTaskStatus
 ) -> None:
     """Count a status that was written over that of `before`."""
     if status.attempts > before.status.attempts:

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 
 from acesniper.api import convert
 from acesniper.api.conditions import condition_is_true, find_condition
-from acesniper.api.names import SLOT_RESOURCE
+from acesniper.api.names import DEVICE_PROFILES, NODES, SLOT_RESOURCE
+from acesniper.api.reasons import Notice
 from acesniper.api.units import epoch_s, parse_count, rfc3339
 from acesniper.api.v1alpha1 import DeviceProfile, DeviceProfileStatus, InferenceTask
 from acesniper.domain.device import DeviceId
+from acesniper.domain.errors import NotFound
 from acesniper.domain.latency_history import (
     ObservedRun,
     adapted_factor,
@@ -16,11 +18,17 @@ from acesniper.domain.latency_history import (
     is_outlier,
     newest_runs,
 )
+from acesniper.operator.cache import ObjectCache
+from acesniper.operator.device_profiles import (
+    DRIFTING,
+    STALE_AFTER_S,
+    device_conditions,
+    spread,
+    with_drift,
+)
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import Store
-from acesniper.operator.verdicts import DRIFTING, STALE_AFTER_S, judged, spread, with_drift
-from acesniper.runtime.client import DEVICE_PROFILES, NODES, Cluster, NotFound
-from acesniper.runtime.events import EventRecorder, Notice
+from acesniper.runtime.client import Cluster
+from acesniper.runtime.events import EventRecorder
 
 OURS = {"conditions", "observations", "calibration", "interval_factor", "learns_from"}
 """What the operator writes of a profile's status; the probe writes the rest."""
@@ -31,7 +39,7 @@ class DeviceReconciler:
     """What a profile learns, its conditions, and the extended resource of its node."""
 
     cluster: Cluster
-    store: Store
+    store: ObjectCache
     metrics: OperatorMetrics
     events: EventRecorder
     clock: Callable[[], float]
@@ -50,7 +58,7 @@ class DeviceReconciler:
         known = convert.observed_runs(profile.status)
         new = [*self._runs.get(device, ()), run]
         taught = newest_runs(known, new) != newest_runs(known, new[:-1])
-        if not taught or not telling(profile.status, [run]):
+        if not taught or not runs_since_change(profile.status, [run]):
             return None
         self._runs[device] = new
         return device
@@ -62,7 +70,7 @@ class DeviceReconciler:
             return None
         now_s = self.clock()
         noted = self._runs.pop(DeviceId(name), [])
-        status = learned(profile, noted, now_s)
+        status = updated_profile_status(profile, noted, now_s)
         self._measure(profile)
         if status != profile.status:
             try:
@@ -137,7 +145,9 @@ def _asked(profile: DeviceProfile, wish: str) -> bool:
     return bool(asked) and (asked == wish or asked != profile.status.reprobed)
 
 
-def telling(status: DeviceProfileStatus, runs: Iterable[ObservedRun]) -> list[ObservedRun]:
+def runs_since_change(
+    status: DeviceProfileStatus, runs: Iterable[ObservedRun]
+) -> list[ObservedRun]:
     """Runs that say something of the device as it is now."""
     since_s = epoch_s(status.learns_from) if status.learns_from else 0.0
     return [run for run in runs if run.at_s >= since_s]
@@ -153,13 +163,13 @@ def _awaits_probe(status: DeviceProfileStatus) -> float | None:
     return since_s if since_s > epoch_s(status.measured_at) else None
 
 
-def learned(
+def updated_profile_status(
     profile: DeviceProfile, noted: Sequence[ObservedRun], now_s: float
 ) -> DeviceProfileStatus:
     """The status a profile should have now, after the runs that were noted."""
     status, generation = profile.status, profile.metadata.get("generation")
-    conditions, learns_from = judged(profile, now_s), status.learns_from
-    runs = newest_runs(convert.observed_runs(status), telling(status, noted))
+    conditions, learns_from = device_conditions(profile, now_s), status.learns_from
+    runs = newest_runs(convert.observed_runs(status), runs_since_change(status, noted))
     if runs and status.measured_at is not None:
         since_s = drift_start_s(runs, epoch_s(status.measured_at)) or _awaits_probe(status)
         if since_s is not None:

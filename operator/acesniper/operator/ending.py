@@ -4,13 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 from acesniper.api.conditions import find_condition, with_condition
+from acesniper.api.reasons import Notice
 from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import DeadlinePolicy, InferenceTaskStatus, Phase
 from acesniper.api.v1alpha1.schema import duration_s
-from acesniper.operator.failure import Failure, Fault
-from acesniper.operator.sight import Sight
-from acesniper.operator.step import Step
-from acesniper.runtime.events import Notice
+from acesniper.operator.task.pod_health import Failure, Fault
+from acesniper.operator.task.snapshot import Action, TaskSnapshot
 
 FIRST_BACKOFF_S = 5.0
 LAST_BACKOFF_S = 300.0
@@ -18,23 +17,25 @@ MOST_DISRUPTIONS = 10
 """Attempts of a task that the cluster may end before we give up: by then, it is no coincidence."""
 
 
-def status_of(sight: Sight, **update: Any) -> InferenceTaskStatus:  # noqa: ANN401 - any field
+def updated_status(sight: TaskSnapshot, **update: Any) -> InferenceTaskStatus:  # noqa: ANN401 - any field
     """The task's status with some fields changed, about its present spec."""
     generation = sight.task.metadata.get("generation")
     return sight.task.status.model_copy(update={"observed_generation": generation, **update})
 
 
-def end(sight: Sight, status: InferenceTaskStatus, phase: Phase, reason: str, text: str) -> Step:
+def finish(
+    sight: TaskSnapshot, status: InferenceTaskStatus, phase: Phase, reason: str, text: str
+) -> Action:
     """The last step of a task but for what is cleaned up."""
     conditions = with_condition(status.conditions, "Finished", True, reason, text, sight.now_s)
     failed = phase is Phase.FAILED
     update: dict[str, Any] = {"phase": phase, "message": text, "conditions": conditions}
     update["observed_generation"] = sight.task.metadata.get("generation")
     ended = Notice(reason if failed else "Finished", text, warning=failed)
-    return Step(status.model_copy(update=update), notices=(ended,), look_again_s=_ttl_s(sight))
+    return Action(status.model_copy(update=update), notices=(ended,), look_again_s=_ttl_s(sight))
 
 
-def again(sight: Sight, failure: Failure) -> Step:
+def retry(sight: TaskSnapshot, failure: Failure) -> Action:
     """Count a failed attempt; try again unless that is useless or has been done often enough."""
     before = sight.task.status
     attempts = before.attempts + 1
@@ -49,7 +50,7 @@ def again(sight: Sight, failure: Failure) -> Step:
     told, over = _chances(sight, failure, attempts, disruptions)
     text = f"{failure.message}; {told}"
     if over:
-        step = end(sight, status, Phase.FAILED, failure.reason, text)
+        step = finish(sight, status, Phase.FAILED, failure.reason, text)
         return replace(step, learn_memory=learn)
     others = [each for each in status.conditions if each.type != "Retrying"]
     conditions = with_condition(others, "Retrying", True, failure.reason, text, sight.now_s)
@@ -57,10 +58,12 @@ def again(sight: Sight, failure: Failure) -> Step:
         update={"phase": Phase.PENDING, "message": text, "conditions": conditions}
     )
     notice = Notice(failure.reason, text, warning=True)
-    return Step(status, learn_memory=learn, notices=(notice,), look_again_s=0.0)
+    return Action(status, learn_memory=learn, notices=(notice,), look_again_s=0.0)
 
 
-def _chances(sight: Sight, failure: Failure, attempts: int, disruptions: int) -> tuple[str, bool]:
+def _chances(
+    sight: TaskSnapshot, failure: Failure, attempts: int, disruptions: int
+) -> tuple[str, bool]:
     """What is left to try, for people; and whether that is nothing."""
     retries, spent = sight.task.spec.retries, attempts - disruptions
     if failure.fault is Fault.CLUSTER:
@@ -77,7 +80,7 @@ def _chances(sight: Sight, failure: Failure, attempts: int, disruptions: int) ->
     return f"retry {spent} of {retries}", False
 
 
-def _others(sight: Sight) -> list[Any]:
+def _others(sight: TaskSnapshot) -> list[Any]:
     wanted = sight.task.spec.runtime
     return [each for each in sight.devices.values() if not wanted or each.spec.provider in wanted]
 
@@ -87,7 +90,7 @@ def _offers(memory_bytes: int | None, needs: int) -> bool:
     return not memory_bytes or memory_bytes >= needs
 
 
-def retry_due_s(sight: Sight) -> float:
+def retry_due_s(sight: TaskSnapshot) -> float:
     """When the next attempt may start; the pause doubles with every failed attempt."""
     attempts = sight.task.status.attempts
     retried = find_condition(sight.task.status.conditions, "Retrying")
@@ -98,20 +101,20 @@ def retry_due_s(sight: Sight) -> float:
     return epoch_s(retried.last_transition_time) + pause_s
 
 
-def refused(sight: Sight, why: str) -> Step:
+def reject_invalid_pod(sight: TaskSnapshot, why: str) -> Action:
     """The end of a task whose pod the API server does not accept."""
     mend = "spec.template" if sight.task.spec.template else "the task's spec"
     text = f"the API server refuses the pod; mend {mend} in a new task: {why}"
-    return end(sight, sight.task.status, Phase.FAILED, "InvalidPod", text)
+    return finish(sight, sight.task.status, Phase.FAILED, "InvalidPod", text)
 
 
-def cancelled(sight: Sight) -> Step:
+def cancel(sight: TaskSnapshot) -> Action:
     """The end of a task that somebody ended; its pod is cleaned up in the step after."""
     text = "cancelled by spec.cancel"
-    return end(sight, sight.task.status, Phase.FAILED, "Cancelled", text)
+    return finish(sight, sight.task.status, Phase.FAILED, "Cancelled", text)
 
 
-def after_the_end(sight: Sight) -> Step:
+def clean_up(sight: TaskSnapshot) -> Action:
     """Nothing of a finished task waits or runs; after its time to live it goes."""
     finished = find_condition(sight.task.status.conditions, "Finished")
     left = next(
@@ -119,14 +122,14 @@ def after_the_end(sight: Sight) -> Step:
     )
     ttl_s = _ttl_s(sight)
     if finished is None or ttl_s is None:
-        return Step(sight.task.status, delete_pod=left)
+        return Action(sight.task.status, delete_pod=left)
     due_s = epoch_s(finished.last_transition_time) + ttl_s - sight.now_s
     if due_s <= 0:
-        return Step(sight.task.status, delete_pod=left, delete_task=True)
-    return Step(sight.task.status, delete_pod=left, look_again_s=due_s)
+        return Action(sight.task.status, delete_pod=left, delete_task=True)
+    return Action(sight.task.status, delete_pod=left, look_again_s=due_s)
 
 
-def _ttl_s(sight: Sight) -> float | None:
+def _ttl_s(sight: TaskSnapshot) -> float | None:
     ttl = sight.task.spec.ttl_after_finished
     return duration_s(ttl) if ttl else None
 
@@ -134,16 +137,16 @@ def _ttl_s(sight: Sight) -> float | None:
 # --- deadlines ---------------------------------------------------------------------------------
 
 
-def too_late(sight: Sight) -> Step | None:
+def deadline_exceeded(sight: TaskSnapshot) -> Action | None:
     """The end of a task that rejects being late, once it is."""
-    left_s = until_deadline_s(sight)
+    left_s = deadline_left_s(sight)
     if left_s is None or left_s > 0:
         return None
     text = f"spec.deadline {sight.task.spec.deadline} has passed before it could start"
-    return end(sight, sight.task.status, Phase.FAILED, "DeadlineExceeded", text)
+    return finish(sight, sight.task.status, Phase.FAILED, "DeadlineExceeded", text)
 
 
-def until_deadline_s(sight: Sight) -> float | None:
+def deadline_left_s(sight: TaskSnapshot) -> float | None:
     """Seconds until a task that rejects being late is late; None for any other."""
     due_s = _deadline_s(sight)
     if due_s is None or sight.task.spec.deadline_policy is not DeadlinePolicy.REJECT:
@@ -151,15 +154,15 @@ def until_deadline_s(sight: Sight) -> float | None:
     return due_s - sight.now_s
 
 
-def _deadline_s(sight: Sight) -> float | None:
+def _deadline_s(sight: TaskSnapshot) -> float | None:
     deadline = sight.task.spec.deadline
     if deadline is None:
         return None
     return epoch_s(sight.task.metadata["creationTimestamp"]) + duration_s(deadline)
 
 
-def judged_by_deadline(
-    sight: Sight, status: InferenceTaskStatus, finish_time: str
+def with_deadline_condition(
+    sight: TaskSnapshot, status: InferenceTaskStatus, finish_time: str
 ) -> tuple[InferenceTaskStatus, tuple[Notice, ...]]:
     """The status of a success with a deadline: whether it was in time."""
     due_s = _deadline_s(sight)

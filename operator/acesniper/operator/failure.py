@@ -14,7 +14,7 @@ from typing import Any
 from acesniper.api.messages import terminated_state
 from acesniper.api.units import parse_quantity
 from acesniper.api.v1alpha1 import InferenceTaskSpec
-from acesniper.operator.outcome import failure_message
+from acesniper.operator.task.pod_health import failure_message
 
 Json = Mapping[str, Any]
 
@@ -80,7 +80,7 @@ def disruption(pod: Json) -> tuple[str, str] | None:
     return None
 
 
-def failure(pod: Json, spec: InferenceTaskSpec, device_bytes: int | None) -> Failure:
+def attempt_failure(pod: Json, spec: InferenceTaskSpec, device_bytes: int | None) -> Failure:
     """Why a pod that has failed did so. `device_bytes` is the memory of its device, if known."""
     name, words = pod["metadata"]["name"], failure_message(pod)
     if (by_cluster := disruption(pod)) is not None:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from acesniper.api import convert
-from acesniper.api.names import SLOT_RESOURCE
+from acesniper.api.names import LEASES, PODS, SLOT_RESOURCE
 from acesniper.api.objects import PodView
 from acesniper.api.units import parse_count
 from acesniper.domain.errors import AcesniperError
+from acesniper.operator.admission_window import feasible_tasks
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import Store
-from acesniper.operator.suited import suited
-from acesniper.runtime.client import LEASES, PODS, Cluster
+from acesniper.runtime.client import Cluster
 from acesniper.runtime.leader_election import ObservedLease
 
 log = logging.getLogger(__name__)
@@ -27,11 +27,11 @@ LOOK_S = 2.0
 
 
 @dataclass(slots=True)
-class Fallback:
+class DegradedMode:
     """Watches the planner's lease; `patience_s` is how long it may stay unchanged."""
 
     cluster: Cluster
-    store: Store
+    store: ObjectCache
     metrics: OperatorMetrics
     namespace: str
     lease: str
@@ -82,7 +82,7 @@ class Fallback:
         by_task = {f"{pod.namespace}/{pod.task}": pod for pod in pods}
         known = [self.store.tasks[key] for key in by_task if key in self.store.tasks]
         tasks = [convert.to_task(each, each.status.model_profile or "") for each in known]
-        able = suited(tasks, self.store)
+        able = feasible_tasks(tasks, self.store)
         return (pod for key, pod in by_task.items() if key in able)
 
     def _slots(self) -> int:

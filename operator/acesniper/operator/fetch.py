@@ -1,7 +1,7 @@
 """Brings a model's file to the operator: what anyone may read, over the network or as a ConfigMap.
 
 What needs a Secret or a volume is not read here: the operator has no right to see Secrets, and
-mounts nothing. A pod beside the task's does (`operator/reading.py`).
+mounts nothing. A pod beside the task's does (`operator/model_readers.py`).
 """
 
 import asyncio
@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from acesniper.api.address import Address
+from acesniper.api.names import CONFIG_MAPS
 from acesniper.api.v1alpha1 import ModelSource
 from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
 from acesniper.runtime.artifacts import DownloadLimits, download
-from acesniper.runtime.client import CONFIG_MAPS, Cluster
+from acesniper.runtime.client import Cluster
 
 FETCHES = 16
 """At a time; they have threads of their own, so that slow servers hold nothing else up."""
@@ -26,7 +27,7 @@ def _threads() -> ThreadPoolExecutor:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetcher:
+class ModelFetcher:
     """Fetches from the network and from ConfigMaps of the model's own namespace."""
 
     cluster: Cluster

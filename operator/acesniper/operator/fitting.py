@@ -8,7 +8,7 @@ from acesniper.api.v1alpha1 import ModelProfile
 from acesniper.domain.device import DeviceId
 from acesniper.domain.prediction import Feasibility
 from acesniper.domain.task import Task
-from acesniper.operator.sight import Sight
+from acesniper.operator.task.snapshot import TaskSnapshot
 from acesniper.policies.estimates import check_feasibility
 
 TOLD = 3
@@ -18,7 +18,7 @@ KEPT_S = 5.0
 MOST_KEPT = 1000
 
 
-def nowhere(sight: Sight, name: str, profile: ModelProfile) -> str | None:
+def unschedulable_reason(sight: TaskSnapshot, name: str, profile: ModelProfile) -> str | None:
     """Why no device can take the task of a model called `name`; None while there is hope."""
     features = convert.model_features(profile)
     task = convert.to_task(sight.task, name, features.peak_memory_bytes if features else 0)
@@ -32,7 +32,7 @@ def nowhere(sight: Sight, name: str, profile: ModelProfile) -> str | None:
     return found
 
 
-def _reasons(sight: Sight, task: Task) -> str | None:
+def _reasons(sight: TaskSnapshot, task: Task) -> str | None:
     reasons = []
     for device, verdict in _verdicts(sight, task):
         if verdict.feasible or not verdict.lasting:
@@ -44,7 +44,7 @@ def _reasons(sight: Sight, task: Task) -> str | None:
     return f"no device can take it: {'; '.join(reasons[:TOLD])}{others}"
 
 
-def _verdicts(sight: Sight, task: Task) -> Iterator[tuple[str, Feasibility]]:
+def _verdicts(sight: TaskSnapshot, task: Task) -> Iterator[tuple[str, Feasibility]]:
     """What is to be said of each device whose node is there; none where nodes are not known."""
     for each in sight.devices.values():
         node = (sight.nodes or {}).get(each.spec.node)

@@ -13,33 +13,33 @@ from acesniper.api.conditions import condition_is_true, find_condition, with_con
 from acesniper.api.decision import Decision
 from acesniper.api.names import GENERATION_ANNOTATION, MODEL_DIGEST_ANNOTATION
 from acesniper.api.objects import PodView
+from acesniper.api.reasons import Notice
 from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import FINISHED, InferenceTaskStatus, Phase
-from acesniper.operator import ending
-from acesniper.operator.failure import Failure, Fault, failure
-from acesniper.operator.outcome import observation, prediction
-from acesniper.operator.progress import task_progress
-from acesniper.operator.queueing import (
+from acesniper.operator.task import termination
+from acesniper.operator.task.pending import (
     SUSPENDED,
-    kept_from,
+    enqueue,
     next_incarnation,
-    queue,
-    waits_for,
-    wanted_model,
-    with_model,
+    placement_problem,
+    resolve_model,
+    waiting_message,
+    with_profiled_model,
 )
-from acesniper.operator.render import pod_name
-from acesniper.operator.sight import Sight
-from acesniper.operator.step import Step
-from acesniper.operator.trouble import (
+from acesniper.operator.task.pod import pod_name
+from acesniper.operator.task.pod_health import (
     HEALTHY,
     NOT_PLACED,
-    Trouble,
-    not_placed,
-    since_s,
-    trouble,
+    Failure,
+    Fault,
+    PodProblem,
+    attempt_failure,
+    pod_problem,
+    problem_since_s,
+    scheduling_failure,
 )
-from acesniper.runtime.events import Notice
+from acesniper.operator.task.snapshot import Action, TaskSnapshot
+from acesniper.operator.task.termination import observed_outcome, predicted_outcome, task_progress
 
 Json = Mapping[str, Any]
 
@@ -48,32 +48,32 @@ DELETING_S = 5.0
 CHANGED = "ModelChanged"
 
 
-def next_step(sight: Sight) -> Step:
+def next_action(sight: TaskSnapshot) -> Action:
     """What to do about a task now."""
     task = sight.task
     if task.status.phase in FINISHED:
-        return ending.after_the_end(sight)
+        return termination.clean_up(sight)
     pod = _current(sight)
     if pod is not None:
         return _follow(sight, *pod)
     if task.spec.cancel:
-        return ending.cancelled(sight)
+        return termination.cancel(sight)
     if task.status.pod_uid is not None:
         return _vanished(sight)
-    if (late := ending.too_late(sight)) is not None:
+    if (late := termination.deadline_exceeded(sight)) is not None:
         return late
-    name, profile, blocked = wanted_model(sight)
+    name, profile, blocked = resolve_model(sight)
     if blocked is not None:
         return blocked
     if profile is None:
         raise AssertionError("a model that is not blocked has a profile")
-    return queue(sight, name, profile)
+    return enqueue(sight, name, profile)
 
 
 # --- while there is a pod ----------------------------------------------------------------------
 
 
-def _current(sight: Sight) -> tuple[PodView, Json] | None:
+def _current(sight: TaskSnapshot) -> tuple[PodView, Json] | None:
     """The pod of the current attempt, by its name.
 
     Where somebody edited the status, that is no longer its name: then it is the one that the status
@@ -87,21 +87,23 @@ def _current(sight: Sight) -> tuple[PodView, Json] | None:
     return found
 
 
-def _follow(sight: Sight, pod: PodView, manifest: Json) -> Step:
+def _follow(sight: TaskSnapshot, pod: PodView, manifest: Json) -> Action:
     """The pod of the current attempt exists: the task's state is the pod's."""
     seen: dict[str, Any] = {"pod": pod.name, "pod_uid": pod.uid, "model_profile": pod.model}
     if pod.phase == "Succeeded":
         return _succeeded(sight, pod, manifest)
     if sight.task.spec.cancel:
-        return ending.cancelled(sight)
+        return termination.cancel(sight)
     if pod.phase == "Failed":
-        return ending.again(sight, failure(manifest, sight.task.spec, _memory_bytes(sight, pod)))
+        return termination.retry(
+            sight, attempt_failure(manifest, sight.task.spec, _memory_bytes(sight, pod))
+        )
     if pod.gated and not pod.deleting:
         seen["phase"] = Phase.QUEUED
-        return _gated(sight, pod, manifest, ending.status_of(sight, **seen))
+        return _gated(sight, pod, manifest, termination.updated_status(sight, **seen))
     if pod.node is None:
-        return _admitted(pod, manifest, ending.status_of(sight, **seen), sight.now_s)
-    found = trouble(sight, pod, manifest)
+        return _admitted(pod, manifest, termination.updated_status(sight, **seen), sight.now_s)
+    found = pod_problem(sight, pod, manifest)
     step = (
         _running(sight, pod, manifest) if found is None else _troubled(sight, pod, manifest, found)
     )
@@ -110,43 +112,45 @@ def _follow(sight: Sight, pod: PodView, manifest: Json) -> Step:
     return step
 
 
-def _admitted(pod: PodView, manifest: Json, status: InferenceTaskStatus, now_s: float) -> Step:
+def _admitted(pod: PodView, manifest: Json, status: InferenceTaskStatus, now_s: float) -> Action:
     """Bound within milliseconds as a rule: not worth a write of its own, unless it cannot be."""
     if pod.deleting:
-        return Step(status, look_again_s=DELETING_S)
-    said = not_placed(manifest)
+        return Action(status, look_again_s=DELETING_S)
+    said = scheduling_failure(manifest)
     if said is None:
-        return Step(status)
+        return Action(status)
     text = f"kube-scheduler cannot place it on the device planned for it: {said}"
-    told = () if kept_from(status) else (Notice(NOT_PLACED, text, warning=True),)
+    told = () if placement_problem(status) else (Notice(NOT_PLACED, text, warning=True),)
     conditions = with_condition(status.conditions, HEALTHY, False, NOT_PLACED, text, now_s)
     update = {"message": text, "conditions": conditions}
-    return Step(status.model_copy(update=update), notices=told)
+    return Action(status.model_copy(update=update), notices=told)
 
 
-def _gated(sight: Sight, pod: PodView, manifest: Json, status: InferenceTaskStatus) -> Step:
+def _gated(
+    sight: TaskSnapshot, pod: PodView, manifest: Json, status: InferenceTaskStatus
+) -> Action:
     if sight.task.spec.suspend:
         update = {"phase": Phase.PENDING, "message": SUSPENDED}
-        return Step(next_incarnation(status).model_copy(update=update), delete_pod=pod)
-    if (late := ending.too_late(sight)) is not None:
+        return Action(next_incarnation(status).model_copy(update=update), delete_pod=pod)
+    if (late := termination.deadline_exceeded(sight)) is not None:
         return replace(late, delete_pod=pod)
     if pod.refused is not None:
-        end = ending.end(sight, status, Phase.FAILED, "DeadlineUnreachable", pod.refused)
+        end = termination.finish(sight, status, Phase.FAILED, "DeadlineUnreachable", pod.refused)
         return replace(end, delete_pod=pod)
     if (changed := _outdated(sight, pod, manifest)) is not None:
         # Nothing has run yet: a pod of the model and the spec as they are now takes its place.
-        return Step(next_incarnation(status), delete_pod=pod, notices=changed, look_again_s=0.0)
-    name, profile, blocked = wanted_model(sight)
+        return Action(next_incarnation(status), delete_pod=pod, notices=changed, look_again_s=0.0)
+    name, profile, blocked = resolve_model(sight)
     if blocked is not None:
         return _without_model(blocked, status)
     if profile is not None:
-        conditions, _ = with_model(sight, name, profile)
-        text = waits_for(sight, name, profile, pod.other_gates)
+        conditions, _ = with_profiled_model(sight, name, profile)
+        text = waiting_message(sight, name, profile, pod.other_gates)
         status = status.model_copy(update={"conditions": conditions, "message": text})
-    return Step(status, look_again_s=ending.until_deadline_s(sight))
+    return Action(status, look_again_s=termination.deadline_left_s(sight))
 
 
-def _without_model(blocked: Step, status: InferenceTaskStatus) -> Step:
+def _without_model(blocked: Action, status: InferenceTaskStatus) -> Action:
     """The model of a queued task is gone or is read anew; its pod may wait for it."""
     if blocked.status.phase in FINISHED:
         return blocked
@@ -154,7 +158,7 @@ def _without_model(blocked: Step, status: InferenceTaskStatus) -> Step:
     return replace(blocked, status=blocked.status.model_copy(update=kept))
 
 
-def _running(sight: Sight, pod: PodView, manifest: Json) -> Step:
+def _running(sight: TaskSnapshot, pod: PodView, manifest: Json) -> Action:
     """It starts or runs, and all is well."""
     step = _placed(sight, pod)
     conditions = step.status.conditions
@@ -171,8 +175,10 @@ def _running(sight: Sight, pod: PodView, manifest: Json) -> Step:
     return replace(step, status=status, notices=notices)
 
 
-def _placed(sight: Sight, pod: PodView) -> Step:
-    status = ending.status_of(sight, pod=pod.name, pod_uid=pod.uid, model_profile=pod.model)
+def _placed(sight: TaskSnapshot, pod: PodView) -> Action:
+    status = termination.updated_status(
+        sight, pod=pod.name, pod_uid=pod.uid, model_profile=pod.model
+    )
     running = pod.phase == "Running"
     decision = Decision.read(pod.decision)
     stock = f"{pod.node}, as the stock scheduler would"
@@ -188,37 +194,39 @@ def _placed(sight: Sight, pod: PodView) -> Step:
     }
     if decision is not None:
         created_s = epoch_s(sight.task.metadata["creationTimestamp"])
-        update["predicted"] = prediction(decision, created_s)
+        update["predicted"] = predicted_outcome(decision, created_s)
         update["decision"] = decision.record()
     notices = () if status.node == pod.node else (Notice("Placed", f"on {reason}"),)
-    return Step(status.model_copy(update=update), notices=notices)
+    return Action(status.model_copy(update=update), notices=notices)
 
 
 # --- when something is not as it should be -----------------------------------------------------
 
 
-def _troubled(sight: Sight, pod: PodView, manifest: Json, found: Trouble) -> Step:
+def _troubled(sight: TaskSnapshot, pod: PodView, manifest: Json, found: PodProblem) -> Action:
     """Say what is wrong; once that has lasted too long, the attempt has failed."""
     due_s = found.due_s(sight, pod, manifest)
     if due_s is not None and sight.now_s >= due_s:
-        step = ending.again(sight, found.failure)
+        step = termination.retry(sight, found.failure)
         return replace(step, delete_pod=pod, by_force=found.unstoppable)
     placed = _placed(sight, pod)
     reason, text = found.failure.reason, found.failure.message
     before = find_condition(placed.status.conditions, HEALTHY)
     known = before is not None and before.status == "False" and before.reason == reason
     others = [each for each in placed.status.conditions if each.type != HEALTHY]
-    conditions = with_condition(others, HEALTHY, False, reason, text, since_s(sight, reason))
+    conditions = with_condition(
+        others, HEALTHY, False, reason, text, problem_since_s(sight, reason)
+    )
     status = placed.status.model_copy(update={"conditions": conditions, "message": text})
     told = () if known else (Notice(reason, text, warning=True),)
-    return Step(
+    return Action(
         status,
         notices=(*placed.notices, *told),
         look_again_s=None if due_s is None else due_s - sight.now_s,
     )
 
 
-def _vanished(sight: Sight) -> Step:
+def _vanished(sight: TaskSnapshot) -> Action:
     """The pod is gone: lost while it ran costs an attempt, withdrawn before does not."""
     status = sight.task.status
     gone = status.pod
@@ -227,13 +235,13 @@ def _vanished(sight: Sight) -> Step:
         healthy = find_condition(status.conditions, HEALTHY)
         if healthy is not None and healthy.status == "False":
             why, text = healthy.reason, healthy.message
-        step = ending.again(sight, Failure(why, text, Fault.CLUSTER))
+        step = termination.retry(sight, Failure(why, text, Fault.CLUSTER))
         return replace(step, confirm_gone=gone)
     revised = next_incarnation(status).model_copy(update={"message": "its turn was revised"})
-    return Step(revised, confirm_gone=gone, look_again_s=0.0)
+    return Action(revised, confirm_gone=gone, look_again_s=0.0)
 
 
-def _outdated(sight: Sight, pod: PodView, manifest: Json) -> tuple[Notice, ...] | None:
+def _outdated(sight: TaskSnapshot, pod: PodView, manifest: Json) -> tuple[Notice, ...] | None:
     """What to tell where a pod was made from another model or spec than there is now."""
     if (text := _replaced(sight, pod, manifest)) is not None:
         return (Notice(CHANGED, text),)
@@ -242,10 +250,10 @@ def _outdated(sight: Sight, pod: PodView, manifest: Json) -> tuple[Notice, ...] 
     return () if made_from is not None and made_from != now else None
 
 
-def _replaced(sight: Sight, pod: PodView, manifest: Json) -> str | None:
+def _replaced(sight: TaskSnapshot, pod: PodView, manifest: Json) -> str | None:
     """How the model differs from the one that a pod was made for; None where it does not."""
     digest = (manifest["metadata"].get("annotations") or {}).get(MODEL_DIGEST_ANNOTATION)
-    name, profile, _ = wanted_model(sight)
+    name, profile, _ = resolve_model(sight)
     if digest is None or not name:
         return None
     if name == pod.model and (profile is None or profile.spec.source.sha256 == digest):
@@ -253,7 +261,7 @@ def _replaced(sight: Sight, pod: PodView, manifest: Json) -> str | None:
     return f"the model was replaced under its name; pod {pod.name} has sha256 {digest[:12]}..."
 
 
-def _memory_bytes(sight: Sight, pod: PodView) -> int | None:
+def _memory_bytes(sight: TaskSnapshot, pod: PodView) -> int | None:
     device = sight.devices.get(pod.device or "")
     return device.status.memory_bytes if device else None
 
@@ -261,11 +269,11 @@ def _memory_bytes(sight: Sight, pod: PodView) -> int | None:
 # --- success -----------------------------------------------------------------------------------
 
 
-def _succeeded(sight: Sight, pod: PodView, manifest: Json) -> Step:
+def _succeeded(sight: TaskSnapshot, pod: PodView, manifest: Json) -> Action:
     placed = _running(sight, pod, manifest)
     found = messages.parse_report(str(messages.terminated_state(manifest).get("message", "")))
     created_s = epoch_s(sight.task.metadata["creationTimestamp"])
-    observed, text = observation(found, manifest, created_s, sight.now_s)
+    observed, text = observed_outcome(found, manifest, created_s, sight.now_s)
     update: dict[str, Any] = {"observed": observed}
     if found is not None and found.inferences:
         asked = sight.task.spec.inferences
@@ -276,8 +284,8 @@ def _succeeded(sight: Sight, pod: PodView, manifest: Json) -> Step:
         measured_s = observed.latency_median_seconds
         update["error_ratio"] = abs(expected.latency_seconds - measured_s) / measured_s
         text += f", predicted {expected.text}, off by {100 * update['error_ratio']:.0f} %"
-    status, late = ending.judged_by_deadline(
+    status, late = termination.with_deadline_condition(
         sight, placed.status.model_copy(update=update), str(observed.finish_time)
     )
-    end = ending.end(sight, status, Phase.SUCCEEDED, "Succeeded", text)
+    end = termination.finish(sight, status, Phase.SUCCEEDED, "Succeeded", text)
     return replace(end, notices=(*placed.notices, *late, *end.notices))

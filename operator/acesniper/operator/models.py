@@ -11,18 +11,19 @@ from typing import Protocol
 from acesniper.api.conditions import find_condition, with_condition
 from acesniper.api.convert import to_model_features as model_features_of
 from acesniper.api.convert import to_model_status
+from acesniper.api.names import MODEL_PROFILES
 from acesniper.api.objects import merge_patch
+from acesniper.api.reasons import Notice
 from acesniper.api.v1alpha1 import Condition, ModelProfile, ModelProfileSpec, ModelProfileStatus
-from acesniper.domain.errors import InvalidModel, Unavailable
+from acesniper.domain.errors import InvalidModel, NotFound, Unavailable
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Predictor
-from acesniper.operator.classes import class_latencies
-from acesniper.operator.fetch import Fetcher
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.reading import PodReading, needs_pod, reader_name
-from acesniper.operator.store import Store
-from acesniper.runtime.client import MODEL_PROFILES, Cluster, NotFound
-from acesniper.runtime.events import EventRecorder, Notice
+from acesniper.operator.model_profiles import class_latencies
+from acesniper.operator.model_readers import ModelFetcher, ModelReaderPods, needs_pod, reader_name
+from acesniper.runtime.client import Cluster
+from acesniper.runtime.events import EventRecorder
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ READERS = 1
 """Graphs read at the same time: each may use all memory that the operator's container has left."""
 
 
-class ReadModel(Protocol):
+class GraphReader(Protocol):
     """Reads the graph in a file for a batch and shapes, in a child process with limits."""
 
     def __call__(self, path: Path, spec: ModelProfileSpec) -> ModelFeatures:
@@ -45,15 +46,15 @@ class ModelReconciler:
     """One model at a time: what is read stays read, until the spec or the reader changes."""
 
     cluster: Cluster
-    store: Store
-    fetcher: Fetcher
-    read: ReadModel
+    store: ObjectCache
+    fetcher: ModelFetcher
+    read: GraphReader
     features_version: str
     metrics: OperatorMetrics
     events: EventRecorder
     predictor: Predictor
     clock: Callable[[], float]
-    pods: PodReading | None = None
+    pods: ModelReaderPods | None = None
     """Reads what the operator itself cannot get at."""
     _readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
 

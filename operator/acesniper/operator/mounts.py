@@ -25,7 +25,7 @@ class NodeCache:
 
 
 @dataclass(slots=True)
-class Mounts:
+class PodVolumes:
     """Collects a pod's volumes and where its container has them."""
 
     volumes: list[Json] = field(default_factory=list)

@@ -17,7 +17,7 @@ SKEW_S = 2.0
 """Times of different machines that are no more out of order than this are taken as they are."""
 
 
-def prediction(decision: Decision, created_s: float) -> TaskPrediction:
+def predicted_outcome(decision: Decision, created_s: float) -> TaskPrediction:
     """What the chosen candidate of a decision promised."""
     chosen = decision.candidates[0]
     latency = Prediction(
@@ -35,7 +35,7 @@ def prediction(decision: Decision, created_s: float) -> TaskPrediction:
     )
 
 
-def observation(
+def observed_outcome(
     found: RunnerReport | None, pod: Mapping[str, Any], created_s: float, now_s: float
 ) -> tuple[TaskObservation, str]:
     """What a finished pod tells: its report, its times; and a sentence about it."""

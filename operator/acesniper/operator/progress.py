@@ -14,13 +14,13 @@ from typing import Any
 import aiohttp
 
 from acesniper.api.messages import RunnerProgress, parse_progress
-from acesniper.api.names import PROGRESS_PORT
+from acesniper.api.names import INFERENCE_TASKS, PROGRESS_PORT
 from acesniper.api.objects import PodView
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import InferenceTask, Phase, TaskProgress
 from acesniper.domain.errors import AcesniperError
-from acesniper.operator.store import Store
-from acesniper.runtime.client import INFERENCE_TASKS, Cluster
+from acesniper.operator.cache import ObjectCache
+from acesniper.runtime.client import Cluster
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class ProgressFollower:
     """One round over all running pods at a time."""
 
     cluster: Cluster
-    store: Store
+    store: ObjectCache
     clock: Callable[[], float]
     every_s: float
     may_act: Callable[[], bool] = lambda: True

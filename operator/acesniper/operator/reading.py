@@ -11,15 +11,15 @@ from typing import Any
 
 from acesniper.api import messages
 from acesniper.api.messages import terminated_state
-from acesniper.api.names import API_VERSION, READS_LABEL
+from acesniper.api.names import API_VERSION, PODS, READS_LABEL
 from acesniper.api.v1alpha1 import ModelProfile, ModelSource
 from acesniper.domain.errors import Conflict, InvalidInput, InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
-from acesniper.operator.mounts import Mounts
-from acesniper.operator.outcome import failure_message
-from acesniper.operator.runner_pod import model_arguments, pod_spec
+from acesniper.operator.task.pod import model_arguments, pod_spec
+from acesniper.operator.task.pod_health import failure_message
+from acesniper.operator.task.volumes import PodVolumes
 from acesniper.predictor.features import FEATURE_NAMES
-from acesniper.runtime.client import PODS, Cluster
+from acesniper.runtime.client import Cluster
 
 Json = dict[str, Any]
 
@@ -37,7 +37,7 @@ def needs_pod(source: ModelSource) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class PodReading:
+class ModelReaderPods:
     """Makes the pods, and reads what they say."""
 
     cluster: Cluster
@@ -88,7 +88,7 @@ def reader_name(profile: ModelProfile) -> str:
 def reader_pod(profile: ModelProfile, image: str) -> Json:
     """The pod that reads a profile's model. Raises InvalidInput for an address that is none."""
     spec, metadata = profile.spec, profile.metadata
-    mounts = Mounts()
+    mounts = PodVolumes()
     arguments = ["model", "read", *model_arguments(mounts, spec.source)]
     arguments += ["--batch", str(spec.batch_size)]
     for dimension, size in sorted(spec.input_shapes.items()):

@@ -12,7 +12,7 @@ MOST_PER_S = 10.0
 
 
 @dataclass(slots=True)
-class Refusals:
+class RefusalBackoff:
     """Who was refused, by key, with the end of the pause and how long that is.
 
     The first pause is `first_s`; each is twice as long as the one before, up to `last_s`, or longer

@@ -20,8 +20,8 @@ from acesniper.api.names import (
 )
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
 from acesniper.domain.errors import InvalidTask
-from acesniper.operator.mounts import NodeCache
-from acesniper.operator.runner_pod import runner_spec
+from acesniper.operator.task.pod import runner_spec
+from acesniper.operator.task.volumes import NodeCache
 
 Json = dict[str, Any]
 LONGEST_NAME = 63

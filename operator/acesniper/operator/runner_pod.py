@@ -8,7 +8,7 @@ from acesniper.api.address import Address
 from acesniper.api.names import DEVICE_ANNOTATION, PROGRESS_PORT, RUNNER_CONTAINER
 from acesniper.api.v1alpha1 import InferenceTaskSpec, ModelSource
 from acesniper.domain.errors import InvalidInput, InvalidTask
-from acesniper.operator.mounts import Mounts, NodeCache
+from acesniper.operator.task.volumes import NodeCache, PodVolumes
 
 Json = dict[str, Any]
 
@@ -25,7 +25,7 @@ def runner_spec(
     Raises:
         InvalidTask: an address of the task is none.
     """
-    mounts = Mounts()
+    mounts = PodVolumes()
     try:
         arguments = ["run", *model_arguments(mounts, source)]
         arguments += ["--inferences", str(spec.inferences), "--batch", str(spec.batch_size)]
@@ -50,13 +50,13 @@ def runner_spec(
     return pod
 
 
-def model_arguments(mounts: Mounts, source: ModelSource) -> list[str]:
+def model_arguments(mounts: PodVolumes, source: ModelSource) -> list[str]:
     """Where the model is, which it must be, and what opens its store. Raises InvalidInput."""
     arguments = [mounts.path("model", Address.parse(source.uri)), "--sha256", source.sha256]
     return arguments + _secret(mounts, "model", "--secret", source.secret)
 
 
-def pod_spec(image: str, arguments: Sequence[str], mounts: Mounts) -> Json:
+def pod_spec(image: str, arguments: Sequence[str], mounts: PodVolumes) -> Json:
     """A pod of one container under the restricted standard, without a token for the API server."""
     return {
         "automountServiceAccountToken": False,
@@ -86,7 +86,7 @@ def pod_spec(image: str, arguments: Sequence[str], mounts: Mounts) -> Json:
     }
 
 
-def _input(mounts: Mounts, spec: InferenceTaskSpec) -> list[str]:
+def _input(mounts: PodVolumes, spec: InferenceTaskSpec) -> list[str]:
     if spec.input is None:
         return []
     arguments = ["--input", mounts.path("input", Address.parse(spec.input.uri))]
@@ -95,7 +95,7 @@ def _input(mounts: Mounts, spec: InferenceTaskSpec) -> list[str]:
     return arguments + _secret(mounts, "input", "--input-secret", spec.input.secret)
 
 
-def _output(mounts: Mounts, spec: InferenceTaskSpec, name: str) -> list[str]:
+def _output(mounts: PodVolumes, spec: InferenceTaskSpec, name: str) -> list[str]:
     """Below the task's name: two tasks that say the same place do not overwrite each other."""
     if spec.output is None:
         return []
@@ -105,5 +105,5 @@ def _output(mounts: Mounts, spec: InferenceTaskSpec, name: str) -> list[str]:
     return arguments + _secret(mounts, "output", "--output-secret", spec.output.secret)
 
 
-def _secret(mounts: Mounts, role: str, option: str, name: str | None) -> list[str]:
+def _secret(mounts: PodVolumes, role: str, option: str, name: str | None) -> list[str]:
     return [option, mounts.secret(role, name)] if name else []

@@ -7,9 +7,9 @@ import asyncio
 import json
 import logging
 
-from acesniper.api.names import GROUP, VERSION
+from acesniper.api.names import DEVICE_PROFILES, GROUP, INFERENCE_TASKS, MODEL_PROFILES, VERSION
 from acesniper.domain.errors import AcesniperError
-from acesniper.runtime.client import DEVICE_PROFILES, INFERENCE_TASKS, MODEL_PROFILES, Cluster
+from acesniper.runtime.client import Cluster
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ OURS = {each.plural for each in (INFERENCE_TASKS, MODEL_PROFILES, DEVICE_PROFILE
 LOOK_S = 1.0
 
 
-async def until_served(cluster: Cluster) -> None:
+async def wait_until_served(cluster: Cluster) -> None:
     """Return once the API server serves all our resources."""
     told = ""
     while wrong := await _wrong(cluster):

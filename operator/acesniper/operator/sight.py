@@ -6,14 +6,14 @@ from typing import Any
 
 from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile
-from acesniper.operator.mounts import NodeCache
+from acesniper.operator.task.volumes import NodeCache
 
-Nowhere = MutableMapping[tuple[object, ...], tuple[float, str | None]]
+UnschedulableReasons = MutableMapping[tuple[object, ...], tuple[float, str | None]]
 """By demand: when somebody looked for a device that could take it, and why there was none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class TaskSnapshot:
     """All that is known of a task at `now_s`.
 
     `pods` are the pods it owns, by name, as (view, object). `models` finds a ModelProfile of its
@@ -32,4 +32,4 @@ class Sight:
     devices: Mapping[str, DeviceProfile] = field(default_factory=dict)
     start_patience_s: float = 300.0
     cache: NodeCache | None = None
-    nowhere: Nowhere = field(default_factory=dict)
+    nowhere: UnschedulableReasons = field(default_factory=dict)

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acesniper.api.objects import PodView
+from acesniper.api.reasons import Notice
 from acesniper.api.v1alpha1 import InferenceTaskStatus
-from acesniper.runtime.events import Notice
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Action:
     """The way from what is to what should be; done in the order of the fields.
 
     `confirm_gone` names a pod that must really be gone (asked of the API server, not of a watch

@@ -29,7 +29,7 @@ def object_key(obj: Object) -> str:
 
 
 @dataclass(slots=True)
-class Store:
+class ObjectCache:
     """Objects by key. Pods are kept by the key of their task, then by name."""
 
     tasks: dict[str, InferenceTask] = field(default_factory=dict)

@@ -6,11 +6,11 @@ from dataclasses import replace
 from acesniper.api import convert
 from acesniper.api.objects import NodeView
 from acesniper.domain.task import ModelKey, Task, TaskKey
-from acesniper.operator.store import Store
+from acesniper.operator.cache import ObjectCache
 from acesniper.policies.estimates import check_feasibility
 
 
-def suited(tasks: Sequence[Task], store: Store) -> set[TaskKey]:
+def feasible_tasks(tasks: Sequence[Task], store: ObjectCache) -> set[TaskKey]:
     """Keys of the tasks that suit at least one device; what is alike is judged once."""
     nodes = {name: NodeView.of(node) for name, node in store.nodes.items()}
     devices = [
@@ -32,7 +32,7 @@ def suited(tasks: Sequence[Task], store: Store) -> set[TaskKey]:
     return found
 
 
-def _memory_bytes(model: ModelKey, store: Store) -> int:
+def _memory_bytes(model: ModelKey, store: ObjectCache) -> int:
     profile = store.models.get(model)
     features = convert.model_features(profile) if profile is not None else None
     return features.peak_memory_bytes if features is not None else 0

@@ -5,29 +5,28 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from acesniper.api.objects import merge_patch
+from acesniper.api.names import INFERENCE_TASKS, MODEL_PROFILES, PODS
+from acesniper.api.objects import Json, merge_patch
+from acesniper.api.reasons import Notice
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
-from acesniper.domain.errors import AcesniperError, Conflict, Forbidden, InvalidInput
-from acesniper.operator.counting import count_deleted, count_phase
-from acesniper.operator.ending import refused
-from acesniper.operator.lifecycle import next_step
-from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.mounts import NodeCache, without_cache
-from acesniper.operator.queueing import next_incarnation, put_off
-from acesniper.operator.sight import Nowhere, Sight
-from acesniper.operator.step import Step
-from acesniper.operator.store import Store
-from acesniper.operator.window import Window
-from acesniper.runtime.client import (
-    INFERENCE_TASKS,
-    MODEL_PROFILES,
-    PODS,
-    Cluster,
+from acesniper.domain.errors import (
+    AcesniperError,
+    Conflict,
+    Forbidden,
+    InvalidInput,
     NamespaceTerminating,
     NotFound,
-    Object,
 )
-from acesniper.runtime.events import EventRecorder, Notice
+from acesniper.operator.admission_window import AdmissionWindow
+from acesniper.operator.cache import ObjectCache
+from acesniper.operator.metrics import OperatorMetrics, count_deleted, count_phase
+from acesniper.operator.task.lifecycle import next_action
+from acesniper.operator.task.pending import next_incarnation, pod_rejected
+from acesniper.operator.task.snapshot import Action, TaskSnapshot, UnschedulableReasons
+from acesniper.operator.task.termination import reject_invalid_pod
+from acesniper.operator.task.volumes import NodeCache, without_cache
+from acesniper.runtime.client import Cluster
+from acesniper.runtime.events import EventRecorder
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +47,8 @@ class TaskReconciler:
     """One task at a time: look, decide, act, write down."""
 
     cluster: Cluster
-    store: Store
-    window: Window
+    store: ObjectCache
+    window: AdmissionWindow
     metrics: OperatorMetrics
     events: EventRecorder
     image: str
@@ -57,7 +56,7 @@ class TaskReconciler:
     start_patience_s: float = 300.0
     """How long a container that cannot be started is waited for."""
     cache: NodeCache | None = None
-    _nowhere: Nowhere = field(default_factory=dict)
+    _nowhere: UnschedulableReasons = field(default_factory=dict)
     _failed: dict[str, int] = field(default_factory=dict)
     """Tasks that could not be taken a step further, and how often in a row."""
 
@@ -70,7 +69,7 @@ class TaskReconciler:
         if task.metadata.get("deletionTimestamp"):
             await self._let_go(key, task)
             return None
-        step = next_step(self._sight(key, task))
+        step = next_action(self._sight(key, task))
         try:
             again_s = await self._take(task, step)
         except NamespaceTerminating:
@@ -110,8 +109,8 @@ class TaskReconciler:
             if not pod.finished and not pod.deleting:
                 await self.cluster.delete(PODS, pod.name, pod.namespace, pod.uid)
 
-    def _sight(self, key: str, task: InferenceTask) -> Sight:
-        return Sight(
+    def _sight(self, key: str, task: InferenceTask) -> TaskSnapshot:
+        return TaskSnapshot(
             task=task,
             pods=self.store.pods_of(key, task.metadata["uid"]),
             models=self.store.models_in(task.metadata["namespace"]),
@@ -125,7 +124,7 @@ class TaskReconciler:
             nowhere=self._nowhere,
         )
 
-    async def _take(self, task: InferenceTask, step: Step) -> float | None:
+    async def _take(self, task: InferenceTask, step: Action) -> float | None:
         name, namespace = _name_of(task)
         if step.confirm_gone and await self._still_there(task, step.confirm_gone):
             return LATE_WATCH_S
@@ -157,7 +156,7 @@ class TaskReconciler:
             await self.cluster.delete(PODS, pod, namespace, metadata["uid"])
         return True
 
-    async def _create_model(self, manifest: Object, namespace: str) -> None:
+    async def _create_model(self, manifest: Json, namespace: str) -> None:
         """Create a profile, or find that it was created before."""
         try:
             model = await self.cluster.create(MODEL_PROFILES, manifest, namespace)
@@ -179,7 +178,7 @@ class TaskReconciler:
         )
         self.store.take_model(written)
 
-    async def _create_pod(self, task: InferenceTask, step: Step, manifest: Object) -> Step:
+    async def _create_pod(self, task: InferenceTask, step: Action, manifest: Json) -> Action:
         """Create the attempt's pod, or find that it was created before."""
         namespace, ours = task.metadata["namespace"], True
         try:
@@ -190,7 +189,7 @@ class TaskReconciler:
                 raise
             pod, ours = found, False
         except InvalidInput as error:
-            return refused(self._sight(_key_of(task), task), str(error))
+            return reject_invalid_pod(self._sight(_key_of(task), task), str(error))
         except NamespaceTerminating:
             raise
         except Forbidden as error:
@@ -209,7 +208,7 @@ class TaskReconciler:
         made = {"pod": metadata["name"], "pod_uid": metadata["uid"]}
         return replace(step, status=step.status.model_copy(update=made))
 
-    def _put_off(self, task: InferenceTask, step: Step, why: str) -> Step:
+    def _put_off(self, task: InferenceTask, step: Action, why: str) -> Action:
         """Leave the place in the window to others, and say what is wrong."""
         key, now_s = _key_of(task), self.clock()
         if QUOTA in why:
@@ -218,7 +217,7 @@ class TaskReconciler:
             # Of everybody's pods, it is our rights that are missing: an alert counts these.
             self.metrics.reconcile_errors.labels("task").inc()
             self.window.refused(key, now_s)
-        return put_off(self._sight(key, task), step, why)
+        return pod_rejected(self._sight(key, task), step, why)
 
     async def _tell(self, task: InferenceTask, notice: Notice) -> None:
         await self.events.tell("InferenceTask", task.metadata, notice, self.clock())
@@ -241,7 +240,7 @@ class TaskReconciler:
         count_phase(self.metrics, self.store, task, status)
 
 
-def _owns(task: InferenceTask, pod: Object) -> bool:
+def _owns(task: InferenceTask, pod: Json) -> bool:
     owners = pod["metadata"].get("ownerReferences") or ()
     return any(each["uid"] == task.metadata["uid"] for each in owners)
 

@@ -10,8 +10,8 @@ from typing import Any
 from acesniper.api.conditions import find_condition
 from acesniper.api.objects import PodView
 from acesniper.api.units import epoch_s
-from acesniper.operator.failure import Failure, Fault, disruption
-from acesniper.operator.sight import Sight
+from acesniper.operator.task.pod_health import Failure, Fault, disruption
+from acesniper.operator.task.snapshot import TaskSnapshot
 
 Json = Mapping[str, Any]
 
@@ -29,7 +29,7 @@ NOT_STARTED = {"CreateContainerConfigError", "CreateContainerError", "RunContain
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class PodProblem:
     """Something is wrong with a pod that lives.
 
     After `limit_s` its attempt has failed; None: it is only waited for. `unstoppable`: nobody is
@@ -40,16 +40,16 @@ class Trouble:
     limit_s: float | None = None
     unstoppable: bool = False
 
-    def due_s(self, sight: Sight, pod: PodView, manifest: Json) -> float | None:
+    def due_s(self, sight: TaskSnapshot, pod: PodView, manifest: Json) -> float | None:
         """When its attempt is given up, in seconds since the epoch; None: not at all."""
         if self.limit_s is None:
             return None
-        due_s = since_s(sight, self.failure.reason) + self.limit_s
+        due_s = problem_since_s(sight, self.failure.reason) + self.limit_s
         ends = manifest["metadata"].get("deletionTimestamp") if pod.deleting else None
         return max(due_s, epoch_s(ends)) if ends else due_s
 
 
-def not_placed(manifest: Json) -> str | None:
+def scheduling_failure(manifest: Json) -> str | None:
     """Why kube-scheduler finds no room for a pod that may be bound, where it has said so."""
     for each in manifest.get("status", {}).get("conditions") or ():
         if each["type"] == "PodScheduled" and each.get("reason") == "Unschedulable":
@@ -57,7 +57,7 @@ def not_placed(manifest: Json) -> str | None:
     return None
 
 
-def since_s(sight: Sight, reason: str) -> float:
+def problem_since_s(sight: TaskSnapshot, reason: str) -> float:
     """Since when the task has known this trouble; now, if it did not."""
     found = find_condition(sight.task.status.conditions, HEALTHY)
     if found is None or found.status == "True" or found.reason != reason:
@@ -65,23 +65,23 @@ def since_s(sight: Sight, reason: str) -> float:
     return epoch_s(found.last_transition_time)
 
 
-def trouble(sight: Sight, pod: PodView, manifest: Json) -> Trouble | None:
+def pod_problem(sight: TaskSnapshot, pod: PodView, manifest: Json) -> PodProblem | None:
     """What is wrong with a pod that is on a node and has not ended."""
     gone = sight.nodes is not None and pod.node not in sight.nodes
     if gone:
         text = f"pod {pod.name}: node {pod.node} is gone"
-        return Trouble(_cluster("NodeLost", text), NODE_GONE_S, unstoppable=True)
+        return PodProblem(_cluster("NodeLost", text), NODE_GONE_S, unstoppable=True)
     silent = sight.nodes is not None and not _ready(sight.nodes[str(pod.node)])
     if silent and pod.deleting:
         text = f"pod {pod.name}: node {pod.node} is not ready and was to stop it"
-        return Trouble(_cluster("NodeLost", text), NODE_SILENT_S, unstoppable=True)
+        return PodProblem(_cluster("NodeLost", text), NODE_SILENT_S, unstoppable=True)
     if (found := disruption(manifest)) is not None:
         # The taint of a node that is not ready says no more than that.
         reason = "NodeLost" if silent and found[0] == "NodeTainted" else found[0]
-        return Trouble(_cluster(reason, f"pod {pod.name}: {found[1]}"))
+        return PodProblem(_cluster(reason, f"pod {pod.name}: {found[1]}"))
     if silent:
         # Its taint decides how long the pod is left there: see the pod's tolerations.
-        return Trouble(_cluster("NodeNotReady", f"node {pod.node} is not ready"))
+        return PodProblem(_cluster("NodeNotReady", f"node {pod.node} is not ready"))
     return _not_starting(sight, pod, manifest) if not pod.deleting else None
 
 
@@ -96,16 +96,16 @@ def _ready(node: Json) -> bool:
     return not found or found[0] == "True"
 
 
-def _not_starting(sight: Sight, pod: PodView, manifest: Json) -> Trouble | None:
+def _not_starting(sight: TaskSnapshot, pod: PodView, manifest: Json) -> PodProblem | None:
     for image, reason, message in _waiting(manifest):
         text = f"pod {pod.name}: {reason}: {message or 'no reason given'}"
         if reason in NEVER:
-            return Trouble(Failure("InvalidImageName", text, Fault.FINAL), 0.0)
+            return PodProblem(Failure("InvalidImageName", text, Fault.FINAL), 0.0)
         if reason in IMAGE:
             text = f"pod {pod.name}: image {image} cannot be pulled: {message or reason}"
-            return Trouble(Failure("ImagePullFailed", text), sight.start_patience_s)
+            return PodProblem(Failure("ImagePullFailed", text), sight.start_patience_s)
         if reason in NOT_STARTED:
-            return Trouble(Failure("ContainerNotStarted", text), sight.start_patience_s)
+            return PodProblem(Failure("ContainerNotStarted", text), sight.start_patience_s)
     return None
 
 

@@ -18,7 +18,7 @@ from acesniper.policies.policy import Policy
 ANY = Device(DeviceId("any"), NodeName("any"), "any", slots=1, memory_bytes=0)
 
 
-def in_turn(
+def queue_order(
     tasks: Sequence[Task], fastest_s: Mapping[ModelKey, float], policy: Policy, now_s: float
 ) -> list[TaskKey]:
     """Keys of the tasks, whose turn comes first first; what the rules leave open, by age."""

@@ -15,7 +15,7 @@ Json = dict[str, object]
 
 def variant_name(spec: InferenceTaskSpec, base: ModelProfile | None) -> str:
     """The name of the profile a task needs: the one it names if that fits, else one of its own."""
-    if base is not None and fits(spec, base.spec):
+    if base is not None and matches_profile(spec, base.spec):
         return str(base.metadata["name"])
     source = spec.source or (base.spec.source if base else None)
     shapes = json.dumps([spec.batch_size, spec.input_shapes, source and source.uri], sort_keys=True)
@@ -24,7 +24,7 @@ def variant_name(spec: InferenceTaskSpec, base: ModelProfile | None) -> str:
     return f"{stem[:40].rstrip('-.')}-b{spec.batch_size}-{digest}"
 
 
-def fits(spec: InferenceTaskSpec, profile: ModelProfileSpec) -> bool:
+def matches_profile(spec: InferenceTaskSpec, profile: ModelProfileSpec) -> bool:
     """Whether a profile was read for a task's batch and shapes."""
     return (
         spec.batch_size == profile.batch_size

@@ -16,7 +16,7 @@ NOISY_SPREAD = 0.10
 """A profile is Noisy when its readings' median spread is above this."""
 
 
-def judged(profile: DeviceProfile, now_s: float) -> list[Condition]:
+def device_conditions(profile: DeviceProfile, now_s: float) -> list[Condition]:
     """The conditions a profile should have now."""
     status, generation = profile.status, profile.metadata.get("generation")
     conditions = list(status.conditions)

@@ -13,10 +13,8 @@ from acesniper.api.names import SLOT_RESOURCE
 from acesniper.api.units import parse_count
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
 from acesniper.domain.task import ModelKey, Task
-from acesniper.operator.refusals import Refusals
-from acesniper.operator.store import Store
-from acesniper.operator.suited import suited
-from acesniper.operator.turns import in_turn
+from acesniper.operator.admission_window import RefusalBackoff, feasible_tasks, queue_order
+from acesniper.operator.cache import ObjectCache
 from acesniper.policies.policy import Policy
 
 PLACED = FINISHED | {Phase.SCHEDULED, Phase.RUNNING}
@@ -32,18 +30,18 @@ ORDER_S = 1.0
 
 
 @dataclass(slots=True)
-class Window:
+class AdmissionWindow:
     """The first waiting tasks: two for each slot of the fleet and some, `most` at most."""
 
-    store: Store
+    store: ObjectCache
     most: int
     policy: Policy = field(default_factory=Policy)
     size: int = 0
     _inside: frozenset[str] = field(default_factory=frozenset)
     _order: list[str] = field(default_factory=list)
     _ordered_s: float = float("-inf")
-    _full: Refusals = field(default_factory=lambda: Refusals(*FULL_S))
-    _refused: Refusals = field(default_factory=lambda: Refusals(*REFUSED_S))
+    _full: RefusalBackoff = field(default_factory=lambda: RefusalBackoff(*FULL_S))
+    _refused: RefusalBackoff = field(default_factory=lambda: RefusalBackoff(*REFUSED_S))
     _outside: set[str] = field(default_factory=set)
     """Namespaces that are full, and tasks whose pod was refused, for now."""
     _known: dict[str, tuple[str, Task]] = field(default_factory=dict)
@@ -123,8 +121,8 @@ class Window:
     def _put_in_order(self, waiting: Mapping[str, InferenceTask], now_s: float) -> list[str]:
         self._known = {key: self._task(key, resource) for key, resource in waiting.items()}
         tasks = [replace(task, priority=self._priority(task)) for _, task in self._known.values()]
-        in_order = in_turn(tasks, self._fastest_s(), self.policy, now_s)
-        able = suited(tasks, self.store)
+        in_order = queue_order(tasks, self._fastest_s(), self.policy, now_s)
+        able = feasible_tasks(tasks, self.store)
         # What nothing can run would fill the window, and keep out all that could start.
         return [str(key) for key in sorted(in_order, key=lambda key: key not in able)]
 

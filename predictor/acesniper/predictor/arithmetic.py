@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from onnx import TensorProto, helper
 
-from acesniper.predictor.nodes import Node
-from acesniper.predictor.tensors import values
+from acesniper.predictor.onnx.node import Node, values
 
 Array = np.ndarray
 Given = Sequence[Array | None]

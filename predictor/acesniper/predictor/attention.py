@@ -6,8 +6,8 @@ Full products are counted, masked ones too, as runtimes compute them and counter
 import math
 from collections.abc import Callable, Mapping
 
-from acesniper.predictor.nodes import Node, names
-from acesniper.predictor.products import Product, Products, Shape, operand
+from acesniper.predictor.onnx.matrix_products import Product, Products, Shape, operand
+from acesniper.predictor.onnx.node import Node, names
 
 PROJECTING = names(
     "Attention QAttention PackedAttention DecoderMaskedSelfAttention LongformerAttention"
@@ -133,7 +133,7 @@ def _length(cache: Shape) -> int:
     return cache[-2] if len(cache) >= 4 else 0
 
 
-CONTRIBUTED: Mapping[str, Callable[[Node], Products]] = {
+CONTRIB_ATTENTION: Mapping[str, Callable[[Node], Products]] = {
     **dict.fromkeys(PROJECTING, _projecting),
     **dict.fromkeys(SEPARATE, _separate),
     **dict.fromkeys(GROUPED, _grouped),

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from onnx import ModelProto, TypeProto, ValueInfoProto
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor.tensors import graphs
+from acesniper.predictor.onnx.node import graphs
 
 
 def bind(

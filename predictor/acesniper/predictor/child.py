@@ -1,4 +1,4 @@
-"""The process that opens a foreign model: `python -m acesniper.predictor.child REQUEST`.
+"""The process that opens a foreign model: `python -m acesniper.predictor.onnx.sandbox REQUEST`.
 
 REQUEST is JSON (path, batch, shapes, memory_bytes, cpu_s). Standard output gets one JSON object,
 `{"features": ...}` or `{"reason": ..., "message": ...}`.
@@ -16,7 +16,7 @@ PARSED_RATIO = 2
 """A parsed model takes its own size again, beside the bytes of the file."""
 
 
-def limit(memory_bytes: int, cpu_s: int) -> None:
+def apply_limits(memory_bytes: int, cpu_s: int) -> None:
     """Take from this process what a hostile model could use: memory, time, files, cores."""
     for what, most in (
         (resource.RLIMIT_AS, memory_bytes),
@@ -28,7 +28,7 @@ def limit(memory_bytes: int, cpu_s: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
 
 
-def check_room(file_bytes: int) -> None:
+def check_memory(file_bytes: int) -> None:
     """Raise MemoryError where a file this large cannot be parsed; the parser would say "broken"."""
     most, _ = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -36,13 +36,13 @@ def check_room(file_bytes: int) -> None:
         raise MemoryError
 
 
-def read(path: Path, batch: int, shapes: dict[str, int]) -> ModelFeatures:
+def extract_features(path: Path, batch: int, shapes: dict[str, int]) -> ModelFeatures:
     """The features of the model at `path`; raises InvalidModel."""
-    from acesniper.predictor.graph import load
-    from acesniper.predictor.library import nearest
-    from acesniper.predictor.summary import summarise
+    from acesniper.predictor.onnx.feature_extraction import summarise
+    from acesniper.predictor.onnx.graph import load
+    from acesniper.predictor.similarity import nearest
 
-    check_room(path.stat().st_size)
+    check_memory(path.stat().st_size)
     features = summarise(load(path, batch, shapes))
     return replace(features, similar=nearest(features))
 
@@ -52,10 +52,10 @@ def main() -> None:
     from acesniper.domain.errors import InvalidModel
 
     request = json.loads(sys.argv[1])
-    limit(request["memory_bytes"], request["cpu_s"])
+    apply_limits(request["memory_bytes"], request["cpu_s"])
     answer: dict[str, object]
     try:
-        found = read(Path(request["path"]), request["batch"], request["shapes"])
+        found = extract_features(Path(request["path"]), request["batch"], request["shapes"])
         answer = {"features": asdict(found)}
     except InvalidModel as error:
         answer = {"reason": error.reason, "message": str(error)}

@@ -5,12 +5,11 @@ Operators of one class run through the same kind of kernel, so that one probe sp
 
 from collections.abc import Callable, Mapping
 
-from acesniper.predictor.attention import CONTRIBUTED as CONTRIBUTED_ATTENTION
-from acesniper.predictor.attention import EXPERTS, linear_attention, standard_attention
 from acesniper.predictor.features import FREE
-from acesniper.predictor.nodes import CONTRIBUTED, Node, names
-from acesniper.predictor.products import (
+from acesniper.predictor.onnx.matrix_products import CONTRIB_ATTENTION as CONTRIBUTED_ATTENTION
+from acesniper.predictor.onnx.matrix_products import (
     CONVOLUTIONS,
+    EXPERTS,
     GEMMS,
     MATRIX_PRODUCTS,
     PACKED_PRODUCTS,
@@ -18,11 +17,14 @@ from acesniper.predictor.products import (
     RECURRENT,
     TRANSPOSED,
     Products,
+    linear_attention,
     operand,
     pixels,
+    standard_attention,
     weight,
     window,
 )
+from acesniper.predictor.onnx.node import CONTRIB_DOMAINS, Node, names
 
 WIDE = 28 * 28
 """Images of at least so many pixels stream activations; smaller ones stream weights."""
@@ -93,7 +95,7 @@ CONTRIBUTED_PRODUCTS = {**STANDARD_PRODUCTS, **CONTRIBUTED_ATTENTION}
 
 def known(node: Node) -> bool:
     """Whether the operator's domain is one whose operators are known."""
-    return node.standard or node.domain in CONTRIBUTED or node.op == "FlexAttention"
+    return node.standard or node.domain in CONTRIB_DOMAINS or node.op == "FlexAttention"
 
 
 def heavy(node: Node) -> bool:
@@ -114,7 +116,7 @@ def flops(node: Node) -> float:
 
 
 def _counters(node: Node) -> Mapping[str, Callable[[Node], Products]]:
-    return CONTRIBUTED_PRODUCTS if node.domain in CONTRIBUTED else STANDARD_PRODUCTS
+    return CONTRIBUTED_PRODUCTS if node.domain in CONTRIB_DOMAINS else STANDARD_PRODUCTS
 
 
 def classify(node: Node) -> str:

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from acesniper.predictor.classes import classify
 from acesniper.predictor.features import FREE, HEAVY
-from acesniper.predictor.nodes import Node
-from acesniper.predictor.patterns import Norms, spelled_out_norms
-from acesniper.predictor.quantisation import absorbed, narrowed
-from acesniper.predictor.tensors import Tensor
+from acesniper.predictor.onnx.fusion import Norms, absorbed, narrowed, spelled_out_norms
+from acesniper.predictor.onnx.node import Node, Tensor
+from acesniper.predictor.onnx.op_class import classify
 
 ANCHORS = frozenset(HEAVY) | {"gemv"}
 """Classes whose kernels take a following activation along."""

@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 import onnx
 from onnx import NodeProto, TensorProto, TypeProto, helper
 
-from acesniper.predictor.attention import cached
-from acesniper.predictor.nodes import Node, names
-from acesniper.predictor.products import PACKED_PRODUCTS, channels_last, operand
-from acesniper.predictor.scope import Dims, dims_of, tensor_type
+from acesniper.predictor.onnx.matrix_products import PACKED_PRODUCTS, cached, channels_last, operand
+from acesniper.predictor.onnx.node import Node, names
+from acesniper.predictor.onnx.scope import Dims, dims_of, tensor_type
 
 Types = Sequence[TypeProto | None]
 """Of the inputs; None where one is left out."""

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 
 from onnx import GraphProto, NodeProto, TensorProto, TypeProto, helper
 
-from acesniper.predictor.nodes import Node
-from acesniper.predictor.scope import Scope, dims_of, merged, tensor_type
-from acesniper.predictor.tensors import KEPT_ELEMENTS
+from acesniper.predictor.onnx.node import KEPT_ELEMENTS, Node
+from acesniper.predictor.onnx.scope import Scope, dims_of, merged, tensor_type
 
 MOST_TRIPS = 1 << 31
 """A bound beyond this means "until the condition ends it"."""

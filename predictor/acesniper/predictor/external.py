@@ -11,7 +11,7 @@ from pathlib import Path
 from onnx import ModelProto, TensorProto
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor.tensors import KEPT_ELEMENTS, graphs, held_tensors, item_bytes
+from acesniper.predictor.onnx.node import KEPT_ELEMENTS, graphs, held_tensors, item_bytes
 
 
 def check_external_data(model: ModelProto, folder: Path) -> None:

@@ -11,10 +11,9 @@ import numpy as np
 from onnx import NodeProto, TypeProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from acesniper.predictor.arithmetic import BINARY, FOLDABLE, Array, Given
-from acesniper.predictor.nodes import RANDOM, Node
-from acesniper.predictor.scope import Scope, dims_of
-from acesniper.predictor.tensors import KEPT_ELEMENTS, has_subgraph, values
+from acesniper.predictor.onnx.fold import BINARY, FOLDABLE, Array, Given
+from acesniper.predictor.onnx.node import KEPT_ELEMENTS, RANDOM, Node, has_subgraph, values
+from acesniper.predictor.onnx.scope import Scope, dims_of
 
 FEW = 64
 """Elements of a result worth the slow evaluator."""

@@ -9,10 +9,15 @@ from onnx import ModelProto
 from onnx.inliner import inline_local_functions
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor.binding import believed, bind, stated
-from acesniper.predictor.classified import Graph, classified
-from acesniper.predictor.external import check_external_data, take_in_small_values
-from acesniper.predictor.walk import walk
+from acesniper.predictor.onnx.bind import (
+    believed,
+    bind,
+    check_external_data,
+    stated,
+    take_in_small_values,
+)
+from acesniper.predictor.onnx.graph import walk
+from acesniper.predictor.onnx.op_class import Graph, classified
 
 
 def load(path: Path, batch: int, shapes: Mapping[str, int]) -> Graph:

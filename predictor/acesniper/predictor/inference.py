@@ -10,10 +10,10 @@ import onnx
 from onnx import NodeProto, TypeProto, helper
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor.contributed import LIKE_FIRST, SAME, contributed_types
-from acesniper.predictor.nodes import CONTRIBUTED, STANDARD, Node
-from acesniper.predictor.products import CONVOLUTIONS, operand, weight
-from acesniper.predictor.scope import Scope
+from acesniper.predictor.onnx.infer_contrib import LIKE_FIRST, SAME, contributed_types
+from acesniper.predictor.onnx.matrix_products import CONVOLUTIONS, operand, weight
+from acesniper.predictor.onnx.node import CONTRIB_DOMAINS, STANDARD_DOMAINS, Node
+from acesniper.predictor.onnx.scope import Scope
 
 Opsets = Mapping[str, int]
 
@@ -33,7 +33,7 @@ def infer_types(proto: NodeProto, node: Node, scope: Scope, opsets: Opsets) -> l
     try:
         _check_channels(node)
         found = _schema_types(proto, scope, opsets)
-        if found is None and (node.domain in CONTRIBUTED or node.op in LIKE_FIRST):
+        if found is None and (node.domain in CONTRIB_DOMAINS or node.op in LIKE_FIRST):
             found = contributed_types(proto, node, given)
     except InvalidModel:
         raise
@@ -47,8 +47,8 @@ def infer_types(proto: NodeProto, node: Node, scope: Scope, opsets: Opsets) -> l
 
 def _schema_types(proto: NodeProto, scope: Scope, opsets: Opsets) -> list[TypeProto] | None:
     """What ONNX says; None where it has no schema or cannot tell."""
-    domain = "" if proto.domain in STANDARD else proto.domain
-    if domain in CONTRIBUTED and proto.op_type in SAME:
+    domain = "" if proto.domain in STANDARD_DOMAINS else proto.domain
+    if domain in CONTRIB_DOMAINS and proto.op_type in SAME:
         proto, domain = _standard(proto), ""
     version = opsets.get(domain, opsets.get("", 0) if domain == "" else 1)
     if proto.op_type in LATE and domain == "":

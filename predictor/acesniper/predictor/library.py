@@ -1,4 +1,4 @@
-"""The known networks, and how to make their file: `python -m acesniper.predictor.library`.
+"""The known networks, and how to make their file: `python -m acesniper.predictor.similarity`.
 
 They are those of the atlas, or those of a folder that is given: ONNX files and an `index.json` that
 names them with the sizes of their symbolic dimensions. Labels depend on the classes, so the file
@@ -17,7 +17,7 @@ from pathlib import Path
 from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.atlas.networks import unpacked
 from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.predictor.reader import read_model
+from acesniper.predictor.onnx.sandbox import read_model
 from acesniper.predictor.similarity import likeness
 
 FILE = "library.json.xz"

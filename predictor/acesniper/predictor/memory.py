@@ -3,10 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from acesniper.predictor.classified import Classified
 from acesniper.predictor.features import FREE
-from acesniper.predictor.nodes import Node
-from acesniper.predictor.tensors import Tensor
+from acesniper.predictor.onnx.node import Node, Tensor
+from acesniper.predictor.onnx.op_class import Classified
 
 
 def weights(graph: Sequence[Classified]) -> dict[str, Tensor]:

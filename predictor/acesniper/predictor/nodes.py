@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from onnx import AttributeProto, NodeProto, helper
 
-from acesniper.predictor.tensors import Tensor
+from acesniper.predictor.onnx.node import Tensor
 
-STANDARD = ("", "ai.onnx")
+STANDARD_DOMAINS = ("", "ai.onnx")
 NHWC = "com.ms.internal.nhwc"
-CONTRIBUTED = ("com.microsoft", "com.microsoft.nchwc", NHWC)
+CONTRIB_DOMAINS = ("com.microsoft", "com.microsoft.nchwc", NHWC)
 """Domains of the operators that onnxruntime's optimiser and quantiser write."""
 
 
@@ -48,7 +48,7 @@ class Node:
     @property
     def standard(self) -> bool:
         """Whether it is an operator of ONNX itself."""
-        return self.domain in STANDARD
+        return self.domain in STANDARD_DOMAINS
 
     @property
     def nhwc(self) -> bool:
@@ -60,7 +60,7 @@ class Node:
         """The operator's name, with the domain if it is not ONNX's own."""
         if self.standard:
             return self.op
-        return f"{self.domain if self.domain in CONTRIBUTED else 'custom'}:{self.op}"
+        return f"{self.domain if self.domain in CONTRIB_DOMAINS else 'custom'}:{self.op}"
 
     def integer(self, attribute: str, default: int = 0) -> int:
         """An attribute that is a whole number."""

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from acesniper.predictor.nodes import Node
+from acesniper.predictor.onnx.node import Node
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from acesniper.predictor.nodes import Node, names
-from acesniper.predictor.tensors import NOTHING, Tensor
+from acesniper.predictor.onnx.node import NOTHING, Node, Tensor, names
 
 Shape = tuple[int, ...]
 

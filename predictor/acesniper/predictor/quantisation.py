@@ -8,8 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from acesniper.predictor.nodes import Node, names
-from acesniper.predictor.tensors import Tensor
+from acesniper.predictor.onnx.node import Node, Tensor, names
 
 WIDENING = frozenset(("DequantizeLinear",))
 NARROWING = frozenset(("QuantizeLinear",))

@@ -20,7 +20,7 @@ Json = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ReadLimits:
     """What reading one model may take. `file_bytes` bounds the .onnx file itself."""
 
     file_bytes: int = 1 << 30
@@ -29,10 +29,10 @@ class Limits:
     cpu_s: int = 100
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = ReadLimits()
 
 
-def limits_here() -> Limits:
+def container_limits() -> ReadLimits:
     """Those in a container: a model that wants more than its room must end the reader alone."""
     room = available_bytes()
     if room is None:
@@ -45,7 +45,7 @@ def read_model(
     *,
     batch: int = 1,
     shapes: Mapping[str, int] | None = None,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: ReadLimits = DEFAULT_LIMITS,
 ) -> ModelFeatures:
     """The features of the model at `path` for one batch size and one set of input shapes.
 
@@ -61,7 +61,7 @@ def read_model(
     return ModelFeatures(**features)
 
 
-def _ask(path: Path, batch: int, shapes: dict[str, int], limits: Limits) -> Json:
+def _ask(path: Path, batch: int, shapes: dict[str, int], limits: ReadLimits) -> Json:
     _check_file(path, limits)
     request = {
         "path": str(path.resolve()),
@@ -72,7 +72,7 @@ def _ask(path: Path, batch: int, shapes: dict[str, int], limits: Limits) -> Json
     }
     try:
         done = subprocess.run(
-            [sys.executable, "-I", "-m", "acesniper.predictor.child", json.dumps(request)],
+            [sys.executable, "-I", "-m", "acesniper.predictor.onnx.sandbox", json.dumps(request)],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             # Nothing to leak, and no pool of threads that reserves memory of its own.
@@ -86,7 +86,7 @@ def _ask(path: Path, batch: int, shapes: dict[str, int], limits: Limits) -> Json
     return _answer(path.name, done)
 
 
-def _check_file(path: Path, limits: Limits) -> None:
+def _check_file(path: Path, limits: ReadLimits) -> None:
     if not path.is_file():
         raise InvalidModel("NotFound", f"there is no file {path}")
     size = path.stat().st_size

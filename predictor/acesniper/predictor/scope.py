@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto, TypeProto, helper, numpy_helper
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor.tensors import (
+from acesniper.predictor.onnx.node import (
     KEPT_ELEMENTS,
     NOTHING,
     Tensor,

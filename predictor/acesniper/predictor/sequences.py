@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from onnx import NodeProto, TensorProto, TypeProto, helper
 
-from acesniper.predictor.nodes import STANDARD
-from acesniper.predictor.scope import Scope, dims_of, tensor_type
+from acesniper.predictor.onnx.node import STANDARD_DOMAINS
+from acesniper.predictor.onnx.scope import Scope, dims_of, tensor_type
 
 
 def sequence_types(proto: NodeProto, scope: Scope) -> list[TypeProto] | None:
@@ -13,7 +13,7 @@ def sequence_types(proto: NodeProto, scope: Scope) -> list[TypeProto] | None:
 
     What a sequence holds is noted in the scope.
     """
-    if proto.domain not in STANDARD or "Sequence" not in proto.op_type or not proto.output:
+    if proto.domain not in STANDARD_DOMAINS or "Sequence" not in proto.op_type or not proto.output:
         return None
     held = _held(proto, scope)
     if held is not None:
@@ -27,7 +27,7 @@ def sequence_types(proto: NodeProto, scope: Scope) -> list[TypeProto] | None:
         found = None if place is None or not -len(items) <= place < len(items) else int(place)
         return None if found is None else [items[found]]
     if proto.op_type == "ConcatFromSequence":
-        return _joined(proto, items)
+        return _concatenated(proto, items)
     return None
 
 
@@ -83,7 +83,7 @@ def _parts(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:
     return [tensor_type(element, (*dims[:axis], *each, *dims[axis + 1 :])) for each in middle]
 
 
-def _joined(proto: NodeProto, items: Sequence[TypeProto]) -> list[TypeProto] | None:
+def _concatenated(proto: NodeProto, items: Sequence[TypeProto]) -> list[TypeProto] | None:
     attributes = {a.name: a.i for a in proto.attribute}
     axis, first = attributes.get("axis", 0), dims_of(items[0])
     if first is None:

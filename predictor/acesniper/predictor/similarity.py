@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from acesniper.domain.model import ModelFeatures
-from acesniper.predictor.classified import Classified
 from acesniper.predictor.features import FREE
-from acesniper.predictor.spread_kernel import SAME_KIND, spread_vectors
+from acesniper.predictor.onnx.op_class import Classified
 
 ROUNDS = 2
 MOST_LABELS = 512

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterator
 
-from acesniper.predictor.classes import flops, moved_bytes, products
 from acesniper.predictor.features import FAMILIES, HEAVY, SIZED_HEAVY, SIZED_LIGHT, SPREADS
-from acesniper.predictor.nodes import Node, names
-from acesniper.predictor.products import CONVOLUTIONS, PACKED_PRODUCTS, weight, window
+from acesniper.predictor.onnx.matrix_products import CONVOLUTIONS, PACKED_PRODUCTS, weight, window
+from acesniper.predictor.onnx.node import Node, names
+from acesniper.predictor.onnx.op_class import flops, moved_bytes, products
 
 KNOTS = {(each.name, each.of): each for each in SPREADS}
 FAMILY = {name: family for family, members in FAMILIES.items() for name in members}

@@ -5,14 +5,16 @@ from collections.abc import Mapping, Sequence
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.domain.model import ModelFeatures
-from acesniper.predictor.classes import flops, heavy, moved_bytes
-from acesniper.predictor.classified import Classified, Graph
 from acesniper.predictor.features import CLASSES, FEATURE_NAMES, FEATURES_VERSION, FREE
-from acesniper.predictor.memory import largest_activation, peak_activations, weights
-from acesniper.predictor.nodes import names
-from acesniper.predictor.similarity import histogram
-from acesniper.predictor.spread import parts
-from acesniper.predictor.tensors import Tensor
+from acesniper.predictor.onnx.feature_extraction import (
+    histogram,
+    largest_activation,
+    parts,
+    peak_activations,
+    weights,
+)
+from acesniper.predictor.onnx.node import Tensor, names
+from acesniper.predictor.onnx.op_class import Classified, Graph, flops, heavy, moved_bytes
 
 DATA_SIZED = names("Compress If Loop NonMaxSuppression NonZero Scan StringSplit Unique")
 """Operators whose results have as many elements as the data say."""

@@ -7,14 +7,12 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TypeProto, helper
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor import control
-from acesniper.predictor.binding import model_inputs
-from acesniper.predictor.folding import fold
-from acesniper.predictor.inference import Opsets, infer_types
-from acesniper.predictor.nodes import Node, node_of
-from acesniper.predictor.scope import Scope, dims_of, tensor_type, type_of
-from acesniper.predictor.sequences import sequence_types
-from acesniper.predictor.tensors import Tensor, has_subgraph
+from acesniper.predictor.onnx import control_flow
+from acesniper.predictor.onnx.bind import model_inputs
+from acesniper.predictor.onnx.fold import fold
+from acesniper.predictor.onnx.infer import Opsets, infer_types, sequence_types
+from acesniper.predictor.onnx.node import Node, Tensor, has_subgraph, node_of
+from acesniper.predictor.onnx.scope import Scope, dims_of, tensor_type, type_of
 
 Declared = Mapping[str, TypeProto]
 """Types that the file itself states, for values of operators that nobody knows."""
@@ -126,24 +124,24 @@ class _Walker:
         self, proto: NodeProto, node: Node, scope: Scope
     ) -> tuple[list[Node], list[TypeProto] | None]:
         """The nodes of the graphs in a node, and the types that it gives."""
-        found = control.runs(proto, node, scope)
+        found = control_flow.runs(proto, node, scope)
         nodes: list[Node] = []
         results: list[list[TypeProto]] = []
         for run in found:
             inner, given, known = self._settled_run(run, node, scope)
             nodes.extend(inner)
             results.append(given)
-            scope.sequences.update(control.lists(proto, run, given, known))
+            scope.sequences.update(control_flow.lists(proto, run, given, known))
             if node.op == "If" and len(found) == 1:
                 self._take_values(proto, run, known, scope)
-        return nodes, control.outputs(node, found, results)
+        return nodes, control_flow.outputs(node, found, results)
 
-    def _settled_run(self, run: control.Run, node: Node, scope: Scope) -> _Result:
+    def _settled_run(self, run: control_flow.SubgraphRun, node: Node, scope: Scope) -> _Result:
         """A graph inside a node; the body of a loop with the shapes that hold in every turn."""
         result = self._run(run, node, scope)
         if node.op != "Loop":
             return result
-        wider = control.widened(run, result[1])
+        wider = control_flow.widened(run, result[1])
         if wider is not None:
             result = self._run(wider, node, scope)
         if run.repeats and any(not each.shaped for each in result[0]):
@@ -153,7 +151,7 @@ class _Walker:
         return result
 
     def _run(
-        self, run: control.Run, node: Node, outer: Scope, turn: float | None = None
+        self, run: control_flow.SubgraphRun, node: Node, outer: Scope, turn: float | None = None
     ) -> _Result:
         """One walk through an inner graph; `turn` is the value of a loop's counter."""
         scope = Scope(outer)
@@ -169,7 +167,9 @@ class _Walker:
         nodes = list(self.graph(run.graph, scope, repeats, bounded))
         return nodes, [scope.types[each.name] for each in run.graph.output], scope
 
-    def _take_values(self, proto: NodeProto, run: control.Run, inner: Scope, outer: Scope) -> None:
+    def _take_values(
+        self, proto: NodeProto, run: control_flow.SubgraphRun, inner: Scope, outer: Scope
+    ) -> None:
         """Small constants that the only branch gives."""
         for name, each in zip(proto.output, run.graph.output, strict=False):
             if name and each.name in inner.protos:

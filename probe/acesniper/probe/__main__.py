@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 from acesniper.domain.errors import InvalidInput, Unavailable
+from acesniper.probe import VERSION
 from acesniper.probe.agent import Agent
-from acesniper.probe.versions import VERSION
 from acesniper.runtime import logs
 from acesniper.runtime.pod_api import PodApi
 from acesniper.runtime.settings import ProbeSettings

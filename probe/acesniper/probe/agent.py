@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from acesniper.domain.errors import AcesniperError
-from acesniper.probe.reprobe import Profile, asked_for, reason_to_measure
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ class Agent:
             reason = reason_to_measure(found, self.suite_version)
             if reason is not None:
                 log.info("measuring: %s", reason)
-                self.measure(asked_for(found))
+                self.measure(requested_reprobe(found))
                 log.info("published")
         except AcesniperError as error:
             # Beyond 20 the power would only grow.

@@ -7,26 +7,26 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from acesniper.probe.neighbour import READY
-from acesniper.probe.sampling import Run, Sample, samples
+from acesniper.probe.contention import READY
+from acesniper.probe.measure import TimedCall, TimedRun, timed_runs
 
-NEIGHBOUR = (sys.executable, "-m", "acesniper.probe.neighbour")
+NEIGHBOUR = (sys.executable, "-m", "acesniper.probe.contention")
 TURN_S = 0.05
 """How long one item runs before the next has its turn."""
-LATE = 0.5
+SUSTAINED_SHARE = 0.5
 """The share of the load that is over when sustained readings begin."""
 
 
-def sustained(items: Mapping[str, Run], heat_s: float, *, alone: bool) -> dict[str, float]:
+def sustained(items: Mapping[str, TimedCall], heat_s: float, *, alone: bool) -> dict[str, float]:
     """The median seconds per run of each item in the later part of `heat_s` without a pause.
 
     Rounds came before, so that this is the end of a longer load. Interrupted runs do not count,
     or only by their CPU time where there are no others and one thread works `alone`.
     """
-    for _ in _turns(items, LATE * heat_s):
+    for _ in _rotate(items, SUSTAINED_SHARE * heat_s):
         pass
     found: dict[str, float] = {}
-    for name, runs in _gathered(_turns(items, (1 - LATE) * heat_s)).items():
+    for name, runs in _collected(_rotate(items, (1 - SUSTAINED_SHARE) * heat_s)).items():
         clean = [each.wall_s for each in runs if not each.interrupted]
         times = clean or ([each.cpu_s for each in runs] if alone else [])
         if times:
@@ -34,27 +34,27 @@ def sustained(items: Mapping[str, Run], heat_s: float, *, alone: bool) -> dict[s
     return found
 
 
-def beside_a_neighbour(items: Mapping[str, Run], seconds: float) -> dict[str, float]:
+def with_busy_neighbour(items: Mapping[str, TimedCall], seconds: float) -> dict[str, float]:
     """The median seconds per run of each item while another process computes and moves memory.
 
     Empty where there is no such process to be had.
     """
     with _neighbour() as running:
-        found = _gathered(_turns(items, seconds)) if running else {}
+        found = _collected(_rotate(items, seconds)) if running else {}
     return {name: float(np.median([r.wall_s for r in runs])) for name, runs in found.items()}
 
 
-def _turns(items: Mapping[str, Run], seconds: float) -> Iterator[tuple[str, list[Sample]]]:
+def _rotate(items: Mapping[str, TimedCall], seconds: float) -> Iterator[tuple[str, list[TimedRun]]]:
     spent_s = 0.0
     while spent_s < seconds and items:
         for name, run in items.items():
-            runs = samples(run, TURN_S)
+            runs = timed_runs(run, TURN_S)
             spent_s += sum(each.wall_s for each in runs)
             yield name, runs
 
 
-def _gathered(turns: Iterator[tuple[str, list[Sample]]]) -> dict[str, list[Sample]]:
-    found: dict[str, list[Sample]] = {}
+def _collected(turns: Iterator[tuple[str, list[TimedRun]]]) -> dict[str, list[TimedRun]]:
+    found: dict[str, list[TimedRun]] = {}
     for name, runs in turns:
         found.setdefault(name, []).extend(runs)
     return found

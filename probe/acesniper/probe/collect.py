@@ -8,11 +8,11 @@ from pathlib import Path
 from acesniper.domain.errors import InvalidModel
 from acesniper.probe.latency import Latency
 from acesniper.probe.platform_facts import facts
-from acesniper.probe.runtimes import Options
+from acesniper.probe.runtimes import RuntimeOptions
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ModelCase:
     """A model to measure, with its batch and the sizes of its symbolic dimensions."""
 
     path: Path
@@ -30,13 +30,13 @@ class Target:
     device: str
     runtime: str
     runtime_version: str
-    options: Options
+    options: RuntimeOptions
     cpu_quota: float | None = None
     isa: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LatencyRow:
     """One latency: `latency_ms` of one batch in the quietest pass, and how passes differ.
 
     `spread` is (highest - lowest) / lowest over the passes; `median_ms` and `p90_ms` are over the
@@ -66,20 +66,20 @@ class Row:
     measured_at: str
 
 
-COLUMNS = tuple(each.name for each in fields(Row))
+COLUMNS = tuple(each.name for each in fields(LatencyRow))
 
-Measure = Callable[[Wanted], Latency]
+Measure = Callable[[ModelCase], Latency]
 """Measures one model once. Raises InvalidModel for one that does not run here."""
 
 
 def collect(
-    wanted: Sequence[Wanted],
+    wanted: Sequence[ModelCase],
     target: Target,
     measure: Measure,
     *,
     passes: int = 2,
     progress: Callable[[str], None] = lambda _: None,
-) -> Iterator[Row]:
+) -> Iterator[LatencyRow]:
     """Rows for the models this platform can run; `progress` hears names and failures.
 
     Every pass loads each model anew, so that a noisy minute hits different models differently;
@@ -105,11 +105,11 @@ def collect(
 
 
 def _row(
-    wanted: Wanted, target: Target, passes: Sequence[Latency], known: tuple[str, str, str]
-) -> Row:
+    wanted: ModelCase, target: Target, passes: Sequence[Latency], known: tuple[str, str, str]
+) -> LatencyRow:
     best = min(passes, key=lambda each: each.seconds)
     compared = [each.disagreement for each in passes if each.disagreement is not None]
-    return Row(
+    return LatencyRow(
         device=target.device,
         runtime=target.runtime,
         model=wanted.path.stem,

@@ -10,11 +10,11 @@ import numpy as np
 from acesniper.domain.device import HardwareVector, ProbeResult, Reading
 from acesniper.domain.errors import InvalidModel
 from acesniper.predictor.workloads import known_suite
-from acesniper.probe.circumstances import beside_a_neighbour, sustained
+from acesniper.probe.contention import sustained, with_busy_neighbour
 from acesniper.probe.feeds import random_feeds
+from acesniper.probe.measure import FULL_PROBE, ProbeEffort, TimedCall, measure
 from acesniper.probe.platform_facts import facts
-from acesniper.probe.runtimes import Options, Runtime
-from acesniper.probe.sampling import Run
+from acesniper.probe.runtimes import Runtime, RuntimeOptions
 from acesniper.probe.suite import (
     FILE_READ,
     HEAVY,
@@ -24,9 +24,10 @@ from acesniper.probe.suite import (
     SENTINEL,
     SUITE,
     VERSION,
+    copy_memory,
+    load_model,
+    read_file,
 )
-from acesniper.probe.timing import FULL, Effort, measure
-from acesniper.probe.transfers import copy_memory, load_model, read_file
 
 Progress = Callable[[str], None]
 
@@ -41,9 +42,9 @@ TOLERANCE = 0.1
 
 def probe(
     runtime: Runtime,
-    options: Options,
+    options: RuntimeOptions,
     *,
-    effort: Effort = FULL,
+    effort: ProbeEffort = FULL_PROBE,
     cpu_quota: float | None = None,
     progress: Progress = lambda _: None,
 ) -> ProbeResult:
@@ -76,8 +77,8 @@ def probe(
 
 def _measured(
     runtime: Runtime,
-    options: Options,
-    effort: Effort,
+    options: RuntimeOptions,
+    effort: ProbeEffort,
     quota: float | None,
     cores: int,
     progress: Progress,
@@ -102,13 +103,13 @@ def _measured(
     warm = sustained(heavy, effort.heat_s, alone=alone) if effort.heat_s else {}
     can_meet = effort.neighbour_s > 0 and cores > 1
     return _joined(
-        readings, warm, beside_a_neighbour(heavy, effort.neighbour_s) if can_meet else {}
+        readings, warm, with_busy_neighbour(heavy, effort.neighbour_s) if can_meet else {}
     )
 
 
-def _runs(runtime: Runtime, options: Options) -> dict[str, Run]:
+def _runs(runtime: Runtime, options: RuntimeOptions) -> dict[str, TimedCall]:
     """The probes that this runtime can load and that compute what they should."""
-    runs: dict[str, Run] = {}
+    runs: dict[str, TimedCall] = {}
     for name, each in PROBES.items():
         try:
             session = runtime.load(each.build().SerializeToString(), options)
@@ -121,7 +122,7 @@ def _runs(runtime: Runtime, options: Options) -> dict[str, Run]:
     return runs
 
 
-def _loading(runtime: Runtime, options: Options) -> dict[str, Run]:
+def _loading(runtime: Runtime, options: RuntimeOptions) -> dict[str, TimedCall]:
     try:
         return {LOAD: load_model(runtime, options)}
     except InvalidModel:

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.probe.collect import Wanted
-from acesniper.probe.latency import Effort, Latency, measure_latency
-from acesniper.probe.runtimes import Options, runtime
+from acesniper.probe.collect import ModelCase
+from acesniper.probe.latency import Latency, LatencyEffort, measure_latency
+from acesniper.probe.runtimes import RuntimeOptions, runtime
 
 LONGEST_S = 180.0
 """After so long a model is given up."""
@@ -20,16 +20,16 @@ MODELS_EACH = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class LatencyJob:
     """How the child measures: all that it must be told."""
 
     runtime: str
-    options: Options
-    effort: Effort
+    options: RuntimeOptions
+    effort: LatencyEffort
     throttled: bool = False
     reference: Path | None = None
 
-    def measure(self, wanted: Wanted) -> Latency:
+    def measure(self, wanted: ModelCase) -> Latency:
         """Measure one model in this process."""
         return measure_latency(
             wanted.path,
@@ -48,7 +48,7 @@ class Isolated:
 
     def __init__(
         self,
-        job: Job,
+        job: LatencyJob,
         *,
         longest_s: float = LONGEST_S,
         serve: "Callable[[Connection, Job], None] | None" = None,
@@ -74,7 +74,7 @@ class Isolated:
         """End the child."""
         self._end()
 
-    def measure(self, wanted: Wanted) -> Latency:
+    def measure(self, wanted: ModelCase) -> Latency:
         """Measure one model. Raises InvalidModel, also (Crashed, TimedOut) when the child ended."""
         if self._done >= MODELS_EACH:
             self._end()
@@ -113,11 +113,11 @@ class Isolated:
         self._child = self._pipe = None
 
 
-def _serve(pipe: Connection, job: Job) -> None:
+def _serve(pipe: Connection, job: LatencyJob) -> None:
     """The child: measure what is asked for until the parent is gone."""
     while True:
         try:
-            wanted: Wanted = pipe.recv()
+            wanted: ModelCase = pipe.recv()
         except EOFError:
             return
         try:

@@ -9,8 +9,8 @@ import numpy as np
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.probe.feeds import random_feeds
-from acesniper.probe.models import bound_model
-from acesniper.probe.runtimes import Options, Runtime
+from acesniper.probe.model_file import bound_model
+from acesniper.probe.runtimes import Runtime, RuntimeOptions
 
 TOLERANCE: Mapping[str, float] = {"f32": 0.02, "bf16": 0.5}
 """How far an output may be from the reference's: a wrong result means a wrong latency. Rounding in
@@ -19,12 +19,12 @@ bfloat16 adds up over a hundred layers with drawn weights."""
 COMPARED = 4096
 """Values of each output that are kept to compare with."""
 
-QUANTILE = 0.25
+LOW_QUANTILE = 0.25
 """The quantile of a round that stands for it: noise only ever adds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class LatencyEffort:
     """Rounds of `round_s` seconds each, until the two lowest agree within `agreed`.
 
     `throttled_s` is the length of the single round under a CPU quota, over several of its periods.
@@ -36,7 +36,7 @@ class Effort:
     throttled_s: float = 0.6
 
 
-QUICK = Effort(rounds=1, round_s=0.1, throttled_s=0.3)
+QUICK_LATENCY = LatencyEffort(rounds=1, round_s=0.1, throttled_s=0.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ def measure_latency(
     batch: int,
     shapes: Mapping[str, int],
     runtime: Runtime,
-    options: Options,
+    options: RuntimeOptions,
     *,
-    effort: Effort = Effort(),
+    effort: LatencyEffort = LatencyEffort(),
     throttled: bool = False,
     reference: Path | None = None,
 ) -> Latency:
@@ -75,7 +75,7 @@ def measure_latency(
     disagreement = _checked(path, batch, outputs, options.precision, reference)
     session.run(feeds)
     times = _quietest(lambda: session.run(feeds), effort, throttled=throttled)
-    centre = float(np.mean(times)) if throttled else float(np.quantile(times, QUANTILE))
+    centre = float(np.mean(times)) if throttled else float(np.quantile(times, LOW_QUANTILE))
     median, p90 = np.quantile(times, [0.5, 0.9])
     return Latency(centre, float(median), float(p90), load_s, disagreement)
 
@@ -117,17 +117,17 @@ def _disagreement(found: list[np.ndarray], known: list[np.ndarray]) -> float:
     return max(float(np.abs(a.astype(np.float64) - b).max()) for a, b in pairs) / scale
 
 
-def _quietest(run: Callable[[], object], effort: Effort, *, throttled: bool) -> list[float]:
+def _quietest(run: Callable[[], object], effort: LatencyEffort, *, throttled: bool) -> list[float]:
     """The durations of the quietest round."""
     if throttled:
         return _round(run, effort.throttled_s)
     rounds: list[list[float]] = []
     for _ in range(effort.rounds):
         rounds.append(_round(run, effort.round_s))
-        low = sorted(float(np.quantile(each, QUANTILE)) for each in rounds)
+        low = sorted(float(np.quantile(each, LOW_QUANTILE)) for each in rounds)
         if len(low) > 1 and low[1] <= low[0] * (1 + effort.agreed):
             break
-    return min(rounds, key=lambda each: float(np.quantile(each, QUANTILE)))
+    return min(rounds, key=lambda each: float(np.quantile(each, LOW_QUANTILE)))
 
 
 def _round(run: Callable[[], object], seconds: float) -> list[float]:

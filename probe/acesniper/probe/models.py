@@ -7,10 +7,9 @@ from pathlib import Path
 import onnx
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor.binding import bind, fitting
-from acesniper.predictor.external import check_external_data, external_tensors
-from acesniper.predictor.graph import parse
-from acesniper.predictor.weightless import draw
+from acesniper.predictor.onnx.bind import bind, check_external_data, external_tensors, fitting
+from acesniper.predictor.onnx.graph import parse
+from acesniper.predictor.onnx.strip_weights import draw
 
 
 def verify(path: Path, sha256: str | None) -> str:

@@ -12,7 +12,7 @@ READY = "busy"
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 SIDE = 256
 COPY_BYTES = 32 << 20
-TURN_S = 0.01
+WORK_S = 0.01
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _for_a_turn(work: Callable[[], object]) -> None:
-    end = time.perf_counter() + TURN_S
+    end = time.perf_counter() + WORK_S
     while time.perf_counter() < end:
         work()
 

@@ -9,7 +9,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PlatformFacts:
     """`cores` is what this process may use; `cpu_quota` limits it in cores, None if not."""
 
     architecture: str
@@ -19,9 +19,9 @@ class Facts:
     memory_bytes: int
 
 
-def facts() -> Facts:
+def facts() -> PlatformFacts:
     """The facts of the platform this process runs on."""
-    return Facts(
+    return PlatformFacts(
         architecture={"x86_64": "amd64", "aarch64": "arm64"}.get(
             platform.machine(), platform.machine()
         ),

@@ -20,7 +20,7 @@ def profile_text(name: str, node: str, result: ProbeResult, form: str = "yaml") 
     return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=100)
 
 
-def answering(name: str, node: str, result: ProbeResult, reprobed: str) -> dict[str, Any]:
+def reprobe_manifest(name: str, node: str, result: ProbeResult, reprobed: str) -> dict[str, Any]:
     """A probe's result as a manifest that answers a `spec.reprobe`; empty: none was asked."""
     manifest: dict[str, Any] = to_device_profile_manifest(name, node, result)
     if reprobed:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Progress:
+class ProgressServer:
     """Told of every batch that is done; answers with the newest count."""
 
     def __init__(self, total: int) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from acesniper.runtime.client import DEVICE_PROFILES, Cluster
+from acesniper.api.names import DEVICE_PROFILES
+from acesniper.runtime.client import Cluster
 
 
 async def publish(manifest: Mapping[str, Any], kubeconfig: Path | None) -> None:

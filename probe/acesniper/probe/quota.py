@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acesniper.probe.sampling import LEAST_RUNS, LOW, MOST_RUNS, Run
+from acesniper.probe.measure import LEAST_RUNS, LOW, MOST_RUNS, TimedCall
 
 STOP_S = 0.004
 """A run that took three times the usual and at least so much longer was stopped."""
@@ -38,7 +38,7 @@ class Burst:
         return max(self.wall_s, self.cpu_s / allowed)
 
 
-def cores_allowed(sentinel: Run, seconds: float, quota: float | None) -> float:
+def cores_allowed(sentinel: TimedCall, seconds: float, quota: float | None) -> float:
     """CPU seconds this process gets per second when it wants more than its quota."""
     spent_s, walls = time.process_time(), _walls_for(sentinel, seconds)
     cpu_s = (time.process_time() - spent_s) / len(walls)
@@ -47,7 +47,7 @@ def cores_allowed(sentinel: Run, seconds: float, quota: float | None) -> float:
     return quota if quota is not None and found < CONTENDED * quota else found
 
 
-def mean_s(run: Run, seconds: float) -> float:
+def mean_s(run: TimedCall, seconds: float) -> float:
     """Seconds per run over whole periods within about `seconds`."""
     return float(np.mean(whole_periods(_walls_for(run, seconds))))
 
@@ -60,7 +60,7 @@ def whole_periods(walls: Sequence[float]) -> Sequence[float]:
     return walls[stops[0] + 1 : stops[-1] + 1] if len(stops) > 1 else walls
 
 
-def bursts(items: Mapping[str, Run], rounds: int, seconds: float) -> dict[str, list[Burst]]:
+def bursts(items: Mapping[str, TimedCall], rounds: int, seconds: float) -> dict[str, list[Burst]]:
     """Per item and round, runs that use about `seconds` of CPU time."""
     found: dict[str, list[Burst]] = {name: [] for name in items}
     for _ in range(rounds):
@@ -69,7 +69,7 @@ def bursts(items: Mapping[str, Run], rounds: int, seconds: float) -> dict[str, l
     return found
 
 
-def _burst(run: Run, seconds: float) -> Burst:
+def _burst(run: TimedCall, seconds: float) -> Burst:
     fastest_s = max(1e-9, min(_walls(run, LEAST_RUNS)))
     count = max(LEAST_RUNS, min(MOST_RUNS, math.ceil(seconds / fastest_s)))
     spent_s = time.process_time()
@@ -78,7 +78,7 @@ def _burst(run: Run, seconds: float) -> Burst:
     return Burst(cpu_s, float(np.quantile(walls, LOW)))
 
 
-def _walls(run: Run, count: int) -> list[float]:
+def _walls(run: TimedCall, count: int) -> list[float]:
     ends = [time.perf_counter()]
     for _ in range(count):
         run()
@@ -86,7 +86,7 @@ def _walls(run: Run, count: int) -> list[float]:
     return np.diff(ends).tolist()
 
 
-def _walls_for(run: Run, seconds: float) -> list[float]:
+def _walls_for(run: TimedCall, seconds: float) -> list[float]:
     ends = [time.perf_counter()]
     while len(ends) == 1 or ends[-1] < ends[0] + seconds:
         run()

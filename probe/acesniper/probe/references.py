@@ -8,7 +8,7 @@ kernels, weights streamed once per run) shows here. Every network starts from a 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from acesniper.probe.graphs import GraphBuilder
+from acesniper.probe.graph_builder import GraphBuilder
 
 Layers = Callable[[GraphBuilder, str], str]
 CLASSES = 1000

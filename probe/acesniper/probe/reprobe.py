@@ -20,12 +20,12 @@ def reason_to_measure(profile: Profile | None, suite_version: str) -> str | None
     measured_with = status.get("suiteVersion")
     if measured_with != suite_version:
         return f"measured with suite {measured_with}, this is suite {suite_version}"
-    asked = asked_for(profile)
+    asked = requested_reprobe(profile)
     if asked != status.get("reprobed"):
         return f"spec.reprobe asks for {asked!r}"
     return None
 
 
-def asked_for(profile: Profile | None) -> str | None:
+def requested_reprobe(profile: Profile | None) -> str | None:
     """The value of `spec.reprobe`; an empty one asks for nothing."""
     return ((profile or {}).get("spec") or {}).get("reprobe") or None

@@ -12,18 +12,16 @@ from types import FrameType
 import numpy as np
 
 from acesniper.domain.errors import InvalidInput
-from acesniper.probe.durations import Durations
 from acesniper.probe.feeds import file_feeds, random_feeds
-from acesniper.probe.models import bound_model, verify
-from acesniper.probe.outputs import Outputs
-from acesniper.probe.runtimes import Input, Options, Runtime
+from acesniper.probe.model_file import bound_model, verify
+from acesniper.probe.runtimes import Input, Runtime, RuntimeOptions
 
 REPORT_VERSION = 1
 Feeds = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class RunSpec:
     """What to run.
 
     `source` is a .npy or .npz file, or a folder of them taken in turn; without it the input is
@@ -44,7 +42,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RunnerReport:
     """How a run went; `inferences` counts the batches that finished."""
 
     version: int
@@ -64,12 +62,12 @@ class Report:
 
 
 def run_model(
-    job: Job,
+    job: RunSpec,
     runtime: Runtime,
-    options: Options,
+    options: RuntimeOptions,
     *,
     progress: Callable[[int], object] = lambda _: None,
-) -> Report:
+) -> RunnerReport:
     """Run every batch; `progress` hears the number done, 0 as the first one begins.
 
     On SIGTERM the batch at work finishes and the report counts what was done. Raises InvalidModel
@@ -81,10 +79,10 @@ def run_model(
     known = job.sha256 if job.verified else None
     digest = known or verify(job.model, job.sha256)
     session = runtime.load(bound_model(job.model, job.batch, job.shapes), options)
-    feeds = _feeds(job.source, session.inputs)
+    feeds = _feeds_of(job.source, session.inputs)
     load_s = time.perf_counter() - start
     durations = Durations()
-    with _stopping() as stopped:
+    with _sigterm_flag() as stopped:
         progress(0)
         for number in range(job.inferences):
             begin = time.perf_counter()
@@ -95,7 +93,7 @@ def run_model(
             progress(number + 1)
             if stopped():
                 break
-    return Report(
+    return RunnerReport(
         version=REPORT_VERSION,
         model=job.model.name,
         sha256=digest,
@@ -109,7 +107,7 @@ def run_model(
     )
 
 
-def _feeds(source: Path | None, inputs: Sequence[Input]) -> list[Feeds]:
+def _feeds_of(source: Path | None, inputs: Sequence[Input]) -> list[Feeds]:
     if source is None:
         return [random_feeds(inputs)]
     paths = sorted(source.glob("*.np[yz]")) if source.is_dir() else [source]
@@ -119,7 +117,7 @@ def _feeds(source: Path | None, inputs: Sequence[Input]) -> list[Feeds]:
 
 
 @contextmanager
-def _stopping() -> Iterator[Callable[[], bool]]:
+def _sigterm_flag() -> Iterator[Callable[[], bool]]:
     """Whether SIGTERM has come since the block began; restores the handler after it."""
     asked = False
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Run = Callable[[], object]
+Workload = Callable[[], object]
 
 LOW = 0.1
 """The quantile of a round that stands for it."""
@@ -22,7 +22,7 @@ PATIENCE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class TimedRun:
     """One run: its wall and CPU time in seconds (all threads), and whether it was interrupted."""
 
     wall_s: float
@@ -30,9 +30,9 @@ class Sample:
     interrupted: bool
 
 
-def samples(run: Run, seconds: float) -> list[Sample]:
+def samples(run: Workload, seconds: float) -> list[TimedRun]:
     """Runs that together take about `seconds`, or longer (to a limit) while all are interrupted."""
-    found: list[Sample] = []
+    found: list[TimedRun] = []
     clean_s = spent_s = 0.0
     while len(found) < MOST_RUNS:
         sample = timed(run)
@@ -45,7 +45,7 @@ def samples(run: Run, seconds: float) -> list[Sample]:
     return found
 
 
-def timed(run: Run) -> Sample:
+def timed(run: Workload) -> TimedRun:
     """Run once. The calls that cost something stand outside what the wall clock sees."""
     switches = involuntary_switches()
     cpu_s = time.process_time()
@@ -53,7 +53,7 @@ def timed(run: Run) -> Sample:
     run()
     wall_s = time.perf_counter() - start
     cpu_s = time.process_time() - cpu_s
-    return Sample(wall_s, cpu_s, involuntary_switches() > switches)
+    return TimedRun(wall_s, cpu_s, involuntary_switches() > switches)
 
 
 def involuntary_switches() -> int:
@@ -61,7 +61,7 @@ def involuntary_switches() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
-def low(found: Sequence[Sample], *, alone: bool) -> float:
+def low_quantile_s(found: Sequence[TimedRun], *, alone: bool) -> float:
     """The seconds that stand for the runs of a round."""
     clean = [each.wall_s for each in found if not each.interrupted]
     others = [each.cpu_s if alone else each.wall_s for each in found]

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from acesniper.api.address import Address
 from acesniper.domain.errors import InvalidModel
-from acesniper.probe.cache import ModelCache
+from acesniper.probe.model_cache import ModelCache
 from acesniper.runtime.artifacts import NO_CREDENTIALS, Credentials, DownloadLimits, download
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
+class LocalModel:
     """A file, and whether its digest was checked on its way here."""
 
     path: Path
@@ -31,7 +31,7 @@ def local_model(
     credentials: Credentials = NO_CREDENTIALS,
     cache: ModelCache | None = None,
     limits: DownloadLimits = DownloadLimits(),  # noqa: B008 - frozen
-) -> Iterator[Local]:
+) -> Iterator[LocalModel]:
     """The model as a file here; what was fetched is removed at the end, or stays in the cache.
 
     Raises:
@@ -40,7 +40,7 @@ def local_model(
         InvalidInput: the address is none of ours.
     """
     if "://" not in where:
-        yield Local(Path(where))
+        yield LocalModel(Path(where))
         return
     address = _fetched(where)
 
@@ -53,10 +53,10 @@ def local_model(
         if cache is not None and sha256 is not None and _usable(cache):
             with cache.held(sha256, fill) as cached:
                 target.symlink_to(cached)
-                yield Local(target, verified=True)
+                yield LocalModel(target, verified=True)
         else:
             fill(target)
-            yield Local(target, verified=sha256 is not None)
+            yield LocalModel(target, verified=sha256 is not None)
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from onnx import ModelProto
 
-from acesniper.probe.graphs import GraphBuilder
-from acesniper.probe.references import REFERENCES, Layers
-from acesniper.probe.versions import SUITE as SUITE
-from acesniper.probe.versions import VERSION as VERSION
+from acesniper.probe import SUITE as SUITE
+from acesniper.probe import VERSION as VERSION
+from acesniper.probe.graph_builder import GraphBuilder
+from acesniper.probe.reference_networks import REFERENCES, Layers
 
 SENTINEL = "conv_wide_16"
 """Re-run between rounds; when it moved, something else was running."""

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from acesniper.domain.errors import InvalidInput
-from acesniper.probe.collect import COLUMNS, Row
+from acesniper.probe.collect import COLUMNS, LatencyRow
 
 
-def write(rows: Sequence[Row], output: Path | None) -> None:
+def write(rows: Sequence[LatencyRow], output: Path | None) -> None:
     """Write the rows to a file, by its ending .parquet or as CSV, or as CSV to standard output."""
     if output is not None and output.suffix == ".parquet":
         _write_parquet(rows, output)
@@ -26,7 +26,7 @@ def write(rows: Sequence[Row], output: Path | None) -> None:
             file.close()
 
 
-def _write_parquet(rows: Sequence[Row], output: Path) -> None:
+def _write_parquet(rows: Sequence[LatencyRow], output: Path) -> None:
     try:
         arrow = importlib.import_module("pyarrow")
         parquet = importlib.import_module("pyarrow.parquet")
@@ -36,7 +36,7 @@ def _write_parquet(rows: Sequence[Row], output: Path) -> None:
         ) from error
     kinds = {str: arrow.string(), int: arrow.int32(), float: arrow.float64(), bool: arrow.bool_()}
     optional = {"disagreement": float, "isa": str, "cpu_quota": float}
-    types = {**Row.__annotations__, **optional}
+    types = {**LatencyRow.__annotations__, **optional}
     schema = arrow.schema([(name, kinds[types[name]]) for name in COLUMNS])
     table = arrow.Table.from_pylist([asdict(row) for row in rows], schema=schema)
     parquet.write_table(table, output, compression="zstd")

@@ -16,12 +16,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from acesniper.domain.device import Reading
-from acesniper.probe.quota import bursts, cores_allowed, mean_s
-from acesniper.probe.sampling import Run, low, samples
+from acesniper.probe.measure import (
+    TimedCall,
+    bursts,
+    cores_allowed,
+    low_quantile_s,
+    mean_s,
+    timed_runs,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class ProbeEffort:
     """How long to measure: rounds, seconds per item and round, and the sentinel's tolerance.
 
     No round starts after `most_s`, whatever the noise: a busy device is measured badly, not long.
@@ -41,17 +47,17 @@ class Effort:
     neighbour_s: float = 0.7
 
 
-FULL = Effort()
-QUICK = Effort(
+FULL_PROBE = ProbeEffort()
+QUICK_PROBE = ProbeEffort(
     rounds=3, item_s=0.008, extra_rounds=1, meter_s=1.0, most_s=4.0, heat_s=0.0, neighbour_s=0.0
 )
 
 
 def measure(
-    items: Mapping[str, Run],
-    effort: Effort,
+    items: Mapping[str, TimedCall],
+    effort: ProbeEffort,
     *,
-    sentinel: Run | None = None,
+    sentinel: TimedCall | None = None,
     throttled: bool = False,
     quota: float | None = None,
     alone: bool = False,
@@ -80,18 +86,21 @@ def measure(
 
 
 def _rounds(
-    items: Mapping[str, Run], effort: Effort, sentinel: Run | None, alone: bool
+    items: Mapping[str, TimedCall], effort: ProbeEffort, sentinel: TimedCall | None, alone: bool
 ) -> Iterator[dict[str, float]]:
     """The rounds that count: the quiet ones, or the quietest when there are too few."""
 
     def watch() -> float:
-        return low(samples(sentinel, effort.item_s), alone=alone) if sentinel else 1.0
+        return low_quantile_s(timed_runs(sentinel, effort.item_s), alone=alone) if sentinel else 1.0
 
     tried: list[tuple[float, dict[str, float]]] = []
     end = time.perf_counter() + effort.most_s
     before = best = watch()
     for _ in range(effort.rounds + effort.extra_rounds):
-        found = {name: low(samples(run, effort.item_s), alone=alone) for name, run in items.items()}
+        found = {
+            name: low_quantile_s(timed_runs(run, effort.item_s), alone=alone)
+            for name, run in items.items()
+        }
         after = watch()
         tried.append((max(before, after), found))
         before, best = after, min(best, after)

@@ -9,18 +9,17 @@ import numpy as np
 from onnx import ModelProto, numpy_helper
 
 from acesniper.domain.device import Reading
-from acesniper.probe.graphs import GraphBuilder
-from acesniper.probe.runtimes import Options, Runtime
-from acesniper.probe.sampling import Run
+from acesniper.probe.graph_builder import GraphBuilder
+from acesniper.probe.measure import TimedCall, reading_of
+from acesniper.probe.runtimes import Runtime, RuntimeOptions
 from acesniper.probe.suite import FILE_BYTES, LOAD_BYTES, MEMORY_BYTES, PLAIN_OPSET
-from acesniper.probe.timing import reading
 
 TIMES = 5
 CHUNK_BYTES = 1 << 20
 SIDE = 1024
 
 
-def copy_memory() -> Run:
+def copy_memory() -> TimedCall:
     """A copy that reads and writes MEMORY_BYTES in all."""
     source = np.ones(MEMORY_BYTES // 2, dtype=np.uint8)
     target = np.zeros_like(source)
@@ -42,7 +41,7 @@ def weighty_model() -> ModelProto:
     return model
 
 
-def load_model(runtime: Runtime, options: Options) -> Run:
+def load_model(runtime: Runtime, options: RuntimeOptions) -> TimedCall:
     """Make the runtime ready to run a model of LOAD_BYTES that is in memory.
 
     Raises:
@@ -62,7 +61,7 @@ def read_file() -> Reading | None:
         with tempfile.TemporaryDirectory(prefix="acesniper-probe-") as folder:
             path = Path(folder) / "bytes"
             _write(path)
-            return reading([_read(path) for _ in range(TIMES)])
+            return reading_of([_read(path) for _ in range(TIMES)])
     except OSError:
         return None
 

@@ -16,14 +16,14 @@ import numpy as np
 
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
+from acesniper.predictor.atlas.networks import library_entry
 from acesniper.predictor.features import CLASSES, FEATURES_VERSION, MEASURES
-from acesniper.predictor.library import entry_of
-from acesniper.predictor.reader import read_model
+from acesniper.predictor.onnx.sandbox import read_model
 from acesniper.probe.feeds import random_feeds
-from acesniper.probe.graphs import OPSET
+from acesniper.probe.graph_builder import OPSET
 from acesniper.probe.profiles import read_profile
-from acesniper.probe.references import REFERENCES
-from acesniper.probe.runtimes import Options, runtime
+from acesniper.probe.reference_networks import REFERENCES
+from acesniper.probe.runtimes import RuntimeOptions, runtime
 from acesniper.probe.suite import MEMORY, MEMORY_BYTES, PROBES, SUITE, VERSION, Probe
 
 Workload = Mapping[str, Mapping[str, float]]
@@ -52,7 +52,7 @@ def features(name: str, folder: Path) -> ModelFeatures:
 def references() -> dict[str, dict[str, object]]:
     """The whole networks of the suite as models: every probed device has run them."""
     with tempfile.TemporaryDirectory() as folder:
-        return {name: entry_of(features(name, Path(folder))) for name in REFERENCES}
+        return {name: library_entry(features(name, Path(folder))) for name in REFERENCES}
 
 
 def workloads() -> dict[str, Workload]:
@@ -70,7 +70,7 @@ def mean_outputs() -> dict[str, float]:
 
 def mean_output(each: Probe) -> float:
     """The mean of a probe's only output for the usual input."""
-    session = runtime("onnxruntime").load(each.build().SerializeToString(), Options())
+    session = runtime("onnxruntime").load(each.build().SerializeToString(), RuntimeOptions())
     (values,) = session.run(random_feeds(session.inputs)).values()
     return float(np.mean(values, dtype=np.float64))
 

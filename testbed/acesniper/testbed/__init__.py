@@ -4,7 +4,7 @@ etcd, kube-apiserver, kube-controller-manager, kube-scheduler and KWOK run as pl
 TLS and RBAC on, in a temporary folder and on free ports of 127.0.0.1. Start at `ControlPlane`.
 """
 
-from acesniper.testbed.control_plane import ControlPlane
+from acesniper.testbed.control_plane import ControlPlane, start_scheduler
 from acesniper.testbed.errors import (
     BinariesMissing,
     BuildFailed,
@@ -13,7 +13,6 @@ from acesniper.testbed.errors import (
     TestbedError,
 )
 from acesniper.testbed.kwok import finish_annotations, make_node, start_kwok
-from acesniper.testbed.scheduler import start_scheduler
 
 __all__ = [
     "BinariesMissing",

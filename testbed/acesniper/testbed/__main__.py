@@ -8,13 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from acesniper.testbed.binaries import ensure_binaries
-from acesniper.testbed.chart import files as chart
+from acesniper.testbed.chart import generated as chart
 from acesniper.testbed.errors import TestbedError
+from acesniper.testbed.go_build import find_go
 from acesniper.testbed.images import build_images
+from acesniper.testbed.programs import ensure_binaries, install_tools
 from acesniper.testbed.stores import ensure_stores
-from acesniper.testbed.toolchain import find_go
-from acesniper.testbed.tools import install_tools
 
 Arguments = argparse.Namespace
 
@@ -88,15 +87,18 @@ def _chart(arguments: Arguments) -> None:
 
 
 def _demo(arguments: Arguments) -> None:
-    from acesniper.testbed.demo.play import Options, play
 
-    play(Options(arguments.tasks, arguments.waves, arguments.seed, arguments.json), Console())
+    run_faults(
+        ChaosOptions(arguments.tasks, arguments.waves, arguments.seed, arguments.json), Console()
+    )
 
 
 def _faults(arguments: Arguments) -> None:
-    from acesniper.testbed.faults.play import Options, play
+    from acesniper.testbed.faults.chaos import ChaosOptions, run_faults
 
-    play(Options(arguments.kills, arguments.tasks, arguments.seed, arguments.json), Console())
+    run_faults(
+        ChaosOptions(arguments.kills, arguments.tasks, arguments.seed, arguments.json), Console()
+    )
 
 
 if __name__ == "__main__":

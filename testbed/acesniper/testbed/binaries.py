@@ -10,9 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from acesniper.testbed.cache import cache_root, ensure_folder
-from acesniper.testbed.compile import go_build
 from acesniper.testbed.errors import BinariesMissing
-from acesniper.testbed.toolchain import MODULE, find_go
+from acesniper.testbed.go_build import MODULE, find_go, go_build
 
 PROGRAMS = (
     "etcd",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from acesniper.testbed import debian
+from acesniper.testbed import packages
 from acesniper.testbed.cache import cache_root, ensure_folder
 
 PACKAGES = ("chromium-headless-shell", "fonts-inter")
@@ -33,9 +33,9 @@ def ensure() -> Chromium:
 
     Raises BinariesMissing where apt or the package is absent.
     """
-    key = f"chromium-{debian.release()}"
+    key = f"chromium-{packages.debian_release()}"
     folder = ensure_folder(
-        cache_root() / "tools" / key, lambda empty: debian.unpack(PACKAGES, empty)
+        cache_root() / "tools" / key, lambda empty: packages.unpack_debian(PACKAGES, empty)
     )
     fonts = folder / "fonts.conf"
     if not fonts.is_file():

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from acesniper.testbed.errors import BuildFailed
-from acesniper.testbed.toolchain import environment
+from acesniper.testbed.go_build import environment
 
 _PLAIN_EVERY_S = 20.0
 _REPORT_LINES = 30

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from acesniper.testbed.pki import Certificate
+from acesniper.testbed.credentials import Certificate
 
 QPS = 1000
 """Client rate limit of controller manager and schedulers; the defaults (20 to 50) cap a testbed."""

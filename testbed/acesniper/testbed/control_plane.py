@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from acesniper.testbed import components, kubeconfig
-from acesniper.testbed.binaries import ensure_binaries
+from acesniper.testbed import components, credentials
+from acesniper.testbed.credentials import Authority, Certificate, write_signing_key
 from acesniper.testbed.errors import CommandFailed, NotReady
-from acesniper.testbed.pki import Authority, Certificate, write_signing_key
-from acesniper.testbed.ports import free_port
-from acesniper.testbed.processes import Child, Children, Ready
-from acesniper.testbed.readiness import https_ok
+from acesniper.testbed.processes import Child, Children, Ready, free_port, https_ok
+from acesniper.testbed.programs import ensure_binaries
 
 logger = logging.getLogger(__name__)
 
@@ -62,9 +60,9 @@ class ControlPlane:
     def kubeconfig(self, identity: str = "admin") -> Path:
         """A kubeconfig for the user `identity`; any name will do, an unbound one has no rights."""
         if identity not in self._kubeconfigs:
-            name = kubeconfig.file_name(identity)
-            client = self.authority.client(name, identity, kubeconfig.GROUPS.get(identity, ()))
-            self._kubeconfigs[identity] = kubeconfig.write_kubeconfig(
+            name = credentials.file_name(identity)
+            client = self.authority.client(name, identity, credentials.GROUPS.get(identity, ()))
+            self._kubeconfigs[identity] = credentials.write_kubeconfig(
                 self.folder / "kubeconfigs" / name,
                 port=self.site.api_port,
                 ca=self.authority.ca.cert,

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from acesniper.api.decision import Decision
-from acesniper.api.names import DECISION_ANNOTATION, MODEL_LABEL, RUNNER_CONTAINER, TASK_LABEL
+from acesniper.api.names import DECISION_ANNOTATION, MODEL_LABEL, PODS, RUNNER_CONTAINER, TASK_LABEL
 from acesniper.api.units import epoch_s
-from acesniper.domain.errors import AcesniperError
-from acesniper.runtime.client import PODS, Cluster, NotFound
+from acesniper.domain.errors import AcesniperError, NotFound
+from acesniper.runtime.client import Cluster
 from acesniper.runtime.watch import DELETE, Reflector
 from acesniper.testbed.kwok import FINISH_AT, FINISHED, STARTED, finish_annotations
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import yaml
 
-from acesniper.testbed.pki import Certificate
+from acesniper.testbed.credentials import Certificate
 
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

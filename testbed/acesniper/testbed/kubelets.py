@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from acesniper.api.names import MODEL_LABEL, TASK_LABEL
+from acesniper.api.names import LEASES, MODEL_LABEL, PODS, TASK_LABEL
 from acesniper.api.units import rfc3339
 from acesniper.domain.errors import AcesniperError
-from acesniper.runtime.client import LEASES, PODS, Cluster
+from acesniper.runtime.client import Cluster
 from acesniper.runtime.watch import DELETE, Reflector
 from acesniper.testbed.emulator import Latencies, inferences_of
 from acesniper.testbed.kwok import make_node
@@ -39,7 +39,7 @@ def ready_node(name: str) -> Json:
 
 
 @dataclass(slots=True)
-class Kubelets:
+class HollowKubelets:
     """`latencies` are the true seconds of one inference by (node, model).
 
     `bound_s` and `finished_s` tell when each task's pod was first seen bound, and when it ended

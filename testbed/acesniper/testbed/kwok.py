@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from acesniper.testbed.control_plane import MANIFESTS, ControlPlane
-from acesniper.testbed.ports import free_port
-from acesniper.testbed.processes import Child
-from acesniper.testbed.readiness import http_ok
+from acesniper.testbed.processes import Child, free_port, http_ok
 
 FINISH_AT = "emulation.acesniper.io/finish-at"
 """When the pod ends: RFC 3339 with fraction. Wins over RUN_SECONDS."""

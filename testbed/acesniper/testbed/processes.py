@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Self
 
 from acesniper.testbed.errors import NotReady
-from acesniper.testbed.guard import Guard
 
 logger = logging.getLogger(__name__)
 

@@ -15,12 +15,10 @@ from typing import Any
 
 import yaml
 
-from acesniper.testbed import debian
+from acesniper.testbed import packages
 from acesniper.testbed.cache import cache_root, ensure_folder
 from acesniper.testbed.control_plane import ControlPlane
-from acesniper.testbed.ports import free_port
-from acesniper.testbed.processes import Child
-from acesniper.testbed.readiness import http_ok
+from acesniper.testbed.processes import Child, free_port, http_ok
 
 PROGRAMS = ("prometheus", "promtool")
 SCRAPE = "1s"
@@ -31,7 +29,7 @@ def fetch(folder: Path) -> None:
     """Put `prometheus` and `promtool` into `folder`. Raises BinariesMissing without apt."""
     with tempfile.TemporaryDirectory() as temporary:
         unpacked = Path(temporary)
-        debian.unpack(["prometheus"], unpacked, alone=True)
+        packages.unpack_debian(["prometheus"], unpacked, alone=True)
         for name in PROGRAMS:
             program = folder / name
             program.write_bytes((unpacked / "usr/bin" / name).read_bytes())
@@ -40,7 +38,7 @@ def fetch(folder: Path) -> None:
 
 def cache_name() -> str:
     """The folder in the cache that holds both."""
-    return f"prometheus-{debian.release()}"
+    return f"prometheus-{packages.debian_release()}"
 
 
 def ensure() -> Path:

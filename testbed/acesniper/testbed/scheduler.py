@@ -6,8 +6,7 @@ import yaml
 
 from acesniper.testbed.components import kube_scheduler
 from acesniper.testbed.control_plane import ControlPlane
-from acesniper.testbed.ports import free_port
-from acesniper.testbed.processes import Child
+from acesniper.testbed.processes import Child, free_port
 
 
 def start_scheduler(

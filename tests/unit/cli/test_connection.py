@@ -5,8 +5,7 @@ import pytest
 from acesniper.cli import connection
 from acesniper.cli.connection import Connection, advised
 from acesniper.cli.subjects import is_name
-from acesniper.domain.errors import AcesniperError, Forbidden, InvalidInput, Unavailable
-from acesniper.runtime.client import NotFound
+from acesniper.domain.errors import AcesniperError, Forbidden, InvalidInput, NotFound, Unavailable
 
 
 def test_without_any_cluster_the_ways_to_name_one_are_told(

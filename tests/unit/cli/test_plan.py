@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from acesniper.api.names import PODS
 from acesniper.cli.connection import Connection
 from acesniper.cli.extender_access import ask, exposed
 from acesniper.cli.plan import parsed, shown
 from acesniper.domain.errors import InvalidInput, Unavailable
-from acesniper.runtime.client import PODS
-from acesniper.testbed.demo.files import served
+from acesniper.testbed.demo.examples import serve_folder
 from fake_cluster import FakeCluster
 
 
@@ -97,7 +97,7 @@ async def test_the_extender_is_asked_through_kubectl_in_its_pod(
     cluster: FakeCluster, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "plan").write_text("[]")
-    with served(tmp_path) as url:
+    with serve_folder(tmp_path) as url:
         port = url.rpartition(":")[2]
         line = f"Forwarding from 127.0.0.1:{port} -> 8780"
         said = kubectl(tmp_path, monkeypatch, line)

@@ -11,7 +11,7 @@ from acesniper.api import messages
 from acesniper.cli.__main__ import main
 from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.predictor.features import FEATURE_NAMES
-from acesniper.testbed.demo.files import served
+from acesniper.testbed.demo.examples import serve_folder
 from small_models import linear_model, save
 
 
@@ -39,7 +39,7 @@ def test_a_fetched_model_is_run_from_the_cache_the_second_time(
     cache.mkdir()
     kept = ("--sha256", sha256, "--cache", str(cache), "--report", str(tmp_path / "report"))
 
-    with served(model.parent) as url:
+    with serve_folder(model.parent) as url:
         first = call("run", f"{url}/linear.onnx", *kept)
     second = call("run", f"{url}/linear.onnx", *kept)
 
@@ -53,7 +53,7 @@ def test_a_fetched_input_makes_outputs_in_a_folder(
 ) -> None:
     np.save(model.parent / "x.npy", np.full((1, 8), 0.5, np.float32))
 
-    with served(model.parent) as url:
+    with serve_folder(model.parent) as url:
         given = ("--input", f"{url}/x.npy", "--input-sha256", digest(model.parent / "x.npy"))
         code = call("run", str(model), *given, "--output", str(tmp_path / "out"))
 

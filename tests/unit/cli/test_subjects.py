@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from acesniper.api.names import DEVICE_PROFILES, MODEL_PROFILES, Kind
 from acesniper.cli import subjects
 from acesniper.cli.connection import Connection
 from acesniper.domain.errors import InvalidInput
 from acesniper.predictor.pcn.observations import Observation
-from acesniper.runtime.client import DEVICE_PROFILES, MODEL_PROFILES, Kind
 from builders import make_device_profile, make_model_profile
 from fake_cluster import FakeCluster
 from small_models import features_of, linear_model, save

@@ -2,9 +2,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus
-from acesniper.operator.counting import count_deleted, count_phase
-from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import Store
+from acesniper.operator.cache import ObjectCache
+from acesniper.operator.metrics import OperatorMetrics, count_deleted, count_phase
 from builders import make_device_profile, make_itask, make_model_profile
 
 FINISHED = {
@@ -48,7 +47,7 @@ def succeeded(latency_s: float = 1.0) -> InferenceTaskStatus:
 
 
 def counted(before: dict[str, object], after: InferenceTaskStatus) -> CollectorRegistry:
-    registry, store = CollectorRegistry(), Store()
+    registry, store = CollectorRegistry(), ObjectCache()
     store.take_device(make_device_profile("d", provider="cuda"))
     store.take_model(make_model_profile())
     task = InferenceTask.model_validate(make_itask(status=before, inferences=10))

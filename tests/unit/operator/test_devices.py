@@ -1,13 +1,12 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
-from acesniper.api.names import SLOT_RESOURCE
+from acesniper.api.names import DEVICE_PROFILES, NODES, SLOT_RESOURCE
+from acesniper.api.objects import Json
 from acesniper.api.v1alpha1 import DeviceProfile
-from acesniper.operator.devices import DeviceReconciler
+from acesniper.operator.cache import ObjectCache
+from acesniper.operator.device_profiles import STALE_AFTER_S, DeviceReconciler, device_conditions
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import Store
-from acesniper.operator.verdicts import STALE_AFTER_S, judged
-from acesniper.runtime.client import DEVICE_PROFILES, NODES, Object
 from acesniper.runtime.events import EventRecorder
 from builders import make_device_profile, make_node
 from fake_cluster import FakeCluster
@@ -16,8 +15,8 @@ from virtual_time import Clock
 DAY_S = 24 * 3600.0
 
 
-def verdicts(manifest: Object, now_s: float = 0.0) -> dict[str, tuple[str, str]]:
-    conditions = judged(DeviceProfile.model_validate(manifest), now_s)
+def verdicts(manifest: Json, now_s: float = 0.0) -> dict[str, tuple[str, str]]:
+    conditions = device_conditions(DeviceProfile.model_validate(manifest), now_s)
     return {each.type: (each.status, each.reason) for each in conditions}
 
 
@@ -44,8 +43,8 @@ def test_an_old_measurement_is_stale(age_s: float, stale: str) -> None:
 
 
 class Setup:
-    def __init__(self, *profiles: Object, node: Object | None = None) -> None:
-        self.cluster, self.store, self.clock = FakeCluster(), Store(), Clock()
+    def __init__(self, *profiles: Json, node: Json | None = None) -> None:
+        self.cluster, self.store, self.clock = FakeCluster(), ObjectCache(), Clock()
         self.metrics = OperatorMetrics.on(CollectorRegistry())
         events = EventRecorder(self.cluster, "test")
         self.reconciler = DeviceReconciler(

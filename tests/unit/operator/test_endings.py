@@ -8,11 +8,10 @@ import pytest
 from acesniper.api.conditions import find_condition
 from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile, Phase
-from acesniper.operator.ending import MOST_DISRUPTIONS
-from acesniper.operator.lifecycle import next_step
-from acesniper.operator.render import pod_name
-from acesniper.operator.sight import Sight
-from acesniper.operator.step import Step
+from acesniper.operator.task.lifecycle import next_action
+from acesniper.operator.task.pod import pod_name
+from acesniper.operator.task.snapshot import Action, TaskSnapshot
+from acesniper.operator.task.termination import MOST_DISRUPTIONS
 from builders import (
     condition,
     make_device_profile,
@@ -45,7 +44,7 @@ def see(
     models: dict[str, Json] | None = None,
     generation: int = 1,
     **spec: Any,  # noqa: ANN401 - fields of the spec
-) -> Sight:
+) -> TaskSnapshot:
     """A running task, its pod, the node `n`; `devices` have so many bytes."""
     manifest = make_itask(
         status=RUNNING if status is None else status, metadata={"generation": generation}, **spec
@@ -59,7 +58,7 @@ def see(
     for name, memory_bytes in (devices or {}).items():
         profiles[name]["status"]["memoryBytes"] = memory_bytes
     found = {"model": make_model_profile()} if models is None else models
-    return Sight(
+    return TaskSnapshot(
         task=task,
         pods=pods,
         models={name: ModelProfile.model_validate(each) for name, each in found.items()},
@@ -72,17 +71,17 @@ def see(
     )
 
 
-def later(sight: Sight, step: Step, seconds: float) -> Sight:
+def later(sight: TaskSnapshot, step: Action, seconds: float) -> TaskSnapshot:
     """The same sight after a step was written down, some time later."""
     task = sight.task.model_copy(update={"status": step.status})
     return replace(sight, task=task, now_s=sight.now_s + seconds)
 
 
-def reasons(step: Step) -> list[str]:
+def reasons(step: Action) -> list[str]:
     return [notice.reason for notice in step.notices]
 
 
-def healthy(step: Step) -> tuple[str, str] | None:
+def healthy(step: Action) -> tuple[str, str] | None:
     found = find_condition(step.status.conditions, "Healthy")
     return None if found is None else (found.status, found.reason)
 
@@ -115,7 +114,7 @@ def disruption(reason: str) -> list[Json]:
 def test_a_disruption_is_an_attempt_but_costs_no_retry() -> None:
     pod = failed(143, conditions=disruption("EvictionByEvictionAPI"))
 
-    step = next_step(see(pod, retries=0))
+    step = next_action(see(pod, retries=0))
 
     assert step.status.phase is Phase.PENDING
     assert (step.status.attempts, step.status.disruptions) == (1, 1)
@@ -126,7 +125,7 @@ def test_after_many_disruptions_a_task_is_given_up() -> None:
     status = {**RUNNING, "attempts": MOST_DISRUPTIONS, "disruptions": MOST_DISRUPTIONS}
     pod = failed(143, conditions=disruption("PreemptionByScheduler"))
 
-    step = next_step(see(pod, status=status))
+    step = next_action(see(pod, status=status))
 
     assert (step.status.phase, reasons(step)) == (Phase.FAILED, ["Preempted"])
 
@@ -134,21 +133,21 @@ def test_after_many_disruptions_a_task_is_given_up() -> None:
 def test_disruptions_leave_all_retries_to_the_application() -> None:
     status = {**RUNNING, "attempts": 3, "disruptions": 3}
 
-    step = next_step(see(failed(), status=status, retries=1))
+    step = next_action(see(failed(), status=status, retries=1))
 
     assert step.status.phase is Phase.PENDING
     assert str(step.status.message).endswith("retry 1 of 1")
 
 
 def test_a_final_failure_is_not_tried_again() -> None:
-    step = next_step(see(failed(42), permanentExitCodes=[42], retries=5))
+    step = next_action(see(failed(42), permanentExitCodes=[42], retries=5))
 
     assert step.status.phase is Phase.FAILED
     assert "trying again is useless" in str(step.status.message)
 
 
 def test_want_of_memory_is_told_to_the_model_and_tried_on_a_larger_device() -> None:
-    step = next_step(see(failed(137, "OOMKilled"), devices={"d": GIB, "larger": 2 * GIB}))
+    step = next_action(see(failed(137, "OOMKilled"), devices={"d": GIB, "larger": 2 * GIB}))
 
     assert step.status.phase is Phase.PENDING
     assert step.learn_memory == ("model", GIB + 1)
@@ -156,7 +155,7 @@ def test_want_of_memory_is_told_to_the_model_and_tried_on_a_larger_device() -> N
 
 
 def test_want_of_memory_on_the_largest_device_is_the_end() -> None:
-    step = next_step(see(failed(137, "OOMKilled"), devices={"d": GIB, "same": GIB}))
+    step = next_action(see(failed(137, "OOMKilled"), devices={"d": GIB, "same": GIB}))
 
     assert step.status.phase is Phase.FAILED
     assert step.learn_memory == ("model", GIB + 1)
@@ -166,7 +165,7 @@ def test_want_of_memory_on_the_largest_device_is_the_end() -> None:
 def test_a_device_of_another_runtime_is_no_larger_device() -> None:
     sight = see(failed(137, "OOMKilled"), devices={"d": GIB, "larger": 2 * GIB}, runtime=["cuda"])
 
-    assert next_step(sight).status.phase is Phase.FAILED
+    assert next_action(sight).status.phase is Phase.FAILED
 
 
 # --- what does not start -------------------------------------------------------------------------
@@ -185,9 +184,9 @@ def test_what_does_not_start_is_told_at_once_and_given_up_after_a_while(
 ) -> None:
     sight = see(waiting(state))
 
-    first = next_step(sight)
-    again = next_step(later(sight, first, 59.0))
-    due = next_step(later(sight, again, 60.0))
+    first = next_action(sight)
+    again = next_action(later(sight, first, 59.0))
+    due = next_action(later(sight, again, 60.0))
 
     assert (first.status.phase, healthy(first)) == (Phase.SCHEDULED, ("False", reason))
     assert reasons(first) == [reason]
@@ -200,10 +199,10 @@ def test_what_does_not_start_is_told_at_once_and_given_up_after_a_while(
 
 def test_errors_that_take_turns_are_one_trouble() -> None:
     sight = see(waiting("ErrImagePull"))
-    first = next_step(sight)
+    first = next_action(sight)
 
     then = see(waiting("ImagePullBackOff"), now_s=130.0)
-    second = next_step(later(replace(then, now_s=100.0), first, 30.0))
+    second = next_action(later(replace(then, now_s=100.0), first, 30.0))
 
     assert second.look_again_s == pytest.approx(30.0)
     assert reasons(second) == []
@@ -211,15 +210,15 @@ def test_errors_that_take_turns_are_one_trouble() -> None:
 
 def test_an_image_that_comes_after_all_is_no_trouble_any_more() -> None:
     sight = see(waiting("ErrImagePull"))
-    first = next_step(sight)
+    first = next_action(sight)
 
-    step = next_step(later(see(running()), first, 5.0))
+    step = next_action(later(see(running()), first, 5.0))
 
     assert (step.status.phase, healthy(step)) == (Phase.RUNNING, ("True", "AsItShould"))
 
 
 def test_an_image_that_cannot_be_one_ends_the_task_at_once() -> None:
-    step = next_step(see(waiting("InvalidImageName"), retries=5))
+    step = next_action(see(waiting("InvalidImageName"), retries=5))
 
     assert (step.status.phase, reasons(step)) == (Phase.FAILED, ["InvalidImageName"])
     assert step.delete_pod is not None
@@ -227,7 +226,7 @@ def test_an_image_that_cannot_be_one_ends_the_task_at_once() -> None:
 
 @pytest.mark.parametrize("state", ["ContainerCreating", "PodInitializing"])
 def test_what_only_takes_time_is_no_trouble(state: str) -> None:
-    step = next_step(see(waiting(state)))
+    step = next_action(see(waiting(state)))
 
     assert (healthy(step), reasons(step)) == (None, [])
 
@@ -238,8 +237,8 @@ def test_what_only_takes_time_is_no_trouble(state: str) -> None:
 def test_a_node_that_is_gone_is_waited_for_a_moment_and_then_given_up() -> None:
     sight = see(running(), nodes=())
 
-    first = next_step(sight)
-    step = next_step(later(sight, first, 10.0))
+    first = next_action(sight)
+    step = next_action(later(sight, first, 10.0))
 
     assert (first.status.phase, healthy(first)) == (Phase.RUNNING, ("False", "NodeLost"))
     assert first.look_again_s == 10.0
@@ -251,8 +250,8 @@ def test_a_node_that_is_gone_is_waited_for_a_moment_and_then_given_up() -> None:
 def test_a_node_that_is_not_ready_keeps_its_pod_until_its_taint_says_otherwise() -> None:
     sight = see(running(), nodes=(make_node("n", ready=False),))
 
-    first = next_step(sight)
-    much_later = next_step(later(sight, first, 3600.0))
+    first = next_action(sight)
+    much_later = next_action(later(sight, first, 3600.0))
 
     assert healthy(first) == ("False", "NodeNotReady")
     assert much_later.status.phase is Phase.RUNNING
@@ -264,9 +263,9 @@ def test_a_pod_that_a_silent_node_does_not_stop_is_deleted_by_force() -> None:
     pod["metadata"]["deletionTimestamp"] = "1970-01-01T00:02:10Z"
     sight = see(pod, nodes=(make_node("n", ready=False),))
 
-    first = next_step(sight)
-    early = next_step(later(sight, first, 20.0))
-    due = next_step(later(sight, first, 30.0))
+    first = next_action(sight)
+    early = next_action(later(sight, first, 20.0))
+    due = next_action(later(sight, first, 30.0))
 
     assert healthy(first) == ("False", "NodeLost")
     assert early.delete_pod is None, "its time to end is not over"
@@ -278,7 +277,7 @@ def test_a_pod_that_a_silent_node_does_not_stop_is_deleted_by_force() -> None:
 def test_a_pod_that_a_live_node_stops_is_only_waited_for() -> None:
     sight = see(running(deleting=True))
 
-    step = next_step(later(sight, next_step(sight), 3600.0))
+    step = next_action(later(sight, next_action(sight), 3600.0))
 
     assert step.delete_pod is None
     assert step.look_again_s is not None
@@ -291,9 +290,9 @@ def test_why_a_pod_vanished_is_remembered_from_before(by: str, reason: str) -> N
     pod = running(deleting=True)
     pod["status"]["conditions"] = disruption(by)
     sight = see(pod)
-    first = next_step(sight)
+    first = next_action(sight)
 
-    gone = next_step(replace(later(sight, first, 1.0), pods={}))
+    gone = next_action(replace(later(sight, first, 1.0), pods={}))
 
     assert (healthy(first), reasons(first)) == (("False", reason), [reason])
     assert gone.status.phase is Phase.PENDING
@@ -310,12 +309,12 @@ def test_a_taint_of_a_node_that_is_not_ready_is_the_loss_of_the_node(
     pod = running()
     pod["status"]["conditions"] = disruption("DeletionByTaintManager")
 
-    assert healthy(next_step(see(pod, nodes=(make_node("n", ready=ready),)))) == ("False", reason)
+    assert healthy(next_action(see(pod, nodes=(make_node("n", ready=ready),)))) == ("False", reason)
 
 
 def test_the_next_attempt_starts_without_the_troubles_of_the_last() -> None:
     sight = see(running(), nodes=())
-    gave_up = next_step(later(sight, next_step(sight), 10.0))
+    gave_up = next_action(later(sight, next_action(sight), 10.0))
 
     assert healthy(gave_up) is None
 
@@ -329,8 +328,8 @@ def test_the_next_attempt_starts_without_the_troubles_of_the_last() -> None:
 def test_a_cancelled_task_ends_whatever_it_does(pod: Json | None) -> None:
     sight = see(pod, cancel=True)
 
-    step = next_step(sight)
-    after = next_step(later(sight, step, 1.0))
+    step = next_action(sight)
+    after = next_action(later(sight, step, 1.0))
 
     assert (step.status.phase, reasons(step)) == (Phase.FAILED, ["Cancelled"])
     alive = pod is not None and pod["status"]["phase"] != "Failed"
@@ -340,7 +339,7 @@ def test_a_cancelled_task_ends_whatever_it_does(pod: Json | None) -> None:
 def test_a_task_that_succeeded_before_it_was_cancelled_has_succeeded() -> None:
     pod = make_pod(node="n", phase="Succeeded", terminated={"exitCode": 0})
 
-    assert next_step(see(pod, cancel=True)).status.phase is Phase.SUCCEEDED
+    assert next_action(see(pod, cancel=True)).status.phase is Phase.SUCCEEDED
 
 
 @pytest.mark.parametrize(
@@ -352,7 +351,7 @@ def test_a_success_says_whether_it_was_in_time(finished: str, status: str, told:
     ended = {"exitCode": 0, "finishedAt": f"1970-01-01T{finished}"}
     pod = make_pod(node="n", phase="Succeeded", terminated=ended)
 
-    step = next_step(see(pod, deadline="1m"))
+    step = next_action(see(pod, deadline="1m"))
 
     met = find_condition(step.status.conditions, "DeadlineMet")
     assert met is not None
@@ -371,7 +370,7 @@ def of(pod: Json, digest: str = "a" * 64, generation: int = 1) -> Json:
 
 
 def test_a_queued_pod_of_a_model_that_was_replaced_makes_way_for_one_of_the_new() -> None:
-    step = next_step(see(of(make_gated_pod(), "b" * 64), status={}))
+    step = next_action(see(of(make_gated_pod(), "b" * 64), status={}))
 
     assert step.delete_pod is not None
     assert (step.status.incarnation, step.status.attempts) == (1, 0)
@@ -381,8 +380,8 @@ def test_a_queued_pod_of_a_model_that_was_replaced_makes_way_for_one_of_the_new(
 def test_a_running_pod_of_a_model_that_was_replaced_runs_on_and_says_so_once() -> None:
     sight = see(of(running(), "b" * 64))
 
-    step = next_step(sight)
-    again = next_step(later(sight, step, 1.0))
+    step = next_action(sight)
+    again = next_action(later(sight, step, 1.0))
 
     assert step.status.phase is Phase.RUNNING
     assert find_condition(step.status.conditions, "ModelChanged") is not None
@@ -390,7 +389,7 @@ def test_a_running_pod_of_a_model_that_was_replaced_runs_on_and_says_so_once() -
 
 
 def test_a_queued_pod_of_an_older_spec_makes_way_for_one_of_the_new() -> None:
-    step = next_step(see(of(make_gated_pod()), status={}, generation=2))
+    step = next_action(see(of(make_gated_pod()), status={}, generation=2))
 
     assert step.delete_pod is not None
     assert step.status.incarnation == 1
@@ -400,11 +399,11 @@ def test_a_queued_pod_of_an_older_spec_makes_way_for_one_of_the_new() -> None:
     "pod", [make_gated_pod(), of(make_gated_pod())], ids=["from before we wrote it", "as it is"]
 )
 def test_a_queued_pod_that_is_up_to_date_stays(pod: Json) -> None:
-    assert next_step(see(pod, status={})).delete_pod is None
+    assert next_action(see(pod, status={})).delete_pod is None
 
 
 def test_a_queued_pod_waits_for_a_model_that_is_missing_for_now() -> None:
-    assert next_step(see(of(make_gated_pod()), status={}, models={})).delete_pod is None
+    assert next_action(see(of(make_gated_pod()), status={}, models={})).delete_pod is None
 
 
 def test_every_troubled_step_is_at_rest_once_it_was_taken() -> None:
@@ -418,5 +417,5 @@ def test_every_troubled_step_is_at_rest_once_it_was_taken() -> None:
     ]
 
     for sight in sights:
-        first = next_step(sight)
-        assert next_step(later(sight, first, 0.0)).status == first.status
+        first = next_action(sight)
+        assert next_action(later(sight, first, 0.0)).status == first.status

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from acesniper.api.v1alpha1 import InferenceTaskSpec
-from acesniper.operator.failure import Fault, failure
+from acesniper.operator.task.pod_health import Fault, attempt_failure
 from builders import make_pod
 
 Json = dict[str, Any]
@@ -47,7 +47,7 @@ def disrupted(reason: str) -> list[Json]:
     ],
 )
 def test_what_the_cluster_ended_is_the_clusters_fault(condition: str, reason: str) -> None:
-    found = failure(failed(exit_code=143, conditions=disrupted(condition)), spec(), None)
+    found = attempt_failure(failed(exit_code=143, conditions=disrupted(condition)), spec(), None)
 
     assert (found.reason, found.fault) == (reason, Fault.CLUSTER)
     assert found.message == "pod pod: why"
@@ -69,20 +69,20 @@ def test_what_its_node_ended_or_never_took_is_the_clusters_fault(
     pod = make_pod(node="n", phase="Failed")
     pod["status"] |= {"reason": status_reason, "message": "The node was low on resource: memory"}
 
-    found = failure(pod, spec(), None)
+    found = attempt_failure(pod, spec(), None)
 
     assert (found.reason, found.fault) == (reason, Fault.CLUSTER)
 
 
 def test_an_exit_code_is_the_applications_fault_and_costs_a_retry() -> None:
-    found = failure(failed(exit_code=3, message="oops"), spec(), None)
+    found = attempt_failure(failed(exit_code=3, message="oops"), spec(), None)
 
     assert (found.reason, found.fault) == ("AttemptFailed", Fault.APPLICATION)
     assert found.message == "pod pod: Error, exit code 3: oops"
 
 
 def test_an_exit_code_that_the_task_calls_permanent_is_final() -> None:
-    found = failure(failed(exit_code=42), spec(permanentExitCodes=[41, 42]), None)
+    found = attempt_failure(failed(exit_code=42), spec(permanentExitCodes=[41, 42]), None)
 
     assert (found.reason, found.fault) == ("PermanentExitCode", Fault.FINAL)
 
@@ -96,13 +96,13 @@ def test_an_exit_code_that_the_task_calls_permanent_is_final() -> None:
     ],
 )
 def test_what_our_runner_cannot_use_is_not_tried_again(words: str, reason: str) -> None:
-    found = failure(failed(exit_code=2, message=words), spec(), None)
+    found = attempt_failure(failed(exit_code=2, message=words), spec(), None)
 
     assert (found.reason, found.fault) == (reason, Fault.FINAL)
 
 
 def test_the_exit_code_of_somebody_elses_container_means_nothing_to_us() -> None:
-    found = failure(failed(exit_code=2), spec(template={"spec": {}}), None)
+    found = attempt_failure(failed(exit_code=2), spec(template={"spec": {}}), None)
 
     assert found.fault is Fault.APPLICATION
 
@@ -122,7 +122,7 @@ def test_want_of_memory_says_how_much_was_too_little(
 ) -> None:
     pod = failed(exit_code=137, reason="OOMKilled", limits=limits)
 
-    found = failure(pod, spec(), device_bytes)
+    found = attempt_failure(pod, spec(), device_bytes)
 
     assert (found.reason, found.fault) == ("OutOfMemory", Fault.APPLICATION)
     assert found.needs_memory_bytes == needs
@@ -133,4 +133,4 @@ def test_an_eviction_for_memory_is_an_eviction() -> None:
     """The node was full: that says nothing of what the model needs."""
     pod = failed(exit_code=137, reason="OOMKilled", conditions=disrupted("TerminationByKubelet"))
 
-    assert failure(pod, spec(), GIB).needs_memory_bytes is None
+    assert attempt_failure(pod, spec(), GIB).needs_memory_bytes is None

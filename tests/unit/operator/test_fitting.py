@@ -7,10 +7,10 @@ import pytest
 
 from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile
-from acesniper.operator.fitting import KEPT_S, nowhere
-from acesniper.operator.lifecycle import next_step
-from acesniper.operator.render import pod_name
-from acesniper.operator.sight import Sight
+from acesniper.operator.task.lifecycle import next_action
+from acesniper.operator.task.pending import KEPT_S, unschedulable_reason
+from acesniper.operator.task.pod import pod_name
+from acesniper.operator.task.snapshot import TaskSnapshot
 from builders import make_device_profile, make_gated_pod, make_itask, make_model_profile, make_node
 
 Json = dict[str, Any]
@@ -29,7 +29,7 @@ def message(*, gated: bool, cordoned: bool = False, **spec: Any) -> str | None: 
     pod = make_gated_pod(name)
     model = make_model_profile()
     model["status"]["peakMemoryBytes"] = 2**20
-    sight = Sight(
+    sight = TaskSnapshot(
         task=task,
         pods={name: (PodView.of(pod), pod)} if gated else {},
         models={"model": ModelProfile.model_validate(model)},
@@ -39,7 +39,7 @@ def message(*, gated: bool, cordoned: bool = False, **spec: Any) -> str | None: 
         nodes=nodes,
         devices={name: DeviceProfile.model_validate(each) for name, each in profiles.items()},
     )
-    return next_step(sight).status.message
+    return next_action(sight).status.message
 
 
 @pytest.mark.parametrize("gated", [True, False])
@@ -62,13 +62,15 @@ def test_tasks_that_ask_for_the_same_are_told_the_same_until_somebody_looks_agai
     model = ModelProfile.model_validate(make_model_profile())
     task = InferenceTask.model_validate(make_itask(runtime=["cuda"]))
     nodes = {each.spec.node: make_node(each.spec.node) for each in fleet.values()}
-    seen = Sight(task, {}, {}, may_queue=True, now_s=0.0, image="", nodes=nodes, devices=fleet)
-    at_first = nowhere(seen, "model", model)
+    seen = TaskSnapshot(
+        task, {}, {}, may_queue=True, now_s=0.0, image="", nodes=nodes, devices=fleet
+    )
+    at_first = unschedulable_reason(seen, "model", model)
     fleet.pop("d2")
 
-    soon = nowhere(replace(seen, now_s=KEPT_S / 2), "model", model)
-    later = nowhere(replace(seen, now_s=KEPT_S), "model", model)
-    before = nowhere(replace(seen, now_s=-KEPT_S), "model", model)
+    soon = unschedulable_reason(replace(seen, now_s=KEPT_S / 2), "model", model)
+    later = unschedulable_reason(replace(seen, now_s=KEPT_S), "model", model)
+    before = unschedulable_reason(replace(seen, now_s=-KEPT_S), "model", model)
 
     assert at_first is not None
     assert "d2" in at_first

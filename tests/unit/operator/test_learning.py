@@ -6,6 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from acesniper.api import convert
+from acesniper.api.names import DEVICE_PROFILES, EVENTS
+from acesniper.api.objects import Json
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask
 from acesniper.domain.errors import Unavailable
@@ -17,10 +19,9 @@ from acesniper.domain.latency_history import (
     newest_runs,
 )
 from acesniper.domain.task import ModelKey
-from acesniper.operator.devices import DeviceReconciler
+from acesniper.operator.cache import ObjectCache
+from acesniper.operator.device_profiles import DeviceReconciler
 from acesniper.operator.metrics import OperatorMetrics
-from acesniper.operator.store import Store
-from acesniper.runtime.client import DEVICE_PROFILES, EVENTS, Object
 from acesniper.runtime.events import EventRecorder
 from builders import make_device_profile, make_itask
 from fake_cluster import Call, FakeCluster
@@ -66,7 +67,7 @@ def unavailable(call: Call) -> None:
 
 class Setup:
     def __init__(self) -> None:
-        self.cluster, self.store, self.clock = FakeCluster(), Store(), Clock()
+        self.cluster, self.store, self.clock = FakeCluster(), ObjectCache(), Clock()
         self.metrics = OperatorMetrics.on(CollectorRegistry())
         events = EventRecorder(self.cluster, "test")
         self.devices = DeviceReconciler(self.cluster, self.store, self.metrics, events, self.clock)
@@ -77,7 +78,7 @@ class Setup:
             if (device := self.devices.note(task)) is not None:
                 await self.devices.reconcile(device)
 
-    def profile(self) -> Object:
+    def profile(self) -> Json:
         return self.cluster.one(DEVICE_PROFILES, "d")
 
     def remembered(self) -> list[float]:

@@ -13,10 +13,9 @@ from acesniper.api.names import PLAN_GATE
 from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, ModelProfile, Phase
 from acesniper.domain.prediction import FinishEstimate
-from acesniper.operator.lifecycle import next_step
-from acesniper.operator.render import pod_name
-from acesniper.operator.sight import Sight
-from acesniper.operator.step import Step
+from acesniper.operator.task.lifecycle import next_action
+from acesniper.operator.task.pod import pod_name
+from acesniper.operator.task.snapshot import Action, TaskSnapshot
 from builders import (
     SHA256,
     condition,
@@ -49,7 +48,7 @@ def see(
     now_s: float = 10.0,
     may_queue: bool = True,
     **spec: Any,  # noqa: ANN401 - fields of the spec
-) -> Sight:
+) -> TaskSnapshot:
     """A task with its model profiled, and perhaps the pod of its current attempt."""
     task = InferenceTask.model_validate(make_itask(status=status, **spec))
     pods = {}
@@ -58,7 +57,7 @@ def see(
         pods[pod_name(task)] = (PodView.of(pod), pod)
     if models is None:
         models = {"model": make_model_profile()}
-    return Sight(
+    return TaskSnapshot(
         task=task,
         pods=pods,
         models={name: ModelProfile.model_validate(each) for name, each in models.items()},
@@ -68,7 +67,7 @@ def see(
     )
 
 
-def reasons(step: Step) -> list[str]:
+def reasons(step: Action) -> list[str]:
     return [notice.reason for notice in step.notices]
 
 
@@ -80,8 +79,8 @@ def running_status(phase: str = "Running", **more: Any) -> Json:  # noqa: ANN401
 
 
 def test_a_task_whose_model_nobody_made_waits_and_says_so_once() -> None:
-    step = next_step(see(models={}))
-    again = next_step(replace(see(models={}), task=with_status(step.status)))
+    step = next_action(see(models={}))
+    again = next_action(replace(see(models={}), task=with_status(step.status)))
 
     assert step.status.phase is Phase.PENDING
     assert "there is no ModelProfile 'model' in this namespace" in str(step.status.message)
@@ -97,7 +96,7 @@ def with_status(status: InferenceTaskStatus, **spec: Any) -> InferenceTask:  # n
 def test_a_model_given_inline_gets_a_profile() -> None:
     source = {"uri": "https://models.example/x.onnx", "sha256": SHA256}
 
-    step = next_step(see(model=None, models={}, source=source, batchSize=2))
+    step = next_action(see(model=None, models={}, source=source, batchSize=2))
 
     assert step.create_model is not None
     assert step.create_model["spec"]["source"] == source
@@ -106,7 +105,7 @@ def test_a_model_given_inline_gets_a_profile() -> None:
 
 
 def test_another_batch_than_the_profiles_gets_a_profile_of_its_own() -> None:
-    step = next_step(see(batchSize=8, inputShapes={"height": 64}))
+    step = next_action(see(batchSize=8, inputShapes={"height": 64}))
 
     assert step.create_model is not None
     assert step.create_model["spec"]["batchSize"] == 8
@@ -114,7 +113,7 @@ def test_another_batch_than_the_profiles_gets_a_profile_of_its_own() -> None:
 
 
 def test_a_profile_that_is_being_read_is_waited_for_without_a_fuss() -> None:
-    step = next_step(see(models={"model": make_model_profile(work=None)}))
+    step = next_action(see(models={"model": make_model_profile(work=None)}))
 
     assert (step.status.phase, step.create_pod) == (Phase.PENDING, None)
     assert step.status.message == "ModelProfile model is being read"
@@ -128,7 +127,7 @@ def unsupported(*, lasting: bool) -> dict[str, Json]:
 
 
 def test_a_model_that_cannot_be_used_fails_the_task_with_its_reason() -> None:
-    step = next_step(see(models=unsupported(lasting=True)))
+    step = next_action(see(models=unsupported(lasting=True)))
 
     finished = find_condition(step.status.conditions, "Finished")
     assert step.status.phase is Phase.FAILED
@@ -139,14 +138,14 @@ def test_a_model_that_cannot_be_used_fails_the_task_with_its_reason() -> None:
 
 
 def test_a_task_may_wait_for_a_model_that_cannot_be_used() -> None:
-    step = next_step(see(models=unsupported(lasting=True), modelPolicy="Wait"))
+    step = next_action(see(models=unsupported(lasting=True), modelPolicy="Wait"))
 
     assert step.status.phase is Phase.PENDING
     assert reasons(step) == ["TooLarge"]
 
 
 def test_a_model_that_cannot_be_fetched_now_is_waited_for() -> None:
-    step = next_step(see(models=unsupported(lasting=False)))
+    step = next_action(see(models=unsupported(lasting=False)))
 
     assert step.status.phase is Phase.PENDING
     assert reasons(step) == ["FetchFailed"]
@@ -156,7 +155,7 @@ def test_a_model_that_cannot_be_fetched_now_is_waited_for() -> None:
 
 
 def test_a_task_whose_model_is_known_is_queued_with_a_gated_pod() -> None:
-    step = next_step(see())
+    step = next_action(see())
 
     assert step.status.phase is Phase.QUEUED
     assert step.status.model_profile == "model"
@@ -167,26 +166,26 @@ def test_a_task_whose_model_is_known_is_queued_with_a_gated_pod() -> None:
 
 
 def test_what_was_told_is_not_told_again() -> None:
-    step = next_step(see({**QUEUED, "conditions": [condition("Profiled")]}))
+    step = next_action(see({**QUEUED, "conditions": [condition("Profiled")]}))
 
     assert reasons(step) == []
 
 
 def test_a_task_far_from_its_turn_is_queued_without_a_pod() -> None:
-    step = next_step(see(may_queue=False))
+    step = next_action(see(may_queue=False))
 
     assert (step.status.phase, step.create_pod) == (Phase.QUEUED, None)
 
 
 def test_a_suspended_task_gets_no_pod() -> None:
-    step = next_step(see(suspend=True))
+    step = next_action(see(suspend=True))
 
     assert (step.status.phase, step.create_pod) == (Phase.PENDING, None)
     assert step.status.message == "suspended; set spec.suspend to false to go on"
 
 
 def test_a_template_that_is_no_pod_fails_the_task_by_the_name_of_the_field() -> None:
-    step = next_step(see(template={"spec": []}))
+    step = next_action(see(template={"spec": []}))
 
     assert (step.status.phase, step.create_pod) == (Phase.FAILED, None)
     assert step.status.message == "spec.template.spec must be an object, not []"
@@ -195,7 +194,7 @@ def test_a_template_that_is_no_pod_fails_the_task_by_the_name_of_the_field() -> 
 
 def test_a_crash_between_creating_the_pod_and_writing_it_down_is_healed() -> None:
     """The pod exists, the status knows nothing of it."""
-    step = next_step(see({}, pod=make_gated_pod()))
+    step = next_action(see({}, pod=make_gated_pod()))
 
     assert step.create_pod is None
     assert (step.status.phase, step.status.pod_uid) == (Phase.QUEUED, "pod-uid")
@@ -208,7 +207,7 @@ def test_a_crash_between_creating_the_pod_and_writing_it_down_is_healed() -> Non
 def test_a_task_that_rejects_being_late_ends_at_its_deadline(pod: Json | None) -> None:
     sight = see(QUEUED, pod=pod, now_s=90.0, deadline="90s", deadlinePolicy="Reject")
 
-    step = next_step(sight)
+    step = next_action(sight)
 
     assert step.status.phase is Phase.FAILED
     assert reasons(step) == ["DeadlineExceeded"]
@@ -217,7 +216,7 @@ def test_a_task_that_rejects_being_late_ends_at_its_deadline(pod: Json | None) -
 
 
 def test_a_task_is_looked_at_again_at_its_deadline() -> None:
-    step = next_step(
+    step = next_action(
         see(QUEUED, pod=make_gated_pod(), now_s=30.0, deadline="90s", deadlinePolicy="Reject")
     )
 
@@ -226,7 +225,7 @@ def test_a_task_is_looked_at_again_at_its_deadline() -> None:
 
 
 def test_best_effort_goes_on_after_its_deadline() -> None:
-    step = next_step(see(now_s=1000.0, deadline="90s"))
+    step = next_action(see(now_s=1000.0, deadline="90s"))
 
     assert step.status.phase is Phase.QUEUED
 
@@ -234,7 +233,7 @@ def test_best_effort_goes_on_after_its_deadline() -> None:
 def test_a_running_task_is_not_stopped_at_its_deadline() -> None:
     pod = make_pod(node="n", phase="Running")
 
-    step = next_step(
+    step = next_action(
         see(running_status(), pod=pod, now_s=1000.0, deadline="90s", deadlinePolicy="Reject")
     )
 
@@ -245,7 +244,7 @@ def test_what_the_planner_calls_out_of_reach_ends_the_task() -> None:
     pod = make_gated_pod()
     pod["metadata"]["annotations"]["acesniper.io/refused"] = "no device can meet the deadline"
 
-    step = next_step(see(QUEUED, pod=pod, deadline="90s", deadlinePolicy="Reject"))
+    step = next_action(see(QUEUED, pod=pod, deadline="90s", deadlinePolicy="Reject"))
 
     assert (step.status.phase, step.status.message) == (
         Phase.FAILED,
@@ -258,7 +257,7 @@ def test_what_the_planner_calls_out_of_reach_ends_the_task() -> None:
 
 
 def test_a_gated_pod_waits() -> None:
-    step = next_step(see(QUEUED, pod=make_gated_pod()))
+    step = next_action(see(QUEUED, pod=make_gated_pod()))
 
     assert step.status.phase is Phase.QUEUED
     assert (step.create_pod, step.delete_pod) == (None, None)
@@ -267,7 +266,7 @@ def test_a_gated_pod_waits() -> None:
 def test_a_pod_behind_another_gate_says_for_whom_it_waits() -> None:
     pod = make_pod(gates=["kueue.x-k8s.io/admission", PLAN_GATE])
 
-    message = str(next_step(see(QUEUED, pod=pod)).status.message)
+    message = str(next_action(see(QUEUED, pod=pod)).status.message)
 
     assert "waits for scheduling gate kueue.x-k8s.io/admission" in message
 
@@ -280,13 +279,13 @@ def unschedulable() -> Json:
 
 
 def test_what_kube_scheduler_says_of_a_pod_is_told_once_and_stays_until_it_runs() -> None:
-    told = next_step(see(QUEUED, pod=unschedulable()))
-    withdrawn = next_step(replace(see(), task=with_status(told.status)))
+    told = next_action(see(QUEUED, pod=unschedulable()))
+    withdrawn = next_action(replace(see(), task=with_status(told.status)))
     gone = withdrawn.status
-    waiting = next_step(replace(see(), task=with_status(gone)))
-    again = next_step(replace(see(pod=unschedulable()), task=with_status(waiting.status)))
+    waiting = next_action(replace(see(), task=with_status(gone)))
+    again = next_action(replace(see(pod=unschedulable()), task=with_status(waiting.status)))
     running = see(running_status(), pod=make_pod(node="n", phase="Running"))
-    placed = next_step(replace(running, task=with_status(told.status)))
+    placed = next_action(replace(running, task=with_status(told.status)))
 
     assert reasons(told) == ["NotPlaced"]
     assert "Insufficient cpu" in str(waiting.status.message)
@@ -296,7 +295,7 @@ def test_what_kube_scheduler_says_of_a_pod_is_told_once_and_stays_until_it_runs(
 
 
 def test_suspending_a_queued_task_takes_its_pod_back_without_costing_an_attempt() -> None:
-    step = next_step(see(QUEUED, pod=make_gated_pod(), suspend=True))
+    step = next_action(see(QUEUED, pod=make_gated_pod(), suspend=True))
 
     assert step.delete_pod is not None
     assert (step.status.phase, step.status.pod_uid) == (Phase.PENDING, None)
@@ -304,7 +303,7 @@ def test_suspending_a_queued_task_takes_its_pod_back_without_costing_an_attempt(
 
 
 def test_suspending_a_running_task_lets_it_run() -> None:
-    step = next_step(see(running_status(), pod=make_pod(node="n", phase="Running"), suspend=True))
+    step = next_action(see(running_status(), pod=make_pod(node="n", phase="Running"), suspend=True))
 
     assert step.delete_pod is None
     assert step.status.phase is Phase.RUNNING
@@ -313,7 +312,7 @@ def test_suspending_a_running_task_lets_it_run() -> None:
 def test_a_pod_that_was_let_go_but_not_bound_yet_is_not_worth_a_word() -> None:
     status = {**QUEUED, "pod": "p", "podUid": "pod-uid"}
 
-    step = next_step(see(status, pod=make_pod()))
+    step = next_action(see(status, pod=make_pod()))
 
     assert step.status.phase is Phase.QUEUED
     assert step.notices == ()
@@ -331,7 +330,7 @@ def test_a_bound_pod_is_told_with_the_reasons_of_its_place(
 ) -> None:
     pod = make_pod(node="node-d1", device="d1", decision=DECISION, phase=pod_phase)
 
-    step = next_step(see(QUEUED, pod=pod))
+    step = next_action(see(QUEUED, pod=pod))
 
     status = step.status
     assert (status.phase, status.message) == (phase, message)
@@ -345,21 +344,23 @@ def test_a_bound_pod_is_told_with_the_reasons_of_its_place(
 def test_the_place_is_told_once() -> None:
     status = running_status("Scheduled")
 
-    step = next_step(see(status, pod=make_pod(node="n", phase="Running")))
+    step = next_action(see(status, pod=make_pod(node="n", phase="Running")))
 
     assert step.notices == ()
 
 
 @pytest.mark.parametrize("decision", [None, "{}", "nonsense"])
 def test_a_pod_without_a_readable_decision_was_placed_as_stock(decision: str | None) -> None:
-    step = next_step(see(QUEUED, pod=make_pod(node="n", decision=decision)))
+    step = next_action(see(QUEUED, pod=make_pod(node="n", decision=decision)))
 
     assert step.status.predicted is None
     assert [each.message for each in step.notices] == ["on n, as the stock scheduler would"]
 
 
 def test_a_pod_that_is_being_deleted_is_waited_for() -> None:
-    step = next_step(see(running_status(), pod=make_pod(node="n", phase="Running", deleting=True)))
+    step = next_action(
+        see(running_status(), pod=make_pod(node="n", phase="Running", deleting=True))
+    )
 
     assert step.status.phase is Phase.RUNNING
     assert step.look_again_s is not None
@@ -385,7 +386,7 @@ def finished_pod(message: str, phase: str = "Succeeded", exit_code: int = 0) -> 
 
 
 def test_a_success_is_compared_with_its_prediction() -> None:
-    step = next_step(see(running_status(), pod=finished_pod(REPORT)))
+    step = next_action(see(running_status(), pod=finished_pod(REPORT)))
 
     status = step.status
     assert status.phase is Phase.SUCCEEDED
@@ -399,7 +400,7 @@ def test_a_success_is_compared_with_its_prediction() -> None:
 
 @pytest.mark.parametrize("message", ["", "done", '{"latency_median_s": -1}'])
 def test_a_success_without_a_valid_report_is_a_success(message: str) -> None:
-    step = next_step(see(running_status(), pod=finished_pod(message)))
+    step = next_action(see(running_status(), pod=finished_pod(message)))
 
     assert step.status.phase is Phase.SUCCEEDED
     assert step.status.error_ratio is None
@@ -407,7 +408,7 @@ def test_a_success_without_a_valid_report_is_a_success(message: str) -> None:
 
 
 def test_a_success_that_nobody_saw_begin_is_recorded_in_one_step() -> None:
-    step = next_step(see({}, pod=finished_pod(REPORT)))
+    step = next_action(see({}, pod=finished_pod(REPORT)))
 
     assert step.status.phase is Phase.SUCCEEDED
     assert step.status.node == "node-d1"
@@ -417,7 +418,7 @@ def test_a_success_that_nobody_saw_begin_is_recorded_in_one_step() -> None:
 def test_a_failed_attempt_is_tried_again_with_its_last_words() -> None:
     pod = finished_pod("out of memory", "Failed", exit_code=9)
 
-    step = next_step(see(running_status(incarnation=3), pod=pod, retries=1))
+    step = next_action(see(running_status(incarnation=3), pod=pod, retries=1))
 
     status = step.status
     assert (status.phase, status.attempts, status.incarnation) == (Phase.PENDING, 1, 0)
@@ -429,7 +430,7 @@ def test_a_failed_attempt_is_tried_again_with_its_last_words() -> None:
 def test_the_last_failed_attempt_fails_the_task() -> None:
     pod = finished_pod("out of memory", "Failed", exit_code=9)
 
-    step = next_step(see(running_status(attempts=1), pod=pod, retries=1))
+    step = next_action(see(running_status(attempts=1), pod=pod, retries=1))
 
     assert (step.status.phase, step.status.attempts) == (Phase.FAILED, 2)
     assert str(step.status.message).endswith("out of memory; no retry is left")
@@ -446,8 +447,8 @@ def retrying(attempts: int) -> Json:
 def test_every_retry_waits_twice_as_long_up_to_a_limit(attempts: int, pause_s: float) -> None:
     status = retrying(attempts)
 
-    early = next_step(see(status, now_s=100.0 + pause_s - 1.0, retries=100))
-    due = next_step(see(status, now_s=100.0 + pause_s, retries=100))
+    early = next_action(see(status, now_s=100.0 + pause_s - 1.0, retries=100))
+    due = next_action(see(status, now_s=100.0 + pause_s, retries=100))
 
     assert early.create_pod is None
     assert early.look_again_s == pytest.approx(1.0)
@@ -456,15 +457,15 @@ def test_every_retry_waits_twice_as_long_up_to_a_limit(attempts: int, pause_s: f
 
 def test_waiting_for_a_retry_writes_nothing_new() -> None:
     """Each write is an event, and each event another look: it would never come to rest."""
-    first = next_step(see(retrying(1), now_s=101.0))
+    first = next_action(see(retrying(1), now_s=101.0))
 
-    second = next_step(replace(see(now_s=102.5), task=with_status(first.status)))
+    second = next_action(replace(see(now_s=102.5), task=with_status(first.status)))
 
     assert second.status == first.status
 
 
 def test_each_attempt_has_a_pod_of_its_own() -> None:
-    first, second = next_step(see()), next_step(see(retrying(1), now_s=1000.0))
+    first, second = next_action(see()), next_action(see(retrying(1), now_s=1000.0))
 
     assert first.create_pod is not None
     assert second.create_pod is not None
@@ -474,7 +475,7 @@ def test_each_attempt_has_a_pod_of_its_own() -> None:
 def test_a_pod_that_vanished_while_queued_costs_no_attempt() -> None:
     status = {**QUEUED, "pod": "p", "podUid": "pod-uid"}
 
-    step = next_step(see(status))
+    step = next_action(see(status))
 
     assert (step.status.attempts, step.status.incarnation) == (0, 1)
     assert step.status.pod_uid is None
@@ -484,7 +485,7 @@ def test_a_pod_that_vanished_while_queued_costs_no_attempt() -> None:
 
 @pytest.mark.parametrize("phase", ["Scheduled", "Running"])
 def test_a_pod_that_vanished_while_it_ran_costs_an_attempt(phase: str) -> None:
-    step = next_step(see(running_status(phase)))
+    step = next_action(see(running_status(phase)))
 
     assert (step.status.attempts, step.status.incarnation) == (1, 0)
     assert step.confirm_gone == "p"
@@ -499,20 +500,20 @@ def ended(**spec: Any) -> Json:  # noqa: ANN401
 def test_a_finished_task_stays_as_it_is() -> None:
     sight = see(ended(), now_s=1e6)
 
-    step = next_step(sight)
+    step = next_action(sight)
 
-    assert step == Step(sight.task.status)
+    assert step == Action(sight.task.status)
 
 
 def test_a_finished_task_leaves_no_pod_behind() -> None:
-    step = next_step(see(ended(), pod=make_gated_pod()))
+    step = next_action(see(ended(), pod=make_gated_pod()))
 
     assert step.delete_pod is not None
 
 
 def test_a_finished_task_goes_after_its_time_to_live() -> None:
-    early = next_step(see(ended(), now_s=150.0, ttlAfterFinished="1m"))
-    due = next_step(see(ended(), now_s=160.0, ttlAfterFinished="1m"))
+    early = next_action(see(ended(), now_s=150.0, ttlAfterFinished="1m"))
+    due = next_action(see(ended(), now_s=160.0, ttlAfterFinished="1m"))
 
     assert (early.delete_task, early.look_again_s) == (False, 10.0)
     assert due.delete_task
@@ -530,6 +531,6 @@ def test_every_step_is_at_rest_once_it_was_taken() -> None:
     ]
 
     for sight in sights:
-        first = next_step(sight)
+        first = next_action(sight)
         task = sight.task.model_copy(update={"status": first.status})
-        assert next_step(replace(sight, task=task)).status == first.status
+        assert next_action(replace(sight, task=task)).status == first.status

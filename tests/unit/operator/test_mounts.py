@@ -6,8 +6,8 @@ import pytest
 
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
 from acesniper.domain.errors import InvalidTask
-from acesniper.operator.mounts import NodeCache, without_cache
-from acesniper.operator.render import render_pod
+from acesniper.operator.task.pod import render_pod
+from acesniper.operator.task.volumes import NodeCache, without_cache
 from builders import SHA256, make_itask
 
 CACHE = NodeCache("/var/lib/models", 1000)

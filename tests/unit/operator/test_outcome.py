@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from acesniper.api.units import epoch_s, rfc3339
-from acesniper.operator.outcome import observation
+from acesniper.operator.task.termination import observed_outcome
 from builders import make_pod
 
 BOUND_S = 10_000.0
@@ -25,7 +25,7 @@ def finished(skew_s: float, *, late_s: float = 0.0) -> dict[str, Any]:
 def test_times_are_those_of_the_api_server_whatever_the_nodes_clock_says(skew_s: float) -> None:
     created_s, now_s = BOUND_S - 4.0, BOUND_S + 7.0
 
-    seen, _ = observation(None, finished(skew_s), created_s, now_s)
+    seen, _ = observed_outcome(None, finished(skew_s), created_s, now_s)
 
     assert seen.container_seconds == pytest.approx(1.0, abs=1.0)
     assert seen.wait_seconds == pytest.approx(5.0, abs=1.0)
@@ -35,6 +35,6 @@ def test_times_are_those_of_the_api_server_whatever_the_nodes_clock_says(skew_s:
 def test_a_node_that_took_its_pod_late_has_no_wrong_clock() -> None:
     now_s = BOUND_S + 607.0
 
-    seen, _ = observation(None, finished(0.0, late_s=600.0), BOUND_S, now_s)
+    seen, _ = observed_outcome(None, finished(0.0, late_s=600.0), BOUND_S, now_s)
 
     assert (seen.container_seconds, seen.wait_seconds) == (601.0, 601.0)

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from acesniper.api.messages import RunnerProgress
+from acesniper.api.names import INFERENCE_TASKS
 from acesniper.api.v1alpha1 import InferenceTask
 from acesniper.domain.errors import Conflict
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.progress import RAREST_S, ProgressFollower, ask_pod
-from acesniper.operator.store import Store
-from acesniper.probe.progress import Progress as Runner
-from acesniper.runtime.client import INFERENCE_TASKS
+from acesniper.probe.progress import ProgressServer as Runner
 from builders import make_itask, make_pod
 from fake_cluster import Call, FakeCluster
 from virtual_time import Clock
@@ -22,7 +22,7 @@ class World:
     """One task that runs, and what its pod says."""
 
     def __init__(self, *, port: str = "progress", phase: str = "Running") -> None:
-        self.cluster, self.store, self.clock = FakeCluster(), Store(), Clock(0.0)
+        self.cluster, self.store, self.clock = FakeCluster(), ObjectCache(), Clock(0.0)
         task = make_itask("t", status={"phase": "Running", "podUid": "uid-p"}, inferences=100)
         self.cluster.put(INFERENCE_TASKS, task)
         pod = make_pod("p", task="t", uid="uid-p", phase=phase)

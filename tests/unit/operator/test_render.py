@@ -5,7 +5,7 @@ import pytest
 from acesniper.api.names import PLAN_GATE, SLOT_RESOURCE
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
 from acesniper.domain.errors import InvalidTask
-from acesniper.operator.render import pod_name, render_pod
+from acesniper.operator.task.pod import pod_name, render_pod
 from builders import SHA256, make_itask
 
 SOURCE = ModelSource(uri="https://models.example/m.onnx", sha256=SHA256)

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Sequence
 
-from acesniper.domain.errors import Unavailable
-from acesniper.operator.served import OURS, until_served
-from acesniper.runtime.client import NotFound, RawResponse
+from acesniper.domain.errors import NotFound, Unavailable
+from acesniper.operator.crds import OURS, wait_until_served
+from acesniper.runtime.client import RawResponse
 from fake_cluster import FakeCluster
 from virtual_time import in_virtual_time, now_s
 
@@ -32,7 +32,7 @@ async def test_it_waits_until_all_of_them_are_served() -> None:
     some, all_ = sorted(OURS)[:1], sorted(OURS)
     cluster = Installing(NotFound("404"), Unavailable("away"), some, all_)
 
-    await until_served(cluster)
+    await wait_until_served(cluster)
 
     assert cluster.answers == []
     assert now_s() > 0.0
@@ -42,6 +42,6 @@ async def test_it_waits_until_all_of_them_are_served() -> None:
 async def test_it_waits_for_nothing_where_they_are() -> None:
     before = now_s()
 
-    await until_served(Installing([*OURS, "inferencetasks/status"]))
+    await wait_until_served(Installing([*OURS, "inferencetasks/status"]))
 
     assert now_s() == before

@@ -2,7 +2,7 @@ import pytest
 
 from acesniper.api.names import DEVICE_ANNOTATION
 from acesniper.domain.errors import InvalidInput
-from acesniper.operator.store import Store
+from acesniper.operator.cache import ObjectCache
 from builders import condition, make_itask, make_model_profile, make_pod
 
 
@@ -11,7 +11,7 @@ def version(number: int) -> dict[str, str]:
 
 
 def test_what_a_late_watch_brings_does_not_undo_what_we_wrote() -> None:
-    store = Store()
+    store = ObjectCache()
     store.take_task(make_itask("t", status={"phase": "Queued"}, metadata=version(10)))
 
     store.take_task(make_itask("t", status={}, metadata=version(9)))
@@ -20,7 +20,7 @@ def test_what_a_late_watch_brings_does_not_undo_what_we_wrote() -> None:
 
 
 def test_a_new_object_of_the_same_name_replaces_the_old_one_whatever_its_version() -> None:
-    store = Store()
+    store = ObjectCache()
     store.take_task(make_itask("t", metadata=version(10)))
 
     store.take_task(make_itask("t", metadata={"uid": "new", **version(9)}))
@@ -30,7 +30,7 @@ def test_a_new_object_of_the_same_name_replaces_the_old_one_whatever_its_version
 
 def test_the_end_of_an_old_object_does_not_take_its_successor_along() -> None:
     """Events of different objects may be handled in any order."""
-    store = Store()
+    store = ObjectCache()
     old, new = make_itask("t"), make_itask("t", metadata={"uid": "new"})
     store.take_task(old)
     store.take_task(new)
@@ -44,7 +44,7 @@ def test_the_end_of_an_old_object_does_not_take_its_successor_along() -> None:
 
 
 def test_pods_are_found_by_the_task_that_owns_them() -> None:
-    store = Store()
+    store = ObjectCache()
     store.take_pod(make_pod("mine", task="t"))
     store.take_pod(make_pod("labelled-like-mine", task="t") | {"spec": {"containers": []}})
     store.pods["default/t"]["labelled-like-mine"][1]["metadata"]["ownerReferences"] = []
@@ -54,14 +54,14 @@ def test_pods_are_found_by_the_task_that_owns_them() -> None:
 
 
 def test_a_pod_without_a_task_is_nobodys() -> None:
-    store = Store()
+    store = ObjectCache()
 
     assert store.take_pod(make_pod(task=None)) is None
     assert store.pods == {}
 
 
 def test_a_pod_that_is_gone_wakes_its_task() -> None:
-    store = Store()
+    store = ObjectCache()
     store.take_pod(make_pod("p", task="t"))
 
     # A deletion seen in a gap carries no labels.
@@ -73,7 +73,7 @@ def test_a_pod_that_is_gone_wakes_its_task() -> None:
 
 
 def test_tasks_are_found_by_the_model_they_wait_for() -> None:
-    store = Store()
+    store = ObjectCache()
     store.take_task(make_itask("named", model="net"))
     store.take_task(make_itask("inline", model=None))
     store.take_task(make_itask("other", model="other"))
@@ -85,7 +85,7 @@ def test_tasks_are_found_by_the_model_they_wait_for() -> None:
 
 
 def test_models_are_seen_per_namespace() -> None:
-    store = Store()
+    store = ObjectCache()
     store.take_model(make_model_profile("m", "a"))
     store.take_model(make_model_profile("n", "b"))
 
@@ -96,7 +96,7 @@ def test_models_are_seen_per_namespace() -> None:
 
 
 def test_what_cannot_be_read_is_said_and_not_kept() -> None:
-    store = Store()
+    store = ObjectCache()
 
     with pytest.raises(InvalidInput, match="InferenceTask default/t cannot be read"):
         store.take_task(make_itask("t", inferences=0))
@@ -105,7 +105,7 @@ def test_what_cannot_be_read_is_said_and_not_kept() -> None:
 
 
 def test_little_is_kept_of_a_task_that_has_finished() -> None:
-    store = Store()
+    store = ObjectCache()
     conditions = [condition("Placed", reason="Placed"), condition("Finished", reason="Succeeded")]
     status = {"phase": "Succeeded", "message": "observed 1 ms", "pod": "t-0", "attempts": 1}
     status |= {"conditions": conditions}
@@ -125,7 +125,7 @@ def test_little_is_kept_of_a_task_that_has_finished() -> None:
 
 
 def test_nothing_is_kept_that_is_never_asked_for() -> None:
-    store = Store()
+    store = ObjectCache()
     written = {"managedFields": [{"manager": "someone"}], "resourceVersion": "1"}
     key = store.take_task(make_itask("t", metadata=written))
     pod = make_pod("t-0", task="t", device="d", decision="{}")

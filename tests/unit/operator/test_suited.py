@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from acesniper.operator.store import Store
-from acesniper.operator.window import Window
+from acesniper.operator.admission_window import AdmissionWindow
+from acesniper.operator.cache import ObjectCache
 from builders import make_device_profile, make_itask, make_model_profile, make_node
 
 
-def make_fleet() -> Store:
+def make_fleet() -> ObjectCache:
     """Two nodes with a device each, of which one is not ready, and two models."""
-    store = Store()
+    store = ObjectCache()
     store.take_node(make_node("n"))
     store.take_node(make_node("away", labels={"away": "yes"}, ready=False))
     for node in ("n", "away"):
@@ -25,13 +25,13 @@ def make_fleet() -> Store:
     return store
 
 
-def add_task(store: Store, number: int, name: str, **spec: Any) -> None:  # noqa: ANN401 - any field
+def add_task(store: ObjectCache, number: int, name: str, **spec: Any) -> None:  # noqa: ANN401 - any field
     metadata = {"creationTimestamp": f"1970-01-01T00:00:{number:02}Z"}
     status = {"modelProfile": spec.get("model", "model")}
     store.take_task(make_itask(name, metadata=metadata, status=status, **spec))
 
 
-def inside(window: Window) -> set[str]:
+def inside(window: AdmissionWindow) -> set[str]:
     return {key.removeprefix("default/") for key in window.store.tasks if key in window}
 
 
@@ -50,7 +50,7 @@ def test_what_no_device_can_run_keeps_nobody_out(asked: dict[str, Any]) -> None:
         add_task(store, number, name, **asked)
     for number, name in enumerate(("a", "b"), start=3):
         add_task(store, number, name)
-    window = Window(store, 2)
+    window = AdmissionWindow(store, 2)
 
     window.refresh(0.0)
     first = inside(window)
@@ -63,8 +63,8 @@ def test_what_no_device_can_run_keeps_nobody_out(asked: dict[str, Any]) -> None:
 
 
 def test_before_any_device_is_known_the_first_are_inside() -> None:
-    store = Store()
+    store = ObjectCache()
     for number, name in enumerate(("a", "b", "c")):
         add_task(store, number, name)
 
-    assert Window(store, 2).refresh(0.0) == {"default/a", "default/b"}
+    assert AdmissionWindow(store, 2).refresh(0.0) == {"default/a", "default/b"}

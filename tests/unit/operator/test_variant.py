@@ -1,7 +1,7 @@
 from typing import Any
 
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskSpec, ModelProfile
-from acesniper.operator.variant import variant_manifest, variant_name
+from acesniper.operator.task.pending import variant_manifest, variant_name
 from builders import SHA256, make_itask, make_model_profile
 
 OWN = {"uri": "https://models.example/own.onnx", "sha256": SHA256}

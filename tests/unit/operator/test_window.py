@@ -4,27 +4,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acesniper.operator.refusals import MOST_PER_S, Refusals
-from acesniper.operator.store import Store
-from acesniper.operator.turns import in_turn
-from acesniper.operator.window import FULL_S, REFUSED_S, SPARE, Window
+from acesniper.operator.admission_window import (
+    FULL_S,
+    MOST_PER_S,
+    REFUSED_S,
+    SPARE,
+    AdmissionWindow,
+    RefusalBackoff,
+    queue_order,
+)
+from acesniper.operator.cache import ObjectCache
 from acesniper.policies.policy import Policy, rule_names
 from builders import make_gated_pod, make_itask, make_node, make_pod, make_task
 
 
-def make_window(size: int, *names: str) -> Window:
-    store = Store()
+def make_window(size: int, *names: str) -> AdmissionWindow:
+    store = ObjectCache()
     for second, name in enumerate(names):
         created = f"1970-01-01T00:00:{second:02}Z"
         store.take_task(make_itask(name, metadata={"creationTimestamp": created}))
-    return Window(store, size)
+    return AdmissionWindow(store, size)
 
 
-def inside(window: Window) -> set[str]:
+def inside(window: AdmissionWindow) -> set[str]:
     return {key.removeprefix("default/") for key in window.store.tasks if key in window}
 
 
-def finish(window: Window, name: str) -> None:
+def finish(window: AdmissionWindow, name: str) -> None:
     metadata = {"resourceVersion": "2"}
     window.store.take_task(make_itask(name, status={"phase": "Running"}, metadata=metadata))
 
@@ -202,7 +208,7 @@ def test_a_task_whose_pod_is_refused_leaves_its_place_to_others_for_longer_and_l
 
 
 def test_very_many_that_are_refused_are_tried_at_a_bounded_pace() -> None:
-    refusals = Refusals(*REFUSED_S)
+    refusals = RefusalBackoff(*REFUSED_S)
     keys = [f"t{number}" for number in range(2000)]
     step_s, tried = 10, []
 
@@ -248,6 +254,6 @@ def test_every_task_has_one_turn_whatever_the_policy(
         for number, (inferences, created_s) in enumerate(tasks)
     ]
 
-    turns = in_turn(made, {}, Policy(name), 10.0)
+    turns = queue_order(made, {}, Policy(name), 10.0)
 
     assert sorted(turns) == sorted(each.key for each in made)

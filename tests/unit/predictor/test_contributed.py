@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from acesniper.predictor.graph import load
+from acesniper.predictor.onnx.graph import load
 from small_models import features_of, save
 
 FLOAT, INT8, UINT8 = np.float32, np.int8, np.uint8

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from acesniper.predictor.reader import read_model
+from acesniper.predictor.onnx.sandbox import read_model
 from small_models import MODELS
 
 INDEX = json.loads((MODELS / "index.json").read_text())

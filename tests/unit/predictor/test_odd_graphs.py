@@ -10,8 +10,8 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.version_converter import convert_version
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor.child import read
 from acesniper.predictor.features import CLASSES
+from acesniper.predictor.onnx.sandbox import extract_features
 from small_models import features_of, linear_model, make_model
 
 RELU = [helper.make_node("Relu", ["x"], ["y"])]
@@ -74,7 +74,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(linear_model().SerializeToString().replace(b"MatMul", b"Mat\xffMul"[:6]))
 
     with pytest.raises(InvalidModel, match="no text") as caught:
-        read(path, 1, {})
+        extract_features(path, 1, {})
     assert caught.value.reason == "NotOnnx"
 
 

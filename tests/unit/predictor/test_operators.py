@@ -9,8 +9,8 @@ import pytest
 from onnx import NodeProto, TensorProto, helper
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor.classes import LIGHT_CLASS, STANDARD_PRODUCTS
 from acesniper.predictor.features import CLASSES, FREE
+from acesniper.predictor.onnx.op_class import LIGHT_CLASS, STANDARD_PRODUCTS
 from small_models import Dims, features_of, make_model
 
 NEWEST = onnx.defs.onnx_opset_version()

@@ -17,8 +17,8 @@ from onnxruntime.quantization import (
 )
 
 from acesniper.domain.model import ModelFeatures
-from acesniper.predictor.child import read
-from acesniper.predictor.weightless import draw
+from acesniper.predictor.onnx.sandbox import extract_features
+from acesniper.predictor.onnx.strip_weights import draw
 from small_models import features_of, save, shipped
 
 KEYWORDS = "dscnn_64"
@@ -46,7 +46,7 @@ def optimised(path: Path, level: onnxruntime.GraphOptimizationLevel) -> ModelFea
     options.optimized_model_filepath = str(target)
     options.log_severity_level = 4
     onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return read(target, 1, {})
+    return extract_features(target, 1, {})
 
 
 class OneImage(CalibrationDataReader):  # type: ignore[misc]
@@ -105,7 +105,7 @@ def test_static_quantisation_keeps_the_arithmetic_and_quarters_the_weights(
 ) -> None:
     plain = features_of(shipped(KEYWORDS))
 
-    narrow = read(quantised(drawn(KEYWORDS, tmp_path), form), 1, {})
+    narrow = extract_features(quantised(drawn(KEYWORDS, tmp_path), form), 1, {})
 
     assert narrow.flops == plain.flops
     assert narrow.values["flops_by_type.int8"] == plain.values["flops_by_type.float"]
@@ -119,7 +119,7 @@ def test_dynamic_quantisation_keeps_the_arithmetic(name: str, tmp_path: Path) ->
     path = drawn(name, tmp_path)
     quantize_dynamic(path, tmp_path / "dynamic.onnx")
 
-    narrow = read(tmp_path / "dynamic.onnx", 1, {})
+    narrow = extract_features(tmp_path / "dynamic.onnx", 1, {})
 
     assert narrow.flops == features_of(shipped(name)).flops
     assert narrow.values["flops_by_type.int8"] > 0.5 * narrow.flops

@@ -9,9 +9,14 @@ import pytest
 from onnx import TensorProto, helper
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor import reader
 from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION
-from acesniper.predictor.reader import DEFAULT_LIMITS, Limits, limits_here, read_model
+from acesniper.predictor.onnx import sandbox
+from acesniper.predictor.onnx.sandbox import (
+    DEFAULT_LIMITS,
+    ReadLimits,
+    container_limits,
+    read_model,
+)
 from small_models import Dims, features_of, linear_model, make_model, save
 
 
@@ -19,7 +24,7 @@ def refusal(
     path: Path,
     batch: int = 1,
     shapes: Mapping[str, int] | None = None,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: ReadLimits = DEFAULT_LIMITS,
 ) -> InvalidModel:
     with pytest.raises(InvalidModel) as caught:
         read_model(path, batch=batch, shapes=shapes, limits=limits)
@@ -63,13 +68,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_file_over_the_limit_is_too_large(tmp_path: Path) -> None:
     path = save(linear_model(), tmp_path / "m.onnx")
 
-    assert refusal(path, limits=Limits(file_bytes=10)).reason == "TooLarge"
+    assert refusal(path, limits=ReadLimits(file_bytes=10)).reason == "TooLarge"
 
 
 def test_a_slow_reader_is_stopped(tmp_path: Path) -> None:
     path = save(linear_model(), tmp_path / "m.onnx")
 
-    assert refusal(path, limits=Limits(wall_s=0.01)).reason == "TimedOut"
+    assert refusal(path, limits=ReadLimits(wall_s=0.01)).reason == "TimedOut"
 
 
 def test_a_reader_that_wants_too_much_memory_is_stopped(tmp_path: Path) -> None:
@@ -84,7 +89,7 @@ def test_a_reader_that_wants_too_much_memory_is_stopped(tmp_path: Path) -> None:
     )
     path = save(bomb, tmp_path / "m.onnx")
 
-    assert refusal(path, limits=Limits(memory_bytes=200 << 20)).reason == "OutOfMemory"
+    assert refusal(path, limits=ReadLimits(memory_bytes=200 << 20)).reason == "OutOfMemory"
 
 
 def test_an_absurd_tensor_fits_no_device(tmp_path: Path) -> None:
@@ -307,11 +312,11 @@ def test_the_child_process_sees_no_environment(
 
 
 def test_in_a_container_a_reader_gets_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "room_bytes", lambda: 200 << 20)
-    few = limits_here()
-    monkeypatch.setattr(reader, "room_bytes", lambda: 64 << 30)
-    plenty = limits_here()
-    monkeypatch.setattr(reader, "room_bytes", lambda: None)
+    monkeypatch.setattr(sandbox, "room_bytes", lambda: 200 << 20)
+    few = container_limits()
+    monkeypatch.setattr(sandbox, "room_bytes", lambda: 64 << 30)
+    plenty = container_limits()
+    monkeypatch.setattr(sandbox, "room_bytes", lambda: None)
 
-    assert few == replace(limits_here(), memory_bytes=200 << 20)
-    assert plenty == limits_here() == Limits()
+    assert few == replace(container_limits(), memory_bytes=200 << 20)
+    assert plenty == container_limits() == ReadLimits()

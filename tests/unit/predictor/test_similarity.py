@@ -9,18 +9,19 @@ import pytest
 from onnx import ModelProto, helper
 
 from acesniper.domain.model import ModelFeatures
-from acesniper.predictor.atlas.networks import index
+from acesniper.predictor.atlas.networks import build_library, index
 from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION, SPREADS
-from acesniper.predictor.library import (
+from acesniper.predictor.onnx.feature_extraction import MOST_LABELS
+from acesniper.predictor.similarity import (
     FILE,
     FOREIGN,
     WORDS,
-    build,
     distance_word,
     known_networks,
+    likeness,
     nearest,
+    structure,
 )
-from acesniper.predictor.similarity import MOST_LABELS, likeness, structure
 from small_models import features_of, linear_model, make_model, save, shipped
 
 
@@ -122,7 +123,7 @@ def test_a_library_is_built_from_any_folder(tmp_path: Path) -> None:
     content = {"a": {"file": "a.onnx", "shapes": {"batch": 16}}}
     (tmp_path / "index.json").write_text(json.dumps(content))
 
-    built = build(tmp_path)
+    built = build_library(tmp_path)
 
     assert built["features_version"] == FEATURES_VERSION
     networks = built["networks"]

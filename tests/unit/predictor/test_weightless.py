@@ -6,9 +6,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from acesniper.predictor.atlas.networks import index, pack, unpacked
-from acesniper.predictor.graph import parse
-from acesniper.predictor.reader import read_model
-from acesniper.predictor.weightless import draw, strip
+from acesniper.predictor.onnx.graph import parse
+from acesniper.predictor.onnx.sandbox import read_model
+from acesniper.predictor.onnx.strip_weights import draw, strip
 
 
 def network(width: int = 64) -> onnx.ModelProto:

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from acesniper.domain.errors import Unavailable
-from acesniper.probe.agent import LONGEST_PAUSE_S, Agent
-from acesniper.probe.reprobe import Profile
+from acesniper.probe.agent import LONGEST_PAUSE_S, Agent, Profile
 
 CHECK_S = 60.0
 

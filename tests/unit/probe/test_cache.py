@@ -11,7 +11,7 @@ from typing import IO
 import pytest
 
 from acesniper.domain.errors import Unavailable
-from acesniper.probe.cache import ModelCache
+from acesniper.probe.model_cache import ModelCache
 from busy_cache import busy, content, digest, filling
 
 ROOM = 1 << 20

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from acesniper.probe import circumstances, neighbour
-from acesniper.probe.circumstances import beside_a_neighbour, sustained
+from acesniper.probe import contention
+from acesniper.probe.contention import sustained, with_busy_neighbour
 from machine import Machine, make_machine
 
 
@@ -41,20 +41,20 @@ def test_the_neighbour_says_when_it_works_and_ends_with_its_parent(
 ) -> None:
     parents = iter((7, 7, 7, 1))
     system = SimpleNamespace(environ={}, getppid=lambda: next(parents))
-    monkeypatch.setattr(neighbour, "os", system)
+    monkeypatch.setattr(contention, "os", system)
 
-    neighbour.main()
+    contention.main()
 
-    assert capsys.readouterr().out.strip() == neighbour.READY
+    assert capsys.readouterr().out.strip() == contention.READY
     assert list(parents) == []
 
 
 def test_a_neighbour_that_cannot_start_leaves_no_reading(
     monkeypatch: pytest.MonkeyPatch, machine: Machine
 ) -> None:
-    monkeypatch.setattr(circumstances, "NEIGHBOUR", (sys.executable, "-c", "pass"))
+    monkeypatch.setattr(contention, "NEIGHBOUR", (sys.executable, "-c", "pass"))
 
-    assert beside_a_neighbour({"a": machine.item(lambda: 0.01)}, 1.0) == {}
+    assert with_busy_neighbour({"a": machine.item(lambda: 0.01)}, 1.0) == {}
 
 
 def test_the_neighbour_ends_with_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def test_the_neighbour_ends_with_the_measurement(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("subprocess.Popen", Watched)
 
-    found = beside_a_neighbour({"a": lambda: None}, 0.0001)
+    found = with_busy_neighbour({"a": lambda: None}, 0.0001)
 
     assert found["a"] > 0
     assert started[0].returncode is not None

@@ -5,17 +5,16 @@ import pytest
 from onnx import TensorProto, helper
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.probe.collect import COLUMNS, Row, Target, Wanted, collect
-from acesniper.probe.isolation import Isolated, Job
-from acesniper.probe.latency import Effort, Latency, measure_latency
-from acesniper.probe.runtimes import Options, runtime
-from acesniper.probe.table import write
+from acesniper.probe.collect import COLUMNS, LatencyRow, ModelCase, Target, collect, write_rows
+from acesniper.probe.isolation import Isolated, LatencyJob
+from acesniper.probe.latency import Latency, LatencyEffort, measure_latency
+from acesniper.probe.runtimes import RuntimeOptions, runtime
 from small_models import linear_model, make_model, save
 from stub_runtimes import crashing, hanging, latency
 
 ORT = runtime("onnxruntime")
-SHORT = Effort(rounds=1, round_s=0.0)
-TARGET = Target("edge-1", "onnxruntime", "1.0", Options())
+SHORT = LatencyEffort(rounds=1, round_s=0.0)
+TARGET = Target("edge-1", "onnxruntime", "1.0", RuntimeOptions())
 
 
 @pytest.fixture
@@ -24,17 +23,20 @@ def model(tmp_path: Path) -> Path:
 
 
 def measured(path: Path, reference: Path | None = None) -> Latency:
-    return measure_latency(path, 1, {}, ORT, Options(), effort=SHORT, reference=reference)
+    return measure_latency(path, 1, {}, ORT, RuntimeOptions(), effort=SHORT, reference=reference)
 
 
 def test_a_row_per_model_and_a_word_for_each_that_cannot_run(model: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no model")
     heard: list[str] = []
-    with Isolated(Job("onnxruntime", Options(), SHORT)) as child:
+    with Isolated(LatencyJob("onnxruntime", RuntimeOptions(), SHORT)) as child:
         rows = list(
             collect(
-                [Wanted(model, 4), Wanted(broken)], TARGET, child.measure, progress=heard.append
+                [ModelCase(model, 4), ModelCase(broken)],
+                TARGET,
+                child.measure,
+                progress=heard.append,
             )
         )
 
@@ -77,13 +79,13 @@ def test_a_language_model_is_given_ids_and_masks_that_it_takes(tmp_path: Path) -
 def test_sizes_are_for_those_models_that_have_the_dimension(model: Path) -> None:
     shapes = {"sequence": 4}
 
-    assert measure_latency(model, 1, shapes, ORT, Options(), effort=SHORT).seconds > 0
+    assert measure_latency(model, 1, shapes, ORT, RuntimeOptions(), effort=SHORT).seconds > 0
 
 
 def test_the_quietest_pass_counts_and_the_spread_is_told() -> None:
     passes = iter([latency(0.012), latency(0.010)])
 
-    (row,) = collect([Wanted(Path("m.onnx"))], TARGET, lambda _: next(passes))
+    (row,) = collect([ModelCase(Path("m.onnx"))], TARGET, lambda _: next(passes))
 
     assert (row.latency_ms, row.spread) == (10.0, 0.2)
 
@@ -125,8 +127,8 @@ def test_a_result_that_is_not_finite_is_no_latency(tmp_path: Path) -> None:
 def test_a_crash_loses_one_model_and_not_the_rest() -> None:
     heard: list[str] = []
     names = ("a", "deadly", "b")
-    with Isolated(Job("onnxruntime", Options(), SHORT), serve=crashing) as child:
-        wanted = [Wanted(Path(f"{name}.onnx")) for name in names]
+    with Isolated(LatencyJob("onnxruntime", RuntimeOptions(), SHORT), serve=crashing) as child:
+        wanted = [ModelCase(Path(f"{name}.onnx")) for name in names]
         rows = list(collect(wanted, TARGET, child.measure, passes=1, progress=heard.append))
 
     assert [row.model for row in rows] == ["a", "b"]
@@ -134,22 +136,22 @@ def test_a_crash_loses_one_model_and_not_the_rest() -> None:
 
 
 def test_a_model_that_never_ends_is_given_up() -> None:
-    job = Job("onnxruntime", Options(), SHORT)
+    job = LatencyJob("onnxruntime", RuntimeOptions(), SHORT)
     with (
         Isolated(job, longest_s=0.1, serve=hanging) as child,
         pytest.raises(InvalidModel) as caught,
     ):
-        child.measure(Wanted(Path("endless.onnx")))
+        child.measure(ModelCase(Path("endless.onnx")))
 
     assert caught.value.reason == "TimedOut"
 
 
 def test_rows_survive_the_way_through_parquet(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    rows = list(collect([Wanted(Path("m.onnx"))], TARGET, lambda _: latency(0.01)))
+    rows = list(collect([ModelCase(Path("m.onnx"))], TARGET, lambda _: latency(0.01)))
 
-    write(rows, tmp_path / "rows.parquet")
+    write_rows(rows, tmp_path / "rows.parquet")
 
     assert [
-        Row(**each) for each in parquet.read_table(tmp_path / "rows.parquet").to_pylist()
+        LatencyRow(**each) for each in parquet.read_table(tmp_path / "rows.parquet").to_pylist()
     ] == rows

@@ -2,10 +2,10 @@ import sys
 
 import pytest
 
-from acesniper.probe.durations import MOST, Durations
+from acesniper.probe.runner import MAX_KEPT, Durations
 
 
-@pytest.mark.parametrize("count", [1, 10, MOST - 1, MOST, MOST + 1, 5 * MOST])
+@pytest.mark.parametrize("count", [1, 10, MAX_KEPT - 1, MAX_KEPT, MAX_KEPT + 1, 5 * MAX_KEPT])
 def test_quantiles_are_those_of_all_runs_however_many(count: int) -> None:
     durations = Durations()
     for number in range(count):
@@ -18,7 +18,7 @@ def test_quantiles_are_those_of_all_runs_however_many(count: int) -> None:
 
 def test_ten_times_as_many_runs_take_no_more_memory() -> None:
     durations = Durations()
-    for _ in range(10 * MOST):
+    for _ in range(10 * MAX_KEPT):
         durations.add(1.0)
 
-    assert sys.getsizeof(durations._kept) <= 2 * sys.getsizeof([1.0] * MOST)
+    assert sys.getsizeof(durations._kept) <= 2 * sys.getsizeof([1.0] * MAX_KEPT)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from acesniper.predictor.default import default_predictor
-from acesniper.predictor.reader import read_model
+from acesniper.predictor.onnx.sandbox import read_model
 from acesniper.probe.profiles import read_profile
 from small_models import DEVICES, MODELS
 

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from acesniper.domain.errors import InvalidInput, InvalidModel
-from acesniper.probe import hrm, transfers
+from acesniper.probe import platform_probe, suite
 from acesniper.probe.feeds import random_feeds
-from acesniper.probe.hrm import probe
+from acesniper.probe.measure import ProbeEffort
 from acesniper.probe.platform_facts import facts
+from acesniper.probe.platform_probe import probe
 from acesniper.probe.profiles import profile_text, read_profile
-from acesniper.probe.runtimes import Feeds, Input, Options, Runtime, Session, runtime
+from acesniper.probe.runtimes import Feeds, Input, Runtime, RuntimeOptions, Session, runtime
 from acesniper.probe.suite import FILE_READ, LOAD, MEMORY, PROBES, SUITE, VERSION
-from acesniper.probe.timing import Effort
 
-TINY = Effort(rounds=1, item_s=0.0, extra_rounds=0, meter_s=0.0, heat_s=0.0, neighbour_s=0.0)
+TINY = ProbeEffort(rounds=1, item_s=0.0, extra_rounds=0, meter_s=0.0, heat_s=0.0, neighbour_s=0.0)
 FEW = {name: PROBES[name] for name in ("null", "dispatch", "gemv", "norm")}
 
 
@@ -27,7 +27,7 @@ class Picky:
     def __init__(self, inner: Runtime) -> None:
         self._inner = inner
 
-    def load(self, model: bytes, options: Options) -> Session:
+    def load(self, model: bytes, options: RuntimeOptions) -> Session:
         if b"Sqrt" in model:
             raise InvalidModel("Unloadable", "no such kernel")
         return self._inner.load(model, options)
@@ -41,7 +41,7 @@ class Lazy:
     def __init__(self, inner: Runtime) -> None:
         self._inner = inner
 
-    def load(self, model: bytes, options: Options) -> Session:
+    def load(self, model: bytes, options: RuntimeOptions) -> Session:
         session = self._inner.load(model, options)
         return Idle(session.inputs) if b"gemv" in model else session
 
@@ -58,13 +58,13 @@ class Idle:
 
 @pytest.fixture(autouse=True)
 def few_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hrm, "PROBES", FEW)
+    monkeypatch.setattr(platform_probe, "PROBES", FEW)
     for size in ("MEMORY_BYTES", "FILE_BYTES", "LOAD_BYTES"):
-        monkeypatch.setattr(transfers, size, 4 << 20)
+        monkeypatch.setattr(suite, size, 4 << 20)
 
 
 def test_a_probe_run_reads_every_probe_with_facts_beside_them() -> None:
-    result = probe(runtime("onnxruntime"), Options(), effort=TINY)
+    result = probe(runtime("onnxruntime"), RuntimeOptions(), effort=TINY)
 
     assert (result.vector.suite, result.vector.version) == (SUITE, VERSION)
     assert set(result.vector.readings) == {*FEW, MEMORY, LOAD, FILE_READ}
@@ -75,24 +75,26 @@ def test_a_probe_run_reads_every_probe_with_facts_beside_them() -> None:
 
 
 def test_a_probe_that_cannot_run_is_absent_and_named() -> None:
-    result = probe(Picky(runtime("onnxruntime")), Options(), effort=TINY)
+    result = probe(Picky(runtime("onnxruntime")), RuntimeOptions(), effort=TINY)
 
     assert "norm" not in result.vector.readings
     assert result.missing == ("norm",)
 
 
 def test_a_kernel_that_skips_its_work_is_no_reading() -> None:
-    result = probe(Lazy(runtime("onnxruntime")), Options(), effort=TINY)
+    result = probe(Lazy(runtime("onnxruntime")), RuntimeOptions(), effort=TINY)
 
     assert result.missing == ("gemv",)
 
 
 def test_only_heavy_probes_are_run_again_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hrm, "HEAVY", ("gemv", "conv_wide_64"))
-    monkeypatch.setattr(hrm, "facts", lambda: replace(facts(), cores=2, cpu_quota=None))
+    monkeypatch.setattr(platform_probe, "HEAVY", ("gemv", "conv_wide_64"))
+    monkeypatch.setattr(platform_probe, "facts", lambda: replace(facts(), cores=2, cpu_quota=None))
 
     result = probe(
-        runtime("onnxruntime"), Options(), effort=replace(TINY, heat_s=0.01, neighbour_s=0.01)
+        runtime("onnxruntime"),
+        RuntimeOptions(),
+        effort=replace(TINY, heat_s=0.01, neighbour_s=0.01),
     )
 
     gemv, norm = (result.vector.readings[name] for name in ("gemv", "norm"))
@@ -107,10 +109,12 @@ def test_only_heavy_probes_are_run_again_under_load(monkeypatch: pytest.MonkeyPa
 def test_where_no_neighbour_can_be_had_nothing_is_said_of_it(
     monkeypatch: pytest.MonkeyPatch, cores: int, quota: float | None
 ) -> None:
-    monkeypatch.setattr(hrm, "HEAVY", ("gemv",))
-    monkeypatch.setattr(hrm, "facts", lambda: replace(facts(), cores=cores, cpu_quota=quota))
+    monkeypatch.setattr(platform_probe, "HEAVY", ("gemv",))
+    monkeypatch.setattr(
+        platform_probe, "facts", lambda: replace(facts(), cores=cores, cpu_quota=quota)
+    )
 
-    result = probe(runtime("onnxruntime"), Options(), effort=replace(TINY, neighbour_s=0.01))
+    result = probe(runtime("onnxruntime"), RuntimeOptions(), effort=replace(TINY, neighbour_s=0.01))
 
     assert result.vector.readings["gemv"].loaded_s is None
 
@@ -118,20 +122,20 @@ def test_where_no_neighbour_can_be_had_nothing_is_said_of_it(
 def test_a_disk_without_room_leaves_that_reading_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/proc")
 
-    result = probe(runtime("onnxruntime"), Options(), effort=TINY)
+    result = probe(runtime("onnxruntime"), RuntimeOptions(), effort=TINY)
 
     assert result.missing == (FILE_READ,)
 
 
 def test_a_quota_below_the_threads_is_noted() -> None:
-    result = probe(runtime("onnxruntime"), Options(), effort=TINY, cpu_quota=0.5)
+    result = probe(runtime("onnxruntime"), RuntimeOptions(), effort=TINY, cpu_quota=0.5)
 
     assert result.cpu_quota == 0.5
 
 
 @pytest.mark.parametrize("form", ["yaml", "json"])
 def test_a_profile_survives_its_file(tmp_path: Path, form: str) -> None:
-    result = probe(runtime("onnxruntime"), Options(), effort=TINY)
+    result = probe(runtime("onnxruntime"), RuntimeOptions(), effort=TINY)
     path = tmp_path / "device"
 
     path.write_text(profile_text("edge-1-cpu", "edge-1", result, form))
@@ -159,7 +163,9 @@ def test_an_unknown_runtime_is_named_with_the_known_ones() -> None:
 
 
 def test_random_input_has_no_denormals() -> None:
-    session = runtime("onnxruntime").load(PROBES["gemv"].build().SerializeToString(), Options())
+    session = runtime("onnxruntime").load(
+        PROBES["gemv"].build().SerializeToString(), RuntimeOptions()
+    )
 
     (values,) = random_feeds(session.inputs).values()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from acesniper.domain.errors import Unavailable
-from acesniper.probe.outputs import to_folder
+from acesniper.probe.runner import to_folder
 
 
 def test_a_full_volume_is_said_and_nothing_half_written_stays(

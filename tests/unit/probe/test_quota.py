@@ -1,10 +1,9 @@
 import pytest
 
-from acesniper.probe.quota import cores_allowed, mean_s
-from acesniper.probe.timing import Effort, measure
+from acesniper.probe.measure import ProbeEffort, cores_allowed, mean_s, measure
 from machine import Machine, make_machine
 
-EFFORT = Effort(rounds=4, item_s=0.02, throttled_item_s=0.5, meter_s=2.0)
+EFFORT = ProbeEffort(rounds=4, item_s=0.02, throttled_item_s=0.5, meter_s=2.0)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 import pytest
 
-from acesniper.probe.reprobe import Profile, reason_to_measure
+from acesniper.probe import VERSION
+from acesniper.probe.agent import Profile, reason_to_measure
 from acesniper.probe.suite import VERSION as SUITE_VERSION
-from acesniper.probe.versions import VERSION
 
 MEASURED = {"readings": {"null": {"seconds": 1e-6}}, "suiteVersion": VERSION}
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from acesniper.domain.errors import InvalidInput, InvalidModel
-from acesniper.probe.outputs import to_folder
-from acesniper.probe.runner import Job, run_model
-from acesniper.probe.runtimes import Options, runtime
+from acesniper.probe.runner import RunSpec, run_model, to_folder
+from acesniper.probe.runtimes import RuntimeOptions, runtime
 from small_models import linear_model, save
 
 ORT = runtime("onnxruntime")
@@ -22,7 +21,9 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_the_report_counts_and_times_every_batch(model: Path) -> None:
-    report = run_model(Job(model, inferences=5, batch=3, device="edge-1"), ORT, Options())
+    report = run_model(
+        RunSpec(model, inferences=5, batch=3, device="edge-1"), ORT, RuntimeOptions()
+    )
 
     assert (report.version, report.model, report.device) == (1, "linear.onnx", "edge-1")
     assert report.inferences == 5
@@ -36,16 +37,16 @@ def test_the_report_counts_and_times_every_batch(model: Path) -> None:
 
 def test_a_model_with_another_digest_does_not_run(model: Path) -> None:
     with pytest.raises(InvalidModel) as caught:
-        run_model(Job(model, sha256="0" * 64), ORT, Options())
+        run_model(RunSpec(model, sha256="0" * 64), ORT, RuntimeOptions())
 
     assert caught.value.reason == "DigestMismatch"
 
 
 def test_outputs_of_given_inputs_are_written(model: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.full((2, 8), 0.5, np.float32))
-    job = Job(model, 2, batch=2, source=tmp_path / "x.npy", outputs=to_folder(tmp_path / "out"))
+    job = RunSpec(model, 2, batch=2, source=tmp_path / "x.npy", outputs=to_folder(tmp_path / "out"))
 
-    run_model(job, ORT, Options())
+    run_model(job, ORT, RuntimeOptions())
 
     written = sorted((tmp_path / "out").iterdir())
     assert [each.name for each in written] == ["batch-000000.npz", "batch-000001.npz"]
@@ -59,7 +60,9 @@ def test_a_folder_of_inputs_is_taken_in_turn(model: Path, tmp_path: Path) -> Non
     for number in range(2):
         np.savez(folder / f"{number}.npz", x=np.full((1, 8), number, np.float32))
 
-    run_model(Job(model, 3, source=folder, outputs=to_folder(tmp_path / "out")), ORT, Options())
+    run_model(
+        RunSpec(model, 3, source=folder, outputs=to_folder(tmp_path / "out")), ORT, RuntimeOptions()
+    )
 
     sums = [float(np.load(each)["y"].sum()) for each in sorted((tmp_path / "out").iterdir())]
     assert sums == [0.0, 32.0, 0.0]
@@ -76,7 +79,7 @@ def test_an_input_that_does_not_fit_is_refused(
     np.save(tmp_path / "x.npy", array, allow_pickle=True)
 
     with pytest.raises(InvalidInput, match=message):
-        run_model(Job(model, source=tmp_path / "x.npy"), ORT, Options())
+        run_model(RunSpec(model, source=tmp_path / "x.npy"), ORT, RuntimeOptions())
 
 
 def test_sigterm_ends_the_run_after_the_batch_at_work(model: Path) -> None:
@@ -85,7 +88,9 @@ def test_sigterm_ends_the_run_after_the_batch_at_work(model: Path) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
-    report = run_model(Job(model, inferences=100_000), ORT, Options(), progress=stop_at_three)
+    report = run_model(
+        RunSpec(model, inferences=100_000), ORT, RuntimeOptions(), progress=stop_at_three
+    )
 
     assert report.inferences in (3, 4)
     assert signal.getsignal(signal.SIGTERM) == before
@@ -96,6 +101,6 @@ def test_a_model_that_the_runtime_cannot_load_is_unloadable(tmp_path: Path) -> N
     broken.graph.node[0].op_type = "NoSuchOperator"
 
     with pytest.raises(InvalidModel) as caught:
-        run_model(Job(save(broken, tmp_path / "m.onnx")), ORT, Options())
+        run_model(RunSpec(save(broken, tmp_path / "m.onnx")), ORT, RuntimeOptions())
 
     assert caught.value.reason == "Unloadable"

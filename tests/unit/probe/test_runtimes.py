@@ -3,7 +3,7 @@ import pytest
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.probe.feeds import random_feeds
-from acesniper.probe.runtimes import Options, runtime
+from acesniper.probe.runtimes import RuntimeOptions, runtime
 from acesniper.probe.suite import PROBES
 
 NAMES = ("onnxruntime", "openvino", "tract", "opencv", "ncnn", "mnn")
@@ -13,10 +13,10 @@ NAMES = ("onnxruntime", "openvino", "tract", "opencv", "ncnn", "mnn")
 @pytest.mark.parametrize("optimise", [True, False], ids=["optimised", "plain"])
 def test_runtimes_agree_on_what_a_probe_computes(name: str, optimise: bool) -> None:
     data = PROBES["net_resnet"].build().SerializeToString()
-    reference = runtime("onnxruntime").load(data, Options(optimise=False))
+    reference = runtime("onnxruntime").load(data, RuntimeOptions(optimise=False))
     feeds = random_feeds(reference.inputs)
 
-    session = runtime(name).load(data, Options(optimise=optimise))
+    session = runtime(name).load(data, RuntimeOptions(optimise=optimise))
 
     assert [(each.name, each.shape) for each in session.inputs] == [("x", (1, 3, 128, 128))]
     (expected,) = reference.run(feeds).values()
@@ -27,6 +27,6 @@ def test_runtimes_agree_on_what_a_probe_computes(name: str, optimise: bool) -> N
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_no_model_is_unloadable(name: str) -> None:
     with pytest.raises(InvalidModel) as caught:
-        runtime(name).load(b"no model", Options())
+        runtime(name).load(b"no model", RuntimeOptions())
 
     assert caught.value.reason == "Unloadable"

@@ -5,7 +5,7 @@ import pytest
 from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
 from acesniper.probe.source import local_model
 from acesniper.runtime.artifacts import DownloadLimits
-from acesniper.testbed.demo.files import served
+from acesniper.testbed.demo.examples import serve_folder
 
 
 def test_a_file_is_used_where_it_is(tmp_path: Path) -> None:
@@ -16,7 +16,7 @@ def test_a_file_is_used_where_it_is(tmp_path: Path) -> None:
 def test_an_address_is_fetched_and_removed_afterwards(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"weights")
 
-    with served(tmp_path) as url, local_model(f"{url}/model.onnx") as model:
+    with serve_folder(tmp_path) as url, local_model(f"{url}/model.onnx") as model:
         assert model.path.read_bytes() == b"weights"
         assert model.path.name == "model.onnx"
 
@@ -27,7 +27,7 @@ def test_a_file_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"x" * 101)
 
     with (
-        served(tmp_path) as url,
+        serve_folder(tmp_path) as url,
         pytest.raises(InvalidModel, match="larger than"),
         local_model(f"{url}/model.onnx", limits=DownloadLimits(most_bytes=100)),
     ):
@@ -36,7 +36,7 @@ def test_a_file_beyond_the_limit_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_not_there_may_come_later(tmp_path: Path) -> None:
     with (
-        served(tmp_path) as url,
+        serve_folder(tmp_path) as url,
         pytest.raises(Unavailable, match="404"),
         local_model(f"{url}/none.onnx"),
     ):

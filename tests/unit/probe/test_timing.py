@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from acesniper.domain.device import Reading
-from acesniper.probe.timing import Effort, measure
+from acesniper.probe.measure import ProbeEffort, measure
 from machine import Machine, make_machine
 
-EFFORT = Effort(rounds=3, item_s=0.1, extra_rounds=2, throttled_item_s=1.0, most_s=1e9)
+EFFORT = ProbeEffort(rounds=3, item_s=0.1, extra_rounds=2, throttled_item_s=1.0, most_s=1e9)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_rounds_that_are_evenly_slow_are_not_quiet(machine: Machine) -> None:
 
     found = measure(
         {"a": machine.item(duration), "long": machine.item(lambda: 2.0)},
-        Effort(rounds=3, item_s=0.1, extra_rounds=4, most_s=1e9),
+        ProbeEffort(rounds=3, item_s=0.1, extra_rounds=4, most_s=1e9),
         sentinel=machine.item(duration),
     )
 
@@ -86,7 +86,7 @@ def test_an_item_is_not_judged_by_its_first_run(machine: Machine) -> None:
 
 
 def test_a_busy_device_is_not_measured_for_ever(machine: Machine) -> None:
-    busy = Effort(rounds=1000, item_s=0.1, most_s=5.0)
+    busy = ProbeEffort(rounds=1000, item_s=0.1, most_s=5.0)
 
     measure({"a": machine.interrupted(lambda: 0.01, itertools.repeat(0.09))}, busy)
 

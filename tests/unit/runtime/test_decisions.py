@@ -1,9 +1,9 @@
 import pytest
 
 from acesniper.api.decision import Decision
+from acesniper.api.names import PODS
 from acesniper.api.v1alpha1 import InferenceTask
 from acesniper.domain.prediction import FinishEstimate
-from acesniper.runtime.client import PODS
 from acesniper.runtime.decisions import decision_about
 from builders import make_device, make_itask, make_pod, make_prediction, make_task
 from fake_cluster import FakeCluster

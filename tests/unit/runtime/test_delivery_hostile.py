@@ -13,7 +13,7 @@ import pytest
 from acesniper.api.address import Address
 from acesniper.domain.errors import InvalidInput, Unavailable
 from acesniper.runtime.artifacts import Bucket, Credentials, DownloadLimits, download, http
-from acesniper.testbed.pki import Authority
+from acesniper.testbed.credentials import Authority
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"

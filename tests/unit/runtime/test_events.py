@@ -2,15 +2,11 @@ import logging
 
 import pytest
 
-from acesniper.domain.errors import Forbidden
-from acesniper.runtime.client import EVENTS, NamespaceTerminating
-from acesniper.runtime.events import (
-    MAX_MESSAGE_CHARS,
-    EventRecorder,
-    Notice,
-    TokenBucket,
-    to_event,
-)
+from acesniper.api.names import EVENTS
+from acesniper.api.reasons import Notice
+from acesniper.domain.backoff import TokenBucket
+from acesniper.domain.errors import Forbidden, NamespaceTerminating
+from acesniper.runtime.events import MAX_MESSAGE_CHARS, EventRecorder, to_event
 from builders import make_itask
 from fake_cluster import Call, FakeCluster
 

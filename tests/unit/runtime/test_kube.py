@@ -10,23 +10,19 @@ import pytest
 from aiohttp import web
 from kubernetes.aio import client
 
+from acesniper.api.names import NODES, PODS, Kind
 from acesniper.domain.errors import (
     Conflict,
     Forbidden,
     InvalidInput,
-    Throttled,
-    Unavailable,
-)
-from acesniper.runtime.client import (
-    MAX_ERROR_CHARS,
-    NODES,
-    PODS,
-    Cluster,
-    Kind,
     NamespaceTerminating,
     NotFound,
     ResourceVersionExpired,
+    Throttled,
+    Unavailable,
 )
+from acesniper.runtime.api_errors import MAX_ERROR_CHARS
+from acesniper.runtime.client import Cluster
 from cluster_contract import take
 from local_server import serving
 

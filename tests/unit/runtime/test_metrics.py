@@ -18,7 +18,7 @@ from acesniper.runtime.metrics import (
     histogram,
     summary,
 )
-from acesniper.testbed.chart.metrics_page import LARGE, all_declarations
+from acesniper.testbed.chart.generated import LARGE, all_declarations
 
 STATED = 28_000
 """Series of a fleet of 5,000 devices and 1,000 models; docs/reference/metrics.md has the number."""

@@ -9,7 +9,7 @@ import pytest
 
 from acesniper.domain.errors import InvalidInput, Unavailable
 from acesniper.runtime.pod_api import PodApi
-from acesniper.testbed.pki import Authority
+from acesniper.testbed.credentials import Authority
 
 
 class ApiServer(http.server.BaseHTTPRequestHandler):

@@ -5,8 +5,9 @@ from itertools import pairwise
 
 import pytest
 
+from acesniper.api.names import NODES
+from acesniper.api.objects import Json
 from acesniper.domain.errors import Forbidden, InvalidInput, Unavailable
-from acesniper.runtime.client import NODES, Object
 from acesniper.runtime.watch import BATCH_SIZE, Reflector
 from builders import make_node
 from fake_cluster import Call, FakeCluster
@@ -17,11 +18,11 @@ Heard = list[tuple[str, str]]
 
 @asynccontextmanager
 async def following(
-    cluster: FakeCluster, apply: Callable[[str, Object], None] | None = None
+    cluster: FakeCluster, apply: Callable[[str, Json], None] | None = None
 ) -> AsyncIterator[tuple[Heard, Reflector]]:
     heard: Heard = []
 
-    def note(change: str, obj: Object) -> None:
+    def note(change: str, obj: Json) -> None:
         heard.append((change, obj["metadata"]["name"]))
         if apply is not None:
             apply(change, obj)
@@ -179,7 +180,7 @@ async def test_an_object_that_cannot_be_read_stops_nothing() -> None:
     cluster = FakeCluster()
     cluster.put(NODES, make_node("bad"))
 
-    def apply(change: str, obj: Object) -> None:
+    def apply(change: str, obj: Json) -> None:
         if obj["metadata"]["name"] == "bad":
             raise InvalidInput("bad cannot be read")
 
@@ -198,7 +199,7 @@ async def test_an_object_that_nobody_thought_of_stops_nothing_and_is_named(
     cluster = FakeCluster()
     cluster.put(NODES, make_node("bad"))
 
-    def apply(change: str, obj: Object) -> None:
+    def apply(change: str, obj: Json) -> None:
         if obj["metadata"]["name"] == "bad":
             raise ZeroDivisionError
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from aiohttp import web
 
-from acesniper.runtime.client import PODS, Cluster
-from acesniper.testbed import kubeconfig
-from acesniper.testbed.pki import Authority
+from acesniper.api.names import PODS
+from acesniper.runtime.client import Cluster
+from acesniper.testbed import credentials
+from acesniper.testbed.credentials import Authority
 
 PATIENCE_S = 10.0
 
@@ -70,7 +71,7 @@ def test_a_watch_that_is_ended_waits_for_no_farewell(tmp_path: Path) -> None:
 
     with warnings.catch_warnings(record=True) as told, hanging_server(authority, hangs) as port:
         warnings.simplefilter("always", ResourceWarning)
-        path = kubeconfig.write_kubeconfig(
+        path = credentials.write_kubeconfig(
             tmp_path / "kubeconfig",
             port=port,
             ca=authority.ca.cert,

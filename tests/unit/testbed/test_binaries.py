@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from acesniper.testbed import binaries
-from acesniper.testbed.binaries import PROGRAMS, cache_key, ensure_binaries, kubernetes_version
+from acesniper.testbed import programs
 from acesniper.testbed.errors import BinariesMissing
+from acesniper.testbed.programs import PROGRAMS, cache_key, ensure_binaries, kubernetes_version
 
 GO_MOD = "module x\n\ngo 1.26.0\n\nrequire (\n\tk8s.io/kubernetes v1.37.2\n)\n"
 
@@ -99,8 +99,8 @@ def test_programs_are_built_once_and_linked_beside_the_binary(
         output.touch(mode=0o755)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(binaries, "find_go", lambda module: Path("go"))
-    monkeypatch.setattr(binaries, "go_build", compile_nothing)
+    monkeypatch.setattr(programs, "find_go", lambda module: Path("go"))
+    monkeypatch.setattr(programs, "go_build", compile_nothing)
     console = Console(file=io.StringIO())
 
     first = ensure_binaries({}, module, console)

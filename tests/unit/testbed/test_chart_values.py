@@ -1,8 +1,7 @@
 import pytest
 
-from acesniper.testbed.chart.files import drift
-from acesniper.testbed.chart.schema import setting, values_schema
-from acesniper.testbed.chart.values import read_values
+from acesniper.testbed.chart.generated import drift
+from acesniper.testbed.chart.values_schema import read_values, setting, values_schema
 
 SOURCE = """# Of the file.
 

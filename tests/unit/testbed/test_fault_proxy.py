@@ -16,8 +16,8 @@ import aiohttp
 import yaml
 from aiohttp import web
 
+from acesniper.testbed.credentials import Authority
 from acesniper.testbed.faults.proxy import FaultProxy
-from acesniper.testbed.pki import Authority
 
 
 @dataclass

@@ -6,8 +6,7 @@ import yaml
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from acesniper.testbed.kubeconfig import file_name, write_kubeconfig
-from acesniper.testbed.pki import Authority
+from acesniper.testbed.credentials import Authority, file_name, write_kubeconfig
 
 
 def test_a_kubeconfig_carries_all_it_needs_and_is_private(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from acesniper.testbed.node import cgroups
-from acesniper.testbed.node.relay import Relay
+from acesniper.testbed.node import real_node
+from acesniper.testbed.node.network import TcpProxy
 
 
 def test_a_relay_passes_both_directions_on() -> None:
@@ -21,7 +21,7 @@ def test_a_relay_passes_both_directions_on() -> None:
         thread = threading.Thread(target=answer)
         thread.start()
         with (
-            Relay(("127.0.0.1", 0), target.getsockname()) as relay,
+            TcpProxy(("127.0.0.1", 0), target.getsockname()) as relay,
             socket.create_connection(relay.address) as client,
         ):
             client.sendall(b"hello")
@@ -35,7 +35,7 @@ def test_a_relay_without_a_target_closes_the_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         gone = closed.getsockname()
     with (
-        Relay(("127.0.0.1", 0), gone) as relay,
+        TcpProxy(("127.0.0.1", 0), gone) as relay,
         socket.create_connection(relay.address) as client,
     ):
         assert client.recv(100) == b""
@@ -57,7 +57,7 @@ def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_a_nodes_quota_is_written(tree: Path) -> None:
-    cgroups.make("node", 0.5, tree)
+    real_node.make_cgroup("node", 0.5, tree)
 
     if (tree / "cgroup.controllers").exists():
         assert (tree / "node/cpu.max").read_text() == "50000 100000"
@@ -70,7 +70,7 @@ def test_a_cgroup_goes_with_its_children(tmp_path: Path) -> None:
     for name in ("cpu/node/pods/one", "unified/node"):
         (tmp_path / name).mkdir(parents=True)
 
-    cgroups.remove("node", tmp_path)
+    real_node.remove_cgroup("node", tmp_path)
 
     assert not (tmp_path / "cpu/node").exists()
     assert not (tmp_path / "unified/node").exists()

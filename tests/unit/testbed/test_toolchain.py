@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from acesniper.testbed import toolchain
+from acesniper.testbed import go_build
 from acesniper.testbed.errors import BinariesMissing
-from acesniper.testbed.toolchain import environment, find_go, wanted_version
+from acesniper.testbed.go_build import environment, find_go, wanted_version
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_the_go_of_the_environment_stands_in_for_an_old_one(
 ) -> None:
     old = fake_go(module / "old", "go1.19.8")
     new = fake_go(module / "new", "go1.27.3")
-    monkeypatch.setattr(toolchain, "_candidates", lambda: iter([old, new]))
+    monkeypatch.setattr(go_build, "_candidates", lambda: iter([old, new]))
 
     assert find_go(module) == new
 
@@ -49,7 +49,7 @@ def test_without_a_go_the_error_says_what_was_seen_and_what_to_do(
     module: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = fake_go(module / "bin", "go1.19.8")
-    monkeypatch.setattr(toolchain, "_candidates", lambda: iter([old]))
+    monkeypatch.setattr(go_build, "_candidates", lambda: iter([old]))
 
     with pytest.raises(BinariesMissing) as caught:
         find_go(module)

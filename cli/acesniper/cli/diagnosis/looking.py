@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 
 from acesniper.api.crd import RESOURCES
-from acesniper.api.names import GROUP
+from acesniper.api.names import GROUP, Kind
 from acesniper.cli import extender_access
 from acesniper.cli.diagnosis.rights import needed
 from acesniper.cli.diagnosis.sight import Object, Right, Sight
-from acesniper.domain.errors import AcesniperError, Forbidden
+from acesniper.domain.errors import AcesniperError, Forbidden, NotFound
 from acesniper.runtime import client
-from acesniper.runtime.client import Cluster, Kind, NotFound
+from acesniper.runtime.client import Cluster
 
 OURS = "app.kubernetes.io/part-of=acesniper"
 PODS_OF_OURS = "app.kubernetes.io/name=acesniper"

@@ -1,11 +1,12 @@
 """Explanation of one task: its state, and the terms of each candidate device."""
 
 from acesniper.api import convert
+from acesniper.api.names import INFERENCE_TASKS
 from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.domain.task import TaskKey
 from acesniper.extender.page.views import Json
 from acesniper.extender.planner import Planner
-from acesniper.runtime.client import INFERENCE_TASKS, Cluster
+from acesniper.runtime.client import Cluster
 from acesniper.runtime.decisions import decision_about
 
 STATUS_FIELDS = {

@@ -7,9 +7,9 @@ from math import exp, log
 from statistics import median
 from typing import Any
 
+from acesniper.api.objects import Json
 from acesniper.api.units import epoch_s
 from acesniper.extender.page.views import Json
-from acesniper.runtime.client import Object
 from acesniper.runtime.watch import DELETE
 
 MAX_FINISHED = 1000
@@ -37,7 +37,7 @@ class TaskSummary:
     message: str = ""
 
     @classmethod
-    def of(cls, manifest: Object) -> "TaskSummary":
+    def of(cls, manifest: Json) -> "TaskSummary":
         """Read a task from its manifest."""
         metadata, spec = manifest["metadata"], manifest.get("spec") or {}
         status: Mapping[str, Any] = manifest.get("status") or {}
@@ -75,7 +75,7 @@ class TaskHistory:
     _recorded: set[str] = field(default_factory=set)
     """UIDs of tasks in `finished`."""
 
-    def apply(self, change: str, manifest: Object) -> None:
+    def apply(self, change: str, manifest: Json) -> None:
         """Apply a watch event."""
         if change == DELETE:
             # A deletion that was detected by a list has the name and UID only.

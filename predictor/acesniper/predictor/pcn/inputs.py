@@ -14,7 +14,7 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.cost import SPEAKERS, fused_net, work
 from acesniper.predictor.features import CLASSES, HEAVY, class_matrix
 from acesniper.predictor.readings import gather, row_median
-from acesniper.predictor.spread_kernel import spread_vectors
+from acesniper.predictor.similarity import spread_vectors
 from acesniper.predictor.workloads import DISPATCH, MEMORY, NULL, Suite
 
 PAIRS: tuple[tuple[str, str], ...] = tuple(

@@ -11,10 +11,10 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.atlas.measured import measured
 from acesniper.predictor.atlas.networks import index
 from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.predictor.library import known_networks
 from acesniper.predictor.pcn.dataset import Dataset, dataset
 from acesniper.predictor.pcn.fleet import Fleet
 from acesniper.predictor.pcn.inputs import reference_names
+from acesniper.predictor.similarity import known_networks
 from acesniper.predictor.workloads import known_suite
 
 
@@ -29,7 +29,7 @@ def atlas_dataset(folder: Path | None = None, fleet: Fleet | None = None) -> Dat
     unknown = [name for name in content.networks if name not in known]
     if unknown:
         raise InvalidInput(
-            f"the library knows no {', '.join(unknown[:3])}: python -m acesniper.predictor.library"
+            f"the library knows no {', '.join(unknown[:3])}: python -m acesniper.predictor.similarity"
         )
     found = fleet or Fleet((), {})
     networks = [(name, families[name]["family"], known[name]) for name in content.networks]

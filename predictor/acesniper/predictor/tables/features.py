@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from acesniper.domain.errors import InvalidInput, InvalidModel
-from acesniper.predictor.binding import fitting
 from acesniper.predictor.features import CLASSES
-from acesniper.predictor.graph import parse
-from acesniper.predictor.reader import read_model
+from acesniper.predictor.onnx.bind import fitting
+from acesniper.predictor.onnx.graph import parse
+from acesniper.predictor.onnx.sandbox import read_model
 from acesniper.predictor.tables.cells import cell_operators
 from acesniper.predictor.tables.lists import listed_operators
 from acesniper.predictor.tables.params import read_param

@@ -13,7 +13,7 @@ Feeds = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RuntimeOptions:
     """How a runtime is to run: threads inside one operator, graph optimisation, precision.
 
     `precision` is "f32", or "bf16" where the runtime and the processor have it.
@@ -50,7 +50,7 @@ class Runtime(Protocol):
     version: str
     provider: str
 
-    def load(self, model: bytes, options: Options) -> Session:
+    def load(self, model: bytes, options: RuntimeOptions) -> Session:
         """A session over a serialised ONNX model whose inputs are bound."""
         ...
 

@@ -14,9 +14,8 @@ import numpy as np
 import onnx
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.probe.runtimes import Feeds, Input, Options, Runtime
-from acesniper.probe.runtimes.folding import with_initializers
-from acesniper.probe.runtimes.inputs import inputs_of
+from acesniper.probe.runtimes import Feeds, Input, Runtime, RuntimeOptions
+from acesniper.probe.runtimes.onnx_model import inputs_of, with_initializers
 
 PRECISIONS = {"f32": "high", "bf16": "low"}
 
@@ -46,7 +45,7 @@ class Mnn:
     version = version("MNN")
     provider = "mnn"
 
-    def load(self, model: bytes, options: Options) -> MnnSession:
+    def load(self, model: bytes, options: RuntimeOptions) -> MnnSession:
         """Convert and load."""
         plain = with_initializers(model)
         names = [each.name for each in inputs_of(plain)]

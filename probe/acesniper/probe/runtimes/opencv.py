@@ -8,9 +8,8 @@ import numpy as np
 import onnx
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.probe.runtimes import Feeds, Input, Options, Runtime
-from acesniper.probe.runtimes.folding import with_initializers
-from acesniper.probe.runtimes.inputs import inputs_of
+from acesniper.probe.runtimes import Feeds, Input, Runtime, RuntimeOptions
+from acesniper.probe.runtimes.onnx_model import inputs_of, with_initializers
 
 
 class OpenCvSession:
@@ -39,7 +38,7 @@ class OpenCv:
     version: str = cv2.__version__
     provider = "opencv"
 
-    def load(self, model: bytes, options: Options) -> OpenCvSession:
+    def load(self, model: bytes, options: RuntimeOptions) -> OpenCvSession:
         """Load; without optimisation no convolution runs by Winograd's algorithm."""
         cv2.setNumThreads(options.threads)
         plain = onnx.shape_inference.infer_shapes(with_initializers(model))  # it asks for them

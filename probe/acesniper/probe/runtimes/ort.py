@@ -7,7 +7,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.probe.runtimes import Feeds, Input, Options, Runtime
+from acesniper.probe.runtimes import Feeds, Input, Runtime, RuntimeOptions
 
 ERRORS = (
     *(states.Fail, states.InvalidArgument, states.InvalidGraph, states.InvalidProtobuf),
@@ -48,7 +48,7 @@ class OnnxRuntime:
     version: str = onnxruntime.__version__
     provider = "cpu"
 
-    def load(self, model: bytes, options: Options) -> OrtSession:
+    def load(self, model: bytes, options: RuntimeOptions) -> OrtSession:
         """Load with denormals flushed: a few of them cost more than the whole network."""
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = options.threads

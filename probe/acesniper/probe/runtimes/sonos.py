@@ -10,8 +10,8 @@ import onnx
 import tract
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.probe.runtimes import Feeds, Input, Options, Runtime
-from acesniper.probe.runtimes.inputs import inputs_of
+from acesniper.probe.runtimes import Feeds, Input, Runtime, RuntimeOptions
+from acesniper.probe.runtimes.onnx_model import inputs_of
 
 
 class TractSession:
@@ -37,7 +37,7 @@ class Tract:
     version = version("tract")
     provider = "tract"
 
-    def load(self, model: bytes, options: Options) -> TractSession:
+    def load(self, model: bytes, options: RuntimeOptions) -> TractSession:
         """Load through a temporary file, the only way in."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"

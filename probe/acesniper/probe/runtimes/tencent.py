@@ -12,9 +12,8 @@ import numpy as np
 import onnx
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.probe.runtimes import Feeds, Input, Options, Runtime
-from acesniper.probe.runtimes.folding import with_initializers
-from acesniper.probe.runtimes.inputs import inputs_of
+from acesniper.probe.runtimes import Feeds, Input, Runtime, RuntimeOptions
+from acesniper.probe.runtimes.onnx_model import inputs_of, with_initializers
 
 LONGEST_S = 120
 """pnnx is ended after so many seconds: on some graphs it never comes back."""
@@ -50,7 +49,7 @@ class Ncnn:
     version = version("ncnn")
     provider = "ncnn"
 
-    def load(self, model: bytes, options: Options) -> NcnnSession:
+    def load(self, model: bytes, options: RuntimeOptions) -> NcnnSession:
         """Convert and load. A batch above 1 is refused: ncnn would drop it."""
         plain = with_initializers(model)
         inputs = inputs_of(plain)

@@ -8,9 +8,8 @@ import onnx2torch
 import torch
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.probe.runtimes import Feeds, Input, Options, Runtime
-from acesniper.probe.runtimes.folding import with_initializers
-from acesniper.probe.runtimes.inputs import inputs_of
+from acesniper.probe.runtimes import Feeds, Input, Runtime, RuntimeOptions
+from acesniper.probe.runtimes.onnx_model import inputs_of, with_initializers
 
 
 class TorchSession:
@@ -48,7 +47,7 @@ class Torch:
     version: str = torch.__version__.split("+")[0]
     provider = "torch"
 
-    def load(self, model: bytes, options: Options) -> TorchSession:
+    def load(self, model: bytes, options: RuntimeOptions) -> TorchSession:
         """Convert node by node; torch fuses nothing."""
         torch.set_num_threads(options.threads)
         torch.set_flush_denormal(True)

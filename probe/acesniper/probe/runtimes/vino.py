@@ -7,8 +7,8 @@ import onnx
 import openvino
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.probe.runtimes import Feeds, Input, Options, Runtime
-from acesniper.probe.runtimes.inputs import inputs_of
+from acesniper.probe.runtimes import Feeds, Input, Runtime, RuntimeOptions
+from acesniper.probe.runtimes.onnx_model import inputs_of
 
 
 class VinoSession:
@@ -32,7 +32,7 @@ class OpenVino:
     version: str = openvino.__version__.split("-")[0]
     provider = "openvino"
 
-    def load(self, model: bytes, options: Options) -> VinoSession:
+    def load(self, model: bytes, options: RuntimeOptions) -> VinoSession:
         """Load for the lowest latency of one request."""
         core = openvino.Core()
         settings = {

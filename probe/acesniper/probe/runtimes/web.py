@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from acesniper.domain.errors import InvalidInput, InvalidModel
-from acesniper.probe.runtimes import Feeds, Input, Options, Runtime
-from acesniper.probe.runtimes.folding import with_initializers
-from acesniper.probe.runtimes.inputs import inputs_of
+from acesniper.probe.runtimes import Feeds, Input, Runtime, RuntimeOptions
+from acesniper.probe.runtimes.onnx_model import inputs_of, with_initializers
 
 FOLDER = "ACESNIPER_NODE_PACKAGES"
 PACKAGE = Path("node_modules") / "onnxruntime-web"
@@ -109,7 +108,7 @@ class OnnxRuntimeWeb:
         self._folder = folder
         self.version: str = json.loads((folder / PACKAGE / "package.json").read_text())["version"]
 
-    def load(self, model: bytes, options: Options) -> WebSession:
+    def load(self, model: bytes, options: RuntimeOptions) -> WebSession:
         """Load in a child process of its own."""
         plain = with_initializers(model)
         worker = Worker(self._folder, options.threads)

@@ -8,9 +8,8 @@ import yaml
 
 from acesniper.api.scheduler_config import SchedulerConfig
 from acesniper.testbed.chart.dashboard import dashboard
-from acesniper.testbed.chart.metrics_page import metrics_page
-from acesniper.testbed.chart.schema import values_schema
-from acesniper.testbed.chart.values import Value, read_values
+from acesniper.testbed.chart.generated import metrics_page
+from acesniper.testbed.chart.values_schema import Value, read_values, values_schema
 
 ROOT = Path(__file__).parents[4]
 CHART = Path("charts/acesniper")

@@ -11,7 +11,7 @@ from acesniper.runtime.settings import (
     PolicySettings,
     ProbeSettings,
 )
-from acesniper.testbed.chart.values import Value, nested
+from acesniper.testbed.chart.values_schema import Value, nested
 
 Json = dict[str, Any]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from acesniper.api.names import API_VERSION
 from acesniper.api.v1alpha1 import ModelSource
-from acesniper.testbed.demo.fleet import object_name
+from acesniper.testbed.demo.examples import object_name
 
 Json = dict[str, object]
 
@@ -21,7 +21,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
+def serve_folder(folder: Path) -> Iterator[str]:
     """Serve a folder on a free port of 127.0.0.1; yields its URL."""
     handler = partial(_Quiet, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -33,7 +33,7 @@ def served(folder: Path) -> Iterator[str]:
             server.shutdown()
 
 
-def sources(models: Sequence[Path], url: str) -> dict[str, ModelSource]:
+def model_sources(models: Sequence[Path], url: str) -> dict[str, ModelSource]:
     """Where each model is and which bytes it is, by object name."""
     return {
         object_name(path.stem): ModelSource(
@@ -43,7 +43,7 @@ def sources(models: Sequence[Path], url: str) -> dict[str, ModelSource]:
     }
 
 
-def model_profiles(
+def model_profile_list(
     found: Mapping[str, ModelSource], shapes: Mapping[str, Mapping[str, int]], namespace: str
 ) -> Json:
     """A List of ModelProfiles to apply; `shapes` binds symbolic dimensions, by object name."""

@@ -26,7 +26,7 @@ class EmulatedDevice:
     latency_s: Mapping[str, float]
 
 
-def shipped(folder: Path) -> list[EmulatedDevice]:
+def shipped_devices(folder: Path) -> list[EmulatedDevice]:
     """The devices in `examples/devices`: a profile each, and rows in `latencies.csv`."""
     latencies = read_latencies(folder / "latencies.csv")
     profiles = (yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yaml")))

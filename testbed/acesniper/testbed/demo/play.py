@@ -12,29 +12,38 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.progress import TimeElapsedColumn as Elapsed
 
-from acesniper.testbed.binaries import ensure_binaries
 from acesniper.testbed.control_plane import ControlPlane
-from acesniper.testbed.demo import files, report
-from acesniper.testbed.demo.fleet import (
+from acesniper.testbed.demo import examples, report
+from acesniper.testbed.demo.examples import (
     HERE,
     EmulatedDevice,
     measure_here,
     object_name,
     probe_here,
-    shipped,
+    shipped_devices,
 )
-from acesniper.testbed.demo.runs import OURS, STOCK, Finished, run_ours, run_stock, runs_of
-from acesniper.testbed.demo.workload import Workload, latency_table, make_workload
+from acesniper.testbed.demo.workload import (
+    OURS,
+    STOCK,
+    FinishTracker,
+    Workload,
+    latency_table,
+    make_workload,
+    run_ours,
+    run_stock,
+    runs_of,
+)
+from acesniper.testbed.deployment import ROOT, Deployment
 from acesniper.testbed.emulator import Emulator, Run
 from acesniper.testbed.errors import NotReady
 from acesniper.testbed.kwok import make_node, start_kwok
-from acesniper.testbed.system import ROOT, System
+from acesniper.testbed.programs import ensure_binaries
 
 MODELS = ROOT / "examples/models"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class DemoOptions:
     """What a person may choose."""
 
     tasks: int = 72
@@ -47,7 +56,7 @@ class Misplaced(NotReady):
     """A pod of ours runs where our extender did not send it."""
 
 
-def play(options: Options, console: Console) -> None:
+def run_demo(options: DemoOptions, console: Console) -> None:
     """Run the demo.
 
     Raises:
@@ -56,17 +65,17 @@ def play(options: Options, console: Console) -> None:
     binaries = ensure_binaries()
     models = sorted(MODELS.glob("*.onnx"))
     with _stage(console, "measuring this machine (probe, then every example model)"):
-        devices = [*shipped(ROOT / "examples/devices"), _here()]
+        devices = [*shipped_devices(ROOT / "examples/devices"), _here()]
     workload = make_workload(devices, options.tasks, options.waves, options.seed)
-    with ControlPlane(binaries) as plane, files.served(MODELS) as url:
+    with ControlPlane(binaries) as plane, examples.serve_folder(MODELS) as url:
         with _stage(console, "starting kwok, operator, extender and our kube-scheduler"):
             start_kwok(plane)
-            system = System(plane)
+            system = Deployment(plane)
             system.start()
         with _stage(console, f"registering {len(devices)} devices and {len(models)} models"):
-            sources = files.sources(models, url)
-            register(plane, devices, files.model_profiles(sources, _shapes(), OURS))
-        finished = Finished()
+            sources = examples.model_sources(models, url)
+            register(plane, devices, examples.model_profile_list(sources, _shapes(), OURS))
+        finished = FinishTracker()
         table = latency_table(devices)
         with Emulator(plane.kubeconfig("admin"), table, finished.note) as emulator:
             with _bar(console, "Ace-Sniper", workload) as progress:
@@ -109,7 +118,7 @@ def register(
         )
 
 
-def check_placements(system: System, runs: Sequence[Run]) -> None:
+def check_placements(system: Deployment, runs: Sequence[Run]) -> None:
     """Every pod of ours runs where our extender answered kube-scheduler.
 
     Raises:

@@ -17,7 +17,7 @@ LOG_WIDTH = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TaskRow:
     """One task of one run. Seconds; predicted and actual are of one inference."""
 
     task: str
@@ -30,7 +30,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class RunSummary:
     """One run of the workload. Wait: apply to start; response: apply to finish."""
 
     tasks: int
@@ -44,7 +44,7 @@ class Summary:
 
 def rows(
     runs: Sequence[Run], applied: Mapping[str, float], statuses: Mapping[str, Mapping[str, Any]]
-) -> list[Row]:
+) -> list[TaskRow]:
     """A row per finished run; `statuses` are InferenceTask statuses by name, if there are any."""
     found = []
     for run in runs:
@@ -53,7 +53,7 @@ def rows(
         status = statuses.get(run.task, {})
         since_s = applied[run.task]
         found.append(
-            Row(
+            TaskRow(
                 task=run.task,
                 model=run.model,
                 node=run.node,
@@ -66,10 +66,10 @@ def rows(
     return sorted(found, key=lambda row: (applied[row.task], row.response_s))
 
 
-def summarise(rows: Sequence[Row], applied: Mapping[str, float]) -> Summary:
+def summarise(rows: Sequence[TaskRow], applied: Mapping[str, float]) -> RunSummary:
     """The summary of a run; all of its tasks have finished."""
     first_s = min(applied.values())
-    return Summary(
+    return RunSummary(
         tasks=len(applied),
         finished=len(rows),
         mean_wait_s=fmean(row.wait_s for row in rows),
@@ -84,7 +84,7 @@ def _p95(values: Sequence[float]) -> float:
     return sorted(values)[ceil(0.95 * len(values)) - 1]
 
 
-def show(console: Console, ours: Sequence[Row], summaries: Mapping[str, Summary]) -> None:
+def show(console: Console, ours: Sequence[TaskRow], summaries: Mapping[str, RunSummary]) -> None:
     """Print the table of our tasks and the summaries side by side."""
     if not console.is_terminal:
         console.width = LOG_WIDTH  # a file or a pipe cuts nothing off
@@ -99,7 +99,7 @@ def show(console: Console, ours: Sequence[Row], summaries: Mapping[str, Summary]
     console.print(_comparison(summaries["ours"], summaries["stock"]))
 
 
-def _comparison(ours: Summary, stock: Summary) -> Table:
+def _comparison(ours: RunSummary, stock: RunSummary) -> Table:
     table = Table("", title=f"The same {ours.tasks} tasks, twice")
     for column in ("Ace-Sniper", "stock scheduler", "ratio"):
         table.add_column(column, justify="right")
@@ -114,7 +114,7 @@ def _comparison(ours: Summary, stock: Summary) -> Table:
     return table
 
 
-def as_json(ours: Sequence[Row], summaries: Mapping[str, Summary]) -> str:
+def as_json(ours: Sequence[TaskRow], summaries: Mapping[str, RunSummary]) -> str:
     """The same for machines."""
     document = {name: asdict(summary) for name, summary in summaries.items()}
     return json.dumps({**document, "tasks": [asdict(row) for row in ours]}, indent=2) + "\n"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
-from acesniper.operator.render import render_pod
+from acesniper.operator.task.pod import render_pod
 from acesniper.testbed.control_plane import ControlPlane
 from acesniper.testbed.demo.workload import DemoTask, Workload
 from acesniper.testbed.emulator import Emulator, Run
@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(slots=True)
-class Finished:
+class FinishTracker:
     """Waits for tasks to finish, fed by the emulator's thread."""
 
     _done: dict[str, set[str]] = field(default_factory=dict)
@@ -73,7 +73,7 @@ def apply_waves(
 
 
 def run_ours(
-    plane: ControlPlane, workload: Workload, finished: Finished, progress: Progress
+    plane: ControlPlane, workload: Workload, finished: FinishTracker, progress: Progress
 ) -> dict[str, float]:
     """Apply InferenceTasks, and wait until all have finished."""
     applied = apply_waves(plane, workload, lambda task: task.manifest(OURS))
@@ -89,7 +89,7 @@ def run_stock(
     plane: ControlPlane,
     workload: Workload,
     sources: Mapping[str, ModelSource],
-    finished: Finished,
+    finished: FinishTracker,
     progress: Progress,
 ) -> dict[str, float]:
     """Apply the pods that the operator would make, for the stock scheduler, and wait."""

@@ -7,7 +7,7 @@ from statistics import fmean, median
 from typing import Any
 
 from acesniper.api.names import API_VERSION
-from acesniper.testbed.demo.fleet import EmulatedDevice
+from acesniper.testbed.demo.examples import EmulatedDevice
 
 RUN_S = (3.0, 9.0)
 """Run time on the median device that a task's number of inferences aims at, from and to."""

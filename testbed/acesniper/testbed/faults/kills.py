@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable
 
-from acesniper.testbed.system import System
+from acesniper.testbed.deployment import Deployment
 
 LONGEST_LIFE_S = 6.0
 """A part is killed at any instant of its first seconds. Its start takes about half of them, so that
@@ -12,7 +12,7 @@ as many kills hit a start as hit work."""
 
 
 def kill_at_random(
-    system: System,
+    system: Deployment,
     victim: str,
     kills: int,
     draw: random.Random,

@@ -11,20 +11,18 @@ from typing import Any
 
 from rich.console import Console
 
-from acesniper.testbed.binaries import ensure_binaries
 from acesniper.testbed.control_plane import ControlPlane
-from acesniper.testbed.demo import files
-from acesniper.testbed.demo.fleet import EmulatedDevice, shipped
-from acesniper.testbed.demo.play import MODELS, register
-from acesniper.testbed.demo.runs import OURS
-from acesniper.testbed.demo.workload import DemoTask, latency_table
+from acesniper.testbed.demo import examples
+from acesniper.testbed.demo.examples import EmulatedDevice, shipped_devices
+from acesniper.testbed.demo.run import MODELS, register
+from acesniper.testbed.demo.workload import OURS, DemoTask, latency_table
+from acesniper.testbed.deployment import EXTENDER, OPERATOR, ROOT, SCHEDULER, STANDBY, Deployment
 from acesniper.testbed.emulator import Emulator
 from acesniper.testbed.errors import TestbedError
 from acesniper.testbed.faults.audit import Audit, audit
-from acesniper.testbed.faults.kills import kill_at_random
-from acesniper.testbed.faults.report import Campaign, as_json, show
+from acesniper.testbed.faults.chaos import Campaign, as_json, kill_at_random, show
 from acesniper.testbed.kwok import start_kwok
-from acesniper.testbed.system import EXTENDER, OPERATOR, ROOT, SCHEDULER, STANDBY, System
+from acesniper.testbed.programs import ensure_binaries
 
 DEVICES = 6
 NAMES = ("mobilenet_v3_small", "squeezenet1_1", "resnet18")
@@ -37,7 +35,7 @@ FAILOVERS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ChaosOptions:
     """What a person may choose."""
 
     kills: int = 50
@@ -46,11 +44,11 @@ class Options:
     json_file: Path | None = None
 
 
-class Broken(TestbedError):
+class FaultsFound(TestbedError):
     """A promise did not hold."""
 
 
-def play(options: Options, console: Console) -> None:
+def run_faults(options: ChaosOptions, console: Console) -> None:
     """Run all campaigns.
 
     Raises:
@@ -58,15 +56,15 @@ def play(options: Options, console: Console) -> None:
         TestbedError: a part did not start.
     """
     console.print(f"seed {options.seed}")
-    devices = shipped(ROOT / "examples/devices")[:DEVICES]
-    with ControlPlane(ensure_binaries()) as plane, files.served(MODELS) as url:
+    devices = shipped_devices(ROOT / "examples/devices")[:DEVICES]
+    with ControlPlane(ensure_binaries()) as plane, examples.serve_folder(MODELS) as url:
         start_kwok(plane)
-        system = System(plane)
+        system = Deployment(plane)
         system.start()
-        sources = files.sources([MODELS / f"{name}.onnx" for name in NAMES], url)
-        register(plane, devices, files.model_profiles(sources, {}, OURS))
+        sources = examples.model_sources([MODELS / f"{name}.onnx" for name in NAMES], url)
+        register(plane, devices, examples.model_profile_list(sources, {}, OURS))
         with Emulator(plane.kubeconfig("admin"), latency_table(devices)) as emulator:
-            ground = Ground(system, emulator, devices, random.Random(options.seed))  # noqa: S311
+            ground = ChaosRun(system, emulator, devices, random.Random(options.seed))  # noqa: S311
             campaigns = []
             for victim in (OPERATOR, EXTENDER):
                 with console.status(f"killing {victim} {options.kills} times"):
@@ -78,14 +76,14 @@ def play(options: Options, console: Console) -> None:
     if options.json_file is not None:
         options.json_file.write_text(as_json(campaigns, failover_s, options.seed))
     if any(each.found for each in campaigns):
-        raise Broken("something was lost, doubled or left behind; see above")
+        raise FaultsFound("something was lost, doubled or left behind; see above")
 
 
 @dataclass
-class Ground:
+class ChaosRun:
     """A system with emulated devices; work is applied to it while things break."""
 
-    system: System
+    system: Deployment
     emulator: Emulator
     devices: Sequence[EmulatedDevice]
     draw: random.Random
@@ -164,7 +162,7 @@ class Ground:
             if started:
                 return min(started)
             time.sleep(0.1)
-        raise Broken("no pod was placed any more")
+        raise FaultsFound("no pod was placed any more")
 
     def _backlogs(self) -> Mapping[str, float]:
         return self.system.backlogs()

@@ -15,10 +15,10 @@ from typing import Self
 from acesniper.testbed.errors import CommandFailed
 from acesniper.testbed.processes import Child, Children
 
-MOST_BOXES = 250
+MAX_NAMESPACES = 250
 
 
-class Box:
+class NetworkNamespace:
     """Namespaces, and a cable to them: `host` is our end of it, `address` the node's."""
 
     def __init__(self, children: Children, name: str) -> None:
@@ -87,7 +87,7 @@ class Box:
 
     def _connect(self) -> None:
         first = str(self._first())
-        for number in range(1, MOST_BOXES):
+        for number in range(1, MAX_NAMESPACES):
             cable = f"acenode{number}"
             # The kernel says whether another run has this number.
             made = subprocess.run(

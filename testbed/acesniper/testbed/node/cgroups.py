@@ -3,7 +3,7 @@
 import contextlib
 from pathlib import Path
 
-ROOT = Path("/sys/fs/cgroup")
+CGROUP_ROOT = Path("/sys/fs/cgroup")
 PERIOD_US = 100_000
 
 
@@ -14,7 +14,7 @@ def _hierarchies(root: Path) -> list[Path]:
     return [each for each in sorted(root.iterdir()) if each.is_dir() and each.name != "unified"]
 
 
-def make(name: str, cpus: float | None, root: Path = ROOT) -> None:
+def make_cgroup(name: str, cpus: float | None, root: Path = CGROUP_ROOT) -> None:
     """Make the cgroup in every hierarchy; `cpus` limits what all its pods get together."""
     for hierarchy in _hierarchies(root):
         folder = hierarchy / name
@@ -34,7 +34,7 @@ def _limit(folder: Path, cpus: float) -> None:
             (folder / name).write_text(value)
 
 
-def remove(name: str, root: Path = ROOT) -> None:
+def remove_cgroup(name: str, root: Path = CGROUP_ROOT) -> None:
     """Remove it and what lies in it; a cgroup that still has processes stays."""
     # The runtime makes them in the hierarchy without controllers, too.
     for hierarchy in [*_hierarchies(root), root / "unified"]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from acesniper.testbed.node.images import PAUSE_IMAGE
-from acesniper.testbed.node.requirements import CNI_PLUGINS
+from acesniper.testbed.images import PAUSE_IMAGE
+from acesniper.testbed.node.host import CNI_PLUGINS
 
 SOCKET = "/run/containerd/containerd.sock"
 

@@ -4,9 +4,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from acesniper.testbed.binaries import ensure_binaries, kubernetes_version
 from acesniper.testbed.images import build_images, run
-from acesniper.testbed.node.programs import ensure_node_programs
+from acesniper.testbed.programs import ensure_binaries, ensure_node_programs, kubernetes_version
 
 PAUSE_IMAGE = "localhost/acesniper-pause:1"
 

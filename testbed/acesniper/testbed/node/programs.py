@@ -4,14 +4,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from acesniper.testbed.binaries import cache_key, kubernetes_version
 from acesniper.testbed.cache import cache_root, ensure_folder
-from acesniper.testbed.compile import go_build, go_build_quietly
-from acesniper.testbed.toolchain import find_go
+from acesniper.testbed.go_build import find_go, go_build, go_build_quietly
+from acesniper.testbed.programs import cache_key, kubernetes_version
 
-MODULE = Path(__file__).parents[3] / "node"
-PROGRAMS = ("kubelet", "kube-proxy")
-_BINARY = "acesniper-node"
+NODE_MODULE = Path(__file__).parents[3] / "node"
+NODE_PROGRAMS = ("kubelet", "kube-proxy")
+_NODE_BINARY = "acesniper-node"
 
 
 def ensure_node_programs() -> Path:
@@ -20,14 +19,14 @@ def ensure_node_programs() -> Path:
     Raises:
         BinariesMissing, BuildFailed: as for the control plane.
     """
-    return ensure_folder(cache_root() / "node" / cache_key(MODULE), _build)
+    return ensure_folder(cache_root() / "node" / cache_key(NODE_MODULE), _build_node_programs)
 
 
-def _build(folder: Path) -> None:
+def _build_node_programs(folder: Path) -> None:
     console = Console(stderr=True)
-    go, version = find_go(MODULE), kubernetes_version(MODULE)
+    go, version = find_go(NODE_MODULE), kubernetes_version(NODE_MODULE)
     console.print(f"Building kubelet and kube-proxy {version} with {go}: once, some minutes.")
-    go_build(go, MODULE, folder / _BINARY, version, console)
-    for name in PROGRAMS:
-        (folder / name).symlink_to(_BINARY)
-    go_build_quietly(go, MODULE, folder / "pause", "./pause")
+    go_build(go, NODE_MODULE, folder / _NODE_BINARY, version, console)
+    for name in NODE_PROGRAMS:
+        (folder / name).symlink_to(_NODE_BINARY)
+    go_build_quietly(go, NODE_MODULE, folder / "pause", "./pause")

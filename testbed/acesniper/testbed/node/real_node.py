@@ -9,13 +9,11 @@ from typing import Any, Self
 import yaml
 
 from acesniper.testbed.control_plane import ControlPlane
+from acesniper.testbed.credentials import file_name, write_kubeconfig
 from acesniper.testbed.errors import CommandFailed
-from acesniper.testbed.kubeconfig import file_name, write_kubeconfig
-from acesniper.testbed.node import cgroups
-from acesniper.testbed.node.box import Box
-from acesniper.testbed.node.configuration import NodeFiles
-from acesniper.testbed.node.programs import ensure_node_programs
-from acesniper.testbed.node.relay import Relay
+from acesniper.testbed.node.network import NetworkNamespace, TcpProxy
+from acesniper.testbed.node.node_files import NodeFiles
+from acesniper.testbed.programs import ensure_node_programs
 
 API_PORT = 6443
 """Where a node finds the API server, on our end of its cable."""
@@ -42,12 +40,12 @@ class RealNode:
         self.folder.mkdir(parents=True)
         with contextlib.ExitStack() as stack:
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
-            self.box = stack.enter_context(Box(self._plane.children, self.name))
+            self.box = stack.enter_context(NetworkNamespace(self._plane.children, self.name))
             self._cgroup = f"acesniper-node-{self.box.number}"
-            stack.callback(cgroups.remove, self._cgroup)
-            cgroups.make(self._cgroup, self._cpus)
+            stack.callback(remove_cgroup, self._cgroup)
+            make_cgroup(self._cgroup, self._cpus)
             api_server = ("127.0.0.1", self._plane.site.api_port)
-            stack.enter_context(Relay((self.box.host, API_PORT), api_server))
+            stack.enter_context(TcpProxy((self.box.host, API_PORT), api_server))
             self._start()
             # Last in, first out: the box goes first, then what nobody uses any more.
             stack.callback(self.box.close)

@@ -9,7 +9,7 @@ from typing import Self
 _CHUNK_BYTES = 1 << 16
 
 
-class Relay:
+class TcpProxy:
     """From `listen` to `target`, until the context is left."""
 
     def __init__(self, listen: tuple[str, int], target: tuple[str, int]) -> None:

@@ -5,12 +5,21 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from acesniper.testbed.node import cgroups
+from acesniper.testbed.node import real_node
 
-PROGRAMS = ("buildah", "podman", "debootstrap", "containerd", "runc", "iptables", "conntrack", "ip")
+NEEDED_PROGRAMS = (
+    "buildah",
+    "podman",
+    "debootstrap",
+    "containerd",
+    "runc",
+    "iptables",
+    "conntrack",
+    "ip",
+)
 PROBE_CGROUP = f"acesniper-try-{os.getpid()}"
 CNI_PLUGINS = Path("/usr/lib/cni")
-PACKAGES = (
+NEEDED_PACKAGES = (
     "buildah podman debootstrap containerd runc containernetworking-plugins iptables conntrack"
     " iproute2"
 )
@@ -20,11 +29,11 @@ def missing_for_nodes() -> str | None:
     """What is missing, as a sentence; None when nodes can be started."""
     if os.geteuid() != 0:
         return "real nodes need root"
-    missing = [each for each in PROGRAMS if shutil.which(each) is None]
+    missing = [each for each in NEEDED_PROGRAMS if shutil.which(each) is None]
     if not (CNI_PLUGINS / "bridge").exists():
         missing.append(f"{CNI_PLUGINS}/bridge")
     if missing:
-        return f"real nodes need {', '.join(missing)}: on Debian 12, apt install {PACKAGES}"
+        return f"real nodes need {', '.join(missing)}: on Debian 12, apt install {NEEDED_PACKAGES}"
     return _sandbox()
 
 
@@ -38,9 +47,9 @@ def _sandbox() -> str | None:
         if done.returncode:
             return f"real nodes need {what}, and here {argv[0]} says: {done.stderr.strip()}"
     try:
-        cgroups.make(PROBE_CGROUP, None)
+        real_node.make_cgroup(PROBE_CGROUP, None)
     except OSError as error:
         return f"real nodes need cgroups of their own: {error}"
     finally:
-        cgroups.remove(PROBE_CGROUP)
+        real_node.remove_cgroup(PROBE_CGROUP)
     return None

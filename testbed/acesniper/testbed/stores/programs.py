@@ -7,11 +7,10 @@ from pathlib import Path
 from rich.console import Console
 
 from acesniper.testbed.cache import cache_root, ensure_folder
-from acesniper.testbed.compile import go_build_quietly
-from acesniper.testbed.toolchain import find_go
+from acesniper.testbed.go_build import find_go, go_build_quietly
 
-MODULE = Path(__file__).parents[3] / "stores"
-PACKAGES = (
+STORES_MODULE = Path(__file__).parents[3] / "stores"
+STORE_PACKAGES = (
     "github.com/versity/versitygw/cmd/versitygw",
     "github.com/distribution/distribution/v3/cmd/registry",
 )
@@ -23,16 +22,16 @@ def ensure_stores() -> Path:
     Raises:
         BinariesMissing, BuildFailed: as for the control plane.
     """
-    return ensure_folder(cache_root() / "stores" / _key(), _build)
+    return ensure_folder(cache_root() / "stores" / _stores_key(), _build_stores)
 
 
-def _key() -> str:
-    files = [(MODULE / name).read_bytes() for name in ("go.mod", "go.sum")]
+def _stores_key() -> str:
+    files = [(STORES_MODULE / name).read_bytes() for name in ("go.mod", "go.sum")]
     return f"{platform.machine()}-{hashlib.sha256(b''.join(files)).hexdigest()[:12]}"
 
 
-def _build(folder: Path) -> None:
-    go = find_go(MODULE)
+def _build_stores(folder: Path) -> None:
+    go = find_go(STORES_MODULE)
     Console(stderr=True).print(f"Building versitygw and a registry with {go}: once, some minutes.")
-    for package in PACKAGES:
-        go_build_quietly(go, MODULE, folder, package)
+    for package in STORE_PACKAGES:
+        go_build_quietly(go, STORES_MODULE, folder, package)

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from acesniper.testbed.ports import free_port
-from acesniper.testbed.processes import Children
-from acesniper.testbed.stores.programs import ensure_stores
+from acesniper.testbed.processes import Children, free_port
+from acesniper.testbed.programs import ensure_stores
 
 USER, PASSWORD = "edge", "let-me-in"
 _HASH = "$2b$04$nJib731gEsw4u2YBvQZlwO82P51E/dlSxREkw7StJ9gBf7SLYhdHC"

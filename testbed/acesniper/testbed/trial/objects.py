@@ -17,8 +17,8 @@ from acesniper.policies.estimates import LatencyRow
 from acesniper.predictor.csv import SUITE
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.simulator.cluster import SimulatedCluster
+from acesniper.testbed.benchmark.contenders import ORACLE, OURS, Side
 from acesniper.testbed.kwok import make_node
-from acesniper.testbed.trial.sides import ORACLE, OURS, Side
 
 Json = dict[str, Any]
 
@@ -27,7 +27,7 @@ SOURCE = ModelSource(uri="http://models.invalid/model.onnx", sha256="0" * 64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Names:
+class ObjectNames:
     """Of the cluster's devices and models as Kubernetes objects, in their order."""
 
     nodes: Sequence[str]
@@ -47,12 +47,12 @@ def _allowed(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:32]
 
 
-def nodes(names: Names) -> list[Json]:
+def nodes(names: ObjectNames) -> list[Json]:
     """Fake nodes; their slots come with the profiles."""
     return [make_node(name) for name in names.nodes]
 
 
-def device_profiles(names: Names, cluster: SimulatedCluster) -> list[Json]:
+def device_profiles(names: ObjectNames, cluster: SimulatedCluster) -> list[Json]:
     """A listed device for every node: one reading, that says which device it is."""
     now = rfc3339(time.time())
     return [
@@ -73,7 +73,7 @@ def device_profiles(names: Names, cluster: SimulatedCluster) -> list[Json]:
     ]
 
 
-def model_profiles(names: Names, side: Side) -> list[Json]:
+def model_profiles(names: ObjectNames, side: Side) -> list[Json]:
     """The models of a side, read already, each alike to its own name in the list."""
     text = "a model of a table"
     conditions = with_condition([], "Profiled", True, "Listed", text, time.time(), 1)
@@ -100,7 +100,7 @@ def model_profiles(names: Names, side: Side) -> list[Json]:
 
 def write_predictions(
     path: Path,
-    names: Names,
+    names: ObjectNames,
     believed: Mapping[ModelKey, LatencyRow],
     cluster: SimulatedCluster,
     scale: float,
@@ -119,7 +119,7 @@ def write_predictions(
 
 
 def latencies(
-    names: Names, cluster: SimulatedCluster, scale: float
+    names: ObjectNames, cluster: SimulatedCluster, scale: float
 ) -> dict[tuple[str, str], float]:
     """(node, model) to the seconds that an emulated inference takes."""
     return {

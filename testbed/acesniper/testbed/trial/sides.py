@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class Contender:
     """`prefix` stands before a model's name where its predictions are looked up."""
 
     namespace: str
@@ -12,9 +12,9 @@ class Side:
     ours: bool = True
 
 
-OURS = Side("ours")
-ORACLE = Side("oracle", "true-")
+OURS = Contender("ours")
+ORACLE = Contender("oracle", "true-")
 """Our scheduler, told the true latencies."""
-STOCK = Side("stock", ours=False)
+STOCK = Contender("stock", ours=False)
 
-SIDES = (OURS, ORACLE, STOCK)
+CONTENDERS = (OURS, ORACLE, STOCK)

@@ -12,22 +12,21 @@ from acesniper.domain.task import ModelKey, Task
 from acesniper.policies.estimates import LatencyRow
 from acesniper.simulator.cluster import SimulatedCluster
 from acesniper.simulator.statistics import CompletedTask
+from acesniper.testbed.benchmark import contenders
+from acesniper.testbed.benchmark.contenders import SIDES, Names, Side
+from acesniper.testbed.benchmark.replay import Fed, feed, object_name
 from acesniper.testbed.control_plane import ControlPlane
-from acesniper.testbed.demo import runs
+from acesniper.testbed.demo import workload
+from acesniper.testbed.deployment import Deployment
 from acesniper.testbed.emulator import Emulator, Run
 from acesniper.testbed.kwok import start_kwok
-from acesniper.testbed.system import System
-from acesniper.testbed.trial import objects
-from acesniper.testbed.trial.feeding import Fed, feed, object_name
-from acesniper.testbed.trial.objects import Names
-from acesniper.testbed.trial.sides import SIDES, Side
 
-Progress = Callable[[Side, int, int], None]
+ProgressCallback = Callable[[Side, int, int], None]
 """Called with a side, how many of its tasks have finished, and of how many."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Setting:
+class Experiment:
     """The cluster and its tasks, what we believe, and how many real seconds a second takes."""
 
     cluster: SimulatedCluster
@@ -39,7 +38,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
+class ContenderResult:
     """What a side did, in the table's seconds; `request_s` and `lag_s` in real ones.
 
     One for each task: `request_s` is what creating it took, `lag_s` by how much longer than its
@@ -52,9 +51,9 @@ class Played:
     admitting_s: list[float]
 
 
-def play(
-    setting: Setting, progress: Progress, timeout_s: float, sides: Sequence[Side] = SIDES
-) -> dict[Side, Played]:
+def run_benchmark(
+    setting: Experiment, progress: ProgressCallback, timeout_s: float, sides: Sequence[Side] = SIDES
+) -> dict[Side, ContenderResult]:
     """Run all tasks for every side, one side after the other.
 
     Raises:
@@ -62,29 +61,31 @@ def play(
     """
     names = Names.of(setting.cluster)
     with ControlPlane() as plane, _running(plane, setting, names):
-        table = objects.latencies(names, setting.cluster, setting.scale)
-        done = runs.Finished()
+        table = contenders.latencies(names, setting.cluster, setting.scale)
+        done = workload.FinishTracker()
         with Emulator(plane.kubeconfig("admin"), table, done.note) as emulator:
             found = {}
             for side in sides:
                 fed = _fed(plane, setting, names, side, done, progress, timeout_s)
-                found[side] = _played(setting, names, fed, runs.runs_of(emulator, side.namespace))
+                found[side] = _played(
+                    setting, names, fed, workload.runs_of(emulator, side.namespace)
+                )
             return found
 
 
 @contextmanager
-def _running(plane: ControlPlane, setting: Setting, names: Names) -> Iterator[System]:
+def _running(plane: ControlPlane, setting: Experiment, names: Names) -> Iterator[Deployment]:
     """Ace-Sniper on nodes that are ready, with models that count as read.
 
     Everything is registered before the operator starts: it would try to fetch the models.
     """
     with tempfile.TemporaryDirectory() as folder:
         predictions = Path(folder) / "predictions.csv"
-        objects.write_predictions(
+        contenders.write_predictions(
             predictions, names, setting.believed, setting.cluster, setting.scale
         )
         file = {"ACESNIPER_PREDICTIONS": str(predictions)}
-        system = System(plane, {**setting.environment, **file})
+        system = Deployment(plane, {**setting.environment, **file})
         start_kwok(plane)
         system.install()
         _register(plane, setting.cluster, names)
@@ -98,13 +99,13 @@ def _running(plane: ControlPlane, setting: Setting, names: Names) -> Iterator[Sy
 
 
 def _register(plane: ControlPlane, cluster: SimulatedCluster, names: Names) -> None:
-    profiles = objects.device_profiles(names, cluster)
+    profiles = contenders.device_profiles(names, cluster)
     for side in SIDES:
         plane.kubectl("create", "namespace", side.namespace)
         if side.ours:
-            profiles += objects.model_profiles(names, side)
+            profiles += contenders.model_profiles(names, side)
     for items, flags in (
-        (objects.nodes(names), ()),
+        (contenders.nodes(names), ()),
         (profiles, ()),
         (profiles, ("--subresource=status",)),
     ):
@@ -117,11 +118,11 @@ def _register(plane: ControlPlane, cluster: SimulatedCluster, names: Names) -> N
 
 def _fed(
     plane: ControlPlane,
-    setting: Setting,
+    setting: Experiment,
     names: Names,
     side: Side,
-    done: runs.Finished,
-    progress: Progress,
+    done: workload.FinishTracker,
+    progress: ProgressCallback,
     timeout_s: float,
 ) -> Fed:
     """Send a side's tasks, and wait until all have finished."""
@@ -138,11 +139,11 @@ def _fed(
         return feeding.result()
 
 
-def _played(setting: Setting, names: Names, fed: Fed, found: Sequence[Run]) -> Played:
+def _played(setting: Experiment, names: Names, fed: Fed, found: Sequence[Run]) -> ContenderResult:
     tasks = {object_name(task): task for task in setting.tasks}
     place = {node: number for number, node in enumerate(names.nodes)}
     first_s, scale = min(fed.sent_s.values()), setting.scale
-    played = Played([], fed.request_s, [], [])
+    played = ContenderResult([], fed.request_s, [], [])
     for run in found:
         if run.started_s is None or run.finished_s is None:
             raise ValueError(f"pod {run.pod} finished without the times that KWOK writes")

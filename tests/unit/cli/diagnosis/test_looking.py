@@ -1,8 +1,9 @@
 import json
 
+from acesniper.api.names import PODS
 from acesniper.cli.diagnosis.looking import look
 from acesniper.domain.errors import InvalidInput
-from acesniper.runtime.client import PODS, RawResponse
+from acesniper.runtime.client import RawResponse
 from fake_cluster import FakeCluster
 
 VERSION = json.dumps({"gitVersion": "v1.36.1+k3s1"})

@@ -8,7 +8,7 @@ from acesniper.api.units import epoch_s
 from acesniper.cli.console import age
 from acesniper.cli.diagnosis.finding import Finding, Severity
 from acesniper.cli.diagnosis.sight import PART, Object, Sight, label
-from acesniper.probe.versions import SUITE, VERSION
+from acesniper.probe import SUITE, VERSION
 
 OLD_S = 30 * 24 * 3600.0
 ARCHITECTURES = ("amd64", "arm64")
