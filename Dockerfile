@@ -1,24 +1,24 @@
 # syntax=docker/dockerfile:1
-# The images of Ace-Sniper: one target per part. `docker build --target operator .`, or `make image`.
+# The Ace-Sniper images, one target per component: `docker build --target operator .`, or `make image`.
 #
-# Layers are shared, so that a node that probes and runs keeps them once:
+# The images share layers, which a node stores once:
 #   base <- serving <- extender
 #                   <- graphs <- runner, probe, operator
-# Packages come from the locked lists with hashes; pip is only ever mounted from the stage `tools`,
-# so that no image carries it. The application lies in the last, small layer.
-
-# Each target ends by importing its program: what was taken out as superfluous was.
+# Packages are installed from locked requirements with hashes. pip is bind-mounted from the stage
+# `tools` and is in no image. The application is the last and smallest layer.
 #
-# LISTS and SOURCE may be any text that changes with the locked lists and with the sources. Builders
-# that do not look at what is mounted (buildah) need them to know a stale layer; Docker does not.
-
-# BASE has Python 3.11 or newer, with its whole standard library, and the CA certificates.
-# TOOLS has venv and pip beside; the public base has both.
+# Each target ends with an import of its program, which fails if a required file was removed.
+#
+# LISTS and SOURCE invalidate cached layers: pass any text that changes with the locked requirements and
+# with the sources. Needed by buildah, which ignores bind mounts in its cache key; Docker does not.
+#
+# BASE: Python 3.11 or newer with the complete standard library, and CA certificates.
+# TOOLS: the same with venv and pip; the public base image has both.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 ARG TOOLS=${BASE}
 
 FROM ${TOOLS} AS tools
-# The certificates of the system: a builder behind a proxy adds its own there, not to pip's bundle.
+# Use the system's CA certificates, to which a builder behind a proxy adds its own.
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python3 -m venv /opt/tools
 COPY requirements/build.txt /src/requirements/
@@ -37,20 +37,20 @@ COPY docker/install /opt/tools/bin/install-packages
 FROM ${BASE} AS base
 LABEL org.opencontainers.image.description="Places AI inference on heterogeneous edge clusters by predicted latency" \
       org.opencontainers.image.licenses="Apache-2.0"
-# Nothing is written at run time but under /tmp, which is a volume; the byte code is there already.
+# The file system is read-only except /tmp, a volume; byte code is compiled at build time.
 ENV PATH=/opt/acesniper/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp
 
-# What serves predictions: numpy and onnxruntime.
+# Packages that serve predictions: numpy and onnxruntime.
 FROM base AS serving
 ARG LISTS
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=bind,source=requirements,target=/requirements \
     /opt/tools/bin/install-packages -r /requirements/serving.txt
 
-# What reads graphs as well.
+# Adds the packages that read graphs: onnx.
 FROM serving AS graphs
 RUN --mount=type=bind,from=tools,source=/opt/tools,target=/opt/tools \
     --mount=type=bind,source=requirements,target=/requirements \
@@ -86,7 +86,7 @@ ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Ace-Sniper operator" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# kopf names itself after the user, and the number has no name.
+# kopf derives its identity from the user name; the numeric user has none.
 ENV LOGNAME=acesniper
 USER 65532:65532
 RUN python3 -c "import acesniper.operator.__main__"
@@ -106,7 +106,7 @@ LABEL org.opencontainers.image.title="Ace-Sniper probe" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 USER 65532:65532
-RUN python3 -c "import acesniper.probe.__main__, acesniper.probe.platform_probe, acesniper.probe.profiles"
+RUN python3 -c "import acesniper.probe.__main__, acesniper.probe.platform_probe, acesniper.probe.profiles, acesniper.runtime.client"
 ENTRYPOINT ["python3", "-m", "acesniper.probe"]
 
 FROM graphs AS runner

@@ -1,8 +1,8 @@
 """Export the networks of the atlas: `python atlas/export.py FOLDER [--only NAME ...]`.
 
 Needs torch, timm, torchvision, transformers, onnxslim. Each network becomes an ONNX file without
-its large weights (`acesniper.predictor.onnx.strip_weights`); NAME.json has family and FLOPs as torch counts
-them. A network that cannot be exported is named and left out.
+its large weights (`acesniper.predictor.onnx.strip_weights`); NAME.json has family and FLOPs as
+torch counts them. A network that cannot be exported is named and left out.
 """
 
 import argparse

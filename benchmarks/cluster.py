@@ -34,8 +34,8 @@ from acesniper.simulator.latency_source import LatencyEstimate, LatencySource, l
 from acesniper.simulator.simulation import Simulation
 from acesniper.simulator.statistics import run_statistics
 from acesniper.simulator.workload import SimulatedWorkload, make_tasks
-from acesniper.testbed.benchmark.contenders import ORACLE, OURS, SIDES, STOCK, Side
-from acesniper.testbed.benchmark.replay import Played, Setting, play
+from acesniper.testbed.benchmark.contenders import CONTENDERS, ORACLE, OURS, STOCK, Contender
+from acesniper.testbed.benchmark.replay import ContenderResult, Experiment, run_benchmark
 from acesniper.testbed.errors import TestbedError
 
 STOCK_POLICY = "any-free"
@@ -72,7 +72,7 @@ def believed(given: argparse.Namespace, table: Table) -> LatencyEstimate:
     return LatencySource.parse(given.predictor, given.k, named).believes(table, given.seed)
 
 
-def simulated(setting: Setting, truth: LatencyEstimate, policy: str) -> Document:
+def simulated(setting: Experiment, truth: LatencyEstimate, policy: str) -> Document:
     """The figures of the same tasks without a cluster."""
     true_rows = latency_rows(setting.cluster, truth, "true")
     found = {}
@@ -87,7 +87,7 @@ def simulated(setting: Setting, truth: LatencyEstimate, policy: str) -> Document
     return found
 
 
-def measured(played: Mapping[Side, Played]) -> Document:
+def measured(played: Mapping[Contender, ContenderResult]) -> Document:
     """The figures of the real thing, and what it cost beside the tasks, in real seconds."""
     return {
         side.namespace: {
@@ -109,20 +109,20 @@ def ratios(found: Document) -> dict[str, float]:
     }
 
 
-def run(setting: Setting, timeout_s: float) -> dict[Side, Played]:
+def run(setting: Experiment, timeout_s: float) -> dict[Contender, ContenderResult]:
     """Play all sides with a bar each."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
         bars = {
             side: bar.add_task(side.namespace, total=len(setting.tasks), start=False)
-            for side in SIDES
+            for side in CONTENDERS
         }
 
-        def progress(side: Side, done: int, total: int) -> None:
+        def progress(side: Contender, done: int, total: int) -> None:
             bar.start_task(bars[side])
             bar.update(bars[side], completed=done, total=total)
 
-        return play(setting, progress, timeout_s)
+        return run_benchmark(setting, progress, timeout_s)
 
 
 def shown(real: Document, model: Document, title: str) -> Shown:
@@ -142,7 +142,7 @@ def shown(real: Document, model: Document, title: str) -> Shown:
     return table
 
 
-def setting_of(given: argparse.Namespace, table: Table, belief: LatencyEstimate) -> Setting:
+def setting_of(given: argparse.Namespace, table: Table, belief: LatencyEstimate) -> Experiment:
     """The cluster and tasks of a seed."""
     cluster: SimulatedCluster = select_cluster(table, given.nodes, given.seed)
     sizes = (given.inferences, given.inferences)
@@ -150,7 +150,7 @@ def setting_of(given: argparse.Namespace, table: Table, belief: LatencyEstimate)
         SimulatedWorkload(given.tasks, given.load, inferences=sizes), cluster, given.seed
     )
     environment = {"ACESNIPER_POLICY": given.policy}
-    return Setting(
+    return Experiment(
         cluster, tasks, latency_rows(cluster, belief, "listed"), given.time_scale, environment
     )
 

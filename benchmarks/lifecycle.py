@@ -5,7 +5,8 @@
 The control plane, the operator, the extender and our kube-scheduler are the real ones, each a
 process of its own; devices are copies of those in examples/devices, models those in
 examples/models, predictions the network's. This process applies the tasks and plays the kubelets
-(`acesniper.testbed.hollow_kubelets`). Slots and run times cap what can be bound: the cap is printed.
+(`acesniper.testbed.hollow_kubelets`). Slots and run times limit what can be bound; the limit is
+printed.
 Everything shares this machine's cores, so what each process took of them is printed, too.
 """
 
@@ -22,7 +23,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, median, quantiles
-from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
@@ -30,6 +30,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from acesniper.api.names import INFERENCE_TASKS
+from acesniper.api.objects import Json
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.watch import Reflector
 from acesniper.testbed.control_plane import ControlPlane
@@ -48,8 +49,6 @@ OTHERS = ("kube-apiserver", "etcd", "kube-controller-manager")
 APPLYING = 32
 """Requests that apply tasks at the same time."""
 PATIENCE_S = 3600.0
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

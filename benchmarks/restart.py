@@ -22,7 +22,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import yaml
 from aiohttp import web
@@ -32,6 +31,7 @@ from rich.table import Table
 from acesniper.api import convert
 from acesniper.api.decision import Candidate, Decision
 from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION
+from acesniper.api.objects import Json
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
 from acesniper.operator.task.pod import render_pod
@@ -39,7 +39,6 @@ from acesniper.predictor.onnx.sandbox import read_model
 from acesniper.testbed.processes import free_port
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-Json = dict[str, Any]
 PATIENCE_S = 120.0
 ENDED_SHARE, GATED_SHARE = 0.5, 0.4
 """Of the pods: those that ran to their end and those that wait; the others run."""

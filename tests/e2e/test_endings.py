@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from acesniper.api.objects import Json
 from acesniper.api.units import epoch_s
 from acesniper.testbed.deployment import EXTENDER
 from acesniper.testbed.errors import CommandFailed
@@ -14,7 +15,6 @@ from acesniper.testbed.kwok import make_node
 from fleet_of_five import FleetOfFive
 from played_by_hand import PlayedByHand, played_by_hand
 
-Json = dict[str, Any]
 HOSTNAME = "kubernetes.io/hostname"
 HOUR_S = 3600.0
 

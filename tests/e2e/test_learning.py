@@ -44,7 +44,7 @@ def test_a_device_that_became_half_as_fast_is_learned_and_probed_again(
     after = counted(fleet)
     assert abs(predicted_s[0] / really_s - 1) > 0.25, "its probe knows nothing of it"
     assert predicted_s[-1] == pytest.approx(really_s, rel=0.15)
-    assert "it is probed again" in told["Drifting"]
+    assert "it is probed again" in told["LatencyDrift"]
     assert profile["spec"]["reprobe"].startswith("drift-")
     assert condition(profile, "Drifting") == "True"
     assert after["acesniper_device_drifts_total"] == before["acesniper_device_drifts_total"] + 1

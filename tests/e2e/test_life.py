@@ -26,7 +26,7 @@ def test_a_task_runs_where_it_was_predicted_to_finish_first(
     low, high = status["predicted"]["lowSeconds"], status["predicted"]["highSeconds"]
     assert low < status["predicted"]["latencySeconds"] < high
     assert status["errorRatio"] >= 0
-    assert {"Profiled", "Queued", "Placed", "Finished"} <= told.keys()
+    assert {"Profiled", "Queued", "Placed", "Succeeded"} <= told.keys()
     assert told["Placed"].count(" x ") == 3, "the event shows the best three candidates"
     shown = fleet.system.plane.kubectl("get", "itask", "one", "-n", namespace)
     assert "Succeeded" in shown

@@ -111,7 +111,7 @@ def test_alerts_ring_for_what_was_broken_and_stop_when_it_is_mended(
     fleet.apply([fleet.task("late", namespace, deadline="1s")])
     expected = {
         "AcesniperProfileStale",
-        "AcesniperQueueOverdue",
+        "AcesniperTasksOverdue",
         "AcesniperPlacedWithoutPrediction",
     }
     numbers = count()
@@ -125,13 +125,13 @@ def test_alerts_ring_for_what_was_broken_and_stop_when_it_is_mended(
     prometheus.wait_until(rings)
     fleet.system.kill(EXTENDER)
     try:
-        away = {"AcesniperExtenderAway", "AcesniperPlannerAway"}
+        away = {"AcesniperExtenderDown", "AcesniperPlannerDown"}
         prometheus.wait_until(lambda: away <= prometheus.firing())
     finally:
         fleet.system.restart(EXTENDER)
     fleet.system.kill(OPERATOR)
     try:
-        prometheus.wait_until(lambda: "AcesniperOperatorAway" in prometheus.firing())
+        prometheus.wait_until(lambda: "AcesniperOperatorDown" in prometheus.firing())
     finally:
         fleet.system.restart(OPERATOR)
     fleet.system.plane.kubectl("delete", "dprof", "measured-long-ago")
@@ -149,7 +149,7 @@ def test_alerts_ring_when_nothing_takes_what_was_predicted(
     steady = dict(fleet.emulator.latencies)
     slow = {key: 5 * seconds for key, seconds in steady.items()}
     expected = {
-        *("AcesniperPredictionsOff", "AcesniperIntervalsTooNarrow"),
+        *("AcesniperPredictionErrorHigh", "AcesniperIntervalCoverageLow"),
         "AcesniperDeviceDrifted",
     }
     rung: set[str] = set()
@@ -213,10 +213,10 @@ def test_an_alert_rings_when_a_watch_hears_nothing_even_after_it_was_opened_anew
         prometheus.wait_until(lambda: not prometheus.firing())
         proxy.faults.deaf = True
 
-        prometheus.wait_until(lambda: "AcesniperWatchDeaf" in prometheus.firing(), timeout_s=300)
+        prometheus.wait_until(lambda: "AcesniperWatchStalled" in prometheus.firing(), timeout_s=300)
 
         assert proxy.deafened > 0
-    prometheus.wait_until(lambda: "AcesniperWatchDeaf" not in prometheus.firing())
+    prometheus.wait_until(lambda: "AcesniperWatchStalled" not in prometheus.firing())
 
 
 def pod(name: str, namespace: str, **labels: str) -> dict[str, object]:

@@ -2,8 +2,8 @@
 
 from itertools import pairwise
 
-from acesniper.testbed.benchmark.contenders import ORACLE, OURS, SIDES, STOCK, Side
-from acesniper.testbed.benchmark.replay import Played, Setting, play
+from acesniper.testbed.benchmark.contenders import CONTENDERS, ORACLE, OURS, STOCK, Contender
+from acesniper.testbed.benchmark.replay import ContenderResult, Experiment, run_benchmark
 from simulated import make_arrivals, make_cluster, make_rows
 
 FAST, SLOW = 0, 1
@@ -14,19 +14,19 @@ TOLD_S = [[1.2], [0.2]]
 
 def test_every_side_runs_every_task_once_and_by_what_it_was_told() -> None:
     tasks = make_arrivals(0.0, 1.5, 3.0, 4.5)
-    setting = Setting(
+    setting = Experiment(
         make_cluster(TRUE_S),
         tasks,
         make_rows(TOLD_S),
         environment={"ACESNIPER_EXPLORE_SHARE": "0"},
     )
-    told: list[tuple[Side, int, int]] = []
+    told: list[tuple[Contender, int, int]] = []
 
-    played = play(setting, lambda *progress: told.append(progress), timeout_s=120)
+    played = run_benchmark(setting, lambda *progress: told.append(progress), timeout_s=120)
 
-    assert set(played) == set(SIDES)
-    assert {(side, 4, 4) for side in SIDES} <= set(told)
-    for side in SIDES:
+    assert set(played) == set(CONTENDERS)
+    assert {(side, 4, 4) for side in CONTENDERS} <= set(told)
+    for side in CONTENDERS:
         _ran_once(played[side], len(tasks))
     # Each task arrives after the one before it: nothing but latency speaks for a device.
     assert {each.device for each in played[ORACLE].finished} == {FAST}
@@ -35,7 +35,7 @@ def test_every_side_runs_every_task_once_and_by_what_it_was_told() -> None:
     assert not played[STOCK].admitting_s
 
 
-def _ran_once(played: Played, tasks: int) -> None:
+def _ran_once(played: ContenderResult, tasks: int) -> None:
     keys = [each.task.key for each in played.finished]
     assert len(keys) == len(set(keys)) == len(played.request_s) == tasks
     for device in (FAST, SLOW):

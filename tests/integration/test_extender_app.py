@@ -1,8 +1,8 @@
 """The extender's application over ASGI, as kube-scheduler, Prometheus and a person call it."""
 
 import inspect
-import time
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from fastapi import FastAPI
@@ -218,9 +218,11 @@ async def test_who_hears_nothing_any_more_is_not_live(
     setup: Setup,
 ) -> None:
     setup.sync()
-    now_s = time.monotonic()
     for reflector in setup.state.reflectors:
-        reflector.last_event_s = now_s - (2 * STALLED_AFTER_S if reflector.kind == PODS else 0.0)
+        reflector.liveness.clock = lambda: 0.0
+        reflector.liveness.expect(reflector.kind.plural)
+        later_s = 2 * STALLED_AFTER_S if reflector.kind == PODS else 0.0
+        reflector.liveness.clock = partial(float, later_s)
 
     answer = await call(setup.app, "GET", "/healthz")
 

@@ -155,7 +155,7 @@ async def test_a_key_that_a_config_map_lacks_is_a_mistake(tmp_path: Path) -> Non
     with pytest.raises(InvalidModel) as caught:
         await fetch("configmap://models/other", tmp_path, cluster=config_maps(net=DATA))
 
-    assert caught.value.reason == "NoSuchKey"
+    assert caught.value.reason == "KeyNotFound"
 
 
 # --- reading -------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ async def test_a_whole_life_from_apply_to_succeeded(operator: Operator) -> None:
 
     assert phases == [Phase.QUEUED, Phase.SCHEDULED, Phase.RUNNING, Phase.SUCCEEDED]
     assert len(operator.cluster.created(PODS)) == 1
-    assert operator.reasons() == {"Profiled", "Queued", "Placed", "Finished"}
+    assert operator.reasons() == {"Profiled", "Queued", "Placed", "Succeeded"}
     assert operator.sample("acesniper_task_phases_total", phase="Succeeded") == 1.0
 
 
@@ -283,7 +283,7 @@ async def test_what_is_refused_for_now_is_told_and_tried_again(
         Phase.QUEUED,
         f"no pod can be made for now: {why}",
     )
-    assert "PodRefused" in operator.reasons()
+    assert "PodRejected" in operator.reasons()
     assert operator.sample("acesniper_reconcile_errors_total", kind="task") == errors
     assert operator.task.status.message == "waits for a device"
     assert find_condition(operator.task.status.conditions, "Healthy") is None
@@ -303,7 +303,7 @@ async def test_what_fails_again_and_again_is_told_until_it_is_over(operator: Ope
 
     told = "cannot go on for now: failed calling webhook"
     assert messages == [None] * (TOLD_AFTER - 1) + [told] * 3
-    assert "Hindered" in operator.reasons()
+    assert "ReconcileFailed" in operator.reasons()
     assert operator.task.status.message == "waits for a device"
 
 
@@ -325,7 +325,7 @@ async def test_a_pod_that_is_refused_is_asked_for_more_and_more_rarely(operator:
 
     tried = [call for call in operator.cluster.calls if (call.verb, call.kind) == ("create", PODS)]
     assert len(tried) <= 5 + 600 / REFUSED_S[1]
-    assert operator.reasons() == {"Profiled", "Queued", "PodRefused"}
+    assert operator.reasons() == {"Profiled", "Queued", "PodRejected"}
 
 
 class Mutilating(FakeCluster):

@@ -9,13 +9,12 @@ from itertools import pairwise
 import pytest
 from prometheus_client import CollectorRegistry
 
-from acesniper.api.names import INFERENCE_TASKS, LEASES, MODEL_PROFILES, NODES, PODS, Kind
-from acesniper.api.objects import Json
+from acesniper.api.names import INFERENCE_TASKS, LEASES, MODEL_PROFILES, NODES, PODS
 from acesniper.domain.errors import NotLeading, Unavailable
 from acesniper.operator.__main__ import build_controller, predictor_of
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.runtime.client import GuardedCluster
+from acesniper.runtime.client import WriteGuard
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import OperatorSettings
 from acesniper.runtime.watch import UPSERT, Reflector
@@ -37,13 +36,14 @@ class Replica:
     jobs: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self) -> None:
-        line = Line(self)
+        link = self.cluster.guarded(ReplicaLink(self))
+        lease_link = self.cluster.guarded(ReplicaLink(self, records=False))
         self.leadership = LeaderElection(
-            *(Wire(self), "acesniper-system", "lease", self.name, LEASE_S, now_s, now_s)
+            *(lease_link, "acesniper-system", "lease", self.name, LEASE_S, now_s, now_s)
         )
         settings = OperatorSettings()
         controller = build_controller(
-            *(settings, line, OperatorMetrics.on(CollectorRegistry()), predictor_of(settings)),
+            *(settings, link, OperatorMetrics.on(CollectorRegistry()), predictor_of(settings)),
             self.leadership.held,
         )
         self.leadership.on_change = controller.look_at_all
@@ -67,25 +67,18 @@ class Replica:
                 await job
 
 
-class Wire(GuardedCluster):
-    """What connects a replica: nothing passes while it is cut."""
+@dataclass(frozen=True, slots=True)
+class ReplicaLink:
+    """A request guard: nothing passes while the replica is cut off. Records its writes."""
 
-    def __init__(self, replica: Replica) -> None:
-        super().__init__(replica.cluster, lambda: not replica.cut)
-        self.replica = replica
+    replica: Replica
+    records: bool = True
 
-    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Json | None:
-        if self.replica.cut:
+    def __call__(self, verb: str, target: str) -> None:
+        if self.replica.cut and verb not in ("list", "watch"):
             raise Unavailable("cut")
-        return await super().get(kind, name, namespace)
-
-
-class Line(Wire):
-    """The same, with a record of who wrote when."""
-
-    def _check(self, what: str) -> None:
-        super()._check(what)
-        self.replica.writes.append((now_s(), self.replica.name))
+        if self.records and verb in ("create", "patch", "delete"):
+            self.replica.writes.append((now_s(), self.replica.name))
 
 
 @asynccontextmanager
@@ -162,7 +155,7 @@ async def test_what_is_decided_while_leading_is_not_written_after() -> None:
     """A reconciliation that takes long may outlive the lease: each write asks again."""
     cluster = FakeCluster()
     leads = True
-    guarded = GuardedCluster(cluster, lambda: leads)
+    guarded = cluster.guarded(WriteGuard(lambda: leads))
     await guarded.create(LEASES, {"metadata": {"name": "a"}}, "ns")
 
     leads = False

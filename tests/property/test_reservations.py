@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from math import isclose
-from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -11,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from acesniper.api.decision import Candidate, Decision
 from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, PLAN_GATE
-from acesniper.api.objects import PodView
+from acesniper.api.objects import Json, PodView
 from acesniper.api.units import rfc3339
 from acesniper.domain.device import DeviceId, NodeName
 from acesniper.domain.reservations import PodUid, Reservation, slots_free_s
@@ -33,7 +32,6 @@ from fleets import predict_news
 from strategies import floats
 from virtual_time import Clock
 
-Json = dict[str, Any]
 HOMES = {"a1": "node-a", "a2": "node-a", "b1": "node-b", "node-c": "node-c"}
 """One device is named like its node: names of both kinds must not be mixed up."""
 NODES = ("node-a", "node-b", "node-c")

@@ -18,6 +18,7 @@ from acesniper.api.names import (
     SLOT_RESOURCE,
     TASK_LABEL,
 )
+from acesniper.api.objects import Json
 from acesniper.api.units import rfc3339
 from acesniper.domain.device import Device, DeviceId, HardwareVector, NodeName
 from acesniper.domain.model import ModelFeatures
@@ -27,7 +28,6 @@ from acesniper.policies.estimates import Estimates, FleetSnapshot, LatencyRow, S
 from acesniper.predictor.interface import Table
 from acesniper.predictor.pcn.observations import Observations
 
-Json = dict[str, Any]
 SHA256 = "a" * 64
 EPOCH = "1970-01-01T00:00:00Z"
 

@@ -5,16 +5,15 @@ A test module inherits from `ClusterContract` and provides `cluster` and `namesp
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from acesniper.api.names import API_VERSION, CONFIG_MAPS, MODEL_PROFILES, NODES, PODS
+from acesniper.api.objects import Json
 from acesniper.domain.errors import Conflict, InvalidInput, NotFound
 from acesniper.runtime.client import Cluster, WatchEvent
 from builders import SHA256
 
-Json = dict[str, Any]
 PATIENCE_S = 30.0
 """How long an event may take before a test gives up: a limit for failures, not a measure."""
 

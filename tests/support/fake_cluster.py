@@ -7,13 +7,22 @@ would.
 
 import asyncio
 import copy
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from acesniper.api.names import DEVICE_PROFILES, INFERENCE_TASKS, MODEL_PROFILES, NODES, PODS, Kind
+from acesniper.api.names import (
+    DEVICE_PROFILES,
+    EVENTS,
+    INFERENCE_TASKS,
+    MODEL_PROFILES,
+    NODES,
+    PODS,
+    Kind,
+)
 from acesniper.api.objects import Json
+from acesniper.api.reasons import undocumented
 from acesniper.domain.errors import Conflict, InvalidInput, NotFound, ResourceVersionExpired
 from acesniper.runtime.client import Cluster, PatchType, WatchEvent
 
@@ -44,25 +53,66 @@ class Call:
     name: str
 
 
+def _check_reasons(resource: str, written: Iterable[tuple[str | None, str, str]]) -> None:
+    """Every condition and event that is written must be in the table of reasons."""
+    if unknown := undocumented(resource, written):
+        raise AssertionError(f"not in acesniper.api.reasons: {', '.join(unknown)}")
+
+
+def _new_conditions(before: Json, after: Json) -> list[tuple[str | None, str, str]]:
+    """(type, status, reason) of the conditions that a patch wrote."""
+    known = before.get("status", {}).get("conditions") or []
+    return [
+        (each["type"], each["status"], each["reason"])
+        for each in after["status"].get("conditions") or []
+        if each not in known
+    ]
+
+
 def _now_text() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@dataclass(slots=True, eq=False)
+class ServerState:
+    """State that all guarded views of one fake cluster share."""
+
+    before: Callable[[Call], None] = lambda call: None
+    after: Callable[[Call], None] = lambda call: None
+    version: int = 0
+    compacted: int = 0
+    uids: int = 0
+    breaks: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class FakeCluster(Cluster):
-    """Objects, versions, watches. `before` and `after` are told of each call, and may raise."""
+    """Objects, versions, watches; `before` and `after` are called for each call and may raise."""
 
     def __init__(self, created: Callable[[], str] = _now_text) -> None:
+        self._guards = ()
+        self.namespace = "default"
         self.calls: list[Call] = []
-        self.before: Callable[[Call], None] = lambda call: None
-        self.after: Callable[[Call], None] = lambda call: None
         self._created = created
         self._objects: dict[Place, Json] = {}
         self._history: list[Change] = []
-        self._version = 0
-        self._compacted = 0
-        self._uids = 0
-        self._news = asyncio.Event()
-        self._breaks = 0
+        self._state = ServerState()
+
+    @property
+    def before(self) -> Callable[[Call], None]:
+        return self._state.before
+
+    @before.setter
+    def before(self, hook: Callable[[Call], None]) -> None:
+        self._state.before = hook
+
+    @property
+    def after(self) -> Callable[[Call], None]:
+        return self._state.after
+
+    @after.setter
+    def after(self, hook: Callable[[Call], None]) -> None:
+        self._state.after = hook
 
     # --- the interface -------------------------------------------------------------------------
 
@@ -76,7 +126,7 @@ class FakeCluster(Cluster):
     ) -> AsyncIterator[tuple[Objects, str]]:
         self._note("list", kind, "")
         found = [copy.deepcopy(each) for each in self.all(kind, namespace) if _has(each, labels)]
-        yield found, str(self._version)
+        yield found, str(self._state.version)
 
     async def create(self, kind: Kind, manifest: Json, namespace: str | None = None) -> Json:
         name = str(manifest["metadata"].get("name", ""))
@@ -87,8 +137,8 @@ class FakeCluster(Cluster):
         if place in self._objects:
             raise Conflict(f"{kind.plural} {name!r} already exists")
         obj = copy.deepcopy(manifest)
-        self._uids += 1
-        obj["metadata"] |= {"uid": f"uid-{self._uids}", "creationTimestamp": self._created()}
+        self._state.uids += 1
+        obj["metadata"] |= {"uid": f"uid-{self._state.uids}", "creationTimestamp": self._created()}
         if kind.namespaced:
             obj["metadata"]["namespace"] = namespace
         if kind in OURS:
@@ -96,6 +146,8 @@ class FakeCluster(Cluster):
             obj.pop("status", None)
         if kind == PODS:
             obj["status"] = {"phase": "Pending"}
+        if kind == EVENTS and "involvedObject" in obj:
+            _check_reasons(obj["involvedObject"]["kind"], [(None, obj["type"], obj["reason"])])
         made = self._put(place, obj)
         self.after(call)
         return made
@@ -122,6 +174,8 @@ class FakeCluster(Cluster):
         after = merged(before, patch)
         if subresource == "status":
             after = {**before, "status": after.get("status", {})}
+            if kind in OURS:
+                _check_reasons(before["kind"], _new_conditions(before, after))
         elif kind in WITH_STATUS and "status" in before:
             after["status"] = before["status"]
         elif kind in WITH_STATUS:
@@ -160,20 +214,20 @@ class FakeCluster(Cluster):
         self, kind: Kind, resource_version: str, namespace: str | None = None, labels: str = ""
     ) -> AsyncGenerator[WatchEvent, None]:
         self._note("watch", kind, "")
-        seen, breaks = int(resource_version), self._breaks
-        while breaks == self._breaks:
-            if seen < self._compacted:
+        seen, breaks = int(resource_version), self._state.breaks
+        while breaks == self._state.breaks:
+            if seen < self._state.compacted:
                 raise ResourceVersionExpired(
-                    f"too old resource version: {seen} ({self._compacted})"
+                    f"too old resource version: {seen} ({self._state.compacted})"
                 )
             for change in [each for each in self._history if each.version > seen]:
                 seen = change.version
                 event = _event(change, namespace, labels) if change.kind == kind else None
                 if event is not None:
                     yield event
-            if seen >= self._version and breaks == self._breaks:
-                self._news.clear()
-                await self._news.wait()
+            if seen >= self._state.version and breaks == self._state.breaks:
+                self._state.changed.clear()
+                await self._state.changed.wait()
 
     # --- what tests do behind the API server's back --------------------------------------------
 
@@ -209,13 +263,13 @@ class FakeCluster(Cluster):
 
     def compact(self) -> None:
         """Forget the history: watches from before must list again."""
-        self._compacted = self._version
+        self._state.compacted = self._state.version
         self._history.clear()
 
     def break_watches(self) -> None:
         """End every watch, as the server does now and then."""
-        self._breaks += 1
-        self._news.set()
+        self._state.breaks += 1
+        self._state.changed.set()
 
     def created(self, kind: Kind) -> Objects:
         """Every object of a kind that ever was, as it was when it was new."""
@@ -228,6 +282,7 @@ class FakeCluster(Cluster):
     # --- inside --------------------------------------------------------------------------------
 
     def _note(self, verb: str, kind: Kind, name: str) -> Call:
+        self.check_guards(verb, f"{kind.plural} {name}".rstrip())
         call = Call(verb, kind, name)
         self.calls.append(call)
         self.before(call)
@@ -247,15 +302,15 @@ class FakeCluster(Cluster):
         return copy.deepcopy(obj)
 
     def _remember(self, kind: Kind, before: Json | None, after: Json | None) -> None:
-        self._version += 1
-        version = str(self._version)
+        self._state.version += 1
+        version = str(self._state.version)
         if after is not None:
             after["metadata"]["resourceVersion"] = version
         elif before is not None:
             before = {**before, "metadata": {**before["metadata"], "resourceVersion": version}}
-        change = Change(self._version, kind, before, after)
+        change = Change(self._state.version, kind, before, after)
         self._history.append(copy.deepcopy(change))
-        self._news.set()
+        self._state.changed.set()
 
 
 def merged(target: Any, patch: Any) -> Any:  # noqa: ANN401 - any JSON

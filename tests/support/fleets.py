@@ -5,6 +5,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from acesniper.api.objects import Json
 from acesniper.domain.cold_start import ColdStartEstimator, StartDefaults
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.cache.decisions import DecisionCache
@@ -24,7 +25,6 @@ from builders import (
 )
 from virtual_time import Clock
 
-Json = dict[str, Any]
 AT_ONCE = StartDefaults(0.0, 1e15, 1e15, 1e15)
 """Nothing to pull, to fetch or to load."""
 

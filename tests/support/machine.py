@@ -67,7 +67,6 @@ class Machine:
 def make_machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """A machine on which everything that is timed runs from now on."""
     machine = Machine()
-    for module in (measure, measure, measure):
-        monkeypatch.setattr(module, "time", machine)
+    monkeypatch.setattr(measure, "time", machine)
     monkeypatch.setattr(measure, "involuntary_switches", lambda: machine.interruptions)
     return machine

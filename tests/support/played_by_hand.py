@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from acesniper.api.objects import Json
 from acesniper.api.units import rfc3339
 from acesniper.testbed.kwok import BY_HAND
 from fleet_of_five import FleetOfFive
 
-Json = dict[str, Any]
 PATIENCE_S = 60.0
 
 

@@ -1,10 +1,10 @@
-{{/* The start of all names: the release's, with the chart's unless it says it already. A release's may have dots. */}}
+{{/* Prefix of all names: the release name, followed by the chart name unless it contains it. A release name may contain dots. */}}
 {{- define "acesniper.fullname" -}}
 {{- $name := ternary .Release.Name (printf "%s-acesniper" .Release.Name) (contains "acesniper" .Release.Name) -}}
 {{- $name | replace "." "-" | trunc 40 | trimSuffix "-" -}}
 {{- end }}
 
-{{/* Labels of a part; call with (dict "root" $ "part" "operator"). */}}
+{{/* Labels of a component; call with (dict "root" $ "part" "operator"). */}}
 {{- define "acesniper.labels" -}}
 {{ include "acesniper.selector" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
@@ -19,20 +19,20 @@ app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .part }}
 {{- end }}
 
-{{/* An image of ours; call with (dict "root" $ "repository" "acesniper/operator"). */}}
+{{/* Image of a component; call with (dict "root" $ "repository" "acesniper/operator"). */}}
 {{- define "acesniper.image" -}}
 {{- $registry := .root.Values.mirror | default .root.Values.image.registry -}}
 {{- printf "%s/%s:%s" $registry .repository (.root.Values.image.tag | default .root.Chart.AppVersion) -}}
 {{- end }}
 
-{{/* kube-scheduler of the cluster's own version: v1.36.1+k3s1 and v1.36.1-eks-1 are v1.36.1 there. */}}
+{{/* Image of kube-scheduler in the API server's version; v1.36.1+k3s1 and v1.36.1-eks-1 become v1.36.1. */}}
 {{- define "acesniper.schedulerImage" -}}
 {{- $image := .Values.scheduler.image -}}
 {{- $version := regexFind "^v[0-9]+[.][0-9]+[.][0-9]+(-(alpha|beta|rc)[.][0-9]+)?" .Capabilities.KubeVersion.Version -}}
-{{- printf "%s/%s:%s" (.Values.mirror | default $image.registry) $image.repository (required "scheduler.image.tag: name the version of kube-scheduler, such as v1.36.1; the cluster does not tell it" ($image.tag | default $version)) -}}
+{{- printf "%s/%s:%s" (.Values.mirror | default $image.registry) $image.repository (required "scheduler.image.tag: name the version of kube-scheduler, such as v1.36.1; it cannot be derived from the API server" ($image.tag | default $version)) -}}
 {{- end }}
 
-{{/* What every pod of ours has in common; call with (dict "root" $ "class" "control"). */}}
+{{/* Pod settings that all components share; call with (dict "root" $ "class" "control"). */}}
 {{- define "acesniper.pod" -}}
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
@@ -57,7 +57,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* Images of ours exist for these processors only. */}}
+{{/* Node affinity to the architectures for which images exist. */}}
 {{- define "acesniper.affinity" -}}
 nodeAffinity:
   requiredDuringSchedulingIgnoredDuringExecution:
@@ -66,7 +66,7 @@ nodeAffinity:
           - {key: kubernetes.io/arch, operator: In, values: [amd64, arm64]}
 {{- end }}
 
-{{/* The API server's address, where the service's does not work. */}}
+{{/* Address of the API server, if its Service is not used. */}}
 {{- define "acesniper.apiServer" -}}
 {{- if .Values.apiServer.host }}
 - {name: KUBERNETES_SERVICE_HOST, value: {{ .Values.apiServer.host | quote }}}
@@ -74,7 +74,7 @@ nodeAffinity:
 {{- end }}
 {{- end }}
 
-{{/* Settings as environment: maxGatedPods is ACESNIPER_MAX_GATED_PODS. */}}
+{{/* Settings as environment variables: maxGatedPods becomes ACESNIPER_MAX_GATED_PODS. */}}
 {{- define "acesniper.settings" -}}
 - {name: ACESNIPER_LOG_FORMAT, value: {{ .root.Values.logs.format | quote }}}
 - {name: ACESNIPER_LOG_LEVEL, value: {{ .root.Values.logs.level | quote }}}
@@ -83,12 +83,12 @@ nodeAffinity:
 {{- end }}
 {{- end }}
 
-{{/* A value as text; large whole numbers are floats to Helm, and would be written 2.1e+09. */}}
+{{/* A value as a string. Helm parses large integers as floats, which would be printed as 2.1e+09. */}}
 {{- define "acesniper.text" -}}
 {{- if and (kindIs "float64" .) (eq . (floor .)) -}}{{ printf "%.0f" . }}{{- else -}}{{ . }}{{- end -}}
 {{- end }}
 
-{{/* The network that `acesniper network` rolled out, if it did; else the shipped one serves. */}}
+{{/* ConfigMap of a network rolled out by `acesniper network`; optional, the built-in network is the default. */}}
 {{- define "acesniper.network" -}}
 - name: network
   configMap: {name: ace-sniper-network, optional: true}

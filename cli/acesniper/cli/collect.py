@@ -25,7 +25,7 @@ from acesniper.cli.options import (
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    pass
+    from acesniper.probe.collect import ModelCase
 
 ISA = "ONEDNN_MAX_CPU_ISA"
 """The variable by which oneDNN's instruction sets are limited; it belongs to the platform."""
@@ -137,7 +137,7 @@ def _models(models: Sequence[Path], atlas: bool) -> Iterator[Sequence[Path]]:
 
 def _wanted(
     paths: Sequence[Path], batches: Sequence[int], shapes: dict[str, int]
-) -> list["Wanted"]:
+) -> list["ModelCase"]:
     """What to measure."""
     from acesniper.probe.collect import ModelCase
 

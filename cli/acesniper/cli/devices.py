@@ -11,11 +11,12 @@ from statistics import fmean, median
 
 from acesniper.api.conditions import condition_is_true
 from acesniper.api.decision import Decision
-from acesniper.api.objects import NodeView, PodView
+from acesniper.api.objects import NodeView, PodView, namespaced_key
+from acesniper.api.reasons import ConditionType
 from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import DeviceProfile
 
-TROUBLES = ("Stale", "Noisy", "Drifting")
+TROUBLES = (ConditionType.STALE, ConditionType.NOISY, ConditionType.DRIFTING)
 """Conditions of a DeviceProfile that should not hold."""
 
 
@@ -109,7 +110,7 @@ def _row(
         provider=profile.spec.provider,
         slots=profile.spec.slots,
         speed=speed.get(name),
-        running=tuple(f"{each.namespace}/{each.task or each.name}" for each in pods),
+        running=tuple(namespaced_key(each.namespace, each.task or each.name) for each in pods),
         busy_s=max((busy_s(each, now_s) for each in pods), default=0.0),
         health=health(profile, node),
         profile_age_s=max(now_s - epoch_s(status.measured_at), 0.0) if status.measured_at else None,

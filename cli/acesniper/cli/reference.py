@@ -31,7 +31,11 @@ what was asked for cannot be used.
 
 def files() -> dict[Path, str]:
     """Path to text of every generated page."""
-    return {FOLDER / "cli.md": page(), FOLDER / "resources.md": resources.page()}
+    return {
+        FOLDER / "cli.md": page(),
+        FOLDER / "resources.md": resources.page(),
+        FOLDER / "conditions.md": resources.conditions_page(),
+    }
 
 
 def page() -> str:

@@ -5,16 +5,15 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from acesniper.api.objects import Json
 from acesniper.cli.console import err
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
     from acesniper.predictor.pcn.training import Settings
     from acesniper.runtime.client import Cluster
-
-Json = dict[str, Any]
 
 
 def retrained(

@@ -105,7 +105,11 @@ def command(
             local_input(source, input_sha256, credentials=Credentials.read(input_secret))
         )
         job = RunSpec(
-            *(found.path, inferences, batch, shapes, sha256),
+            found.path,
+            inferences=inferences,
+            batch=batch,
+            shapes=shapes,
+            sha256=sha256,
             source=fed or None,
             outputs=_outputs(output, output_secret),
             device=device,

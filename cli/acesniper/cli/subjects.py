@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from acesniper.api.reasons import ConditionType
 from acesniper.cli.connection import Connection
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.errors import InvalidInput
@@ -102,7 +103,7 @@ async def _profiled(cluster: "Cluster", name: str, namespace: str | None) -> Mod
     profile = convert.parse_resource(ModelProfile, manifest)
     features = convert.model_features(profile)
     if features is None:
-        said = find_condition(profile.status.conditions, "Profiled")
+        said = find_condition(profile.status.conditions, ConditionType.PROFILED)
         why = said.message if said else "the operator has not looked at it"
         raise InvalidInput(f"ModelProfile {where}/{name} was not read yet: {why}")
     return features

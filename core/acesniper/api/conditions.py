@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from acesniper.api.reasons import ConditionType, Reason
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import Condition
 
@@ -20,9 +21,9 @@ def condition_is_true(conditions: Sequence[Condition], kind: str) -> bool:
 
 def with_condition(
     conditions: Sequence[Condition],
-    kind: str,
+    kind: ConditionType,
     holds: bool,
-    reason: str,
+    reason: Reason,
     message: str,
     now_s: float,
     generation: int | None = None,
@@ -32,9 +33,9 @@ def with_condition(
     before = find_condition(conditions, kind)
     since = before.last_transition_time if before and before.status == status else rfc3339(now_s)
     changed = Condition(
-        type=kind,
+        type=kind.value,
         status=status,
-        reason=reason,
+        reason=reason.value,
         message=message,
         last_transition_time=since,
         observed_generation=generation,

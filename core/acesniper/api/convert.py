@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from acesniper.api.conditions import condition_is_true
 from acesniper.api.names import API_VERSION
+from acesniper.api.objects import Json, namespaced_key
+from acesniper.api.reasons import ConditionType
 from acesniper.api.units import duration_text, epoch_s, rfc3339
 from acesniper.api.v1alpha1 import (
     ApiType,
@@ -39,8 +41,7 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import MAX_LATENCY_S, MIN_LATENCY_S, Prediction
 from acesniper.domain.task import ModelKey, Task, TaskKey
 
-Json = dict[str, object]
-ResourceType = TypeVar("Resource", bound=ApiType)
+ResourceType = TypeVar("ResourceType", bound=ApiType)
 
 
 def parse_resource(kind: type[ResourceType], manifest: Mapping[str, Any]) -> ResourceType:
@@ -63,8 +64,8 @@ def to_task(resource: InferenceTask, model: str, memory_bytes: int = 0, priority
     created_s = epoch_s(metadata["creationTimestamp"])
     deadline_s = created_s + duration_s(spec.deadline) if spec.deadline else None
     return Task(
-        key=TaskKey(f"{metadata['namespace']}/{metadata['name']}"),
-        model=ModelKey(f"{metadata['namespace']}/{model}"),
+        key=TaskKey(namespaced_key(metadata["namespace"], metadata["name"])),
+        model=ModelKey(namespaced_key(metadata["namespace"], model)),
         created_s=created_s,
         inferences=spec.inferences,
         providers=frozenset(spec.runtime),
@@ -255,7 +256,7 @@ def finished_run(resource: InferenceTask) -> tuple[DeviceId, ObservedRun] | None
     seen, expected = status.observed, status.predicted
     if status.phase is not Phase.SUCCEEDED or seen is None or expected is None:
         return None
-    if condition_is_true(status.conditions, "ModelChanged"):
+    if condition_is_true(status.conditions, ConditionType.MODEL_CHANGED):
         return None  # what it took says nothing of the model that now has this name
     if not (status.device and seen.latency_median_seconds and seen.finish_time):
         return None
@@ -263,7 +264,7 @@ def finished_run(resource: InferenceTask) -> tuple[DeviceId, ObservedRun] | None
         return None  # anybody can annotate a pod, and some can write a status
     run = ObservedRun(
         task=status.pod_uid or resource.metadata["uid"],
-        model=ModelKey(f"{resource.metadata['namespace']}/{status.model_profile}"),
+        model=ModelKey(namespaced_key(resource.metadata["namespace"], str(status.model_profile))),
         latency_s=seen.latency_median_seconds,
         p90_s=seen.latency_p90_seconds or seen.latency_median_seconds,
         expected_s=expected.latency_seconds,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from acesniper.api.names import RUNNER_CONTAINER
-from acesniper.domain.errors import InvalidModel, Unavailable
+from acesniper.domain.errors import InvalidModel, Unavailable, invalid_model_reason
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import MAX_LATENCY_S, MIN_LATENCY_S
 
@@ -149,7 +149,7 @@ def unpack_features(message: str, names: Iterable[str]) -> ModelFeatures | None:
         return ModelFeatures(**{**told.model_dump(), "values": values})
     message = str(found.get("message"))
     if found["reason"]:
-        raise InvalidModel(str(found["reason"]), message)
+        raise InvalidModel(invalid_model_reason(found["reason"], "ReaderCrashed"), message)
     raise Unavailable(message)
 
 

@@ -1,5 +1,6 @@
 """The words Ace-Sniper writes into the cluster: group, labels, annotations, resources."""
 
+from dataclasses import dataclass
 from typing import Final
 
 GROUP: Final = "acesniper.io"
@@ -41,3 +42,31 @@ PROGRESS_PORT = "progress"
 """The port of that container at which it says how far it is, if it has one of that name."""
 READS_LABEL = f"{GROUP}/reads"
 """On a pod that reads a model's graph: the ModelProfile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of API object: under which URL path its objects are."""
+
+    prefix: str
+    plural: str
+    namespaced: bool = True
+
+    def path(self, namespace: str | None = None, name: str = "", subresource: str = "") -> str:
+        """The URL path of a collection, an object or a subresource."""
+        parts = [self.prefix]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts += [self.plural, name, subresource]
+        return "/".join(part for part in parts if part)
+
+
+PODS = Kind("/api/v1", "pods")
+NODES = Kind("/api/v1", "nodes", namespaced=False)
+EVENTS = Kind("/api/v1", "events")
+CONFIG_MAPS = Kind("/api/v1", "configmaps")
+LEASES = Kind("/apis/coordination.k8s.io/v1", "leases")
+PRIORITY_CLASSES = Kind("/apis/scheduling.k8s.io/v1", "priorityclasses", namespaced=False)
+INFERENCE_TASKS = Kind(f"/apis/{API_VERSION}", "inferencetasks")
+MODEL_PROFILES = Kind(f"/apis/{API_VERSION}", "modelprofiles")
+DEVICE_PROFILES = Kind(f"/apis/{API_VERSION}", "deviceprofiles", namespaced=False)

@@ -16,6 +16,20 @@ from acesniper.api.names import (
 from acesniper.api.units import epoch_s, parse_count
 from acesniper.domain.reservations import PodUid
 
+Json = dict[str, Any]
+"""A JSON object, such as a Kubernetes manifest."""
+
+
+def namespaced_key(namespace: str | None, name: str) -> str:
+    """`namespace/name`, or `name` for a cluster-scoped object."""
+    return f"{namespace}/{name}" if namespace else name
+
+
+def object_key(obj: Mapping[str, Any]) -> str:
+    """The namespaced key of an object, from its metadata."""
+    metadata = obj["metadata"]
+    return namespaced_key(metadata.get("namespace"), metadata["name"])
+
 
 @dataclass(frozen=True, slots=True)
 class PodView:
@@ -43,8 +57,8 @@ class PodView:
 
     @property
     def key(self) -> str:
-        """`namespace/name`."""
-        return f"{self.namespace}/{self.name}"
+        """The namespaced key of the pod."""
+        return namespaced_key(self.namespace, self.name)
 
     @property
     def finished(self) -> bool:

@@ -1,10 +1,11 @@
-"""The reference page of the resources, from the models that the schemas are made from."""
+"""Reference pages of the resources and of their conditions and events."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from acesniper.api.crd import RESOURCES, Resource, definition
 from acesniper.api.names import API_VERSION
+from acesniper.api.reasons import DEVICE, MODEL, POD, TASK, ConditionType, Reason
 from acesniper.api.v1alpha1.schema import CelRule
 
 Schema = Mapping[str, Any]
@@ -15,6 +16,46 @@ Generated from `core/acesniper/api/v1alpha1/` by `make generate`; do not edit. `
 shows the same texts. All resources are in `{API_VERSION}`; the category `acesniper` lists them
 all (`kubectl get acesniper -A`).
 """
+
+
+CONDITIONS_HEAD = """# Conditions and events
+
+Generated from `core/acesniper/api/reasons.py` by `make generate`; do not edit.
+
+`kubectl get RESOURCE NAME -o jsonpath='{.status.conditions}'` shows the conditions of an object,
+`kubectl describe` its events. Reasons are API: match them in programs, not the messages. How tasks
+end, and which failures are retried: [endings](endings.md).
+"""
+
+
+def conditions_page() -> str:
+    """The page of condition types, condition reasons and event reasons, as Markdown."""
+    lines = [CONDITIONS_HEAD]
+    for resource in (TASK, MODEL, DEVICE, POD):
+        lines += [f"## {resource}", "", *_condition_types(resource), *_reasons(resource)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _condition_types(resource: str) -> Iterator[str]:
+    written = {
+        use.condition for reason in Reason for use in reason.uses if use.resource == resource
+    }
+    types = [kind for kind in ConditionType if kind in written]
+    if types:
+        yield "| condition | True means |"
+        yield "|---|---|"
+        yield from (f"| `{kind}` | {kind.meaning} |" for kind in types)
+        yield ""
+
+
+def _reasons(resource: str) -> Iterator[str]:
+    yield "| reason | written as | meaning | what to do |"
+    yield "|---|---|---|---|"
+    for reason in sorted(Reason):
+        uses = [use.text for use in reason.uses if use.resource == resource]
+        if uses:
+            yield f"| `{reason}` | {', '.join(uses)} | {reason.meaning} | {reason.remedy} |"
+    yield ""
 
 
 def page() -> str:

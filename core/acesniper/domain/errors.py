@@ -1,45 +1,82 @@
-"""The errors Ace-Sniper raises, one tree.
+"""All errors that Ace-Sniper raises on purpose.
 
 AcesniperError
-├── InvalidInput      the user's: a spec, a model or a file that cannot be used; retrying won't help
+├── InvalidInput              a task, model, file or option that cannot be used; retrying is useless
 │   ├── InvalidTask
 │   └── InvalidModel
-├── Unavailable       something outside does not answer now; try later
-│   ├── Conflict      the object changed under us; read again
-│   ├── Forbidden     a right or a quota is missing; someone has to grant it
-│   └── Throttled     the server asked us to wait
-└── VersionMismatch   two parts speak different versions of a vector
-    └── ModelMismatch     a trained network is not the one that the code around it expects
+├── Unavailable               a dependency does not answer now; retry later
+│   ├── Conflict              the object changed or exists already; read it again
+│   ├── Forbidden             a permission or quota is missing
+│   │   └── NamespaceTerminating
+│   ├── NotFound              the object does not exist
+│   ├── NotLeading            another replica holds the lease
+│   ├── ResourceVersionExpired  a watch must start from a new list
+│   └── Throttled             the server asked for a pause
+└── VersionMismatch           two parts use different versions of a feature vector
+    └── ModelMismatch         a trained network does not fit the code that loads it
 
-Expected outcomes (a node that does not fit, a prediction nobody can make) are values, not errors.
+Expected outcomes (an infeasible device, a missing prediction) are values, not errors.
 """
+
+from typing import Final, Literal, get_args
+
+InvalidModelReason = Literal[
+    "BadShape",
+    "Crashed",
+    "DigestMismatch",
+    "ExternalDataOutside",
+    "FixedBatch",
+    "KeyNotFound",
+    "NotFinite",
+    "NotFound",
+    "NotOnnx",
+    "OutOfMemory",
+    "ReaderCrashed",
+    "ShapeInferenceFailed",
+    "TimedOut",
+    "TooDeep",
+    "TooLarge",
+    "UnboundDimension",
+    "Unloadable",
+    "UnsupportedInput",
+    "UnsupportedOpset",
+    "UnsupportedSource",
+    "WrongResult",
+]
+"""Why a model cannot be used, as one CamelCase word."""
+INVALID_MODEL_REASONS: Final[tuple[InvalidModelReason, ...]] = get_args(InvalidModelReason)
+
+
+def invalid_model_reason(text: object, default: InvalidModelReason) -> InvalidModelReason:
+    """The reason with this text, as another process gave it; `default` for any other text."""
+    return next((reason for reason in INVALID_MODEL_REASONS if reason == text), default)
 
 
 class AcesniperError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base class of all errors raised on purpose."""
 
 
 class InvalidInput(AcesniperError):
-    """Something a person wrote cannot be used; the message names the field, value and fix."""
+    """User input that cannot be used; the message names the field, its value and the fix."""
 
 
 class InvalidTask(InvalidInput):
-    """An InferenceTask that can never run as written."""
+    """An InferenceTask that can never run as specified."""
 
 
 class InvalidModel(InvalidInput):
     """A model that cannot be fetched, verified or read.
 
-    `reason` is one CamelCase word, for conditions.
+    `reason` is one of the reasons in `acesniper.api.reasons`.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: InvalidModelReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
 
 class Unavailable(AcesniperError):
-    """A part outside of us does not answer now; the same call may succeed later."""
+    """An external dependency does not answer now; the same call may succeed later."""
 
 
 class Conflict(Unavailable):
@@ -47,11 +84,27 @@ class Conflict(Unavailable):
 
 
 class Forbidden(Unavailable):
-    """The server refuses for now: a right, a quota or a pod security level is missing."""
+    """The server refuses the request: a permission, quota or pod security level is missing."""
+
+
+class NamespaceTerminating(Forbidden):
+    """The namespace is being deleted; no objects can be created in it."""
+
+
+class NotFound(Unavailable):
+    """The object does not exist."""
+
+
+class NotLeading(Unavailable):
+    """A write was refused because another replica holds, or may hold, the lease."""
+
+
+class ResourceVersionExpired(Unavailable):
+    """The resource version to watch from is too old; list again."""
 
 
 class Throttled(Unavailable):
-    """The server asked for a pause of `retry_after_s` seconds."""
+    """The server asked to retry after `retry_after_s` seconds."""
 
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
@@ -59,8 +112,8 @@ class Throttled(Unavailable):
 
 
 class VersionMismatch(AcesniperError):
-    """A vector was written by another version than the one that reads it."""
+    """A vector was written by a different version than the one that reads it."""
 
 
 class ModelMismatch(VersionMismatch):
-    """A network's file is of another version, incomplete, or not equal to what was trained."""
+    """The file of a trained network is incomplete, of another version or differs from training."""

@@ -13,7 +13,9 @@ from typing import Any
 
 from acesniper.api.names import API_VERSION, EVENTS
 from acesniper.api.objects import Json
+from acesniper.api.reasons import Notice
 from acesniper.api.units import rfc3339
+from acesniper.domain.backoff import TokenBucket
 from acesniper.domain.errors import AcesniperError, Conflict, NamespaceTerminating
 from acesniper.runtime.client import Cluster
 
@@ -23,15 +25,6 @@ MAX_MESSAGE_CHARS = 1000
 """The API server refuses longer messages (1,024)."""
 CLUSTER_SCOPED_NAMESPACE = "default"
 """Where events about cluster-wide objects go, by convention."""
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something a person should see about an object."""
-
-    reason: str
-    message: str
-    warning: bool = False
 
 
 def to_event(
@@ -56,7 +49,7 @@ def to_event(
             "uid": metadata["uid"],
             **({"namespace": namespace} if namespace else {}),
         },
-        "reason": notice.reason,
+        "reason": notice.reason.value,
         "message": notice.message[:MAX_MESSAGE_CHARS],
         "type": "Warning" if notice.warning else "Normal",
         "source": {"component": component},
@@ -66,41 +59,19 @@ def to_event(
     }
 
 
-@dataclass(slots=True)
-class TokenBucket:
-    """So many at once, and so many a second in the long run (a token bucket)."""
-
-    at_once: float = 300.0
-    per_s: float = 10.0
-    _left: float = field(init=False)
-    _as_of_s: float = float("inf")
-
-    def __post_init__(self) -> None:
-        self._left = self.at_once
-
-    def take(self, now_s: float) -> bool:
-        """Take one if there is one; a clock that was set back gives nothing."""
-        earned = self.per_s * max(now_s - self._as_of_s, 0.0)
-        self._left, self._as_of_s = min(self._left + earned, self.at_once), now_s
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True
-
-
 @dataclass(frozen=True, slots=True)
 class EventRecorder:
     """Posts notices as `component`: all warnings, and of the rest what the ration allows."""
 
     cluster: Cluster
     component: str
-    ration: TokenBucket = field(default_factory=TokenBucket)
+    bucket: TokenBucket = field(default_factory=TokenBucket)
 
     async def tell(
         self, kind: str, metadata: Mapping[str, Any], notice: Notice, now_s: float
     ) -> None:
         """Post a notice. What cannot be told is logged: an event is never worth a failure."""
-        if not notice.warning and not self.ration.take(now_s):
+        if not notice.warning and not self.bucket.take(now_s):
             log.debug("event %s of %s not told: too many", notice.reason, metadata["name"])
             return
         manifest = to_event(kind, metadata, notice, now_s, self.component)

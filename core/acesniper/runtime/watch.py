@@ -1,7 +1,7 @@
-"""A local mirror of the objects of one kind, kept by list and watch.
+"""Local caches of API objects, kept by list and watch, and detection of stalled watches.
 
-The official client's informer is a thread per kind with blocking I/O; planner and extender live on
-one event loop, where every decision is made between two events, without locks.
+The client library's informer runs one thread with blocking I/O per kind. Planner and extender run
+on one event loop instead: every decision is made between two events, without locks.
 """
 
 import asyncio
@@ -11,118 +11,153 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from acesniper.api.names import Kind
-from acesniper.api.objects import Json
+from acesniper.api.objects import Json, object_key
+from acesniper.domain.backoff import Backoff
 from acesniper.domain.errors import AcesniperError, InvalidInput, ResourceVersionExpired
 from acesniper.runtime.client import Cluster
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[str, Json], None]
-"""Called with UPSERT or DELETE and the object, for every change. An object that it refuses with
-InvalidInput is left out; the others are not disturbed. Of an object that was found missing when the
-watch had lost its place, DELETE brings no more than UID, name and namespace."""
 UPSERT = "UPSERT"
 DELETE = "DELETE"
 BATCH_SIZE = 50
-"""Objects of a list that are applied in one go."""
+"""Listed objects handled before other coroutines get to run."""
 STALLED_AFTER_S = 300.0
-"""A watch that was cut silently is opened again before that (`kube.WATCH_TIMEOUT_S`), and bookmarks
-come every minute. Whoever hears nothing for so long hears nothing any more."""
-RETRY_S = (0.2, 5.0)
-"""First and longest pause after a failure; doubled in between."""
+"""A watch that delivers no expected event for this long is considered stalled. An idle connection
+is reopened (`client.WATCH_IDLE_TIMEOUT_S`) and a server upgrade is mostly over before that."""
+RETRY = Backoff(first_s=0.2, max_s=5.0)
+
+Handler = Callable[[str, Json], None]
+"""Called with UPSERT or DELETE and the object, for every change. An object that it rejects with
+InvalidInput is skipped. When an object is missing from a new list, DELETE passes only its UID, name
+and namespace."""
+
+
+@dataclass(slots=True)
+class WatchLiveness:
+    """Detects stalled watches: an event is expected, and has not arrived for `STALLED_AFTER_S`.
+
+    A watch with bookmarks always expects an event. For one without, an event is expected after a
+    write of our own that changed an object, as a quiet cluster has no events (kopf's issues 957 and
+    1276). `clock` is monotonic, in seconds.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    _expected_since_s: dict[str, float] = field(default_factory=dict)
+
+    def expect(self, kind: str) -> None:
+        """Expect an event of a kind from now on."""
+        self._expected_since_s.setdefault(kind, self.clock())
+
+    def received(self, kind: str, *, expect_next: bool = False) -> None:
+        """An event of a kind arrived; with `expect_next`, another one is expected from now on."""
+        self._expected_since_s.pop(kind, None)
+        if expect_next:
+            self.expect(kind)
+
+    def stalled(self) -> list[str]:
+        """Kinds whose watches are stalled."""
+        now_s = self.clock()
+        return [
+            kind
+            for kind, since_s in self._expected_since_s.items()
+            if now_s - since_s > STALLED_AFTER_S
+        ]
 
 
 @dataclass(slots=True)
 class Reflector:
-    """Follows one kind for ever; `synced` is set once the first list was applied."""
+    """Passes every change of one kind to a handler, forever; `synced` is set after the first list.
+
+    Reflectors may share one `liveness`.
+    """
 
     cluster: Cluster
     kind: Kind
     apply: Handler
     labels: str = ""
+    liveness: WatchLiveness = field(default_factory=WatchLiveness)
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     last_event_s: float = 0.0
-    """Monotonic time of the last line from the server; bookmarks count."""
+    """Monotonic time of the last event or bookmark, in seconds."""
     _known: dict[str, Json] = field(default_factory=dict)
 
-    def deaf(self, now_s: float) -> bool:
-        """Whether the server has been silent for too long, at a monotonic time."""
-        return self.synced.is_set() and now_s - self.last_event_s > STALLED_AFTER_S
-
     async def run(self) -> None:
-        """List, watch, and list again when the watch lost its place."""
-        pause_s = RETRY_S[0]
+        """List, watch, and list again when the watch cannot be resumed."""
+        failures = 0
         version: str | None = None
         while True:
             try:
                 if version is None:
                     version = await self._list()
                 async for event in self.cluster.watch(self.kind, version, labels=self.labels):
-                    self.last_event_s = time.monotonic()
+                    self._note_event()
                     version = event.object["metadata"]["resourceVersion"]
-                    self._take(event.type, event.object)
-                    pause_s = RETRY_S[0]
+                    self._handle_event(event.type, event.object)
+                    failures = 0
             except ResourceVersionExpired:
                 version = None
             except AcesniperError as error:
-                log.warning("%s: %s; trying again in %.1f s", self.kind.plural, error, pause_s)
-                if pause_s > RETRY_S[0]:
-                    # Twice in a row: it may be our version that the server cannot serve (restored
-                    # from a backup, it may have never seen it).
+                failures += 1
+                pause_s = RETRY.delay_s(failures)
+                log.warning("%s: %s; retrying in %.1f s", self.kind.plural, error, pause_s)
+                if failures > 1:
+                    # The server may not know our resource version, as after a restore from backup.
                     version = None
                 await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, RETRY_S[1])
 
     async def _list(self) -> str:
         if self._known:
-            return await self._list_again()
+            return await self._relist()
         version = ""
-        async for page, at in self.cluster.pages(self.kind, labels=self.labels):
+        async for page, page_version in self.cluster.pages(self.kind, labels=self.labels):
             await self._add(page)
-            version = at
-        self.last_event_s = time.monotonic()
+            version = page_version
+        self._note_event()
         self.synced.set()
         return version
 
-    async def _list_again(self) -> str:
-        """What is gone goes first: another object may have its name."""
+    async def _relist(self) -> str:
+        """Deletions are passed on first: a new object may have the name of a deleted one."""
         objects, version = await self.cluster.list(self.kind, labels=self.labels)
-        self.last_event_s = time.monotonic()
-        listed = {each["metadata"]["uid"] for each in objects}
+        self._note_event()
+        listed = {obj["metadata"]["uid"] for obj in objects}
         for uid in self._known.keys() - listed:
-            self._take("DELETED", self._known[uid])
+            self._handle_event("DELETED", self._known[uid])
         await self._add(objects)
         return version
 
     async def _add(self, objects: Sequence[Json]) -> None:
-        for number, each in enumerate(objects):
+        for number, obj in enumerate(objects):
             if number % BATCH_SIZE == 0:
-                # Others have to get their turn: kube-scheduler waits for answers.
+                # Let other coroutines run: kube-scheduler waits for responses.
                 await asyncio.sleep(0)
-            self._take("ADDED", each)
+            self._handle_event("ADDED", obj)
 
-    def _take(self, event_type: str, obj: Json) -> None:
+    def _note_event(self) -> None:
+        self.last_event_s = self.liveness.clock()
+        self.liveness.received(self.kind.plural, expect_next=True)
+
+    def _handle_event(self, event_type: str, obj: Json) -> None:
         if event_type == "BOOKMARK":
             return
         uid = obj["metadata"]["uid"]
         if event_type == "DELETED":
             self._known.pop(uid, None)
-            self._tell(DELETE, obj)
+            self._apply(DELETE, obj)
         else:
-            # Enough to report it gone: whole objects would double the memory of every mirror.
+            # What a DELETE needs; whole objects would double the memory of every cache.
             metadata = obj["metadata"]
-            kept = {key: metadata.get(key) for key in ("uid", "name", "namespace")}
-            self._known[uid] = {"metadata": kept}
-            self._tell(UPSERT, obj)
+            identity = {key: metadata.get(key) for key in ("uid", "name", "namespace")}
+            self._known[uid] = {"metadata": identity}
+            self._apply(UPSERT, obj)
 
-    def _tell(self, change: str, obj: Json) -> None:
+    def _apply(self, change: str, obj: Json) -> None:
         try:
             self.apply(change, obj)
         except InvalidInput as error:
             log.warning("ignored: %s", error)
         except Exception:
-            # The outermost loop: an object that we did not think of must not stop all the others,
-            # and a restart would find it again.
-            metadata = obj["metadata"]
-            told = f"{metadata.get('namespace') or ''}/{metadata.get('name')}".lstrip("/")
-            log.exception("%s %s: ignored", self.kind.plural, told)
+            # The outermost loop: one unexpected object must not stop the handling of all others,
+            # and a restart would read it again.
+            log.exception("%s %s: ignored", self.kind.plural, object_key(obj))

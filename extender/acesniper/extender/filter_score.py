@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from acesniper.api.names import DEVICE_ANNOTATION, MODEL_LABEL, TASK_LABEL
-from acesniper.api.reasons import Notice
+from acesniper.api.objects import namespaced_key
+from acesniper.api.reasons import Notice, Reason
 from acesniper.domain.reservations import PodUid
 from acesniper.domain.task import ModelKey
 from acesniper.extender.cache.cluster import ClusterCache
@@ -115,7 +116,7 @@ class FilterScore:
         model = (pod.metadata.labels or {}).get(MODEL_LABEL)
         if model is None:
             return None
-        return self._cache.fastest_by_node(ModelKey(f"{pod.metadata.namespace}/{model}"))
+        return self._cache.fastest_by_node(ModelKey(namespaced_key(pod.metadata.namespace, model)))
 
     def _count(self, verb: str, outcome: str, reason: str = "") -> None:
         self._metrics.decisions.labels(verb, outcome, reason).inc()
@@ -150,7 +151,7 @@ class NoPredictionEvents:
                 f"ModelProfile {model!r} does not exist or is not ready; "
                 "the pod was scheduled without a latency prediction"
             )
-            notice = Notice("NoPrediction", text, warning=True)
+            notice = Notice(Reason.NO_PREDICTION, text, warning=True)
             metadata = {
                 "name": pod.metadata.name,
                 "namespace": pod.metadata.namespace,

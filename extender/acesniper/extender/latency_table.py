@@ -14,6 +14,7 @@ import numpy as np
 
 from acesniper.api import convert
 from acesniper.api.conditions import condition_is_true
+from acesniper.api.reasons import ConditionType
 from acesniper.api.v1alpha1 import DeviceProfileStatus
 from acesniper.domain.device import DeviceId, HardwareVector
 from acesniper.domain.latency_history import ObservedLatency, observed_latencies
@@ -66,7 +67,7 @@ class MeasuredDevice:
         if vector is None:
             return None
         latencies = observed_latencies(convert.observed_runs(status))
-        drifting = condition_is_true(status.conditions, "Drifting")
+        drifting = condition_is_true(status.conditions, ConditionType.DRIFTING)
         return cls(vector, tuple(latencies), drifting, status.interval_factor)
 
     def observations(self, models: Mapping[ModelKey, ModelFeatures]) -> Sequence[Observation]:

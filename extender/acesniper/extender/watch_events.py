@@ -1,11 +1,9 @@
 """Applies watch events to the cluster cache: one method per watched kind."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from acesniper.api import convert
-from acesniper.api.objects import NodeView, PodView
+from acesniper.api.objects import Json, NodeView, PodView, object_key
 from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile, InferenceTask, ModelProfile
 from acesniper.domain.device import DeviceId, NodeName
@@ -16,8 +14,6 @@ from acesniper.extender.cache.reservations import RemainingTime
 from acesniper.extender.latency_table import MeasuredDevice
 from acesniper.runtime.watch import DELETE
 
-Object = Mapping[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class WatchEvents:
@@ -25,14 +21,14 @@ class WatchEvents:
 
     cache: ClusterCache
 
-    def node(self, change: str, node: Object) -> None:
+    def node(self, change: str, node: Json) -> None:
         """Apply a node: its readiness and labels decide what its devices can run."""
         cache, name = self.cache, NodeName(node["metadata"]["name"])
         cache.cold_starts.set_node(name, None if change == DELETE else node)
         if cache.devices.set_node(name, None if change == DELETE else NodeView.of(node)):
             cache.invalidate_devices((name,), (name,))
 
-    def device_profile(self, change: str, manifest: Object) -> None:
+    def device_profile(self, change: str, manifest: Json) -> None:
         """Apply a DeviceProfile: its device is added, removed, or predicted again."""
         cache, device = self.cache, DeviceId(manifest["metadata"]["name"])
         profile = None if change == DELETE else convert.parse_resource(DeviceProfile, manifest)
@@ -43,10 +39,10 @@ class WatchEvents:
         nodes = {node for node in (before, after) if node is not None}
         cache.invalidate_devices((device, *nodes), nodes)
 
-    def model_profile(self, change: str, manifest: Object) -> None:
+    def model_profile(self, change: str, manifest: Json) -> None:
         """Apply a ModelProfile: its tasks can be planned once its features are known."""
-        cache, metadata = self.cache, manifest["metadata"]
-        model = ModelKey(f"{metadata['namespace']}/{metadata['name']}")
+        cache = self.cache
+        model = ModelKey(object_key(manifest))
         features = None
         if change != DELETE:
             features = convert.model_features(convert.parse_resource(ModelProfile, manifest))
@@ -56,20 +52,20 @@ class WatchEvents:
             cache.invalidate_models([model])
         cache.changed.set()
 
-    def task(self, change: str, manifest: Object) -> None:
+    def task(self, change: str, manifest: Json) -> None:
         """Apply an InferenceTask: it is queued, reports progress, or teaches its start times."""
-        cache, metadata = self.cache, manifest["metadata"]
-        key = TaskKey(f"{metadata['namespace']}/{metadata['name']}")
+        cache = self.cache
+        key = TaskKey(object_key(manifest))
         task = None if change == DELETE else convert.parse_resource(InferenceTask, manifest)
         if task is None:
-            cache.cold_starts.delete_task(str(metadata.get("uid")))
+            cache.cold_starts.delete_task(str(manifest["metadata"].get("uid")))
         else:
             cache.cold_starts.learn(task)
         cache.reservations.set_remaining(key, _remaining_time(task))
         cache.pending.set_task(key, task)
         cache.changed.set()
 
-    def pod(self, change: str, manifest: Object) -> None:
+    def pod(self, change: str, manifest: Json) -> None:
         """Apply a pod: the ledger follows which pods are admitted, bound, running and finished."""
         cache, uid = self.cache, PodUid(manifest["metadata"]["uid"])
         if change == DELETE:

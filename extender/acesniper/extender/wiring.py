@@ -37,7 +37,7 @@ from acesniper.extender.page.tasks import TaskHistory
 from acesniper.extender.planner import Planner
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.policies.policy import Policy
-from acesniper.runtime.client import Cluster, GuardedCluster
+from acesniper.runtime.client import Cluster, WriteGuard
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import ExtenderSettings
@@ -91,7 +91,7 @@ class Extender:
             admission=Admission(
                 cache=cache,
                 # A plan made while leading must not be carried out after the lease is lost.
-                cluster=GuardedCluster(cluster, leader_election.held),
+                cluster=cluster.guarded(WriteGuard(leader_election.held)),
                 decisions=decisions,
                 metrics=metrics,
             ),
@@ -139,8 +139,7 @@ class Extender:
 
     def stalled(self) -> list[str]:
         """Return kinds whose watch has received neither events nor bookmarks for minutes."""
-        now_s = time.monotonic()
-        return [watch.kind.plural for watch in self.reflectors if watch.deaf(now_s)]
+        return [kind for reflector in self.reflectors for kind in reflector.liveness.stalled()]
 
     def decision(self, pod: str) -> Decision | None:
         """Return the decision about a pod, given by UID or `namespace/name`.

@@ -44,7 +44,7 @@ from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.onnx.sandbox import container_limits, read_model
 from acesniper.predictor.replaceable import ReplaceablePredictor
 from acesniper.runtime import logs
-from acesniper.runtime.client import Cluster, GuardedCluster
+from acesniper.runtime.client import Cluster, WriteGuard
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import OperatorSettings
@@ -73,7 +73,7 @@ def build_controller(
 ) -> Controller:
     """Wire the parts; nothing is written while we may not act."""
     store, clock = ObjectCache(), time.time
-    cluster = GuardedCluster(connection, may_act)
+    cluster = connection.guarded(WriteGuard(may_act))
     events = EventRecorder(cluster, "acesniper-operator")
     policy = Policy(settings.policy, settings.policy_classes, settings.aging_s)
     window = AdmissionWindow(store, settings.max_gated_pods, policy)
@@ -139,8 +139,8 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
                 background.append(group.create_task(replacing))
 
             def deaf() -> list[str]:
-                now_s = time.monotonic()
-                return [each.kind.plural for each in (pods, nodes, classes) if each.deaf(now_s)]
+                watches = (pods, nodes, classes)
+                return [kind for watch in watches for kind in watch.liveness.stalled()]
 
             await wait_until_served(cluster)
             await kopf.operator(

@@ -16,10 +16,11 @@ import aiohttp
 from acesniper.api.messages import RunnerProgress, parse_progress
 from acesniper.api.names import INFERENCE_TASKS, PROGRESS_PORT
 from acesniper.api.objects import PodView
-from acesniper.api.units import rfc3339
-from acesniper.api.v1alpha1 import InferenceTask, Phase, TaskProgress
+from acesniper.api.v1alpha1 import InferenceTask, Phase
+from acesniper.domain.backoff import Backoff
 from acesniper.domain.errors import AcesniperError
 from acesniper.operator.cache import ObjectCache
+from acesniper.operator.task.termination import task_progress
 from acesniper.runtime.client import Cluster
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ class ProgressFollower:
 
     def _pause(self, pod: PodView, *, answered: bool) -> None:
         _, before_s = self._pauses.get(pod.uid, (0.0, self.every_s))
-        pause_s = self.every_s if answered else min(2.0 * before_s, RAREST_S)
+        pause_s = self.every_s if answered else Backoff(self.every_s, RAREST_S).next_s(before_s)
         self._pauses[pod.uid] = self.clock() + pause_s, pause_s
 
     async def _write(self, key: str, pod: PodView, found: RunnerProgress) -> bool:
@@ -130,13 +131,6 @@ class ProgressFollower:
         self.store.hearing.wrote("InferenceTask", task.metadata, written["metadata"])
         self.store.take_task(written)
         return True
-
-
-def task_progress(done: int, total: int, run_s: float, now_s: float) -> TaskProgress:
-    """How far a task is, as its status says it."""
-    return TaskProgress(
-        text=f"{done}/{total}", done=done, total=total, run_seconds=run_s, seen_at=rfc3339(now_s)
-    )
 
 
 def _news(task: InferenceTask, found: RunnerProgress) -> bool:

@@ -9,14 +9,14 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+from acesniper.domain.backoff import Backoff
 from acesniper.domain.errors import AcesniperError, Throttled
 
 log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 
-FIRST_RETRY_S = 0.2
-LAST_RETRY_S = 60.0
+RETRY = Backoff(first_s=0.2, max_s=60.0)
 
 
 class WorkQueue(Generic[K]):
@@ -88,8 +88,7 @@ class WorkQueue(Generic[K]):
         """Count a failure; returns the seconds to wait."""
         self._on_failure(key)
         count = self._failures[key] = self._failures.get(key, 0) + 1
-        # Beyond 20 the power would only grow.
-        return min(FIRST_RETRY_S * 2.0 ** min(count - 1, 20), LAST_RETRY_S)
+        return RETRY.delay_s(count)
 
     async def _attempt(self, key: K) -> None:
         try:

@@ -1,26 +1,32 @@
-"""The probe that stays on a node: measures when there is a reason to, and waits with little memory.
+"""Probe agent of a node: measures the node when its DeviceProfile calls for it, and waits.
 
-Measuring happens in a child process, so that what it loads is given back.
+Measuring happens in a child process, so that the memory it takes is freed afterwards.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from acesniper.domain.backoff import Backoff
 from acesniper.domain.errors import AcesniperError
 
 log = logging.getLogger(__name__)
 
-LONGEST_PAUSE_S = 600.0
-"""Between two attempts of a node that fails to measure or to publish."""
+Profile = Mapping[str, Any]
+"""A DeviceProfile as JSON."""
+
+MAX_BACKOFF_S = 600.0
+"""Upper bound on the pause between two attempts after failures to measure or to publish."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
-    """One round is one look at the profile; `measure` measures and publishes, or raises.
+    """Reconciles a node's DeviceProfile.
 
-    `measure` gets the value of `spec.reprobe` that it answers; `published` is called whenever the
-    profile is known to hold.
+    `profile` reads the DeviceProfile, None if there is none. `measure` measures and publishes, or
+    raises; its argument is the value of `spec.reprobe` that the measurement answers. `published` is
+    called whenever the DeviceProfile is up to date.
     """
 
     suite_version: str
@@ -30,26 +36,51 @@ class Agent:
     check_s: float
 
     def round(self, failures: int) -> tuple[int, float]:
-        """Look, and measure if need be; returns the failures in a row and how long to wait."""
+        """Check the profile and measure if needed; returns failures in a row, seconds to wait."""
         try:
-            found = self.profile()
-            reason = reason_to_measure(found, self.suite_version)
+            profile = self.profile()
+            reason = reason_to_measure(profile, self.suite_version)
             if reason is not None:
-                log.info("measuring: %s", reason)
-                self.measure(requested_reprobe(found))
-                log.info("published")
+                log.info("measuring this node: %s", reason)
+                self.measure(requested_reprobe(profile))
+                log.info("measured this node and published its DeviceProfile")
         except AcesniperError as error:
-            # Beyond 20 the power would only grow.
-            doubled_s = self.check_s * 2.0 ** min(failures, 20)
-            pause_s = min(doubled_s, max(LONGEST_PAUSE_S, self.check_s))
-            log.warning("%s; trying again in %.0f s", error, pause_s)
-            return failures + 1, pause_s
+            failures += 1
+            backoff = Backoff(self.check_s, max(MAX_BACKOFF_S, self.check_s))
+            pause_s = backoff.delay_s(failures)
+            log.warning("%s; next attempt in %.0f s", error, pause_s)
+            return failures, pause_s
         self.published()
         return 0, self.check_s
 
     def run(self, wait: Callable[[float], object]) -> None:
-        """Go on for ever; `wait` pauses for some seconds."""
+        """Run rounds forever; `wait` sleeps for a number of seconds."""
         failures = 0
         while True:
             failures, pause_s = self.round(failures)
             wait(pause_s)
+
+
+def reason_to_measure(profile: Profile | None, suite_version: str) -> str | None:
+    """Why the node has to be measured now, as text for the log; None if its profile is up to date.
+
+    The age of a profile is no reason: the operator marks it as stale, and a user or a policy asks
+    for a new measurement through `spec.reprobe`.
+    """
+    if profile is None:
+        return "it has no DeviceProfile"
+    status = profile.get("status") or {}
+    if not status.get("readings"):
+        return "its DeviceProfile has no readings"
+    measured_with = status.get("suiteVersion")
+    if measured_with != suite_version:
+        return f"it was measured with suite {measured_with}, the current suite is {suite_version}"
+    reprobe = requested_reprobe(profile)
+    if reprobe != status.get("reprobed"):
+        return f"spec.reprobe requests {reprobe!r}"
+    return None
+
+
+def requested_reprobe(profile: Profile | None) -> str | None:
+    """Value of `spec.reprobe`; None if it is unset or empty."""
+    return ((profile or {}).get("spec") or {}).get("reprobe") or None

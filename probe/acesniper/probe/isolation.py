@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 
-from acesniper.domain.errors import InvalidModel
+from acesniper.domain.errors import InvalidModel, invalid_model_reason
 from acesniper.probe.collect import ModelCase
 from acesniper.probe.latency import Latency, LatencyEffort, measure_latency
 from acesniper.probe.runtimes import RuntimeOptions, runtime
@@ -51,7 +51,7 @@ class Isolated:
         job: LatencyJob,
         *,
         longest_s: float = LONGEST_S,
-        serve: "Callable[[Connection, Job], None] | None" = None,
+        serve: "Callable[[Connection, LatencyJob], None] | None" = None,
     ) -> None:
         self._job = job
         self._longest_s = longest_s
@@ -93,7 +93,8 @@ class Isolated:
             raise InvalidModel("Crashed", message) from error
         if isinstance(answer, Latency):
             return answer
-        raise InvalidModel(*answer)
+        reason, message = answer
+        raise InvalidModel(invalid_model_reason(reason, "Crashed"), message)
 
     def _start(self) -> Connection:
         self._pipe, theirs = self._context.Pipe()

@@ -1,6 +1,7 @@
-"""DeviceProfile manifests as files: what `acesniper probe` writes and other commands read."""
+"""DeviceProfile manifests: written by `acesniper probe`, read from files, applied to a cluster."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from acesniper.domain.errors import InvalidInput
 
 
 def profile_text(name: str, node: str, result: ProbeResult, form: str = "yaml") -> str:
-    """A probe's result as a manifest, in YAML or in JSON."""
+    """DeviceProfile of a probe result, as YAML or JSON text."""
     manifest = to_device_profile_manifest(name, node, result)
     if form == "json":
         return json.dumps(manifest, indent=2) + "\n"
@@ -21,7 +22,7 @@ def profile_text(name: str, node: str, result: ProbeResult, form: str = "yaml") 
 
 
 def reprobe_manifest(name: str, node: str, result: ProbeResult, reprobed: str) -> dict[str, Any]:
-    """A probe's result as a manifest that answers a `spec.reprobe`; empty: none was asked."""
+    """DeviceProfile of a probe result that answers this value of `spec.reprobe`, if not empty."""
     manifest: dict[str, Any] = to_device_profile_manifest(name, node, result)
     if reprobed:
         manifest["status"]["reprobed"] = reprobed
@@ -29,14 +30,36 @@ def reprobe_manifest(name: str, node: str, result: ProbeResult, reprobed: str) -
 
 
 def read_profile(path: Path) -> ProbeResult:
-    """The measurement in a YAML or JSON manifest. Raises InvalidInput where there is none."""
+    """Probe result in a YAML or JSON manifest. Raises InvalidInput if the file has none."""
     try:
         manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidInput(f"{path} cannot be read as a DeviceProfile: {error}") from error
+        raise InvalidInput(f"cannot read {path} as a DeviceProfile: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("kind") != "DeviceProfile":
-        raise InvalidInput(f"{path} holds no DeviceProfile; `acesniper probe -o yaml` writes one")
+        raise InvalidInput(
+            f"{path} contains no DeviceProfile; write one with `acesniper probe -o yaml`"
+        )
     try:
         return to_probe_result(manifest)
     except (ValidationError, ValueError, KeyError) as error:
-        raise InvalidInput(f"{path} is no measured DeviceProfile: {error}") from error
+        raise InvalidInput(f"the DeviceProfile in {path} is invalid: {error}") from error
+
+
+async def publish(manifest: Mapping[str, Any], kubeconfig: Path | None) -> None:
+    """Apply a DeviceProfile and its status server-side; fields of other managers are kept.
+
+    Raises:
+        Unavailable: the API server does not respond, or RBAC denies the request.
+        InvalidInput: the API server rejects the DeviceProfile.
+    """
+    # Slow to import, and needed by no other function here.
+    from acesniper.api.names import DEVICE_PROFILES
+    from acesniper.runtime.client import Cluster
+
+    name = manifest["metadata"]["name"]
+    head = {key: manifest[key] for key in ("apiVersion", "kind")}
+    head["metadata"] = {"name": name}
+    async with Cluster.connect(kubeconfig) as cluster:
+        for part, subresource in (("spec", ""), ("status", "status")):
+            body = {**head, part: manifest[part]}
+            await cluster.patch(DEVICE_PROFILES, name, None, body, subresource, "apply")

@@ -5,15 +5,23 @@ The graphs use operator set 13 only, so that every runtime can load them. A chan
 of what a reading means, needs a new VERSION: readings of two versions do not compare.
 """
 
+import os
+import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from onnx import ModelProto
+import numpy as np
+from onnx import ModelProto, numpy_helper
 
+from acesniper.domain.device import Reading
 from acesniper.probe import SUITE as SUITE
 from acesniper.probe import VERSION as VERSION
 from acesniper.probe.graph_builder import GraphBuilder
+from acesniper.probe.measure import TimedCall, reading_of
 from acesniper.probe.reference_networks import REFERENCES, Layers
+from acesniper.probe.runtimes import Runtime, RuntimeOptions
 
 SENTINEL = "conv_wide_16"
 """Re-run between rounds; when it moved, something else was running."""
@@ -129,3 +137,74 @@ NETWORKS = tuple(
 
 PROBES: Mapping[str, Probe] = {probe.name: probe for probe in (*CHAINS, *NETWORKS)}
 """By name."""
+
+
+FILE_READS = 5
+CHUNK_BYTES = 1 << 20
+LAYER_WIDTH = 1024
+
+
+def copy_memory() -> TimedCall:
+    """A copy that reads and writes MEMORY_BYTES in all."""
+    source = np.ones(MEMORY_BYTES // 2, dtype=np.uint8)
+    target = np.zeros_like(source)
+    return lambda: np.copyto(target, source)
+
+
+def load_test_model() -> ModelProto:
+    """Dense layers with LOAD_BYTES of weights, no two of them equal."""
+    b = GraphBuilder("load", dense=True, opset=PLAIN_OPSET)
+    x = b.input("x", LAYER_WIDTH, batch=1)
+    for _ in range(LOAD_BYTES // (4 * LAYER_WIDTH * LAYER_WIDTH)):
+        x = b.gemm(x, LAYER_WIDTH)
+    model = b.build(x)
+    source = np.random.default_rng(0)
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) > 1:
+            values = source.uniform(0, 2 / LAYER_WIDTH, tuple(tensor.dims)).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    return model
+
+
+def load_model(runtime: Runtime, options: RuntimeOptions) -> TimedCall:
+    """Make the runtime ready to run a model of LOAD_BYTES that is in memory.
+
+    Raises:
+        InvalidModel: the runtime cannot load it.
+    """
+    model = load_test_model().SerializeToString()
+    runtime.load(model, options)
+    return lambda: runtime.load(model, options)
+
+
+def read_file() -> Reading | None:
+    """Seconds to read a file of FILE_BYTES that the page cache was told to forget.
+
+    None where temporary files of that size cannot be written or forgotten.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="acesniper-probe-") as folder:
+            path = Path(folder) / "bytes"
+            _write(path)
+            return reading_of([_read(path) for _ in range(FILE_READS)])
+    except OSError:
+        return None
+
+
+def _write(path: Path) -> None:
+    block = os.urandom(CHUNK_BYTES)
+    with path.open("wb") as file:
+        for _ in range(FILE_BYTES // CHUNK_BYTES):
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read(path: Path) -> float:
+    with path.open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        buffer = bytearray(CHUNK_BYTES)
+        start = time.perf_counter()
+        while file.readinto(buffer):
+            pass
+        return time.perf_counter() - start

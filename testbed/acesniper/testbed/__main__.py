@@ -12,8 +12,7 @@ from acesniper.testbed.chart import generated as chart
 from acesniper.testbed.errors import TestbedError
 from acesniper.testbed.go_build import find_go
 from acesniper.testbed.images import build_images
-from acesniper.testbed.programs import ensure_binaries, install_tools
-from acesniper.testbed.stores import ensure_stores
+from acesniper.testbed.programs import KUBERNETES, ensure_binaries, ensure_stores, install_tools
 
 Arguments = argparse.Namespace
 
@@ -60,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _toolchain(_: Arguments) -> None:
-    print(find_go())
+    print(find_go(KUBERNETES))
 
 
 def _control_plane(_: Arguments) -> None:
@@ -87,18 +86,17 @@ def _chart(arguments: Arguments) -> None:
 
 
 def _demo(arguments: Arguments) -> None:
+    from acesniper.testbed.demo.run import DemoOptions, run_demo
 
-    run_faults(
-        ChaosOptions(arguments.tasks, arguments.waves, arguments.seed, arguments.json), Console()
-    )
+    options = DemoOptions(arguments.tasks, arguments.waves, arguments.seed, arguments.json)
+    run_demo(options, Console())
 
 
 def _faults(arguments: Arguments) -> None:
     from acesniper.testbed.faults.chaos import ChaosOptions, run_faults
 
-    run_faults(
-        ChaosOptions(arguments.kills, arguments.tasks, arguments.seed, arguments.json), Console()
-    )
+    options = ChaosOptions(arguments.kills, arguments.tasks, arguments.seed, arguments.json)
+    run_faults(options, Console())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The cache outside the tree: folders that are complete or absent, made by one at a time."""
+"""Folders in the user's cache: either complete or absent, and filled by one process at a time."""
 
 import contextlib
 import fcntl
@@ -16,10 +16,10 @@ def cache_root() -> Path:
 
 
 def ensure_folder(folder: Path, fill: Callable[[Path], None]) -> Path:
-    """Return `folder`, first made by `fill` when absent.
+    """Return `folder`; if it is absent, `fill` creates its content first.
 
-    `fill` writes into a temporary folder that is renamed when it returns: a failure or a crash
-    leaves nothing that looks finished. Other processes wait for the one that fills.
+    `fill` writes into a temporary folder, which is renamed after it returned: a failure or a crash
+    leaves no partial result. Concurrent processes wait for the one that fills.
     """
     if folder.is_dir():
         return folder
@@ -38,7 +38,7 @@ def ensure_folder(folder: Path, fill: Callable[[Path], None]) -> Path:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock file beside `folder`; the kernel lets go of it when the process ends."""
+    """Hold the lock file next to `folder`; the kernel releases it when the process ends."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

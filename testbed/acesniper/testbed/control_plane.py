@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+import yaml
+
 from acesniper.testbed import components, credentials
+from acesniper.testbed.components import kube_scheduler
 from acesniper.testbed.credentials import Authority, Certificate, write_signing_key
 from acesniper.testbed.errors import CommandFailed, NotReady
 from acesniper.testbed.processes import Child, Children, Ready, free_port, https_ok
@@ -200,3 +203,26 @@ class ControlPlane:
         folder = self.folder / name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
+
+
+def start_scheduler(
+    plane: ControlPlane,
+    config: Path,
+    *,
+    name: str = "ace-sniper-scheduler",
+    identity: str = "acesniper-scheduler",
+) -> Child:
+    """Start kube-scheduler with the KubeSchedulerConfiguration in `config`, and wait for /healthz.
+
+    The configuration is copied, with the kubeconfig of `identity` filled in: kube-scheduler takes
+    it from nowhere else. /healthz answers before a lease is held; leader election is the file's.
+    """
+    kubeconfig = plane.kubeconfig(identity)
+    document = yaml.safe_load(config.read_text())
+    document.setdefault("clientConnection", {})["kubeconfig"] = str(kubeconfig)
+    copy = plane.folder / f"{name}.yaml"
+    copy.write_text(yaml.safe_dump(document))
+    port = free_port()
+    flags = kube_scheduler(plane.site, kubeconfig, port, copy)
+    argv: list[str | Path] = [plane.program("kube-scheduler"), *flags]
+    return plane.spawn(name, argv, ready=plane.healthy(port))

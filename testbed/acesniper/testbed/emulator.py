@@ -24,7 +24,6 @@ from acesniper.runtime.client import Cluster
 from acesniper.runtime.watch import DELETE, Reflector
 from acesniper.testbed.kwok import FINISH_AT, FINISHED, STARTED, finish_annotations
 
-Json = Mapping[str, Any]
 RETRY_S = 0.5
 Latencies = Mapping[tuple[str, str], float]
 """(node, model) to the measured seconds of one inference."""
@@ -102,7 +101,7 @@ class Emulator:
             self._ready.set()
             await following
 
-    def _take(self, pod: Json) -> dict[str, str] | None:
+    def _take(self, pod: Mapping[str, Any]) -> dict[str, str] | None:
         """Note what a pod does; the annotations to write if it has just been bound."""
         node = pod["spec"].get("nodeName")
         if node is None:
@@ -151,7 +150,9 @@ class Emulator:
         return finish_annotations(at, message=message, exit_code=code)
 
 
-async def _annotate(cluster: Cluster, pod: Json, annotations: Mapping[str, str]) -> None:
+async def _annotate(
+    cluster: Cluster, pod: Mapping[str, Any], annotations: Mapping[str, str]
+) -> None:
     """Write a run's end; without it the pod would run for ever."""
     metadata = pod["metadata"]
     patch = {"metadata": {"annotations": dict(annotations)}}
@@ -165,20 +166,20 @@ async def _annotate(cluster: Cluster, pod: Json, annotations: Mapping[str, str])
             await asyncio.sleep(RETRY_S)  # the API server is away: tests do that to it
 
 
-def _instant(pod: Json, condition: str) -> float | None:
+def _instant(pod: Mapping[str, Any], condition: str) -> float | None:
     for each in pod.get("status", {}).get("conditions") or ():
         if each["type"] == condition:
             return epoch_s(each["message"])
     return None
 
 
-def _decided_s(pod: Json) -> float | None:
+def _decided_s(pod: Mapping[str, Any]) -> float | None:
     annotations = pod["metadata"].get("annotations") or {}
     decision = Decision.read(annotations.get(DECISION_ANNOTATION))
     return None if decision is None else decision.decided_at
 
 
-def inferences_of(pod: Json) -> int:
+def inferences_of(pod: Mapping[str, Any]) -> int:
     """How many inferences a pod was told to run."""
     containers = pod["spec"]["containers"]
     runner = next((each for each in containers if each["name"] == RUNNER_CONTAINER), containers[0])

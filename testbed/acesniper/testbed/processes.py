@@ -1,9 +1,15 @@
 """Supervised child processes: started, waited for, killed, started again, and stopped in order."""
 
 import contextlib
+import http.client
 import logging
 import os
+import random
+import signal
+import socket
+import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -153,3 +159,86 @@ class Children:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+_WATCH = """
+import os, signal, sys
+for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(each, signal.SIG_IGN)
+sys.stdin.buffer.read()
+os.killpg(0, signal.SIGKILL)
+"""
+
+
+class Guard:
+    """A process group that ends with this process; give its id, `group`, to Popen."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _WATCH],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
+        )
+        self.group = self._process.pid
+
+    def close(self) -> None:
+        """Kill whatever is left in the group; safe to call twice."""
+        if self._process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.group, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
+
+
+# Below Linux's ephemeral range (32768 and up): while a server is down, an outgoing connection of
+# some other process must not be given its port, or it could not be started again.
+_CANDIDATES = range(20000, 32000)
+
+
+def free_port() -> int:
+    """A port nobody listens on right now. Raises OSError when hundreds of tries found none."""
+    for port in random.sample(_CANDIDATES, 500):
+        with socket.socket() as attempt:
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                attempt.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no free port on 127.0.0.1")
+
+
+_TIMEOUT_S = 2.0
+
+
+def http_ok(port: int, path: str) -> Ready:
+    """Whether http://127.0.0.1:PORT/PATH answers 200."""
+    return lambda: _status(http.client.HTTPConnection("127.0.0.1", port, _TIMEOUT_S), path) == 200
+
+
+def https_ok(port: int, path: str, *, ca: Path, cert: Path, key: Path) -> Ready:
+    """Whether https://127.0.0.1:PORT/PATH answers 200 to this client certificate."""
+    context = ssl.create_default_context(cafile=str(ca))
+    context.load_cert_chain(cert, key)
+
+    def ready() -> bool:
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", port, timeout=_TIMEOUT_S, context=context
+        )
+        return _status(connection, path) == 200
+
+    return ready
+
+
+def _status(connection: http.client.HTTPConnection, path: str) -> int | None:
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None  # not listening, or not speaking yet
+    finally:
+        connection.close()

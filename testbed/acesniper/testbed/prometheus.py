@@ -1,11 +1,6 @@
-"""Prometheus and promtool from Debian's package `prometheus`, and one that runs on a testbed.
-
-The package takes seconds; compiled from its Go module it takes many minutes, since it links the
-discovery client of every cloud there is.
-"""
+"""A Prometheus that scrapes the parts of a testbed and evaluates the chart's rules."""
 
 import json
-import tempfile
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -15,35 +10,12 @@ from typing import Any
 
 import yaml
 
-from acesniper.testbed import packages
-from acesniper.testbed.cache import cache_root, ensure_folder
 from acesniper.testbed.control_plane import ControlPlane
+from acesniper.testbed.packages import ensure_prometheus
 from acesniper.testbed.processes import Child, free_port, http_ok
 
-PROGRAMS = ("prometheus", "promtool")
-SCRAPE = "1s"
-"""Short: a test wants rates soon."""
-
-
-def fetch(folder: Path) -> None:
-    """Put `prometheus` and `promtool` into `folder`. Raises BinariesMissing without apt."""
-    with tempfile.TemporaryDirectory() as temporary:
-        unpacked = Path(temporary)
-        packages.unpack_debian(["prometheus"], unpacked, alone=True)
-        for name in PROGRAMS:
-            program = folder / name
-            program.write_bytes((unpacked / "usr/bin" / name).read_bytes())
-            program.chmod(0o755)
-
-
-def cache_name() -> str:
-    """The folder in the cache that holds both."""
-    return f"prometheus-{packages.debian_release()}"
-
-
-def ensure() -> Path:
-    """The folder with both programs, fetched when it is not there."""
-    return ensure_folder(cache_root() / "tools" / cache_name(), fetch)
+SCRAPE_INTERVAL = "1s"
+"""Short, so that a test soon has rates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +39,7 @@ class Prometheus:
         process = plane.spawn(
             "prometheus",
             [
-                ensure() / "prometheus",
+                ensure_prometheus() / "prometheus",
                 f"--config.file={config}",
                 f"--storage.tsdb.path={folder / 'data'}",
                 f"--web.listen-address=127.0.0.1:{port}",
@@ -99,7 +71,7 @@ class Prometheus:
 
 def _configuration(targets: Mapping[str, int], rules: Path) -> Mapping[str, object]:
     return {
-        "global": {"scrape_interval": SCRAPE, "evaluation_interval": SCRAPE},
+        "global": {"scrape_interval": SCRAPE_INTERVAL, "evaluation_interval": SCRAPE_INTERVAL},
         "rule_files": [str(rules.resolve())],
         "scrape_configs": [
             {"job_name": name, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}

@@ -6,12 +6,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from acesniper.api.conditions import condition_is_true, find_condition, with_condition
+from acesniper.api.reasons import ConditionType, Reason
 from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import Condition
 
 
 def ready(holds: bool, now_s: float, before: list[Condition] | None = None) -> list[Condition]:
-    return with_condition(before or [], "Ready", holds, "Reason", "message", now_s)
+    return with_condition(
+        before or [], ConditionType.READY, holds, Reason.MEASURED, "message", now_s
+    )
 
 
 def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
@@ -31,7 +34,9 @@ def test_a_condition_that_changes_its_status_changes_its_time() -> None:
 
 
 def test_other_conditions_are_left_alone() -> None:
-    both = with_condition(ready(True, 10.0), "Stale", False, "Recent", "", 20.0)
+    both = with_condition(
+        ready(True, 10.0), ConditionType.STALE, False, Reason.PROFILE_CURRENT, "", 20.0
+    )
 
     assert [each.type for each in both] == ["Ready", "Stale"]
     assert condition_is_true(both, "Ready")
@@ -45,10 +50,10 @@ def test_a_condition_that_is_missing_does_not_hold() -> None:
 
 def test_a_condition_keeps_its_place() -> None:
     """Another order would be another status, written and heard and written again."""
-    first = with_condition([], "A", True, "r", "", 1.0)
-    both = with_condition(first, "B", True, "r", "", 1.0)
+    first = with_condition([], ConditionType.READY, True, Reason.MEASURED, "", 1.0)
+    both = with_condition(first, ConditionType.STALE, True, Reason.PROFILE_EXPIRED, "", 1.0)
 
-    assert with_condition(both, "A", True, "r", "", 2.0) == both
+    assert with_condition(both, ConditionType.READY, True, Reason.MEASURED, "", 2.0) == both
 
 
 @pytest.mark.parametrize(

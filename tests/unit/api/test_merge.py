@@ -1,11 +1,7 @@
-from typing import Any
-
 import pytest
 
-from acesniper.api.objects import merge_patch
+from acesniper.api.objects import Json, merge_patch
 from fake_cluster import merged
-
-Json = dict[str, Any]
 
 
 @pytest.mark.parametrize(

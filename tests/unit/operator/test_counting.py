@@ -119,7 +119,7 @@ def test_a_failed_attempt_is_counted_by_its_reason() -> None:
 
 
 def test_an_ending_is_counted_by_how_and_whether_in_time() -> None:
-    met = {**FINISHED, "type": "DeadlineMet", "status": "False", "reason": "Late"}
+    met = {**FINISHED, "type": "DeadlineMet", "status": "False", "reason": "DeadlineMissed"}
     status = {"phase": "Succeeded", "conditions": [FINISHED, met]}
     registry = counted({"phase": "Running"}, InferenceTaskStatus.model_validate(status))
 

@@ -27,8 +27,8 @@ def test_a_device_that_was_not_measured_is_not_ready() -> None:
 def test_a_device_that_was_measured_well_is_ready_recent_and_steady() -> None:
     assert verdicts(make_device_profile()) == {
         "Ready": ("True", "Measured"),
-        "Stale": ("False", "Recent"),
-        "Noisy": ("False", "Steady"),
+        "Stale": ("False", "ProfileCurrent"),
+        "Noisy": ("False", "LowVariance"),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from acesniper.api.conditions import find_condition
-from acesniper.api.objects import PodView
+from acesniper.api.objects import Json, PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile, Phase
 from acesniper.operator.task.lifecycle import next_action
 from acesniper.operator.task.pod import pod_name
@@ -22,7 +22,6 @@ from builders import (
     make_pod,
 )
 
-Json = dict[str, Any]
 RUNNING: Json = {
     "phase": "Running",
     "modelProfile": "model",
@@ -214,7 +213,7 @@ def test_an_image_that_comes_after_all_is_no_trouble_any_more() -> None:
 
     step = next_action(later(see(running()), first, 5.0))
 
-    assert (step.status.phase, healthy(step)) == (Phase.RUNNING, ("True", "AsItShould"))
+    assert (step.status.phase, healthy(step)) == (Phase.RUNNING, ("True", "PodHealthy"))
 
 
 def test_an_image_that_cannot_be_one_ends_the_task_at_once() -> None:
@@ -344,7 +343,7 @@ def test_a_task_that_succeeded_before_it_was_cancelled_has_succeeded() -> None:
 
 @pytest.mark.parametrize(
     ("finished", "status", "told"),
-    [("00:00:59Z", "True", ["Finished"]), ("00:01:01Z", "False", ["DeadlineMissed", "Finished"])],
+    [("00:00:59Z", "True", ["Succeeded"]), ("00:01:01Z", "False", ["DeadlineMissed", "Succeeded"])],
     ids=["in time", "late"],
 )
 def test_a_success_says_whether_it_was_in_time(finished: str, status: str, told: list[str]) -> None:

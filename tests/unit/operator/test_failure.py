@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from acesniper.api.objects import Json
 from acesniper.api.v1alpha1 import InferenceTaskSpec
 from acesniper.operator.task.pod_health import Fault, attempt_failure
 from builders import make_pod
 
-Json = dict[str, Any]
 GIB = 2**30
 
 
@@ -59,8 +59,8 @@ def test_what_the_cluster_ended_is_the_clusters_fault(condition: str, reason: st
         ("Evicted", "Evicted"),
         ("NodeShutdown", "NodeShutdown"),
         ("Preempting", "Preempted"),
-        ("UnexpectedAdmissionError", "NodeRefused"),
-        ("OutOfcpu", "NodeRefused"),
+        ("UnexpectedAdmissionError", "RejectedByNode"),
+        ("OutOfcpu", "RejectedByNode"),
     ],
 )
 def test_what_its_node_ended_or_never_took_is_the_clusters_fault(

@@ -13,8 +13,6 @@ from acesniper.operator.task.pod import pod_name
 from acesniper.operator.task.snapshot import TaskSnapshot
 from builders import make_device_profile, make_gated_pod, make_itask, make_model_profile, make_node
 
-Json = dict[str, Any]
-
 
 def message(*, gated: bool, cordoned: bool = False, **spec: Any) -> str | None:  # noqa: ANN401 - as make_itask
     """What a task says on a fleet of four small processors, of which one is in a rack."""

@@ -146,7 +146,7 @@ async def test_a_device_that_became_slower_is_probed_again_and_forgets_what_it_w
     assert setup.drifting() == "True"
     assert setup.profile()["spec"]["reprobe"].startswith("drift-")
     (told,) = setup.cluster.created(EVENTS)
-    assert (told["reason"], told["type"]) == ("Drifting", "Warning")
+    assert (told["reason"], told["type"]) == ("LatencyDrift", "Warning")
     assert told["metadata"]["namespace"] == "default"
     assert setup.metrics.drifts._value.get() == 1
 

@@ -10,7 +10,7 @@ import pytest
 from acesniper.api.conditions import condition_is_true, find_condition
 from acesniper.api.decision import Decision
 from acesniper.api.names import PLAN_GATE
-from acesniper.api.objects import PodView
+from acesniper.api.objects import Json, PodView
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, ModelProfile, Phase
 from acesniper.domain.prediction import FinishEstimate
 from acesniper.operator.task.lifecycle import next_action
@@ -28,7 +28,6 @@ from builders import (
     make_task,
 )
 
-Json = dict[str, Any]
 QUEUED: Json = {"phase": "Queued", "modelProfile": "model", "observedGeneration": 1}
 REPORT = json.dumps({"latency_median_s": 0.4, "latency_p90_s": 0.5, "load_s": 0.1})
 DECISION = Decision.of(
@@ -287,7 +286,7 @@ def test_what_kube_scheduler_says_of_a_pod_is_told_once_and_stays_until_it_runs(
     running = see(running_status(), pod=make_pod(node="n", phase="Running"))
     placed = next_action(replace(running, task=with_status(told.status)))
 
-    assert reasons(told) == ["NotPlaced"]
+    assert reasons(told) == ["Unschedulable"]
     assert "Insufficient cpu" in str(waiting.status.message)
     assert reasons(again) == []
     assert "runs on n" in str(placed.status.message)
@@ -395,7 +394,7 @@ def test_a_success_is_compared_with_its_prediction() -> None:
     assert status.observed.finish_time == "1970-01-01T00:00:06Z"
     assert status.error_ratio == pytest.approx(0.25)
     assert status.message == ("observed 400 ms, predicted 500 ms (250 ms to 1 s), off by 25 %")
-    assert reasons(step)[-1] == "Finished"
+    assert reasons(step)[-1] == "Succeeded"
 
 
 @pytest.mark.parametrize("message", ["", "done", '{"latency_median_s": -1}'])
@@ -412,7 +411,7 @@ def test_a_success_that_nobody_saw_begin_is_recorded_in_one_step() -> None:
 
     assert step.status.phase is Phase.SUCCEEDED
     assert step.status.node == "node-d1"
-    assert reasons(step) == ["Placed", "Finished"]
+    assert reasons(step) == ["Placed", "Succeeded"]
 
 
 def test_a_failed_attempt_is_tried_again_with_its_last_words() -> None:

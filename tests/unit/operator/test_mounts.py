@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from acesniper.api.objects import Json
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
 from acesniper.domain.errors import InvalidTask
 from acesniper.operator.task.pod import render_pod
@@ -11,7 +12,6 @@ from acesniper.operator.task.volumes import NodeCache, without_cache
 from builders import SHA256, make_itask
 
 CACHE = NodeCache("/var/lib/models", 1000)
-Json = dict[str, Any]
 
 
 def rendered(

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from acesniper.domain.errors import Throttled, Unavailable
-from acesniper.operator.workqueue import FIRST_RETRY_S, LAST_RETRY_S, WorkQueue
+from acesniper.operator.workqueue import RETRY, WorkQueue
 from virtual_time import in_virtual_time, now_s
 
 Handle = Callable[[str], Awaitable[float | None]]
@@ -109,7 +109,7 @@ async def test_failures_are_tried_again_later_and_later_up_to_a_limit() -> None:
         queue.add("a")
         await asyncio.sleep(600.0)
 
-    expected = [min(FIRST_RETRY_S * 2**count, LAST_RETRY_S) for count in range(11)]
+    expected = [min(RETRY.first_s * 2**count, RETRY.max_s) for count in range(11)]
     assert pauses(called_s) == pytest.approx(expected)
     assert told == ["a"] * 11
 
@@ -126,8 +126,8 @@ async def test_a_success_forgets_earlier_failures() -> None:
         queue.add("a")
         await asyncio.sleep(5.0)
 
-    assert successes_s == pytest.approx(FIRST_RETRY_S * 3)
-    assert pauses(again_s) == pytest.approx([FIRST_RETRY_S])
+    assert successes_s == pytest.approx(RETRY.first_s * 3)
+    assert pauses(again_s) == pytest.approx([RETRY.first_s])
 
 
 @in_virtual_time

@@ -13,9 +13,9 @@ from acesniper.predictor.atlas.networks import build_library, index
 from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION, SPREADS
 from acesniper.predictor.onnx.feature_extraction import MOST_LABELS
 from acesniper.predictor.similarity import (
-    FILE,
+    DISTANCE_WORDS,
     FOREIGN,
-    WORDS,
+    LIBRARY_FILE,
     distance_word,
     known_networks,
     likeness,
@@ -39,7 +39,7 @@ def test_the_library_is_the_atlas_as_this_reader_sees_it() -> None:
 
 
 def test_the_library_stays_small() -> None:
-    assert len((files("acesniper.predictor") / FILE).read_bytes()) < 1_000_000
+    assert len((files("acesniper.predictor") / LIBRARY_FILE).read_bytes()) < 1_000_000
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "bert_tiny", "lstm_tagger", "unet_16"])
@@ -78,14 +78,14 @@ def strange_model() -> ModelProto:
 def test_a_model_like_no_other_is_far_from_everything() -> None:
     found = features_of(strange_model())
 
-    assert found.distance > WORDS[-1][0]
+    assert found.distance > DISTANCE_WORDS[-1][0]
     assert distance_word(found.distance) == FOREIGN
 
 
 def test_words_follow_the_distance() -> None:
     words = [distance_word(distance) for distance in np.linspace(0, 1, 101)]
 
-    assert list(dict.fromkeys(words)) == [*(word for _, word in WORDS), FOREIGN]
+    assert list(dict.fromkeys(words)) == [*(word for _, word in DISTANCE_WORDS), FOREIGN]
 
 
 def test_the_batch_hardly_changes_what_a_network_is() -> None:

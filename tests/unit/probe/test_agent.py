@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from acesniper.domain.errors import Unavailable
-from acesniper.probe.agent import LONGEST_PAUSE_S, Agent, Profile
+from acesniper.probe.agent import MAX_BACKOFF_S, Agent, Profile
 
 CHECK_S = 60.0
 
@@ -38,7 +38,7 @@ class World:
         }
         self.profile = {"spec": spec, "status": status}
 
-    def look(self) -> Profile | None:
+    def read(self) -> Profile | None:
         return self.profile
 
     def publish(self) -> None:
@@ -50,7 +50,13 @@ class World:
             if len(self.waits) == rounds:
                 raise Enough
 
-        agent = Agent("2", self.look, self.measure, self.publish, CHECK_S)
+        agent = Agent(
+            suite_version="2",
+            profile=self.read,
+            measure=self.measure,
+            published=self.publish,
+            check_s=CHECK_S,
+        )
         with pytest.raises(Enough):
             agent.run(wait)
 
@@ -78,15 +84,20 @@ def test_a_node_that_fails_tries_again_with_growing_pauses_and_is_not_ready() ->
 
     world.run(rounds=6)
 
-    assert world.waits == [60, 120, 240, 480, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
+    assert world.waits == [60, 120, 240, 480, MAX_BACKOFF_S, MAX_BACKOFF_S]
     assert world.published == 0
 
 
 def test_a_node_that_fails_for_weeks_goes_on_trying() -> None:
-    assert Agent("2", lambda: None, World(broken=1).measure, int, CHECK_S).round(5000) == (
-        5001,
-        LONGEST_PAUSE_S,
+    agent = Agent(
+        suite_version="2",
+        profile=lambda: None,
+        measure=World(broken=1).measure,
+        published=int,
+        check_s=CHECK_S,
     )
+
+    assert agent.round(5000) == (5001, MAX_BACKOFF_S)
 
 
 def test_an_empty_wish_asks_for_nothing() -> None:

@@ -10,17 +10,19 @@ MEASURED = {"readings": {"null": {"seconds": 1e-6}}, "suiteVersion": VERSION}
 @pytest.mark.parametrize(
     ("profile", "reason"),
     [
-        pytest.param(None, "there is no profile", id="none"),
-        pytest.param({"spec": {"node": "a"}}, "the profile has no readings", id="written by hand"),
+        pytest.param(None, "it has no DeviceProfile", id="none"),
+        pytest.param(
+            {"spec": {"node": "a"}}, "its DeviceProfile has no readings", id="written by hand"
+        ),
         pytest.param({"status": MEASURED}, None, id="holds"),
         pytest.param(
             {"status": {**MEASURED, "suiteVersion": "1"}},
-            f"measured with suite 1, this is suite {VERSION}",
+            f"it was measured with suite 1, the current suite is {VERSION}",
             id="older suite",
         ),
         pytest.param(
             {"spec": {"reprobe": "now"}, "status": MEASURED},
-            "spec.reprobe asks for 'now'",
+            "spec.reprobe requests 'now'",
             id="asked",
         ),
         pytest.param(
@@ -30,7 +32,7 @@ MEASURED = {"readings": {"null": {"seconds": 1e-6}}, "suiteVersion": VERSION}
         ),
         pytest.param(
             {"spec": {"reprobe": "new"}, "status": {**MEASURED, "reprobed": "now"}},
-            "spec.reprobe asks for 'new'",
+            "spec.reprobe requests 'new'",
             id="asked again",
         ),
     ],

@@ -44,7 +44,9 @@ def test_a_model_with_another_digest_does_not_run(model: Path) -> None:
 
 def test_outputs_of_given_inputs_are_written(model: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.full((2, 8), 0.5, np.float32))
-    job = RunSpec(model, 2, batch=2, source=tmp_path / "x.npy", outputs=to_folder(tmp_path / "out"))
+    job = RunSpec(
+        model, inferences=2, batch=2, source=tmp_path / "x.npy", outputs=to_folder(tmp_path / "out")
+    )
 
     run_model(job, ORT, RuntimeOptions())
 
@@ -61,7 +63,9 @@ def test_a_folder_of_inputs_is_taken_in_turn(model: Path, tmp_path: Path) -> Non
         np.savez(folder / f"{number}.npz", x=np.full((1, 8), number, np.float32))
 
     run_model(
-        RunSpec(model, 3, source=folder, outputs=to_folder(tmp_path / "out")), ORT, RuntimeOptions()
+        RunSpec(model, inferences=3, source=folder, outputs=to_folder(tmp_path / "out")),
+        ORT,
+        RuntimeOptions(),
     )
 
     sums = [float(np.load(each)["y"].sum()) for each in sorted((tmp_path / "out").iterdir())]

@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from acesniper.api.names import EVENTS
-from acesniper.api.reasons import Notice
+from acesniper.api.reasons import Notice, Reason
 from acesniper.domain.backoff import TokenBucket
 from acesniper.domain.errors import Forbidden, NamespaceTerminating
 from acesniper.runtime.events import MAX_MESSAGE_CHARS, EventRecorder, to_event
@@ -21,7 +21,7 @@ async def tell(cluster: FakeCluster, *notices: Notice) -> list[str]:
 
 
 def test_an_event_points_at_its_object() -> None:
-    made = to_event("InferenceTask", METADATA, Notice("Placed", "on n1"), 1.9, "operator")
+    made = to_event("InferenceTask", METADATA, Notice(Reason.PLACED, "on n1"), 1.9, "operator")
 
     assert made["involvedObject"] == {
         "apiVersion": "acesniper.io/v1alpha1",
@@ -35,19 +35,22 @@ def test_an_event_points_at_its_object() -> None:
 
 
 def test_a_warning_is_a_warning() -> None:
-    assert to_event("Pod", METADATA, Notice("X", "x", warning=True), 0.0, "t")["type"] == "Warning"
+    assert (
+        to_event("Pod", METADATA, Notice(Reason.NO_PREDICTION, "x", warning=True), 0.0, "t")["type"]
+        == "Warning"
+    )
 
 
 def test_a_long_message_is_cut_to_what_the_api_server_takes() -> None:
-    made = to_event("Pod", METADATA, Notice("X", "x" * 5000), 0.0, "t")
+    made = to_event("Pod", METADATA, Notice(Reason.NO_PREDICTION, "x" * 5000), 0.0, "t")
 
     assert len(made["message"]) == MAX_MESSAGE_CHARS
 
 
 async def test_the_same_notice_is_told_once() -> None:
-    said = Notice("Placed", "on n1")
+    said = Notice(Reason.PLACED, "on n1")
 
-    told = await tell(FakeCluster(), said, said, Notice("Placed", "on n2"))
+    told = await tell(FakeCluster(), said, said, Notice(Reason.PLACED, "on n2"))
 
     assert sorted(told) == ["on n1", "on n2"]
 
@@ -60,7 +63,7 @@ async def test_what_cannot_be_told_is_logged(caplog: pytest.LogCaptureFixture) -
 
     cluster.before = forbid
     with caplog.at_level(logging.WARNING):
-        await tell(cluster, Notice("Placed", "on n1"))
+        await tell(cluster, Notice(Reason.PLACED, "on n1"))
 
     assert "event Placed not told: create is not for you" in caplog.text
 
@@ -75,17 +78,20 @@ async def test_in_a_namespace_that_goes_nothing_is_told_and_nothing_logged(
 
     cluster.before = forbid
     with caplog.at_level(logging.DEBUG):
-        await tell(cluster, Notice("Placed", "on n1"))
+        await tell(cluster, Notice(Reason.PLACED, "on n1"))
 
     assert caplog.text == ""
 
 
 async def test_a_burst_is_told_in_part_but_for_its_warnings() -> None:
     cluster = FakeCluster()
-    recorder = EventRecorder(cluster, "test", TokenBucket(at_once=2, per_s=1))
+    recorder = EventRecorder(cluster, "test", TokenBucket(burst=2, per_s=1))
 
     for number in range(5):
-        said = Notice("Placed", f"on n{number}"), Notice("PodLost", f"n{number}", warning=True)
+        said = (
+            Notice(Reason.PLACED, f"on n{number}"),
+            Notice(Reason.POD_LOST, f"n{number}", warning=True),
+        )
         for notice in said:
             await recorder.tell("InferenceTask", METADATA, notice, 0.0)
 
@@ -102,8 +108,8 @@ async def test_a_burst_is_told_in_part_but_for_its_warnings() -> None:
         pytest.param(-1e6, 0, id="a clock that was set back"),
     ],
 )
-def test_a_ration_comes_back_with_time(later_s: float, taken: int) -> None:
-    ration = TokenBucket(at_once=4, per_s=1)
-    assert [ration.take(0.0) for _ in range(5)] == [True] * 4 + [False]
+def test_a_token_bucket_refills_with_time(later_s: float, taken: int) -> None:
+    bucket = TokenBucket(burst=4, per_s=1)
+    assert [bucket.take(0.0) for _ in range(5)] == [True] * 4 + [False]
 
-    assert sum(ration.take(later_s) for _ in range(6)) == taken
+    assert sum(bucket.take(later_s) for _ in range(6)) == taken

@@ -172,7 +172,7 @@ async def test_a_watch_that_falls_silent_ends_after_its_last_line() -> None:
         settings = client.Configuration()
         settings.host = url
         async with client.ApiClient(configuration=settings) as api:
-            cluster = Cluster(api, watch_silence_s=0.05)
+            cluster = Cluster(api, watch_idle_timeout_s=0.05)
             heard = [each async for each in cluster.watch(NODES, "1")]
         ended.set()
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from acesniper.api.objects import Json
 from acesniper.testbed.emulator import Run
 from acesniper.testbed.faults.audit import Audit, audit
 from builders import make_itask, make_pod
 
-Json = dict[str, Any]
 TASK = make_itask("t", status={"phase": "Succeeded"})
 POD = make_pod("p", task="t", phase="Succeeded")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from acesniper.testbed.node import real_node
+from acesniper.testbed.node import host
 from acesniper.testbed.node.network import TcpProxy
 
 
@@ -57,7 +57,7 @@ def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_a_nodes_quota_is_written(tree: Path) -> None:
-    real_node.make_cgroup("node", 0.5, tree)
+    host.make_cgroup("node", 0.5, tree)
 
     if (tree / "cgroup.controllers").exists():
         assert (tree / "node/cpu.max").read_text() == "50000 100000"
@@ -70,7 +70,7 @@ def test_a_cgroup_goes_with_its_children(tmp_path: Path) -> None:
     for name in ("cpu/node/pods/one", "unified/node"):
         (tmp_path / name).mkdir(parents=True)
 
-    real_node.remove_cgroup("node", tmp_path)
+    host.remove_cgroup("node", tmp_path)
 
     assert not (tmp_path / "cpu/node").exists()
     assert not (tmp_path / "unified/node").exists()

@@ -6,13 +6,14 @@ import time
 from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 
+from acesniper.api import names
 from acesniper.api.crd import RESOURCES
 from acesniper.api.names import GROUP, Kind
+from acesniper.api.objects import Json
 from acesniper.cli import extender_access
 from acesniper.cli.diagnosis.rights import needed
-from acesniper.cli.diagnosis.sight import Object, Right, Sight
+from acesniper.cli.diagnosis.sight import Right, Sight
 from acesniper.domain.errors import AcesniperError, Forbidden, NotFound
-from acesniper.runtime import client
 from acesniper.runtime.client import Cluster
 
 OURS = "app.kubernetes.io/part-of=acesniper"
@@ -25,15 +26,15 @@ _REVIEWS = Kind("/apis/authorization.k8s.io/v1", "subjectaccessreviews", namespa
 _LISTED: Mapping[str, tuple[str, Kind, str]] = {
     "deployments": ("Deployment", Kind(_APPS, "deployments"), OURS),
     "daemonsets": ("DaemonSet", Kind(_APPS, "daemonsets"), OURS),
-    "pods": ("Pod", client.PODS, PODS_OF_OURS),
-    "configmaps": ("ConfigMap", client.CONFIG_MAPS, OURS),
+    "pods": ("Pod", names.PODS, PODS_OF_OURS),
+    "configmaps": ("ConfigMap", names.CONFIG_MAPS, OURS),
     "serviceaccounts": ("ServiceAccount", Kind("/api/v1", "serviceaccounts"), OURS),
-    "leases": ("Lease", client.LEASES, ""),
-    "nodes": ("Node", client.NODES, ""),
-    "deviceprofiles": ("DeviceProfile", client.DEVICE_PROFILES, ""),
-    "modelprofiles": ("ModelProfile", client.MODEL_PROFILES, ""),
-    "inferencetasks": ("InferenceTask", client.INFERENCE_TASKS, ""),
-    "priorityclasses": ("PriorityClass", client.PRIORITY_CLASSES, ""),
+    "leases": ("Lease", names.LEASES, ""),
+    "nodes": ("Node", names.NODES, ""),
+    "deviceprofiles": ("DeviceProfile", names.DEVICE_PROFILES, ""),
+    "modelprofiles": ("ModelProfile", names.MODEL_PROFILES, ""),
+    "inferencetasks": ("InferenceTask", names.INFERENCE_TASKS, ""),
+    "priorityclasses": ("PriorityClass", names.PRIORITY_CLASSES, ""),
     "validatingadmissionpolicies": (
         "ValidatingAdmissionPolicy",
         Kind(_ADMISSION, "validatingadmissionpolicies", namespaced=False),
@@ -71,7 +72,7 @@ async def look(cluster: Cluster) -> Sight:
     )
 
 
-async def _listed(cluster: Cluster, name: str, unseen: dict[str, str]) -> Sequence[Object]:
+async def _listed(cluster: Cluster, name: str, unseen: dict[str, str]) -> Sequence[Json]:
     singular, kind, labels = _LISTED[name]
     try:
         found, _ = await cluster.list(kind, labels=labels)
@@ -83,7 +84,7 @@ async def _listed(cluster: Cluster, name: str, unseen: dict[str, str]) -> Sequen
     return [{"kind": singular, **each} for each in found]
 
 
-async def _definitions(cluster: Cluster, unseen: dict[str, str]) -> Sequence[Object]:
+async def _definitions(cluster: Cluster, unseen: dict[str, str]) -> Sequence[Json]:
     """By name: whoever made them may have left out the labels."""
     names = [f"{each.plural}.{GROUP}" for each in RESOURCES]
     try:
@@ -117,7 +118,7 @@ async def _metrics(cluster: Cluster) -> str | None:
         return None  # what keeps us from it is seen elsewhere
 
 
-def _review(right: Right) -> Object:
+def _review(right: Right) -> Json:
     resource, _, subresource = right.resource.partition("/")
     attributes = {
         "verb": right.verb,

@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from acesniper.cli.diagnosis.sight import Object, Right, Sight, account
+from acesniper.api.objects import Json
+from acesniper.cli.diagnosis.sight import Right, Sight, account
 
 RULES = "rules.yaml"
 """Generated from the chart by `make generate`: file name without `-rules.yaml` to its rules."""
@@ -45,7 +46,7 @@ def needed(sight: Sight) -> list[Right]:
     return found
 
 
-def _rights(who: str, rules: Sequence[Object], namespace: str) -> Iterator[Right]:
+def _rights(who: str, rules: Sequence[Json], namespace: str) -> Iterator[Right]:
     for rule in rules:
         for group in rule["apiGroups"]:
             for resource in rule["resources"]:

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from acesniper.api.objects import Json
 from acesniper.cli.options import HOME
-
-Object = dict[str, Any]
 
 PART = "app.kubernetes.io/component"
 INSTANCE = "app.kubernetes.io/instance"
@@ -45,16 +43,16 @@ class Sight:
     server_version: str
     server_s: float
     local_s: float
-    objects: Mapping[str, Sequence[Object]]
+    objects: Mapping[str, Sequence[Json]]
     unseen: Mapping[str, str] = field(default_factory=dict)
     denied: Sequence[Right] | None = ()
     metrics: str | None = None
 
-    def all(self, kind: str) -> Sequence[Object]:
+    def all(self, kind: str) -> Sequence[Json]:
         """All objects of a kind."""
         return self.objects.get(kind, ())
 
-    def named(self, kind: str, name: str, namespace: str | None = None) -> Object | None:
+    def named(self, kind: str, name: str, namespace: str | None = None) -> Json | None:
         """One object."""
         for each in self.all(kind):
             metadata = each["metadata"]
@@ -62,11 +60,11 @@ class Sight:
                 return each
         return None
 
-    def part(self, name: str) -> Object | None:
+    def part(self, name: str) -> Json | None:
         """The Deployment or DaemonSet of a part: operator, scheduler or probe."""
         return next((each for each in self.parts() if label(each, PART) == name), None)
 
-    def parts(self) -> Iterator[Object]:
+    def parts(self) -> Iterator[Json]:
         """Deployments and DaemonSets of ours."""
         yield from self.all("deployments")
         yield from self.all("daemonsets")
@@ -107,30 +105,30 @@ class Sight:
         return f"helm get manifest {self.release} --namespace {self.namespace} | {apply}"
 
 
-def label(thing: Object, name: str) -> str:
+def label(thing: Json, name: str) -> str:
     """A label's value, empty if there is none."""
     return str((thing["metadata"].get("labels") or {}).get(name, ""))
 
 
-def place(thing: Object) -> str:
+def place(thing: Json) -> str:
     """Kind, namespace and name, for people."""
     metadata = thing["metadata"]
     parts = filter(None, (metadata.get("namespace"), metadata["name"]))
     return f"{thing.get('kind', 'object')} {'/'.join(parts)}"
 
 
-def containers(workload: Object) -> Sequence[Object]:
+def containers(workload: Json) -> Sequence[Json]:
     """The containers of a Deployment's or DaemonSet's pods."""
-    found: Sequence[Object] = workload["spec"]["template"]["spec"]["containers"]
+    found: Sequence[Json] = workload["spec"]["template"]["spec"]["containers"]
     return found
 
 
-def container(workload: Object, name: str) -> Object | None:
+def container(workload: Json, name: str) -> Json | None:
     """One of them."""
     return next((each for each in containers(workload) if each["name"] == name), None)
 
 
-def account(workload: Object) -> str:
+def account(workload: Json) -> str:
     """The service account of a workload's pods, as the API server names it to itself."""
     name = workload["spec"]["template"]["spec"].get("serviceAccountName", "default")
     return f"system:serviceaccount:{workload['metadata']['namespace']}:{name}"

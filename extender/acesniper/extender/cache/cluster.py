@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
-from acesniper.api.objects import PodView
+from acesniper.api.objects import PodView, namespaced_key
 from acesniper.domain.cold_start import ColdStartEstimator
 from acesniper.domain.device import Device, DeviceId
 from acesniper.domain.reservations import PodUid, Reservation, ReservationLedger
@@ -191,5 +191,7 @@ class ClusterCache:
         return None if features is None else features.peak_memory_bytes
 
     def _estimate_run_s(self, pod: PodView, device: DeviceId, inferences: int) -> float:
-        latency_s = self.table.latency_s(ModelKey(f"{pod.namespace}/{pod.model}"), device)
+        latency_s = self.table.latency_s(
+            ModelKey(namespaced_key(pod.namespace, str(pod.model))), device
+        )
         return DEFAULT_RUN_S if latency_s is None else inferences * latency_s

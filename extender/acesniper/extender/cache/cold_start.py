@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from acesniper.api.objects import PodView
+from acesniper.api.objects import PodView, namespaced_key
 from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.domain.cold_start import (
     IMAGE_BYTES,
@@ -73,7 +73,7 @@ class ColdStartCache:
         """Record the model and image of a pod as present on the node it runs on."""
         if pod.model is None:
             return
-        model = ModelKey(f"{pod.namespace}/{pod.model}")
+        model = ModelKey(namespaced_key(pod.namespace, pod.model))
         if self._image_of.get(model) != pod.image:
             self._image_of[model] = pod.image
             self.changed = True
@@ -98,7 +98,9 @@ class ColdStartCache:
         start = self._cold_start(
             node=chosen.node,
             device=chosen.device,
-            model=ModelKey(f"{resource.metadata['namespace']}/{status.model_profile}"),
+            model=ModelKey(
+                namespaced_key(resource.metadata["namespace"], str(status.model_profile))
+            ),
             pulls=decision.pulls_image,
             fetches=decision.fetches_model,
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from acesniper.api import convert
-from acesniper.api.objects import PodView
+from acesniper.api.objects import PodView, namespaced_key
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask
 from acesniper.domain.device import DeviceId
 from acesniper.domain.reservations import PodUid
@@ -137,7 +137,7 @@ class PendingTasks:
 
 def task_key(pod: PodView) -> TaskKey:
     """Return the key of the task that a pod belongs to."""
-    return TaskKey(f"{pod.namespace}/{pod.task}")
+    return TaskKey(namespaced_key(pod.namespace, str(pod.task)))
 
 
 def _plannable_task(resource: InferenceTask) -> Task | None:

@@ -2,9 +2,9 @@
 
 from acesniper.api import convert
 from acesniper.api.names import INFERENCE_TASKS
+from acesniper.api.objects import Json, namespaced_key
 from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.domain.task import TaskKey
-from acesniper.extender.page.views import Json
 from acesniper.extender.planner import Planner
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.decisions import decision_about
@@ -30,13 +30,14 @@ async def explain(cluster: Cluster, planner: Planner, namespace: str, name: str)
     manifest = await cluster.get(INFERENCE_TASKS, name, namespace)
     if manifest is None:
         return None
+    key = namespaced_key(namespace, name)
     task = convert.parse_resource(InferenceTask, manifest)
     decision = await decision_about(cluster, task)
     status = task.status.model_dump(
         by_alias=True, mode="json", exclude_none=True, include=STATUS_FIELDS
     )
     explanation: Json = {
-        "task": f"{namespace}/{name}",
+        "task": key,
         "createdAt": task.metadata.get("creationTimestamp"),
         "inferences": task.spec.inferences,
         "deadline": task.spec.deadline,
@@ -47,7 +48,7 @@ async def explain(cluster: Cluster, planner: Planner, namespace: str, name: str)
     if decision is not None:
         explanation["decision"] = decision.record().model_dump(by_alias=True, mode="json")
         explanation["text"] = decision.sentence()
-    elif (planned := _planned(planner, TaskKey(f"{namespace}/{name}"))) is not None:
+    elif (planned := _planned(planner, TaskKey(key))) is not None:
         explanation["planned"] = planned
     return explanation
 

@@ -11,18 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from acesniper.api.objects import Json
+from acesniper.api.reasons import ConditionType
 from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import DeviceProfile
 from acesniper.domain.device import Device, DeviceId
 from acesniper.domain.reservations import Reservation
 from acesniper.extender.latency_table import LatencyView
-from acesniper.extender.page.views import Json
 
 SAMPLED_MODELS = 64
 """Models that the speed of each device is computed from; more do not change it noticeably."""
 SAMPLED_DEVICES = 256
 """Devices that the latency rank of each model is computed from."""
-PROBLEM_CONDITIONS = {"Drifting", "Noisy", "Stale"}
+PROBLEM_CONDITIONS = {ConditionType.DRIFTING, ConditionType.NOISY, ConditionType.STALE}
 """Conditions of a profile that report a problem when true."""
 
 

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapreplace
 
-from acesniper.api.objects import PodView
+from acesniper.api.objects import Json, PodView, namespaced_key
 from acesniper.domain.device import DeviceId
 from acesniper.domain.reservations import Reservation
-from acesniper.extender.page.views import Json
 from acesniper.policies.plan import Plan, PlannedTask
 
 MAX_BARS = 40
@@ -65,7 +64,7 @@ class PlanView:
             end_s = self.now_s + reservation.remaining_s(self.now_s)
             spans.setdefault(reservation.device, []).append((start_s, end_s, running))
             if pod is not None:
-                running_tasks.add(f"{pod.namespace}/{pod.task}")
+                running_tasks.add(namespaced_key(pod.namespace, str(pod.task)))
         lanes_s = self._lanes_free_s()
         for planned in self.plan.planned:
             if planned.task.key in running_tasks:
@@ -93,7 +92,9 @@ class PlanView:
             model = content.task.model.partition("/")[2]
             return {"kind": "planned", "task": content.task.key, "model": model, **times}
         reservation, pod = content
-        name = "" if pod is None else f"{pod.namespace}/{pod.task}" if pod.task else pod.key
+        name = (
+            "" if pod is None else namespaced_key(pod.namespace, pod.task) if pod.task else pod.key
+        )
         late = start_s + reservation.expected_s < self.now_s
         model = pod.model or "" if pod else ""
         return {"kind": "running", "task": name, "model": model, "late": late, **times}

@@ -7,9 +7,8 @@ from math import exp, log
 from statistics import median
 from typing import Any
 
-from acesniper.api.objects import Json
+from acesniper.api.objects import Json, namespaced_key, object_key
 from acesniper.api.units import epoch_s
-from acesniper.extender.page.views import Json
 from acesniper.runtime.watch import DELETE
 
 MAX_FINISHED = 1000
@@ -43,7 +42,7 @@ class TaskSummary:
         status: Mapping[str, Any] = manifest.get("status") or {}
         predicted, observed = status.get("predicted") or {}, status.get("observed") or {}
         return cls(
-            task=f"{metadata['namespace']}/{metadata['name']}",
+            task=namespaced_key(metadata["namespace"], metadata["name"]),
             uid=str(metadata.get("uid", "")),
             model=str(status.get("modelProfile") or spec.get("model") or ""),
             phase=str(status.get("phase") or "Pending"),
@@ -80,7 +79,7 @@ class TaskHistory:
         if change == DELETE:
             # A deletion that was detected by a list has the name and UID only.
             metadata = manifest["metadata"]
-            self.tasks.pop(f"{metadata['namespace']}/{metadata['name']}", None)
+            self.tasks.pop(object_key(manifest), None)
             self._recorded.discard(str(metadata["uid"]))
             return
         summary = TaskSummary.of(manifest)

@@ -11,7 +11,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -36,7 +35,6 @@ HEADERS = {
     "Vary": "Accept-Encoding",
 }
 
-Json = dict[str, Any]
 BuildView = Callable[[], object]
 """Computes a view from immutable data; runs in a thread."""
 

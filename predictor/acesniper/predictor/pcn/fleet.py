@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from acesniper.api import convert
+from acesniper.api.objects import namespaced_key
 from acesniper.api.v1alpha1 import DeviceProfile, ModelProfile
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.latency_history import ObservedRun, observed_latencies
@@ -61,7 +62,9 @@ class Fleet:
                 found = convert.model_features(profile)
                 if found is not None and found.version == FEATURES_VERSION:
                     metadata = profile.metadata
-                    models[ModelKey(f"{metadata['namespace']}/{metadata['name']}")] = found
+                    models[ModelKey(namespaced_key(metadata["namespace"], metadata["name"]))] = (
+                        found
+                    )
         seen = [each for each in (_seen(each, models, suite) for each in devices) if each]
         counted = Counter(run.model for each in seen for run in each.runs)
         often = {key for key, _ in counted.most_common(MOST_MODELS)}

@@ -29,7 +29,8 @@ def atlas_dataset(folder: Path | None = None, fleet: Fleet | None = None) -> Dat
     unknown = [name for name in content.networks if name not in known]
     if unknown:
         raise InvalidInput(
-            f"the library knows no {', '.join(unknown[:3])}: python -m acesniper.predictor.similarity"
+            f"the library lacks {', '.join(unknown[:3])}; run python -m"
+            " acesniper.predictor.atlas.networks"
         )
     found = fleet or Fleet((), {})
     networks = [(name, families[name]["family"], known[name]) for name in content.networks]

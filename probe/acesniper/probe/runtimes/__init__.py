@@ -1,4 +1,4 @@
-"""The runtimes a model can run in, each imported only when it is asked for."""
+"""Runtimes that can run a model; each is imported only when it is requested."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ Feeds = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class RuntimeOptions:
-    """How a runtime is to run: threads inside one operator, graph optimisation, precision.
+    """Settings of a runtime: threads inside one operator, graph optimisation, precision.
 
-    `precision` is "f32", or "bf16" where the runtime and the processor have it.
+    `precision` is "f32", or "bf16" if the runtime and the processor support it.
     """
 
     threads: int = 1
@@ -26,7 +26,7 @@ class RuntimeOptions:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One input of a loaded model; its shape is fully known."""
+    """One input of a loaded model, with a shape of known sizes."""
 
     name: str
     shape: tuple[int, ...]
@@ -39,12 +39,12 @@ class Session(Protocol):
     inputs: Sequence[Input]
 
     def run(self, feeds: Feeds) -> Mapping[str, np.ndarray]:
-        """The outputs by name, after the work is really done."""
+        """Outputs by name, once the computation has finished."""
         ...
 
 
 class Runtime(Protocol):
-    """Loads models. Raises InvalidModel (Unloadable) for one it cannot load."""
+    """Loads models. `load` raises InvalidModel (Unloadable) for one that it cannot load."""
 
     name: str
     version: str
@@ -57,21 +57,21 @@ class Runtime(Protocol):
 
 MODULES = {
     "onnxruntime": "ort",
-    "openvino": "vino",
-    "tract": "sonos",
+    "openvino": "openvino",
+    "tract": "tract",
     "opencv": "opencv",
-    "ncnn": "tencent",
-    "mnn": "alibaba",
+    "ncnn": "ncnn",
+    "mnn": "mnn",
     "torch": "torch_eager",
-    "onnxruntime-web": "web",
+    "onnxruntime-web": "ort_web",
 }
-"""Where the name differs from the module's: a module must not be named like what it imports."""
+"""Module in this package, by name of the runtime."""
 
 
 def runtime(name: str) -> Runtime:
-    """The runtime of that name. Raises InvalidInput when unknown or not installed."""
+    """The runtime of this name. Raises InvalidInput if it is unknown or not installed."""
     if name not in MODULES:
-        raise InvalidInput(f"there is no runtime {name!r}; choose one of {', '.join(MODULES)}")
+        raise InvalidInput(f"unknown runtime {name!r}; use one of {', '.join(MODULES)}")
     try:
         module = import_module(f"acesniper.probe.runtimes.{MODULES[name]}")
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The Grafana dashboard, built from `queries.py` with Grafana's own builders."""
+"""The Grafana dashboard: renders the panels of `queries.py` with the Grafana Foundation SDK."""
 
 from collections.abc import Callable, Mapping
 from itertools import count
@@ -33,12 +33,12 @@ from acesniper.testbed.chart.queries import ROWS, Look, Panel, Query
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 GOOD, FAIR, BAD = "blue", "yellow", "orange"
-"""Told apart by the colour-blind too."""
+"""Distinguishable with colour blindness."""
 _Drawn = stat.Panel | timeseries.Panel | heatmap.Panel | bargauge.Panel
 
 
 def dashboard() -> str:
-    """The dashboard as Grafana imports it."""
+    """Return the dashboard as the JSON that Grafana imports."""
     board = (
         build.Dashboard("Ace-Sniper")
         .uid("acesniper")
@@ -100,7 +100,7 @@ def _number(panel: Panel) -> stat.Panel:
         return drawn
     fair, bad = panel.limits
     steps = [Threshold(None, GOOD), Threshold(fair, FAIR), Threshold(bad, BAD)]
-    if fair > bad:  # less is worse
+    if fair > bad:  # lower is worse
         steps = [Threshold(None, BAD), Threshold(bad, FAIR), Threshold(fair, GOOD)]
     return drawn.thresholds(build.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps))
 
@@ -115,7 +115,7 @@ def _stack(_: Panel) -> timeseries.Panel:
 
 
 def _heat(panel: Panel) -> heatmap.Panel:
-    """Cells count; the panel's unit is that of the buckets."""
+    """Return a heat map; cells are counts, and the panel's unit is that of the buckets."""
     return (
         heatmap.Panel()
         .calculate(False)

@@ -1,4 +1,4 @@
-"""What the dashboard asks Prometheus, row by row. `dashboard.py` draws it; nothing else is said."""
+"""Rows, panels and PromQL queries of the Grafana dashboard, rendered by `dashboard.py`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from typing import Literal
 Look = Literal["number", "lines", "stack", "heat", "bars"]
 RATE = "[$__rate_interval]"
 RANGE = "[$__range]"
-CHOSEN = 'provider=~"$provider"'
-OURS = 'and on (instance) {__name__=~"acesniper_queue_length|acesniper_planner_away"}'
-"""Of the process metrics, those of our parts."""
-EACH_DEVICE = "max by (device)"
-"""Two replicas tell the same of a device."""
+SELECTED = 'provider=~"$provider"'
+PRODUCT_PROCESSES = 'and on (instance) {__name__=~"acesniper_queue_length|acesniper_planner_away"}'
+"""Restricts process metrics to the extender and the operator."""
+BY_DEVICE = "max by (device)"
+"""Every replica exports the gauges of every device; the maximum counts each device once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query and how its series are called; `{{label}}` stands for a label's value."""
+    """A query and the legend of its series, where `{{label}}` is replaced by the label's value."""
 
     expression: str
     legend: str = ""
@@ -24,7 +24,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One picture; `unit` is Grafana's word, `width` of 24, `limits` colour a number."""
+    """A panel: `unit` in Grafana's notation, `width` in 24ths, `limits` as colour thresholds."""
 
     title: str
     text: str
@@ -36,7 +36,7 @@ class Panel:
 
 
 def quantiles(metric: str, by: str = "", where: str = "", over: str = RATE) -> list[Query]:
-    """Median and 95th percentile of a histogram, by a label."""
+    """Return the median and the 95th percentile of a histogram, by a label."""
     labels = f"{by}, le" if by else "le"
     name = f"{{{{{by}}}}} " if by else ""
     return [
@@ -49,61 +49,77 @@ def quantiles(metric: str, by: str = "", where: str = "", over: str = RATE) -> l
 
 
 def worst(metric: str, label: str) -> list[Query]:
-    """The ten largest means of a summary over the time shown."""
+    """Return the ten largest means of a summary over the dashboard's time range."""
     mean = f"increase({metric}_sum{RANGE}) / increase({metric}_count{RANGE})"
     return [Query(f"topk(10, ({mean}) >= 0)", f"{{{{{label}}}}}")]
 
 
-def total(metric: str, by: str = "", where: str = "", *, maybe_none: bool = False) -> Query:
-    """A counter's rate per second; `maybe_none`: 0 where nothing was counted yet."""
+def total(metric: str, by: str = "", where: str = "", *, or_zero: bool = False) -> Query:
+    """Return a counter's rate per second; with `or_zero`, 0 before the first increment."""
     labels = f" by ({by})" if by else ""
-    zero = " or vector(0)" if maybe_none else ""
-    legend = " ".join(f"{{{{{each.strip()}}}}}" for each in by.split(",")) if by else ""
+    zero = " or vector(0)" if or_zero else ""
+    legend = " ".join(f"{{{{{label.strip()}}}}}" for label in by.split(",")) if by else ""
     return Query(f"sum{labels} (rate({metric}{where}{RATE})){zero}", legend)
 
 
 INSIDE = "acesniper_prediction_intervals_total"
 PREDICTED_S, OBSERVED_S = (
-    f"sum by (provider) (rate(acesniper_{which}_run_seconds_total{{{CHOSEN}}}{RATE}))"
+    f"sum by (provider) (rate(acesniper_{which}_run_seconds_total{{{SELECTED}}}{RATE}))"
     for which in ("predicted", "observed")
 )
 ERROR = "acesniper_prediction_error_ratio"
 
 OVERVIEW = [
     Panel(
-        *("Devices", "Devices with a measurement.", "number", "short"),
-        [Query(f"count({EACH_DEVICE} (acesniper_profile_age_seconds))")],
+        "Devices",
+        "Devices with a profile.",
+        "number",
+        "short",
+        [Query(f"count({BY_DEVICE} (acesniper_profile_age_seconds))")],
         width=4,
     ),
     Panel(
-        *("Waiting tasks", "Tasks that wait for a device.", "number", "short"),
+        "Queued tasks",
+        "Tasks queued for a device.",
+        "number",
+        "short",
         [Query("max(acesniper_queue_length)")],
         width=4,
     ),
     Panel(
-        *("Longest wait", "Age of the oldest task that waits.", "number", "s"),
+        "Longest wait",
+        "Age of the oldest queued task.",
+        "number",
+        "s",
         [Query("max(acesniper_queue_age_seconds)")],
         width=4,
     ),
     Panel(
-        *("Finished a minute", "Tasks that succeeded.", "number", "short"),
+        "Tasks per minute",
+        "Succeeded tasks.",
+        "number",
+        "short",
         [Query(f'60 * sum(rate(acesniper_task_phases_total{{phase="Succeeded"}}{RATE}))')],
         width=4,
     ),
     Panel(
-        *("Median error", "Half of the latencies were predicted better than this.", "number"),
+        "Median prediction error",
+        "Of the latency of finished tasks.",
+        "number",
         "percentunit",
-        quantiles(ERROR, where=f"{{{CHOSEN}}}", over=RANGE)[:1],
+        quantiles(ERROR, where=f"{{{SELECTED}}}", over=RANGE)[:1],
         width=4,
         limits=(0.15, 0.25),
     ),
     Panel(
-        *("Inside the interval", "Should be near 90 %: deadlines rest on it.", "number"),
+        "Interval coverage",
+        "Tasks inside their 90 % interval.",
+        "number",
         "percentunit",
         [
             Query(
-                f'sum(increase({INSIDE}{{{CHOSEN}, outcome="inside"}}{RANGE}))'
-                f" / sum(increase({INSIDE}{{{CHOSEN}}}{RANGE}))"
+                f'sum(increase({INSIDE}{{{SELECTED}, outcome="inside"}}{RANGE}))'
+                f" / sum(increase({INSIDE}{{{SELECTED}}}{RANGE}))"
             )
         ],
         width=4,
@@ -113,31 +129,43 @@ OVERVIEW = [
 
 PREDICTIONS = [
     Panel(
-        *("Error of predictions", "|predicted - observed| / observed, by provider.", "lines"),
+        "Prediction error",
+        "|predicted - observed| / observed, by provider.",
+        "lines",
         "percentunit",
-        quantiles(ERROR, "provider", f"{{{CHOSEN}}}"),
+        quantiles(ERROR, "provider", f"{{{SELECTED}}}"),
     ),
     Panel(
-        *("Predicted over observed run time", "1: right. Below: slower than predicted.", "lines"),
+        "Predicted / observed run time",
+        "Below 1: slower than predicted.",
+        "lines",
         "short",
         [Query(f"{PREDICTED_S} / {OBSERVED_S}", "{{provider}}")],
     ),
     Panel(
-        *("Where latencies lay", "Below, inside or above the 90 % interval.", "stack", "short"),
-        [total(INSIDE, "outcome", f"{{{CHOSEN}}}")],
+        "Latency versus interval",
+        "Below, inside or above it.",
+        "stack",
+        "short",
+        [total(INSIDE, "outcome", f"{{{SELECTED}}}")],
     ),
     Panel(
-        *("Errors over time", "How many finished tasks had which error.", "heat", "percentunit"),
-        [Query(f"sum by (le) (increase({ERROR}_bucket{{{CHOSEN}}}{RATE}))", "{{le}}")],
+        "Error distribution",
+        "Finished tasks by prediction error.",
+        "heat",
+        "percentunit",
+        [Query(f"sum by (le) (increase({ERROR}_bucket{{{SELECTED}}}{RATE}))", "{{le}}")],
         width=12,
     ),
     Panel(
-        *("What is learned", "Runs that predictions learn from; drifts; new probes.", "lines"),
+        "Learning",
+        "Runs used for predictions, drifts and new probes.",
+        "lines",
         "short",
         [
             Query(f"sum(rate(acesniper_runs_learned_total{RATE}))", "runs learned"),
             Query(f"sum(rate(acesniper_device_drifts_total{RATE}))", "drifts"),
-            Query(f"sum(rate(acesniper_device_reprobes_total{RATE}))", "probed again"),
+            Query(f"sum(rate(acesniper_device_reprobes_total{RATE}))", "reprobes"),
         ],
         width=12,
     ),
@@ -145,75 +173,118 @@ PREDICTIONS = [
 
 WORST = [
     Panel(
-        *("Worst predicted devices", "Mean error over the time shown.", "bars", "percentunit"),
+        "Devices by prediction error",
+        "Mean over the time range.",
+        "bars",
+        "percentunit",
         worst("acesniper_device_prediction_error_ratio", "device"),
     ),
     Panel(
-        *("Worst predicted models", "Mean error over the time shown.", "bars", "percentunit"),
+        "Models by prediction error",
+        "Mean over the time range.",
+        "bars",
+        "percentunit",
         worst("acesniper_model_prediction_error_ratio", "model"),
     ),
     Panel(
-        *("Noisiest measurements", "Spread of the probe's readings.", "bars", "percentunit"),
-        [Query(f"topk(10, {EACH_DEVICE} (acesniper_profile_noise_ratio))", "{{device}}")],
+        "Noisiest profiles",
+        "Spread of the probe's readings.",
+        "bars",
+        "percentunit",
+        [Query(f"topk(10, {BY_DEVICE} (acesniper_profile_noise_ratio))", "{{device}}")],
     ),
     Panel(
-        *("Largest backlog", "Work promised to a device.", "bars", "s"),
-        [Query(f"topk(10, {EACH_DEVICE} (acesniper_backlog_seconds))", "{{device}}")],
+        "Largest backlog",
+        "Unfinished work assigned to a device.",
+        "bars",
+        "s",
+        [Query(f"topk(10, {BY_DEVICE} (acesniper_backlog_seconds))", "{{device}}")],
         width=12,
     ),
     Panel(
-        *("Oldest measurements", "Each is renewed within 30 days.", "bars", "s"),
-        [Query(f"topk(10, {EACH_DEVICE} (acesniper_profile_age_seconds))", "{{device}}")],
+        "Oldest profiles",
+        "Time since the device was probed.",
+        "bars",
+        "s",
+        [Query(f"topk(10, {BY_DEVICE} (acesniper_profile_age_seconds))", "{{device}}")],
         width=12,
     ),
 ]
 
 QUEUE = [
     Panel(
-        *("Queue", "Tasks that wait, and those past their deadline.", "lines", "short"),
+        "Queue length",
+        "Queued tasks, and those past deadline.",
+        "lines",
+        "short",
         [
-            Query("max(acesniper_queue_length)", "waiting"),
+            Query("max(acesniper_queue_length)", "queued"),
             Query("max(acesniper_queue_overdue_length)", "past deadline"),
         ],
     ),
     Panel(
-        *("Response", "From a task's creation to its success.", "lines", "s"),
+        "Response time",
+        "From a task's creation to its success.",
+        "lines",
+        "s",
         quantiles("acesniper_task_response_seconds"),
     ),
     Panel(
-        *("Wait", "From a task's creation to its start.", "lines", "s"),
+        "Wait time",
+        "From a task's creation to its start.",
+        "lines",
+        "s",
         quantiles("acesniper_task_wait_seconds"),
     ),
     Panel(
-        *("Run time", "Of the attempt that succeeded.", "lines", "s"),
+        "Run time",
+        "Of the successful attempt.",
+        "lines",
+        "s",
         quantiles("acesniper_task_run_seconds"),
     ),
     Panel(
-        *("Cold start", "Container, fetch and load of the model.", "lines", "s"),
+        "Cold start",
+        "Container start, model fetch and load.",
+        "lines",
+        "s",
         quantiles("acesniper_task_cold_start_seconds"),
     ),
     Panel(
-        *("Work promised", "Summed over all devices.", "lines", "s"),
-        [Query(f"sum({EACH_DEVICE} (acesniper_backlog_seconds))", "backlog")],
+        "Backlog",
+        "Sum over all devices.",
+        "lines",
+        "s",
+        [Query(f"sum({BY_DEVICE} (acesniper_backlog_seconds))", "backlog")],
     ),
 ]
 
 DECISIONS = [
     Panel(
-        *("Decisions", "A second, by verb and outcome.", "stack", "short"),
+        "Decisions",
+        "Per second, by verb and outcome.",
+        "stack",
+        "short",
         [total("acesniper_decisions_total", "verb, outcome")],
     ),
     Panel(
-        *("Why not as planned", "Refused, failed, expired, or placed as by stock.", "stack"),
+        "Deviations",
+        "Refused, failed, expired or stock placements.",
+        "stack",
         "short",
         [total("acesniper_decisions_total", "outcome, reason", '{reason!=""}')],
     ),
     Panel(
-        *("Attempts that failed", "By reason; most are tried again.", "stack", "short"),
+        "Failed attempts",
+        "By reason; most are retried.",
+        "stack",
+        "short",
         [total("acesniper_task_attempts_failed_total", "reason")],
     ),
     Panel(
-        *("Exploration", "Share of admissions that try a less known device.", "lines"),
+        "Exploration",
+        "Share of admissions to a less known device.",
+        "lines",
         "percentunit",
         [
             Query(
@@ -224,65 +295,98 @@ DECISIONS = [
         ],
     ),
     Panel(
-        *("Plans and moves", "Plans made, and waiting tasks that one moved.", "lines", "short"),
+        "Plans and moves",
+        "Plans, and queued tasks moved by one.",
+        "lines",
+        "short",
         [
             Query(f"sum(rate(acesniper_plan_seconds_count{RATE}))", "plans"),
             Query(f"sum(rate(acesniper_plan_moves_total{RATE}))", "moves"),
         ],
     ),
     Panel(
-        *("Without the planner", "Planner away, and tasks let go first come.", "lines", "short"),
+        "Degraded mode",
+        "Planner down; tasks admitted without plan.",
+        "lines",
+        "short",
         [
-            Query("max(acesniper_planner_away)", "planner away"),
-            Query(f"sum(rate(acesniper_opened_without_plan_total{RATE}))", "let go"),
+            Query("max(acesniper_planner_away)", "planner down"),
+            Query(f"sum(rate(acesniper_opened_without_plan_total{RATE}))", "admitted"),
         ],
     ),
 ]
 
 HEALTH = [
     Panel(
-        *("Answers to kube-scheduler", "Each is part of a scheduling cycle.", "lines", "s"),
+        "Extender latency",
+        "Part of each scheduling cycle.",
+        "lines",
+        "s",
         quantiles("acesniper_extender_request_seconds", "verb"),
     ),
     Panel(
-        *("Making a plan", "Beside the answers, never in their way.", "lines", "s"),
+        "Planning",
+        "Runs in a thread, off the event loop.",
+        "lines",
+        "s",
         quantiles("acesniper_plan_seconds"),
     ),
     Panel(
-        *("Predicting", "What is new in the latency table.", "lines", "s"),
+        "Predicting",
+        "Updates of the latency table.",
+        "lines",
+        "s",
         quantiles("acesniper_predict_seconds", over=RANGE),
     ),
     Panel(
-        *("Silence of watches", "Bookmarks come every minute.", "lines", "s"),
+        "Watch event age",
+        "Bookmarks arrive every minute.",
+        "lines",
+        "s",
         [Query("max by (kind) (acesniper_watch_event_age_seconds)", "{{kind}}")],
     ),
     Panel(
-        *("Reconciling", "95th percentile.", "lines", "s"),
+        "Reconcile time",
+        "95th percentile, by kind.",
+        "lines",
+        "s",
         quantiles("acesniper_reconcile_seconds", "kind")[1:],
     ),
     Panel(
-        *("Errors of the operator", "Reconciliations that are tried again.", "lines", "short"),
-        [total("acesniper_reconcile_errors_total", maybe_none=True)],
+        "Reconcile errors",
+        "Failed reconciliations, retried.",
+        "lines",
+        "short",
+        [total("acesniper_reconcile_errors_total", or_zero=True)],
     ),
     Panel(
-        *("Models read", "By outcome, in all.", "bars", "short"),
+        "Profiled models",
+        "By outcome.",
+        "bars",
+        "short",
         [Query("sum by (outcome) (acesniper_models_profiled_total)", "{{outcome}}")],
     ),
     Panel(
-        *("Memory", "Resident.", "lines", "bytes"),
-        [Query(f"process_resident_memory_bytes {OURS}", "{{job}}")],
+        "Memory",
+        "Resident set size.",
+        "lines",
+        "bytes",
+        [Query(f"process_resident_memory_bytes {PRODUCT_PROCESSES}", "{{job}}")],
     ),
     Panel(
-        *("Processor", "Cores in use.", "lines", "short"),
-        [Query(f"rate(process_cpu_seconds_total{RATE}) {OURS}", "{{job}}")],
+        "CPU",
+        "Cores in use.",
+        "lines",
+        "short",
+        [Query(f"rate(process_cpu_seconds_total{RATE}) {PRODUCT_PROCESSES}", "{{job}}")],
     ),
 ]
 
 ROWS: Sequence[tuple[str, Sequence[Panel]]] = (
     ("Fleet", OVERVIEW),
-    ("Predicted against observed", PREDICTIONS),
-    ("Worst devices and models", WORST),
-    ("Queue and response", QUEUE),
-    ("Decisions", DECISIONS),
-    ("Health of the parts", HEALTH),
+    ("Prediction accuracy", PREDICTIONS),
+    ("Least accurate devices and models", WORST),
+    ("Queue and response time", QUEUE),
+    ("Scheduling decisions", DECISIONS),
+    ("Component health", HEALTH),
 )

@@ -1,14 +1,22 @@
 """What must hold after any fault, once all is quiet: nothing lost, doubled or left behind."""
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+from acesniper.api.names import DEVICE_PROFILES, NODES, PODS
+from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.latency_table import LatencyTable
+from acesniper.extender.watch_events import WatchEvents
+from acesniper.predictor.default import default_predictor
+from acesniper.runtime.client import Cluster
+from acesniper.runtime.watch import UPSERT
 from acesniper.testbed.emulator import Run
-
-Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +39,8 @@ class Audit:
 
 def audit(
     wanted: Iterable[str],
-    tasks: Sequence[Json],
-    pods: Sequence[Json],
+    tasks: Sequence[Mapping[str, Any]],
+    pods: Sequence[Mapping[str, Any]],
     runs: Sequence[Run],
     backlogs: Mapping[str, float],
 ) -> Audit:
@@ -45,14 +53,14 @@ def audit(
     )
 
 
-def _lost(wanted: Iterable[str], found: Mapping[str, Json]) -> Iterable[str]:
+def _lost(wanted: Iterable[str], found: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
     for name in wanted:
         status = found[name].get("status", {}) if name in found else {"phase": "missing"}
         if status.get("phase") != "Succeeded":
             yield f"task {name}: {status.get('phase')}: {status.get('message')}"
 
 
-def _doubled(found: Mapping[str, Json], runs: Sequence[Run]) -> Iterable[str]:
+def _doubled(found: Mapping[str, Mapping[str, Any]], runs: Sequence[Run]) -> Iterable[str]:
     for name, number in Counter(run.task for run in runs).items():
         attempts = found[name]["status"].get("attempts", 0) + 1 if name in found else 0
         if number > attempts:
@@ -69,7 +77,9 @@ def _overlaps(runs: Sequence[Run]) -> Iterable[str]:
                 yield f"pods {first.pod} and {second.pod} ran at once on {first.node}"
 
 
-def _leaked(found: Mapping[str, Json], pods: Sequence[Json]) -> Iterable[str]:
+def _leaked(
+    found: Mapping[str, Mapping[str, Any]], pods: Sequence[Mapping[str, Any]]
+) -> Iterable[str]:
     uids = {each["metadata"]["uid"] for each in found.values()}
     for pod in pods:
         metadata, phase = pod["metadata"], pod.get("status", {}).get("phase")
@@ -86,3 +96,23 @@ def _promised(backlogs: Mapping[str, float]) -> Iterable[str]:
     for device, seconds in backlogs.items():
         if seconds > 0:
             yield f"device {device}: {seconds:.1f} s promised to nobody"
+
+
+def rebuilt_backlogs(kubeconfig: Path) -> Mapping[str, float]:
+    """Backlog by device, in seconds, of a ledger that has seen nothing but one list."""
+    return asyncio.run(_rebuild(kubeconfig))
+
+
+async def _rebuild(kubeconfig: Path) -> Mapping[str, float]:
+    fleet = ClusterCache(LatencyTable(default_predictor()), time.time)
+    takers = (
+        (NODES, WatchEvents(fleet).node),
+        (DEVICE_PROFILES, WatchEvents(fleet).device_profile),
+        (PODS, WatchEvents(fleet).pod),
+    )
+    async with Cluster.connect(kubeconfig) as cluster:
+        for kind, take in takers:
+            for each in (await cluster.list(kind))[0]:
+                take(UPSERT, each)
+    now_s = time.time()
+    return {device.id: fleet.ledger.backlog_s(device.id, now_s) for device in fleet.devices}

@@ -11,6 +11,7 @@ import yaml
 from acesniper.testbed.control_plane import ControlPlane
 from acesniper.testbed.credentials import file_name, write_kubeconfig
 from acesniper.testbed.errors import CommandFailed
+from acesniper.testbed.node.host import make_cgroup, remove_cgroup
 from acesniper.testbed.node.network import NetworkNamespace, TcpProxy
 from acesniper.testbed.node.node_files import NodeFiles
 from acesniper.testbed.programs import ensure_node_programs

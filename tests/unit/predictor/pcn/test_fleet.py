@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from acesniper.api import convert
+from acesniper.api.objects import Json
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.latency_history import ObservedRun
 from acesniper.domain.task import ModelKey
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.pcn.fleet import Fleet
-from builders import Json, make_device_profile, make_model_profile
+from builders import make_device_profile, make_model_profile
 from small_atlas import SUITE, make_vector
 from small_fleets import small_fleet
 

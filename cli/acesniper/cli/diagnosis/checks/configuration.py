@@ -6,9 +6,10 @@ from typing import Any
 import yaml
 
 from acesniper.api.names import SCHEDULER_NAME
+from acesniper.api.objects import Json, namespaced_key
 from acesniper.api.scheduler_config import SchedulerConfig
 from acesniper.cli.diagnosis.finding import Finding
-from acesniper.cli.diagnosis.sight import Object, Sight, container, place
+from acesniper.cli.diagnosis.sight import Sight, container, place
 
 FILE = "scheduler.yaml"
 VOLUME = "config"
@@ -25,14 +26,14 @@ def judge(sight: Sight) -> Iterable[Finding]:
     found = sight.named("configmaps", name, workload["metadata"]["namespace"])
     mend = ("write the chart's configuration, and restart the scheduler", _mended(workload, sight))
     if found is None or FILE not in (found.get("data") or {}):
-        where = f"ConfigMap {workload['metadata']['namespace']}/{name}"
+        where = f"ConfigMap {namespaced_key(workload['metadata']['namespace'], name)}"
         yield Finding("the configuration of kube-scheduler is missing", where, *mend)
         return
     for what in _mistakes(found["data"][FILE], workload):
         yield Finding(what, place(found), *mend)
 
 
-def _mistakes(text: str, workload: Object) -> Iterator[str]:
+def _mistakes(text: str, workload: Json) -> Iterator[str]:
     try:
         config = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -55,7 +56,7 @@ def _objects(listed: object) -> list[dict[str, Any]]:
     return [each for each in items if isinstance(each, dict)]
 
 
-def _extender(extenders: list[dict[str, Any]], workload: Object) -> Iterator[str]:
+def _extender(extenders: list[dict[str, Any]], workload: Json) -> Iterator[str]:
     if not extenders:
         yield "no extender is named: tasks go where the stock scheduler would put them"
         return
@@ -68,21 +69,21 @@ def _extender(extenders: list[dict[str, Any]], workload: Object) -> Iterator[str
             yield f"extenders[0].{field} is {found.get(field)!r}, not {wanted[field]!r}"
 
 
-def _config_map(workload: Object) -> str:
+def _config_map(workload: Json) -> str:
     for each in workload["spec"]["template"]["spec"].get("volumes") or ():
         if each["name"] == VOLUME and "configMap" in each:
             return str(each["configMap"]["name"])
     return "acesniper-scheduler"
 
 
-def _port(workload: Object) -> str:
+def _port(workload: Json) -> str:
     env = (container(workload, "extender") or {}).get("env") or ()
     return next(
         (str(each["value"]) for each in env if each["name"] == PORT and "value" in each), "8780"
     )
 
 
-def _mended(workload: Object, sight: Sight) -> str:
+def _mended(workload: Json, sight: Sight) -> str:
     metadata = workload["metadata"]
     restart = f"kubectl rollout restart deployment {metadata['name']}"
     return f"{sight.restore()} && {restart} --namespace {metadata['namespace']}"

@@ -6,8 +6,9 @@ from typing import Any
 
 from acesniper.api.crd import RESOURCES, definition
 from acesniper.api.names import GROUP, VERSION
+from acesniper.api.objects import Json
 from acesniper.cli.diagnosis.finding import Finding
-from acesniper.cli.diagnosis.sight import Object, Sight
+from acesniper.cli.diagnosis.sight import Sight
 
 SHOWN = 3
 """Fields that are named; the rest is counted."""
@@ -44,7 +45,7 @@ def _mend(sight: Sight) -> tuple[str, str]:
     return "upgrade the release: its definitions go with it", sight.upgrade("crds.install=true")
 
 
-def _served(found: Object, where: str) -> Iterator[Finding]:
+def _served(found: Json, where: str) -> Iterator[Finding]:
     if found["metadata"].get("deletionTimestamp"):
         yield Finding(
             "it is being deleted, and with it every object of its kind",
@@ -60,7 +61,7 @@ def _served(found: Object, where: str) -> Iterator[Finding]:
             )
 
 
-def _same(wanted: Object, found: Object, where: str, sight: Sight) -> Iterator[Finding]:
+def _same(wanted: Json, found: Json, where: str, sight: Sight) -> Iterator[Finding]:
     wanted_schema, schema = _schema(wanted), _schema(found)
     mend = _mend(sight)
     if schema is None or wanted_schema is None:
@@ -81,7 +82,7 @@ def _same(wanted: Object, found: Object, where: str, sight: Sight) -> Iterator[F
         yield Finding("it checks specs by other rules than this version's", where, *mend)
 
 
-def _schema(thing: Object) -> Mapping[str, Any] | None:
+def _schema(thing: Json) -> Mapping[str, Any] | None:
     for each in thing["spec"]["versions"]:
         if each["name"] == VERSION:
             schema: Mapping[str, Any] = each["schema"]["openAPIV3Schema"]

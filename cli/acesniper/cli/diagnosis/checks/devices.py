@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from acesniper.api.names import SLOT_RESOURCE
+from acesniper.api.objects import Json
 from acesniper.api.units import epoch_s
 from acesniper.cli.console import age
 from acesniper.cli.diagnosis.finding import Finding, Severity
-from acesniper.cli.diagnosis.sight import PART, Object, Sight, label
+from acesniper.cli.diagnosis.sight import PART, Sight, label
 from acesniper.probe import SUITE, VERSION
 
 OLD_S = 30 * 24 * 3600.0
@@ -43,7 +44,7 @@ def reprobe(name: str, now_s: float) -> str:
     return f"kubectl patch deviceprofile {name} --type=merge --patch '{patch}'"
 
 
-def _unmeasured(node: Object, sight: Sight) -> Iterator[Finding]:
+def _unmeasured(node: Json, sight: Sight) -> Iterator[Finding]:
     name = node["metadata"]["name"]
     where, taints = f"Node {name}", node["spec"].get("taints") or ()
     if any(each["key"].startswith(CONTROL_PLANE) for each in taints) or not _ready(node):
@@ -70,7 +71,7 @@ def _unmeasured(node: Object, sight: Sight) -> Iterator[Finding]:
         yield Finding("it is not measured, and gets no task", where, fix)
 
 
-def _profile(profile: Object, sight: Sight) -> Iterator[Finding]:
+def _profile(profile: Json, sight: Sight) -> Iterator[Finding]:
     name, status = profile["metadata"]["name"], profile.get("status") or {}
     where, node = f"DeviceProfile {name}", sight.named("nodes", profile["spec"]["node"])
     again = ("measure it again", reprobe(name, sight.server_s))
@@ -106,7 +107,7 @@ def _profile(profile: Object, sight: Sight) -> Iterator[Finding]:
 
 
 def _conditions(
-    conditions: Sequence[Object], where: str, again: tuple[str, str]
+    conditions: Sequence[Json], where: str, again: tuple[str, str]
 ) -> Iterator[Finding]:
     for each in conditions:
         if each["type"] in ("Noisy", "Drifting") and each["status"] == "True":
@@ -114,18 +115,18 @@ def _conditions(
             yield Finding(what, where, *again, severity=Severity.WARNING)
 
 
-def _ready(node: Object) -> bool:
+def _ready(node: Json) -> bool:
     conditions = node.get("status", {}).get("conditions") or ()
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-def _selected(node: Object, probe: Object) -> bool:
+def _selected(node: Json, probe: Json) -> bool:
     """Whether the labels of a node are those that the probe is for (`probe.nodeSelector`)."""
-    wanted: Object = probe["spec"]["template"]["spec"].get("nodeSelector") or {}
+    wanted: Json = probe["spec"]["template"]["spec"].get("nodeSelector") or {}
     return all(label(node, name) == value for name, value in wanted.items())
 
 
-def _untolerated(taints: Sequence[Object], probe: Object) -> list[str]:
+def _untolerated(taints: Sequence[Json], probe: Json) -> list[str]:
     tolerated = probe["spec"]["template"]["spec"].get("tolerations") or ()
     everything = any(each.get("operator") == "Exists" and not each.get("key") for each in tolerated)
     keys = {each.get("key") for each in tolerated}

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
+from acesniper.api.objects import Json, namespaced_key
 from acesniper.api.units import epoch_s
 from acesniper.cli.diagnosis.finding import Finding, Severity
-from acesniper.cli.diagnosis.sight import PART, Object, Sight
+from acesniper.cli.diagnosis.sight import PART, Sight
 
 PATIENCE_S = 180.0
 """A large model over a slow network takes its time."""
@@ -14,7 +15,7 @@ def judge(sight: Sight) -> Iterable[Finding]:
     """Models that are refused, or that nobody has looked at."""
     for profile in sight.all("modelprofiles"):
         metadata = profile["metadata"]
-        where = f"ModelProfile {metadata['namespace']}/{metadata['name']}"
+        where = f"ModelProfile {namespaced_key(metadata['namespace'], metadata['name'])}"
         said = _condition(profile, "Profiled")
         if said is not None and said["status"] == "False":
             yield Finding(
@@ -30,10 +31,10 @@ def judge(sight: Sight) -> Iterable[Finding]:
             )
 
 
-def _condition(thing: Object, kind: str) -> Object | None:
+def _condition(thing: Json, kind: str) -> Json | None:
     conditions = (thing.get("status") or {}).get("conditions") or ()
     return next((each for each in conditions if each["type"] == kind), None)
 
 
-def _age_s(thing: Object, sight: Sight) -> float:
+def _age_s(thing: Json, sight: Sight) -> float:
     return sight.server_s - epoch_s(thing["metadata"]["creationTimestamp"])

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from acesniper.api.objects import Json
 from acesniper.cli.diagnosis.finding import Finding, Severity
-from acesniper.cli.diagnosis.sight import PART, Object, Sight, label, place
+from acesniper.cli.diagnosis.sight import PART, Sight, label, place
 from acesniper.cli.options import HOME
 
 ABSENT = "Ace-Sniper is not installed"
@@ -17,7 +18,7 @@ NEEDED = ("operator", "scheduler")
 def judge(sight: Sight) -> Iterable[Finding]:
     """Parts that are missing, stopped, or whose pods do not become ready."""
     if not any(sight.parts()):
-        return [Finding(ABSENT, "the cluster", "install it (docs/start.md)", INSTALL)]
+        return [Finding(ABSENT, "the cluster", "install it (docs/quickstart.md)", INSTALL)]
     found = [
         Finding(
             f"there is no {part}",
@@ -44,7 +45,7 @@ def _twice(sight: Sight) -> Iterator[Finding]:
         )
 
 
-def _workload(workload: Object, sight: Sight) -> Iterator[Finding]:
+def _workload(workload: Json, sight: Sight) -> Iterator[Finding]:
     metadata, status = workload["metadata"], workload.get("status", {})
     where, name, namespace = place(workload), metadata["name"], metadata["namespace"]
     if workload["kind"] == "DaemonSet":
@@ -69,7 +70,7 @@ def _workload(workload: Object, sight: Sight) -> Iterator[Finding]:
     )
 
 
-def _reasons(workload: Object, sight: Sight) -> list[str]:
+def _reasons(workload: Json, sight: Sight) -> list[str]:
     """Why pods are not made, or not ready, in the cluster's own words."""
     failures = [
         str(each.get("message", ""))
@@ -81,7 +82,7 @@ def _reasons(workload: Object, sight: Sight) -> list[str]:
     return sorted({*failures, *(reason for pod in pods for reason in _of_pod(pod))})
 
 
-def _of_pod(pod: Object) -> Iterator[str]:
+def _of_pod(pod: Json) -> Iterator[str]:
     status = pod.get("status", {})
     for each in status.get("conditions") or ():
         if each["type"] == "PodScheduled" and each["status"] == "False":
@@ -89,7 +90,7 @@ def _of_pod(pod: Object) -> Iterator[str]:
     yield from _of_containers(status.get("containerStatuses") or ())
 
 
-def _of_containers(statuses: Sequence[Object]) -> Iterator[str]:
+def _of_containers(statuses: Sequence[Json]) -> Iterator[str]:
     for each in statuses:
         waiting = each.get("state", {}).get("waiting")
         if waiting and waiting.get("reason") != "ContainerCreating":

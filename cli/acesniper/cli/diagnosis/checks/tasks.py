@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from acesniper.api.objects import object_key
 from acesniper.api.units import epoch_s
 from acesniper.cli.diagnosis.finding import Finding
 from acesniper.cli.diagnosis.sight import PART, Sight
@@ -12,7 +13,7 @@ PATIENCE_S = 60.0
 def judge(sight: Sight) -> Iterable[Finding]:
     """One finding for all tasks that nobody has looked at."""
     left = [
-        f"{each['metadata']['namespace']}/{each['metadata']['name']}"
+        object_key(each)
         for each in sight.all("inferencetasks")
         if not (each.get("status") or {}).get("phase")
         and sight.server_s - epoch_s(each["metadata"]["creationTimestamp"]) > PATIENCE_S

@@ -1,0 +1,69 @@
+"""Translation of failed requests to the API server into the errors of `acesniper.domain.errors`."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import aiohttp
+
+from acesniper.api.objects import Json
+from acesniper.domain.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NamespaceTerminating,
+    NotFound,
+    ResourceVersionExpired,
+    Throttled,
+    Unavailable,
+)
+
+MAX_ERROR_CHARS = 1000
+"""Longer error messages are cut: the server quotes the rejected object, and messages go into
+statuses."""
+
+
+@asynccontextmanager
+async def translated_errors(what: str) -> AsyncIterator[None]:
+    """Translate transport errors into `Unavailable`."""
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
+        reason = str(error) or repr(error)  # the text of a TimeoutError is empty
+        raise Unavailable(f"{what}: the API server does not answer: {reason}") from error
+
+
+def error_of_response(status: int, body: bytes, retry_after: str | None, what: str) -> Exception:
+    """The error for a failed request, from the `Status` object in the response body."""
+    causes: list[Json] = []
+    try:
+        parsed = json.loads(body)
+        message = str(parsed.get("message", ""))
+        causes = (parsed.get("details") or {}).get("causes") or []
+    except (ValueError, AttributeError):
+        message = body[:200].decode(errors="replace")
+    if len(message) > MAX_ERROR_CHARS:
+        message = f"{message[:MAX_ERROR_CHARS]}..."
+    text = f"{what}: {message or 'no reason given'} ({status})"
+    match status:
+        case HTTPStatus.NOT_FOUND:
+            return NotFound(text)
+        case HTTPStatus.FORBIDDEN if any(_is_namespace_terminating(cause) for cause in causes):
+            return NamespaceTerminating(text)
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+            return Forbidden(text)
+        case HTTPStatus.CONFLICT:
+            return Conflict(text)
+        case HTTPStatus.GONE:
+            return ResourceVersionExpired(text)
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            seconds = float(retry_after) if retry_after and retry_after.isdigit() else 1.0
+            return Throttled(text, seconds)
+        case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY:
+            return InvalidInput(text)
+    return Unavailable(text)
+
+
+def _is_namespace_terminating(cause: Json) -> bool:
+    return cause.get("reason") == "NamespaceTerminating"

@@ -1,0 +1,1 @@
+"""Reconciliation of InferenceTasks; `lifecycle` decides, `reconciler` acts."""

@@ -1,0 +1,1 @@
+"""Reading of ONNX graphs: from a model file, opened in a sandbox, to its features."""

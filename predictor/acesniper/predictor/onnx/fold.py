@@ -1,0 +1,346 @@
+"""Compute the small constants that shapes depend on.
+
+Exporters leave arithmetic on shapes in the graph. With the inputs bound it is a matter of a few
+numbers, computed here by the definitions of the ONNX operators.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from onnx import NodeProto, TensorProto, TypeProto, helper
+from onnx.reference import ReferenceEvaluator
+
+from acesniper.predictor.onnx.node import KEPT_ELEMENTS, RANDOM, Node, has_subgraph, values
+from acesniper.predictor.onnx.scope import Scope, dims_of
+
+Array = np.ndarray
+Given = Sequence[Array | None]
+
+FEW = 64
+"""Elements of a result worth the slow evaluator."""
+
+FAILURES = (
+    *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError),
+    *(RuntimeError, NotImplementedError),
+)
+"""What an operator raises that does not fit its inputs."""
+
+
+def fold(
+    proto: NodeProto, node: Node, scope: Scope, types: Sequence[TypeProto], opset: int
+) -> Sequence[Array] | None:
+    """The values of a node's outputs; None where they depend on data, or are large."""
+    if not node.standard or not proto.output:
+        return None
+    if node.op in ("Shape", "Size"):
+        return _of_shape(node, scope)
+    if node.op == "Constant":
+        return _constant(proto)
+    if any(name and name not in scope.protos for name in proto.input) or not any(proto.input):
+        return None
+    given = [scope.array(name) if name else None for name in proto.input]
+    try:
+        with np.errstate(all="ignore"):
+            results = _computed(proto, node, given, types, opset)
+    except FAILURES:
+        return None  # left to the check that nothing stays unknown
+    if len(results) < len(proto.output):
+        return None
+    return [_typed(value, kind) for value, kind in zip(results, types, strict=False)]
+
+
+def _typed(value: Array, kind: TypeProto) -> Array:
+    """The value in the type that the operator gives; numpy widens some sums."""
+    element = kind.tensor_type.elem_type
+    return value.astype(helper.tensor_dtype_to_np_dtype(element)) if element else value
+
+
+def _computed(
+    proto: NodeProto, node: Node, given: Given, types: Sequence[TypeProto], opset: int
+) -> Sequence[Array]:
+    if node.op in FOLDABLE:
+        if not _stays_small(node, given):
+            return ()
+        result = FOLDABLE[node.op](node, given)
+        return result if isinstance(result, list) else [result]
+    shapes = [dims_of(kind) for kind in types]
+    small = all(s is not None and 0 < math.prod(dim or 0 for dim in s) <= FEW for s in shapes)
+    if node.op in RANDOM or has_subgraph(proto) or not small:
+        return ()
+    return _by_reference(proto, given, opset)
+
+
+def _by_reference(proto: NodeProto, given: Given, opset: int) -> Sequence[Array]:
+    """What ONNX's own, slow, evaluator makes of a rare operator."""
+    feeds = {
+        name: value for name, value in zip(proto.input, given, strict=True) if value is not None
+    }
+    inputs = [
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
+        )
+        for name, value in feeds.items()
+    ]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in proto.output if name]
+    graph = helper.make_graph([proto], "fold", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    return [np.asarray(each) for each in ReferenceEvaluator(model).run(None, feeds)]
+
+
+def _of_shape(node: Node, scope: Scope) -> Sequence[Array] | None:
+    dims = dims_of(scope.types[node.feeds[0]]) if node.feeds and node.feeds[0] else None
+    if dims is None:
+        return None
+    if node.op == "Shape":
+        dims = dims[node.integer("start") : node.integer("end", len(dims))]
+    known = [dim for dim in dims if dim is not None]
+    if len(known) != len(dims):
+        return None
+    result = math.prod(known) if node.op == "Size" else known
+    return [np.asarray(result, dtype=np.int64)]
+
+
+def _constant(proto: NodeProto) -> Sequence[Array] | None:
+    for attribute in proto.attribute:
+        if attribute.name == "value":
+            size = math.prod(attribute.t.dims)
+            return [values(attribute.t)] if size <= KEPT_ELEMENTS else None
+        if attribute.name in ("value_int", "value_ints"):
+            return [np.asarray(helper.get_attribute_value(attribute), dtype=np.int64)]
+        if attribute.name in ("value_float", "value_floats"):
+            return [np.asarray(helper.get_attribute_value(attribute), dtype=np.float32)]
+    return None
+
+
+def _stays_small(node: Node, given: Given) -> bool:
+    """Whether an operator that can blow up a tiny input does not do so here."""
+    operands = [each for each in given if each is not None]
+    if not operands:
+        return False
+    if node.op == "Range":
+        start, limit, delta = (float(np.ravel(each)[0]) for each in operands)
+        return delta != 0 and abs((limit - start) / delta) <= KEPT_ELEMENTS
+    if node.op in ("ConstantOfShape", "Expand", "Tile"):
+        size = operands[0].size if node.op != "ConstantOfShape" else 1
+        return float(np.prod(operands[-1].astype(np.float64))) * size <= KEPT_ELEMENTS
+    if node.op in BINARY:
+        try:
+            return math.prod(np.broadcast_shapes(*(x.shape for x in operands))) <= KEPT_ELEMENTS
+        except ValueError:
+            return False
+    return True
+
+
+# TODO merge docstring of acesniper.predictor.onnx.fold:
+# The operators of arithmetic on shapes, by their ONNX definitions.
+#
+# A function takes the node and its inputs (None: left out) and gives one value, or a list for more
+# outputs; ValueError and the like mean that it cannot.
+
+
+def _first(given: Given) -> Array:
+    if not given or given[0] is None:
+        raise ValueError
+    return given[0]
+
+
+def _second(given: Given) -> Array:
+    if len(given) < 2 or given[1] is None:
+        raise ValueError
+    return given[1]
+
+
+def _divide(one: Array, other: Array) -> Array:
+    """Whole numbers divide towards zero."""
+    if one.dtype.kind not in "iu":
+        return np.asarray(one / other)
+    quotient = np.abs(one) // np.abs(other)
+    return np.asarray(quotient * np.sign(one) * np.sign(other), dtype=one.dtype)
+
+
+def _modulo(node: Node, given: Given) -> Array:
+    function = np.fmod if node.integer("fmod") else np.mod
+    return np.asarray(function(_first(given), _second(given)))
+
+
+def _power(_: Node, given: Given) -> Array:
+    return np.asarray(np.power(_first(given), _second(given)), dtype=_first(given).dtype)
+
+
+def _axes(node: Node, given: Given, place: int = 1) -> tuple[int, ...] | None:
+    """Axes from the attribute of old operator sets or the input of new ones."""
+    if len(given) > place and (found := given[place]) is not None:
+        return tuple(int(axis) for axis in found.ravel())
+    return node.integers("axes") or None
+
+
+def _gather(node: Node, given: Given) -> Array:
+    return np.take(_first(given), _second(given), axis=node.integer("axis"))
+
+
+def _concat(node: Node, given: Given) -> Array:
+    return np.concatenate([each for each in given if each is not None], axis=node.integer("axis"))
+
+
+def _slice(node: Node, given: Given) -> Array:
+    data = _first(given)
+    if len(given) == 1:  # before operator set 10
+        starts, ends = node.integers("starts"), node.integers("ends")
+        axes, steps = node.integers("axes") or tuple(range(len(starts))), (1,) * len(starts)
+    else:
+        starts, ends = _axes(node, given, 1) or (), _axes(node, given, 2) or ()
+        axes = _axes(node, given, 3) or tuple(range(len(starts)))
+        steps = _axes(node, given, 4) or (1,) * len(starts)
+    index = [slice(None)] * data.ndim
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        backwards_to_start = step < 0 and end < -data.shape[axis]
+        index[axis] = slice(start, None if backwards_to_start else end, step)
+    return data[tuple(index)]
+
+
+def _unsqueeze(node: Node, given: Given) -> Array:
+    return np.expand_dims(_first(given), _axes(node, given) or ())
+
+
+def _squeeze(node: Node, given: Given) -> Array:
+    return np.squeeze(_first(given), _axes(node, given))
+
+
+def _reshape(node: Node, given: Given) -> Array:
+    data, target = _first(given), [int(dim) for dim in _second(given)]
+    if not node.integer("allowzero"):
+        target = [dim or data.shape[i] for i, dim in enumerate(target)]
+    return data.reshape(target)
+
+
+def _cast(node: Node, given: Given) -> Array:
+    return _first(given).astype(helper.tensor_dtype_to_np_dtype(node.integer("to")))
+
+
+def _filled(node: Node, given: Given) -> Array:
+    found = node.attributes.get("value")
+    fill = values(found) if isinstance(found, TensorProto) else np.zeros(1, np.float32)
+    return np.full([int(dim) for dim in _first(given)], fill.ravel()[0], fill.dtype)
+
+
+def _clip(node: Node, given: Given) -> Array:
+    """Bounds from the attributes of old operator sets or the inputs of new ones."""
+    data = _first(given)
+    for place, name, function in ((1, "min", np.maximum), (2, "max", np.minimum)):
+        bound = given[place] if len(given) > place else node.attributes.get(name)
+        if isinstance(bound, (float, np.ndarray)):
+            data = np.asarray(function(data, bound), dtype=data.dtype)
+    return data
+
+
+def _range(_: Node, given: Given) -> Array:
+    start, limit, delta = (np.ravel(each)[0] for each in given if each is not None)
+    return np.arange(start, limit, delta, dtype=_first(given).dtype)
+
+
+def _expand(_: Node, given: Given) -> Array:
+    data, target = _first(given), tuple(int(dim) for dim in _second(given))
+    return np.broadcast_to(data, np.broadcast_shapes(data.shape, target))
+
+
+def _tile(_: Node, given: Given) -> Array:
+    return np.tile(_first(given), [int(each) for each in _second(given)])
+
+
+def _transpose(node: Node, given: Given) -> Array:
+    return np.transpose(_first(given), node.integers("perm") or None)
+
+
+def _split(node: Node, given: Given) -> list[Array]:
+    data, axis = _first(given), node.integer("axis")
+    parts = _axes(node, given) or node.integers("split")
+    if not parts:
+        size = -(-data.shape[axis] // len(node.gives))
+        cuts = list(range(size, data.shape[axis], size))
+    else:
+        cuts = list(np.cumsum(parts)[:-1])
+    return list(np.split(data, cuts, axis))
+
+
+def _where(_: Node, given: Given) -> Array:
+    choice, one, other = given
+    if choice is None or one is None or other is None:
+        raise ValueError
+    return np.where(choice, one, other)
+
+
+def _reduce(function: Callable[..., Array]) -> Callable[[Node, Given], Array]:
+    def reduced(node: Node, given: Given) -> Array:
+        axes = _axes(node, given)
+        if axes is None and node.integer("noop_with_empty_axes"):
+            return _first(given)
+        keep = bool(node.integer("keepdims", 1))
+        return np.asarray(function(_first(given), axis=axes, keepdims=keep))
+
+    return reduced
+
+
+def _scatter(_: Node, given: Given) -> Array:
+    data, indices, updates = given
+    if data is None or indices is None or updates is None:
+        raise ValueError
+    result = data.copy()
+    result[tuple(np.moveaxis(indices, -1, 0))] = updates
+    return result
+
+
+def _cumsum(node: Node, given: Given) -> Array:
+    if node.integer("exclusive") or node.integer("reverse"):
+        raise ValueError
+    return np.cumsum(_first(given), axis=int(_second(given).ravel()[0]), dtype=_first(given).dtype)
+
+
+def _unary(function: Callable[[Array], Array]) -> Callable[[Node, Given], Array]:
+    return lambda _, given: np.asarray(function(_first(given)))
+
+
+def _binary(function: Callable[[Array, Array], Array]) -> Callable[[Node, Given], Array]:
+    return lambda _, given: np.asarray(function(_first(given), _second(given)))
+
+
+def _many(function: Callable[[Array, Array], Array]) -> Callable[[Node, Given], Array]:
+    def folded(_: Node, given: Given) -> Array:
+        result = _first(given)
+        for each in given[1:]:
+            if each is not None:
+                result = np.asarray(function(result, each))
+        return result
+
+    return folded
+
+
+BINARY: Mapping[str, Callable[[Node, Given], Array]] = {
+    **{"Add": _binary(np.add), "Sub": _binary(np.subtract), "Mul": _binary(np.multiply)},
+    **{"Div": _binary(_divide), "Pow": _power, "Mod": _modulo},
+    **{"Equal": _binary(np.equal), "And": _binary(np.logical_and), "Or": _binary(np.logical_or)},
+    **{"Greater": _binary(np.greater), "GreaterOrEqual": _binary(np.greater_equal)},
+    **{"Less": _binary(np.less), "LessOrEqual": _binary(np.less_equal)},
+    **{"Xor": _binary(np.logical_xor), "Max": _many(np.maximum), "Min": _many(np.minimum)},
+    "Where": _where,
+}
+FOLDABLE: Mapping[str, Callable[[Node, Given], Array | list[Array]]] = {
+    **BINARY,
+    **{"Abs": _unary(np.abs), "Neg": _unary(np.negative), "Not": _unary(np.logical_not)},
+    **{"Floor": _unary(np.floor), "Ceil": _unary(np.ceil), "Sqrt": _unary(np.sqrt)},
+    **{"Reciprocal": _unary(np.reciprocal), "Log": _unary(np.log), "Exp": _unary(np.exp)},
+    **{"Round": _unary(np.round), "Identity": _unary(np.asarray), "Sign": _unary(np.sign)},
+    **{
+        "Cast": _cast,
+        "Clip": _clip,
+        "Concat": _concat,
+        "ConstantOfShape": _filled,
+        "CumSum": _cumsum,
+    },
+    **{"Expand": _expand, "Gather": _gather, "Range": _range, "Reshape": _reshape},
+    **{"NonZero": _unary(lambda data: np.asarray(np.nonzero(data), dtype=np.int64))},
+    **{"ReduceMax": _reduce(np.max), "ReduceMin": _reduce(np.min), "ReduceSum": _reduce(np.sum)},
+    **{"ReduceProd": _reduce(np.prod), "ScatterND": _scatter, "Slice": _slice, "Split": _split},
+    **{"Squeeze": _squeeze, "Tile": _tile, "Transpose": _transpose, "Unsqueeze": _unsqueeze},
+}
+"""Operators that exporters leave in the arithmetic of shapes; cheap on small tensors."""

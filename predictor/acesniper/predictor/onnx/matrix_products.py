@@ -1,0 +1,342 @@
+"""Heavy operators as the matrix products that they are.
+
+A convolution is the product of its patches with its filters (im2col; Chellapilla et al. 2006), a
+recurrent layer one product per step, attention two per head. From these come the FLOPs, counted as
+2 x multiply-accumulates, and the shapes that tell how well a device runs them.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from acesniper.predictor.onnx.node import NOTHING, Node, Tensor, names
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """`count` products of the shape (rows x depth) @ (depth x columns)."""
+
+    count: float
+    rows: float
+    columns: float
+    depth: float
+
+    @property
+    def flops(self) -> float:
+        """2 x multiply-accumulates."""
+        return 2.0 * self.count * self.rows * self.columns * self.depth
+
+
+Products = tuple[Product, ...]
+
+CONVOLUTIONS = names(
+    "Conv ConvInteger QLinearConv DeformConv CausalConvWithState FusedConv NhwcConv NhwcFusedConv"
+)
+TRANSPOSED = frozenset(("ConvTranspose", "ConvTransposeWithDynamicPads", "QLinearConvTranspose"))
+MATRIX_PRODUCTS = names(
+    "MatMul MatMulInteger QLinearMatMul FusedMatMul TransposeMatMul FusedMatMulActivation "
+    "GemmFastGelu MatMulInteger16 MatMulIntegerToFloat DynamicQuantizeMatMul "
+    "QOrderedMatMul"
+)
+GEMMS = frozenset(("Gemm", "FusedGemm", "QGemm", "GemmFloat8"))
+PACKED_PRODUCTS = frozenset(("MatMulNBits", "MatMulBnb4"))
+"""Their weights are packed bits; attributes K and N say depth and columns."""
+
+RECURRENT = {"LSTM": 4, "DynamicQuantizeLSTM": 4, "GRU": 3, "RNN": 1}
+"""Gates of recurrent layers."""
+
+WEIGHT = {
+    **dict.fromkeys(("QLinearConv", "QLinearConvTranspose", "QLinearMatMul", "QGemm"), 3),
+    **dict.fromkeys(("QOrderedMatMul", "MoE", "QMoE"), 2),
+}
+"""Where the weight stands, if not second."""
+
+
+def operand(node: Node, index: int) -> Tensor:
+    """An input by position; NOTHING where it is left out."""
+    return node.inputs[index] if index < len(node.inputs) else NOTHING
+
+
+def weight(node: Node) -> Tensor:
+    """The matrix or kernel of a heavy operator."""
+    return operand(node, WEIGHT.get(node.op, 1))
+
+
+def channels_last(node: Node) -> bool:
+    """Whether images lie in memory with their channels last."""
+    return node.op.startswith("Nhwc") or node.integer("channels_last") == 1 or node.nhwc
+
+
+def pixels(node: Node) -> int:
+    """The positions of an image that a convolution gives, without batch and channels."""
+    shape = node.outputs[0].shape or ()
+    return math.prod(shape[1:-1] if channels_last(node) else shape[2:])
+
+
+def window(node: Node) -> Shape:
+    """The spatial size of a convolution's kernel."""
+    shape = weight(node).shape or ()
+    return shape[1:-1] if node.op.startswith("Nhwc") else shape[2:]
+
+
+def _convolution(node: Node) -> Products:
+    kernel, groups = weight(node), max(1, node.integer("group", 1))
+    filters = (kernel.shape or (0,))[0]
+    if not filters:
+        return ()
+    if node.op == "CausalConvWithState":
+        groups = filters
+    rows = node.outputs[0].elements / filters
+    return (Product(groups, rows, filters / groups, kernel.elements / filters),)
+
+
+def _transposed(node: Node) -> Products:
+    shape, groups = weight(node).shape or (), max(1, node.integer("group", 1))
+    if len(shape) < 2 or not shape[0]:
+        return ()
+    rows = operand(node, 0).elements / shape[0]
+    return (Product(groups, rows, math.prod(shape[1:]), shape[0] / groups),)
+
+
+def _turned(shape: Shape, turn: int) -> Shape:
+    return (*shape[:-2], shape[-1], shape[-2]) if turn and len(shape) > 1 else shape
+
+
+def _matrix(node: Node) -> Products:
+    left = _turned(operand(node, 0).shape or (), node.integer("transA"))
+    right = _turned(weight(node).shape or (), node.integer("transB"))
+    if not left or not right:
+        return ()
+    depth, columns = left[-1], right[-1] if len(right) > 1 else 1
+    outer = left[:-1] if len(left) > 1 else (1,)
+    if math.prod(right[:-2]) == 1:
+        return (Product(1, math.prod(outer), columns, depth),)
+    total = math.prod(_broadcast(left[:-2], right[:-2]))
+    return (Product(total, outer[-1], columns, depth),)
+
+
+def _broadcast(one: Shape, other: Shape) -> Shape:
+    size = max(len(one), len(other))
+    pairs = zip((1,) * (size - len(one)) + one, (1,) * (size - len(other)) + other, strict=True)
+    return tuple(b if a == 1 else a for a, b in pairs)
+
+
+def _packed(node: Node) -> Products:
+    depth, columns = node.integer("K"), node.integer("N")
+    rows = operand(node, 0).elements / depth if depth > 0 else 0.0
+    return (Product(1, rows, columns, depth),)
+
+
+def _recurrent(node: Node) -> Products:
+    """A product over all steps for the input, and one per step for the state."""
+    steps, given, hidden = (operand(node, i).shape or () for i in range(3))
+    if len(steps) < 3 or len(given) < 3 or len(hidden) < 3:
+        return ()
+    size = node.integer("hidden_size", hidden[2])
+    columns = RECURRENT[node.op] * size
+    batch_first = node.integer("layout") == 1
+    batch, length = (steps[0], steps[1]) if batch_first else (steps[1], steps[0])
+    return (
+        Product(given[0], length * batch, columns, steps[2]),
+        Product(given[0] * length, batch, columns, size),
+    )
+
+
+def _einsum(node: Node) -> Products:
+    """Two operands at a time, from the left, as runtimes do.
+
+    What the operands share is summed over where nothing behind it needs it, and counts products
+    where something does; letters of one operand are its side.
+    """
+    sides, result, sizes = einsum_letters(node)
+
+    def extent(letters: set[str]) -> float:
+        return float(math.prod(sizes[each] for each in letters))
+
+    found = []
+    left = sides[0] if sides else set()
+    for place, right in enumerate(sides[1:], start=2):
+        needed = result.union(*sides[place:])
+        both, rows, columns = left & right, (left - right) & needed, (right - left) & needed
+        counts, summed = extent(both & needed), extent(both - needed)
+        found.append(Product(counts, extent(rows), extent(columns), summed))
+        left = (left | right) & needed
+    return tuple(found)
+
+
+def einsum_letters(node: Node) -> tuple[list[set[str]], set[str], Mapping[str, int]]:
+    """The letters of each operand, of the result, and their sizes; no operand for a misfit.
+
+    The dimensions that an ellipsis stands for get numbers, counted from the right, as letters.
+    """
+    terms, arrow, result = node.text("equation").replace(" ", "").partition("->")
+    sizes: dict[str, int] = {}
+    sides: list[set[str]] = []
+    for term, tensor in zip(terms.split(","), node.inputs, strict=False):
+        named = len(term.replace("...", ""))
+        hidden = len(tensor.shape or ()) - named
+        letters = _letters(term, hidden)
+        for letter, size in zip(letters, tensor.shape or (), strict=False):
+            sizes[letter] = max(size, sizes.get(letter, 1))
+        sides.append(set(letters))
+    if len(sides) != len(node.inputs):
+        return [], set(), {}
+    hidden = sum(letter.isdigit() for letter in sizes)
+    every = "".join(terms.split(","))
+    given = _letters(result, hidden) if arrow else [c for c in every if every.count(c) == 1]
+    return sides, set(given), sizes
+
+
+def _letters(term: str, hidden: int) -> list[str]:
+    before, dots, after = term.partition("...")
+    return [*before, *(str(i) for i in reversed(range(hidden)) if dots), *after]
+
+
+PRODUCTS: Mapping[str, Callable[[Node], Products]] = {
+    **dict.fromkeys(CONVOLUTIONS, _convolution),
+    **dict.fromkeys(TRANSPOSED, _transposed),
+    **dict.fromkeys(MATRIX_PRODUCTS | GEMMS, _matrix),
+    **dict.fromkeys(PACKED_PRODUCTS, _packed),
+    **dict.fromkeys(RECURRENT, _recurrent),
+    "Einsum": _einsum,
+}
+
+
+# TODO merge docstring of acesniper.predictor.onnx.matrix_products:
+# Attention and mixtures of experts as matrix products.
+#
+# Full products are counted, masked ones too, as runtimes compute them and counters count them.
+
+PROJECTING = names(
+    "Attention QAttention PackedAttention DecoderMaskedSelfAttention LongformerAttention"
+)
+"""Operators of com.microsoft that hold the product with the weights of Q, K and V."""
+
+SEPARATE = names("MultiHeadAttention DecoderMaskedMultiHeadAttention PackedMultiHeadAttention")
+GROUPED = frozenset(("GroupQueryAttention", "SparseAttention", "PagedAttention"))
+EXPERTS = frozenset(("MoE", "QMoE"))
+
+
+def scores(batch: float, heads: float, queries: float, keys: float, *sizes: float) -> Products:
+    """The two products of attention; `sizes` of a head in queries and values."""
+    return (
+        Product(batch * heads, queries, keys, sizes[0]),
+        Product(batch * heads, queries, sizes[-1], keys),
+    )
+
+
+def standard_attention(node: Node) -> Products:
+    """Attention of the standard (opset 23): 4-D, or 3-D with heads in attributes."""
+    query, key, value, past = (operand(node, i).shape or () for i in (0, 1, 2, 4))
+    heads = node.integer("q_num_heads")
+    groups = node.integer("kv_num_heads") or heads
+    if len(query) == 3 and heads > 0 and len(key) == len(value) == 3:
+        batch, length, width = query
+        sizes = (width / heads, value[2] / groups)
+        keys = key[1]
+    elif len(query) == len(key) == len(value) == 4:
+        batch, heads, length, width = query
+        sizes, keys = (float(width), float(value[3])), key[2]
+    else:
+        return ()
+    return scores(batch, heads, length, keys + _length(past), *sizes)
+
+
+def linear_attention(node: Node) -> Products:
+    """A state of key x value per head, written and read once per step."""
+    query, key, value = (operand(node, i).shape or () for i in range(3))
+    heads, groups = node.integer("q_num_heads"), node.integer("kv_num_heads")
+    if len(query) != 3 or len(key) != 3 or len(value) != 3 or heads < 1 or groups < 1:
+        return ()
+    steps, sizes = query[0] * query[1], (key[2] / groups, value[2] / groups)
+    return (Product(steps * groups, sizes[0], sizes[1], 1), Product(steps * heads, 1, *sizes[::-1]))
+
+
+def _projecting(node: Node) -> Products:
+    given, matrix = operand(node, 0).shape or (), operand(node, 1).shape or ()
+    heads = node.integer("num_heads")
+    if len(given) < 2 or len(matrix) != 2 or heads < 1:
+        return ()
+    batch, length = (given[0], given[1]) if len(given) == 3 else (1, given[0])
+    parts = node.integers("qkv_hidden_sizes") or (matrix[1] // 3,) * 3
+    past = {"Attention": 4, "QAttention": 8, "DecoderMaskedSelfAttention": 4}.get(node.op)
+    keys = cached(node, length, _length(operand(node, past).shape or ()) if past else 0)
+    if node.op == "LongformerAttention":
+        keys = min(keys, 2 * node.integer("window", keys) + 1)
+    project = Product(1, batch * length, matrix[1], matrix[0])
+    return (project, *scores(batch, heads, length, keys, parts[0] / heads, parts[2] / heads))
+
+
+def _separate(node: Node) -> Products:
+    query, key, value = (operand(node, i).shape or () for i in range(3))
+    heads = node.integer("num_heads")
+    if heads < 1 or len(query) not in (2, 3, 5):
+        return ()
+    if len(query) == 5:  # Q, K and V in one: batch, length, heads, 3, size
+        return scores(query[0], query[2], query[1], query[1], query[4])
+    batch, length, width = query if len(query) == 3 else (1, *query)
+    past = _length(operand(node, 5 if node.op.startswith("Decoder") else 6).shape or ())
+    keys, depth = _keys(key, length), width / heads
+    values = value[-1] / heads if len(value) in (2, 3) else depth
+    return scores(batch, heads, length, cached(node, keys, past), depth, values)
+
+
+def _keys(key: Shape, length: int) -> int:
+    """How many keys: (batch, keys, width), (batch, heads, keys, size), or packed K and V."""
+    if len(key) == 4:
+        return key[2]
+    return key[1] if len(key) in (3, 5) else length
+
+
+def _grouped(node: Node) -> Products:
+    query, key = operand(node, 0).shape or (), operand(node, 1).shape or ()
+    heads, groups = node.integer("num_heads"), node.integer("kv_num_heads")
+    if heads < 1 or groups < 1 or len(query) not in (2, 3):
+        return ()
+    batch, length, width = query if len(query) == 3 else (1, *query)
+    size = width / heads if key else width / (heads + 2 * groups)
+    past = _length(operand(node, 3).shape or ()) if node.op != "PagedAttention" else 0
+    return scores(batch, heads, length, cached(node, length, past), size)
+
+
+def _experts(node: Node) -> Products:
+    """Each token runs through its `k` experts: up (and gate), then down again."""
+    given, chosen = operand(node, 0).shape or (), node.integer("k", 1)
+    first, down, gate = (_inner(node, i) for i in range(3))
+    if not given or not first:
+        return ()
+    tokens, width = math.prod(given[:-1]), given[-1]
+    hidden = first / 2 if node.integer("swiglu_fusion") else first
+    up = [Product(chosen, tokens, inner, width) for inner in (first, gate) if inner]
+    return (*up, Product(chosen, tokens, width if down else 0, hidden))
+
+
+def _inner(node: Node, layer: int) -> float:
+    """The width of an expert's inner side; packed weights tell it by their scales alone."""
+    if node.op == "QMoE":
+        shape = operand(node, 3 + 3 * layer).shape or ()
+        return shape[1] if len(shape) > 1 else 0
+    shape = operand(node, 2 + 2 * layer).shape or ()
+    width = (operand(node, 0).shape or (0,))[-1]
+    return math.prod(shape[1:]) / width if len(shape) == 3 and width else 0
+
+
+def cached(node: Node, given: int, past: int) -> int:
+    """All keys: those given and those kept, or a buffer that has room for both."""
+    return past if node.integer("past_present_share_buffer") and past else given + past
+
+
+def _length(cache: Shape) -> int:
+    """The steps in a cache of keys: (..., heads, steps, size)."""
+    return cache[-2] if len(cache) >= 4 else 0
+
+
+CONTRIB_ATTENTION: Mapping[str, Callable[[Node], Products]] = {
+    **dict.fromkeys(PROJECTING, _projecting),
+    **dict.fromkeys(SEPARATE, _separate),
+    **dict.fromkeys(GROUPED, _grouped),
+    **dict.fromkeys(EXPERTS, _experts),
+}
+"""By operators of com.microsoft."""

@@ -1,0 +1,147 @@
+"""Who competes: each in a namespace of its own, on the same nodes, one after the other."""
+
+import csv
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from acesniper.api.conditions import with_condition
+from acesniper.api.names import API_VERSION
+from acesniper.api.objects import Json
+from acesniper.api.reasons import ConditionType, Reason
+from acesniper.api.units import rfc3339
+from acesniper.api.v1alpha1 import ModelProfileStatus, ModelSource
+from acesniper.domain.task import ModelKey
+from acesniper.policies.estimates import LatencyRow
+from acesniper.predictor.csv import SUITE
+from acesniper.predictor.features import FEATURES_VERSION
+from acesniper.simulator.cluster import SimulatedCluster
+from acesniper.testbed.kwok import make_node
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """`prefix` stands before a model's name where its predictions are looked up."""
+
+    namespace: str
+    prefix: str = ""
+    ours: bool = True
+
+
+OURS = Contender("ours")
+ORACLE = Contender("oracle", "true-")
+"""Our scheduler, told the true latencies."""
+STOCK = Contender("stock", ours=False)
+
+CONTENDERS = (OURS, ORACLE, STOCK)
+
+
+SOURCE = ModelSource(uri="http://models.invalid/model.onnx", sha256="0" * 64)
+"""No file is behind a model of a table: its profile comes read."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectNames:
+    """Of the cluster's devices and models as Kubernetes objects, in their order."""
+
+    nodes: Sequence[str]
+    models: Mapping[ModelKey, str]
+
+    @classmethod
+    def of(cls, cluster: SimulatedCluster) -> "ObjectNames":
+        """Numbered nodes; models by what of their name Kubernetes allows, numbered too."""
+        models = {
+            ModelKey(model): f"m{place:03d}-{_allowed(model)}".rstrip("-")
+            for place, model in enumerate(cluster.models)
+        }
+        return cls([f"node-{place:04d}" for place in range(len(cluster.devices))], models)
+
+
+def _allowed(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:32]
+
+
+def nodes(names: ObjectNames) -> list[Json]:
+    """Fake nodes; their slots come with the profiles."""
+    return [make_node(name) for name in names.nodes]
+
+
+def device_profiles(names: ObjectNames, cluster: SimulatedCluster) -> list[Json]:
+    """A listed device for every node: one reading, that says which device it is."""
+    now = rfc3339(time.time())
+    return [
+        {
+            "apiVersion": API_VERSION,
+            "kind": "DeviceProfile",
+            "metadata": {"name": node},
+            "spec": {"node": node, "provider": "cpu"},
+            "status": {
+                "text": device.id[:200],
+                "suite": SUITE,
+                "suiteVersion": "1",
+                "readings": {node: {"seconds": 1.0, "spread": 0.0}},
+                "measuredAt": now,
+            },
+        }
+        for node, device in zip(names.nodes, cluster.devices, strict=True)
+    ]
+
+
+def model_profiles(names: ObjectNames, side: Contender) -> list[Json]:
+    """The models of a side, read already, each alike to its own name in the list."""
+    text = "a model of a table"
+    conditions = with_condition(
+        [], ConditionType.PROFILED, True, Reason.PROFILED, text, time.time(), 1
+    )
+    found = []
+    for name in names.models.values():
+        status = ModelProfileStatus(
+            text=text,
+            features_version=FEATURES_VERSION,
+            similar={side.prefix + name: 1.0},
+            conditions=conditions,
+            observed_generation=1,
+        )
+        found.append(
+            {
+                "apiVersion": API_VERSION,
+                "kind": "ModelProfile",
+                "metadata": {"name": name, "namespace": side.namespace},
+                "spec": {"source": SOURCE.model_dump(by_alias=True, exclude_none=True)},
+                "status": status.model_dump(by_alias=True, exclude_none=True, mode="json"),
+            }
+        )
+    return found
+
+
+def write_predictions(
+    path: Path,
+    names: ObjectNames,
+    believed: Mapping[ModelKey, LatencyRow],
+    cluster: SimulatedCluster,
+    scale: float,
+) -> None:
+    """What the extender reads: what we believe of each pair, and what the oracle knows of it."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("device", "model", "latency_s", "low_s", "high_s"))
+        for column, (model, name) in enumerate(names.models.items()):
+            row = believed[model]
+            for place, node in enumerate(names.nodes):
+                spans = (row.latency_s[place], row.low_s[place], row.high_s[place])
+                true_s = cluster.latency_s[place, column]
+                writer.writerow((node, OURS.prefix + name, *(scale * each for each in spans)))
+                writer.writerow((node, ORACLE.prefix + name, *(scale * true_s,) * 3))
+
+
+def latencies(
+    names: ObjectNames, cluster: SimulatedCluster, scale: float
+) -> dict[tuple[str, str], float]:
+    """(node, model) to the seconds that an emulated inference takes."""
+    return {
+        (node, name): scale * float(cluster.latency_s[place, column])
+        for place, node in enumerate(names.nodes)
+        for column, name in enumerate(names.models.values())
+    }
