@@ -15,6 +15,9 @@ PAGE := extender/acesniper/extender/page/static
 PREACT := 11.2.0
 HTM := 3.1.1
 TYPESCRIPT := typescript@5.9
+E2E_WORKERS ?= 4
+FAST_WORKERS ?= 2
+DURATIONS := --durations=30
 BOOTSTRAPPED := .venv/.bootstrapped
 INSTALLED := .venv/.installed
 
@@ -104,11 +107,11 @@ docs: setup ## Build the documents into build/docs; any warning, such as a broke
 
 .PHONY: test-fast
 test-fast: setup ## Unit, property and integration tests
-	$(BIN)/pytest tests/unit tests/property tests/integration
+	$(BIN)/pytest -n $(FAST_WORKERS) --dist worksteal $(DURATIONS) tests/unit tests/property tests/integration
 
 .PHONY: e2e
-e2e: tools stores ## Tests on a real control plane
-	$(BIN)/pytest tests/e2e
+e2e: tools stores ## Tests on real control planes, in E2E_WORKERS processes
+	$(BIN)/pytest -n $(E2E_WORKERS) --dist loadscope $(DURATIONS) tests/e2e
 
 .PHONY: e2e-node
 e2e-node: tools stores ## Images, chart and tasks on real nodes (root on Debian 12; skipped elsewhere)

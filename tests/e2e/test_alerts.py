@@ -51,7 +51,7 @@ def test_every_alert_is_tested_and_has_its_section_in_the_runbook() -> None:
 
 
 def test_rules_ask_for_metrics_that_exist() -> None:
-    series = {name for each in all_declarations() for name in each.series_names}
+    series = {name for declaration in all_declarations() for name in declaration.series_names}
 
     asked = {name for rule in rules() for name in re.findall(r"\bacesniper_\w+", rule["expr"])}
 

@@ -1,4 +1,4 @@
-"""The API server errs, falls silent or goes away: nothing is lost, nothing runs twice."""
+"""The API server fails, stalls or is down: no task is lost, no task runs twice."""
 
 import random
 import threading
@@ -16,11 +16,11 @@ from fleet_of_five import FleetOfFive
 
 KILLS = 5
 SHARE = 0.2
-"""Of the requests that are answered with an error."""
-AWAY_S = {"kube-apiserver": 60.0, "etcd": 5.0}
-"""Leases end within the longer one, and clients have all given up."""
-SILENCE = {"ACESNIPER_WATCH_SILENCE_S": "3"}
-"""A deaf watch is noticed sooner than by default."""
+"""Share of the requests that fail."""
+DOWNTIME_S = {"kube-apiserver": 20.0, "etcd": 5.0}
+"""All leases, the longest of 15 s, expire within the longer one."""
+SHORT_WATCH_TIMEOUT = {"ACESNIPER_WATCH_SILENCE_S": "3"}
+"""A stalled watch is detected sooner than by default."""
 
 
 @pytest.fixture
@@ -31,23 +31,25 @@ def work(fleet: FleetOfFive, namespace: str) -> FaultWorkload:
 
 
 @pytest.fixture(scope="module")
-def ways(fleet: FleetOfFive) -> Iterator[tuple[FaultProxy, ...]]:
-    """Between operator and extender, started anew, and the API server."""
+def started_proxies(fleet: FleetOfFive) -> Iterator[tuple[FaultProxy, ...]]:
+    """Proxies between the API server and operator and extender, which are restarted for it."""
     system = fleet.system
     with (
         FaultProxy(system.plane, OPERATOR) as operators,
         FaultProxy(system.plane, EXTENDER) as extenders,
-        system.rerouted({OPERATOR: operators.kubeconfig, EXTENDER: extenders.kubeconfig}, SILENCE),
+        system.rerouted(
+            {OPERATOR: operators.kubeconfig, EXTENDER: extenders.kubeconfig}, SHORT_WATCH_TIMEOUT
+        ),
     ):
         yield operators, extenders
 
 
 @pytest.fixture
-def proxies(ways: tuple[FaultProxy, ...]) -> Iterator[tuple[FaultProxy, ...]]:
-    """The same, with nothing wrong before and after."""
-    yield ways
-    for proxy in ways:
-        proxy.faults.share, proxy.faults.deaf = 0.0, False
+def proxies(started_proxies: tuple[FaultProxy, ...]) -> Iterator[tuple[FaultProxy, ...]]:
+    """The proxies, without faults before and after the test."""
+    yield started_proxies
+    for proxy in started_proxies:
+        proxy.faults.share, proxy.faults.stalled = 0.0, False
 
 
 @pytest.mark.parametrize("victim", [OPERATOR, EXTENDER])
@@ -59,14 +61,14 @@ def test_kills_at_random_instants(work: FaultWorkload, victim: str) -> None:
     work.check()
 
 
-def test_answers_that_are_errors(work: FaultWorkload, proxies: tuple[FaultProxy, ...]) -> None:
+def test_error_responses(work: FaultWorkload, proxies: tuple[FaultProxy, ...]) -> None:
     for proxy in proxies:
         proxy.faults.share = SHARE
     for started in range(0, 30, 10):
         work.apply(10)
         work.has_run(started + 5)
 
-    # Whoever has little to do still renews its lease, so that every kind comes in the end.
+    # An idle component still renews its lease, so that every status is injected eventually.
     work.fleet.system.plane.children[OPERATOR].wait_until(
         lambda: all(proxy.injected.keys() == {409, 429, 500} for proxy in proxies)
     )
@@ -75,35 +77,35 @@ def test_answers_that_are_errors(work: FaultWorkload, proxies: tuple[FaultProxy,
     work.check()
 
 
-def test_watches_that_go_deaf(work: FaultWorkload, proxies: tuple[FaultProxy, ...]) -> None:
+def test_stalled_watches(work: FaultWorkload, proxies: tuple[FaultProxy, ...]) -> None:
     work.apply(10)
     work.has_run(5)
 
     for proxy in proxies:
-        proxy.faults.deaf = True
+        proxy.faults.stalled = True
     work.apply(10)
-    heard = [proxy.deafened for proxy in proxies]
+    stalled = [proxy.stalled_watches for proxy in proxies]
     work.fleet.system.plane.children[OPERATOR].wait_until(
-        lambda: all(proxy.deafened > 0 for proxy in proxies)
+        lambda: all(proxy.stalled_watches > 0 for proxy in proxies)
     )
     for proxy in proxies:
-        proxy.faults.deaf = False
+        proxy.faults.stalled = False
     work.apply(5)
 
     work.check()
-    assert all(proxy.deafened > 0 for proxy in proxies), heard
+    assert all(proxy.stalled_watches > 0 for proxy in proxies), stalled
 
 
-@pytest.mark.parametrize("away", AWAY_S)
-def test_a_control_plane_that_goes_away(work: FaultWorkload, away: str) -> None:
+@pytest.mark.parametrize("down", DOWNTIME_S)
+def test_a_control_plane_that_is_down(work: FaultWorkload, down: str) -> None:
     plane = work.fleet.system.plane
     work.apply(10)
     work.has_run(5)
 
     with restarted_by_a_kubelet(plane.children[SCHEDULER]):
-        plane.kill(away)
-        plane.children[OPERATOR].exited_within(AWAY_S[away])
-        plane.start(away)
+        plane.kill(down)
+        plane.children[OPERATOR].exited_within(DOWNTIME_S[down])
+        plane.start(down)
         plane.children["kube-controller-manager"].wait_until(plane.api_answers("/readyz"))
         work.apply(10)
 
@@ -114,7 +116,7 @@ def test_a_control_plane_that_goes_away(work: FaultWorkload, away: str) -> None:
 
 @contextmanager
 def restarted_by_a_kubelet(child: Child) -> Iterator[None]:
-    """Start a process again whenever it ends itself, as kube-scheduler does without its lease."""
+    """Restart a process whenever it exits, as kube-scheduler does when it loses its lease."""
     over = threading.Event()
 
     def watch() -> None:
@@ -143,8 +145,8 @@ def test_a_device_that_takes_five_times_as_long(work: FaultWorkload) -> None:
         work.fleet.emulator.latencies = latencies
 
 
-def test_a_node_that_falls_silent(work: FaultWorkload) -> None:
-    """Nobody stops its pod: after the pod's own time to end it is given up by force."""
+def test_a_node_that_stops_reporting(work: FaultWorkload) -> None:
+    """Its pod cannot terminate: after its grace period it is deleted by force."""
     fleet, namespace = work.fleet, work.namespace
     plane = fleet.system.plane
     taint = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
@@ -176,7 +178,7 @@ def test_a_node_that_falls_silent(work: FaultWorkload) -> None:
     fleet.wait_for("node", "condition=Ready", namespace, node)
 
     assert again["node"] != node
-    retrying = next(each for each in again["conditions"] if each["type"] == "Retrying")
+    retrying = next(entry for entry in again["conditions"] if entry["type"] == "Retrying")
     assert retrying["reason"] == "NodeLost"
     work.apply(10)
     fleet.emulator.runs = {

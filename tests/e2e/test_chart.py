@@ -1,4 +1,4 @@
-"""The chart on a real control plane: admitted, upgraded, uninstalled; and its admission policy."""
+"""The chart on a real control plane: install, upgrade, uninstall, admission policies."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from helm_release import CHART, VALUES, HelmRelease, template
 
 NAMESPACE = "acesniper"
 NOISE = ("events", "events.events.k8s.io", "bindings")
-"""What comes and goes by itself."""
+"""Kinds whose objects appear and expire by themselves."""
 STATUS = "--subresource=status"
 
 
 @pytest.fixture(scope="module")
 def plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
-    """A control plane of its own: the others' has the definitions already."""
+    """A control plane without our CRDs."""
     with ControlPlane() as plane:
         yield plane
         plane.keep_logs = request.session.testsfailed > 0
@@ -47,15 +47,15 @@ def objects(plane: ControlPlane) -> set[str]:
 
 
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
-def test_the_api_server_takes_every_object_whatever_is_set(
+def test_the_api_server_accepts_every_object_for_all_values(
     plane: ControlPlane, release: HelmRelease, values: tuple[str, ...]
 ) -> None:
     manifests = [
-        each
-        for each in template(*values, namespace=NAMESPACE)
+        manifest
+        for manifest in template(*values, namespace=NAMESPACE)
         # The one is of the Prometheus operator, which is not here; the other names a priority class
         # that a dry run does not make.
-        if each["kind"] not in ("PodMonitor", "PrometheusRule", "Pod")
+        if manifest["kind"] not in ("PodMonitor", "PrometheusRule", "Pod")
     ]
 
     answer = plane.kubectl(
@@ -66,9 +66,7 @@ def test_the_api_server_takes_every_object_whatever_is_set(
     assert len(answer.splitlines()) == len(manifests)
 
 
-def test_what_is_uninstalled_leaves_nothing_behind(
-    plane: ControlPlane, release: HelmRelease
-) -> None:
+def test_uninstalling_leaves_nothing_behind(plane: ControlPlane, release: HelmRelease) -> None:
     before = objects(plane)
 
     release.install("crds.keep=false")
@@ -81,11 +79,11 @@ def test_what_is_uninstalled_leaves_nothing_behind(
     plane.kubectl("wait", "--for=delete", "pods", "--all", "-n", NAMESPACE, "--timeout=60s")
 
     assert len(installed - before) > 30
-    assert not [each for each in upgraded if each.startswith("NetworkPolicy")]
+    assert not [name for name in upgraded if name.startswith("NetworkPolicy")]
     assert objects(plane) == before
 
 
-def test_definitions_change_with_the_release_and_outlive_it(
+def test_crds_are_upgraded_with_the_release_and_kept_after_it(
     plane: ControlPlane, release: HelmRelease, tmp_path: Path
 ) -> None:
     old = tmp_path / "acesniper"
@@ -164,7 +162,7 @@ class Node:
         argv += ["--certificate-authority", self._plane.authority.ca.cert, "--token", self._token]
         argv += ["apply", "--server-side", "--validate=false", "-f", "-", *flags]
         done = subprocess.run(
-            [str(each) for each in argv],
+            [str(word) for word in argv],
             env={**os.environ, "KUBECONFIG": os.devnull},
             input=json.dumps(profile),
             capture_output=True,
@@ -198,7 +196,7 @@ def test_a_nodes_probe_writes_its_own_profile_only(
     assert "the probe on node a may not write the profile of node b" in profile_of_another
     assert "the probe on node a may write profiles named a-PROVIDER only" in name_of_another
     assert "may write profiles named a-PROVIDER only" in name_of_a_node_to_come
-    assert [each.split("/")[1] for each in written] == ["a-cpu", "b-cpu"]
+    assert [name.split("/")[1] for name in written] == ["a-cpu", "b-cpu"]
 
 
 def test_the_planner_opens_gates_and_changes_nothing_of_what_pods_run(
@@ -208,7 +206,7 @@ def test_the_planner_opens_gates_and_changes_nothing_of_what_pods_run(
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "somebodys", "labels": {"app": "web"}},
+        "metadata": {"name": "foreign", "labels": {"app": "web"}},
         "spec": {
             "schedulingGates": [{"name": "acesniper.io/plan"}],
             "initContainers": [{"name": "first", "image": "first:1"}],
@@ -222,7 +220,7 @@ def test_the_planner_opens_gates_and_changes_nothing_of_what_pods_run(
         account = f"--as=system:serviceaccount:{NAMESPACE}:acesniper-scheduler"
         argv = [plane.program("kubectl"), "--kubeconfig", plane.kubeconfig(), account, *flags]
         done = subprocess.run(
-            [str(each) for each in (*argv, "patch", "pod", "somebodys", "-p", json.dumps(change))],
+            [str(word) for word in (*argv, "patch", "pod", "foreign", "-p", json.dumps(change))],
             capture_output=True,
             text=True,
         )
@@ -236,9 +234,9 @@ def test_the_planner_opens_gates_and_changes_nothing_of_what_pods_run(
     other_label = patch({"metadata": {"labels": {"app": "bank"}}})
     no_label = patch({"metadata": {"labels": None}})
     opened = patch({"metadata": {"annotations": {"x": "y"}}, "spec": {"schedulingGates": None}})
-    plane.kubectl("set", "image", "pod/somebodys", "web=web:2")
+    plane.kubectl("set", "image", "pod/foreign", "web=web:2")
     policies = json.loads(plane.kubectl("get", "validatingadmissionpolicies", "-o", "json"))
-    plane.kubectl("delete", "pod", "somebodys", "--force", "--grace-period=0")
+    plane.kubectl("delete", "pod", "foreign", "--force", "--grace-period=0")
     release.uninstall()
 
     assert "the planner may not change what a pod runs" in other_image
@@ -246,5 +244,5 @@ def test_the_planner_opens_gates_and_changes_nothing_of_what_pods_run(
     assert "the planner may not change a pod's labels" in other_label
     assert "the planner may not change a pod's labels" in no_label
     assert opened == ""
-    warned = [each["status"].get("typeChecking") for each in policies["items"]]
-    assert warned == [{}, {}]
+    warnings = [policy["status"].get("typeChecking") for policy in policies["items"]]
+    assert warnings == [{}, {}]

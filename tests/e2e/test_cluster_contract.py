@@ -1,4 +1,4 @@
-"""The adapter keeps its contract on a real API server; the twin keeps the same one."""
+"""The Kubernetes client satisfies its contract on a real API server, as the fake does."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,4 +26,4 @@ async def cluster(control_plane: ControlPlane) -> AsyncIterator[Cluster]:
 
 
 class TestRealCluster(ClusterContract):
-    """The promises, kept by Kubernetes."""
+    """The contract, on Kubernetes."""

@@ -1,4 +1,4 @@
-"""The command `acesniper` against an installed chart: what people ask of a cluster."""
+"""The command `acesniper` against an installed chart."""
 
 import json
 import socket
@@ -28,50 +28,54 @@ def ours(installed: FreshFleet, request: pytest.FixtureRequest) -> Iterator[str]
     plane.kubectl("delete", "namespace", name, "--wait=false")
 
 
-def said(fleet: FreshFleet, command: str) -> str:
+def output_of(fleet: FreshFleet, command: str) -> str:
     assert isinstance(fleet.system, Installed)
     done = fleet.system.shell(command)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def found(fleet: FreshFleet, command: str) -> Any:  # noqa: ANN401 - whatever JSON it prints
-    return json.loads(said(fleet, f"{command} --json"))
+def json_of(fleet: FreshFleet, command: str) -> Any:  # noqa: ANN401 - any JSON
+    return json.loads(output_of(fleet, f"{command} --json"))
 
 
-def test_top_shows_what_devices_can_do_and_until_when_they_are_busy(
+def test_top_shows_the_speed_and_the_running_tasks_of_devices(
     installed: FreshFleet, ours: str
 ) -> None:
     installed.apply([installed.task("long", ours, inferences=installed.inferences(20.0))])
     installed.wait_until(lambda: bool(installed.runs(ours)))
 
-    devices = found(installed, "acesniper top")
-    table = said(installed, "acesniper top -o wide")
+    devices = json_of(installed, "acesniper top")
+    table = output_of(installed, "acesniper top -o wide")
 
-    (busy,) = [each for each in devices if each["running"]]
+    (busy,) = [device for device in devices if device["running"]]
     assert len(devices) == len(installed.devices)
     assert busy["running"] == [f"{ours}/long"]
     assert 0 < busy["busy_s"] < 120
-    assert all(each["healthy"] for each in devices)
-    assert [each["speed"] for each in devices] == sorted(
-        (each["speed"] for each in devices), reverse=True
+    assert all(device["healthy"] for device in devices)
+    assert [device["speed"] for device in devices] == sorted(
+        (device["speed"] for device in devices), reverse=True
     )
     assert f"{ours}/long" in table
 
 
-def test_predict_says_what_the_planner_goes_by(installed: FreshFleet, ours: str) -> None:
-    asked = found(installed, f"acesniper predict mobilenet-v3-small -n {ours} --all-devices")
+def test_predict_returns_the_latencies_that_the_planner_uses(
+    installed: FreshFleet, ours: str
+) -> None:
+    asked = json_of(installed, f"acesniper predict mobilenet-v3-small -n {ours} --all-devices")
     installed.apply([installed.task("asked", ours, inferences=5)])
     installed.finish(ours, "asked")
-    why = found(installed, f"acesniper explain asked -n {ours}")
+    why = json_of(installed, f"acesniper explain asked -n {ours}")
 
-    latency_s = {each["device"]: each["latency_s"] for each in asked["devices"]}
+    latency_s = {device["device"]: device["latency_s"] for device in asked["devices"]}
     assert len(latency_s) == len(installed.devices)
-    for each in why["decision"]["candidates"]:
-        assert each["latencySeconds"] == pytest.approx(latency_s[each["device"]], rel=0.01)
+    for candidate in why["decision"]["candidates"]:
+        assert candidate["latencySeconds"] == pytest.approx(
+            latency_s[candidate["device"]], rel=0.01
+        )
 
 
-def test_the_plan_has_the_tasks_that_wait(installed: FreshFleet, ours: str) -> None:
+def test_the_plan_contains_the_pending_tasks(installed: FreshFleet, ours: str) -> None:
     count = 2 * len(installed.devices)
     work = installed.inferences(8.0)
     names = [f"t{number}" for number in range(count)]
@@ -79,16 +83,16 @@ def test_the_plan_has_the_tasks_that_wait(installed: FreshFleet, ours: str) -> N
     installed.wait_until(lambda: len(installed.runs(ours)) >= len(installed.devices))
     plan = f"acesniper plan --extender http://127.0.0.1:{installed.system.extender_port}"
 
-    planned = found(installed, plan)
+    planned = json_of(installed, plan)
     installed.system.plane.kubectl("delete", "inferencetask", "--all", "-n", ours)
-    installed.wait_until(lambda: said(installed, plan) == "Nothing waits.\n")
+    installed.wait_until(lambda: output_of(installed, plan) == "Nothing waits.\n")
 
     assert planned
-    assert {each["device"] for each in planned} <= {each.node for each in installed.devices}
-    assert {each["task"] for each in planned} <= {f"{ours}/{name}" for name in names}
+    assert {entry["device"] for entry in planned} <= {device.node for device in installed.devices}
+    assert {entry["task"] for entry in planned} <= {f"{ours}/{name}" for name in names}
 
 
-async def test_the_doctor_hears_of_the_watches_through_the_api_server(
+async def test_the_doctor_reads_watch_ages_through_the_api_server(
     installed: FreshFleet, ours: str
 ) -> None:
     with_port(installed, ours, installed.system.extender_port)
@@ -102,7 +106,7 @@ async def test_the_doctor_hears_of_the_watches_through_the_api_server(
 
 
 def with_port(fleet: FreshFleet, namespace: str, port: int) -> None:
-    """A pod that says it is the extender, at an address of this machine."""
+    """A pod with the extender's labels, at an address of this machine."""
     labels = {"app.kubernetes.io/name": "acesniper", "app.kubernetes.io/component": "scheduler"}
     container = {
         "name": "extender",
@@ -133,7 +137,7 @@ def own_address() -> str:
         return str(probe.getsockname()[0])
 
 
-def test_a_user_without_rights_is_told_which_and_a_wrong_context_which_there_are(
+def test_errors_name_the_missing_permission_and_the_unknown_context(
     installed: FreshFleet,
 ) -> None:
     assert isinstance(installed.system, Installed)

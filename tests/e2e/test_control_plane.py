@@ -57,7 +57,9 @@ def annotate(plane: ControlPlane, namespace: str, annotations: dict[str, str]) -
 
 
 def condition_time(pod: dict[str, Any], kind: str) -> datetime.datetime:
-    (message,) = (each["message"] for each in pod["status"]["conditions"] if each["type"] == kind)
+    (message,) = (
+        entry["message"] for entry in pod["status"]["conditions"] if entry["type"] == kind
+    )
     return datetime.datetime.fromisoformat(message)
 
 
@@ -74,9 +76,9 @@ def test_client_and_server_are_the_version_of_the_go_module(control_plane: Contr
 
 def test_an_unbound_identity_is_forbidden(control_plane: ControlPlane) -> None:
     with pytest.raises(CommandFailed) as caught:
-        control_plane.kubectl("get", "pods", identity="nobody")
+        control_plane.kubectl("get", "pods", identity="no-rights")
 
-    assert '(Forbidden): pods is forbidden: User "nobody"' in caught.value.stderr
+    assert '(Forbidden): pods is forbidden: User "no-rights"' in caught.value.stderr
 
 
 @pytest.mark.parametrize("verb", ["delete", "patch", "create"])
@@ -85,7 +87,7 @@ def test_kwok_cannot_write_nodes(control_plane: ControlPlane, verb: str) -> None
         control_plane.kubectl("auth", "can-i", verb, "nodes", identity="kwok")
 
 
-def test_an_emulated_pod_finishes_when_told_with_the_message(
+def test_an_emulated_pod_finishes_at_its_instant_with_its_message(
     control_plane: ControlPlane, node: str
 ) -> None:
     message = json.dumps({"median_ms": 12.5, "note": 'a "quoted" word'})
@@ -161,7 +163,7 @@ def test_a_killed_parent_leaves_no_process(control_plane: ControlPlane, tmp_path
             signal.pause()
     """
     argv = [sys.executable, "-c", code, str(control_plane.binaries)]
-    environ = {**os.environ, "TMPDIR": str(tmp_path)}  # nobody is left to remove its folder
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}  # its folder stays behind
     with subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pids = [int(pid) for pid in parent.stdout.readline().split()]

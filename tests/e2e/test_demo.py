@@ -1,4 +1,4 @@
-"""The main job, run the way a person runs it, on a control plane of its own."""
+"""The demo, run as a user runs it, on a control plane of its own."""
 
 import json
 import subprocess
@@ -25,15 +25,15 @@ def test_the_demo_finishes_every_task_with_both_schedulers(tmp_path: Path) -> No
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(figures.read_text())
-    assert found.keys() == {"ours", "stock", "tasks"}
+    results = json.loads(figures.read_text())
+    assert results.keys() == {"ours", "stock", "tasks"}
     for run in ("ours", "stock"):
-        assert found[run].keys() == SUMMARY
-        assert found[run]["tasks"] == found[run]["finished"] == 16
-        assert 0 <= found[run]["mean_wait_s"] <= found[run]["mean_response_s"]
-    assert len(found["tasks"]) == 16
-    for task in found["tasks"]:
+        assert results[run].keys() == SUMMARY
+        assert results[run]["tasks"] == results[run]["finished"] == 16
+        assert 0 <= results[run]["mean_wait_s"] <= results[run]["mean_response_s"]
+    assert len(results["tasks"]) == 16
+    for task in results["tasks"]:
         assert task["predicted_s"] > 0
         assert task["actual_s"] > 0
-    assert len({task["node"] for task in found["tasks"]}) > 1
+    assert len({task["node"] for task in results["tasks"]}) > 1
     assert "The same 16 tasks, twice" in done.stdout

@@ -1,4 +1,4 @@
-"""Every command of the documents, page by page, as their reader would type it."""
+"""Every command of the documents, page by page, as a reader would type it."""
 
 import subprocess
 from collections.abc import Iterator
@@ -22,10 +22,10 @@ def pages(cluster: str) -> pytest.MarkDecorator:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """What a reader's copy of the repository looks like; what is written stays here."""
-    for each in ROOT.iterdir():
-        if each.name not in (".git", "build"):
-            (tmp_path / each.name).symlink_to(each)
+    """A copy of the repository, in which the commands of a page may write files."""
+    for path in ROOT.iterdir():
+        if path.name not in (".git", "build"):
+            (tmp_path / path.name).symlink_to(path)
     return tmp_path
 
 

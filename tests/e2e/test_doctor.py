@@ -1,7 +1,7 @@
 """`acesniper doctor` on an installed chart, healthy and broken in many ways.
 
-Each case breaks one thing, demands that it is found, and mends it by the command that the finding
-names (or, where that names none, by hand); then nothing may be found.
+A case breaks one thing, expects the finding, and fixes it with the finding's command, or by other
+means if the finding has none; afterwards there must be no finding.
 """
 
 import json
@@ -51,9 +51,9 @@ def applied(*flags: str, **thing: object) -> Callable[[FreshFleet], None]:
     return run
 
 
-def measured_anew(fleet: FreshFleet) -> None:
-    fleet.apply([each.profile for each in fleet.devices])
-    profiles = [each.profile for each in fleet.devices]
+def measured_again(fleet: FreshFleet) -> None:
+    fleet.apply([device.profile for device in fleet.devices])
+    profiles = [device.profile for device in fleet.devices]
     fleet.apply(profiles, "--subresource=status", "--force-conflicts")
 
 
@@ -77,12 +77,12 @@ def start(part: str) -> Callable[[FreshFleet], None]:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A way to break an installation, what must be found, and how it is mended if by hand."""
+    """A way to break an installation, the expected finding, and the fix if it has no command."""
 
     breaks: Callable[[FreshFleet], None]
     check: str
     says: str
-    by_hand: Callable[[FreshFleet], None] | None = None
+    fix: Callable[[FreshFleet], None] | None = None
 
 
 NS = ("-n", NAMESPACE)
@@ -171,19 +171,19 @@ CASES = {
         "there is no profile for pods that ask for ace-sniper",
     ),
     "planner away": Case(
-        stop(EXTENDER), "leases", "the planner does not work", by_hand=start(EXTENDER)
+        stop(EXTENDER), "leases", "the planner does not work", fix=start(EXTENDER)
     ),
     "kube-scheduler away": Case(
-        stop(SCHEDULER), "leases", "our kube-scheduler does not work", by_hand=start(SCHEDULER)
+        stop(SCHEDULER), "leases", "our kube-scheduler does not work", fix=start(SCHEDULER)
     ),
     "operator away": Case(
-        stop(OPERATOR), "leases", "the operator does not work", by_hand=start(OPERATOR)
+        stop(OPERATOR), "leases", "the operator does not work", fix=start(OPERATOR)
     ),
     "every node cordoned": Case(
         kubectl("cordon", "--selector", "kubernetes.io/os=linux"),
         "devices",
         "no device can take a task",
-        by_hand=kubectl("uncordon", "--selector", "kubernetes.io/os=linux"),
+        fix=kubectl("uncordon", "--selector", "kubernetes.io/os=linux"),
     ),
     "probe's account deleted": Case(
         kubectl("delete", "serviceaccount", "acesniper-probe", *NS),
@@ -209,7 +209,7 @@ CASES = {
         kubectl("delete", "deviceprofile", DEVICE),
         "devices",
         "it is not measured, and gets no task",
-        by_hand=measured_anew,
+        fix=measured_again,
     ),
     "measured long ago": Case(
         patch(
@@ -218,7 +218,7 @@ CASES = {
         ),
         "devices",
         "it was measured 40d ago",
-        by_hand=measured_anew,
+        fix=measured_again,
     ),
     "another probe suite": Case(
         patch(
@@ -227,7 +227,7 @@ CASES = {
         ),
         "devices",
         "it was measured with hrm 1, predictions need hrm 2",
-        by_hand=measured_anew,
+        fix=measured_again,
     ),
     "profile without a node": Case(
         applied(
@@ -243,7 +243,7 @@ CASES = {
         model_of_another_digest,
         "models",
         "it cannot be used (DigestMismatch)",
-        by_hand=kubectl("delete", "modelprofile", "swapped", "-n", "default"),
+        fix=kubectl("delete", "modelprofile", "swapped", "-n", "default"),
     ),
     "clock ahead": Case(
         applied(
@@ -254,7 +254,7 @@ CASES = {
         ),
         "clocks",
         "ahead of the API server's",
-        by_hand=kubectl("delete", "lease", "fast-clock", "-n", "kube-node-lease"),
+        fix=kubectl("delete", "lease", "fast-clock", "-n", "kube-node-lease"),
     ),
 }
 
@@ -270,31 +270,33 @@ def test_nothing_is_found_in_a_healthy_installation(fleet: FreshFleet) -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_what_is_broken_is_found_and_its_command_mends_it(fleet: FreshFleet, case: Case) -> None:
+def test_a_fault_is_found_and_fixed_by_the_command(fleet: FreshFleet, case: Case) -> None:
     assert isinstance(fleet.system, Installed)
 
     case.breaks(fleet)
     try:
-        finding = found(fleet, case)
-        if case.by_hand is None:
+        finding = wait_for_finding(fleet, case)
+        if case.fix is None:
             done = fleet.system.shell(finding.command)
             assert done.returncode == 0, done.stderr
     finally:
-        if case.by_hand is not None:
-            case.by_hand(fleet)
+        if case.fix is not None:
+            case.fix(fleet)
     fleet.system.wait_rolled_out()
 
     assert finding.fix
-    assert_mended(fleet)
+    assert_fixed(fleet)
 
 
-def found(fleet: FreshFleet, case: Case) -> Finding:
-    """The finding: rights that are gone are noticed within moments, a lease has to run out."""
+def wait_for_finding(fleet: FreshFleet, case: Case) -> Finding:
+    """The finding of a case: some appear at once, others after a lease expired."""
     matching: list[Finding] = []
 
     def seen() -> bool:
         matching[:] = [
-            each for each in diagnose(fleet) if each.check == case.check and case.says in each.what
+            finding
+            for finding in diagnose(fleet)
+            if finding.check == case.check and case.says in finding.what
         ]
         return bool(matching)
 
@@ -302,8 +304,8 @@ def found(fleet: FreshFleet, case: Case) -> Finding:
     return matching[0]
 
 
-def assert_mended(fleet: FreshFleet) -> None:
-    """What follows from a broken part (a lease, a slot) is mended within seconds by the parts."""
+def assert_fixed(fleet: FreshFleet) -> None:
+    """Wait until there is no finding: leases and slots recover within seconds."""
     left: list[Finding] = []
 
     def healthy() -> bool:
@@ -321,23 +323,23 @@ def test_a_broken_installation_is_an_exit_code_and_json_for_machines(fleet: Fres
     kubectl("delete", "clusterrolebinding", "acesniper-probe")(fleet)
 
     case = Case(lambda _: None, "rights", "deviceprofiles")
-    finding = found(fleet, case)
+    finding = wait_for_finding(fleet, case)
 
     done = fleet.system.shell("acesniper doctor --json")
-    told = json.loads(done.stdout)
-    mended = fleet.system.shell(finding.command)
+    findings = json.loads(done.stdout)
+    fixed = fleet.system.shell(finding.command)
 
     assert done.returncode == 1
-    assert told[0]["severity"] == Severity.ERROR
-    assert "acesniper/acesniper-probe" in told[0]["where"]
-    assert mended.returncode == 0
-    assert_mended(fleet)
+    assert findings[0]["severity"] == Severity.ERROR
+    assert "acesniper/acesniper-probe" in findings[0]["where"]
+    assert fixed.returncode == 0
+    assert_fixed(fleet)
 
 
-def test_who_may_see_little_is_told_what_was_not_checked(fleet: FreshFleet) -> None:
-    connection = Connection(fleet.system.plane.kubeconfig("nobody"))
+def test_checks_without_permission_are_reported_as_skipped(fleet: FreshFleet) -> None:
+    connection = Connection(fleet.system.plane.kubeconfig("no-rights"))
 
     seen = examine(connection.ask(look))
 
-    assert {each.severity for each in seen} == {Severity.WARNING}
-    assert all(each.what.startswith("not checked") for each in seen)
+    assert {finding.severity for finding in seen} == {Severity.WARNING}
+    assert all(finding.what.startswith("not checked") for finding in seen)

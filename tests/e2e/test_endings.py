@@ -1,4 +1,4 @@
-"""Endings that only a real API server, its controllers and its schedulers can bring about."""
+"""Terminations that need a real API server with its controllers and schedulers."""
 
 import json
 import time
@@ -27,7 +27,7 @@ def by_hand(fleet: FleetOfFive, namespace: str) -> Iterator[PlayedByHand]:
 
 
 def condition(status: Json, kind: str) -> Json:
-    return next(each for each in status["conditions"] if each["type"] == kind)
+    return next(entry for entry in status["conditions"] if entry["type"] == kind)
 
 
 def patch(fleet: FleetOfFive, kind: str, name: str, namespace: str, change: Json) -> None:
@@ -56,21 +56,21 @@ def wait_for_attempt(fleet: FleetOfFive, namespace: str, attempts: int = 1) -> J
 def test_what_was_too_big_for_its_device_goes_to_a_larger_one(
     by_hand: PlayedByHand, fleet: FleetOfFive, namespace: str
 ) -> None:
-    memory = {each.node: each.profile["status"]["memoryBytes"] for each in fleet.devices}
+    memory = {device.node: device.profile["status"]["memoryBytes"] for device in fleet.devices}
     smallest, largest = fleet.devices[0].node, fleet.devices[-1].node
     fleet.apply([by_hand.task("big", retries=5, nodeSelector={HOSTNAME: smallest})])
     tried = []
     for attempt, wanted in enumerate((None, largest, None)):
         pod = by_hand.bound_pod("big", attempt)
         tried.append(memory[pod["spec"]["nodeName"]])
-        # Where it may go is no part of what it is: the next attempt goes by the spec of then.
+        # The node selector may change; the next attempt uses the new one.
         patch(fleet, "itask", "big", namespace, {"spec": {"nodeSelector": {HOSTNAME: wanted}}})
         by_hand.ended(pod, 137, "OOMKilled")
         if tried[-1] == memory[largest]:
             break
     status = fleet.finish(namespace, "big")["big"]
 
-    (model,) = (each["status"] for each in fleet.get("mprof", namespace) if _learned(each))
+    (model,) = (profile["status"] for profile in fleet.get("mprof", namespace) if _learned(profile))
     assert len(tried) > 1
     assert tried == sorted(set(tried)), "each attempt had more memory"
     assert model["needsMemoryBytes"] == tried[-1] + 1
@@ -89,7 +89,7 @@ def test_an_image_that_cannot_be_pulled_is_told_and_given_up(
     pod = by_hand.bound_pod("unknown")
 
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
-    by_hand.say(pod, "Pending", waiting)
+    by_hand.write_status(pod, "Pending", waiting)
     fleet.wait_for("inferencetask", "condition=Healthy=False", namespace, "unknown")
     status = fleet.finish(namespace, "unknown")["unknown"]
 
@@ -251,7 +251,7 @@ def test_a_queued_task_gets_the_model_that_has_its_name_now(
 ) -> None:
     fleet.add_models(namespace)
     model, other = "mobilenet-v3-small", fleet.sources["squeezenet1-1"]
-    fleet.apply([fleet.task("queued", namespace, nodeSelector={HOSTNAME: "nowhere"})])
+    fleet.apply([fleet.task("queued", namespace, nodeSelector={HOSTNAME: "no-such-node"})])
     fleet.wait_for("inferencetask", "jsonpath={.status.phase}=Queued", namespace, "queued")
 
     fleet.system.plane.kubectl("delete", "mprof", model, "-n", namespace)

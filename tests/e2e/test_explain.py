@@ -18,7 +18,7 @@ def explain(fleet: FleetOfFive, *arguments: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_a_task_is_explained_with_every_term_and_still_after_its_pod_is_gone(
+def test_a_decision_is_explained_even_after_the_pod_was_deleted(
     fleet: FleetOfFive, namespace: str
 ) -> None:
     fleet.add_models(namespace)
@@ -33,20 +33,20 @@ def test_a_task_is_explained_with_every_term_and_still_after_its_pod_is_gone(
     assert text.returncode == 0, text.stderr
     assert f"{namespace}/asked: Succeeded." in text.stdout
     assert "Backlog" in text.stdout
-    found = json.loads(machine.stdout)
-    best = found["decision"]["candidates"][0]
+    answer = json.loads(machine.stdout)
+    best = answer["decision"]["candidates"][0]
     terms = ("backlogSeconds", "coldStartSeconds", "transferSeconds", "runSeconds")
-    assert best["node"] == status["node"] == found["node"]
-    assert abs(sum(best[each] for each in terms) - best["finishSeconds"]) < 1e-6
-    assert len(found["decision"]["candidates"]) > 1
-    assert found["observed"]["latencyMedianSeconds"] > 0
+    assert best["node"] == status["node"] == answer["node"]
+    assert abs(sum(best[term] for term in terms) - best["finishSeconds"]) < 1e-6
+    assert len(answer["decision"]["candidates"]) > 1
+    assert answer["observed"]["latencyMedianSeconds"] > 0
 
 
-def test_an_unknown_task_is_an_error_in_words(fleet: FleetOfFive, namespace: str) -> None:
-    answer = explain(fleet, "nobody", "-n", namespace)
+def test_an_unknown_task_is_an_error(fleet: FleetOfFive, namespace: str) -> None:
+    answer = explain(fleet, "unknown", "-n", namespace)
 
     assert answer.returncode == 2
     assert answer.stderr == (
-        f"error: there is no InferenceTask 'nobody' in namespace '{namespace}';"
+        f"error: there is no InferenceTask 'unknown' in namespace '{namespace}';"
         " see kubectl get itask -A\n"
     )

@@ -1,4 +1,4 @@
-"""For people who configure the cluster's own scheduler: it asks the extender over TLS."""
+"""The cluster's own scheduler, configured to call the extender over TLS."""
 
 import http.client
 import ssl
@@ -82,7 +82,7 @@ def extender(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> E
     return Extender(port, authority.ca.cert, client)
 
 
-def test_nobody_without_a_certificate_is_answered(extender: Extender) -> None:
+def test_a_client_without_a_certificate_is_refused(extender: Extender) -> None:
     with pytest.raises((ssl.SSLError, ConnectionError)):
         extender.text("/plan", None)
 

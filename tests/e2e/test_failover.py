@@ -1,4 +1,4 @@
-"""A second scheduler pod takes over, and knows what was promised: the pods say it."""
+"""A second scheduler pod takes over, with the reservations that it reads from the pods."""
 
 import json
 import re
@@ -14,8 +14,8 @@ TASKS = 20
 
 def holder(fleet: FleetOfFive, lease: str) -> str:
     text = fleet.system.plane.kubectl("get", "lease", lease, "-n", NAMESPACE, "-o", "json")
-    found: str = json.loads(text)["spec"].get("holderIdentity", "")
-    return found
+    identity: str = json.loads(text)["spec"].get("holderIdentity", "")
+    return identity
 
 
 def apply_tasks(fleet: FleetOfFive, namespace: str, first: int) -> None:
@@ -39,7 +39,7 @@ def check_all_ran_once(fleet: FleetOfFive, namespace: str) -> None:
     assert all(status["attempts"] == 0 for status in statuses.values())
 
 
-def test_the_second_pod_takes_over_with_the_ledger_as_it_was(
+def test_the_second_pod_takes_over_with_the_same_reservations(
     fleet: FleetOfFive, namespace: str
 ) -> None:
     fleet.add_models(namespace)
@@ -60,7 +60,7 @@ def test_the_second_pod_takes_over_with_the_ledger_as_it_was(
         for part in (EXTENDER, SCHEDULER):
             fleet.system.kill(part)
         apply_tasks(fleet, namespace, TASKS // 2)
-        for run in [each for each in fleet.runs(namespace) if each.task == "long"]:
+        for run in [run for run in fleet.runs(namespace) if run.task == "long"]:
             del fleet.emulator.runs[run.uid]
         check_all_ran_once(fleet, namespace)
         after = holder(fleet, "ace-sniper-planner")
@@ -68,7 +68,7 @@ def test_the_second_pod_takes_over_with_the_ledger_as_it_was(
             fleet.system.restart(part)
 
     assert (before, after) == (EXTENDER, EXTENDER + STANDBY)
-    assert followed == pytest.approx(live, abs=30), "it had followed what was promised"
+    assert followed == pytest.approx(live, abs=30), "the standby kept the same reservations"
     fleet.apply([fleet.task("back", namespace)])
     assert fleet.finish(namespace, "back")["back"]["phase"] == "Succeeded"
 
@@ -76,7 +76,7 @@ def test_the_second_pod_takes_over_with_the_ledger_as_it_was(
 def test_a_planner_in_one_pod_and_a_scheduler_in_the_other_agree(
     fleet: FleetOfFive, namespace: str
 ) -> None:
-    """Their leases are two: nothing holds them in the same pod."""
+    """They hold separate leases, so the leaders may be in different pods."""
     planned = re.compile(
         r'^acesniper_decisions_total\{outcome="planned",.*verb="filter"\} [1-9]', re.M
     )

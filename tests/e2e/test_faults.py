@@ -1,4 +1,4 @@
-"""Parts are killed in the middle of a workload: nothing is lost, nothing runs twice."""
+"""Components are killed during a workload: no task is lost, no task runs twice."""
 
 from collections import Counter
 
@@ -15,7 +15,7 @@ TASKS = 30
     [(SCHEDULER,), (OPERATOR, EXTENDER)],
     ids=["scheduler", "operator and extender"],
 )
-def test_a_kill_in_the_middle_loses_and_doubles_nothing(
+def test_a_kill_during_a_workload_loses_and_duplicates_nothing(
     fleet: FleetOfFive, namespace: str, victims: tuple[str, ...]
 ) -> None:
     fleet.add_models(namespace)
@@ -65,8 +65,8 @@ def test_a_rebuilt_ledger_equals_the_live_one(fleet: FleetOfFive, namespace: str
 
     rebuilt = fleet.backlogs()
     fleet.system.plane.kubectl("delete", "itask", "-n", namespace, "--all")
-    assert sum(each > 0 for each in live.values()) == 3
+    assert sum(seconds > 0 for seconds in live.values()) == 3
     assert rebuilt.keys() == live.keys()
     for device, seconds in live.items():
-        # Time goes on between the two, and Kubernetes' start times are whole seconds.
+        # They are read one after the other, and Kubernetes' start times are whole seconds.
         assert rebuilt[device] == pytest.approx(seconds, abs=30)

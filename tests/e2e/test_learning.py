@@ -1,4 +1,4 @@
-"""A device whose tasks take twice what its probe lets expect, on a real control plane."""
+"""A device whose tasks take twice as long as its probe predicts, on a real control plane."""
 
 import urllib.request
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from acesniper.testbed.demo.examples import EmulatedDevice
 from fleet_of_five import FleetOfFive
 
 ENOUGH = 6
-"""Tasks within which a device has to be learned."""
+"""Number of tasks within which predictions have to adapt."""
 
 
 @pytest.fixture
 def slowed(fleet: FleetOfFive, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmulatedDevice]:
-    """One device that silently became half as fast; afterwards it is as it was, and measured so."""
-    device = next(each for each in fleet.devices if each.node == "ort-1t")
+    """A device at half its speed, without a new measurement; reset afterwards."""
+    device = next(device for device in fleet.devices if device.node == "ort-1t")
     slow = {
         key: 2 * seconds if key[0] == device.node else seconds
         for key, seconds in fleet.emulator.latencies.items()
@@ -28,7 +28,7 @@ def slowed(fleet: FleetOfFive, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emul
     fleet.forget(device)
 
 
-def test_a_device_that_became_half_as_fast_is_learned_and_probed_again(
+def test_predictions_adapt_to_a_slower_device_and_it_is_probed_again(
     fleet: FleetOfFive, namespace: str, slowed: EmulatedDevice
 ) -> None:
     fleet.add_models(namespace)
@@ -40,47 +40,51 @@ def test_a_device_that_became_half_as_fast_is_learned_and_probed_again(
     predicted_s = [one_task(fleet, namespace, slowed, number) for number in range(ENOUGH)]
 
     profile = device_profile(fleet, name)
-    told = fleet.events("default", name)
+    events = fleet.events("default", name)
     after = counted(fleet)
-    assert abs(predicted_s[0] / really_s - 1) > 0.25, "its probe knows nothing of it"
+    assert abs(predicted_s[0] / really_s - 1) > 0.25, "the probe ran before the change"
     assert predicted_s[-1] == pytest.approx(really_s, rel=0.15)
-    assert "it is probed again" in told["LatencyDrift"]
+    assert "it is probed again" in events["LatencyDrift"]
     assert profile["spec"]["reprobe"].startswith("drift-")
     assert condition(profile, "Drifting") == "True"
     assert after["acesniper_device_drifts_total"] == before["acesniper_device_drifts_total"] + 1
-    # Where tasks ended in their 90 % interval: the first are not, the last are.
-    above, inside = (f"acesniper_prediction_intervals_total {each}" for each in ("above", "inside"))
+    # The first latencies are outside the 90 % interval, the last ones inside.
+    above, inside = (
+        f"acesniper_prediction_intervals_total {outcome}" for outcome in ("above", "inside")
+    )
     assert after[above] > before.get(above, 0)
     assert after[inside] > before.get(inside, 0)
 
 
 def one_task(fleet: FleetOfFive, namespace: str, device: EmulatedDevice, number: int) -> float:
-    """Run one task on a device until its profile has learned from it; what was predicted."""
+    """Run one task on a device until its profile has the observation; return the prediction."""
     name, profile = f"t{number}", device.profile["metadata"]["name"]
     here = {"kubernetes.io/hostname": device.node}
     fleet.apply([fleet.task(name, namespace, nodeSelector=here)])
     status = fleet.finish(namespace, name)[name]
 
-    def learned() -> bool:
+    def observed() -> bool:
         seen = device_profile(fleet, profile)["status"].get("observations") or []
-        return status["podUid"] in {each["task"] for each in seen}
+        return status["podUid"] in {observation["task"] for observation in seen}
 
-    fleet.wait_until(learned)
+    fleet.wait_until(observed)
     return float(status["predicted"]["latencySeconds"])
 
 
 def device_profile(fleet: FleetOfFive, name: str) -> dict[str, Any]:
-    """A DeviceProfile as the API server has it."""
-    (found,) = (
-        each for each in fleet.get("deviceprofiles", "") if each["metadata"]["name"] == name
+    """A DeviceProfile, as stored."""
+    (profile,) = (
+        candidate
+        for candidate in fleet.get("deviceprofiles", "")
+        if candidate["metadata"]["name"] == name
     )
-    return found
+    return profile
 
 
 def condition(profile: dict[str, Any], kind: str) -> str:
     """The status of a condition."""
     return next(
-        str(each["status"]) for each in profile["status"]["conditions"] if each["type"] == kind
+        str(entry["status"]) for entry in profile["status"]["conditions"] if entry["type"] == kind
     )
 
 

@@ -1,4 +1,4 @@
-"""The life of tasks as a person sees it, on a real control plane with emulated devices."""
+"""The lifecycle of tasks as users see it, on a real control plane with emulated devices."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ def test_a_task_runs_where_it_was_predicted_to_finish_first(
     status = fleet.finish(namespace)["one"]
 
     run = fleet.runs(namespace)[0]
-    told = fleet.events(namespace, "one")
+    events = fleet.events(namespace, "one")
     assert status["phase"] == "Succeeded"
     assert status["node"] == run.node
     assert (
@@ -26,8 +26,8 @@ def test_a_task_runs_where_it_was_predicted_to_finish_first(
     low, high = status["predicted"]["lowSeconds"], status["predicted"]["highSeconds"]
     assert low < status["predicted"]["latencySeconds"] < high
     assert status["errorRatio"] >= 0
-    assert {"Profiled", "Queued", "Placed", "Succeeded"} <= told.keys()
-    assert told["Placed"].count(" x ") == 3, "the event shows the best three candidates"
+    assert {"Profiled", "Queued", "Placed", "Succeeded"} <= events.keys()
+    assert events["Placed"].count(" x ") == 3, "the event shows the best three candidates"
     shown = fleet.system.plane.kubectl("get", "itask", "one", "-n", namespace)
     assert "Succeeded" in shown
     assert run.node in shown
@@ -45,7 +45,9 @@ def test_a_task_may_bring_its_own_model_and_batch(fleet: FleetOfFive, namespace:
     )
     fleet.wait_for("inferencetask", "condition=Placed", namespace, "inline", "batched")
 
-    profiles = {each["metadata"]["name"]: each for each in fleet.get("modelprofiles", namespace)}
+    profiles = {
+        profile["metadata"]["name"]: profile for profile in fleet.get("modelprofiles", namespace)
+    }
     tasks = fleet.tasks(namespace)
     batched = profiles[tasks["batched"]["status"]["modelProfile"]]
     single = profiles["mobilenet-v3-small"]
@@ -53,7 +55,7 @@ def test_a_task_may_bring_its_own_model_and_batch(fleet: FleetOfFive, namespace:
     assert tasks["inline"]["status"]["modelProfile"] in profiles
 
 
-def test_models_that_cannot_be_used_are_named_and_disturb_nothing(
+def test_invalid_models_are_reported_and_block_no_other_task(
     fleet: FleetOfFive, namespace: str
 ) -> None:
     right = fleet.sources["resnet18"]
@@ -66,7 +68,7 @@ def test_models_that_cannot_be_used_are_named_and_disturb_nothing(
             fleet.task("digest", namespace, source={"uri": right.uri, "sha256": "0" * 64}),
             fleet.task("garbage", namespace, source=no_onnx),
             fleet.task("good", namespace),
-            fleet.task("unknown", namespace, model="nobody"),
+            fleet.task("unknown", namespace, model="unknown-model"),
             fleet.task(
                 "away", namespace, source={"uri": f"{fleet.url}/no.onnx", "sha256": "1" * 64}
             ),
@@ -76,11 +78,11 @@ def test_models_that_cannot_be_used_are_named_and_disturb_nothing(
 
     assert status["good"]["phase"] == "Succeeded"
     for name, reason in (("digest", "DigestMismatch"), ("garbage", "NotOnnx")):
-        finished = [each for each in status[name]["conditions"] if each["type"] == "Finished"]
+        finished = [entry for entry in status[name]["conditions"] if entry["type"] == "Finished"]
         assert status[name]["phase"] == "Failed"
         assert finished[0]["reason"] == reason
     assert status["unknown"]["phase"] == "Pending"
-    assert "no ModelProfile 'nobody'" in status["unknown"]["message"]
+    assert "no ModelProfile 'unknown-model'" in status["unknown"]["message"]
     assert status["away"]["phase"] == "Pending"
 
 
@@ -95,7 +97,7 @@ def test_a_missing_model_starts_its_tasks_once_it_is_made(
     assert fleet.finish(namespace)["early"]["phase"] == "Succeeded"
 
 
-def test_a_suspended_task_waits_for_its_release(fleet: FleetOfFive, namespace: str) -> None:
+def test_a_suspended_task_starts_once_resumed(fleet: FleetOfFive, namespace: str) -> None:
     fleet.add_models(namespace)
     fleet.apply([fleet.task("held", namespace, suspend=True)])
     fleet.wait_for("inferencetask", "jsonpath={.status.phase}=Pending", namespace, "held")
@@ -111,12 +113,12 @@ def test_a_suspended_task_waits_for_its_release(fleet: FleetOfFive, namespace: s
 
 def test_a_deadline_out_of_reach_is_rejected_at_once(fleet: FleetOfFive, namespace: str) -> None:
     fleet.add_models(namespace)
-    hopeless = fleet.inferences(10_000)
+    unreachable = fleet.inferences(10_000)
 
     fleet.apply(
         [
             fleet.task(
-                *("late", namespace), inferences=hopeless, deadline="1h", deadlinePolicy="Reject"
+                *("late", namespace), inferences=unreachable, deadline="1h", deadlinePolicy="Reject"
             )
         ]
     )
@@ -137,9 +139,7 @@ def test_a_failed_attempt_is_tried_again_and_counted(fleet: FleetOfFive, namespa
     assert (status["once"]["phase"], status["once"]["attempts"]) == ("Succeeded", 1)
     assert (status["always"]["phase"], status["always"]["attempts"]) == ("Failed", 2)
     assert "exit code 3: emulated failure" in status["always"]["message"]
-    pods = [
-        each["metadata"]["labels"]["acesniper.io/task"] for each in fleet.get("pods", namespace)
-    ]
+    pods = [pod["metadata"]["labels"]["acesniper.io/task"] for pod in fleet.get("pods", namespace)]
     assert sorted(pods) == ["always", "always", "once", "once"]
 
 

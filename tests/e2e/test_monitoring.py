@@ -1,4 +1,4 @@
-"""A real Prometheus beside a real run: every query of the dashboard has data, and alerts ring."""
+"""A real Prometheus on a real control plane: dashboard queries have data, and alerts fire."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from fleet_of_five import FleetOfFive
 BOARD = ROOT / "charts/acesniper/dashboards/acesniper.json"
 VARIABLES = {"$provider": ".*", "$__rate_interval": "30s", "$__range": "5m"}
 NO_NUMBER = {"Cold start"}
-"""Emulated pods load nothing: there is a series, without a value."""
+"""Emulated pods load nothing: the series exists without a value."""
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +34,15 @@ def prometheus(
 
 
 def queries() -> dict[str, str]:
-    """Every query of the shipped dashboard by panel and letter, its variables filled."""
-    found = {}
+    """Every query of the shipped dashboard, by panel and letter, with its variables replaced."""
+    expressions = {}
     for panel in json.loads(BOARD.read_text())["panels"]:
         for target in panel.get("targets", []):
             expression = target["expr"]
             for name, value in VARIABLES.items():
                 expression = expression.replace(name, value)
-            found[f"{panel['title']} {target['refId']}"] = expression
-    return found
+            expressions[f"{panel['title']} {target['refId']}"] = expression
+    return expressions
 
 
 def test_every_query_of_the_dashboard_has_data_and_no_alert_fires(
@@ -61,33 +61,33 @@ def test_every_query_of_the_dashboard_has_data_and_no_alert_fires(
     succeeded = f'acesniper_task_phases_total{{phase="Succeeded"}} >= {len(names)}'
     prometheus.wait_until(lambda: bool(prometheus.query(succeeded)))
 
-    found = {
-        name: [float(each["value"][1]) for each in prometheus.query(expression)]
+    results = {
+        name: [float(sample["value"][1]) for sample in prometheus.query(expression)]
         for name, expression in queries().items()
     }
 
-    assert [name for name, values in found.items() if not values] == []
-    without = {name[:-2] for name, values in found.items() if all(map(isnan, values))}
+    assert [name for name, values in results.items() if not values] == []
+    without = {name[:-2] for name, values in results.items() if all(map(isnan, values))}
     assert without <= NO_NUMBER
     assert prometheus.firing() == set()
 
 
 def test_labels_have_the_values_that_were_declared(prometheus: Prometheus) -> None:
-    """What is stated of the number of series rests on it."""
+    """The documented number of series depends on it."""
     prometheus.wait_until(lambda: bool(prometheus.query("acesniper_planner_away")))
     for declaration in all_declarations():
         for label in declaration.labels:
-            assert strays(prometheus, declaration.series_names[0], label) == set()
+            assert undeclared(prometheus, declaration.series_names[0], label) == set()
 
 
-def strays(prometheus: Prometheus, series: str, label: Label) -> set[str]:
+def undeclared(prometheus: Prometheus, series: str, label: Label) -> set[str]:
     if label.per:
         return set()
-    found = {each["metric"].get(label.name, "") for each in prometheus.query(series)}
-    return found - set(label.values)
+    values = {sample["metric"].get(label.name, "") for sample in prometheus.query(series)}
+    return values - set(label.values)
 
 
-def test_alerts_ring_for_what_was_broken_and_stop_when_it_is_mended(
+def test_alerts_fire_for_injected_faults_and_stop_once_they_are_fixed(
     fleet: FleetOfFive, prometheus: Prometheus, namespace: str
 ) -> None:
     fleet.add_models(namespace)
@@ -116,13 +116,13 @@ def test_alerts_ring_for_what_was_broken_and_stop_when_it_is_mended(
     }
     numbers = count()
 
-    def rings() -> bool:
-        """Every now and then there is another one, or it would not be worth an alert."""
-        name = f"stranger-{next(numbers)}"
-        fleet.apply([pod(name, namespace, **{MODEL_LABEL: "nobody-knows"})])
+    def fires() -> bool:
+        """The alert is for a rate, so there is another such pod in every round."""
+        name = f"foreign-{next(numbers)}"
+        fleet.apply([pod(name, namespace, **{MODEL_LABEL: "unknown-model"})])
         return expected <= prometheus.firing()
 
-    prometheus.wait_until(rings)
+    prometheus.wait_until(fires)
     fleet.system.kill(EXTENDER)
     try:
         away = {"AcesniperExtenderDown", "AcesniperPlannerDown"}
@@ -140,10 +140,10 @@ def test_alerts_ring_for_what_was_broken_and_stop_when_it_is_mended(
     prometheus.wait_until(lambda: not prometheus.firing())
 
 
-def test_alerts_ring_when_nothing_takes_what_was_predicted(
+def test_alerts_fire_when_latencies_differ_from_predictions(
     fleet: FleetOfFive, prometheus: Prometheus, namespace: str
 ) -> None:
-    """Devices are five times as slow for one batch of tasks, and themselves for the next."""
+    """Devices are five times slower for one batch of tasks, and unchanged for the next."""
     fleet.add_models(namespace)
     fleet.wait_idle()
     steady = dict(fleet.emulator.latencies)
@@ -152,10 +152,10 @@ def test_alerts_ring_when_nothing_takes_what_was_predicted(
         *("AcesniperPredictionErrorHigh", "AcesniperIntervalCoverageLow"),
         "AcesniperDeviceDrifted",
     }
-    rung: set[str] = set()
+    fired: set[str] = set()
     batches = count()
 
-    def rings() -> bool:
+    def fires() -> bool:
         batch = next(batches)
         fleet.emulator.latencies = steady if batch % 2 else slow
         fleet.apply(
@@ -163,17 +163,17 @@ def test_alerts_ring_when_nothing_takes_what_was_predicted(
             for number in range(10)
         )
         fleet.finish(namespace)
-        rung.update(prometheus.firing())
-        return expected <= rung
+        fired.update(prometheus.firing())
+        return expected <= fired
 
     try:
-        prometheus.wait_until(rings)
+        prometheus.wait_until(fires)
     finally:
         fleet.emulator.latencies = steady
         fleet.forget(*fleet.devices)
 
 
-def test_an_alert_rings_while_the_operator_cannot_do_its_work(
+def test_an_alert_fires_while_the_operator_cannot_reconcile(
     fleet: FleetOfFive, prometheus: Prometheus, namespace: str
 ) -> None:
     fleet.add_models(namespace)
@@ -183,44 +183,44 @@ def test_an_alert_rings_while_the_operator_cannot_do_its_work(
         FaultProxy(system.plane, OPERATOR) as proxy,
         system.rerouted({OPERATOR: proxy.kubeconfig}, {}),
     ):
-        proxy.faults.share = 0.3  # with more, it cannot hold its lease either, and stands by
+        proxy.faults.share = 0.3  # with more, it could not renew its lease
         batches = count()
 
-        def rings() -> bool:
-            """What failed is tried again less and less often, so that there is always more."""
+        def fires() -> bool:
+            """Retries back off, so each round adds tasks."""
             batch = next(batches)
             fleet.apply(
                 fleet.task(f"hard-{batch}-{number}", namespace, inferences=1) for number in range(3)
             )
             return "AcesniperReconcileErrors" in prometheus.firing()
 
-        prometheus.wait_until(rings)
+        prometheus.wait_until(fires)
         proxy.faults.share = 0.0
         statuses = fleet.finish(namespace)
 
-    assert {each["phase"] for each in statuses.values()} == {"Succeeded"}
+    assert {status["phase"] for status in statuses.values()} == {"Succeeded"}
 
 
-def test_an_alert_rings_when_a_watch_hears_nothing_even_after_it_was_opened_anew(
+def test_an_alert_fires_when_a_restarted_watch_stalls_again(
     fleet: FleetOfFive, prometheus: Prometheus
 ) -> None:
-    """Only how long the alert stays is in fast motion: the silence takes its three minutes."""
+    """Unlike the alert's range, the threshold of three minutes is not shortened."""
     system = fleet.system
     with (
         FaultProxy(system.plane, EXTENDER) as proxy,
         system.rerouted({EXTENDER: proxy.kubeconfig}, {}),
     ):
         prometheus.wait_until(lambda: not prometheus.firing())
-        proxy.faults.deaf = True
+        proxy.faults.stalled = True
 
         prometheus.wait_until(lambda: "AcesniperWatchStalled" in prometheus.firing(), timeout_s=300)
 
-        assert proxy.deafened > 0
-    prometheus.wait_until(lambda: "AcesniperWatchStalled" not in prometheus.firing())
+        assert proxy.stalled_watches > 0
+    prometheus.wait_until(lambda: "AcesniperWatchDeaf" not in prometheus.firing())
 
 
 def pod(name: str, namespace: str, **labels: str) -> dict[str, object]:
-    """A pod of nobody's that asks for our scheduler."""
+    """A pod without an owner that requests our scheduler."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -1,4 +1,4 @@
-"""A trained network is rolled out into a cluster, and back by one command."""
+"""A trained network is rolled out to a cluster, and rolled back."""
 
 import base64
 import hashlib
@@ -21,7 +21,7 @@ def trained(tmp_path: Path) -> Path:
 
 
 class Cluster:
-    """A namespace of a control plane, as a person and a mounted volume see it."""
+    """A namespace of a control plane, through the command and as a mounted volume."""
 
     def __init__(self, plane: ControlPlane, namespace: str) -> None:
         self.plane, self.namespace = plane, namespace
@@ -30,7 +30,7 @@ class Cluster:
         where = ("--namespace", self.namespace, "--kubeconfig", self.plane.kubeconfig())
         argv = [sys.executable, "-m", "acesniper.cli", "network", *arguments, *where]
         return subprocess.run(
-            [str(each) for each in argv], capture_output=True, text=True, check=False
+            [str(word) for word in argv], capture_output=True, text=True, check=False
         )
 
     def serving(self) -> str | None:
@@ -41,7 +41,7 @@ class Cluster:
         return hashlib.sha256(base64.b64decode(content)).hexdigest() if content else None
 
 
-def test_a_network_is_rolled_out_and_back_by_one_command(
+def test_a_network_is_rolled_out_and_rolled_back(
     control_plane: ControlPlane, namespace: str, trained: Path, tmp_path: Path
 ) -> None:
     cluster = Cluster(control_plane, namespace)
@@ -63,12 +63,12 @@ def test_a_network_is_rolled_out_and_back_by_one_command(
     assert cluster.serving() == digest, "the second rollback undoes the first"
 
 
-def test_a_network_that_is_put_there_serves_without_a_restart_and_so_does_the_one_before(
+def test_a_replaced_network_serves_without_a_restart(
     fleet: FleetOfFive, namespace: str, network_file: Path, trained: Path
 ) -> None:
     fleet.add_models(namespace)
     digest = hashlib.sha256(trained.read_bytes()).hexdigest()
-    pids = [fleet.system.plane.children[each].pid for each in (EXTENDER, OPERATOR)]
+    pids = [fleet.system.plane.children[part].pid for part in (EXTENDER, OPERATOR)]
 
     before = source_of(fleet, namespace, "before")
     trained.replace(network_file)
@@ -80,7 +80,7 @@ def test_a_network_that_is_put_there_serves_without_a_restart_and_so_does_the_on
 
     assert before == after
     assert meanwhile == f"{before}@{digest[:8]}"
-    assert pids == [fleet.system.plane.children[each].pid for each in (EXTENDER, OPERATOR)]
+    assert pids == [fleet.system.plane.children[part].pid for part in (EXTENDER, OPERATOR)]
 
 
 def serves(fleet: FleetOfFive, digest: str) -> bool:
@@ -94,7 +94,7 @@ def source_of(fleet: FleetOfFive, namespace: str, task: str) -> str:
     return str(fleet.system.ask(f"/explain?pod={uid}")["candidates"][0]["source"])
 
 
-def test_what_is_no_network_is_not_rolled_out(
+def test_an_invalid_network_is_not_rolled_out(
     control_plane: ControlPlane, namespace: str, tmp_path: Path
 ) -> None:
     cluster = Cluster(control_plane, namespace)

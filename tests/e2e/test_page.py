@@ -10,13 +10,13 @@ from acesniper.testbed.errors import CommandFailed
 from fleet_of_five import FleetOfFive
 
 
-def ask(fleet: FleetOfFive, path: str) -> Any:  # noqa: ANN401 - whatever JSON it answers
+def ask(fleet: FleetOfFive, path: str) -> Any:  # noqa: ANN401 - any JSON
     url = f"http://127.0.0.1:{fleet.system.page_port}/api/{path}"
     with urllib.request.urlopen(url, timeout=10) as answer:
         return json.loads(answer.read())
 
 
-def test_the_page_tells_what_the_cluster_and_the_scheduler_tell(
+def test_the_page_agrees_with_the_task_status_and_the_fleet(
     fleet: FleetOfFive, namespace: str
 ) -> None:
     fleet.add_models(namespace)
@@ -32,11 +32,11 @@ def test_the_page_tells_what_the_cluster_and_the_scheduler_tell(
     assert why["decision"]["candidates"] == status["decision"]["candidates"]
     assert why["observed"] == status["observed"]
     nodes = {device.node for device in fleet.devices}
-    assert nodes <= {each["node"] for each in devices}
+    assert nodes <= {device["node"] for device in devices}
     assert {f"{namespace}/{model}" for model in fleet.sources} <= {
-        each["first"] for each in heat["rows"]
+        row["first"] for row in heat["rows"]
     }
-    (seen,) = (each for each in points if each[0] == f"{namespace}/shown")
+    (seen,) = (point for point in points if point[0] == f"{namespace}/shown")
     assert abs(seen[6] - status["observed"]["latencyMedianSeconds"]) <= 1e-3 * seen[6]
 
 

@@ -1,4 +1,4 @@
-"""Where pods go: to the device that was planned, one at a time; and what happens without us."""
+"""Pods run on the planned device, one at a time; also without the extender."""
 
 import json
 
@@ -10,7 +10,7 @@ from fleet_of_five import FleetOfFive, overlaps
 
 
 def pod(name: str, namespace: str, **labels: str) -> dict[str, object]:
-    """A pod that asks for our scheduler, and says what it runs by its labels."""
+    """A pod that requests our scheduler, with its model as a label."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -22,7 +22,7 @@ def pod(name: str, namespace: str, **labels: str) -> dict[str, object]:
     }
 
 
-def test_a_burst_is_spread_by_plan_and_never_two_share_a_device(
+def test_a_burst_is_spread_over_devices_that_are_never_shared(
     fleet: FleetOfFive, namespace: str
 ) -> None:
     fleet.add_models(namespace)
@@ -43,14 +43,14 @@ def test_a_burst_is_spread_by_plan_and_never_two_share_a_device(
     assert not overlaps(runs)
     for run in runs:
         decision = fleet.system.ask(f"/explain?pod={run.uid}")
-        assert decision["answered"] == run.node, "kube-scheduler placed it by our answer"
+        assert decision["answered"] == run.node, "kube-scheduler used the extender's node"
         assert decision["candidates"][0]["node"] == run.node
         # The policy may prefer another device to the one where this task would finish first.
-        _, *others = [each["finishSeconds"] for each in decision["candidates"]]
+        _, *others = [candidate["finishSeconds"] for candidate in decision["candidates"]]
         assert others == sorted(others)
 
 
-def test_tasks_that_no_device_can_run_keep_nobody_out(fleet: FleetOfFive, namespace: str) -> None:
+def test_unschedulable_tasks_do_not_block_others(fleet: FleetOfFive, namespace: str) -> None:
     fleet.add_models(namespace)
     fleet.wait_idle()
     more_than_get_a_pod = 2 * len(fleet.devices) + SPARE + 10
@@ -78,14 +78,14 @@ def test_a_labelled_pod_goes_to_the_fastest_idle_node(fleet: FleetOfFive, namesp
     fleet.apply([fleet.task("same", namespace, model="resnet18")])
     predicted = fleet.finish(namespace)["same"]
     node = fleet.get("pods", namespace)
-    chosen = next(each["spec"]["nodeName"] for each in node if each["metadata"]["name"] == "server")
+    chosen = next(pod["spec"]["nodeName"] for pod in node if pod["metadata"]["name"] == "server")
     assert chosen == predicted["node"]
 
 
-def test_a_slot_that_somebody_else_gave_away_counts_as_taken(
+def test_a_slot_bound_by_another_scheduler_counts_as_taken(
     fleet: FleetOfFive, namespace: str
 ) -> None:
-    """A pod that the stock scheduler placed takes its node's device, until it is gone."""
+    """A pod bound by the stock scheduler occupies the device until it is deleted."""
     fleet.add_models(namespace)
     fleet.wait_idle()
     fleet.apply([fleet.task("first", namespace)])
@@ -119,17 +119,17 @@ def test_a_slot_that_somebody_else_gave_away_counts_as_taken(
     assert third["node"] == best
 
 
-def test_a_pod_with_an_unknown_model_is_placed_all_the_same_and_told(
+def test_a_pod_with_an_unknown_model_is_placed_with_an_event(
     fleet: FleetOfFive, namespace: str
 ) -> None:
-    fleet.apply([pod("stranger", namespace, **{"acesniper.io/model": "nobody"})])
+    fleet.apply([pod("foreign", namespace, **{"acesniper.io/model": "unknown"})])
 
-    fleet.wait_for("pod", "condition=PodScheduled", namespace, "stranger")
+    fleet.wait_for("pod", "condition=PodScheduled", namespace, "foreign")
 
-    fleet.wait_until(lambda: "NoPrediction" in fleet.events(namespace, "stranger"))
+    fleet.wait_until(lambda: "NoPrediction" in fleet.events(namespace, "foreign"))
 
 
-def test_a_pod_of_ours_is_placed_while_the_extender_is_away(
+def test_a_pod_of_ours_is_placed_while_the_extender_is_down(
     fleet: FleetOfFive, namespace: str
 ) -> None:
     fleet.system.kill(EXTENDER)
@@ -142,9 +142,9 @@ def test_a_pod_of_ours_is_placed_while_the_extender_is_away(
 
 
 @pytest.mark.parametrize(
-    "path", ["/explain?pod=nobody", "/explain?pod=default/nobody"], ids=["uid", "name"]
+    "path", ["/explain?pod=unknown", "/explain?pod=default/unknown"], ids=["uid", "name"]
 )
-def test_explaining_an_unknown_pod_says_what_to_ask(fleet: FleetOfFive, path: str) -> None:
+def test_explaining_an_unknown_pod_names_the_valid_forms(fleet: FleetOfFive, path: str) -> None:
     with pytest.raises(Exception, match="pass its UID or namespace/name"):
         fleet.system.ask(path)
 
@@ -165,11 +165,11 @@ def test_a_node_without_a_profile_is_no_crash_and_no_candidate(
     status = fleet.finish(namespace)["careful"]
     fleet.system.plane.kubectl("delete", "node", "bare")
 
-    assert status["node"] in {each.node for each in fleet.devices}
+    assert status["node"] in {device.node for device in fleet.devices}
 
 
 def test_a_node_that_takes_no_pods_is_left_for_another(fleet: FleetOfFive, namespace: str) -> None:
-    """Its taint makes kube-scheduler refuse what we planned; the plan moves on by itself."""
+    """Its taint makes kube-scheduler reject the planned node; the task is planned elsewhere."""
     fleet.add_models(namespace)
     fleet.wait_idle()
     fleet.apply([fleet.task("first", namespace)])

@@ -1,4 +1,4 @@
-"""Nobody plans: the operator lets tasks go, first come, first served; and then somebody does."""
+"""Without a planner, the operator admits tasks first come, first served."""
 
 from acesniper.testbed.deployment import EXTENDER
 from fleet_of_five import FleetOfFive, overlaps
@@ -6,7 +6,7 @@ from fleet_of_five import FleetOfFive, overlaps
 TASKS = 8
 
 
-def test_tasks_start_in_turn_while_the_planner_is_away_and_by_plan_when_it_is_back(
+def test_tasks_start_in_order_while_the_planner_is_down_and_by_plan_afterwards(
     fleet: FleetOfFive, namespace: str
 ) -> None:
     fleet.add_models(namespace)
@@ -23,8 +23,8 @@ def test_tasks_start_in_turn_while_the_planner_is_away_and_by_plan_when_it_is_ba
     fleet.apply([fleet.task("planned", namespace)])
     planned = fleet.finish(namespace, "planned")["planned"]
 
-    assert {each["phase"] for each in alone.values()} == {"Succeeded"}
-    assert all("decision" not in each for each in alone.values()), "nobody planned them"
+    assert {status["phase"] for status in alone.values()} == {"Succeeded"}
+    assert all("decision" not in status for status in alone.values()), "they were not planned"
     assert len(fleet.runs(namespace)) == TASKS + 1
     assert not overlaps(fleet.runs(namespace))
     assert planned["decision"]["candidates"][0]["node"] == planned["node"]

@@ -1,4 +1,4 @@
-"""A node measures itself and publishes what it found, with a node's rights."""
+"""A node measures itself and publishes the result with the probe's permissions."""
 
 import json
 import subprocess
@@ -34,5 +34,5 @@ def test_a_probe_publishes_a_profile_that_is_used(fleet: FleetOfFive, namespace:
     plane.kubectl("delete", "node", "measured")
     plane.kubectl("delete", "dprof", "measured-cpu")
     assert len(profile["status"]["readings"]) > 20
-    assert {each["type"] for each in profile["status"]["conditions"]} >= {"Ready", "Noisy"}
+    assert {entry["type"] for entry in profile["status"]["conditions"]} >= {"Ready", "Noisy"}
     assert status["predicted"]["latencySeconds"] > 0

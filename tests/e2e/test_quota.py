@@ -30,6 +30,6 @@ def test_a_quota_over_slots_limits_how_many_tasks_of_a_namespace_run_at_once(
     runs = fleet.runs(namespace)
     spans = [(run.started_s or 0.0, run.finished_s or 0.0) for run in runs]
     at_once = [sum(start <= at < end for start, end in spans) for at, _ in spans]
-    assert {each["phase"] for each in statuses.values()} == {"Succeeded"}
+    assert {status["phase"] for status in statuses.values()} == {"Succeeded"}
     assert len(runs) == TASKS
     assert max(at_once) <= MOST

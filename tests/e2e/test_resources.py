@@ -1,4 +1,4 @@
-"""What the API server itself says to specs: accepted whole, or refused with a helpful message."""
+"""Validation by the API server: specs are accepted unchanged, or refused with the reason."""
 
 import json
 from typing import Any
@@ -56,7 +56,7 @@ def manifest(kind: str, spec: object, name: str = "x") -> str:
             "InferenceTask",
             {"source": {**SOURCE, "sha256": "abc"}},
             "spec.source.sha256 in body should match",
-            id="digest is none",
+            id="invalid digest",
         ),
         pytest.param(
             "InferenceTask",
@@ -107,7 +107,7 @@ def manifest(kind: str, spec: object, name: str = "x") -> str:
         ),
     ],
 )
-def test_a_wrong_spec_is_refused_and_told_what_to_mend(
+def test_an_invalid_spec_is_refused_with_the_reason(
     system: Deployment, kind: str, spec: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(CommandFailed) as refused:
@@ -145,7 +145,7 @@ def test_models_may_be_in_many_places(system: Deployment, uri: str, secret: str 
     ("field", "value"),
     [("model", "other"), ("inferences", 3), ("batchSize", 2), ("runtime", ["cuda"])],
 )
-def test_what_is_being_run_cannot_be_changed(
+def test_what_a_task_runs_cannot_be_changed(
     system: Deployment, namespace: str, field: str, value: object
 ) -> None:
     document = json.loads(manifest("InferenceTask", {"model": "m"}))
@@ -161,7 +161,7 @@ def test_the_api_server_prunes_nothing_of_a_measured_profile(control_plane: Cont
     path = sorted((ROOT / "examples/devices").glob("*.yaml"))[0]
     shipped = yaml.safe_load(path.read_text())
     shipped["metadata"]["name"] = "prune-nothing"
-    shipped["spec"]["node"] = "nowhere"
+    shipped["spec"]["node"] = "absent"
     text = json.dumps(shipped)
 
     control_plane.kubectl("apply", "--server-side", "-f", "-", stdin=text)
@@ -174,8 +174,8 @@ def test_the_api_server_prunes_nothing_of_a_measured_profile(control_plane: Cont
     assert measured == {key: kept["status"][key] for key in measured}
 
 
-@pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.kind)
-def test_every_field_explains_itself(system: Deployment, resource: Resource) -> None:
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
+def test_kubectl_explains_every_field(system: Deployment, resource: Resource) -> None:
     for part in ("spec", "status"):
         text = system.plane.kubectl("explain", f"{resource.plural}.{part}", "--recursive=false")
 

@@ -66,7 +66,7 @@ def test_the_endpoint_may_stand_in_the_address(store: ObjectStore, tmp_path: Pat
     ],
     ids=["secret", "anonymous", "region"],
 )
-def test_who_has_no_key_gets_nothing_and_the_message_tells_none(
+def test_wrong_credentials_are_refused_and_not_printed(
     store: ObjectStore, tmp_path: Path, change: Mapping[str, str], message: str
 ) -> None:
     secret = {**store.secret, **change}
@@ -78,7 +78,7 @@ def test_who_has_no_key_gets_nothing_and_the_message_tells_none(
     assert not (tmp_path / "model.onnx").exists()
 
 
-def test_an_object_that_is_not_there_may_come_later(store: ObjectStore, tmp_path: Path) -> None:
+def test_a_missing_object_is_a_temporary_error(store: ObjectStore, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match=r"s3://models/none\.onnx answers 404"):
         fetched("s3://models/none.onnx", tmp_path, store.secret)
 
@@ -96,7 +96,7 @@ def test_outputs_are_written_into_a_bucket(store: ObjectStore) -> None:
         write(number, {"y": np.full((2, 2), number, np.float32)})
 
     written = sorted((store.folder / "results/run/1").iterdir())
-    assert [each.name for each in written] == ["batch-000000.npz", "batch-000001.npz"]
+    assert [path.name for path in written] == ["batch-000000.npz", "batch-000001.npz"]
     with np.load(written[1]) as content:
         assert content["y"].tolist() == [[1.0, 1.0], [1.0, 1.0]]
 
@@ -115,7 +115,7 @@ def test_a_docker_configuration_opens_a_registry(registry: Registry, tmp_path: P
     assert fetched(f"{registry.address}/models/net", tmp_path, secret) == DATA
 
 
-def test_a_registry_lets_nobody_in_without_its_password(registry: Registry, tmp_path: Path) -> None:
+def test_a_registry_refuses_a_wrong_password(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="answers 401 Unauthorized; see the Secret"):
         fetched(f"{registry.address}/models/net", tmp_path, {"username": "a", "password": "b"})
 

@@ -85,10 +85,10 @@ def asked() -> Counter[str]:
 def models(nodes: tuple[RealNode, RealNode], asked: Counter[str]) -> Iterator[str]:
     """The address of a server with the example models, as pods reach it."""
     handler = partial(Models, asked, directory=str(MODELS))
-    with http.server.ThreadingHTTPServer((nodes[0].box.host, 0), handler) as server:
+    with http.server.ThreadingHTTPServer((nodes[0].network.host, 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield f"http://{nodes[0].box.host}:{server.server_port}"
+        yield f"http://{nodes[0].network.host}:{server.server_port}"
         server.shutdown()
         thread.join()
 
@@ -102,4 +102,4 @@ def deliveries(
 ) -> Mapping[str, Delivery]:
     """One example model in every place that a model can be in, some of them behind a Secret."""
     folder = tmp_path_factory.mktemp("deliveries")
-    return Deliveries(plane, nodes[0].box.host, folder).prepare(f"{models}/{MODEL}")
+    return Deliveries(plane, nodes[0].network.host, folder).prepare(f"{models}/{MODEL}")

@@ -1,4 +1,4 @@
-"""The way a user takes: the chart, real containers, real nodes."""
+"""The chart with real containers on real nodes."""
 
 import json
 from collections import Counter
@@ -55,10 +55,10 @@ def test_tasks_go_where_they_are_predicted_to_finish_first(
             "candidates"
         ]
         assert candidates[0]["node"] == finished[name]["node"]
-        assert {each["node"] for each in candidates} <= {node.name for node in nodes}
+        assert {candidate["node"] for candidate in candidates} <= {node.name for node in nodes}
 
 
-def test_a_model_comes_from_everywhere(
+def test_a_model_is_fetched_from_every_kind_of_source(
     plane: ControlPlane,
     nodes: Nodes,
     release: HelmRelease,
@@ -87,7 +87,7 @@ def test_outputs_of_given_inputs_land_in_a_volume(
     finish(plane, "writes")
 
     volume = Path(get(plane, f"pv/{CLAIM}")["spec"]["hostPath"]["path"])
-    written = sorted(each.name for each in (volume / "results/writes").iterdir())
+    written = sorted(path.name for path in (volume / "results/writes").iterdir())
     assert written == [f"batch-00000{number}.npz" for number in range(3)]
 
 
@@ -99,15 +99,15 @@ def test_an_upgrade_while_a_task_runs_loses_nothing_and_shows_how_far_it_is(
     plane.kubectl("wait", f"--for={running}", "itask/long", "--timeout=120s", timeout_s=130)
 
     release.upgrade("scheduling.settings.policy=edf-mct", "probe.settings.checkS=1", wait=True)
-    told = "jsonpath={.status.progress.text}"
-    plane.kubectl("wait", f"--for={told}", "itask/long", "--timeout=120s", timeout_s=130)
+    progress = "jsonpath={.status.progress.text}"
+    plane.kubectl("wait", f"--for={progress}", "itask/long", "--timeout=120s", timeout_s=130)
     status = finish(plane, "long")
 
     assert status["attempts"] == 0
     assert status["progress"]["text"] == "1500/1500"
 
 
-def test_models_stay_on_their_node_where_the_admin_wants_it(
+def test_the_model_cache_keeps_models_on_their_node(
     plane: ControlPlane,
     nodes: Nodes,
     release: HelmRelease,
@@ -127,7 +127,7 @@ def test_models_stay_on_their_node_where_the_admin_wants_it(
         apply(plane, name, f"{models}/{model}", inferences=5, model=model)
         finish(plane, name)
 
-    kept = [each.name for each in folder.iterdir() if not each.name.startswith(".")]
+    kept = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
     assert kept == [digest(model)]
     assert asked[model] == 2, "by the operator, which reads it, and by the first of the pods"
 
@@ -147,7 +147,7 @@ def test_helm_test_sees_our_scheduler_place_a_pod(release: HelmRelease) -> None:
     assert "Succeeded" in release.test()
 
 
-def test_what_is_uninstalled_leaves_tasks_and_profiles_until_they_are_let_go(
+def test_uninstalling_keeps_tasks_and_profiles_until_crds_are_deleted(
     plane: ControlPlane, nodes: Nodes, release: HelmRelease
 ) -> None:
     release.uninstall()

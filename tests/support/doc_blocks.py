@@ -1,7 +1,7 @@
 """The commands in the documents, as a shell script per page.
 
 A fenced block of `sh` or `console` is run, a `yaml` block whose first line is `# FILE.yaml` is
-written to that file first. Three comments, each on a line of its own, say otherwise:
+written to that file first. Comments on separate lines change that:
 
     <!-- not run: REASON -->       the next block is not run here, and why
     <!-- run: COMMAND -->          a command that the reader does not see, such as a preparation
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _PART = re.compile(
-    r"^ *<!-- (?P<word>not run|run|cluster): (?P<said>.+?) -->$"
+    r"^ *<!-- (?P<word>not run|run|cluster): (?P<value>.+?) -->$"
     r"|^(?P<indent> *)```(?P<language>\w+)[^\n]*\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -27,7 +27,7 @@ _FILE = re.compile(r"^# (?P<name>[\w.-]+\.yaml)\n")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A piece of the page's script, the line it stands on, and why it is not run."""
+    """A part of a page's script, its line, and why it is not run, if so."""
 
     line: int
     script: str
@@ -36,7 +36,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page: what to run, and on what: `installed`, `empty` or `none`."""
+    """A page: its steps, and the cluster they need: `installed`, `empty` or `none`."""
 
     path: Path
     cluster: str
@@ -49,35 +49,35 @@ class Page:
 
     @property
     def script(self) -> str:
-        """All steps; a failure names its line."""
+        """A script of all steps; a failure prints its line."""
         lines = ["set -euo pipefail", """trap 'echo "failed at line $LINE" >&2' ERR"""]
-        for each in self.steps:
-            if not each.skipped:
-                lines += [f"LINE={each.line}", each.script]
+        for step in self.steps:
+            if not step.skipped:
+                lines += [f"LINE={step.line}", step.script]
         return "\n".join(lines)
 
     @property
     def runs(self) -> bool:
         """Whether there is anything to run."""
-        return any(not each.skipped for each in self.steps)
+        return any(not step.skipped for step in self.steps)
 
 
 def read(path: Path) -> Page:
     """The page's steps."""
     text, cluster, reason = path.read_text(encoding="utf-8"), "installed", ""
     steps: list[Step] = []
-    for found in _PART.finditer(text):
-        line = text[: found.start()].count("\n") + 1
-        match found["word"]:
+    for part in _PART.finditer(text):
+        line = text[: part.start()].count("\n") + 1
+        match part["word"]:
             case "not run":
-                reason = found["said"]
+                reason = part["value"]
                 continue
             case "run":
-                steps.append(Step(line, found["said"]))
+                steps.append(Step(line, part["value"]))
             case "cluster":
-                cluster = found["said"]
+                cluster = part["value"]
             case _:
-                if script := _script(found["language"], dedent(found["text"])):
+                if script := _script(part["language"], dedent(part["text"])):
                     steps.append(Step(line, script, reason))
         reason = ""
     return Page(path, cluster, tuple(steps))
@@ -95,7 +95,7 @@ def _script(language: str, text: str) -> str:
 
 
 def _typed(text: str) -> str:
-    """What was typed behind the prompts, lines that go on included."""
+    """The commands after the prompts, with their continuation lines."""
     typed, goes_on = [], False
     for line in text.splitlines():
         if line.startswith("$ ") or goes_on:

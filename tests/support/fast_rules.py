@@ -1,4 +1,4 @@
-"""The chart's alerts in fast motion: what takes an hour in a cluster takes half a minute here."""
+"""The chart's alerts with shorter ranges: an hour in a cluster is half a minute here."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def fast_rules(folder: Path) -> Path:
-    """The rules with all their ranges and waits divided by `PACE`, in a file of their own."""
+    """Write the rules with all ranges and `for` durations divided by `PACE`; returns the file."""
     groups = yaml.safe_load(SHIPPED.read_text())
     for group in groups["groups"]:
         for rule in group["rules"]:

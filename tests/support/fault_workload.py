@@ -1,4 +1,4 @@
-"""A workload that goes on while things break, and what must hold when it is over."""
+"""A workload that continues during faults, and the checks after it."""
 
 from dataclasses import dataclass, field
 
@@ -8,20 +8,20 @@ from acesniper.testbed.faults.audit import audit, rebuilt_backlogs
 from fleet_of_five import FleetOfFive
 
 LEDGER_S = 5.0
-"""Two ledgers of the same pods are this near: they are asked one after the other, and the API
-server keeps whole seconds."""
+"""Maximum difference of two ledgers of the same pods: they are read one after the other, and the
+API server stores whole seconds."""
 
 
 @dataclass
 class FaultWorkload:
-    """Short tasks of every model, applied a few at a time."""
+    """Short tasks of all models, applied a few at a time."""
 
     fleet: FleetOfFive
     namespace: str
     names: list[str] = field(default_factory=list)
 
     def apply(self, number: int) -> None:
-        """So many tasks more."""
+        """Apply a number of tasks."""
         models = list(self.fleet.sources)
         tasks = []
         for _ in range(number):
@@ -37,26 +37,26 @@ class FaultWorkload:
         self.fleet.apply(tasks)
 
     def has_run(self, number: int) -> None:
-        """Wait until so many have started."""
+        """Wait until that many have started."""
         self.fleet.wait_until(lambda: len(self.fleet.runs(self.namespace)) >= number)
 
     def check(self) -> None:
-        """Every task ended well, once; nothing is left; the ledger is what a new one would be."""
+        """Every task succeeded once, nothing leaked, the ledger equals one built from the pods."""
         statuses = self.fleet.finish(self.namespace)
         self.fleet.wait_idle()
-        found = audit(
+        violations = audit(
             self.names,
             self.fleet.get("inferencetasks", self.namespace),
             self.fleet.get("pods", self.namespace),
             self.fleet.runs(self.namespace),
             self.fleet.backlogs(),
         )
-        assert not found, found
+        assert not violations, violations
         assert set(statuses) == set(self.names)
         self._check_ledger()
 
     def _check_ledger(self) -> None:
-        """With long tasks, so that there is something to compare."""
+        """Compare ledgers with long tasks, whose backlog is not empty."""
         namespace = self.namespace
         names = [f"long-{number}" for number in range(3)]
         started = len(self.fleet.runs(namespace)) + len(names)
@@ -72,5 +72,5 @@ class FaultWorkload:
         live = self.fleet.backlogs()
         rebuilt = rebuilt_backlogs(self.fleet.system.plane.kubeconfig("admin"))
         self.fleet.system.plane.kubectl("delete", "itask", "-n", namespace, *names)
-        assert sum(each > 0 for each in live.values()) == len(names)
+        assert sum(seconds > 0 for seconds in live.values()) == len(names)
         assert rebuilt == pytest.approx(live, abs=LEDGER_S)

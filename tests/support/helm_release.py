@@ -42,7 +42,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {
     "api server": ('apiServer.host="10.0.0.1"', "apiServer.port=7443"),
     "tolerations": ('probe.tolerations=[{"operator": "Exists"}]', "crds.keep=false"),
 }
-"""What people set, each under a name: every test over the chart's forms takes these."""
+"""Combinations of values by name, for tests over all forms of the chart."""
 
 
 def template(
@@ -58,12 +58,12 @@ def template(
     )
     if done.returncode:
         raise ValueError(done.stderr)
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+    return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
 
 
 @dataclass(frozen=True, slots=True)
 class HelmRelease:
-    """Installs, upgrades and uninstalls; `helm` keeps its files with the testbed's."""
+    """Installs, upgrades and uninstalls a release; helm's files are in the testbed's folder."""
 
     plane: ControlPlane
     namespace: str
@@ -89,11 +89,11 @@ class HelmRelease:
     def _helm(self, *argv: str | Path) -> str:
         home = self.plane.folder / "helm"
         done = subprocess.run(
-            [str(each) for each in (ensure_helm(), *argv, "--namespace", self.namespace)],
+            [str(word) for word in (ensure_helm(), *argv, "--namespace", self.namespace)],
             env={
                 **os.environ,
                 "KUBECONFIG": str(self.plane.kubeconfig()),
-                **{f"HELM_{each}_HOME": str(home / each) for each in ("CACHE", "CONFIG", "DATA")},
+                **{f"HELM_{kind}_HOME": str(home / kind) for kind in ("CACHE", "CONFIG", "DATA")},
             },
             capture_output=True,
             text=True,

@@ -1,4 +1,4 @@
-"""Pods whose kubelet a test plays, by writing their status: what KWOK cannot do, or not yet."""
+"""Pods whose status is written by the test instead of KWOK, for states that KWOK lacks."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -16,13 +16,13 @@ PATIENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class PlayedByHand:
-    """The tasks of a namespace whose pods wait for what the test says of them."""
+    """Tasks of a namespace whose pods' status is written by the test."""
 
     fleet: FleetOfFive
     namespace: str
 
     def task(self, name: str, **spec: object) -> Json:
-        """A task whose pods KWOK leaves alone."""
+        """A task whose pods KWOK ignores."""
         container = {"name": "runner", "image": "example"}
         template = {
             "metadata": {"annotations": {BY_HAND: "true"}},
@@ -44,8 +44,8 @@ class PlayedByHand:
         operator.wait_until(bound, PATIENCE_S)
         return found[0]
 
-    def say(self, pod: Mapping[str, Any], phase: str, state: Json, **status: Any) -> None:  # noqa: ANN401
-        """Write a pod's status as its kubelet would: phase, and the state of its container."""
+    def write_status(self, pod: Mapping[str, Any], phase: str, state: Json, **status: Any) -> None:  # noqa: ANN401
+        """Write a pod's status as its kubelet would: phase and container state."""
         container = {
             "name": "runner",
             "image": "example",
@@ -61,22 +61,22 @@ class PlayedByHand:
         )
 
     def ended(self, pod: Mapping[str, Any], exit_code: int, reason: str, **more: object) -> None:
-        """Its container ended."""
+        """Write that its container terminated."""
         state = {"terminated": {"exitCode": exit_code, "reason": reason, **more}}
-        self.say(pod, "Failed" if exit_code else "Succeeded", state)
+        self.write_status(pod, "Failed" if exit_code else "Succeeded", state)
 
     def succeeded(
         self, pod: Mapping[str, Any], taken_s: float, started_s: float, finished_s: float
     ) -> None:
-        """Its container ended well; times by the node's clock, seconds since the epoch."""
+        """Write that its container succeeded; times in seconds since the epoch, by the node."""
         times = {"startedAt": whole(started_s), "finishedAt": whole(finished_s)}
         state = {"terminated": {"exitCode": 0, "reason": "Completed", **times}}
-        self.say(pod, "Succeeded", state, startTime=whole(taken_s))
+        self.write_status(pod, "Succeeded", state, startTime=whole(taken_s))
 
 
 @contextmanager
 def played_by_hand(fleet: FleetOfFive, namespace: str) -> Iterator[PlayedByHand]:
-    """Play the kubelet of a namespace's pods; none of them is left behind."""
+    """Write the status of a namespace's pods; they are deleted afterwards."""
     yield PlayedByHand(fleet, namespace)
     plane = fleet.system.plane
     plane.kubectl("delete", "itask", "-n", namespace, "--all")

@@ -1,7 +1,7 @@
-"""Time that passes only when everything waits: hours of back-off take no time at all.
+"""An event loop with virtual time: it jumps to the next timer when all tasks wait.
 
-Only for code without real I/O or threads. When nothing is left that could ever happen, the loop
-says so instead of hanging.
+Only for code without real I/O or threads. If all tasks wait and there is no timer, the loop raises
+StandstillError instead of blocking.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ Events = list[tuple[selectors.SelectorKey, int]]
 
 
 LONGEST_S = 24 * 3600.0
-"""A test that waits for longer waits for something that never comes."""
+"""A timer further away counts as none."""
 
 
 class StandstillError(Exception):
-    """Everything waits for something that nobody will do."""
+    """All tasks wait, and no timer will wake one."""
 
 
 class _Selector(selectors.DefaultSelector):
-    """Never waits: passes the time instead."""
+    """Advances the virtual time instead of waiting."""
 
     now_s = 0.0
 
@@ -50,7 +50,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def in_virtual_time(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Run an async test on a loop of its own, in virtual time."""
+    """Run an async test on a new loop in virtual time."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -66,7 +66,7 @@ def now_s() -> float:
 
 
 class Clock:
-    """A clock that a test sets."""
+    """A clock that is set by a test."""
 
     def __init__(self, now_s: float = 0.0) -> None:
         self.now_s = now_s

@@ -1,7 +1,7 @@
 """A real Kubernetes control plane on this machine, for the demo and the end-to-end tests.
 
 etcd, kube-apiserver, kube-controller-manager, kube-scheduler and KWOK run as plain processes with
-TLS and RBAC on, in a temporary folder and on free ports of 127.0.0.1. Start at `ControlPlane`.
+TLS and RBAC, in a temporary folder and on free ports of 127.0.0.1; see `ControlPlane`.
 """
 
 from acesniper.testbed.control_plane import ControlPlane, start_scheduler

@@ -1,4 +1,4 @@
-"""The command line of each control-plane component: configured as in production, on loopback."""
+"""Command-line flags of each control-plane component: as in production, but on loopback."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import yaml
 from acesniper.testbed.credentials import Certificate
 
 QPS = 1000
-"""Client rate limit of controller manager and schedulers; the defaults (20 to 50) cap a testbed."""
+"""Client rate limit of controller manager and schedulers; the defaults are 20 to 50."""
 
 _LOOPBACK = "127.0.0.1"
 _SERVICE_RANGE = "10.96.0.0/16"
@@ -17,7 +17,7 @@ _ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a control plane lives: its files, ports and certificates."""
+    """Files, ports and certificates of one control plane."""
 
     data: Path
     etcd_port: int
@@ -33,7 +33,7 @@ class Site:
 
 
 def etcd(site: Site) -> list[str]:
-    """One member, client certificates required, without fsync: the data die with the testbed."""
+    """One member with client certificates, without fsync: the data are temporary."""
     client = f"https://{_LOOPBACK}:{site.etcd_port}"
     peer = f"https://{_LOOPBACK}:{site.etcd_peer_port}"
     return _flags(
@@ -58,7 +58,7 @@ def etcd(site: Site) -> list[str]:
 
 
 def kube_apiserver(site: Site) -> list[str]:
-    """TLS, RBAC, node restriction and the aggregation layer's request headers, all on."""
+    """TLS, RBAC, node restriction and the aggregation layer's request headers are all enabled."""
     return _flags(
         etcd_servers=f"https://{_LOOPBACK}:{site.etcd_port}",
         etcd_cafile=site.etcd_ca.cert,
@@ -66,8 +66,8 @@ def kube_apiserver(site: Site) -> list[str]:
         etcd_keyfile=site.etcd.key,
         bind_address=_LOOPBACK,
         secure_port=site.api_port,
-        # Nobody reaches the API server through its in-cluster address here, and a loopback address
-        # would be refused as an endpoint: advertise one reserved for documentation, publish none.
+        # The API server refuses to publish a loopback address as its endpoint. No client here uses
+        # its in-cluster address: advertise one reserved for documentation, and publish none.
         advertise_address="192.0.2.1",
         endpoint_reconciler_type="none",
         external_hostname="localhost",
@@ -91,7 +91,7 @@ def kube_apiserver(site: Site) -> list[str]:
 
 
 def kube_controller_manager(site: Site, kubeconfig: Path, port: int) -> list[str]:
-    """All controllers. No leader election: alone, it would wait for its own old lease."""
+    """All controllers, without leader election: a restart must not wait for the old lease."""
     return _flags(
         **_delegation(site, kubeconfig, port),
         kubeconfig=kubeconfig,
@@ -108,12 +108,12 @@ def kube_controller_manager(site: Site, kubeconfig: Path, port: int) -> list[str
 
 
 def kube_scheduler(site: Site, kubeconfig: Path, port: int, config: Path) -> list[str]:
-    """A scheduler with this KubeSchedulerConfiguration; `kubeconfig` is for checking callers."""
+    """A scheduler with a KubeSchedulerConfiguration; `kubeconfig` authenticates its callers."""
     return _flags(**_delegation(site, kubeconfig, port), config=config)
 
 
 def write_stock_scheduler_config(path: Path, kubeconfig: Path) -> Path:
-    """The configuration of the stock scheduler: the defaults, but for its client's rate limit."""
+    """Write the stock scheduler's configuration: the defaults, but for the client's rate limit."""
     config = {
         "apiVersion": "kubescheduler.config.k8s.io/v1",
         "kind": "KubeSchedulerConfiguration",
@@ -128,7 +128,7 @@ _Value = str | int | Path
 
 
 def _delegation(site: Site, kubeconfig: Path, port: int) -> dict[str, _Value]:
-    """Serving flags of a component that asks the API server who its callers are."""
+    """Serving flags of a component that delegates authentication to the API server."""
     return {
         "bind_address": _LOOPBACK,
         "secure_port": port,

@@ -1,4 +1,4 @@
-"""One Kubernetes control plane, started and stopped as a context manager."""
+"""A Kubernetes control plane on this machine, started and stopped as a context manager."""
 
 import logging
 import shutil
@@ -25,13 +25,13 @@ MANIFESTS = Path(__file__).parent / "manifests"
 class ControlPlane:
     """etcd, kube-apiserver, kube-controller-manager and the stock kube-scheduler.
 
-    Entering starts them and waits until a pod could be created; leaving stops them and all that
-    was spawned. Logs are removed unless the block raised or `keep_logs` was set. Everything runs in
-    one process group that dies with this process, even if that is killed.
+    Entering starts them and waits until pods can be created; leaving stops them and everything
+    that was spawned. Logs are removed unless the block raised or `keep_logs` was set. All processes
+    are in one process group that is killed when this process ends, even by SIGKILL.
     """
 
     def __init__(self, binaries: Path | None = None) -> None:
-        """Use the programs in the folder `binaries`, by default those that `binaries.py` finds."""
+        """Use the programs in the folder `binaries`; by default, those of `ensure_binaries`."""
         self.binaries = binaries or ensure_binaries()
         self.keep_logs = False
 
@@ -53,15 +53,15 @@ class ControlPlane:
 
     @property
     def url(self) -> str:
-        """Where the API server listens."""
+        """The API server's URL."""
         return f"https://127.0.0.1:{self.site.api_port}"
 
     def program(self, name: str) -> Path:
-        """The path of one of the programs, such as kubectl."""
+        """The path of a program, such as kubectl."""
         return self.binaries / name
 
     def kubeconfig(self, identity: str = "admin") -> Path:
-        """A kubeconfig for the user `identity`; any name will do, an unbound one has no rights."""
+        """A kubeconfig for the user `identity`: any name, without rights unless bound to a role."""
         if identity not in self._kubeconfigs:
             name = credentials.file_name(identity)
             client = self.authority.client(name, identity, credentials.GROUPS.get(identity, ()))
@@ -81,7 +81,12 @@ class ControlPlane:
         identity: str = "admin",
         timeout_s: float = 60.0,
     ) -> str:
-        """Run kubectl and return its output. Raises CommandFailed with what it said."""
+        """Run kubectl and return its output.
+
+        Raises:
+            CommandFailed: with what it printed.
+            NotReady: it did not end within `timeout_s`.
+        """
         argv = [
             *(str(self.program("kubectl")), "--cache-dir", str(self.folder / "kubectl-cache")),
             *("--kubeconfig", str(self.kubeconfig(identity))),
@@ -106,31 +111,31 @@ class ControlPlane:
         ready: Ready | None = None,
         timeout_s: float = 60.0,
     ) -> Child:
-        """Start a further process beside the components, and wait for it when `ready` is given."""
+        """Start a process in addition to the components, and wait until it is `ready`, if given."""
         child = self.children.spawn(name, argv, env, ready)
         child.wait_ready(timeout_s)
         return child
 
     def kill(self, name: str) -> None:
-        """SIGKILL a process by name, such as `kube-apiserver`."""
+        """Send SIGKILL to a process by name, such as `kube-apiserver`."""
         self.children[name].kill()
 
     def stop(self, name: str) -> None:
-        """Ask a process to end, and wait until it has."""
+        """Send SIGTERM to a process, and wait until it has exited."""
         self.children[name].stop()
 
     def start(self, name: str, timeout_s: float = 60.0) -> None:
-        """Start a killed or stopped process again with the same arguments, and wait for it."""
+        """Restart a killed or stopped process with its arguments, and wait until it is ready."""
         self.children[name].start()
         self.children[name].wait_ready(timeout_s)
 
     def healthy(self, port: int, path: str = "/healthz") -> Ready:
-        """A readiness question over HTTPS to a server with the testbed's serving certificate."""
+        """A readiness check over HTTPS of a server with the testbed's serving certificate."""
         ca = self.authority.ca.cert
         return https_ok(port, path, ca=ca, cert=self._admin.cert, key=self._admin.key)
 
     def api_answers(self, path: str) -> Ready:
-        """A readiness question: does the API server answer 200 to the admin's GET of `path`?"""
+        """A readiness check: the API server responds with 200 to the admin's GET of `path`."""
         return self.healthy(self.site.api_port, path)
 
     def _start(self) -> None:
@@ -185,7 +190,7 @@ class ControlPlane:
         )
 
     def _await_default_service_account(self) -> None:
-        """Without it every pod is refused; the controller manager makes it soon after starting."""
+        """Pods are refused until the controller manager has created it, soon after its start."""
         manager = self.children["kube-controller-manager"]
         manager.wait_until(self.api_answers("/api/v1/namespaces/default/serviceaccounts/default"))
 
@@ -194,10 +199,10 @@ class ControlPlane:
         if not keep_logs:
             shutil.rmtree(self.folder)
             return
-        for each in self.folder.iterdir():
-            if each.is_dir() and each != self.logs:
-                shutil.rmtree(each)  # keys and data: of no use to a reader of logs
-        logger.warning("the logs of the control plane are kept in %s", self.logs)
+        for folder in self.folder.iterdir():
+            if folder.is_dir() and folder != self.logs:
+                shutil.rmtree(folder)  # keys and data
+        logger.warning("keeping the control plane's logs in %s", self.logs)
 
     def _folder(self, name: str) -> Path:
         folder = self.folder / name
@@ -214,8 +219,8 @@ def start_scheduler(
 ) -> Child:
     """Start kube-scheduler with the KubeSchedulerConfiguration in `config`, and wait for /healthz.
 
-    The configuration is copied, with the kubeconfig of `identity` filled in: kube-scheduler takes
-    it from nowhere else. /healthz answers before a lease is held; leader election is the file's.
+    The configuration is copied with the kubeconfig of `identity`, which kube-scheduler reads from
+    there only. /healthz is served before a lease is held; leader election is as configured.
     """
     kubeconfig = plane.kubeconfig(identity)
     document = yaml.safe_load(config.read_text())

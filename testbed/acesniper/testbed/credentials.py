@@ -1,4 +1,4 @@
-"""A certificate authority for one testbed, its certificates, and the service account key."""
+"""Credentials of one testbed: certificate authority, certificates, kubeconfigs, signing key."""
 
 import base64
 import datetime
@@ -34,7 +34,7 @@ class Certificate:
 
 
 class Authority:
-    """A self-signed CA that issues certificates into `folder`; P-256, since RSA keys are slow."""
+    """A self-signed CA that issues certificates into `folder`, with P-256 keys (RSA is slow)."""
 
     def __init__(self, folder: Path, name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,13 +62,13 @@ class Authority:
         self.ca = _write(folder, name, builder.sign(self._key, hashes.SHA256()), self._key)
 
     def serving(self, name: str) -> Certificate:
-        """A certificate for servers on 127.0.0.1, which may act as a client too (etcd needs it)."""
+        """A certificate for servers on 127.0.0.1, also valid for clients (etcd requires that)."""
         addresses = [x509.IPAddress(ipaddress.ip_address(ip)) for ip in ("127.0.0.1", "10.96.0.1")]
-        names = [x509.DNSName(each) for each in _DNS_NAMES]
+        names = [x509.DNSName(name) for name in _DNS_NAMES]
         return self._issue(name, name, (), x509.SubjectAlternativeName([*names, *addresses]))
 
     def client(self, name: str, user: str, groups: Sequence[str] = ()) -> Certificate:
-        """A certificate that Kubernetes reads as `user` in `groups`."""
+        """A client certificate that authenticates as `user` in `groups`."""
         return self._issue(name, user, groups, None)
 
     def _issue(
@@ -79,7 +79,7 @@ class Authority:
         alternatives: x509.SubjectAlternativeName | None,
     ) -> Certificate:
         key = ec.generate_private_key(ec.SECP256R1())
-        organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, each) for each in groups]
+        organizations = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         subject = x509.Name([*organizations, x509.NameAttribute(NameOID.COMMON_NAME, user)])
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = _certificate(subject, self._name, key.public_key()).add_extension(
@@ -94,7 +94,7 @@ class Authority:
 
 
 def write_signing_key(folder: Path) -> Certificate:
-    """The key pair that signs service account tokens; `cert` holds the bare public key."""
+    """Write the key pair that signs service account tokens; `cert` is the bare public key."""
     key = ec.generate_private_key(ec.SECP256R1())
     public = folder / "service-accounts.pub"
     public.write_bytes(
@@ -151,16 +151,16 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "kwok": (),
     }
 )
-"""The identities a testbed prepares, with their groups; any other name gets no groups at all."""
+"""Groups of the known identities; any other identity has none."""
 
 
 def file_name(identity: str) -> str:
-    """The name of an identity's files: a colon is legal in users, not everywhere in paths."""
+    """The name of an identity's files, without the colons that users may have and paths may not."""
     return identity.replace(":", "-")
 
 
 def write_kubeconfig(path: Path, *, port: int, ca: Path, user: str, client: Certificate) -> Path:
-    """Write a self-contained kubeconfig (certificates embedded), readable by its owner only."""
+    """Write a kubeconfig with embedded certificates, readable by its owner only."""
     cluster = {
         "server": f"https://127.0.0.1:{port}",
         "certificate-authority-data": _base64(ca),

@@ -1,4 +1,4 @@
-"""Ace-Sniper itself on a testbed: CRDs, rights, extender, our kube-scheduler, operator."""
+"""Ace-Sniper on a testbed: CRDs and RBAC; extender, kube-scheduler and operator as processes."""
 
 import json
 import os
@@ -22,25 +22,25 @@ from acesniper.testbed.errors import CommandFailed
 from acesniper.testbed.processes import free_port, http_ok
 
 ROOT = Path(__file__).parents[3]
-"""The repository: CRDs, rules and examples are read from it."""
+"""The repository, with CRDs, rules and examples."""
 
-STARTS_AT_ONCE = {
+NO_START_DELAY = {
     "ACESNIPER_CONTAINER_START_S": "0",
     "ACESNIPER_IMAGE_PULL_MB_PER_S": "1e9",
     "ACESNIPER_MODEL_FETCH_MB_PER_S": "1e9",
     "ACESNIPER_MODEL_LOAD_MB_PER_S": "1e9",
 }
-"""What the extender expects of starts: emulated pods pull, fetch and load nothing."""
+"""The extender's cold-start settings: emulated pods pull, fetch and load nothing."""
 
 NAMESPACE = "acesniper-system"
 STANDBY = "-standby"
-"""What the names of a second replica's processes end with."""
+"""Suffix of the process names of a second replica."""
 OPERATOR, EXTENDER, SCHEDULER = "acesniper-operator", "acesniper-extender", "ace-sniper-scheduler"
 
 
 @dataclass(slots=True)
 class Deployment:
-    """The parts, each a supervised process of the control plane's testbed."""
+    """The components of one installation, each a supervised process of the testbed."""
 
     plane: ControlPlane
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -48,22 +48,22 @@ class Deployment:
     page_port: int = field(default_factory=free_port)
     health_port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
-    ways: Mapping[str, Path] = field(default_factory=dict)
-    """Kubeconfigs to reach the API server by, of parts that do not go straight to it."""
+    kubeconfigs: Mapping[str, Path] = field(default_factory=dict)
+    """Kubeconfigs of components that reach the API server through a proxy."""
     namespace: str = NAMESPACE
-    """Where the leases are."""
+    """The namespace of the leases."""
 
     def user(self, part: str) -> str:
-        """Whom a part is to the API server."""
+        """The user as which a component authenticates to the API server."""
         return part if part != SCHEDULER else "acesniper-scheduler"
 
     def start(self) -> None:
-        """Install and start everything; returns when all parts are ready."""
+        """Install and start everything; returns when all components are ready."""
         self.install()
         self.start_parts()
 
     def install(self) -> None:
-        """Install definitions and rights."""
+        """Install CRDs and RBAC."""
         self.plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
         self.plane.kubectl("apply", "--server-side", "-f", "-", stdin=_rights())
         self.plane.kubectl(
@@ -73,15 +73,15 @@ class Deployment:
         )
 
     def start_parts(self) -> None:
-        """Start extender, scheduler and operator on what is installed."""
+        """Start extender, scheduler and operator, after `install`."""
         self.start_extender()
         self.start_scheduler()
         self.start_operator()
 
     def start_extender(self, suffix: str = "", port: int | None = None) -> None:
-        """Start the extender and wait until it has seen the cluster.
+        """Start the extender and wait until it has listed the cluster.
 
-        With a `suffix` to its name, it is another replica, on a port of its own.
+        A `suffix` to its name makes it another replica, on another port.
         """
         port = port or self.extender_port
         own = {
@@ -90,13 +90,13 @@ class Deployment:
             "ACESNIPER_IDENTITY": EXTENDER + suffix,
         }
         self._spawn(
-            EXTENDER, "acesniper.extender", {**own, **STARTS_AT_ONCE}, port, "/readyz", suffix
+            EXTENDER, "acesniper.extender", {**own, **NO_START_DELAY}, port, "/readyz", suffix
         )
 
     def start_scheduler(self, suffix: str = "", port: int | None = None) -> None:
-        """Start our kube-scheduler with the configuration generated from settings.
+        """Start our kube-scheduler with the configuration generated from the settings.
 
-        With a `suffix` to its name, it is another replica, which asks the extender on `port`.
+        A `suffix` to its name makes it another replica, which calls the extender on `port`.
         """
         settings = SchedulerConfig(
             extender_url=f"http://127.0.0.1:{port or self.extender_port}",
@@ -110,7 +110,7 @@ class Deployment:
             )
 
     def start_operator(self) -> None:
-        """Start the operator and wait until kopf says it is alive."""
+        """Start the operator and wait until its liveness check passes."""
         self._spawn(
             OPERATOR,
             "acesniper.operator",
@@ -124,9 +124,9 @@ class Deployment:
 
     @contextmanager
     def standby(self) -> Iterator[int]:
-        """A second scheduler pod, kube-scheduler and extender; yields the port of the latter.
+        """Run a second replica of kube-scheduler and extender; yields the extender's port.
 
-        Both are told to end afterwards, and the first pod's have to run then.
+        Both are stopped afterwards; the first replica must be running by then.
         """
         port = free_port()
         self.start_extender(STANDBY, port)
@@ -138,57 +138,59 @@ class Deployment:
             self.plane.stop(EXTENDER + STANDBY)
 
     def kill(self, name: str) -> None:
-        """SIGKILL a part."""
+        """Send SIGKILL to a component."""
         self.plane.kill(name)
 
     def restart(self, name: str) -> None:
-        """Start a killed part again, with the arguments it had, and wait for it."""
+        """Restart a killed component with its arguments, and wait until it is ready."""
         self.plane.start(name)
 
-    def ask(self, path: str) -> Any:  # noqa: ANN401 - whatever JSON the extender answers
-        """GET a JSON answer from the extender, such as `/explain?pod=UID`.
+    def ask(self, path: str) -> Any:  # noqa: ANN401 - any JSON
+        """GET JSON from the extender, such as `/explain?pod=UID`.
 
         Raises:
-            CommandFailed: it answers anything but 200.
+            CommandFailed: the response is not 200.
         """
         return json.loads(self.text(path))
 
     def text(self, path: str, port: int | None = None) -> str:
-        """GET from the extender (the one on `port`), such as `/metrics`.
+        """GET text from the extender (the one on `port`), such as `/metrics`.
 
         Raises:
-            CommandFailed: it answers anything but 200.
+            CommandFailed: the response is not 200.
         """
         url = f"http://127.0.0.1:{port or self.extender_port}{path}"
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:
                 return str(answer.read().decode())
         except urllib.error.HTTPError as error:
-            said = error.read().decode(errors="replace")
-            raise CommandFailed(f"GET {path}: {error.code} {said}", said) from error
+            body = error.read().decode(errors="replace")
+            raise CommandFailed(f"GET {path}: {error.code} {body}", body) from error
 
     def backlogs(self, port: int | None = None) -> dict[str, float]:
-        """Backlog by device in seconds, as the metrics of the extender (on `port`) tell it."""
+        """Backlog by device in seconds, from the metrics of the extender (on `port`)."""
         prefix = "acesniper_backlog_seconds{device="
         lines = self.text("/metrics", port).splitlines()
-        found = (line.removeprefix(prefix).split("} ") for line in lines if line.startswith(prefix))
-        return {device.strip('"'): float(value) for device, value in found}
+        samples = (
+            line.removeprefix(prefix).split("} ") for line in lines if line.startswith(prefix)
+        )
+        return {device.strip('"'): float(value) for device, value in samples}
 
     @contextmanager
     def rerouted(
         self, kubeconfigs: Mapping[str, Path], environment: Mapping[str, str]
     ) -> Iterator[None]:
-        """Operator and extender, started anew, reach the API server another way for a while."""
+        """Restart operator and extender with other kubeconfigs and environment, for a while."""
         before = self.environment
-        self.ways, self.environment = kubeconfigs, {**before, **environment}
+        self.kubeconfigs, self.environment = kubeconfigs, {**before, **environment}
         try:
-            self._start_anew()
+            self._restart_parts()
             yield
         finally:
-            self.ways, self.environment = {}, before
-            self._start_anew()
+            self.kubeconfigs, self.environment = {}, before
+            self._restart_parts()
 
-    def _start_anew(self) -> None:
+    def _restart_parts(self) -> None:
         for name in (OPERATOR, EXTENDER):
             self.plane.stop(name)
         self.start_extender()
@@ -204,8 +206,11 @@ class Deployment:
         suffix: str = "",
     ) -> None:
         own = {name: value for name, value in os.environ.items() if name.startswith("ACESNIPER_")}
-        way = self.ways.get(name) or self.plane.kubeconfig(self.user(name))
-        config = {"ACESNIPER_KUBECONFIG": str(way), "ACESNIPER_LEASE_NAMESPACE": self.namespace}
+        kubeconfig = self.kubeconfigs.get(name) or self.plane.kubeconfig(self.user(name))
+        config = {
+            "ACESNIPER_KUBECONFIG": str(kubeconfig),
+            "ACESNIPER_LEASE_NAMESPACE": self.namespace,
+        }
         self.plane.spawn(
             name + suffix,
             [sys.executable, "-m", module],
@@ -215,7 +220,7 @@ class Deployment:
 
 
 def _rights() -> str:
-    """The chart's rules, bound to the testbed's identities, and the leases they hold."""
+    """The chart's RBAC rules, bound to the testbed's identities, and the leases."""
     documents: list[dict[str, Any]] = [
         {
             "apiVersion": "coordination.k8s.io/v1",
@@ -232,15 +237,15 @@ def _rights() -> str:
 
 
 def _role(rules: str, user: str, namespace: str | None) -> list[dict[str, Any]]:
-    """The rules of a file of the chart, for a user, in one namespace or in all."""
+    """A role with the rules of a file of the chart, bound to a user in one namespace or in all."""
     group = "rbac.authorization.k8s.io"
     metadata = {"name": f"acesniper-{rules}"} | ({"namespace": namespace} if namespace else {})
     head = {"apiVersion": f"{group}/v1", "metadata": metadata}
     kind = "Role" if namespace else "ClusterRole"
-    listed = yaml.safe_load((ROOT / f"charts/acesniper/files/{rules}-rules.yaml").read_text())
+    policy_rules = yaml.safe_load((ROOT / f"charts/acesniper/files/{rules}-rules.yaml").read_text())
     reference = {"apiGroup": group, "kind": kind, "name": metadata["name"]}
     subjects = [{"apiGroup": group, "kind": "User", "name": user}]
     return [
-        {**head, "kind": kind, "rules": listed},
+        {**head, "kind": kind, "rules": policy_rules},
         {**head, "kind": f"{kind}Binding", "roleRef": reference, "subjects": subjects},
     ]

@@ -1,8 +1,8 @@
-"""Plays the runner on fake nodes: a pod runs for the latency that was measured on that platform.
+"""Emulated runs on fake nodes: a pod takes the latency that was measured on the node's platform.
 
-KWOK makes a bound pod Running at once; we look up what its model took on the node's platform and
-annotate the pod with the instant at which it ends and the report its runner would have written.
-Only this module sees the table of measured latencies; profiles and predictions never do.
+KWOK sets a bound pod to Running. The emulator looks up the latency of its model on the node, and
+annotates the pod with the instant at which it ends and the runner's report. Only this module reads
+the table of measured latencies; profiles and predictions are made without it.
 """
 
 import argparse
@@ -51,10 +51,10 @@ class Run:
 
 @dataclass(slots=True)
 class Emulator:
-    """Annotates pods as they are bound, and keeps a record of every run by pod UID.
+    """Annotates pods once they are bound, and records every run by pod UID.
 
-    `on_change` is called in the emulator's own thread after every change of a run; `exit_code` says
-    how a run will end.
+    `on_change` is called in the emulator's thread after every change of a run; `exit_code` returns
+    the exit code of a run.
     """
 
     kubeconfig: Path
@@ -71,7 +71,7 @@ class Emulator:
         self._thread = threading.Thread(target=self._live, name="emulator", daemon=True)
         self._thread.start()
         if not self._ready.wait(30):
-            raise TimeoutError("the emulator did not see the API server within 30 s")
+            raise TimeoutError("the emulator did not reach the API server within 30 s")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -92,7 +92,7 @@ class Emulator:
         async with Cluster.connect(self.kubeconfig) as cluster, asyncio.TaskGroup() as group:
 
             def take(change: str, pod: dict[str, Any]) -> None:
-                if change != DELETE and (patch := self._take(pod)) is not None:
+                if change != DELETE and (patch := self._record(pod)) is not None:
                     group.create_task(_annotate(cluster, pod, patch))
 
             reflector = Reflector(cluster, PODS, take, labels=TASK_LABEL)
@@ -101,8 +101,8 @@ class Emulator:
             self._ready.set()
             await following
 
-    def _take(self, pod: Mapping[str, Any]) -> dict[str, str] | None:
-        """Note what a pod does; the annotations to write if it has just been bound."""
+    def _record(self, pod: Mapping[str, Any]) -> dict[str, str] | None:
+        """Record a pod's state; the annotations to write if it has just been bound."""
         node = pod["spec"].get("nodeName")
         if node is None:
             return None
@@ -153,7 +153,7 @@ class Emulator:
 async def _annotate(
     cluster: Cluster, pod: Mapping[str, Any], annotations: Mapping[str, str]
 ) -> None:
-    """Write a run's end; without it the pod would run for ever."""
+    """Annotate a pod, with retries: without annotations it would never end."""
     metadata = pod["metadata"]
     patch = {"metadata": {"annotations": dict(annotations)}}
     while True:
@@ -161,15 +161,15 @@ async def _annotate(
             await cluster.patch(PODS, metadata["name"], metadata["namespace"], patch)
             return
         except NotFound:
-            return  # deleted meanwhile: nothing runs any more
+            return  # deleted in the meantime
         except AcesniperError:
-            await asyncio.sleep(RETRY_S)  # the API server is away: tests do that to it
+            await asyncio.sleep(RETRY_S)  # the API server is down: some tests stop it
 
 
 def _instant(pod: Mapping[str, Any], condition: str) -> float | None:
-    for each in pod.get("status", {}).get("conditions") or ():
-        if each["type"] == condition:
-            return epoch_s(each["message"])
+    for current in pod.get("status", {}).get("conditions") or ():
+        if current["type"] == condition:
+            return epoch_s(current["message"])
     return None
 
 
@@ -180,9 +180,9 @@ def _decided_s(pod: Mapping[str, Any]) -> float | None:
 
 
 def inferences_of(pod: Mapping[str, Any]) -> int:
-    """How many inferences a pod was told to run."""
+    """The number of inferences in a pod's arguments."""
     containers = pod["spec"]["containers"]
-    runner = next((each for each in containers if each["name"] == RUNNER_CONTAINER), containers[0])
+    runner = next((one for one in containers if one["name"] == RUNNER_CONTAINER), containers[0])
     parser = argparse.ArgumentParser()
     parser.add_argument("--inferences", type=int, default=1)
     known, _ = parser.parse_known_args(runner.get("args") or [])

@@ -1,10 +1,10 @@
-"""What can go wrong while a testbed is built or run, one tree below AcesniperError.
+"""Errors while a testbed is built or run, one tree below AcesniperError.
 
 TestbedError
-├── BinariesMissing   there is nothing to run, and no way to build it; the message says what to do
-├── BuildFailed       the Go compiler said no; the message ends with what it said
-├── NotReady          a process did not become ready in time, or died; the message has its log
-└── CommandFailed     kubectl answered with an error
+├── BinariesMissing   a program is missing and cannot be built here; the message says what to do
+├── BuildFailed       a build failed; the message ends with the compiler's output
+├── NotReady          a process exited, or was not ready before its deadline; with its log
+└── CommandFailed     kubectl or another command failed
 """
 
 from acesniper.domain.errors import AcesniperError
@@ -17,19 +17,19 @@ class TestbedError(AcesniperError):
 
 
 class BinariesMissing(TestbedError):
-    """The control-plane programs are neither given nor buildable here."""
+    """A program is neither available nor buildable on this machine."""
 
 
 class BuildFailed(TestbedError):
-    """Building the control-plane programs failed."""
+    """Building a program or an image failed."""
 
 
 class NotReady(TestbedError):
-    """A process died or did not become ready before its deadline."""
+    """A process exited, or was not ready before its deadline."""
 
 
 class CommandFailed(TestbedError):
-    """A command against the control plane failed; `stderr` is what it said."""
+    """A command failed; `stderr` is what it printed."""
 
     def __init__(self, message: str, stderr: str) -> None:
         super().__init__(message)

@@ -1,7 +1,7 @@
-"""Plays the kubelets of fake nodes from one process, at a pace far beyond KWOK's.
+"""Hollow kubelets: one process that reports for many fake nodes, much faster than KWOK.
 
-A bound pod is Running at once, and Succeeded, with its runner's report, when the latency of its
-model on that node is over: two requests for each pod, as a kubelet sends at least.
+A bound pod is Running immediately, and Succeeded, with a runner's report, after the latency of its
+model on that node: two requests per pod, the minimum that a kubelet sends.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from acesniper.testbed.emulator import Latencies, inferences_of
 from acesniper.testbed.kwok import make_node
 
 LEASE_S = 20.0
-"""How often each node says that it lives; it is missed after some 50 s."""
-BEATING = 10
-"""So many nodes say it at the same time: on a busy machine, an answer can take a second."""
+"""Interval of each node's heartbeat; a node is NotReady after about 50 s without."""
+CONCURRENT_HEARTBEATS = 10
+"""On a busy machine, a response can take a second."""
 
 
 def ready_node(name: str) -> Json:
-    """The manifest of a node that is Ready from the start."""
+    """The manifest of a node that is created Ready."""
     node = make_node(name, pods=250, cpu="64", memory="256Gi")
     del node["metadata"]["annotations"]
     now = rfc3339(time.time())
@@ -39,10 +39,10 @@ def ready_node(name: str) -> Json:
 
 @dataclass(slots=True)
 class HollowKubelets:
-    """`latencies` are the true seconds of one inference by (node, model).
+    """Kubelets of `nodes`; `latencies` are the true seconds of one inference by (node, model).
 
-    `bound_s` and `finished_s` tell when each task's pod was first seen bound, and when it ended
-    (seconds since the epoch), by task name.
+    `bound_s` and `finished_s` are the times at which each task's pod was first seen bound, and at
+    which it ended (seconds since the epoch), by task name.
     """
 
     cluster: Cluster
@@ -53,7 +53,7 @@ class HollowKubelets:
     _seen: set[str] = field(default_factory=set)
 
     async def run(self, ready: asyncio.Event) -> None:
-        """Play until cancelled; `ready` is set when pods are followed."""
+        """Run until cancelled; `ready` is set once pods are watched."""
         async with asyncio.TaskGroup() as group:
 
             def take(change: str, pod: Json) -> None:
@@ -66,33 +66,33 @@ class HollowKubelets:
             reflector = Reflector(self.cluster, PODS, take, labels=TASK_LABEL)
             group.create_task(reflector.run())
             await asyncio.gather(*map(self._beat, self.nodes))
-            for number in range(BEATING):
-                group.create_task(self._beat_on(self.nodes[number::BEATING]))
+            for number in range(CONCURRENT_HEARTBEATS):
+                group.create_task(self._beat_all(self.nodes[number::CONCURRENT_HEARTBEATS]))
             await reflector.synced.wait()
             ready.set()
 
     async def _live(self, pod: Json) -> None:
-        """One pod from its binding to its end; one that was deleted is left alone."""
+        """Report a pod from its binding to its end; ignore it if it was deleted."""
         started_s = time.time()
         latency_s = self.latencies[pod["spec"]["nodeName"], pod["metadata"]["labels"][MODEL_LABEL]]
         count = inferences_of(pod)
         try:
-            await self._tell(pod, _running(pod, started_s))
-            # Not a way to wait for something: this is what the pod does.
+            await self._report(pod, _running(pod, started_s))
+            # Not a wait for a condition: this is the emulated run.
             await asyncio.sleep(max(0.0, started_s + count * latency_s - time.time()))
-            await self._tell(pod, _succeeded(pod, started_s, latency_s, count))
+            await self._report(pod, _succeeded(pod, started_s, latency_s, count))
         except AcesniperError:
             return
         self.finished_s[_task(pod)] = time.time()
 
-    async def _tell(self, pod: Json, status: Mapping[str, Any]) -> None:
+    async def _report(self, pod: Json, status: Mapping[str, Any]) -> None:
         metadata = pod["metadata"]
         await self.cluster.patch(
             *(PODS, metadata["name"], metadata["namespace"], {"status": status}), "status"
         )
 
-    async def _beat_on(self, nodes: Sequence[str]) -> None:
-        """Renew some nodes' leases in turn, for ever."""
+    async def _beat_all(self, nodes: Sequence[str]) -> None:
+        """Renew the leases of some nodes, one after the other, until cancelled."""
         while True:
             for node in nodes:
                 await self._beat(node)

@@ -1,7 +1,8 @@
-"""The images of Ace-Sniper built without Docker and without a registry.
+"""Container images of Ace-Sniper, built without Docker and without a registry.
 
-The very same Dockerfile, by buildah, on a base that debootstrap makes: Debian packages stand in
-for the public base image. Needs root, as building file systems does.
+buildah builds the product's Dockerfile on a base image that debootstrap makes of Debian packages,
+in place of the public one. This needs root. For real nodes, all images go into one archive, as
+there is no registry to pull from.
 """
 
 import hashlib
@@ -19,14 +20,14 @@ from acesniper.testbed.programs import ensure_binaries, ensure_node_programs, ku
 
 ROOT = Path(__file__).parents[3]
 REPOSITORY = "docker.io/acesniper"
-"""Where the chart's default values expect the images."""
+"""The repository in the chart's default values."""
 PARTS = ("runner", "probe", "operator", "extender")
 RELEASE = "bookworm"
 BASES: Mapping[str, str] = {
     "base": "python3,ca-certificates",
     "tools": "python3-venv,ca-certificates",
 }
-"""Stand-in for a public image, and the Debian packages in it."""
+"""Debian packages of each base image."""
 CERTIFICATES = Path("/etc/ssl/certs")
 LEFT_OUT = (
     "var/lib/apt/lists",
@@ -44,7 +45,7 @@ def build_images() -> Sequence[str]:
 
     Raises:
         BinariesMissing: a program is missing, or this is not root.
-        BuildFailed: with the end of what the program said.
+        BuildFailed: with the end of the program's output.
     """
     _check_programs()
     for name, packages in BASES.items():
@@ -54,10 +55,11 @@ def build_images() -> Sequence[str]:
 
 
 def _check_programs() -> None:
-    missing = [each for each in ("buildah", "debootstrap") if shutil.which(each) is None]
+    missing = [name for name in ("buildah", "debootstrap") if shutil.which(name) is None]
     if missing:
         raise BinariesMissing(
-            f"images: {' and '.join(missing)} not found; on Debian, apt install {' '.join(missing)}"
+            f"images: {' and '.join(missing)} not installed; "
+            f"on Debian, apt install {' '.join(missing)}"
         )
     if os.geteuid() != 0:
         raise BinariesMissing("images: debootstrap and buildah --isolation chroot need root")
@@ -78,8 +80,8 @@ def _ensure_base(name: str, packages: str) -> None:
     with tempfile.TemporaryDirectory(prefix="acesniper-base-") as folder:
         root = Path(folder) / "root"
         run("debootstrap", "--variant=minbase", f"--include={packages}", RELEASE, root)
-        for each in LEFT_OUT:
-            shutil.rmtree(root / each, ignore_errors=True)
+        for folder_in_root in LEFT_OUT:
+            shutil.rmtree(root / folder_in_root, ignore_errors=True)
         container = run("buildah", "from", "scratch").strip()
         try:
             run("buildah", "add", "--quiet", container, root, "/")
@@ -99,17 +101,17 @@ def _build(part: str, image: str) -> str:
     }
     run(
         *("buildah", "bud", "--layers", "--isolation=chroot", "--network=host"),
-        # What this machine trusts (a proxy's certificate, say) is trusted while building.
+        # The build trusts the certificates of this machine, such as a proxy's.
         *("--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"),
         *(f"--build-arg={name}={value}" for name, value in arguments.items()),
         *("--target", part, "--tag", image, ROOT),
     )
-    found = json.loads(run("buildah", "images", "--json", image))
-    return f"{image}  {found[0]['size']}"
+    (details,) = json.loads(run("buildah", "images", "--json", image))
+    return f"{image}  {details['size']}"
 
 
 def _digest(*folders: str) -> str:
-    """Changes when a tracked file below one of the folders does."""
+    """A hash of the tracked files below some folders."""
     listed = run("git", "-C", ROOT, "ls-files", "-z", "--", "pyproject.toml", *folders)
     digest = hashlib.sha256()
     for name in sorted(filter(None, listed.split("\0"))):
@@ -120,11 +122,11 @@ def _digest(*folders: str) -> str:
 
 
 def run(*argv: str | Path) -> str:
-    """Run a program and return what it printed. Raises BuildFailed with the end of that."""
-    done = subprocess.run([str(each) for each in argv], capture_output=True, text=True)
+    """Run a program and return its output. Raises BuildFailed with the end of the output."""
+    done = subprocess.run([str(word) for word in argv], capture_output=True, text=True)
     if done.returncode:
-        said = (done.stdout + done.stderr).splitlines()[-30:]
-        raise BuildFailed(f"{' '.join(map(str, argv[:2]))} failed:\n" + "\n".join(said))
+        last = (done.stdout + done.stderr).splitlines()[-30:]
+        raise BuildFailed(f"{' '.join(map(str, argv[:2]))} failed:\n" + "\n".join(last))
     return done.stdout
 
 
@@ -132,7 +134,7 @@ PAUSE_IMAGE = "localhost/acesniper-pause:1"
 
 
 def write_archive(path: Path) -> None:
-    """Build what is missing and write the archive; layers that images share are in it once."""
+    """Build missing images, and write all into one archive; shared layers are stored once."""
     images = [line.split()[0] for line in build_images()]
     scheduler = f"registry.k8s.io/kube-scheduler:{kubernetes_version()}"
     _from_scratch(ensure_node_programs() / "pause", PAUSE_IMAGE, "/")
@@ -143,7 +145,7 @@ def write_archive(path: Path) -> None:
 
 
 def _from_scratch(program: Path, image: str, folder: str) -> None:
-    """An image of one static program."""
+    """Build an image of one static program."""
     with tempfile.TemporaryDirectory() as context:
         shutil.copy(program.resolve(), Path(context) / program.name)
         (Path(context) / "Dockerfile").write_text(

@@ -1,9 +1,9 @@
-"""Fake nodes: KWOK plays the kubelet, so that pods run for as long as an emulator says.
+"""Fake nodes: KWOK stands in for the kubelet, and an emulator sets how long pods run.
 
-A pod on a fake node is Running right after binding and stays so until it is annotated with
-`finish_annotations`. An update of the pod starts KWOK's delay anew, so the end is an instant
-(`finish-at`), not a duration. Kubernetes' own times are whole seconds, so the stages write start
-and end with sub-second digits into the messages of the pod conditions `STARTED` and `FINISHED`.
+A pod on a fake node is Running right after binding, and stays so until it is annotated with
+`finish_annotations`. Every update of a pod restarts KWOK's delay, so the end is given as an instant
+(`finish-at`), not as a duration. Kubernetes' own times are whole seconds, so the stages write start
+and end with sub-second precision into the messages of the pod conditions `STARTED` and `FINISHED`.
 """
 
 import datetime
@@ -15,19 +15,19 @@ from acesniper.testbed.control_plane import MANIFESTS, ControlPlane
 from acesniper.testbed.processes import Child, free_port, http_ok
 
 FINISH_AT = "emulation.acesniper.io/finish-at"
-"""When the pod ends: RFC 3339 with fraction. Wins over RUN_SECONDS."""
+"""When the pod ends: RFC 3339 with fraction. Takes precedence over RUN_SECONDS."""
 
 RUN_SECONDS = "emulation.acesniper.io/run-seconds"
-"""Or how long from its last update, in seconds, as a decimal number; any update starts it anew."""
+"""Or how long after its last update, in seconds, as a decimal number; any update restarts it."""
 
 MESSAGE = "emulation.acesniper.io/message"
-"""The termination message that the runner would have written."""
+"""The termination message, in place of the runner's."""
 
 EXIT_CODE = "emulation.acesniper.io/exit-code"
 """The exit code; anything but 0 makes the pod Failed."""
 
 BY_HAND = "emulation.acesniper.io/by-hand"
-"""KWOK leaves a pod with this annotation alone: somebody else plays its kubelet."""
+"""KWOK ignores a pod with this annotation; a test writes the pod's status instead."""
 
 STARTED = "emulation.acesniper.io/Started"
 FINISHED = "emulation.acesniper.io/Finished"
@@ -36,7 +36,7 @@ _FAKE = {"kwok.x-k8s.io/node": "fake"}
 
 
 def start_kwok(plane: ControlPlane) -> Child:
-    """Start KWOK as `kwok`; it manages the nodes that `make_node` describes, no others."""
+    """Start KWOK as `kwok`; it manages only nodes that `make_node` describes."""
     port = free_port()
     argv: list[str | Path] = [
         plane.program("kwok"),
@@ -53,7 +53,7 @@ def start_kwok(plane: ControlPlane) -> Child:
 def finish_annotations(
     at: datetime.datetime, *, message: str = "", exit_code: int = 0
 ) -> dict[str, str]:
-    """The annotations that end a pod at the instant `at`; one in the past means now.
+    """The annotations that end a pod at the instant `at`; an instant in the past means now.
 
     Raises ValueError when `at` has no time zone.
     """

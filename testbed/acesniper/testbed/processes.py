@@ -1,4 +1,11 @@
-"""Supervised child processes: started, waited for, killed, started again, and stopped in order."""
+"""Supervised processes of a testbed: start, readiness, kill, restart, and stop in order.
+
+Nothing outlives this process. All children are started into one process group, led by a guard: a
+small process that reads a pipe whose other end this process holds. When this process ends, however
+it ends, the kernel closes the pipe, the guard reads end of file and kills the whole group, itself
+included. Unlike PR_SET_PDEATHSIG this needs no code between fork and exec, and does not fire when
+merely the *thread* that started a child ends.
+"""
 
 import contextlib
 import http.client
@@ -21,99 +28,11 @@ from acesniper.testbed.errors import NotReady
 logger = logging.getLogger(__name__)
 
 Ready = Callable[[], bool]
-"""Says whether a process serves yet; asked again and again, so it must answer fast."""
+"""Whether a process serves requests yet; it is polled, so it must return quickly."""
 
 _POLL_S = 0.05
 _TAIL_LINES = 25
-
-
-@dataclass
-class Child:
-    """One program with its log file; `start` may be called again after `kill` or `stop`."""
-
-    name: str
-    argv: Sequence[str | Path]
-    group: int
-    log: Path
-    env: Mapping[str, str] | None = None
-    """Added to this process's environment."""
-    ready: Ready | None = None
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
-
-    @property
-    def pid(self) -> int:
-        """The process id. Raises NotReady when it was never started."""
-        if self._process is None:
-            raise NotReady(f"{self.name} was not started")
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether the process lives."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def returncode(self) -> int | None:
-        """How it ended, negative for a signal; None while it runs or before the first start."""
-        return self._process.poll() if self._process else None
-
-    def start(self) -> None:
-        """Start without waiting; does nothing when it runs already."""
-        if self.running:
-            return
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(each) for each in self.argv],
-                env={**os.environ, **(self.env or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                process_group=self.group,
-            )
-
-    def wait_ready(self, timeout_s: float = 60.0) -> None:
-        """Return once `ready` says so. Raises NotReady when it dies before, or time runs out."""
-        if self.ready is not None:
-            self.wait_until(self.ready, timeout_s)
-
-    def wait_until(self, ready: Ready, timeout_s: float = 60.0) -> None:
-        """Like `wait_ready`, for another question about something this process has to do."""
-        deadline = time.monotonic() + timeout_s
-        while not ready():
-            if self.exited_within(_POLL_S):
-                raise NotReady(f"{self.name} ended with code {self.returncode}\n{self.tail()}")
-            if time.monotonic() > deadline:
-                raise NotReady(f"{self.name} was not ready within {timeout_s:g} s\n{self.tail()}")
-
-    def exited_within(self, timeout_s: float) -> bool:
-        """Wait up to `timeout_s` for the end; True when the process is gone."""
-        if self._process is None:
-            return True
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout_s)
-        return not self.running
-
-    def kill(self) -> None:
-        """SIGKILL, the way a crash or the OOM killer ends it, and wait until it is gone."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def stop(self, grace_s: float = 10.0) -> None:
-        """SIGTERM, and SIGKILL after `grace_s`."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        if not self.exited_within(grace_s):
-            logger.warning("%s ignored SIGTERM for %g s", self.name, grace_s)
-            self.kill()
-
-    def tail(self, lines: int = _TAIL_LINES) -> str:
-        """The end of its log."""
-        with contextlib.suppress(FileNotFoundError):
-            text = self.log.read_text(errors="replace").splitlines()
-            return f"--- {self.log} ---\n" + "\n".join(text[-lines:])
-        return ""
+_REQUEST_TIMEOUT_S = 2.0
 
 
 class Children:
@@ -121,11 +40,11 @@ class Children:
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
-        self._guard = Guard()
+        self._guard = _Guard()
         self._children: dict[str, Child] = {}
 
-    def __getitem__(self, name: str) -> Child:
-        """The process called `name`. Raises KeyError naming the known ones."""
+    def __getitem__(self, name: str) -> "Child":
+        """The process called `name`. Raises KeyError with the names that exist."""
         if name not in self._children:
             raise KeyError(f"{name}: not one of {', '.join(self._children)}")
         return self._children[name]
@@ -136,12 +55,16 @@ class Children:
         argv: Sequence[str | Path],
         env: Mapping[str, str] | None = None,
         ready: Ready | None = None,
-    ) -> Child:
-        """Start a program; its output goes to `<name>.log`. A stopped one's name may be reused."""
-        known = self._children.pop(name, None)
-        if known is not None and known.running:
-            self._children[name] = known
-            raise NotReady(f"{name} runs already")
+    ) -> "Child":
+        """Start a program that logs to `<name>.log`. The name of a stopped one may be reused.
+
+        Raises:
+            NotReady: a process of that name is running.
+        """
+        previous = self._children.pop(name, None)
+        if previous is not None and previous.running:
+            self._children[name] = previous
+            raise NotReady(f"{name} is already running")
         log = self._logs / f"{name}.log"
         child = Child(name, argv, self._guard.group, log, env=env, ready=ready)
         self._children[name] = child
@@ -149,7 +72,7 @@ class Children:
         return child
 
     def stop(self) -> None:
-        """Stop all in the reverse order of their start, then whatever they left behind."""
+        """Stop all in the reverse order of their start, then whatever they left running."""
         for child in reversed(list(self._children.values())):
             child.stop()
         self._guard.close()
@@ -161,21 +84,110 @@ class Children:
         self.stop()
 
 
-_WATCH = """
+@dataclass
+class Child:
+    """One program with its log file; `start` may be called again after `kill` or `stop`."""
+
+    name: str
+    argv: Sequence[str | Path]
+    group: int
+    log: Path
+    env: Mapping[str, str] | None = None
+    """Added to the environment of this process."""
+    ready: Ready | None = None
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+
+    @property
+    def pid(self) -> int:
+        """The process id. Raises NotReady if it was never started."""
+        if self._process is None:
+            raise NotReady(f"{self.name} was not started")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs or before the first start."""
+        return self._process.poll() if self._process else None
+
+    def start(self) -> None:
+        """Start without waiting; does nothing if it is running."""
+        if self.running:
+            return
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(word) for word in self.argv],
+                env={**os.environ, **(self.env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                process_group=self.group,
+            )
+
+    def wait_ready(self, timeout_s: float = 60.0) -> None:
+        """Wait until `ready` returns True. Raises NotReady if the process exits, or on timeout."""
+        if self.ready is not None:
+            self.wait_until(self.ready, timeout_s)
+
+    def wait_until(self, ready: Ready, timeout_s: float = 60.0) -> None:
+        """Like `wait_ready`, for another condition that this process has to bring about."""
+        deadline = time.monotonic() + timeout_s
+        while not ready():
+            if self.exited_within(_POLL_S):
+                raise NotReady(f"{self.name} exited with code {self.returncode}\n{self.tail()}")
+            if time.monotonic() > deadline:
+                raise NotReady(f"{self.name} was not ready within {timeout_s:g} s\n{self.tail()}")
+
+    def exited_within(self, timeout_s: float) -> bool:
+        """Wait up to `timeout_s` for the process to exit; True if it did."""
+        if self._process is None:
+            return True
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+        return not self.running
+
+    def kill(self) -> None:
+        """Send SIGKILL, as a crash or the OOM killer would, and wait until the process is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self, grace_s: float = 10.0) -> None:
+        """Send SIGTERM, and SIGKILL after `grace_s`."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        if not self.exited_within(grace_s):
+            logger.warning("%s did not exit within %g s of SIGTERM", self.name, grace_s)
+            self.kill()
+
+    def tail(self, lines: int = _TAIL_LINES) -> str:
+        """The last lines of its log."""
+        with contextlib.suppress(FileNotFoundError):
+            text = self.log.read_text(errors="replace").splitlines()
+            return f"--- {self.log} ---\n" + "\n".join(text[-lines:])
+        return ""
+
+
+_GUARD = """
 import os, signal, sys
-for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-    signal.signal(each, signal.SIG_IGN)
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
 sys.stdin.buffer.read()
 os.killpg(0, signal.SIGKILL)
 """
 
 
-class Guard:
-    """A process group that ends with this process; give its id, `group`, to Popen."""
+class _Guard:
+    """The leader of a process group that ends with this process; `group` is for Popen."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _WATCH],
+            [sys.executable, "-I", "-S", "-c", _GUARD],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -184,7 +196,7 @@ class Guard:
         self.group = self._process.pid
 
     def close(self) -> None:
-        """Kill whatever is left in the group; safe to call twice."""
+        """Kill whatever is left in the group; may be called twice."""
         if self._process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -194,40 +206,63 @@ class Guard:
             self._process.stdin.close()
 
 
-# Below Linux's ephemeral range (32768 and up): while a server is down, an outgoing connection of
-# some other process must not be given its port, or it could not be started again.
+# --- ports ----------------------------------------------------------------------------------------
+
+# Below Linux's ephemeral range (32768 and up), so that the port of a server that is down is not
+# given to an outgoing connection of another process.
 _CANDIDATES = range(20000, 32000)
+_reservations: dict[int, socket.socket] = {}
+"""One abstract socket per port: another testbed on this machine does not choose it, even while
+its server is down. The kernel releases them when this process ends."""
 
 
 def free_port() -> int:
-    """A port nobody listens on right now. Raises OSError when hundreds of tries found none."""
+    """A port of 127.0.0.1 that nothing listens on, reserved for this process.
+
+    Raises:
+        OSError: none of several hundred ports is free.
+    """
     for port in random.sample(_CANDIDATES, 500):
-        with socket.socket() as attempt:
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                attempt.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if _reserve(port):
             return port
     raise OSError("no free port on 127.0.0.1")
 
 
-_TIMEOUT_S = 2.0
+def _reserve(port: int) -> bool:
+    reservation = socket.socket(socket.AF_UNIX)
+    try:
+        reservation.bind(f"\0acesniper-testbed-port-{port}")
+        with socket.socket() as attempt:
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            attempt.bind(("127.0.0.1", port))
+    except OSError:
+        reservation.close()
+        return False
+    _reservations[port] = reservation
+    return True
+
+
+# --- readiness ------------------------------------------------------------------------------------
 
 
 def http_ok(port: int, path: str) -> Ready:
-    """Whether http://127.0.0.1:PORT/PATH answers 200."""
-    return lambda: _status(http.client.HTTPConnection("127.0.0.1", port, _TIMEOUT_S), path) == 200
+    """Whether http://127.0.0.1:PORT/PATH responds with 200."""
+
+    def ready() -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", port, _REQUEST_TIMEOUT_S)
+        return _status(connection, path) == 200
+
+    return ready
 
 
 def https_ok(port: int, path: str, *, ca: Path, cert: Path, key: Path) -> Ready:
-    """Whether https://127.0.0.1:PORT/PATH answers 200 to this client certificate."""
+    """Whether https://127.0.0.1:PORT/PATH responds with 200 to this client certificate."""
     context = ssl.create_default_context(cafile=str(ca))
     context.load_cert_chain(cert, key)
 
     def ready() -> bool:
         connection = http.client.HTTPSConnection(
-            "127.0.0.1", port, timeout=_TIMEOUT_S, context=context
+            "127.0.0.1", port, timeout=_REQUEST_TIMEOUT_S, context=context
         )
         return _status(connection, path) == 200
 
@@ -239,6 +274,6 @@ def _status(connection: http.client.HTTPConnection, path: str) -> int | None:
         connection.request("GET", path)
         return connection.getresponse().status
     except (OSError, http.client.HTTPException):
-        return None  # not listening, or not speaking yet
+        return None  # not listening, or not serving yet
     finally:
         connection.close()

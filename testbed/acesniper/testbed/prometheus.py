@@ -29,9 +29,9 @@ class Prometheus:
     def start(
         cls, plane: ControlPlane, targets: Mapping[str, int], rules: Path, folder: Path
     ) -> "Prometheus":
-        """Scrape parts, given by name and port, every second, and evaluate the rules as often.
+        """Start the process `prometheus`, which scrapes targets, given by name and port.
 
-        It keeps its data in `folder`, and is a process of the testbed's called `prometheus`.
+        It scrapes and evaluates the rules every second, and keeps its data in `folder`.
         """
         port = free_port()
         config = folder / "prometheus.yaml"
@@ -49,22 +49,22 @@ class Prometheus:
         return cls(process, port)
 
     def wait_until(self, holds: Callable[[], bool], timeout_s: float = 120.0) -> None:
-        """Wait for something that one of the next scrapes shows. Raises NotReady in the end."""
+        """Wait until a condition holds that depends on scraped data. Raises NotReady on timeout."""
         self.process.wait_until(holds, timeout_s)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The series that an expression has now."""
-        found: list[dict[str, Any]] = self._ask("query", query=expression)["result"]
-        return found
+        """The current series of an expression."""
+        result: list[dict[str, Any]] = self._get("query", query=expression)["result"]
+        return result
 
     def firing(self) -> set[str]:
         """The names of the alerts that fire."""
-        alerts = self._ask("alerts")["alerts"]
-        return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
+        alerts = self._get("alerts")["alerts"]
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 
-    def _ask(self, what: str, **parameters: str) -> Any:  # noqa: ANN401 - whatever JSON it answers
+    def _get(self, endpoint: str, **parameters: str) -> Any:  # noqa: ANN401 - any JSON
         query = urllib.parse.urlencode(parameters)
-        url = f"http://127.0.0.1:{self.port}/api/v1/{what}?{query}"
+        url = f"http://127.0.0.1:{self.port}/api/v1/{endpoint}?{query}"
         with urllib.request.urlopen(url, timeout=10) as answer:
             return json.loads(answer.read())["data"]
 

@@ -1,4 +1,4 @@
-"""The stores, started as children of a testbed."""
+"""Model stores of a testbed: an S3-compatible object store and an OCI registry."""
 
 import contextlib
 import hashlib
@@ -15,12 +15,12 @@ from acesniper.testbed.programs import ensure_stores
 
 USER, PASSWORD = "edge", "let-me-in"
 _HASH = "$2b$04$nJib731gEsw4u2YBvQZlwO82P51E/dlSxREkw7StJ9gBf7SLYhdHC"
-"""Of PASSWORD, by bcrypt."""
+"""bcrypt hash of PASSWORD."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectStore:
-    """versitygw over a folder: a bucket is a folder in it, an object a file."""
+    """versitygw on a folder: a bucket is a folder in it, an object is a file."""
 
     folder: Path
     host: str
@@ -28,7 +28,7 @@ class ObjectStore:
 
     @classmethod
     def start(cls, children: Children, folder: Path, host: str = "127.0.0.1") -> "ObjectStore":
-        """Start one that answers."""
+        """Start one, and wait until it accepts connections."""
         port = free_port()
         store = cls(folder, host, port)
         argv: list[str | Path] = [
@@ -51,20 +51,20 @@ class ObjectStore:
 
     @property
     def secret(self) -> dict[str, str]:
-        """The keys of a Secret that opens it."""
+        """Content of a Secret with its credentials."""
         return {"accessKeyId": USER, "secretAccessKey": PASSWORD, "endpoint": self.endpoint}
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A registry over a folder, with a password; `push` is what `oras push` does with one file."""
+    """The CNCF's registry on a folder, with a password; `push` does what `oras push` does."""
 
     host: str
     port: int
 
     @classmethod
     def start(cls, children: Children, folder: Path, host: str = "127.0.0.1") -> "Registry":
-        """Start one that answers."""
+        """Start one, and wait until it accepts connections."""
         port = free_port()
         passwords = folder / "passwords"
         passwords.write_text(f"{USER}:{_HASH}\n")
@@ -80,7 +80,7 @@ class Registry:
             )
         )
         argv: list[str | Path] = [ensure_stores() / "registry", "serve", config]
-        # Its own telemetry would look for a collector.
+        # By default, it looks for a telemetry collector.
         environment = {"OTEL_TRACES_EXPORTER": "none"}
         children.spawn(
             f"registry-{port}", argv, environment, lambda: _listens(host, port)
@@ -89,28 +89,28 @@ class Registry:
 
     @property
     def address(self) -> str:
-        """Its address as a model's source."""
+        """Its address, for the source of a model."""
         return f"oci+http://{self.host}:{self.port}"
 
     @property
     def secret(self) -> dict[str, str]:
-        """The keys of a Secret that opens it."""
+        """Content of a Secret with its credentials."""
         return {"username": USER, "password": PASSWORD}
 
     def push(self, repository: str, content: bytes) -> str:
-        """Push a file as a blob; returns its digest."""
+        """Push a file as a blob and return its digest."""
         digest = hashlib.sha256(content).hexdigest()
         root = f"http://{self.host}:{self.port}/v2/{repository}/blobs"
-        place = self._ask("POST", f"{root}/uploads/", b"")
-        joint = "&" if "?" in place else "?"
-        self._ask("PUT", f"{place}{joint}digest=sha256:{digest}", content)
+        location = self._request("POST", f"{root}/uploads/", b"")
+        separator = "&" if "?" in location else "?"
+        self._request("PUT", f"{location}{separator}digest=sha256:{digest}", content)
         return digest
 
-    def _ask(self, method: str, url: str, body: bytes) -> str:
+    def _request(self, method: str, url: str, body: bytes) -> str:
         basic = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/octet-stream"}
-        request = urllib.request.Request(url, data=body, method=method, headers=headers)  # noqa: S310 - our own
-        with urllib.request.urlopen(request, timeout=30.0) as answer:  # noqa: S310 - our own
+        request = urllib.request.Request(url, data=body, method=method, headers=headers)  # noqa: S310 - http only
+        with urllib.request.urlopen(request, timeout=30.0) as answer:  # noqa: S310 - http only
             return str(answer.headers.get("Location", ""))
 
 

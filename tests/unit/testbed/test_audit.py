@@ -1,4 +1,4 @@
-"""An audit names what is wrong, and nothing else."""
+"""An audit reports every violation, and nothing else."""
 
 from typing import Any
 
@@ -19,18 +19,18 @@ def run(
     return Run(pod, "default", f"uid-{pod}", task, "m", node, 1, start, end, "Succeeded")
 
 
-def audited(**other: Any) -> Audit:  # noqa: ANN401 - what differs from a good end
-    found: Json = {
-        "wanted": ["t"],
+def audited(**other: Any) -> Audit:  # noqa: ANN401 - what differs from a clean end
+    arguments: Json = {
+        "expected": ["t"],
         "tasks": [TASK],
         "pods": [POD],
         "runs": [run()],
         "backlogs": {"d": 0.0},
     }
-    return audit(**(found | other))
+    return audit(**(arguments | other))
 
 
-def test_nothing_is_wrong_with_a_good_end() -> None:
+def test_tasks_that_succeeded_violate_nothing() -> None:
     assert not audited()
 
 
@@ -43,13 +43,21 @@ def test_a_retried_task_may_have_run_twice() -> None:
 @pytest.mark.parametrize(
     ("other", "kind", "words"),
     [
-        ({"wanted": ["t", "u"]}, "lost", "task u: missing"),
+        ({"expected": ["t", "u"]}, "lost", "task u: missing"),
         ({"tasks": [make_itask("t", status={"phase": "Failed"})]}, "lost", "task t: Failed"),
-        ({"runs": [run(), run("q", start=2.0)]}, "doubled", "2 runs in 1 attempts"),
-        ({"runs": [run(end=5.0), run("q", task="u", start=2.0)]}, "doubled", "ran at once on n"),
-        ({"pods": [POD, make_pod("o", task="gone", phase="Failed")]}, "leaked", "pod o: nobody's"),
+        ({"runs": [run(), run("q", start=2.0)]}, "duplicated", "2 runs in 1 attempts"),
+        (
+            {"runs": [run(end=5.0), run("q", task="u", start=2.0)]},
+            "duplicated",
+            "ran at the same time on n",
+        ),
+        (
+            {"pods": [POD, make_pod("o", task="gone", phase="Failed")]},
+            "leaked",
+            "pod o: no task owns it",
+        ),
         ({"pods": [make_pod("p", task="t", phase="Running")]}, "leaked", "still Running"),
-        ({"backlogs": {"d": 3.0}}, "leaked", "device d: 3.0 s promised to nobody"),
+        ({"backlogs": {"d": 3.0}}, "leaked", "device d: 3.0 s reserved for no pod"),
         (
             {"tasks": [{**TASK, "metadata": {**TASK["metadata"], "finalizers": ["x/y"]}}]},
             "leaked",
@@ -57,8 +65,8 @@ def test_a_retried_task_may_have_run_twice() -> None:
         ),
     ],
 )
-def test_each_wrong_is_named_where_it_belongs(other: Json, kind: str, words: str) -> None:
-    found = audited(**other)
+def test_every_violation_is_reported_under_its_kind(other: Json, kind: str, words: str) -> None:
+    result = audited(**other)
 
-    assert found
-    assert any(words in line for line in getattr(found, kind))
+    assert result
+    assert any(words in line for line in getattr(result, kind))

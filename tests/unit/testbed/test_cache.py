@@ -23,7 +23,7 @@ def test_a_failed_fill_leaves_nothing_that_looks_finished(tmp_path: Path) -> Non
     with pytest.raises(OSError, match="disk full"):
         ensure_folder(tmp_path / "key", fail)
 
-    assert [each.name for each in tmp_path.iterdir()] == ["key.lock"]
+    assert [path.name for path in tmp_path.iterdir()] == ["key.lock"]
 
 
 def test_two_at_once_fill_once(tmp_path: Path) -> None:
@@ -40,8 +40,8 @@ def test_two_at_once_fill_once(tmp_path: Path) -> None:
     assert begun.wait(10)
     both[1].start()
     go_on.set()
-    for each in both:
-        each.join(10)
+    for thread in both:
+        thread.join(10)
 
     assert len(filled) == 1
     assert (tmp_path / "key").is_dir()

@@ -21,7 +21,7 @@ labels: {a: b}
 def test_a_value_is_what_its_comment_says() -> None:
     values = read_values(SOURCE)
 
-    assert [(each.name, each.default, each.text) for each in values] == [
+    assert [(value.name, value.default, value.text) for value in values] == [
         ("image.registry", "docker.io", "Where from. Really."),
         ("operator.settings.workers", 16, "How many."),
         ("labels", {"a": "b"}, "Free."),

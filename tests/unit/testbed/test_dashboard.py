@@ -58,7 +58,7 @@ def test_units_are_words_that_grafana_knows(board: dict[str, Any]) -> None:
 
 
 def test_every_variable_is_one_that_can_be_chosen(board: dict[str, Any]) -> None:
-    chosen = {each["name"] for each in board["templating"]["list"]}
+    chosen = {variable["name"] for variable in board["templating"]["list"]}
     text = json.dumps(board["panels"])
 
     used = {name for name in re.findall(r"\$\{?(\w+)", text) if not name.startswith("__")}

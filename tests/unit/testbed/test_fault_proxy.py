@@ -29,7 +29,9 @@ class Server:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
-        subject = dict(each[0] for each in request.transport.get_extra_info("peercert")["subject"])
+        subject = dict(
+            names[0] for names in request.transport.get_extra_info("peercert")["subject"]
+        )
         self.asked.append((request.method, subject["commonName"]))
         if "watch" not in request.query:
             said = {"path": str(request.rel_url), "by": subject["commonName"]}
@@ -117,10 +119,10 @@ async def test_a_watch_that_went_deaf_stays_open_and_never_speaks_again(tmp_path
         async with session.get(f"{url}/api/v1/pods?watch=true") as watch:
             server.ticks.put_nowait(1)
             first = await watch.content.readline()
-            proxy.faults.deaf = True
+            proxy.faults.stalled = True
             server.ticks.put_nowait(2)
-            await until(lambda: proxy.deafened == 1)
-            proxy.faults.deaf = False
+            await until(lambda: proxy.stalled_watches == 1)
+            proxy.faults.stalled = False
             server.ticks.put_nowait(3)
             await until(lambda: server.ticks.empty())
             silent = not watch.content.at_eof() and watch.content.total_bytes == len(first)
@@ -145,7 +147,7 @@ async def test_a_watch_that_is_open_at_the_end_leaves_no_connection_behind(tmp_p
             await watch.content.readline()
         gc.collect()
 
-    assert [str(each.message) for each in told] == []
+    assert [str(warning.message) for warning in told] == []
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -28,7 +28,7 @@ def test_a_client_certificate_names_user_and_groups(tmp_path: Path) -> None:
     client = Authority(tmp_path, "ca").client("admin", "admin", ("system:masters",))
 
     certificate = x509.load_pem_x509_certificate(client.cert.read_bytes())
-    names = {each.oid: each.value for each in certificate.subject}
+    names = {attribute.oid: attribute.value for attribute in certificate.subject}
     assert names == {
         NameOID.COMMON_NAME: "admin",
         NameOID.ORGANIZATION_NAME: "system:masters",

@@ -29,7 +29,7 @@ def test_a_process_that_dies_before_it_is_ready_shows_its_log(children: Children
     argv = [sys.executable, "-c", "import sys; print('no port left'); sys.exit(3)"]
     child = children.spawn("broken", argv, ready=lambda: False)
 
-    with pytest.raises(NotReady, match=r"broken ended with code 3\n.*\nno port left"):
+    with pytest.raises(NotReady, match=r"broken exited with code 3\n.*\nno port left"):
         child.wait_ready()
 
 
@@ -64,7 +64,7 @@ def test_starting_a_running_process_changes_nothing(children: Children) -> None:
 def test_a_running_name_cannot_be_taken(children: Children) -> None:
     children.spawn("one", SLEEPER)
 
-    with pytest.raises(NotReady, match="one runs already"):
+    with pytest.raises(NotReady, match="one is already running"):
         children.spawn("one", SLEEPER)
 
 

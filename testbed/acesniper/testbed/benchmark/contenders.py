@@ -132,7 +132,7 @@ def write_predictions(
             for place, node in enumerate(names.nodes):
                 spans = (row.latency_s[place], row.low_s[place], row.high_s[place])
                 true_s = cluster.latency_s[place, column]
-                writer.writerow((node, OURS.prefix + name, *(scale * each for each in spans)))
+                writer.writerow((node, OURS.prefix + name, *(scale * seconds for seconds in spans)))
                 writer.writerow((node, ORACLE.prefix + name, *(scale * true_s,) * 3))
 
 

@@ -205,7 +205,7 @@ def _played(
             raise ValueError(f"pod {run.pod} finished without the times that KWOK writes")
         task = replace(tasks[run.task], created_s=(fed.sent_s[run.task] - first_s) / scale)
         started_s, finished_s = (
-            (each - first_s) / scale for each in (run.started_s, run.finished_s)
+            (instant_s - first_s) / scale for instant_s in (run.started_s, run.finished_s)
         )
         played.finished.append(CompletedTask(task, place[run.node], started_s, finished_s))
         column = setting.cluster.models.index(task.model)

@@ -51,7 +51,9 @@ def write(root: Path = ROOT) -> list[Path]:
 
 
 def _table(values: Sequence[Value]) -> str:
-    rows = [f"| `{each.name}` | `{json.dumps(each.default)}` | {each.text} |" for each in values]
+    rows = [
+        f"| `{value.name}` | `{json.dumps(value.default)}` | {value.text} |" for value in values
+    ]
     return "\n".join(
         [
             "# Values of the chart",
@@ -102,12 +104,12 @@ last column is how many series a metric has at most with {device:,} devices, {mo
 
 def all_declarations() -> list[Declaration]:
     """Those of all parts."""
-    return [each for part in PARTS.values() for each in part]
+    return [declaration for part in PARTS.values() for declaration in part]
 
 
 def metrics_page() -> str:
     """The page."""
-    total = sum(each.series(LARGE) for each in all_declarations())
+    total = sum(declaration.series(LARGE) for declaration in all_declarations())
     lines = [HEAD.format(**LARGE, total=total)]
     for part, declared in PARTS.items():
         lines += [f"## {part}", ""]
@@ -115,19 +117,25 @@ def metrics_page() -> str:
             "| metric | type | unit | labels | what it tells | series |",
             "|---|---|---|---|---|---:|",
         ]
-        lines += [_row(each) for each in declared]
+        lines += [_row(declaration) for declaration in declared]
         lines.append("")
     return "\n".join(lines)
 
 
-def _row(each: Declaration) -> str:
-    labels = "; ".join(_label(label) for label in each.labels)
-    kind = each.kind.__name__.lower()
-    text = each.help.replace("|", r"\|")
-    return f"| `{each.shown}` | {kind} | {each.unit} | {labels} | {text} | {each.series(LARGE):,} |"
+def _row(declaration: Declaration) -> str:
+    labels = "; ".join(_label(label) for label in declaration.labels)
+    cells = (
+        f"`{declaration.shown}`",
+        declaration.kind.__name__.lower(),
+        declaration.unit,
+        labels,
+        declaration.help.replace("|", r"\|"),
+        f"{declaration.series(LARGE):,}",
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def _label(label: Label) -> str:
     if label.per:
         return f"`{label.name}`: one per {label.per}"
-    return f"`{label.name}`: " + ", ".join(each or "(none)" for each in label.values)
+    return f"`{label.name}`: " + ", ".join(value or "(none)" for value in label.values)

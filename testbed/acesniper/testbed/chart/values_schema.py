@@ -136,7 +136,8 @@ def values_schema(values: Sequence[Value]) -> Json:
 
 def _group(tree: Mapping[str, Any]) -> Json:
     properties = {
-        key: _leaf(each) if isinstance(each, Value) else _group(each) for key, each in tree.items()
+        key: _leaf(branch) if isinstance(branch, Value) else _group(branch)
+        for key, branch in tree.items()
     }
     return {"type": "object", "additionalProperties": False, "properties": properties}
 

@@ -93,7 +93,7 @@ def show(console: Console, ours: Sequence[TaskRow], summaries: Mapping[str, RunS
         table.add_column(column, justify="right")
     for row in ours:
         seconds = (row.predicted_s, row.actual_s, row.wait_s, row.response_s)
-        shown = ("-" if each is None else duration_text(each) for each in seconds)
+        shown = ("-" if value is None else duration_text(value) for value in seconds)
         table.add_row(row.task, row.model, row.node, *shown)
     console.print(table)
     console.print(_comparison(summaries["ours"], summaries["stock"]))

@@ -139,8 +139,8 @@ def task_statuses(plane: ControlPlane) -> dict[str, Mapping[str, Any]]:
         NotReady: a task did not succeed.
     """
     found = json.loads(plane.kubectl("get", "inferencetasks", "-n", OURS, "-o", "json"))["items"]
-    statuses = {each["metadata"]["name"]: each["status"] for each in found}
-    bad = [f"{name}: {each['message']}" for name, each in statuses.items() if _failed(each)]
+    statuses = {task["metadata"]["name"]: task["status"] for task in found}
+    bad = [f"{name}: {status['message']}" for name, status in statuses.items() if _failed(status)]
     if bad:
         raise NotReady("tasks that did not succeed:\n" + "\n".join(bad))
     return statuses
@@ -157,7 +157,7 @@ def _here() -> EmulatedDevice:
 
 def _shapes() -> dict[str, Mapping[str, int]]:
     index = json.loads((MODELS / "index.json").read_text())
-    return {object_name(name): each["shapes"] for name, each in index.items()}
+    return {object_name(name): entry["shapes"] for name, entry in index.items()}
 
 
 @contextmanager

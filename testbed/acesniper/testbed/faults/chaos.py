@@ -1,9 +1,9 @@
-"""Faults from the first process to the last line: `make faults`."""
+"""Chaos test: kill components during a workload, and check that nothing is lost or duplicated."""
 
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,21 +22,23 @@ from acesniper.testbed.emulator import Emulator
 from acesniper.testbed.errors import TestbedError
 from acesniper.testbed.faults.audit import Audit, audit
 from acesniper.testbed.kwok import start_kwok
-from acesniper.testbed.programs import ensure_binaries
 
 DEVICES = 6
 NAMES = ("mobilenet_v3_small", "squeezenet1_1", "resnet18")
 RUN_S = 0.8
-"""What a task takes on the fastest device, about."""
-PATIENCE_S = 600.0
-QUIET_S = 60.0
-"""How long the ledger may take to hear of the last ends."""
+"""Approximate duration of a task on the fastest device."""
+MAX_UPTIME_S = 6.0
+"""A component is killed at a random instant of its first seconds. It needs about half of them to
+start, so that kills during the start are as frequent as kills during work."""
+COMPLETION_TIMEOUT_S = 600.0
+SETTLE_TIMEOUT_S = 60.0
+"""How long the planner's reservations may remain after the last task finished."""
 FAILOVERS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class ChaosOptions:
-    """What a person may choose."""
+    """Size and seed of a chaos test."""
 
     kills: int = 50
     tasks: int = 200
@@ -44,126 +46,135 @@ class ChaosOptions:
     json_file: Path | None = None
 
 
-class FaultsFound(TestbedError):
-    """A promise did not hold."""
-
-
-def run_faults(options: ChaosOptions, console: Console) -> None:
-    """Run all campaigns.
-
-    Raises:
-        Broken: a task was lost or doubled, or something was left behind.
-        TestbedError: a part did not start.
-    """
-    console.print(f"seed {options.seed}")
-    devices = shipped_devices(ROOT / "examples/devices")[:DEVICES]
-    with ControlPlane(ensure_binaries()) as plane, examples.serve_folder(MODELS) as url:
-        start_kwok(plane)
-        system = Deployment(plane)
-        system.start()
-        sources = examples.model_sources([MODELS / f"{name}.onnx" for name in NAMES], url)
-        register(plane, devices, examples.model_profile_list(sources, {}, OURS))
-        with Emulator(plane.kubeconfig("admin"), latency_table(devices)) as emulator:
-            ground = ChaosRun(system, emulator, devices, random.Random(options.seed))  # noqa: S311
-            campaigns = []
-            for victim in (OPERATOR, EXTENDER):
-                with console.status(f"killing {victim} {options.kills} times"):
-                    campaigns.append(ground.killing(victim, options.kills, options.tasks))
-            with console.status(f"losing a scheduler pod {FAILOVERS} times"):
-                failover, failover_s = ground.failing_over(FAILOVERS)
-            campaigns.append(failover)
-    show(console, campaigns, failover_s)
-    if options.json_file is not None:
-        options.json_file.write_text(as_json(campaigns, failover_s, options.seed))
-    if any(each.found for each in campaigns):
-        raise FaultsFound("something was lost, doubled or left behind; see above")
-
-
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """One kind of fault, how often it happened over how many tasks, and what was found after."""
+    """Repeated faults of one kind over a number of tasks, and the audit afterwards."""
 
     name: str
     kills: int
     tasks: int
     seconds: float
-    found: Audit
+    audit: Audit
+
+
+class FaultsFound(TestbedError):
+    """A task was lost or duplicated, or something leaked."""
+
+
+def run_faults(options: ChaosOptions, console: Console) -> None:
+    """Run all campaigns and print the results.
+
+    Raises:
+        FaultsFound: a task was lost or duplicated, or something leaked.
+        TestbedError: a component did not start.
+    """
+    console.print(f"seed {options.seed}")
+    devices = shipped_devices(ROOT / "examples/devices")[:DEVICES]
+    with ControlPlane() as plane, examples.serve_folder(MODELS) as url:
+        start_kwok(plane)
+        deployment = Deployment(plane)
+        deployment.start()
+        sources = examples.model_sources([MODELS / f"{name}.onnx" for name in NAMES], url)
+        register(plane, devices, examples.model_profile_list(sources, {}, OURS))
+        with Emulator(plane.kubeconfig("admin"), latency_table(devices)) as emulator:
+            rng = random.Random(options.seed)  # noqa: S311 - not a secret
+            run = ChaosRun(deployment, emulator, devices, rng)
+            campaigns, failover_s = _campaigns(run, options, console)
+    show(console, campaigns, failover_s)
+    if options.json_file is not None:
+        options.json_file.write_text(as_json(campaigns, failover_s, options.seed))
+    if any(campaign.audit for campaign in campaigns):
+        raise FaultsFound("tasks were lost or duplicated, or something leaked; see above")
+
+
+def _campaigns(
+    run: "ChaosRun", options: ChaosOptions, console: Console
+) -> tuple[list[Campaign], list[float]]:
+    campaigns = []
+    for victim in (OPERATOR, EXTENDER):
+        with console.status(f"killing {victim} {options.kills} times"):
+            campaigns.append(run.kill(victim, options.kills, options.tasks))
+    with console.status(f"killing a scheduler pod {FAILOVERS} times"):
+        failover, failover_s = run.fail_over(FAILOVERS)
+    return [*campaigns, failover], failover_s
 
 
 @dataclass
 class ChaosRun:
-    """A system with emulated devices; work is applied to it while things break."""
+    """A deployment with emulated devices, to which tasks are applied while components fail."""
 
-    system: Deployment
+    deployment: Deployment
     emulator: Emulator
     devices: Sequence[EmulatedDevice]
-    draw: random.Random
+    rng: random.Random
     _names: list[str] = field(default_factory=list)
 
-    def killing(self, victim: str, kills: int, tasks: int) -> Campaign:
-        """Kill a part again and again over a workload."""
+    def kill(self, victim: str, kills: int, tasks: int) -> Campaign:
+        """Kill a component repeatedly during a workload."""
         started_s = time.monotonic()
 
-        def more(number: int) -> None:
+        def apply(number: int) -> None:
             self.apply(victim, tasks * (number + 1) // kills - tasks * number // kills)
 
-        kill_at_random(self.system, victim, kills, self.draw, more)
-        return Campaign(victim, kills, tasks, time.monotonic() - started_s, self.settled())
+        kill_at_random(self.deployment, victim, kills, self.rng, apply)
+        return Campaign(victim, kills, tasks, time.monotonic() - started_s, self.audit())
 
-    def failing_over(self, times: int) -> tuple[Campaign, list[float]]:
-        """Lose the scheduler pod that acts, in turn; seconds until the other one places a pod."""
+    def fail_over(self, times: int) -> tuple[Campaign, list[float]]:
+        """Kill the leading scheduler pod repeatedly; seconds until the other one places a pod."""
         started_s, gaps_s = time.monotonic(), []
-        with self.system.standby():
+        with self.deployment.standby():
             for number in range(times):
                 suffix = STANDBY if number % 2 else ""
                 self.apply(f"failover-{number}", 10)
                 self._placed_after(time.time())
-                lost_s = time.time()
+                killed_s = time.time()
                 for part in (EXTENDER, SCHEDULER):
-                    self.system.kill(part + suffix)
+                    self.deployment.kill(part + suffix)
                 self.apply(f"failover-{number}-lost", 10)
-                gaps_s.append(self._placed_after(lost_s + 0.5) - lost_s)
+                gaps_s.append(self._placed_after(killed_s + 0.5) - killed_s)
                 for part in (EXTENDER, SCHEDULER):
-                    self.system.restart(part + suffix)
-            found = self.settled()
+                    self.deployment.restart(part + suffix)
+            result = self.audit()
         seconds = time.monotonic() - started_s
-        return Campaign("scheduler pod", times, 20 * times, seconds, found), gaps_s
+        return Campaign("scheduler pod", times, 20 * times, seconds, result), gaps_s
 
-    def apply(self, stem: str, number: int) -> None:
-        """Apply so many tasks."""
-        tasks = [self._task(f"{stem}-{len(self._names) + each:04d}") for each in range(number)]
+    def apply(self, stem: str, count: int) -> None:
+        """Apply a number of tasks."""
+        first = len(self._names)
+        tasks = [self._task(f"{stem}-{first + number:04d}") for number in range(count)]
         self._names += [task.name for task in tasks]
-        listed = {
-            "apiVersion": "v1",
-            "kind": "List",
-            "items": [task.manifest(OURS) for task in tasks],
-        }
-        self.system.plane.kubectl("apply", "-f", "-", stdin=json.dumps(listed))
+        items = [task.manifest(OURS) for task in tasks]
+        manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+        self.deployment.plane.kubectl("apply", "-f", "-", stdin=manifest)
 
-    def settled(self) -> Audit:
-        """Wait until all is done, as far as it will be, and audit."""
-        plane = self.system.plane
-        with suppress(TestbedError):  # the audit names those that are lost
-            plane.kubectl(
-                *("wait", "--for=condition=Finished", f"--timeout={PATIENCE_S:g}s"),
+    def audit(self) -> Audit:
+        """Wait until all tasks finished and all reservations are released, and audit."""
+        with suppress(TestbedError):  # the audit lists the tasks that did not finish
+            self.deployment.plane.kubectl(
+                *("wait", "--for=condition=Finished", f"--timeout={COMPLETION_TIMEOUT_S:g}s"),
                 *("-n", OURS, "inferencetask", "--all"),
-                timeout_s=PATIENCE_S + 10,
+                timeout_s=COMPLETION_TIMEOUT_S + 10,
             )
-        deadline = time.monotonic() + QUIET_S
-        while any(self._backlogs().values()) and time.monotonic() < deadline:
+        deadline = time.monotonic() + SETTLE_TIMEOUT_S
+        while any(self.deployment.backlogs().values()) and time.monotonic() < deadline:
             time.sleep(0.5)
-        runs = [run for run in self.emulator.runs.values() if run.namespace == OURS]
-        backlogs = self._backlogs()
-        return audit(self._names, self._get("inferencetasks"), self._get("pods"), runs, backlogs)
+        return audit(
+            self._names,
+            self._get("inferencetasks"),
+            self._get("pods"),
+            [run for run in self.emulator.runs.values() if run.namespace == OURS],
+            self.deployment.backlogs(),
+        )
 
     def _task(self, name: str) -> DemoTask:
-        model = sorted(self.devices[0].latency_s.keys() & _MODELS)[len(name) % len(_MODELS)]
+        models = sorted(self.devices[0].latency_s.keys() & _MODELS)
+        model = models[len(name) % len(_MODELS)]
         fastest_s = min(device.latency_s[model] for device in self.devices)
         return DemoTask(name, model, max(1, round(RUN_S / fastest_s)))
 
     def _placed_after(self, at_s: float) -> float:
-        """When the next pod ran that was admitted after `at_s`, in seconds since the epoch."""
-        deadline = time.monotonic() + PATIENCE_S
+        """When the first pod that was admitted after `at_s` started (seconds since the epoch)."""
+        deadline = time.monotonic() + COMPLETION_TIMEOUT_S
         while time.monotonic() < deadline:
             started = [
                 run.started_s
@@ -173,87 +184,82 @@ class ChaosRun:
             if started:
                 return min(started)
             time.sleep(0.1)
-        raise FaultsFound("no pod was placed any more")
-
-    def _backlogs(self) -> Mapping[str, float]:
-        return self.system.backlogs()
+        raise FaultsFound(f"no pod was placed for {COMPLETION_TIMEOUT_S:g} s")
 
     def _get(self, kind: str) -> list[dict[str, Any]]:
-        text = self.system.plane.kubectl("get", kind, "-n", OURS, "-o", "json")
-        found: list[dict[str, Any]] = json.loads(text)["items"]
-        return found
+        text = self.deployment.plane.kubectl("get", kind, "-n", OURS, "-o", "json")
+        items: list[dict[str, Any]] = json.loads(text)["items"]
+        return items
 
 
 _MODELS = {name.replace("_", "-") for name in NAMES}
 
 
-LONGEST_LIFE_S = 6.0
-"""A part is killed at any instant of its first seconds. Its start takes about half of them, so that
-as many kills hit a start as hit work."""
-
-
 def kill_at_random(
-    system: Deployment,
+    deployment: Deployment,
     victim: str,
     kills: int,
-    draw: random.Random,
+    rng: random.Random,
     apply: Callable[[int], None],
 ) -> None:
-    """Kill `victim` so many times; before kill number n, `apply(n)` brings more work.
+    """Kill and restart `victim` repeatedly; before kill number n, `apply(n)` adds work.
 
-    Returns when the part runs for good.
+    Returns when the component is ready after the last restart.
     """
-    child = system.plane.children[victim]
+    child = deployment.plane.children[victim]
     for number in range(kills):
         apply(number)
-        # Not a way to wait for something: the instant is what is drawn.
-        time.sleep(draw.uniform(0.0, LONGEST_LIFE_S))
+        # Not a wait for a condition: the instant of the kill is random.
+        time.sleep(rng.uniform(0.0, MAX_UPTIME_S))
         child.kill()
         child.start()
     child.wait_ready()
 
 
+# --- results --------------------------------------------------------------------------------------
+
+
 def show(console: Console, campaigns: Sequence[Campaign], failover_s: Sequence[float]) -> None:
-    """Print a row for each campaign, and what is wrong, if anything is."""
+    """Print a row per campaign, and each violation."""
     table = Table("killed by SIGKILL", title="Faults", show_footer=False)
-    for column in ("kills", "tasks", "seconds", "lost", "doubled", "leaked"):
+    for column in ("kills", "tasks", "seconds", "lost", "duplicated", "leaked"):
         table.add_column(column, justify="right")
-    for each in campaigns:
-        found = each.found
-        numbers = (each.kills, each.tasks, round(each.seconds))
-        wrong = (len(found.lost), len(found.doubled), len(found.leaked))
-        table.add_row(each.name, *map(str, (*numbers, *wrong)))
+    for campaign in campaigns:
+        result = campaign.audit
+        numbers = (campaign.kills, campaign.tasks, round(campaign.seconds))
+        violations = (len(result.lost), len(result.duplicated), len(result.leaked))
+        table.add_row(campaign.name, *map(str, (*numbers, *violations)))
     console.print(table)
-    shown = ", ".join(f"{seconds:.1f}" for seconds in failover_s)
-    console.print(f"seconds from the loss of a scheduler pod to the next placement: {shown}")
-    for each in campaigns:
-        for line in (*each.found.lost, *each.found.doubled, *each.found.leaked):
-            console.print(f"{each.name}: {line}", markup=False, highlight=False)
+    gaps = ", ".join(f"{seconds:.1f}" for seconds in failover_s)
+    console.print(f"seconds from the loss of a scheduler pod to the next placement: {gaps}")
+    for campaign in campaigns:
+        result = campaign.audit
+        for line in (*result.lost, *result.duplicated, *result.leaked):
+            console.print(f"{campaign.name}: {line}", markup=False, highlight=False)
 
 
 def as_json(campaigns: Sequence[Campaign], failover_s: Sequence[float], seed: int) -> str:
-    """The figures, summed and for each campaign."""
+    """The results, in total and per campaign."""
 
     def total(name: str) -> int:
-        return sum(len(getattr(each.found, name)) for each in campaigns)
+        return sum(len(getattr(campaign.audit, name)) for campaign in campaigns)
 
-    wrong = {name: total(name) for name in ("lost", "doubled", "leaked")}
     figures = {
-        "kills": sum(each.kills for each in campaigns),
-        **wrong,
+        "kills": sum(campaign.kills for campaign in campaigns),
+        **{name: total(name) for name in ("lost", "duplicated", "leaked")},
         "seed": seed,
-        "failover_s": [round(each, 2) for each in failover_s],
+        "failover_s": [round(seconds, 2) for seconds in failover_s],
         "campaigns": [
             {
-                "name": each.name,
-                "kills": each.kills,
-                "tasks": each.tasks,
-                "seconds": round(each.seconds, 1),
-                "lost": list(each.found.lost),
-                "doubled": list(each.found.doubled),
-                "leaked": list(each.found.leaked),
+                "name": campaign.name,
+                "kills": campaign.kills,
+                "tasks": campaign.tasks,
+                "seconds": round(campaign.seconds, 1),
+                "lost": list(campaign.audit.lost),
+                "duplicated": list(campaign.audit.duplicated),
+                "leaked": list(campaign.audit.leaked),
             }
-            for each in campaigns
+            for campaign in campaigns
         ],
     }
     return json.dumps(figures, indent=2) + "\n"

@@ -1,8 +1,8 @@
-"""A way to the API server on which things go wrong: answers that are errors, watches that go deaf.
+"""Fault-injecting proxy to the API server: error responses, and watches that stall.
 
-It speaks plain HTTP to one client on this machine and TLS to the API server, under that client's
-identity. A fault is what a client sees: a request that was refused, one that was done although
-the answer says otherwise, or a watch that is open and on which nothing comes any more.
+It serves plain HTTP to one client on this machine, and uses TLS to the API server with that
+client's identity. A fault is what a client can observe: a request that was refused, a request that
+was executed although the response is an error, or an open watch without further events.
 """
 
 import asyncio
@@ -24,39 +24,39 @@ from aiohttp import web
 from acesniper.testbed.control_plane import ControlPlane
 
 CLIENT_BYTES = 64 << 20
-"""The largest request that is passed on."""
+"""Maximum size of a request body."""
 HOP_BY_HOP = {"connection", "content-length", "host", "keep-alive", "transfer-encoding"}
 NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_read=None)
 
 
 @dataclass(slots=True)
 class Faults:
-    """What goes wrong on the way; may be changed at any time.
+    """Faults to inject; may be changed at any time.
 
-    `share` of the requests, watches aside, are answered 409 (writes only), 429 or 500, whichever
-    came least so far; half of the 500s after the request was done. While `deaf`, watches carry
-    nothing, and those that were open then never will again.
+    A `share` of the requests other than watches fails with 409 (writes only), 429 or 500, the one
+    injected least so far; half of the 500s after the request was executed. While `stalled`, watches
+    deliver no events, and those that are open then stay stalled.
     """
 
     share: float = 0.0
-    deaf: bool = False
+    stalled: bool = False
 
 
 @dataclass
 class FaultProxy:
-    """Between one identity and the API server, as a context manager; `seed` draws the faults."""
+    """Proxy between one identity and the API server; `seed` is for the random faults."""
 
     plane: ControlPlane
     identity: str
     seed: int = 1
     faults: Faults = field(default_factory=Faults)
     injected: Counter[int] = field(default_factory=Counter)
-    """How many answers of each status were made up."""
-    deafened: int = 0
-    """How many watches went deaf."""
+    """Number of injected responses by status."""
+    stalled_watches: int = 0
+    """Number of watches that stalled."""
 
     def __enter__(self) -> Self:
-        self._draw = random.Random(self.seed)  # noqa: S311 - chance, not a secret
+        self._rng = random.Random(self.seed)  # noqa: S311 - not a secret
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._live, name=f"proxy-{self.identity}")
         self._thread.start()
@@ -70,12 +70,12 @@ class FaultProxy:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self._loop.call_soon_threadsafe(self._ended.set)
+        self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join(10)
 
     @property
     def kubeconfig(self) -> Path:
-        """For a client that goes this way; who it is, the proxy says."""
+        """A kubeconfig without credentials for the client: the proxy adds them."""
         path = self.plane.folder / "kubeconfigs" / f"proxied-{self.identity}"
         config = {
             "apiVersion": "v1",
@@ -88,15 +88,13 @@ class FaultProxy:
         path.write_text(yaml.safe_dump(config))
         return path
 
-    # --- inside --------------------------------------------------------------------------------
-
     def _live(self) -> None:
         with asyncio.Runner() as runner:
             self._loop = runner.get_loop()
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        self._ended = asyncio.Event()
+        self._closing = asyncio.Event()
         app = web.Application(client_max_size=CLIENT_BYTES)
         app.router.add_route("*", "/{path:.*}", self._handle)
         connector = aiohttp.TCPConnector(ssl=self._context(), limit=0)
@@ -110,7 +108,7 @@ class FaultProxy:
             await site.start()
             self._port = server.addresses[0][1]
             self._started.set()
-            await self._ended.wait()
+            await self._closing.wait()
             await server.cleanup()
 
     def _context(self) -> ssl.SSLContext:
@@ -125,7 +123,7 @@ class FaultProxy:
         watches = request.query.get("watch") == "true"
         status = None if watches else self._fault(request.method)
         if status is not None and (
-            status is not HTTPStatus.INTERNAL_SERVER_ERROR or self._draw.random() < 0.5
+            status is not HTTPStatus.INTERNAL_SERVER_ERROR or self._rng.random() < 0.5
         ):
             return self._error(status)
         try:
@@ -133,7 +131,7 @@ class FaultProxy:
                 request.method,
                 f"{self.plane.url}{request.rel_url}",
                 data=body or None,
-                headers=_passed(request.headers),
+                headers=_end_to_end(request.headers),
                 skip_auto_headers=("Content-Type",),
                 timeout=NO_LIMIT,
             ) as answer:
@@ -143,9 +141,9 @@ class FaultProxy:
                 try:
                     return await self._answer(request, answer, watches)
                 finally:
-                    _cut(answer)
+                    _abort(answer)
         except aiohttp.ClientError:
-            # As if there were no proxy: the connection breaks.
+            # Break the client's connection, as without a proxy.
             if request.transport is not None:
                 request.transport.close()
             return web.Response(status=HTTPStatus.BAD_GATEWAY)
@@ -153,29 +151,29 @@ class FaultProxy:
     async def _answer(
         self, request: web.Request, answer: aiohttp.ClientResponse, watches: bool
     ) -> web.StreamResponse:
-        headers = _passed(answer.headers)
+        headers = _end_to_end(answer.headers)
         if not watches:
             content = await answer.read()
             return web.Response(status=answer.status, body=content, headers=headers)
         stream = web.StreamResponse(status=answer.status, headers=headers)
         await stream.prepare(request)
-        deaf = False
+        stalled = False
         async for chunk in answer.content.iter_any():
-            if self.faults.deaf and not deaf:
-                deaf, self.deafened = True, self.deafened + 1
-            if not deaf:
+            if self.faults.stalled and not stalled:
+                stalled, self.stalled_watches = True, self.stalled_watches + 1
+            if not stalled:
                 await stream.write(chunk)
-        if deaf:
-            await self._ended.wait()  # the end is not passed on either
+        if stalled:
+            await self._closing.wait()  # the end of the stream is not forwarded either
         return stream
 
     def _fault(self, method: str) -> HTTPStatus | None:
-        if self._draw.random() >= self.faults.share:
+        if self._rng.random() >= self.faults.share:
             return None
         statuses = [HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INTERNAL_SERVER_ERROR]
         if method in ("POST", "PATCH", "PUT"):
             statuses.insert(0, HTTPStatus.CONFLICT)
-        return min(statuses, key=lambda each: self.injected[each])
+        return min(statuses, key=lambda status: self.injected[status])
 
     def _error(self, status: HTTPStatus) -> web.Response:
         self.injected[status] += 1
@@ -191,13 +189,13 @@ class FaultProxy:
         return web.json_response(body, status=status, headers=pause)
 
 
-def _cut(answer: aiohttp.ClientResponse) -> None:
-    """End the connection of an answer that goes on: a TLS farewell would outlast the loop."""
+def _abort(answer: aiohttp.ClientResponse) -> None:
+    """Abort the connection of an open response: closing TLS properly would outlast the loop."""
     connection = answer.connection
     if connection is not None and connection.transport is not None:
         connection.transport.abort()
 
 
-def _passed(headers: Mapping[str, str]) -> dict[str, str]:
-    """What of a message's headers is meant for the other end."""
+def _end_to_end(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a message that are meant for the other end."""
     return {name: value for name, value in headers.items() if name.lower() not in HOP_BY_HOP}

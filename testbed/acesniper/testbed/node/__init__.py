@@ -1,4 +1,4 @@
-"""Real nodes on this machine: kubelet, containerd and kube-proxy in namespaces of their own.
+"""Real nodes on this machine: kubelet, containerd and kube-proxy in separate namespaces.
 
 Needs root, Debian's containerd, runc and CNI plugins, and images from `make image`.
 """

@@ -16,7 +16,7 @@ NEEDED_PROGRAMS = (
     "conntrack",
     "ip",
 )
-PROBE_CGROUP = f"acesniper-try-{os.getpid()}"
+_TRIAL_CGROUP = f"acesniper-try-{os.getpid()}"
 CNI_PLUGINS = Path("/usr/lib/cni")
 NEEDED_PACKAGES = (
     "buildah podman debootstrap containerd runc containernetworking-plugins iptables conntrack"
@@ -25,10 +25,10 @@ NEEDED_PACKAGES = (
 
 
 def missing_for_nodes() -> str | None:
-    """What is missing, as a sentence; None when nodes can be started."""
+    """Why real nodes cannot be started here, as a sentence; None if they can."""
     if os.geteuid() != 0:
         return "real nodes need root"
-    missing = [each for each in NEEDED_PROGRAMS if shutil.which(each) is None]
+    missing = [name for name in NEEDED_PROGRAMS if shutil.which(name) is None]
     if not (CNI_PLUGINS / "bridge").exists():
         missing.append(f"{CNI_PLUGINS}/bridge")
     if missing:
@@ -37,20 +37,22 @@ def missing_for_nodes() -> str | None:
 
 
 def _sandbox() -> str | None:
-    """What a sandbox does not allow, although we are root in it."""
+    """What a sandbox forbids, even to root; None if it allows everything needed."""
     for what, argv in (
         ("namespaces", ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "true"]),
         ("network links", ["unshare", "--net", "ip", "link", "add", "acetry", "type", "veth"]),
     ):
         done = subprocess.run(argv, capture_output=True, text=True)
         if done.returncode:
-            return f"real nodes need {what}, and here {argv[0]} says: {done.stderr.strip()}"
+            return (
+                f"real nodes need {what}, which {argv[0]} cannot create here: {done.stderr.strip()}"
+            )
     try:
-        make_cgroup(PROBE_CGROUP, None)
+        make_cgroup(_TRIAL_CGROUP, None)
     except OSError as error:
         return f"real nodes need cgroups of their own: {error}"
     finally:
-        remove_cgroup(PROBE_CGROUP)
+        remove_cgroup(_TRIAL_CGROUP)
     return None
 
 
@@ -59,21 +61,21 @@ PERIOD_US = 100_000
 
 
 def _hierarchies(root: Path) -> list[Path]:
-    """Where controllers are: one folder with cgroup v2, one for each controller with v1."""
+    """The roots of the hierarchies: one with cgroup v2, one per controller with v1."""
     if (root / "cgroup.controllers").exists():
         return [root]
-    return [each for each in sorted(root.iterdir()) if each.is_dir() and each.name != "unified"]
+    return [path for path in sorted(root.iterdir()) if path.is_dir() and path.name != "unified"]
 
 
 def make_cgroup(name: str, cpus: float | None, root: Path = CGROUP_ROOT) -> None:
-    """Make the cgroup in every hierarchy; `cpus` limits what all its pods get together."""
+    """Make the cgroup in every hierarchy; `cpus` limits all its processes together."""
     for hierarchy in _hierarchies(root):
         folder = hierarchy / name
         folder.mkdir(exist_ok=True)
-        # With v1 a cpuset without processors takes no process; children copy it when they are made.
-        for each in ("cpuset.cpus", "cpuset.mems"):
-            if hierarchy != root and (hierarchy / each).exists():
-                (folder / each).write_text((hierarchy / each).read_text())
+        # With v1 a cpuset must have processors before it accepts a process.
+        for setting in ("cpuset.cpus", "cpuset.mems"):
+            if hierarchy != root and (hierarchy / setting).exists():
+                (folder / setting).write_text((hierarchy / setting).read_text())
         if cpus is not None:
             _limit(folder, cpus)
 
@@ -86,8 +88,8 @@ def _limit(folder: Path, cpus: float) -> None:
 
 
 def remove_cgroup(name: str, root: Path = CGROUP_ROOT) -> None:
-    """Remove it and what lies in it; a cgroup that still has processes stays."""
-    # The runtime makes them in the hierarchy without controllers, too.
+    """Remove the cgroup and those below it; one that still has processes stays."""
+    # The runtime also creates them in the hierarchy without controllers.
     for hierarchy in [*_hierarchies(root), root / "unified"]:
         folders = [*sorted((hierarchy / name).rglob("*"), reverse=True), hierarchy / name]
         for folder in folders:

@@ -1,6 +1,7 @@
-"""A node's box: its own network, mounts and processes, so that it leaves nothing behind.
+"""The network of a real node: namespaces with a virtual cable, and a proxy to the API server.
 
-Interfaces, firewall rules, mounts and containers go with the box when its first process is killed.
+A node has network, mount and PID namespaces of its own. Interfaces, firewall rules, mounts and
+containers disappear with them when their first process is killed.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ MAX_NAMESPACES = 250
 
 
 class NetworkNamespace:
-    """Namespaces, and a cable to them: `host` is our end of it, `address` the node's."""
+    """Namespaces of a node, connected by a veth pair: `host` is our end, `address` the node's."""
 
     def __init__(self, children: Children, name: str) -> None:
         self._children = children
@@ -30,7 +31,7 @@ class NetworkNamespace:
     def __enter__(self) -> Self:
         argv = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
         self._holder = self._children.spawn(
-            f"{self._name}-box", [*argv, "--propagation", "private", "sleep", "infinity"]
+            f"{self._name}-namespaces", [*argv, "--propagation", "private", "sleep", "infinity"]
         )
         try:
             self._holder.wait_until(lambda: self._first() is not None)
@@ -50,37 +51,37 @@ class NetworkNamespace:
 
     @property
     def host(self) -> str:
-        """Our address on the cable."""
+        """Our address on the veth pair."""
         return f"10.203.{self.number}.1"
 
     @property
     def address(self) -> str:
-        """The node's address on the cable."""
+        """The node's address on the veth pair."""
         return f"10.203.{self.number}.2"
 
     @property
     def pods(self) -> str:
-        """The addresses of the node's pods."""
+        """The address range of the node's pods."""
         return f"10.244.{self.number}.0/24"
 
     @property
     def enter(self) -> Sequence[str]:
-        """What to put before a command that is to run inside."""
+        """Prefix of a command that is to run inside the namespaces."""
         return ["nsenter", "--target", str(self._first()), "--net", "--mount", "--pid", "--"]
 
     def run(self, *argv: str | Path) -> str:
-        """Run a command inside. Raises CommandFailed."""
+        """Run a command inside the namespaces. Raises CommandFailed."""
         return _run(*self.enter, *argv)
 
     def close(self) -> None:
-        """Kill everything inside; the kernel takes the rest down."""
+        """Kill all processes inside; the kernel then removes the namespaces."""
         if (first := self._first()) is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(first, signal.SIGKILL)
         self._holder.stop()
 
     def _first(self) -> int | None:
-        """The first process inside, as seen from here."""
+        """The PID of the first process inside, in our PID namespace."""
         holder: Child = self._holder
         with contextlib.suppress(FileNotFoundError):
             listed = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()
@@ -90,14 +91,14 @@ class NetworkNamespace:
     def _connect(self) -> None:
         first = str(self._first())
         for number in range(1, MAX_NAMESPACES):
-            cable = f"acenode{number}"
-            # The kernel says whether another run has this number.
+            link = f"acenode{number}"
+            # This fails if another node uses the number.
             made = subprocess.run(
                 [
                     "ip",
                     "link",
                     "add",
-                    cable,
+                    link,
                     "type",
                     "veth",
                     "peer",
@@ -112,23 +113,23 @@ class NetworkNamespace:
                 self.number = number
                 break
         else:
-            raise CommandFailed("no number is free for a node's network", "")
-        _run("ip", "address", "add", f"{self.host}/24", "dev", cable)
-        _run("ip", "link", "set", cable, "up")
+            raise CommandFailed(f"all {MAX_NAMESPACES} numbers of node networks are in use", "")
+        _run("ip", "address", "add", f"{self.host}/24", "dev", link)
+        _run("ip", "link", "set", link, "up")
         self.run("ip", "link", "set", "lo", "up")
         self.run("ip", "address", "add", f"{self.address}/24", "dev", "eth0")
         self.run("ip", "link", "set", "eth0", "up")
         self.run("ip", "route", "add", "default", "via", self.host)
         self.run("mount", "-t", "tmpfs", "tmpfs", "/run")
-        # The kubelet's mounts must be seen by the containers' runtime, and by nobody outside.
+        # The container runtime must see the kubelet's mounts; the host must not.
         self.run("mount", "--make-rshared", "/")
 
 
 def _run(*argv: str | Path) -> str:
-    done = subprocess.run([str(each) for each in argv], capture_output=True, text=True)
+    done = subprocess.run([str(word) for word in argv], capture_output=True, text=True)
     if done.returncode:
-        said = done.stderr.strip()
-        raise CommandFailed(f"{' '.join(map(str, argv))}: {said}", said)
+        stderr = done.stderr.strip()
+        raise CommandFailed(f"{' '.join(map(str, argv))}: {stderr}", stderr)
     return done.stdout
 
 
@@ -136,7 +137,10 @@ _CHUNK_BYTES = 1 << 16
 
 
 class TcpProxy:
-    """From `listen` to `target`, until the context is left."""
+    """Forwards connections from `listen` to `target`, until the context is left.
+
+    Through it, nodes reach the API server, which listens on loopback only.
+    """
 
     def __init__(self, listen: tuple[str, int], target: tuple[str, int]) -> None:
         self._target = target
@@ -154,7 +158,7 @@ class TcpProxy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Closing alone does not wake the thread that waits in accept().
+        # close() alone does not wake the thread that waits in accept().
         with contextlib.suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
@@ -179,8 +183,8 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while chunk := source.recv(_CHUNK_BYTES):
             sink.sendall(chunk)
-    for each in (source, sink):
+    for end in (source, sink):
         with contextlib.suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)
-    # The other direction ends too; whoever comes second closes for good.
+            end.shutdown(socket.SHUT_RDWR)
+    # This ends the other direction, too; each thread closes its source.
     source.close()

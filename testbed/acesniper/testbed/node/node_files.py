@@ -1,4 +1,4 @@
-"""The configuration files of a node's programs, for a sandbox without CAP_SYS_RESOURCE."""
+"""Configuration files of a node's programs, for a sandbox without CAP_SYS_RESOURCE."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ SOCKET = "/run/containerd/containerd.sock"
 
 @dataclass(frozen=True, slots=True)
 class NodeFiles:
-    """Writes the files of one node into its folder."""
+    """Writes the configuration files of one node into its folder."""
 
     folder: Path
     pod_logs: Path
@@ -23,7 +23,7 @@ class NodeFiles:
     client_ca: Path
 
     def containerd(self) -> Path:
-        """containerd, with the network plugins and our pause image."""
+        """Configuration of containerd, with the network plugins and our pause image."""
         network = self.folder / "cni"
         network.mkdir()
         (network / "10-pods.conflist").write_text(json.dumps(self._network()))
@@ -47,7 +47,7 @@ state = "/run/containerd"
         return path
 
     def kubelet(self) -> Path:
-        """kubelet, on cgroup v1 too, and as if it had no rights over the machine."""
+        """Configuration of the kubelet, also for cgroup v1, without privileges over the host."""
         return self._write(
             "kubelet.yaml",
             {
@@ -66,7 +66,7 @@ state = "/run/containerd"
                 },
                 "authorization": {"mode": "Webhook"},
                 "podLogsDir": str(self.pod_logs),
-                # The machine's disk may be nearly full: nothing is evicted or collected for that.
+                # No eviction and no image collection, even if the disk is nearly full.
                 "evictionHard": {"memory.available": "10Mi"},
                 "imageGCHighThresholdPercent": 100,
                 "imageGCLowThresholdPercent": 99,
@@ -74,7 +74,7 @@ state = "/run/containerd"
         )
 
     def kube_proxy(self, kubeconfig: Path, node: str) -> Path:
-        """kube-proxy, which leaves the machine's connection tracking as it is."""
+        """Configuration of kube-proxy, which leaves the machine's connection tracking unchanged."""
         return self._write(
             "kube-proxy.yaml",
             {

@@ -1,4 +1,4 @@
-"""One real node of a control plane, started and stopped as a context manager."""
+"""A real node of a control plane, started and stopped as a context manager."""
 
 import contextlib
 import shutil
@@ -17,14 +17,14 @@ from acesniper.testbed.node.node_files import NodeFiles
 from acesniper.testbed.programs import ensure_node_programs
 
 API_PORT = 6443
-"""Where a node finds the API server, on our end of its cable."""
+"""The API server's port for nodes, on our end of the veth pair."""
 
 
 class RealNode:
-    """kubelet, kube-proxy and containerd in a box; entering returns once the node is Ready.
+    """kubelet, kube-proxy and containerd in namespaces; entering returns once the node is Ready.
 
-    `archive` holds the images (`images.write_archive`); `cpus` limits what all pods get together.
-    The node's programs log beside those of the control plane.
+    `archive` holds the images (`images.write_archive`); `cpus` limits all its pods together. The
+    logs of its programs are next to those of the control plane.
     """
 
     def __init__(
@@ -41,15 +41,15 @@ class RealNode:
         self.folder.mkdir(parents=True)
         with contextlib.ExitStack() as stack:
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
-            self.box = stack.enter_context(NetworkNamespace(self._plane.children, self.name))
-            self._cgroup = f"acesniper-node-{self.box.number}"
+            self.network = stack.enter_context(NetworkNamespace(self._plane.children, self.name))
+            self._cgroup = f"acesniper-node-{self.network.number}"
             stack.callback(remove_cgroup, self._cgroup)
             make_cgroup(self._cgroup, self._cpus)
             api_server = ("127.0.0.1", self._plane.site.api_port)
-            stack.enter_context(TcpProxy((self.box.host, API_PORT), api_server))
+            stack.enter_context(TcpProxy((self.network.host, API_PORT), api_server))
             self._start()
-            # Last in, first out: the box goes first, then what nobody uses any more.
-            stack.callback(self.box.close)
+            # Last in, first out: the namespaces first, then what was used inside them.
+            stack.callback(self.network.close)
             self._stack = stack.pop_all()
         return self
 
@@ -63,12 +63,16 @@ class RealNode:
 
     def _start(self) -> None:
         files = NodeFiles(
-            self.folder, self.pod_logs, self.box.pods, self._cgroup, self._plane.authority.ca.cert
+            self.folder,
+            self.pod_logs,
+            self.network.pods,
+            self._cgroup,
+            self._plane.authority.ca.cert,
         )
         programs = ensure_node_programs()
         self._spawn("containerd", "containerd", "--config", files.containerd())
         self._plane.children[f"{self.name}-containerd"].wait_until(self._containerd_answers)
-        self.box.run("ctr", "--namespace", "k8s.io", "images", "import", self._archive)
+        self.network.run("ctr", "--namespace", "k8s.io", "images", "import", self._archive)
         self._prepare_cluster()
         kubelet = self._kubeconfig(f"system:node:{self.name}", "system:nodes")
         self._spawn(
@@ -76,7 +80,7 @@ class RealNode:
             programs / "kubelet",
             *("--config", files.kubelet(), "--kubeconfig", kubelet),
             *("--root-dir", self.folder / "kubelet", "--cert-dir", self.folder / "pki"),
-            *("--hostname-override", self.name, "--node-ip", self.box.address),
+            *("--hostname-override", self.name, "--node-ip", self.network.address),
         )
         proxy = files.kube_proxy(self._kubeconfig("system:kube-proxy"), self.name)
         self._spawn("kube-proxy", programs / "kube-proxy", "--config", proxy)
@@ -86,16 +90,16 @@ class RealNode:
             )
 
     def _spawn(self, program: str, *argv: str | Path) -> None:
-        self._plane.spawn(f"{self.name}-{program}", [*self.box.enter, *argv])
+        self._plane.spawn(f"{self.name}-{program}", [*self.network.enter, *argv])
 
     def _containerd_answers(self) -> bool:
         with contextlib.suppress(CommandFailed):
-            self.box.run("ctr", "version")
+            self.network.run("ctr", "version")
             return True
         return False
 
     def _kubeconfig(self, user: str, *groups: str) -> Path:
-        """Credentials for the API server as it is reached from the node."""
+        """A kubeconfig for use on the node, where the API server has another address."""
         name = f"{self.name}-{file_name(user)}"
         path = write_kubeconfig(
             self.folder / f"{name}.kubeconfig",
@@ -105,13 +109,16 @@ class RealNode:
             client=self._plane.authority.client(name, user, groups),
         )
         config: Any = yaml.safe_load(path.read_text())
-        server = {"server": f"https://{self.box.host}:{API_PORT}", "tls-server-name": "localhost"}
+        server = {
+            "server": f"https://{self.network.host}:{API_PORT}",
+            "tls-server-name": "localhost",
+        }
         config["clusters"][0]["cluster"] |= server
         path.write_text(yaml.safe_dump(config))
         return path
 
     def _prepare_cluster(self) -> None:
-        """Let kube-proxy in, and give the API server's service this node's way to it."""
+        """Authorize kube-proxy, and add this node's address of the API server to its service."""
         group = "rbac.authorization.k8s.io"
         binding = {
             "apiVersion": f"{group}/v1",
@@ -120,7 +127,7 @@ class RealNode:
             "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "system:node-proxier"},
             "subjects": [{"apiGroup": group, "kind": "User", "name": "system:kube-proxy"}],
         }
-        # All nodes' slices belong to one service. A node takes the address that is on itself.
+        # The service has one slice per node; each node can reach only the address of its own.
         endpoints = {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
@@ -130,7 +137,7 @@ class RealNode:
                 "labels": {"kubernetes.io/service-name": "kubernetes"},
             },
             "addressType": "IPv4",
-            "endpoints": [{"addresses": [self.box.host], "conditions": {"ready": True}}],
+            "endpoints": [{"addresses": [self.network.host], "conditions": {"ready": True}}],
             "ports": [{"name": "https", "port": API_PORT, "protocol": "TCP"}],
         }
         self._plane.kubectl(
