@@ -3,7 +3,6 @@
 import copy
 import json
 from functools import cache
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api import convert
 from acesniper.api.decision import Decision
+from acesniper.api.objects import Json
 from acesniper.api.v1alpha1 import DeviceProfile
 from acesniper.domain.device import DeviceId
 from acesniper.domain.model import ModelFeatures
@@ -37,7 +37,6 @@ from fleets import make_waiting, predict_news
 from strategies import floats
 from virtual_time import Clock
 
-Json = dict[str, Any]
 NOW_S = 1e9
 latencies = st.sampled_from([MIN_LATENCY_S, 1e-6, 1.0, 1e6, MAX_LATENCY_S]) | floats(
     MIN_LATENCY_S, MAX_LATENCY_S
