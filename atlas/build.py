@@ -19,8 +19,8 @@ import pyarrow
 import pyarrow.parquet
 from platforms import PLATFORMS, Platform
 
-from acesniper.predictor.atlas.measured import LATENCIES, PLATFORMS_FILE
-from acesniper.predictor.atlas.networks import index
+from acesniper.predictor.atlas.latencies import LATENCIES, PLATFORMS_FILE
+from acesniper.predictor.atlas.networks import network_index
 from acesniper.probe.profiles import read_profile
 
 Row = dict[str, object]
@@ -31,7 +31,7 @@ def passes(folder: Path, platform: Platform) -> dict[str, list[Row]]:
     found: defaultdict[str, list[Row]] = defaultdict(list)
     for path in sorted(folder.glob(f"{platform.name}-[0-9].parquet")):
         for row in pyarrow.parquet.read_table(path).to_pylist():
-            if row["model"] in index():  # a network that was withdrawn since stays out
+            if row["model"] in network_index():  # a network that was withdrawn since stays out
                 found[str(row["model"])].append(row)
     return found
 

@@ -19,7 +19,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from zoo import Network, networks
 
-from acesniper.predictor.onnx.strip_weights import strip
+from acesniper.predictor.onnx.strip_weights import strip_weights
 
 OPSET = 17
 
@@ -71,7 +71,7 @@ def main() -> None:
         except Exception as error:  # one network of others that does not export costs no other
             sys.stderr.write(f"{network.name}: {type(error).__name__}: {str(error)[:200]!r}\n")
             continue
-        onnx.save(strip(model), target)
+        onnx.save(strip_weights(model), target)
         target.with_suffix(".json").write_text(
             json.dumps({**facts, "nodes": len(model.graph.node)})
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from platforms import PLATFORMS, Platform
 
-from acesniper.predictor.atlas.networks import unpacked
+from acesniper.predictor.atlas.networks import unpack
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "devices"))
 from limiter import run_limited
@@ -34,7 +34,7 @@ def chosen(folder: Path, sample: int) -> list[str]:
     if sample == 1:
         return ["--atlas"]
     folder.mkdir(parents=True, exist_ok=True)
-    return [str(path) for path in sorted(unpacked(folder).glob("*.onnx"))[::sample]]
+    return [str(path) for path in sorted(unpack(folder).glob("*.onnx"))[::sample]]
 
 
 def main() -> None:

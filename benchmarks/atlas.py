@@ -20,7 +20,7 @@ from typing import Any
 
 from acesniper.cli.atlas_evaluation import STEPS, figure, judged_atlas, shown, summary_line
 from acesniper.cli.console import err, out
-from acesniper.predictor.atlas.measured import PLATFORMS_FILE, home
+from acesniper.predictor.atlas.latencies import PLATFORMS_FILE, atlas_folder
 
 OURS = "PCN"
 TITLES = {
@@ -180,10 +180,10 @@ def main() -> None:
         asked.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     drawn = []
     if asked.plots:
-        from acesniper.predictor.pcn.pictures import draw
+        from acesniper.predictor.pcn.evaluation.plots import write_plots
 
-        drawn = draw(done, document, asked.plots)
-    found = blocks(document) | {"platforms": platforms(home(asked.atlas) / PLATFORMS_FILE)}
+        drawn = write_plots(done, document, asked.plots)
+    found = blocks(document) | {"platforms": platforms(atlas_folder(asked.atlas) / PLATFORMS_FILE)}
     for page in asked.docs:
         found |= {"pictures": pictures(drawn, page)} if drawn else {}
         page.write_text(fill(page.read_text(encoding="utf-8"), found), encoding="utf-8")

@@ -26,9 +26,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Shown
 
-from acesniper.cli.table_options import as_written, flat, references
+from acesniper.cli.options import as_written, flat, references
 from acesniper.policies.policy import DEFAULT_POLICY, Policy
-from acesniper.predictor.tables.table import Columns, Table, read_table
+from acesniper.predictor.tables.measurements import MeasuredTable, TableColumns, read_table
 from acesniper.simulator.cluster import SimulatedCluster, select_cluster
 from acesniper.simulator.latency_source import LatencyEstimate, LatencySource, latency_rows
 from acesniper.simulator.simulation import Simulation
@@ -66,7 +66,7 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def believed(given: argparse.Namespace, table: Table) -> LatencyEstimate:
+def believed(given: argparse.Namespace, table: MeasuredTable) -> LatencyEstimate:
     """What our side is told."""
     named = as_written(references(given.references), table.models) if given.references else []
     return LatencySource.parse(given.predictor, given.k, named).believes(table, given.seed)
@@ -142,7 +142,9 @@ def shown(real: Document, model: Document, title: str) -> Shown:
     return table
 
 
-def setting_of(given: argparse.Namespace, table: Table, belief: LatencyEstimate) -> Experiment:
+def setting_of(
+    given: argparse.Namespace, table: MeasuredTable, belief: LatencyEstimate
+) -> Experiment:
     """The cluster and tasks of a seed."""
     cluster: SimulatedCluster = select_cluster(table, given.nodes, given.seed)
     sizes = (given.inferences, given.inferences)
@@ -158,7 +160,9 @@ def setting_of(given: argparse.Namespace, table: Table, belief: LatencyEstimate)
 def main() -> None:
     """Measure, print, write."""
     given = options()
-    columns = Columns(flat(given.device_column), flat(given.model_column), given.latency_column)
+    columns = TableColumns(
+        flat(given.device_column), flat(given.model_column), given.latency_column
+    )
     table = read_table(given.latencies, columns)
     truth, belief = LatencySource().believes(table, 0), believed(given, table)
     setting = setting_of(given, table, belief)

@@ -40,8 +40,8 @@ from acesniper.extender.__main__ import relax_garbage_collector, shorten_switch_
 from acesniper.extender.app import create_app
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.extender.wiring import Extender
-from acesniper.predictor import interface
-from acesniper.predictor.pcn.observations import Observations
+from acesniper.predictor import base
+from acesniper.predictor.base import Observations
 from acesniper.runtime.settings import ExtenderSettings
 from acesniper.testbed.processes import free_port
 
@@ -72,11 +72,11 @@ class Guess:
         models: Sequence[ModelFeatures],
         devices: Sequence[HardwareVector],
         observed: Observations = (),
-    ) -> interface.Table:
+    ) -> base.LatencyArrays:
         """A latency made from the numbers at hand."""
         paces = [each.readings["probe"].seconds for each in devices]
         latency = np.outer([each.flops for each in models], paces)
-        return interface.Table(latency, np.full_like(latency, 0.5))
+        return base.LatencyArrays(latency, np.full_like(latency, 0.5))
 
 
 def name_of(number: int) -> str:

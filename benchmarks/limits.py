@@ -18,16 +18,22 @@ from rich.console import Console
 from rich.table import Table as Shown
 from tables import CASES, Case, read_case
 
-from acesniper.predictor.tables.evaluation import outcome
-from acesniper.predictor.tables.extension import extend
-from acesniper.predictor.tables.families import FOLDS, folds, model_family
-from acesniper.predictor.tables.imputation import filled
-from acesniper.predictor.tables.metrics import figures
-from acesniper.predictor.tables.prediction import predict, seen
-from acesniper.predictor.tables.smoothing import featured
-from acesniper.predictor.tables.split import Split, split
-from acesniper.predictor.tables.table import JOIN, Table
-from acesniper.predictor.tables.traits import Traits
+from acesniper.predictor.accuracy import accuracy
+from acesniper.predictor.tables.device_transfer import impute
+from acesniper.predictor.tables.evaluate import task_outcome
+from acesniper.predictor.tables.measurements import (
+    FAMILY_FOLDS,
+    NAME_SEPARATOR,
+    MeasuredTable,
+    TableSplit,
+    family_folds,
+    model_family,
+    split_table,
+)
+from acesniper.predictor.tables.model_transfer import extend
+from acesniper.predictor.tables.operators import ModelTraits
+from acesniper.predictor.tables.predict import known_block, predict_table
+from acesniper.predictor.tables.validation import fit_features
 
 SWEEPS = 50
 """Rounds in which gaps take the values of the low-rank description."""
@@ -43,7 +49,10 @@ RIDGE = 1e-3
 
 
 def bounds(
-    case: Case, table: Table, traits: Sequence[Traits] | None, references: Sequence[str]
+    case: Case,
+    table: MeasuredTable,
+    traits: Sequence[ModelTraits] | None,
+    references: Sequence[str],
 ) -> Iterator[tuple[str, float]]:
     """Each bound and the error that is left, in per cent."""
     measured = table.log_ms
@@ -89,7 +98,7 @@ def error(guess: np.ndarray, measured: np.ndarray) -> float:
     return 100 * float(np.nanmean(wrong))
 
 
-def twins(table: Table, case: Case) -> float:
+def twins(table: MeasuredTable, case: Case) -> float:
     """The mean difference of two boards of the same chip and unit, but for their level.
 
     The level is taken out, as the references reveal it. NaN where no device is a board.
@@ -98,7 +107,7 @@ def twins(table: Table, case: Case) -> float:
         return float("nan")
     place, alike = case.columns.device.index(BOARD), defaultdict[tuple[str, ...], list[int]](list)
     for row, name in enumerate(table.devices):
-        parts = name.split(JOIN)
+        parts = name.split(NAME_SEPARATOR)
         if len(parts) == len(case.columns.device):  # else the group has several chips
             alike[(*parts[:place], *parts[place + 1 :])].append(row)
     found = []
@@ -112,7 +121,7 @@ def twins(table: Table, case: Case) -> float:
 
 def low_rank(log_ms: np.ndarray, rank: int) -> np.ndarray:
     """The best description (devices, models) by so many numbers a device, and a mean a model."""
-    gaps, found = np.isnan(log_ms), filled(log_ms)
+    gaps, found = np.isnan(log_ms), impute(log_ms)
     for _ in range(SWEEPS):
         mean = found.mean(axis=0)
         left, values, right = np.linalg.svd(found - mean, full_matrices=False)
@@ -121,14 +130,14 @@ def low_rank(log_ms: np.ndarray, rank: int) -> np.ndarray:
     return np.asarray(described)
 
 
-def regressed(table: Table, references: Sequence[str]) -> np.ndarray:
+def regressed(table: MeasuredTable, references: Sequence[str]) -> np.ndarray:
     """Every model as a linear function of the references' latencies, fitted to all devices.
 
     NaN for the references themselves and where more numbers would be fitted than were measured.
     """
     place = {name: i for i, name in enumerate(table.models)}
     columns = [place[name] for name in references if name in place]
-    readings = np.c_[filled(table.log_ms)[:, columns], np.ones(len(table.devices))]
+    readings = np.c_[impute(table.log_ms)[:, columns], np.ones(len(table.devices))]
     found = np.full_like(table.log_ms, np.nan)
     for model in set(range(len(table.models))) - set(columns):
         there = np.isfinite(table.log_ms[:, model])
@@ -141,39 +150,45 @@ def regressed(table: Table, references: Sequence[str]) -> np.ndarray:
     return found
 
 
-def smoothed(table: Table, traits: Sequence[Traits], references: Sequence[str]) -> float:
+def smoothed(
+    table: MeasuredTable, traits: Sequence[ModelTraits], references: Sequence[str]
+) -> float:
     """The error of the best member on the very cells that it was fitted to.
 
     What is left is what the features cannot tell apart, as far as the method believes them.
     """
-    whole = split(table, references, set(), set())
-    known = seen(whole)
-    models = featured(table.models, traits, known)
+    whole = split_table(table, references, set(), set())
+    known = known_block(whole)
+    models = fit_features(table.models, traits, known)
     everything = known.models
     middles, _ = extend(models.described, known.log_ms, everything, everything, models.members)
     return min(error(each, known.log_ms) for each in middles)
 
 
 def relaxed(
-    table: Table, traits: Sequence[Traits] | None, references: Sequence[str], task: str
+    table: MeasuredTable, traits: Sequence[ModelTraits] | None, references: Sequence[str], task: str
 ) -> float:
     """The error where devices and models are hidden without regard to what is alike."""
     devices, models = dealt(len(table.devices)), dealt(len(table.models))
     wrong, count = 0.0, 0.0
-    for turn in range(FOLDS):
+    for turn in range(FAMILY_FOLDS):
         cut = _hidden(table, references, devices == turn, models == turn, task)
-        found = figures(outcome(cut, predict(cut, traits), task))
+        found = accuracy(task_outcome(cut, predict_table(cut, traits), task))
         if found["cells"]:
             wrong, count = wrong + found["mean"] * found["cells"], count + found["cells"]
     return wrong / count if count else float("nan")
 
 
 def _hidden(
-    table: Table, references: Sequence[str], devices: np.ndarray, models: np.ndarray, task: str
-) -> Split:
+    table: MeasuredTable,
+    references: Sequence[str],
+    devices: np.ndarray,
+    models: np.ndarray,
+    task: str,
+) -> TableSplit:
     new_models = {name for name, new in zip(table.models, models, strict=True) if new}
     new_devices = {name for name, new in zip(table.devices, devices, strict=True) if new}
-    return split(
+    return split_table(
         table,
         references,
         set() if task == "P2" else new_devices,
@@ -181,12 +196,14 @@ def _hidden(
     )
 
 
-def hidden_cells(table: Table, case: Case, references: Sequence[str]) -> dict[str, np.ndarray]:
+def hidden_cells(
+    table: MeasuredTable, case: Case, references: Sequence[str]
+) -> dict[str, np.ndarray]:
     """How many cells each device is judged by in `tables`."""
     there = np.isfinite(table.log_ms)
     there[:, [name in set(references) for name in table.models]] = False
-    groups = folds([case.groups(name) for name in table.devices], case.turns)
-    families = folds([model_family(name) for name in table.models])
+    groups = family_folds([case.groups(name) for name in table.devices], case.turns)
+    families = family_folds([model_family(name) for name in table.models])
     alone = [
         there[rows][:, families[turn % len(families)]].sum(axis=1)
         for turn, rows in enumerate(groups)
@@ -197,7 +214,7 @@ def hidden_cells(table: Table, case: Case, references: Sequence[str]) -> dict[st
 
 def dealt(count: int) -> np.ndarray:
     """The fold of each item, at random."""
-    return np.random.default_rng(0).permutation(count) % FOLDS
+    return np.random.default_rng(0).permutation(count) % FAMILY_FOLDS
 
 
 def shown(document: Mapping[str, Mapping[str, float]]) -> Shown:

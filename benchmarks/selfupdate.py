@@ -39,17 +39,16 @@ from acesniper.domain.latency_history import (
 )
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
-from acesniper.predictor.atlas.measured import platforms
-from acesniper.predictor.pcn.calibration import Calibration
-from acesniper.predictor.pcn.crossvalidation import turns
-from acesniper.predictor.pcn.dataset import Dataset
+from acesniper.predictor.atlas.latencies import read_platforms
+from acesniper.predictor.base import DRIFTED_SHIFT, PRIOR_SHIFT, Observation
+from acesniper.predictor.pcn.conformal import Calibration
+from acesniper.predictor.pcn.dataset import AtlasDataset, atlas_dataset
+from acesniper.predictor.pcn.evaluation.cross_validation import hidden_groups
 from acesniper.predictor.pcn.export import export
-from acesniper.predictor.pcn.learned_from import atlas_dataset
-from acesniper.predictor.pcn.observations import DRIFTED_SHIFT, USUAL_SHIFT, Observation
-from acesniper.predictor.pcn.serving import PcnPredictor
-from acesniper.predictor.pcn.training import fit
+from acesniper.predictor.pcn.serve import PcnPredictor
+from acesniper.predictor.pcn.train import fit
+from acesniper.predictor.probe_matrix import known_suite
 from acesniper.predictor.similarity import known_networks
-from acesniper.predictor.workloads import known_suite
 
 POOL = 8
 """Models that a device runs: an edge cluster serves a handful, again and again."""
@@ -67,11 +66,11 @@ class Bench:
     noise: float
 
 
-def benches(data: Dataset) -> Iterator[tuple[str, Bench, Bench]]:
+def benches(data: AtlasDataset) -> Iterator[tuple[str, Bench, Bench]]:
     """Each hidden device with known families, and with unseen ones."""
-    vectors = {each.name: each.vector for each in platforms()}
+    vectors = {each.name: each.vector for each in read_platforms()}
     everything = np.arange(len(data.names))
-    for _, models, devices in turns(data, "runtime"):
+    for _, models, devices in hidden_groups(data, "runtime"):
         others = np.setdiff1d(np.arange(len(data.platforms)), devices)
         shown = np.setdiff1d(everything, models)
         predictor = trained(data.take(shown, others))
@@ -86,7 +85,7 @@ def benches(data: Dataset) -> Iterator[tuple[str, Bench, Bench]]:
             yield name, pair[0], pair[1]
 
 
-def trained(data: Dataset) -> PcnPredictor:
+def trained(data: AtlasDataset) -> PcnPredictor:
     """A network that has seen only this, as it is served."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "pcn.onnx"
@@ -94,7 +93,7 @@ def trained(data: Dataset) -> PcnPredictor:
         return PcnPredictor.load(file)
 
 
-def truth(data: Dataset, models: np.ndarray, device: int) -> dict[str, float]:
+def truth(data: AtlasDataset, models: np.ndarray, device: int) -> dict[str, float]:
     """Measured seconds by model, of those that the device can run."""
     return {
         str(data.names[model]): exp(data.log_s[model, device])
@@ -109,7 +108,7 @@ def errors(bench: Bench, tasks: int, seed: str, slowdown: float = 1.0) -> list[f
     pool = draw.sample(sorted(bench.latency_s), min(POOL, len(bench.latency_s)))
     features = known_networks()
     runs: tuple[ObservedRun, ...] = ()
-    shift, found = USUAL_SHIFT, []
+    shift, found = PRIOR_SHIFT, []
     for number in range(tasks):
         model = draw.choice(pool)
         made = [

@@ -48,8 +48,8 @@ def measure(network: Path, models: int, devices: int) -> dict[str, float]:
     from acesniper.domain.device import HardwareVector, Reading
     from acesniper.domain.model import ModelFeatures
     from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION
-    from acesniper.predictor.pcn.serving import PcnPredictor
-    from acesniper.predictor.workloads import known_suite
+    from acesniper.predictor.pcn.serve import PcnPredictor
+    from acesniper.predictor.probe_matrix import known_suite
 
     source, suite = random.Random(0), known_suite()  # noqa: S311
 

@@ -21,16 +21,25 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as Shown
 
-from acesniper.predictor.tables.baselines import BASELINES, by_work
-from acesniper.predictor.tables.evaluation import outcome, overall
-from acesniper.predictor.tables.families import FOLDS, folds, model_family
-from acesniper.predictor.tables.features import aligned, read_features
-from acesniper.predictor.tables.imputation import filled
-from acesniper.predictor.tables.metrics import Outcome
-from acesniper.predictor.tables.prediction import Prediction, predict
-from acesniper.predictor.tables.split import TASKS, Split, split
-from acesniper.predictor.tables.table import Columns, Table, from_rows, group, read_rows
-from acesniper.predictor.tables.traits import Traits
+from acesniper.predictor.accuracy import PredictionOutcome
+from acesniper.predictor.tables.device_transfer import impute
+from acesniper.predictor.tables.evaluate import BASELINES, by_work, task_outcome, with_worst_device
+from acesniper.predictor.tables.measurements import (
+    FAMILY_FOLDS,
+    TASKS,
+    MeasuredTable,
+    TableColumns,
+    TableSplit,
+    family_folds,
+    from_rows,
+    model_family,
+    name_group,
+    read_rows,
+    split_table,
+)
+from acesniper.predictor.tables.model_sources import aligned, read_features
+from acesniper.predictor.tables.operators import ModelTraits
+from acesniper.predictor.tables.predict import TablePrediction, predict_table
 
 Row = Mapping[str, str]
 
@@ -40,15 +49,15 @@ class Case:
     """One table: its file, columns, key of the references, features, and rows to keep."""
 
     file: str
-    columns: Columns
+    columns: TableColumns
     references: str
     features: tuple[str, ...]
     keep: Callable[[Row], bool] = lambda _: True
-    turns: int = FOLDS
-    groups: Callable[[str], str] = group
+    turns: int = FAMILY_FOLDS
+    groups: Callable[[str], str] = name_group
 
 
-USC = ("mobile_usc_cnn_real.csv.gz", Columns(("phone", "unit", "precision", "runtime")))
+USC = ("mobile_usc_cnn_real.csv.gz", TableColumns(("phone", "unit", "precision", "runtime")))
 OPERATORS = {name: f"mobile_usc_ops_{name}_structure.csv.gz" for name in ("tflite", "torch")}
 
 
@@ -67,21 +76,21 @@ CASES: Mapping[str, Case] = {
     ),
     "ncnn cpu": Case(
         "ncnn.csv.gz",
-        Columns(("soc_group", "board", "unit"), latency="min_ms"),
+        TableColumns(("soc_group", "board", "unit"), latency="min_ms"),
         "ncnn",
         ("ncnn_param",),
         lambda row: row["unit"].startswith("cpu"),
     ),
     "nasbench201": Case(
         "nasbench201.csv.gz",
-        Columns(),
+        TableColumns(),
         "nasbench201",
         ("nasbench201_archs.csv.gz",),
         groups=chip,
     ),
     "help": Case(
         "nasbench201.csv.gz",
-        Columns(),
+        TableColumns(),
         "nasbench201",
         ("nasbench201_archs.csv.gz",),
         lambda row: row["runtime"] == "HELP",
@@ -89,17 +98,19 @@ CASES: Mapping[str, Case] = {
     ),
     "timm": Case(
         "timm.csv.gz",
-        Columns(("device", "runtime"), ("model", "img_size"), "per_sample_ms"),
+        TableColumns(("device", "runtime"), ("model", "img_size"), "per_sample_ms"),
         "timm (model@img)",
         ("timm_models.csv.gz",),
     ),
 }
 
 
-def read_case(case: Case, folder: Path) -> tuple[Table, list[Traits] | None, list[str]]:
+def read_case(
+    case: Case, folder: Path
+) -> tuple[MeasuredTable, list[ModelTraits] | None, list[str]]:
     """The table, what is known of its models if anything, and its references in order."""
     rows = [row for row in read_rows(folder / case.file) if case.keep(row)]
-    found: dict[str, Traits] = {}
+    found: dict[str, ModelTraits] = {}
     for each in case.features:
         for name, traits in read_features(folder / each, case.columns.model).items():
             found[name] = found[name] | traits if name in found else traits
@@ -117,10 +128,10 @@ def _connected(row: Row) -> bool:
     return row["output_connected"] == "1"
 
 
-def simple(cut: Split, traits: list[Traits] | None) -> dict[str, np.ndarray]:
+def simple(cut: TableSplit, traits: list[ModelTraits] | None) -> dict[str, np.ndarray]:
     """Ln ms (devices, models) by each simple method."""
     devices, models = np.flatnonzero(~cut.new_device), np.flatnonzero(~cut.new_model)
-    known = filled(cut.known[np.ix_(devices, models)])
+    known = impute(cut.known[np.ix_(devices, models)])
     new, unseen = np.flatnonzero(cut.new_device), np.flatnonzero(cut.new_model)
     place = {int(model): i for i, model in enumerate(models)}
     found = {name: np.full_like(cut.known, np.nan) for name in (*BASELINES, "work")}
@@ -143,13 +154,13 @@ def run(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Figures per method and task, over all folds."""
     table, traits, references = read_case(case, folder)
-    device_folds = folds([case.groups(name) for name in table.devices], case.turns)
-    model_folds = folds([model_family(name) for name in table.models], count)
-    parts: dict[str, dict[str, list[Outcome]]] = {}
+    device_folds = family_folds([case.groups(name) for name in table.devices], case.turns)
+    model_folds = family_folds([model_family(name) for name in table.models], count)
+    parts: dict[str, dict[str, list[PredictionOutcome]]] = {}
     for turn, new_devices in enumerate(device_folds):
         met = model_folds if cross else [model_folds[turn % len(model_folds)]]
         for new_models in met if traits is not None else [np.zeros(len(table.models), dtype=bool)]:
-            cut = split(
+            cut = split_table(
                 table,
                 references[:k],
                 {name for name, new in zip(table.devices, new_devices, strict=True) if new},
@@ -158,7 +169,7 @@ def run(
             )
             for method, prediction in predictions(cut, traits).items():
                 for task in TASKS:
-                    got = outcome(cut, prediction, task)
+                    got = task_outcome(cut, prediction, task)
                     parts.setdefault(method, {}).setdefault(task, []).append(got)
     return {
         method: {task: summary(outcomes) for task, outcomes in tasks.items()}
@@ -166,17 +177,19 @@ def run(
     }
 
 
-def predictions(cut: Split, traits: list[Traits] | None) -> dict[str, Prediction]:
+def predictions(cut: TableSplit, traits: list[ModelTraits] | None) -> dict[str, TablePrediction]:
     """Ours and the simple ones, on one split."""
-    plain = {name: Prediction(each, each, each) for name, each in simple(cut, traits).items()}
-    return {"ours": predict(cut, traits), **plain}
+    plain = {name: TablePrediction(each, each, each) for name, each in simple(cut, traits).items()}
+    return {"ours": predict_table(cut, traits), **plain}
 
 
-def summary(outcomes: list[Outcome]) -> dict[str, float]:
+def summary(outcomes: list[PredictionOutcome]) -> dict[str, float]:
     """The figures of all folds as one: a device keeps its row, the models of each fold follow."""
     names = ("measured", "predicted", "low", "high", "wanted")
-    return overall(
-        Outcome(*(np.concatenate([getattr(o, n) for o in outcomes], axis=1) for n in names))
+    return with_worst_device(
+        PredictionOutcome(
+            *(np.concatenate([getattr(o, n) for o in outcomes], axis=1) for n in names)
+        )
     )
 
 
@@ -193,7 +206,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=CASES, default=[])
     parser.add_argument("-k", type=int, default=10)
     parser.add_argument("--cross", action="store_true", help="every fold with every other")
-    parser.add_argument("--folds", type=int, default=FOLDS, help="of models, at most")
+    parser.add_argument("--folds", type=int, default=FAMILY_FOLDS, help="of models, at most")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     console, document = Console(file=sys.stdout, width=160), {}

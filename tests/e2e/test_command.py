@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from acesniper.cli.connection import Connection
-from acesniper.cli.diagnosis.checks.extender import DEAF_S, WATCH_AGE, samples
-from acesniper.cli.extender_access import metrics
+from acesniper.cli.doctor.command.checks.extender import DEAF_S, WATCH_AGE, samples
+from acesniper.cli.extender_client import metrics
 from installed import FreshFleet, Installed
 
 FAR = ("198.51.100.1", 9)

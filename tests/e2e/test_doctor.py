@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from acesniper.cli.connection import Connection
-from acesniper.cli.diagnosis.checks import examine
-from acesniper.cli.diagnosis.finding import Finding, Severity
-from acesniper.cli.diagnosis.looking import look
+from acesniper.cli.doctor.command.checks import examine
+from acesniper.cli.doctor.command.finding import Finding, Severity
+from acesniper.cli.doctor.command.looking import look
 from acesniper.testbed.deployment import EXTENDER, OPERATOR, SCHEDULER
 from installed import FreshFleet, Installed
 

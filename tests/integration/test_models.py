@@ -17,7 +17,7 @@ from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.model_profiles import ModelReconciler
 from acesniper.operator.model_readers import ModelFetcher
-from acesniper.predictor.default import default_predictor
+from acesniper.predictor.factory import default_predictor
 from acesniper.runtime.events import EventRecorder
 from builders import digest, make_model_profile
 from fake_cluster import Call, FakeCluster

@@ -39,8 +39,7 @@ from acesniper.extender.planner import Planner
 from acesniper.extender.snapshot import PlanningResult, PlanningSnapshot
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.policies.policy import Policy
-from acesniper.predictor.interface import Table
-from acesniper.predictor.pcn.observations import Observations
+from acesniper.predictor.base import LatencyArrays, Observations
 from acesniper.runtime.watch import DELETE, UPSERT, Reflector
 from builders import (
     WorkPredictor,
@@ -631,11 +630,11 @@ class SpoiledPredictor(WorkPredictor):
         models: Sequence[ModelFeatures],
         devices: Sequence[HardwareVector],
         observed: Observations = (),
-    ) -> Table:
+    ) -> LatencyArrays:
         """All pairs."""
         found = super().table(models, devices, observed)
         endless = [[each.values["work"] > 1e9] for each in models]
-        return Table(np.where(endless, np.inf, found.latency), found.spread)
+        return LatencyArrays(np.where(endless, np.inf, found.latency), found.spread)
 
 
 @in_virtual_time

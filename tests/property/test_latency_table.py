@@ -13,8 +13,8 @@ from acesniper.domain.latency_history import ObservedLatency
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
 from acesniper.extender.latency_table import LatencyTable, MeasuredDevice
-from acesniper.predictor.default import default_predictor
-from acesniper.predictor.interface import LatencyPredictor
+from acesniper.predictor.base import LatencyPredictor
+from acesniper.predictor.factory import default_predictor
 from small_atlas import KINDS, make_features, make_vector
 
 ROUNDING = 1e-5

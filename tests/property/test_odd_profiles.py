@@ -25,8 +25,8 @@ from acesniper.extender.watch_events import WatchEvents
 from acesniper.operator.device_profiles import updated_profile_status
 from acesniper.operator.model_profiles import class_latencies
 from acesniper.policies.policy import Policy
-from acesniper.predictor.default import default_predictor
-from acesniper.predictor.interface import LatencyPredictor
+from acesniper.predictor.base import LatencyPredictor
+from acesniper.predictor.factory import default_predictor
 from acesniper.predictor.onnx.sandbox import read_model
 from acesniper.runtime.watch import UPSERT
 from acesniper.testbed.demo.examples import EmulatedDevice, shipped_devices

@@ -11,7 +11,7 @@ from acesniper.api.names import INFERENCE_TASKS, MODEL_PROFILES, NODES, PODS
 from acesniper.api.objects import Json
 from acesniper.api.v1alpha1 import FINISHED, Phase
 from acesniper.domain.errors import AcesniperError, Conflict, Unavailable
-from acesniper.operator.task.termination import MOST_DISRUPTIONS
+from acesniper.operator.task.termination import MAX_DISRUPTIONS
 from builders import make_itask, make_model_profile, make_node
 from fake_cluster import Call
 from operator_process import FAILED, SUCCEEDED, Killed, Operator
@@ -190,7 +190,7 @@ def _check(world: World) -> None:
     live = [pod for pod in world.live() if "deletionTimestamp" not in pod["metadata"]]
     assert len(live) <= 1, "two pods of one task"
     assert status.attempts - status.disruptions <= RETRIES + 1
-    assert status.disruptions <= MOST_DISRUPTIONS + 1
+    assert status.disruptions <= MAX_DISRUPTIONS + 1
     assert len(set(world.runs)) == len(world.runs), "a pod ran twice"
     assert len(world.runs) <= status.attempts + status.incarnation + 1
     if status.phase in FINISHED:

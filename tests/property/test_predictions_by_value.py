@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 from acesniper.api import convert
 from acesniper.domain.model import ModelFeatures
-from acesniper.predictor.interface import LatencyPredictor
-from acesniper.predictor.pcn.observations import Observation
-from acesniper.predictor.pcn.serving import PcnPredictor
-from acesniper.predictor.physics import PhysicsPredictor
+from acesniper.predictor.analytical import PhysicsPredictor
+from acesniper.predictor.base import LatencyPredictor, Observation
+from acesniper.predictor.pcn.serve import PcnPredictor
 from small_atlas import KINDS, make_features, make_vector, write_small
 from strategies import floats
 

@@ -3,11 +3,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from acesniper.predictor.tables.costs import design, fit_costs
-from acesniper.predictor.tables.families import folds
-from acesniper.predictor.tables.imputation import filled
-from acesniper.predictor.tables.metrics import kendall, spearman
-from acesniper.predictor.tables.traits import Traits, operator, operator_table
+from acesniper.predictor.accuracy import kendall, spearman
+from acesniper.predictor.tables.device_transfer import impute
+from acesniper.predictor.tables.measurements import family_folds
+from acesniper.predictor.tables.operators import (
+    ModelTraits,
+    cost_design,
+    count_operators,
+    fit_costs,
+    operator,
+)
 from strategies import floats
 
 NUMBERS = arrays(np.float64, st.integers(2, 12), elements=st.integers(-5, 5).map(float))
@@ -22,7 +27,7 @@ def test_an_order_agrees_with_itself_and_not_with_its_reverse(values: np.ndarray
 
 @given(st.lists(st.sampled_from("abcdefg"), min_size=2, max_size=30))
 def test_folds_cover_all_once_and_never_split_a_family(families: list[str]) -> None:
-    found = folds(families)
+    found = family_folds(families)
 
     assert (np.sum(found, axis=0) == 1).all()
     if len(set(families)) > 1:
@@ -47,7 +52,7 @@ def test_filling_keeps_what_is_there(seed: int, share: float) -> None:
     values[draw.random(values.shape) < share] = np.nan
     there = np.isfinite(values)
 
-    found = filled(values)
+    found = impute(values)
 
     assert np.isfinite(found).all()
     np.testing.assert_array_equal(found[there], values[there])
@@ -57,10 +62,10 @@ def test_filling_keeps_what_is_there(seed: int, share: float) -> None:
 def test_a_kind_never_seen_costs_what_others_do(seed: int) -> None:
     draw = np.random.default_rng(seed)
     seen = [
-        Traits((operator("conv", flops=x), operator("pool", flops=y)))
+        ModelTraits((operator("conv", flops=x), operator("pool", flops=y)))
         for x, y in draw.uniform(1.0, 9.0, (12, 2))
     ]
-    models = design(operator_table([*seen, Traits((operator("new", flops=5.0),))]))
+    models = cost_design(count_operators([*seen, ModelTraits((operator("new", flops=5.0),))]))
     log_ms = np.log(models.amounts[:12, 0])[None]  # all arithmetic alike
 
     costs = fit_costs(models.amounts[:12], log_ms, 1e-4)

@@ -8,10 +8,10 @@ import pyarrow
 import pyarrow.parquet
 
 from acesniper.domain.device import HardwareVector, Reading
-from acesniper.predictor.atlas.measured import LATENCIES, PLATFORMS_FILE
-from acesniper.predictor.physics import PhysicsPredictor
+from acesniper.predictor.analytical import PhysicsPredictor
+from acesniper.predictor.atlas.latencies import LATENCIES, PLATFORMS_FILE
+from acesniper.predictor.probe_matrix import known_suite
 from acesniper.predictor.similarity import known_networks
-from acesniper.predictor.workloads import known_suite
 
 NETWORKS = (
     *("resnet18", "resnet34", "mixer_s32_224", "squeezenet1_1", "alexnet", "yolo_16"),

@@ -25,8 +25,7 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.policies.estimates import Estimates, FleetSnapshot, LatencyRow, StartRow
-from acesniper.predictor.interface import Table
-from acesniper.predictor.pcn.observations import Observations
+from acesniper.predictor.base import LatencyArrays, Observations
 
 SHA256 = "a" * 64
 EPOCH = "1970-01-01T00:00:00Z"
@@ -109,14 +108,14 @@ class WorkPredictor:
         models: Sequence[ModelFeatures],
         devices: Sequence[HardwareVector],
         observed: Observations = (),
-    ) -> Table:
+    ) -> LatencyArrays:
         """All pairs, NaN where there is no prediction."""
         rows = [
             [each.latency_s if each else nan for each in row]
             for row in self.predict_all(models, devices)
         ]
         latency = np.array(rows, float).reshape(len(models), len(devices))
-        return Table(latency, np.full_like(latency, log(2.0)))
+        return LatencyArrays(latency, np.full_like(latency, log(2.0)))
 
 
 # --- manifests -------------------------------------------------------------------------------

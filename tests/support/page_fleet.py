@@ -20,8 +20,7 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.extender.wiring import Extender
-from acesniper.predictor.interface import Table
-from acesniper.predictor.pcn.observations import Observations
+from acesniper.predictor.base import LatencyArrays, Observations
 from acesniper.runtime.settings import ExtenderSettings
 from acesniper.runtime.watch import UPSERT
 from builders import condition, make_device_profile, make_itask, make_model_profile, make_node
@@ -66,7 +65,7 @@ class Plausible:
         models: Sequence[ModelFeatures],
         devices: Sequence[HardwareVector],
         observed: Observations = (),
-    ) -> Table:
+    ) -> LatencyArrays:
         """All pairs."""
         work = np.array([each.values["work"] for each in models])
         taste = np.array([each.values["taste"] for each in models])
@@ -75,7 +74,7 @@ class Plausible:
         pair = np.sin(37.0 * np.outer(taste, bent))
         latency = 0.02 * np.outer(work**0.85, paces) * np.exp(0.55 * pair) + 0.001
         spread = 0.12 + 0.3 * np.abs(np.cos(11.0 * np.outer(taste, 1.0 / bent))) ** 3
-        return Table(latency, spread)
+        return LatencyArrays(latency, spread)
 
 
 def share(*words: object) -> float:

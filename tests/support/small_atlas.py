@@ -8,15 +8,15 @@ import numpy as np
 
 from acesniper.domain.device import HardwareVector, Reading
 from acesniper.domain.model import ModelFeatures
+from acesniper.predictor.analytical import PhysicsPredictor
 from acesniper.predictor.features import CLASSES, FEATURE_NAMES, FEATURES_VERSION, HEAVY
-from acesniper.predictor.pcn.calibration import Calibration
-from acesniper.predictor.pcn.dataset import Dataset, dataset
+from acesniper.predictor.pcn.conformal import Calibration
+from acesniper.predictor.pcn.dataset import AtlasDataset, build_dataset
 from acesniper.predictor.pcn.export import export
 from acesniper.predictor.pcn.inputs import reference_names
-from acesniper.predictor.pcn.network import Network
-from acesniper.predictor.pcn.training import Settings, fit
-from acesniper.predictor.physics import PhysicsPredictor
-from acesniper.predictor.workloads import known_suite
+from acesniper.predictor.pcn.model import Network
+from acesniper.predictor.pcn.train import TrainingSettings, fit
+from acesniper.predictor.probe_matrix import known_suite
 
 SUITE = known_suite()
 REFERENCES = reference_names(SUITE)
@@ -62,7 +62,7 @@ def reference_features() -> list[ModelFeatures]:
 
 
 @cache
-def small_dataset() -> Dataset:
+def small_dataset() -> AtlasDataset:
     """Three families of four networks on six platforms of three runtimes, with noise."""
     source = np.random.default_rng(7)
     networks = [
@@ -77,13 +77,13 @@ def small_dataset() -> Dataset:
     models, vectors = [each for _, _, each in networks], [each for _, _, each, _ in platforms]
     right = np.log(PhysicsPredictor().table(models, vectors).latency)
     log_s = right + 0.2 + source.normal(0.0, 0.1, right.shape)
-    return dataset(networks, reference_features(), platforms, log_s, SUITE)
+    return build_dataset(networks, reference_features(), platforms, log_s, SUITE)
 
 
 @cache
 def small_network() -> Network:
     """Fitted just enough to be a network."""
-    return fit(small_dataset(), Settings(steps=4))
+    return fit(small_dataset(), TrainingSettings(steps=4))
 
 
 def write_small(target: Path, calibration: Calibration | None = None) -> Path:

@@ -4,16 +4,16 @@ import numpy as np
 
 from acesniper.domain.latency_history import ObservedRun
 from acesniper.domain.task import ModelKey
-from acesniper.predictor.pcn.dataset import Dataset, dataset
-from acesniper.predictor.pcn.fleet import Fleet, Seen
-from acesniper.predictor.physics import PhysicsPredictor
+from acesniper.predictor.analytical import PhysicsPredictor
+from acesniper.predictor.pcn.dataset import AtlasDataset, build_dataset
+from acesniper.predictor.pcn.fleet_runs import DeviceRuns, FleetRuns
 from small_atlas import KINDS, SUITE, make_features, make_vector, reference_features
 
 OLD, NEW = 5, 3
 """Devices that have run all models, and ones that came later and ran but a few."""
 
 
-def small_fleet(slower: float = 0.7, noise: float = 0.05, later: int = 9) -> Fleet:
+def small_fleet(slower: float = 0.7, noise: float = 0.05, later: int = 9) -> FleetRuns:
     """Devices that take `slower` (log) more than physics has it; new ones ran `later` models."""
     draw = np.random.default_rng(3)
     models = {
@@ -32,11 +32,11 @@ def small_fleet(slower: float = 0.7, noise: float = 0.05, later: int = 9) -> Fle
             ObservedRun(f"t{number}-{at}", key, real_s, real_s, real_s, 100.0 * new + at)
             for at, (key, real_s) in enumerate(zip(ran, real.tolist(), strict=True))
         ]
-        devices.append(Seen(f"d{number}", "edge", vector, runs))
-    return Fleet(devices, models)
+        devices.append(DeviceRuns(f"d{number}", "edge", vector, runs))
+    return FleetRuns(devices, models)
 
 
-def atlas_with(fleet: Fleet) -> Dataset:
+def atlas_with(fleet: FleetRuns) -> AtlasDataset:
     """A few platforms that are as physics has it, and the fleet's devices beside them."""
     known = [
         (f"{family}{i}", family, make_features(kinds, 2.0**i))
@@ -50,7 +50,7 @@ def atlas_with(fleet: Fleet) -> Dataset:
     found = fleet.latencies()
     log_s = np.full((rows + found.shape[0], columns + found.shape[1]), np.nan)
     log_s[:rows, :columns], log_s[rows:, columns:] = np.log(right), found
-    return dataset(
+    return build_dataset(
         known + [(key, key, features) for key, features in fleet.models.items()],
         reference_features(),
         [(*each, 0.03) for each in platforms]

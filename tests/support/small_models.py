@@ -10,7 +10,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from acesniper.domain.model import ModelFeatures
-from acesniper.predictor.atlas.networks import archive, index
+from acesniper.predictor.atlas.networks import archive, network_index
 from acesniper.predictor.onnx.sandbox import extract_features
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -62,6 +62,6 @@ def features_of(model: ModelProto, batch: int = 1, **shapes: int) -> ModelFeatur
 def shipped(name: str) -> ModelProto:
     """A network of the atlas, without its weights."""
     with zipfile.ZipFile(archive()) as content:
-        data = content.read(index()[name]["file"])
+        data = content.read(network_index()[name]["file"])
     model: ModelProto = onnx.load_model_from_string(data)
     return model

@@ -12,7 +12,7 @@ from acesniper.cli.console import err, out
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from acesniper.predictor.pcn.report import Document, Trial
+    from acesniper.predictor.pcn.evaluation.report import Document, Trial
 
 SHOWN = {
     **{"mean": "mean", "median": "med.", "within10": "<10%", "within20": "<20%"},
@@ -52,17 +52,17 @@ def judged_atlas(
 ) -> "tuple[Trial, Document]":
     """The trial on an atlas and its document. Raises InvalidInput where torch is missing."""
     try:
-        from acesniper.predictor.pcn.report import ablation, finite, report, trial
-        from acesniper.predictor.pcn.training import Settings
+        from acesniper.predictor.pcn.evaluation.report import ablation, finite, report, run_trial
+        from acesniper.predictor.pcn.train import TrainingSettings
     except ModuleNotFoundError as error:
         raise InvalidInput(
             f"judging on the atlas needs the package {error.name!r}: pip install acesniper[train]"
         ) from error
-    from acesniper.predictor.pcn.learned_from import atlas_dataset
+    from acesniper.predictor.pcn.dataset import atlas_dataset
 
     data = atlas_dataset(folder)
     with err.status("training") as status:
-        done = trial(data, Settings(steps=steps), observations, status.update)
+        done = run_trial(data, TrainingSettings(steps=steps), observations, status.update)
         document = report(done)
         if with_ablation:
             document["ablation"] = ablation(done, status.update)
@@ -75,12 +75,14 @@ def worth_running_first(count: int) -> list[str]:
     The answer depends on which of the suite's references ran, not on how fast: it is given for a
     device that ran them all.
     """
-    from acesniper.predictor.atlas.measured import platforms
-    from acesniper.predictor.pcn.serving import PcnPredictor
+    from acesniper.predictor.atlas.latencies import read_platforms
+    from acesniper.predictor.pcn.serve import PcnPredictor
     from acesniper.predictor.similarity import known_networks
 
     known = known_networks()
-    probed = max((each.vector for each in platforms()), key=lambda vector: len(vector.readings))
+    probed = max(
+        (each.vector for each in read_platforms()), key=lambda vector: len(vector.readings)
+    )
     chosen = PcnPredictor.load().next_to_observe(list(known.values()), probed, count)
     return [list(known)[at] for at in chosen]
 

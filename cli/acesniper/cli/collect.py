@@ -18,9 +18,9 @@ from acesniper.cli.options import (
     RuntimeName,
     Shapes,
     Threads,
-    in_a_folder,
     parse_shapes,
     thread_count,
+    writable_path,
 )
 from acesniper.domain.errors import InvalidInput
 
@@ -43,7 +43,7 @@ def command(
         Path | None,
         typer.Option(
             *("--output", "-o"),
-            callback=in_a_folder,
+            callback=writable_path,
             help=".csv or .parquet; default: CSV to standard output.",
         ),
     ] = None,
@@ -126,13 +126,13 @@ def _tell(update: Callable[[str], None], text: str) -> None:
 @contextmanager
 def _models(models: Sequence[Path], atlas: bool) -> Iterator[Sequence[Path]]:
     """The models asked for; the networks of the atlas are unpacked for as long as needed."""
-    from acesniper.predictor.atlas.networks import unpacked
+    from acesniper.predictor.atlas.networks import unpack
 
     if not atlas:
         yield models
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield [*models, unpacked(Path(folder))]
+        yield [*models, unpack(Path(folder))]
 
 
 def _wanted(

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
 from acesniper.cli.console import out, print_json
-from acesniper.cli.diagnosis.checks import Check, asked, examine
-from acesniper.cli.diagnosis.finding import Finding, Severity
-from acesniper.cli.options import AsJson
+from acesniper.cli.doctor.command.checks import Check, asked, examine
+from acesniper.cli.doctor.command.finding import Finding, Severity
+from acesniper.cli.options import JsonOption
 
 STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 
@@ -19,7 +19,7 @@ STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 def command(
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
-    json: AsJson = False,
+    json: JsonOption = False,
 ) -> None:
     """Find out what is wrong with an installation: what, where, and the command that mends it.
 
@@ -29,7 +29,7 @@ def command(
     Example:
       acesniper doctor
     """
-    from acesniper.cli.diagnosis.looking import look
+    from acesniper.cli.doctor.command.looking import look
 
     sight = Connection(kubeconfig, context).ask(look)
     found = examine(sight)

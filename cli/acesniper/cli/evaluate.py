@@ -9,13 +9,21 @@ import typer
 
 from acesniper.cli.console import err, out
 from acesniper.cli.figures import finite, improving, shown
-from acesniper.cli.options import Shapes, in_a_folder, parse_shapes
-from acesniper.cli.table_options import Column, LatencyColumn, as_written, flat, text
-from acesniper.cli.table_options import references as listed_references
+from acesniper.cli.options import (
+    Column,
+    LatencyColumn,
+    Shapes,
+    as_written,
+    flat,
+    parse_shapes,
+    text,
+    writable_path,
+)
+from acesniper.cli.options import references as listed_references
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from acesniper.predictor.tables.traits import Traits
+    from acesniper.predictor.tables.operators import ModelTraits
 
 Names = Annotated[Path | None, typer.Option(metavar="LIST", help="A file with one name a line.")]
 
@@ -57,7 +65,7 @@ def command(
     json_file: Annotated[
         Path | None,
         typer.Option(
-            "--json", metavar="OUT", callback=in_a_folder, help="Write the figures as JSON."
+            "--json", metavar="OUT", callback=writable_path, help="Write the figures as JSON."
         ),
     ] = None,
 ) -> None:
@@ -85,33 +93,36 @@ def command(
         return
     if not references:
         raise InvalidInput("--table needs --references: the models that new devices have run")
-    from acesniper.predictor.tables.evaluation import evaluate
-    from acesniper.predictor.tables.observation import curve, run_first
-    from acesniper.predictor.tables.split import split
-    from acesniper.predictor.tables.table import Columns, read_table
+    from acesniper.predictor.tables.evaluate import (
+        evaluate_table,
+        models_to_run_first,
+        observation_curve,
+    )
+    from acesniper.predictor.tables.measurements import TableColumns, read_table, split_table
 
-    columns = Columns(flat(device_column), flat(model_column), latency_column)
+    columns = TableColumns(flat(device_column), flat(model_column), latency_column)
     latencies = read_table(table, columns)
     new_devices = _listed(held_out_devices, latencies.devices)
     new_models = _listed(held_out_models, latencies.models)
     named = as_written(listed_references(references)[:k], latencies.models)
-    cut = split(latencies, named, new_devices, new_models)
+    cut = split_table(latencies, named, new_devices, new_models)
     if len(cut.references) < k:
         err.print(f"only {len(cut.references)} of the first {k} references are known models")
     traits = _traits(features, parse_shapes(shape), table, latencies.models, columns.model)
     if traits is None and new_models:
         err.print("without --features new models cannot be predicted: P2 and P3 stay empty")
     with err.status("fitting and predicting"):
-        judged = evaluate(cut, traits)
+        judged = evaluate_table(cut, traits)
     document: dict[str, object] = {**judged}
     out.print(shown(judged, each=each))
     if observations:
         with err.status("observing"):
-            document["observations"] = steps = curve(cut, traits, observations)
+            document["observations"] = steps = observation_curve(cut, traits, observations)
         out.print(improving(steps))
     if choose:
         document["choose"] = first = [
-            latencies.models[column] for column in run_first(cut, choose, references=False)
+            latencies.models[column]
+            for column in models_to_run_first(cut, choose, references=False)
         ]
         out.print("Run first on a new device:", *first, sep="\n  ")
     if json_file is not None:
@@ -139,11 +150,11 @@ def _traits(
     models: tuple[str, ...],
     columns: tuple[str, ...],
 ) -> "list[Traits] | None":
-    from acesniper.predictor.tables.features import aligned, read_features
+    from acesniper.predictor.tables.model_sources import aligned, read_features
 
     if not paths:
         return None
-    found: dict[str, Traits] = {}
+    found: dict[str, ModelTraits] = {}
     for path in paths:
         if path.resolve() == table.resolve():
             raise InvalidInput("--features must not be the table: its latencies would be features")

@@ -17,7 +17,7 @@ from acesniper.cli.connection import (
     NamespaceOption,
 )
 from acesniper.cli.console import out, print_json, print_wide
-from acesniper.cli.options import AsJson
+from acesniper.cli.options import JsonOption
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def command(
     namespace: NamespaceOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
-    json: AsJson = False,
+    json: JsonOption = False,
 ) -> None:
     """Show why a task is where it is: the best devices with every term of their finish times.
 

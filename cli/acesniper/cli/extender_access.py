@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acesniper.cli.connection import Connection
-from acesniper.cli.forwarding import forwarded
+from acesniper.cli.extender_client import forwarded
 from acesniper.domain.errors import InvalidInput, Unavailable
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from acesniper.cli.console import amount, out, print_json
-from acesniper.cli.options import AsJson, Batch, ModelFile, Shapes, parse_shapes
+from acesniper.cli.options import Batch, JsonOption, ModelFile, Shapes, parse_shapes
 from acesniper.domain.model import ModelFeatures
 
 TERMINATION_LOG = Path("/dev/termination-log")
@@ -27,7 +27,9 @@ def group() -> None:
 
 
 @app.command()
-def profile(model: ModelFile, batch: Batch = 1, shape: Shapes = [], json: AsJson = False) -> None:  # noqa: B006
+def profile(
+    model: ModelFile, batch: Batch = 1, shape: Shapes = [], json: JsonOption = False
+) -> None:  # noqa: B006
     """Show a model's work: arithmetic, memory, operators and its nearest known networks.
 
     The file is opened by a separate process with little memory and time: a broken or hostile one

@@ -11,7 +11,7 @@ import typer
 
 from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
 from acesniper.cli.console import out, print_json
-from acesniper.cli.options import HOME
+from acesniper.cli.options import DEFAULT_NAMESPACE
 from acesniper.cli.retraining import listed, retrained
 from acesniper.domain.errors import InvalidInput
 
@@ -35,7 +35,7 @@ def group() -> None:
 
 @app.command()
 def status(
-    namespace: Namespace = HOME,
+    namespace: Namespace = DEFAULT_NAMESPACE,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:
@@ -54,7 +54,7 @@ def rollout(
     verdict: Annotated[
         Path | None, typer.Option(help="What the training said, for people and metrics.")
     ] = None,
-    namespace: Namespace = HOME,
+    namespace: Namespace = DEFAULT_NAMESPACE,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:
@@ -76,7 +76,7 @@ def rollout(
 @app.command()
 def retrain(
     steps: Annotated[int, typer.Option(help="Steps of training.", min=2)] = 250,
-    namespace: Namespace = HOME,
+    namespace: Namespace = DEFAULT_NAMESPACE,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:
@@ -86,7 +86,7 @@ def retrain(
     extra `train` installs. What came out is printed, and kept for metrics either way.
     """
     try:
-        from acesniper.predictor.pcn.training import Settings
+        from acesniper.predictor.pcn.train import TrainingSettings
     except ModuleNotFoundError as error:
         raise InvalidInput(
             f"training needs the package {error.name!r}: pip install acesniper[train]"
@@ -99,7 +99,9 @@ def retrain(
             file, served = Path(folder) / FILE, Path(folder) / "served.onnx"
             if content is not None:
                 served.write_bytes(base64.b64decode(content))
-            found = retrained(objects, served if content else None, file, Settings(steps=steps))
+            found = retrained(
+                objects, served if content else None, file, TrainingSettings(steps=steps)
+            )
             said = json.dumps(found, indent=2)
             print_json(found)
             if found["verdict"] == "better":
@@ -112,7 +114,7 @@ def retrain(
 
 @app.command()
 def rollback(
-    namespace: Namespace = HOME,
+    namespace: Namespace = DEFAULT_NAMESPACE,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:
@@ -137,7 +139,7 @@ def _checked(file: Path) -> str:
         InvalidInput: it cannot be used, or is larger than a ConfigMap takes.
     """
     from acesniper.domain.errors import AcesniperError
-    from acesniper.predictor.pcn.serving import PcnPredictor
+    from acesniper.predictor.pcn.serve import PcnPredictor
 
     try:
         PcnPredictor.load(file)

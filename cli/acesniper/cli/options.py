@@ -25,10 +25,10 @@ Threads = Annotated[
 RuntimeName = Annotated[str, typer.Option("--runtime", help="onnxruntime, openvino or tract.")]
 Precision = Annotated[str, typer.Option(help="f32, or bf16 where the runtime has it.")]
 Optimise = Annotated[bool, typer.Option(help="Let the runtime optimise the graph.")]
-HOME = "acesniper"
+DEFAULT_NAMESPACE = "acesniper"
 """The namespace that the documents install Ace-Sniper into."""
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="An ONNX file.")]
 
 
@@ -42,7 +42,7 @@ class Output(StrEnum):
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="wide: more columns.")]
 
 
-def in_a_folder(path: Path | None) -> Path | None:
+def writable_path(path: Path | None) -> Path | None:
     """Refuse a file that nobody could write: at once, and not after minutes of work."""
     if path is not None and not path.absolute().parent.is_dir():
         raise typer.BadParameter(f"there is no folder {path.parent}")

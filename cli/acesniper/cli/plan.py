@@ -9,9 +9,9 @@ from rich.table import Table
 from acesniper.api.units import duration_text
 from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
 from acesniper.cli.console import print_json, print_wide
-from acesniper.cli.extender_access import ExtenderOption
-from acesniper.cli.extender_access import ask as ask_extender
-from acesniper.cli.options import AsJson
+from acesniper.cli.extender_client import ExtenderOption
+from acesniper.cli.extender_client import ask as ask_extender
+from acesniper.cli.options import JsonOption
 from acesniper.domain.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def command(
     extender: ExtenderOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
-    json: AsJson = False,
+    json: JsonOption = False,
 ) -> None:
     """Show the running plan: the tasks that wait, by device, in the order in which they start.
 

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from acesniper.api.units import duration_text
-from acesniper.cli import subjects
+from acesniper.cli import prediction_inputs
 from acesniper.cli.connection import (
     Connection,
     ContextOption,
@@ -18,13 +18,13 @@ from acesniper.cli.connection import (
     NamespaceOption,
 )
 from acesniper.cli.console import out, print_json
-from acesniper.cli.options import AsJson, Batch, Shapes, parse_shapes
-from acesniper.cli.subjects import Subject
+from acesniper.cli.options import Batch, JsonOption, Shapes, parse_shapes
+from acesniper.cli.prediction_inputs import Subject
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation
 
 if TYPE_CHECKING:
-    from acesniper.predictor.interface import LatencyPredictor
+    from acesniper.predictor.base import LatencyPredictor
 
 NEAREST = 5
 LEAST_SHARE = 0.01
@@ -54,7 +54,7 @@ def command(
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show where the time goes.")] = False,
-    json: AsJson = False,
+    json: JsonOption = False,
 ) -> None:
     """Predict how long one inference takes, and the interval that holds it nine times in ten.
 
@@ -66,13 +66,13 @@ def command(
       acesniper predict resnet50.onnx --device profiles/
       acesniper predict resnet50 -n vision --all-devices
     """
-    from acesniper.predictor.default import default_predictor
+    from acesniper.predictor.factory import default_predictor
 
     connection = Connection(kubeconfig, context)
-    features = subjects.model(model, batch, parse_shapes(shape), namespace, connection)
-    found = subjects.devices(device, connection)
+    features = prediction_inputs.model(model, batch, parse_shapes(shape), namespace, connection)
+    found = prediction_inputs.devices(device, connection)
     if all_devices and device:
-        found |= subjects.devices([], connection)
+        found |= prediction_inputs.devices([], connection)
     asked = {each: on.asked_for(features) for each, on in found.items()}
     rows = _predicted(default_predictor(), features, asked, explained=explain or json)
     name = Path(model).name

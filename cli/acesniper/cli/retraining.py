@@ -12,7 +12,6 @@ from acesniper.cli.console import err
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from acesniper.predictor.pcn.training import Settings
     from acesniper.runtime.client import Cluster
 
 
@@ -28,18 +27,18 @@ def retrained(
     `objects` are DeviceProfiles and ModelProfiles, `baseline` is the network to be better than: the
     shipped one by default. Needs torch.
     """
-    from acesniper.predictor.pcn.fleet import Fleet
-    from acesniper.predictor.pcn.learned_from import atlas_dataset
-    from acesniper.predictor.pcn.retraining import retrain
-    from acesniper.predictor.pcn.serving import SHIPPED
-    from acesniper.predictor.workloads import known_suite
+    from acesniper.predictor.pcn.compare import retrain
+    from acesniper.predictor.pcn.dataset import atlas_dataset
+    from acesniper.predictor.pcn.fleet_runs import FleetRuns
+    from acesniper.predictor.pcn.serve import SHIPPED_FILE
+    from acesniper.predictor.probe_matrix import known_suite
 
     suite = known_suite()
-    fleet = Fleet.of(objects, suite)
+    fleet = FleetRuns.of(objects, suite)
     with err.status("training"):
         verdict = retrain(
             lambda seen: atlas_dataset(atlas, seen),
-            *(fleet, baseline or SHIPPED, output, suite, provenance_of(settings), settings),
+            *(fleet, baseline or SHIPPED_FILE, output, suite, provenance_of(settings), settings),
         )
     digest = hashlib.sha256(output.read_bytes()).hexdigest() if verdict.better else None
     return {

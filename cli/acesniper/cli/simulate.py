@@ -10,10 +10,18 @@ import typer
 from rich.progress import Progress
 
 from acesniper.cli.console import err, out, print_json
-from acesniper.cli.options import AsJson, in_a_folder, thread_count
-from acesniper.cli.ranges import span, whole_numbers
-from acesniper.cli.table_options import Column, LatencyColumn, as_written, flat
-from acesniper.cli.table_options import references as listed_references
+from acesniper.cli.options import (
+    Column,
+    JsonOption,
+    LatencyColumn,
+    as_written,
+    flat,
+    span,
+    thread_count,
+    whole_numbers,
+    writable_path,
+)
+from acesniper.cli.options import references as listed_references
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -33,7 +41,7 @@ def picture_file(path: Path | None) -> Path | None:
     """Refuse what could not be drawn in the end."""
     if path is not None and path.suffix not in (".png", ".svg", ".pdf"):
         raise typer.BadParameter(f"wants a .png, .svg or .pdf, not {path}")
-    return in_a_folder(path)
+    return writable_path(path)
 
 
 def command(
@@ -120,7 +128,7 @@ def command(
     jobs: Annotated[
         int, typer.Option(help="Runs at a time; 0 means one per core allowed.", min=0)
     ] = 0,
-    json: AsJson = False,
+    json: JsonOption = False,
 ) -> None:
     """Play tasks on measured devices through the policies that the planner uses.
 
@@ -140,14 +148,14 @@ def command(
     """
     from acesniper.cli.simulated import records, shown
     from acesniper.policies.policy import DEFAULT_POLICY, RuleSet
-    from acesniper.predictor.tables.table import Columns, read_table
+    from acesniper.predictor.tables.measurements import TableColumns, read_table
     from acesniper.simulator.comparison import Scenario, compared_policies
     from acesniper.simulator.comparison import compare as compared
     from acesniper.simulator.latency_source import LatencySource
     from acesniper.simulator.simulation import FaultRates
 
     follows = predictor == "trained" if learn is None else learn
-    columns = Columns(flat(device_column), flat(model_column), latency_column)
+    columns = TableColumns(flat(device_column), flat(model_column), latency_column)
     table = read_table(latencies, columns)
     named = as_written(listed_references(references), table.models) if references else []
     scenario = Scenario(

@@ -15,7 +15,7 @@ from acesniper.domain.task import ModelKey
 if TYPE_CHECKING:
     from acesniper.api.objects import Json
     from acesniper.extender.latency_table import MeasuredDevice
-    from acesniper.predictor.pcn.observations import Observation
+    from acesniper.predictor.base import Observation
     from acesniper.runtime.client import Cluster
 
 

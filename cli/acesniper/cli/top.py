@@ -13,8 +13,7 @@ from rich.table import Table
 from acesniper.api.units import duration_text
 from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
 from acesniper.cli.console import age, out, print_json, print_wide
-from acesniper.cli.devices import DeviceRow, rows
-from acesniper.cli.options import AsJson, Output, OutputOption
+from acesniper.cli.options import JsonOption, Output, OutputOption
 
 if TYPE_CHECKING:
     from acesniper.runtime.client import Cluster
@@ -27,7 +26,7 @@ def command(
     output: OutputOption = Output.TABLE,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
-    json: AsJson = False,
+    json: JsonOption = False,
 ) -> None:
     """Show the devices: speed, what runs there and until when, health, age of the measurement.
 

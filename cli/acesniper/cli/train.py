@@ -10,14 +10,12 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from acesniper.cli.console import err, print_json
-from acesniper.cli.options import in_a_folder
+from acesniper.cli.options import writable_path
 from acesniper.cli.retraining import list_objects, provenance_of, read_objects, retrained
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from acesniper.predictor.pcn.dataset import Dataset
-    from acesniper.predictor.pcn.network import Network
-    from acesniper.predictor.pcn.training import Settings
+    from acesniper.predictor.pcn.model import Network
 
 UNCHANGED = 3
 """The exit code of a retraining after which the old network stays."""
@@ -32,7 +30,7 @@ class Source(StrEnum):
 
 def command(
     output: Annotated[
-        Path, typer.Option("--output", "-o", callback=in_a_folder, help="The ONNX file to write.")
+        Path, typer.Option("--output", "-o", callback=writable_path, help="The ONNX file to write.")
     ],
     source: Annotated[
         Source,
@@ -56,7 +54,7 @@ def command(
     ] = None,
     json: Annotated[
         Path | None,
-        typer.Option(callback=in_a_folder, help="With observations: write the verdict there."),
+        typer.Option(callback=writable_path, help="With observations: write the verdict there."),
     ] = None,
     atlas: Annotated[
         Path | None,
@@ -85,13 +83,13 @@ def command(
       acesniper train --from observations --json verdict.json --output pcn.onnx
     """
     try:
-        from acesniper.predictor.pcn.training import Settings
+        from acesniper.predictor.pcn.train import TrainingSettings
     except ModuleNotFoundError as error:
         raise InvalidInput(
             f"training needs the package {error.name!r}: pip install acesniper[train]"
         ) from error
 
-    settings = Settings(steps=steps, seed=seed)
+    settings = TrainingSettings(steps=steps, seed=seed)
     if source is Source.OBSERVATIONS:
         objects = read_objects(profiles) if profiles else asyncio.run(list_objects(kubeconfig))
         found = retrained(objects, baseline, output, settings, atlas)
@@ -111,16 +109,16 @@ def _trained(
     *,
     calibrate: bool,
 ) -> None:
-    from acesniper.predictor.pcn.calibrating import calibrated
-    from acesniper.predictor.pcn.calibration import Calibration
+    from acesniper.predictor.pcn.conformal import Calibration
+    from acesniper.predictor.pcn.dataset import atlas_dataset
+    from acesniper.predictor.pcn.evaluation.calibrate import calibrate_intervals
     from acesniper.predictor.pcn.export import export
-    from acesniper.predictor.pcn.learned_from import atlas_dataset
-    from acesniper.predictor.workloads import known_suite
+    from acesniper.predictor.probe_matrix import known_suite
 
     data = atlas_dataset(atlas)
     network = _fitted(data, settings)
     with err.status("calibrating") as status:
-        widths = calibrated(data, settings, status.update) if calibrate else Calibration()
+        widths = calibrate_intervals(data, settings, status.update) if calibrate else Calibration()
     export(network, data, output, known_suite(), widths, provenance_of(settings))
     err.print(
         f"{output}: learned from {(~data.reference).sum()} networks on"
@@ -130,7 +128,7 @@ def _trained(
 
 def _fitted(data: "Dataset", settings: "Settings") -> "Network":
     """Train with a bar that says how far it is and how well it does."""
-    from acesniper.predictor.pcn.training import fit
+    from acesniper.predictor.pcn.train import fit
 
     columns = (TextColumn("training"), BarColumn(), TextColumn("loss {task.fields[loss]:.2f}"))
     with Progress(*columns, TimeRemainingColumn(), console=err) as bar:

@@ -23,10 +23,9 @@ from acesniper.extender.app import create_app, create_health_app
 from acesniper.extender.metrics import ModelMetrics
 from acesniper.extender.page.routes import Page
 from acesniper.extender.wiring import Extender
+from acesniper.predictor.base import LatencyPredictor
 from acesniper.predictor.csv import CsvPredictor
-from acesniper.predictor.default import default_predictor
-from acesniper.predictor.interface import LatencyPredictor
-from acesniper.predictor.replaceable import ReplaceablePredictor
+from acesniper.predictor.factory import ReplaceablePredictor, default_predictor
 from acesniper.runtime import logs
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.settings import ExtenderSettings

@@ -20,8 +20,7 @@ from acesniper.domain.device import DeviceId, HardwareVector
 from acesniper.domain.latency_history import ObservedLatency, observed_latencies
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
-from acesniper.predictor.interface import Table
-from acesniper.predictor.pcn.observations import DRIFTED_SHIFT, USUAL_SHIFT, Observation
+from acesniper.predictor.base import DRIFTED_SHIFT, PRIOR_SHIFT, LatencyArrays, Observation
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ class LatencyTablePredictor(Protocol):
         models: Sequence[ModelFeatures],
         devices: Sequence[HardwareVector],
         observed: Sequence[Sequence[Observation]] = (),
-    ) -> Table:
+    ) -> LatencyArrays:
         """Predict all pairs, NaN where unknown. `observed` has what ran on each device."""
         ...
 
@@ -72,7 +71,7 @@ class MeasuredDevice:
 
     def observations(self, models: Mapping[ModelKey, ModelFeatures]) -> Sequence[Observation]:
         """Return the observed latencies of known models, for the predictor."""
-        shift = DRIFTED_SHIFT if self.drifted else USUAL_SHIFT
+        shift = DRIFTED_SHIFT if self.drifted else PRIOR_SHIFT
         return [
             Observation(models[run.model], run.latency_s, run.variance, shift)
             for run in self.observed_latencies
@@ -98,7 +97,7 @@ class TableBlock:
     models: FeaturesByModel
     devices: MeasuredById
     known: FeaturesByModel
-    latencies: Table | None = None
+    latencies: LatencyArrays | None = None
 
     def predicted(self, predictor: LatencyTablePredictor) -> "TableBlock":
         """Return the block with its latencies."""
@@ -359,7 +358,7 @@ def _enlarged(array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return larger
 
 
-def _log_unpredicted(block: TableBlock, latencies: Table) -> None:
+def _log_unpredicted(block: TableBlock, latencies: LatencyArrays) -> None:
     """Log models and devices without any prediction, mostly vectors of another version."""
     unknown = np.isnan(latencies.latency)
     for (model, features), none in zip(block.models.items(), unknown.all(axis=1), strict=True):

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from acesniper.predictor.replaceable import ReplaceablePredictor
+from acesniper.predictor.factory import ReplaceablePredictor
 from acesniper.runtime.metrics import (
     DEVICE,
     Declaration,

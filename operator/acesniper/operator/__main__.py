@@ -39,10 +39,9 @@ from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.task.reconciler import TaskReconciler
 from acesniper.operator.task.volumes import NodeCache
 from acesniper.policies.policy import Policy
-from acesniper.predictor.default import default_predictor
+from acesniper.predictor.factory import ReplaceablePredictor, default_predictor
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.onnx.sandbox import container_limits, read_model
-from acesniper.predictor.replaceable import ReplaceablePredictor
 from acesniper.runtime import logs
 from acesniper.runtime.client import Cluster, WriteGuard
 from acesniper.runtime.events import EventRecorder

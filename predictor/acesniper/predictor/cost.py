@@ -10,11 +10,11 @@ import numpy as np
 
 from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.features import CLASSES, HEAVY, class_matrix
-from acesniper.predictor.workloads import Suite
+from acesniper.predictor.probe_matrix import Suite
 
 FLOPS, BYTES, NODES = range(3)
 
-SPEAKERS: Mapping[str, tuple[str, ...]] = {
+CLASS_PROBES: Mapping[str, tuple[str, ...]] = {
     "stem": ("stem",),
     "conv_wide": ("conv_wide_16", "conv_wide_64"),
     "conv_deep": ("conv_deep_128", "conv_deep_512"),
@@ -44,19 +44,19 @@ SPEAKERS: Mapping[str, tuple[str, ...]] = {
 FUSED_PARTNER = "matmul"
 """The same products as the probe `fused`, without its activation: the difference is the fusion."""
 
-FUSED_LEAST = 0.02
+MIN_FUSED_SHARE = 0.02
 """A fused activation costs at least this share of its probe."""
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class ModelWork:
     """Cost of models: `share[class]` of shape (models, probes), dispatched `nodes` (models,)."""
 
     share: Mapping[str, np.ndarray]
     nodes: np.ndarray
 
 
-def work(models: Sequence[ModelFeatures], suite: Suite) -> Work:
+def model_work(models: Sequence[ModelFeatures], suite: Suite) -> ModelWork:
     """The work of models in units of the suite's probes."""
     totals = np.stack([class_matrix(model.values) for model in models])
     share = {
@@ -65,22 +65,22 @@ def work(models: Sequence[ModelFeatures], suite: Suite) -> Work:
         if totals[:, i, NODES].any()
     }
     charged = [i for i, name in enumerate(CLASSES) if name != "fused"]
-    return Work(share, totals[:, charged, NODES].sum(axis=1))
+    return ModelWork(share, totals[:, charged, NODES].sum(axis=1))
 
 
-def fused_net(net_s: np.ndarray, suite: Suite) -> np.ndarray:
+def net_of_fusion(net_s: np.ndarray, suite: Suite) -> np.ndarray:
     """The readings with the probe `fused` reduced to what its activation adds."""
     fused, partner = suite.index("fused"), suite.index(FUSED_PARTNER)
     result = net_s.copy()
     added = net_s[:, fused] - net_s[:, partner]
-    result[:, fused] = np.maximum(added, FUSED_LEAST * net_s[:, fused])
+    result[:, fused] = np.maximum(added, MIN_FUSED_SHARE * net_s[:, fused])
     return result
 
 
 def _share(name: str, totals: np.ndarray, suite: Suite) -> np.ndarray:
     """How many runs of each speaking probe a class of each model is worth."""
     unit = FLOPS if name in HEAVY else BYTES
-    speakers = [suite.index(each) for each in SPEAKERS[name]]
+    speakers = [suite.index(each) for each in CLASS_PROBES[name]]
     kind = [_kind_of(i, name, suite) for i in speakers]
     units = np.asarray([suite.work[i, k, unit] for i, k in zip(speakers, kind, strict=True)])
     nodes = np.asarray([suite.work[i, k, NODES] for i, k in zip(speakers, kind, strict=True)])

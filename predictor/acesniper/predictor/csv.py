@@ -15,9 +15,7 @@ from acesniper.domain.device import HardwareVector
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation, Prediction
-from acesniper.predictor.following import followed
-from acesniper.predictor.interface import Table
-from acesniper.predictor.pcn.observations import Observation, Observations
+from acesniper.predictor.base import LatencyArrays, Observation, Observations, corrected_table
 
 SUITE = "listed"
 """The probe suite of a listed device's profile, whatever its version."""
@@ -66,7 +64,7 @@ class CsvPredictor:
         models: Sequence[ModelFeatures],
         devices: Sequence[HardwareVector],
         observed: Observations = (),
-    ) -> Table:
+    ) -> LatencyArrays:
         """The same as arrays, following what was observed; intervals are symmetric in log."""
         found = [
             (each.latency_s, np.log(each.high_s / each.low_s) / 2) if each else (NAN, NAN)
@@ -74,7 +72,7 @@ class CsvPredictor:
             for each in row
         ]
         cells = np.array(found, float).reshape(len(models), len(devices), 2)
-        return followed(Table(cells[..., 0], cells[..., 1]), models, observed)
+        return corrected_table(LatencyArrays(cells[..., 0], cells[..., 1]), models, observed)
 
     def explain(
         self, model: ModelFeatures, device: HardwareVector, observed: Sequence[Observation] = ()

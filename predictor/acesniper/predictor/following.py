@@ -10,14 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from acesniper.domain.model import ModelFeatures
-from acesniper.predictor.interface import Table
-from acesniper.predictor.pcn.observations import Observation, Observations
+from acesniper.predictor.base import LatencyArrays, Observation, Observations
 
-Z90 = 1.645
+Z_90 = 1.645
 """Standard deviations to either end of a central 90 % interval."""
 
 
-def followed(table: Table, models: Sequence[ModelFeatures], observed: Observations) -> Table:
+def corrected_table(
+    table: LatencyArrays, models: Sequence[ModelFeatures], observed: Observations
+) -> LatencyArrays:
     """The table with every column corrected by what was observed on its device."""
     if not any(observed):
         return table
@@ -30,22 +31,22 @@ def followed(table: Table, models: Sequence[ModelFeatures], observed: Observatio
         there = np.isfinite(latency[asked, column])
         if there.any():
             seen = [each for each, use in zip(known, there, strict=True) if use]
-            _follow(latency[:, column], spread[:, column], asked[there], seen)
+            _correct_column(latency[:, column], spread[:, column], asked[there], seen)
             latency[:, column], spread[:, column] = latency[first, column], spread[first, column]
-    return Table(latency, spread)
+    return LatencyArrays(latency, spread)
 
 
-def _follow(
+def _correct_column(
     latency: np.ndarray, spread: np.ndarray, rows: np.ndarray, seen: Sequence[Observation]
 ) -> None:
     """Correct one column in place."""
     noise = np.array([each.variance for each in seen])
     wrong = np.log([each.latency_s for each in seen]) - np.log(latency[rows])
-    own = (spread[rows] / Z90) ** 2
+    own = (spread[rows] / Z_90) ** 2
     weight = 1.0 / (own + noise)
     precision = 1.0 / max(each.shift for each in seen) ** 2 + weight.sum()
     shift = (weight * wrong).sum() / precision
     latency *= np.exp(shift)
     latency[rows] *= np.exp((wrong - shift) * own * weight)
-    left = Z90 * np.sqrt(own * noise * weight + (noise * weight) ** 2 / precision)
+    left = Z_90 * np.sqrt(own * noise * weight + (noise * weight) ** 2 / precision)
     spread[rows] = np.minimum(spread[rows], left)

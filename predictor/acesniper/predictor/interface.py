@@ -9,14 +9,14 @@ import numpy as np
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import MAX_LATENCY_S, MIN_LATENCY_S, Explanation, Prediction
-from acesniper.predictor.pcn.observations import Observation, Observations
+from acesniper.predictor.base import Observation, Observations
 
-WIDEST = 10.0
+MAX_SPREAD = 10.0
 """Log seconds to either side of a latency: a factor of 20,000 says nothing any more, and half
 precision can still hold it."""
 
 
-class Table(NamedTuple):
+class LatencyArrays(NamedTuple):
     """Latencies of one inference in seconds, arrays of shape (models, devices); NaN: unknown.
 
     A central 90 % interval reaches by `spread` (log seconds) to either side.
@@ -32,8 +32,9 @@ class Table(NamedTuple):
         """
         latency, spread = self
         sound = (latency >= MIN_LATENCY_S) & (latency <= MAX_LATENCY_S) & ~np.isnan(spread)
-        return Table(
-            np.where(sound, latency, np.nan), np.where(sound, np.minimum(spread, WIDEST), np.nan)
+        return LatencyArrays(
+            np.where(sound, latency, np.nan),
+            np.where(sound, np.minimum(spread, MAX_SPREAD), np.nan),
         )
 
     @property
@@ -79,7 +80,7 @@ class LatencyPredictor(Protocol):
         models: Sequence[ModelFeatures],
         devices: Sequence[HardwareVector],
         observed: Observations = (),
-    ) -> Table:
+    ) -> LatencyArrays:
         """All pairs at once. A vector of another version is NaN throughout.
 
         `observed` is what ran on each device; a predictor may be unable to learn from it.

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from acesniper.domain.device import HardwareVector
-from acesniper.predictor.workloads import DISPATCH, NULL, Suite
+from acesniper.predictor.probe_matrix import DISPATCH, NULL, Suite
 
-FEWEST = 4
+MIN_READINGS = 4
 """With fewer usable readings a device is unknown."""
 
-CONTRADICTED = np.log(5.0)
+MAX_LOG_DEPARTURE = np.log(5.0)
 """A probe that departs by more than this factor from what its relatives imply is not believed, and
 takes what they imply. Real kernels were seen to be up to 4 times off their kin, wrong probes 20."""
 
-FLOOR = 0.05
+MIN_NET_SHARE = 0.05
 """A probe net of the fixed cost of a run keeps at least this share of its time."""
 
-FAMILIES = (
+PROBE_FAMILIES = (
     (
         *("stem", "conv_wide_16", "conv_wide_64", "conv_deep_128", "conv_deep_512", "conv1d"),
         *("net_resnet", "net_inception", "net_yolo", "net_unet"),
@@ -40,7 +40,7 @@ a chain that they contradict was run in a way that no network is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Readings:
+class ProbeMatrix:
     """Seconds of each probe net of the fixed cost of a run, shape (devices, probes).
 
     `implied` marks those that relatives filled in; rows of unknown devices are NaN. `run_s` is the
@@ -53,7 +53,7 @@ class Readings:
     node_s: np.ndarray
 
 
-def gather(devices: Sequence[HardwareVector], suite: Suite) -> Readings:
+def probe_matrix(devices: Sequence[HardwareVector], suite: Suite) -> ProbeMatrix:
     """The readings of devices whose vectors are of this suite and version; NaN for others."""
     raw = np.full((len(devices), len(suite.probes)), np.nan)
     for row, device in zip(raw, devices, strict=True):
@@ -63,22 +63,22 @@ def gather(devices: Sequence[HardwareVector], suite: Suite) -> Readings:
             reading = device.readings.get(probe)
             if reading is not None and np.isfinite(reading.seconds) and reading.seconds > 0:
                 row[i] = reading.seconds
-    return complete(raw, suite)
+    return fill_gaps(raw, suite)
 
 
-def complete(raw: np.ndarray, suite: Suite) -> Readings:
+def fill_gaps(raw: np.ndarray, suite: Suite) -> ProbeMatrix:
     """Net, filled and clipped readings from raw seconds of shape (devices, probes)."""
     run_s = np.nan_to_num(raw[:, suite.index(NULL)], nan=0.0)
-    net = np.maximum(raw - run_s[:, None], FLOOR * raw)
+    net = np.maximum(raw - run_s[:, None], MIN_NET_SHARE * raw)
     dispatch = net[:, suite.index(DISPATCH)]
     nodes = suite.work[suite.index(DISPATCH), :, 2].sum()
     node_s = np.nan_to_num(dispatch / nodes, nan=0.0)
     excess = np.log(net / suite.typical_s)
     expected = _expected(excess, suite)
-    implied = np.isnan(excess) | (np.abs(excess - expected) > CONTRADICTED)
+    implied = np.isnan(excess) | (np.abs(excess - expected) > MAX_LOG_DEPARTURE)
     excess = np.where(implied, expected, excess)
-    usable = (~np.isnan(raw)).sum(axis=1) >= FEWEST
-    return Readings(
+    usable = (~np.isnan(raw)).sum(axis=1) >= MIN_READINGS
+    return ProbeMatrix(
         net_s=np.where(usable[:, None], np.exp(excess) * suite.typical_s, np.nan),
         implied=implied,
         run_s=run_s,
@@ -90,7 +90,7 @@ def _expected(excess: np.ndarray, suite: Suite) -> np.ndarray:
     """What the others imply for each probe, as log of the ratio to its typical time."""
     expected = np.empty_like(excess)
     for i, probe in enumerate(suite.probes):
-        family = next((each for each in FAMILIES if probe in each), ())
+        family = next((each for each in PROBE_FAMILIES if probe in each), ())
         kin = [suite.index(each) for each in family if each != probe]
         others = [j for j in range(len(suite.probes)) if j != i and suite.probes[j] != NULL]
         near, far = row_median(excess[:, kin]), row_median(excess[:, others])

@@ -15,16 +15,15 @@ from acesniper.domain.device import HardwareVector
 from acesniper.domain.errors import AcesniperError
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation, Prediction
-from acesniper.predictor.default import default_predictor
-from acesniper.predictor.interface import LatencyPredictor, Table
-from acesniper.predictor.pcn.observations import Observation, Observations
-from acesniper.predictor.pcn.serving import PcnPredictor
+from acesniper.predictor.base import LatencyArrays, LatencyPredictor, Observation, Observations
+from acesniper.predictor.factory import default_predictor
+from acesniper.predictor.pcn.serve import PcnPredictor
 
 log = logging.getLogger(__name__)
 
 SHIPPED = "shipped"
 """What stands for a digest where the shipped network serves."""
-LOOK_S = 10.0
+POLL_INTERVAL_S = 10.0
 """How often the file is looked at; a mounted ConfigMap follows within a minute or so itself."""
 
 
@@ -60,7 +59,7 @@ class ReplaceablePredictor:
         log.warning("network %s replaces %s", found[:12], before[:12])
         return found != before
 
-    async def follow(self, replaced: Callable[[], None], look_s: float = LOOK_S) -> None:
+    async def follow(self, replaced: Callable[[], None], look_s: float = POLL_INTERVAL_S) -> None:
         """Reload for ever, and tell when another network serves. Files are read in a thread."""
         while True:
             if await asyncio.to_thread(self.reload):
@@ -82,7 +81,7 @@ class ReplaceablePredictor:
         models: Sequence[ModelFeatures],
         devices: Sequence[HardwareVector],
         observed: Observations = (),
-    ) -> Table:
+    ) -> LatencyArrays:
         """As LatencyPredictor."""
         return self._now.table(models, devices, observed)
 

@@ -4,7 +4,7 @@ from acesniper.domain.device import HardwareVector
 from acesniper.domain.errors import VersionMismatch
 from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.predictor.workloads import Suite
+from acesniper.predictor.probe_matrix import Suite
 
 
 def check_versions(model: ModelFeatures, device: HardwareVector, suite: Suite) -> None:

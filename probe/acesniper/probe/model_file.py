@@ -7,9 +7,14 @@ from pathlib import Path
 import onnx
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor.onnx.bind import bind, check_external_data, external_tensors, fitting
-from acesniper.predictor.onnx.graph import parse
-from acesniper.predictor.onnx.strip_weights import draw
+from acesniper.predictor.onnx.bind import (
+    applicable_shapes,
+    bind_inputs,
+    check_external_data,
+    external_tensors,
+)
+from acesniper.predictor.onnx.graph import parse_model
+from acesniper.predictor.onnx.strip_weights import draw_weights
 
 
 def verify(path: Path, sha256: str | None) -> str:
@@ -36,10 +41,10 @@ def bound_model(
     """
     if not path.is_file():
         raise InvalidModel("NotFound", f"there is no file {path}")
-    model = parse(path)
+    model = parse_model(path)
     check_external_data(model, path.parent)
-    bind(model, batch, fitting(model, shapes or {}) if one_of_many else shapes)
-    draw(model)
+    bind_inputs(model, batch, applicable_shapes(model, shapes or {}) if one_of_many else shapes)
+    draw_weights(model)
     if next(external_tensors(model), None) is not None:
         onnx.load_external_data_for_model(model, str(path.parent))
     data: bytes = model.SerializeToString()

@@ -9,7 +9,7 @@ import numpy as np
 
 from acesniper.domain.device import HardwareVector, ProbeResult, Reading
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor.workloads import known_suite
+from acesniper.predictor.probe_matrix import known_suite
 from acesniper.probe.contention import sustained, with_busy_neighbour
 from acesniper.probe.feeds import random_feeds
 from acesniper.probe.measure import FULL_PROBE, ProbeEffort, TimedCall, measure

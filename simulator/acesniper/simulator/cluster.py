@@ -14,8 +14,7 @@ import numpy as np
 
 from acesniper.domain.device import Device, DeviceId, NodeName
 from acesniper.domain.errors import InvalidInput
-from acesniper.predictor.tables.families import device_group
-from acesniper.predictor.tables.table import Table
+from acesniper.predictor.tables.measurements import MeasuredTable, device_group
 
 PROVIDER = "table"
 """The provider of every simulated device."""
@@ -39,7 +38,7 @@ class SimulatedCluster:
         return float((1.0 / (inferences * self.latency_s.mean(axis=1))).sum())
 
 
-def select_cluster(table: Table, size: int | None, seed: int) -> SimulatedCluster:
+def select_cluster(table: MeasuredTable, size: int | None, seed: int) -> SimulatedCluster:
     """The cluster of a table; all devices of its block, or `size` of them drawn by `seed`."""
     rows, columns = largest_block(table, size or 1)
     if size is not None:
@@ -54,7 +53,7 @@ def select_cluster(table: Table, size: int | None, seed: int) -> SimulatedCluste
     )
 
 
-def largest_block(table: Table, least: int) -> tuple[np.ndarray, np.ndarray]:
+def largest_block(table: MeasuredTable, least: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the largest block without gaps, of `least` devices where there are.
 
     Raises:
@@ -74,7 +73,9 @@ def largest_block(table: Table, least: int) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(order[: best + 1]), np.flatnonzero(shared[best])
 
 
-def _drawn(table: Table, rows: np.ndarray, size: int, draw: np.random.Generator) -> np.ndarray:
+def _drawn(
+    table: MeasuredTable, rows: np.ndarray, size: int, draw: np.random.Generator
+) -> np.ndarray:
     """So many of the rows, group after group; all rows before one comes again."""
     groups: dict[str, list[int]] = {}
     for row in draw.permutation(rows).tolist():

@@ -11,7 +11,7 @@ from functools import partial
 from math import inf
 
 from acesniper.policies.policy import Policy, rule_names
-from acesniper.predictor.tables.table import Table
+from acesniper.predictor.tables.measurements import MeasuredTable
 from acesniper.simulator.cluster import select_cluster
 from acesniper.simulator.latency_source import (
     TRAINED,
@@ -39,7 +39,7 @@ class Scenario:
     what finished tasks took.
     """
 
-    table: Table
+    table: MeasuredTable
     workload: SimulatedWorkload = field(default_factory=SimulatedWorkload)
     faults: FaultRates = field(default_factory=FaultRates)
     size: int | None = None

@@ -12,13 +12,14 @@ import numpy as np
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.task import ModelKey
 from acesniper.policies.estimates import LatencyRow
-from acesniper.predictor.tables.choice import choose
-from acesniper.predictor.tables.completion import complete
-from acesniper.predictor.tables.families import device_group, folds
-from acesniper.predictor.tables.imputation import filled
-from acesniper.predictor.tables.prediction import predict
-from acesniper.predictor.tables.split import split
-from acesniper.predictor.tables.table import Table
+from acesniper.predictor.tables.device_transfer import choose_models, impute, transfer
+from acesniper.predictor.tables.measurements import (
+    MeasuredTable,
+    device_group,
+    family_folds,
+    split_table,
+)
+from acesniper.predictor.tables.predict import predict_table
 from acesniper.simulator.cluster import SimulatedCluster
 
 TRUE, TRAINED, NOISE = "true", "trained", "noise"
@@ -42,7 +43,7 @@ class TransferFit:
         """All models of a device (models,), given readings that are NaN where there is none."""
         columns = np.flatnonzero(np.isfinite(readings)).tolist()
         others = self.others[int(self.of[row])]
-        return np.asarray(complete(others, readings[columns][None], columns).middle[0])
+        return np.asarray(transfer(others, readings[columns][None], columns).middle[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +86,7 @@ class LatencySource:
     def __str__(self) -> str:
         return f"{self.kind}:{self.error:g}" if self.kind == NOISE else self.kind
 
-    def believes(self, table: Table, seed: int) -> LatencyEstimate:
+    def believes(self, table: MeasuredTable, seed: int) -> LatencyEstimate:
         """What it says of a table's cells; only an error depends on the seed."""
         if self.kind == TRAINED:
             return cross_fitted(table, self.k, self.references)
@@ -103,33 +104,33 @@ def _share(text: str) -> float | None:
     return found if 0.0 <= found < math.inf else None
 
 
-def cross_fitted(table: Table, k: int, references: Sequence[str] = ()) -> LatencyEstimate:
+def cross_fitted(table: MeasuredTable, k: int, references: Sequence[str] = ()) -> LatencyEstimate:
     """Predict each device by a fit on other groups of devices, given its k readings.
 
     The readings themselves are believed as they are.
     """
     middle, low, high, readings = (np.full_like(table.log_ms, np.nan) for _ in range(4))
     others, of = [], np.zeros(len(table.devices), int)
-    for number, fold in enumerate(folds([device_group(name) for name in table.devices])):
+    for number, fold in enumerate(family_folds([device_group(name) for name in table.devices])):
         named = references[:k] or _chosen(table, fold, k)
         new = {name for name, held_out in zip(table.devices, fold, strict=True) if held_out}
-        cut = split(table, named, new, ())
-        found = predict(cut)
+        cut = split_table(table, named, new, ())
+        found = predict_table(cut)
         shown = np.isfinite(cut.known)
         for into, each in ((middle, found.middle), (low, found.low), (high, found.high)):
             into[fold] = np.where(shown, table.log_ms, each)[fold]
         readings[fold], of[fold] = cut.known[fold], number
-        others.append(filled(table.log_ms[~fold]))
+        others.append(impute(table.log_ms[~fold]))
     return LatencyEstimate(middle, low, high, TransferFit(readings, tuple(others), of))
 
 
-def _chosen(table: Table, fold: np.ndarray, k: int) -> list[str]:
+def _chosen(table: MeasuredTable, fold: np.ndarray, k: int) -> list[str]:
     """The models to run on the devices of a fold, chosen by what the others took."""
-    known = filled(table.log_ms[~fold])
-    return [table.models[column] for column in choose(known, k)]
+    known = impute(table.log_ms[~fold])
+    return [table.models[column] for column in choose_models(known, k)]
 
 
-def _noisy(table: Table, error: float, seed: int) -> LatencyEstimate:
+def _noisy(table: MeasuredTable, error: float, seed: int) -> LatencyEstimate:
     deviation = deviation_for(error)
     draw = np.random.default_rng([seed, 4])
     middle = table.log_ms + draw.normal(0.0, deviation, table.log_ms.shape)

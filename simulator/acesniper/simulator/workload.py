@@ -10,7 +10,7 @@ import numpy as np
 
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.task import ModelKey, Task, TaskKey
-from acesniper.predictor.tables.table import read_rows
+from acesniper.predictor.tables.measurements import read_rows
 from acesniper.simulator.cluster import SimulatedCluster
 
 # TODO merge docstring of acesniper.simulator.workload:

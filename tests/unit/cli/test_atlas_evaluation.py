@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from acesniper.cli.atlas_evaluation import evaluate_atlas
-from acesniper.predictor.atlas.measured import PLATFORMS_FILE
+from acesniper.predictor.atlas.latencies import PLATFORMS_FILE
 from atlas_folder import PLATFORMS, write_atlas
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "atlas.py"

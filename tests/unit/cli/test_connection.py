@@ -4,7 +4,7 @@ import pytest
 
 from acesniper.cli import connection
 from acesniper.cli.connection import Connection, advised
-from acesniper.cli.subjects import is_name
+from acesniper.cli.prediction_inputs import is_name
 from acesniper.domain.errors import AcesniperError, Forbidden, InvalidInput, NotFound, Unavailable
 
 

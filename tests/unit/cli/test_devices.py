@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from acesniper.api.decision import Decision
 from acesniper.api.objects import NodeView, PodView
 from acesniper.api.v1alpha1 import DeviceProfile
-from acesniper.cli.devices import busy_s, health, rows, speeds
-from acesniper.cli.top import shown
+from acesniper.cli.top import busy_s, health, rows, shown, speeds
 from acesniper.domain.prediction import FinishEstimate
 from builders import make_device, make_pod, make_prediction, make_task
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from acesniper.cli.__main__ import main
-from acesniper.predictor.pcn.serving import SHIPPED
+from acesniper.predictor.pcn.serve import SHIPPED_FILE
 
 
 @pytest.mark.parametrize("content", [None, "no JSON", "[]", "{}"])
@@ -15,7 +15,7 @@ def test_a_verdict_that_is_none_is_named_before_anything_is_rolled_out(
         verdict.write_text(content)
 
     with pytest.raises(SystemExit) as ended:
-        main(["network", "rollout", str(SHIPPED), "--verdict", str(verdict)])
+        main(["network", "rollout", str(SHIPPED_FILE), "--verdict", str(verdict)])
 
     assert ended.value.code == 2
     assert "verdict.json is no verdict of a training" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from acesniper.api.names import PODS
 from acesniper.cli.connection import Connection
-from acesniper.cli.extender_access import ask, exposed
+from acesniper.cli.extender_client import ask, exposed
 from acesniper.cli.plan import parsed, shown
 from acesniper.domain.errors import InvalidInput, Unavailable
 from acesniper.testbed.demo.examples import serve_folder

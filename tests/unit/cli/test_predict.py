@@ -7,9 +7,9 @@ from rich.console import Console
 
 from acesniper.cli.connection import Connection
 from acesniper.cli.predict import _predicted, _record, account
-from acesniper.cli.subjects import Subject, devices, model
+from acesniper.cli.prediction_inputs import Subject, devices, model
 from acesniper.domain.prediction import Explanation, Prediction
-from acesniper.predictor.physics import PhysicsPredictor
+from acesniper.predictor.analytical import PhysicsPredictor
 from small_models import linear_model, save
 
 EXAMPLES = Path(__file__).parents[3] / "examples/devices"

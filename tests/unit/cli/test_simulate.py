@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from acesniper.cli.__main__ import main
-from acesniper.cli.ranges import span, whole_numbers
+from acesniper.cli.options import span, whole_numbers
 from acesniper.domain.errors import InvalidInput
 from acesniper.simulator.comparison import compared_policies
 from synthetic_tables import synthetic

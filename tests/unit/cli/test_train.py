@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from acesniper.cli.commands import application
 from acesniper.cli.train import UNCHANGED
-from acesniper.predictor.pcn.serving import SHIPPED
+from acesniper.predictor.pcn.serve import SHIPPED_FILE
 from builders import make_device_profile
 
 
@@ -21,7 +21,7 @@ def test_with_too_few_observations_the_old_network_stays(tmp_path: Path) -> None
     target = tmp_path / "pcn.onnx"
 
     code, said = train(
-        *("--from", "observations", "--profiles", profiles, "--baseline", SHIPPED),
+        *("--from", "observations", "--profiles", profiles, "--baseline", SHIPPED_FILE),
         *("--json", verdict, "--output", target),
     )
 

@@ -8,8 +8,7 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey
 from acesniper.extender.latency_table import LatencyTable, MeasuredDevice
-from acesniper.predictor.interface import WIDEST, Table
-from acesniper.predictor.pcn.observations import Observations
+from acesniper.predictor.base import MAX_SPREAD, LatencyArrays, Observations
 from builders import WorkPredictor
 
 M, D = ModelKey("ns/m"), DeviceId("d")
@@ -103,7 +102,7 @@ def test_the_predictor_hears_what_ran_on_a_device() -> None:
             models: Sequence[ModelFeatures],
             devices: Sequence[HardwareVector],
             observed: Observations = (),
-        ) -> Table:
+        ) -> LatencyArrays:
             self.heard = observed
             return super().table(models, devices)
 
@@ -142,7 +141,7 @@ def test_all_that_is_new_is_predicted_in_one_call() -> None:
             models: Sequence[ModelFeatures],
             devices: Sequence[HardwareVector],
             observed: Observations = (),
-        ) -> Table:
+        ) -> LatencyArrays:
             self.calls += 1
             return super().table(models, devices, observed)
 
@@ -166,7 +165,7 @@ def test_another_network_predicts_everything_anew() -> None:
             models: Sequence[ModelFeatures],
             devices: Sequence[HardwareVector],
             observed: Observations = (),
-        ) -> Table:
+        ) -> LatencyArrays:
             found = super().table(models, devices, observed)
             return found._replace(latency=self.slower * found.latency)
 
@@ -235,4 +234,4 @@ def test_an_interval_is_a_number_however_little_is_known() -> None:
     table.predict_pending()
 
     _, (spread,) = table.view().over(M, table.view().columns_of([D]))
-    assert spread == WIDEST
+    assert spread == MAX_SPREAD

@@ -4,7 +4,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from acesniper.extender.metrics import VERDICT_FILE, ModelMetrics
-from acesniper.predictor.replaceable import SHIPPED, ReplaceablePredictor
+from acesniper.predictor.factory import SHIPPED, ReplaceablePredictor
 
 
 def told(folder: Path) -> dict[str, float]:

@@ -11,7 +11,7 @@ from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile, P
 from acesniper.operator.task.lifecycle import next_action
 from acesniper.operator.task.pod import pod_name
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
-from acesniper.operator.task.termination import MOST_DISRUPTIONS
+from acesniper.operator.task.termination import MAX_DISRUPTIONS
 from builders import (
     condition,
     make_device_profile,
@@ -121,7 +121,7 @@ def test_a_disruption_is_an_attempt_but_costs_no_retry() -> None:
 
 
 def test_after_many_disruptions_a_task_is_given_up() -> None:
-    status = {**RUNNING, "attempts": MOST_DISRUPTIONS, "disruptions": MOST_DISRUPTIONS}
+    status = {**RUNNING, "attempts": MAX_DISRUPTIONS, "disruptions": MAX_DISRUPTIONS}
     pod = failed(143, conditions=disruption("PreemptionByScheduler"))
 
     step = next_action(see(pod, status=status))

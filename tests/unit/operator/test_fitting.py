@@ -8,7 +8,7 @@ import pytest
 from acesniper.api.objects import PodView
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile
 from acesniper.operator.task.lifecycle import next_action
-from acesniper.operator.task.pending import KEPT_S, unschedulable_reason
+from acesniper.operator.task.pending import UNSCHEDULABLE_TTL_S, unschedulable_reason
 from acesniper.operator.task.pod import pod_name
 from acesniper.operator.task.snapshot import TaskSnapshot
 from builders import make_device_profile, make_gated_pod, make_itask, make_model_profile, make_node
@@ -66,9 +66,9 @@ def test_tasks_that_ask_for_the_same_are_told_the_same_until_somebody_looks_agai
     at_first = unschedulable_reason(seen, "model", model)
     fleet.pop("d2")
 
-    soon = unschedulable_reason(replace(seen, now_s=KEPT_S / 2), "model", model)
-    later = unschedulable_reason(replace(seen, now_s=KEPT_S), "model", model)
-    before = unschedulable_reason(replace(seen, now_s=-KEPT_S), "model", model)
+    soon = unschedulable_reason(replace(seen, now_s=UNSCHEDULABLE_TTL_S / 2), "model", model)
+    later = unschedulable_reason(replace(seen, now_s=UNSCHEDULABLE_TTL_S), "model", model)
+    before = unschedulable_reason(replace(seen, now_s=-UNSCHEDULABLE_TTL_S), "model", model)
 
     assert at_first is not None
     assert "d2" in at_first

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from acesniper.predictor.onnx.graph import load
+from acesniper.predictor.onnx.graph import load_graph
 from small_models import features_of, save
 
 FLOAT, INT8, UINT8 = np.float32, np.int8, np.uint8
@@ -241,7 +241,7 @@ def test_shapes_are_those_that_the_runtime_gives(name: str, tmp_path: Path) -> N
         for value, operand in zip(session.get_inputs(), operands, strict=True)
     }
 
-    found = load(path, 1, {})
+    found = load_graph(path, 1, {})
 
     assert [t.shape for t in found.outputs] == [t.shape for t in session.run(None, given)]
     assert [t.item_bytes for t in found.outputs] == [

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from acesniper.predictor.atlas.networks import index
+from acesniper.predictor.atlas.networks import network_index
 from small_models import features_of, shipped
 
 UNSEEN = ("lstm",)
@@ -20,8 +20,8 @@ UNSEEN = ("lstm",)
 def one_of_each_family() -> Mapping[str, str]:
     """The first network of each family, in the order of names."""
     found: dict[str, str] = {}
-    for name in sorted(index()):
-        found.setdefault(index()[name]["family"], name)
+    for name in sorted(network_index()):
+        found.setdefault(network_index()[name]["family"], name)
     return {family: name for family, name in found.items() if family not in UNSEEN}
 
 
@@ -30,18 +30,20 @@ NETWORKS = sorted(one_of_each_family().values())
 
 def test_the_counter_saw_many_networks_of_many_families() -> None:
     assert len(NETWORKS) >= 50
-    assert all(index()[name]["flops"] > 0 for name in NETWORKS)
+    assert all(network_index()[name]["flops"] > 0 for name in NETWORKS)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_arithmetic_agrees_with_the_independent_counter(name: str) -> None:
     features = features_of(shipped(name))
 
-    assert features.flops == pytest.approx(index()[name]["flops"], rel=0.02)
+    assert features.flops == pytest.approx(network_index()[name]["flops"], rel=0.02)
     assert features.values["unknown.nodes"] == features.values["unshaped.nodes"] == 0
 
 
-@pytest.mark.parametrize("name", [name for name in index() if index()[name]["family"] in UNSEEN])
+@pytest.mark.parametrize(
+    "name", [name for name in network_index() if network_index()[name]["family"] in UNSEEN]
+)
 def test_an_lstm_multiplies_its_input_and_its_state_at_every_step(name: str) -> None:
     model = shipped(name)
     sizes = {tensor.name: tensor.dims for tensor in model.graph.initializer}

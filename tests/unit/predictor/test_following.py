@@ -2,27 +2,25 @@ import numpy as np
 import pytest
 
 from acesniper.domain.model import ModelFeatures
-from acesniper.predictor.following import followed
-from acesniper.predictor.interface import Table
-from acesniper.predictor.pcn.observations import Observation
+from acesniper.predictor.base import LatencyArrays, Observation, corrected_table
 
 MODELS = [ModelFeatures("1", {"n": float(n)}, 0.0, 0.0, 0, 0, {}, {}) for n in range(3)]
 
 
-def table(spread: float = 0.2) -> Table:
+def table(spread: float = 0.2) -> LatencyArrays:
     latency = np.array([[1.0, 1.0], [2.0, 2.0], [4.0, np.nan]])
-    return Table(latency, np.full(latency.shape, spread))
+    return LatencyArrays(latency, np.full(latency.shape, spread))
 
 
 def test_nothing_observed_changes_nothing() -> None:
     before = table()
 
-    assert followed(before, MODELS, [[], []]) is before
+    assert corrected_table(before, MODELS, [[], []]) is before
 
 
 def test_a_model_is_believed_as_observed_the_more_certain_it_was() -> None:
-    sure = followed(table(), MODELS, [[Observation(MODELS[0], 1.5, 1e-6)], []])
-    doubtful = followed(table(), MODELS, [[Observation(MODELS[0], 1.5, 0.1)], []])
+    sure = corrected_table(table(), MODELS, [[Observation(MODELS[0], 1.5, 1e-6)], []])
+    doubtful = corrected_table(table(), MODELS, [[Observation(MODELS[0], 1.5, 0.1)], []])
 
     assert sure.latency[0, 0] == pytest.approx(1.5, rel=1e-3)
     assert 1.0 < doubtful.latency[0, 0] < 1.3
@@ -30,7 +28,7 @@ def test_a_model_is_believed_as_observed_the_more_certain_it_was() -> None:
 
 
 def test_other_models_of_the_device_follow_in_part_and_other_devices_do_not() -> None:
-    found = followed(table(), MODELS, [[Observation(MODELS[0], 1.5, 1e-6)], []])
+    found = corrected_table(table(), MODELS, [[Observation(MODELS[0], 1.5, 1e-6)], []])
 
     assert 2.0 < found.latency[1, 0] < 3.0
     assert found.latency[:2, 1].tolist() == [1.0, 2.0]
@@ -42,13 +40,13 @@ def test_a_device_that_drifted_is_slower_in_all_models() -> None:
         for model, latency_s in zip(MODELS[:2], (1.0, 2.0), strict=True)
     ]
 
-    found = followed(table(), MODELS, [seen, []])
+    found = corrected_table(table(), MODELS, [seen, []])
 
     assert found.latency[2, 0] == pytest.approx(8.0, rel=0.05)
 
 
 def test_what_cannot_be_predicted_stays_unknown() -> None:
-    found = followed(table(), MODELS, [[], [Observation(MODELS[2], 9.0, 1e-6)]])
+    found = corrected_table(table(), MODELS, [[], [Observation(MODELS[2], 9.0, 1e-6)]])
 
     assert np.isnan(found.latency[2, 1])
 
@@ -56,6 +54,6 @@ def test_what_cannot_be_predicted_stays_unknown() -> None:
 def test_the_table_that_was_given_is_left_alone() -> None:
     before = table()
 
-    followed(before, MODELS, [[Observation(MODELS[0], 1.5, 1e-6)], []])
+    corrected_table(before, MODELS, [[Observation(MODELS[0], 1.5, 1e-6)], []])
 
     assert before.latency[0, 0] == 1.0

@@ -5,16 +5,23 @@ import pytest
 
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.errors import InvalidInput
-from acesniper.predictor.atlas.measured import Platform, arranged, measured, platforms
-from acesniper.predictor.atlas.networks import index
-from acesniper.predictor.workloads import known_suite
+from acesniper.predictor.atlas.latencies import (
+    MeasuredPlatform,
+    latency_matrix,
+    read_latencies,
+    read_platforms,
+)
+from acesniper.predictor.atlas.networks import network_index
+from acesniper.predictor.probe_matrix import known_suite
 
-EDGE = Platform("edge", "ort", HardwareVector("hrm", "2", {}), 0.02)
-BOARD = Platform("board", "ncnn", HardwareVector("hrm", "2", {}), 0.03)
+EDGE = MeasuredPlatform("edge", "ort", HardwareVector("hrm", "2", {}), 0.02)
+BOARD = MeasuredPlatform("board", "ncnn", HardwareVector("hrm", "2", {}), 0.03)
 
 
 def test_what_a_platform_cannot_run_is_a_gap() -> None:
-    found = arranged((EDGE, BOARD), {("edge", "a"): 2.0, ("edge", "b"): 4.0, ("board", "b"): 8.0})
+    found = latency_matrix(
+        (EDGE, BOARD), {("edge", "a"): 2.0, ("edge", "b"): 4.0, ("board", "b"): 8.0}
+    )
 
     assert found.networks == ("a", "b")
     assert np.exp(found.log_s[1]) == pytest.approx([0.004, 0.008])
@@ -33,7 +40,7 @@ def test_a_folder_that_is_no_atlas_is_refused_in_words(
         (tmp_path / "platforms.json").write_text(text)
 
     with pytest.raises(InvalidInput, match=words):
-        measured(tmp_path)
+        read_latencies(tmp_path)
 
 
 def test_latencies_that_cannot_be_read_are_refused_in_words(tmp_path: Path) -> None:
@@ -41,11 +48,11 @@ def test_latencies_that_cannot_be_read_are_refused_in_words(tmp_path: Path) -> N
     (tmp_path / "latencies.parquet").write_bytes(b"no parquet")
 
     with pytest.raises(InvalidInput, match=r"latencies\.parquet cannot be read"):
-        measured(tmp_path)
+        read_latencies(tmp_path)
 
 
 def test_the_shipped_atlas_is_measured_on_really_different_platforms() -> None:
-    known = platforms()
+    known = read_platforms()
 
     assert len(known) >= 16
     assert len({each.runtime for each in known}) >= 6
@@ -55,14 +62,14 @@ def test_the_shipped_atlas_is_measured_on_really_different_platforms() -> None:
 def test_every_platform_was_probed_with_the_suite_of_today() -> None:
     suite = known_suite()
 
-    for each in platforms():
+    for each in read_platforms():
         assert (each.vector.suite, each.vector.version) == (suite.name, suite.version)
         assert len(each.vector.readings) > 30
 
 
 def test_every_latency_belongs_to_a_known_network() -> None:
-    content = measured()
+    content = read_latencies()
 
-    assert set(content.networks) <= set(index())
+    assert set(content.networks) <= set(network_index())
     assert len(content.networks) >= 150
     assert np.isfinite(content.log_s).mean() > 0.9

@@ -18,7 +18,7 @@ from onnxruntime.quantization import (
 
 from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.onnx.sandbox import extract_features
-from acesniper.predictor.onnx.strip_weights import draw
+from acesniper.predictor.onnx.strip_weights import draw_weights
 from small_models import features_of, save, shipped
 
 KEYWORDS = "dscnn_64"
@@ -36,7 +36,7 @@ def quiet() -> Iterator[None]:
 
 
 def drawn(name: str, folder: Path) -> Path:
-    return save(draw(shipped(name)), folder / "m.onnx")
+    return save(draw_weights(shipped(name)), folder / "m.onnx")
 
 
 def optimised(path: Path, level: onnxruntime.GraphOptimizationLevel) -> ModelFeatures:

@@ -8,10 +8,10 @@ import pytest
 from acesniper.domain.device import HardwareVector, Reading
 from acesniper.domain.errors import VersionMismatch
 from acesniper.domain.model import ModelFeatures
+from acesniper.predictor.analytical import PhysicsPredictor
+from acesniper.predictor.base import Observation
 from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION
-from acesniper.predictor.pcn.observations import Observation
-from acesniper.predictor.physics import PhysicsPredictor
-from acesniper.predictor.workloads import known_suite
+from acesniper.predictor.probe_matrix import known_suite
 
 SUITE = known_suite()
 TYPICAL = dict(zip(SUITE.probes, SUITE.typical_s.tolist(), strict=True))

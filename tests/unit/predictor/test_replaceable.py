@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from acesniper.predictor.default import default_predictor
-from acesniper.predictor.replaceable import SHIPPED, ReplaceablePredictor
+from acesniper.predictor.factory import SHIPPED, ReplaceablePredictor, default_predictor
 from small_atlas import make_features, make_vector, write_small
 
 CONV, DEVICE = make_features(("conv_wide",)), make_vector()

@@ -9,7 +9,7 @@ import pytest
 from onnx import ModelProto, helper
 
 from acesniper.domain.model import ModelFeatures
-from acesniper.predictor.atlas.networks import build_library, index
+from acesniper.predictor.atlas.networks import build_library, network_index
 from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION, SPREADS
 from acesniper.predictor.onnx.feature_extraction import MOST_LABELS
 from acesniper.predictor.similarity import (
@@ -29,7 +29,7 @@ def test_the_library_is_the_atlas_as_this_reader_sees_it() -> None:
     name = "squeezenet1_1"
     read_now = features_of(shipped(name))
 
-    assert set(known_networks()) == set(index())
+    assert set(known_networks()) == set(network_index())
     assert known_networks()[name].labels == read_now.labels
     assert known_networks()[name].values == {
         feature: pytest.approx(value, rel=1e-3)

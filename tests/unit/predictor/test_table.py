@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from acesniper.predictor.interface import Table
+from acesniper.predictor.base import LatencyArrays
 
 GOOD = 0.02
 
@@ -17,7 +17,9 @@ GOOD = 0.02
 def test_what_no_device_takes_is_unknown_and_its_neighbours_are_not(
     latency_s: float, spread: float
 ) -> None:
-    found = Table(np.array([[latency_s, GOOD]], np.float32), np.array([[spread, 0.1]], np.float16))
+    found = LatencyArrays(
+        np.array([[latency_s, GOOD]], np.float32), np.array([[spread, 0.1]], np.float16)
+    )
 
     bad, good = found.predictions("test")[0]
     believed = found.sound()

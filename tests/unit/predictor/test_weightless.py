@@ -5,10 +5,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from acesniper.predictor.atlas.networks import index, pack, unpacked
-from acesniper.predictor.onnx.graph import parse
+from acesniper.predictor.atlas.networks import network_index, pack, unpack
+from acesniper.predictor.onnx.graph import parse_model
 from acesniper.predictor.onnx.sandbox import read_model
-from acesniper.predictor.onnx.strip_weights import draw, strip
+from acesniper.predictor.onnx.strip_weights import draw_weights, strip_weights
 
 
 def network(width: int = 64) -> onnx.ModelProto:
@@ -34,14 +34,17 @@ def values(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 def test_a_graph_without_weights_reads_like_the_whole_one(tmp_path: Path) -> None:
     whole, light = tmp_path / "whole.onnx", tmp_path / "light.onnx"
     onnx.save(network(), whole)
-    light.write_bytes(strip(network()).SerializeToString())
+    light.write_bytes(strip_weights(network()).SerializeToString())
 
     assert light.stat().st_size < whole.stat().st_size / 10
     assert read_model(light) == read_model(whole)
 
 
 def test_weights_are_drawn_alike_each_time_and_keep_the_signal_alive() -> None:
-    first, again = values(draw(strip(network(512)))), values(draw(strip(network(512))))
+    first, again = (
+        values(draw_weights(strip_weights(network(512)))),
+        values(draw_weights(strip_weights(network(512)))),
+    )
 
     assert np.array_equal(first["w"], again["w"])
     signal = np.random.default_rng(1).standard_normal(512).astype(np.float32)
@@ -51,33 +54,33 @@ def test_weights_are_drawn_alike_each_time_and_keep_the_signal_alive() -> None:
 def test_small_tensors_keep_their_values() -> None:
     original = values(network())["b"]
 
-    assert np.array_equal(values(draw(strip(network())))["b"], original)
+    assert np.array_equal(values(draw_weights(strip_weights(network())))["b"], original)
 
 
 def test_an_archive_gives_back_what_was_packed(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    (source / "one.onnx").write_bytes(strip(network()).SerializeToString())
+    (source / "one.onnx").write_bytes(strip_weights(network()).SerializeToString())
     (source / "one.json").write_text('{"family": "f", "flops": 1, "parameters": 2, "nodes": 3}')
 
     pack(source, tmp_path / "networks.zip")
     target = tmp_path / "target"
     target.mkdir()
-    unpacked(target, tmp_path / "networks.zip")
+    unpack(target, tmp_path / "networks.zip")
 
     assert (target / "one.onnx").read_bytes() == (source / "one.onnx").read_bytes()
-    assert index(tmp_path / "networks.zip")["one"]["family"] == "f"
+    assert network_index(tmp_path / "networks.zip")["one"]["family"] == "f"
 
 
 def test_the_shipped_atlas_is_as_wide_as_promised() -> None:
-    families = {entry["family"] for entry in index().values()}
+    families = {entry["family"] for entry in network_index().values()}
 
-    assert len(index()) >= 150
+    assert len(network_index()) >= 150
     assert len(families) >= 45
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2_100", "bert_mini", "lstm_tagger", "unet_16"])
 def test_shipped_networks_are_valid_onnx(name: str, tmp_path: Path) -> None:
-    model = draw(parse(unpacked(tmp_path) / f"{name}.onnx"))
+    model = draw_weights(parse_model(unpack(tmp_path) / f"{name}.onnx"))
 
     onnx.checker.check_model(model, full_check=True)

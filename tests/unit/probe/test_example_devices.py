@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from acesniper.predictor.default import default_predictor
+from acesniper.predictor.factory import default_predictor
 from acesniper.predictor.onnx.sandbox import read_model
 from acesniper.probe.profiles import read_profile
 from small_models import DEVICES, MODELS

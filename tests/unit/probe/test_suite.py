@@ -6,10 +6,9 @@ import onnx
 import onnxruntime
 import pytest
 
-from acesniper.predictor.cost import FUSED_PARTNER, SPEAKERS
+from acesniper.predictor.analytical import CLASS_PROBES, FUSED_PARTNER
 from acesniper.predictor.features import CLASSES
-from acesniper.predictor.readings import FAMILIES
-from acesniper.predictor.workloads import known_suite
+from acesniper.predictor.probe_matrix import PROBE_FAMILIES, known_suite
 from acesniper.probe.feeds import random_feeds
 from acesniper.probe.runtimes import Input
 from acesniper.probe.suite import (
@@ -88,9 +87,9 @@ def test_the_predictor_knows_what_a_probe_asks_for(
 
 
 def test_every_class_has_a_probe_that_speaks_for_it() -> None:
-    assert set(SPEAKERS) == set(CLASSES)
-    assert {probe for speakers in SPEAKERS.values() for probe in speakers} <= set(PROBES)
-    assert {probe for family in FAMILIES for probe in family} <= {*PROBES, MEMORY}
+    assert set(CLASS_PROBES) == set(CLASSES)
+    assert {probe for speakers in CLASS_PROBES.values() for probe in speakers} <= set(PROBES)
+    assert {probe for family in PROBE_FAMILIES for probe in family} <= {*PROBES, MEMORY}
     assert FUSED_PARTNER in PROBES
 
 

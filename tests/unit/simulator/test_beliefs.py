@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from acesniper.domain.errors import InvalidInput
-from acesniper.predictor.tables.table import Table
+from acesniper.predictor.tables.measurements import MeasuredTable
 from acesniper.simulator.latency_source import LatencySource, cross_fitted, deviation_for
 from synthetic_tables import synthetic
 
@@ -35,7 +35,7 @@ def test_noise_has_the_mean_error_it_is_asked_for(error: float) -> None:
 
 
 def test_noise_is_of_the_seed_and_its_interval_holds_nine_in_ten() -> None:
-    table = Table(TABLE.devices * 20, TABLE.models, np.tile(TABLE.log_ms, (20, 1)))
+    table = MeasuredTable(TABLE.devices * 20, TABLE.models, np.tile(TABLE.log_ms, (20, 1)))
     noise = LatencySource.parse("noise:0.2")
     one, again, other = (noise.believes(table, seed) for seed in (1, 1, 2))
 
@@ -62,19 +62,19 @@ def test_nothing_of_a_device_but_its_readings_reaches_its_prediction() -> None:
     changed[4, 6:] += 1.0
 
     before = cross_fitted(TABLE, 6, references)
-    after = cross_fitted(Table(TABLE.devices, TABLE.models, changed), 6, references)
+    after = cross_fitted(MeasuredTable(TABLE.devices, TABLE.models, changed), 6, references)
 
     np.testing.assert_array_equal(before.middle[4], after.middle[4])
 
 
 def test_nor_does_anything_of_its_group() -> None:
     names = tuple(f"chip{i // 3}|{i}" for i in range(len(TABLE.devices)))
-    before = cross_fitted(Table(names, TABLE.models, TABLE.log_ms), 6)
+    before = cross_fitted(MeasuredTable(names, TABLE.models, TABLE.log_ms), 6)
     chosen = before.middle[3] == TABLE.log_ms[3]
     changed = TABLE.log_ms.copy()
     changed[3:6, ~chosen] += np.random.default_rng(0).normal(0.0, 3.0, changed[3:6, ~chosen].shape)
 
-    after = cross_fitted(Table(names, TABLE.models, changed), 6)
+    after = cross_fitted(MeasuredTable(names, TABLE.models, changed), 6)
 
     assert chosen.sum() == 6
     np.testing.assert_array_equal(before.middle[3:6], after.middle[3:6])

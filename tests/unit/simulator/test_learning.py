@@ -1,7 +1,7 @@
 import numpy as np
 
 from acesniper.domain.task import ModelKey
-from acesniper.predictor.tables.table import Table
+from acesniper.predictor.tables.measurements import MeasuredTable
 from acesniper.simulator.cluster import select_cluster
 from acesniper.simulator.comparison import Scenario, compare
 from acesniper.simulator.latency_source import (
@@ -17,7 +17,7 @@ from synthetic_tables import synthetic
 TABLE, _ = synthetic(devices=12, models=20, noise=0.1)
 
 
-def learner(belief: LatencyEstimate, table: Table = TABLE) -> OnlineLearner:
+def learner(belief: LatencyEstimate, table: MeasuredTable = TABLE) -> OnlineLearner:
     cluster = select_cluster(table, None, 1)
     return OnlineLearner(cluster, belief, latency_rows(cluster, belief, "believed"))
 

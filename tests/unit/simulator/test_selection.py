@@ -2,16 +2,17 @@ import numpy as np
 import pytest
 
 from acesniper.domain.errors import InvalidInput
-from acesniper.predictor.tables.families import device_group
-from acesniper.predictor.tables.table import Table
+from acesniper.predictor.tables.measurements import MeasuredTable, device_group
 from acesniper.simulator.cluster import largest_block, select_cluster
 
 GAP = np.nan
 
 
-def make_table(cells: list[list[float]], devices: tuple[str, ...] = ()) -> Table:
+def make_table(cells: list[list[float]], devices: tuple[str, ...] = ()) -> MeasuredTable:
     names = devices or tuple(f"board-{chr(97 + i)}" for i in range(len(cells)))
-    return Table(names, tuple(f"m{i}" for i in range(len(cells[0]))), np.log(np.array(cells)))
+    return MeasuredTable(
+        names, tuple(f"m{i}" for i in range(len(cells[0]))), np.log(np.array(cells))
+    )
 
 
 GAPPY = make_table([[1.0, 2.0, 3.0], [GAP, GAP, 4.0], [5.0, 6.0, 7.0], [8.0, 9.0, GAP]])

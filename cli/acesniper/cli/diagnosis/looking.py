@@ -10,9 +10,9 @@ from acesniper.api import names
 from acesniper.api.crd import RESOURCES
 from acesniper.api.names import GROUP, Kind
 from acesniper.api.objects import Json
-from acesniper.cli import extender_access
-from acesniper.cli.diagnosis.rights import needed
-from acesniper.cli.diagnosis.sight import Right, Sight
+from acesniper.cli import extender_client
+from acesniper.cli.doctor.command.rights import needed
+from acesniper.cli.doctor.command.sight import Right, Sight
 from acesniper.domain.errors import AcesniperError, Forbidden, NotFound
 from acesniper.runtime.client import Cluster
 
@@ -113,7 +113,7 @@ async def _denied(cluster: Cluster, rights: Sequence[Right]) -> Sequence[Right] 
 
 async def _metrics(cluster: Cluster) -> str | None:
     try:
-        return await extender_access.metrics(cluster)
+        return await extender_client.metrics(cluster)
     except AcesniperError:
         return None  # what keeps us from it is seen elsewhere
 

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from acesniper.api.objects import Json
-from acesniper.cli.diagnosis.sight import Right, Sight, account
+from acesniper.cli.doctor.command.sight import Right, Sight, account
 
 RULES = "rules.yaml"
 """Generated from the chart by `make generate`: file name without `-rules.yaml` to its rules."""
@@ -56,6 +56,6 @@ def _rights(who: str, rules: Sequence[Json], namespace: str) -> Iterator[Right]:
 
 
 def _rules() -> Mapping[str, Any]:
-    text = files("acesniper.cli.diagnosis").joinpath(RULES).read_text(encoding="utf-8")
+    text = files("acesniper.cli.doctor").joinpath(RULES).read_text(encoding="utf-8")
     found: Mapping[str, Any] = yaml.safe_load(text)
     return found

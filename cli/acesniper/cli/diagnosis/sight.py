@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from acesniper.api.objects import Json
-from acesniper.cli.options import HOME
+from acesniper.cli.options import DEFAULT_NAMESPACE
 
 PART = "app.kubernetes.io/component"
 INSTANCE = "app.kubernetes.io/instance"
@@ -72,7 +72,7 @@ class Sight:
     @property
     def namespace(self) -> str:
         """Where Ace-Sniper is installed; a usual place if it is not."""
-        return next((each["metadata"]["namespace"] for each in self.parts()), HOME)
+        return next((each["metadata"]["namespace"] for each in self.parts()), DEFAULT_NAMESPACE)
 
     @property
     def release(self) -> str:

@@ -188,7 +188,7 @@ def next_incarnation(status: InferenceTaskStatus) -> InferenceTaskStatus:
 
 TOLD = 3
 """Devices whose reasons are told."""
-KEPT_S = 5.0
+UNSCHEDULABLE_TTL_S = 5.0
 """So long an answer holds for all tasks that ask for the same: finding it grows with the fleet."""
 MOST_KEPT = 1000
 
@@ -199,7 +199,7 @@ def unschedulable_reason(sight: TaskSnapshot, name: str, profile: ModelProfile) 
     task = convert.to_task(sight.task, name, features.peak_memory_bytes if features else 0)
     demand = (task.providers, task.node_selector, task.memory_bytes)
     found_s, found = sight.nowhere.get(demand, (-inf, None))
-    if not 0.0 <= sight.now_s - found_s < KEPT_S:
+    if not 0.0 <= sight.now_s - found_s < UNSCHEDULABLE_TTL_S:
         found = _reasons(sight, task)
         if len(sight.nowhere) >= MOST_KEPT:
             sight.nowhere.clear()

@@ -25,7 +25,7 @@ from acesniper.operator.task.pod_health import Failure, Fault
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
 
 RETRY = Backoff(first_s=5.0, max_s=300.0)
-MOST_DISRUPTIONS = 10
+MAX_DISRUPTIONS = 10
 """Attempts of a task that the cluster may end before we give up: by then, it is no coincidence."""
 
 
@@ -85,9 +85,9 @@ def _chances(
     """What is left to try, for people; and whether that is nothing."""
     retries, spent = sight.task.spec.retries, attempts - disruptions
     if failure.fault is Fault.CLUSTER:
-        if disruptions > MOST_DISRUPTIONS:
+        if disruptions > MAX_DISRUPTIONS:
             return f"disrupted {disruptions} times, given up", True
-        return f"disruption {disruptions} of {MOST_DISRUPTIONS}, costs no retry", False
+        return f"disruption {disruptions} of {MAX_DISRUPTIONS}, costs no retry", False
     if failure.fault is Fault.FINAL:
         return "trying again is useless", True
     if spent > retries:

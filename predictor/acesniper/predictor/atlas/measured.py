@@ -18,7 +18,7 @@ PLATFORMS_FILE = "platforms.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Platform:
+class MeasuredPlatform:
     """A measured platform. `noise_floor` is the median relative difference of two measurements."""
 
     name: str
@@ -28,28 +28,28 @@ class Platform:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measured:
+class AtlasLatencies:
     """`log_s` (networks, platforms): log seconds, NaN where a platform cannot run a network."""
 
     networks: tuple[str, ...]
-    platforms: tuple[Platform, ...]
+    read_platforms: tuple[MeasuredPlatform, ...]
     log_s: np.ndarray
 
 
-def platforms(folder: Path | None = None) -> tuple[Platform, ...]:
+def read_platforms(folder: Path | None = None) -> tuple[MeasuredPlatform, ...]:
     """The platforms of the shipped atlas, or of another in `folder`. Raises InvalidInput."""
-    path = home(folder) / PLATFORMS_FILE
+    path = atlas_folder(folder) / PLATFORMS_FILE
     try:
-        return _platforms(json.loads(path.read_text(encoding="utf-8")))
+        return _parse_platforms(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise InvalidInput(f"{path} cannot be read: {error}; atlas/build.py writes it") from error
     except (KeyError, TypeError) as error:
         raise InvalidInput(f"{path} lacks {error}; atlas/build.py writes it whole") from error
 
 
-def _platforms(content: Mapping[str, Any]) -> tuple[Platform, ...]:
+def _parse_platforms(content: Mapping[str, Any]) -> tuple[MeasuredPlatform, ...]:
     return tuple(
-        Platform(
+        MeasuredPlatform(
             name,
             entry["runtime"],
             HardwareVector(
@@ -63,7 +63,7 @@ def _platforms(content: Mapping[str, Any]) -> tuple[Platform, ...]:
     )
 
 
-def measured(folder: Path | None = None) -> Measured:
+def read_latencies(folder: Path | None = None) -> AtlasLatencies:
     """The latencies and platforms. Raises InvalidInput, also where pyarrow is missing."""
     try:
         parquet = importlib.import_module("pyarrow.parquet")
@@ -71,17 +71,19 @@ def measured(folder: Path | None = None) -> Measured:
         raise InvalidInput(
             "the atlas is read with pyarrow: pip install acesniper[train]"
         ) from error
-    known = platforms(folder)
+    known = read_platforms(folder)
     wanted = ["device", "model", "latency_ms"]
-    path = home(folder) / LATENCIES
+    path = atlas_folder(folder) / LATENCIES
     try:
         rows = parquet.read_table(path, columns=wanted).to_pylist()
     except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
         raise InvalidInput(f"{path} cannot be read: {error}") from error
-    return arranged(known, {(r["device"], r["model"]): r["latency_ms"] for r in rows})
+    return latency_matrix(known, {(r["device"], r["model"]): r["latency_ms"] for r in rows})
 
 
-def arranged(known: tuple[Platform, ...], latency_ms: Mapping[tuple[str, str], float]) -> Measured:
+def latency_matrix(
+    known: tuple[MeasuredPlatform, ...], latency_ms: Mapping[tuple[str, str], float]
+) -> AtlasLatencies:
     """As an array, from milliseconds by platform and network."""
     networks = tuple(sorted({network for _, network in latency_ms}))
     log_s = np.full((len(networks), len(known)), np.nan)
@@ -90,9 +92,9 @@ def arranged(known: tuple[Platform, ...], latency_ms: Mapping[tuple[str, str], f
             found = latency_ms.get((platform.name, network))
             if found is not None:
                 log_s[row, column] = np.log(found / 1e3)
-    return Measured(networks, known, log_s)
+    return AtlasLatencies(networks, known, log_s)
 
 
-def home(folder: Path | None) -> Path:
+def atlas_folder(folder: Path | None) -> Path:
     """Where an atlas lies: the folder, or the shipped one's."""
     return folder or Path(str(files("acesniper.predictor.atlas")))

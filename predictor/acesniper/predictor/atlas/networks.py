@@ -25,7 +25,7 @@ from acesniper.predictor.similarity import LIBRARY_FILE
 INDEX = "index.json"
 
 
-class Entry(TypedDict):
+class NetworkEntry(TypedDict):
     """What the index says of a network; `flops` as torch counted them, 0 where it did not."""
 
     file: str
@@ -41,17 +41,17 @@ def archive() -> Path:
 
 
 @cache
-def index(path: Path | None = None) -> Mapping[str, Entry]:
+def network_index(path: Path | None = None) -> Mapping[str, NetworkEntry]:
     """The networks by name."""
     with zipfile.ZipFile(path or archive()) as content:
-        found: Mapping[str, Entry] = json.loads(content.read(INDEX))
+        found: Mapping[str, NetworkEntry] = json.loads(content.read(INDEX))
     return found
 
 
-def unpacked(folder: Path, path: Path | None = None) -> Path:
+def unpack(folder: Path, path: Path | None = None) -> Path:
     """Unpack all networks and the index into `folder`, and return it."""
     with zipfile.ZipFile(path or archive()) as content:
-        for name in (INDEX, *(entry["file"] for entry in index(path).values())):
+        for name in (INDEX, *(entry["file"] for entry in network_index(path).values())):
             (folder / name).write_bytes(content.read(name))
     return folder
 
@@ -102,7 +102,7 @@ def library_entry(model: ModelFeatures) -> dict[str, object]:
 def main() -> None:
     """Write the library into the predictor package."""
     with tempfile.TemporaryDirectory() as empty:
-        folder = Path(sys.argv[1]) if sys.argv[1:] else unpacked(Path(empty))
+        folder = Path(sys.argv[1]) if sys.argv[1:] else unpack(Path(empty))
         text = json.dumps(build_library(folder), separators=(",", ":"), sort_keys=True)
     (Path(str(files("acesniper.predictor"))) / LIBRARY_FILE).write_bytes(
         lzma.compress(text.encode(), preset=9)

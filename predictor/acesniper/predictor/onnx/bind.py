@@ -7,10 +7,10 @@ from pathlib import Path
 from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor.onnx.node import KEPT_ELEMENTS, graphs, held_tensors, item_bytes
+from acesniper.predictor.onnx.node import KEPT_ELEMENTS, constant_tensors, graphs, item_bytes
 
 
-def bind(
+def bind_inputs(
     model: ModelProto, batch: int = 1, shapes: Mapping[str, int] | None = None
 ) -> dict[str, int]:
     """Set the inputs' open dimensions in place, and forget shapes inferred before.
@@ -21,14 +21,14 @@ def bind(
     """
     inputs = model_inputs(model)
     sizes = _sizes(inputs, batch, shapes or {})
-    opened = _opened(inputs)
+    opened = _open_dims(inputs)
     for each in inputs:
         _bind_input(each, sizes)
-    if batch != 1 and inputs and not any(_axis(each, 0) == batch for each in inputs):
+    if batch != 1 and inputs and not any(_size_of(each, 0) == batch for each in inputs):
         raise InvalidModel(
             "FixedBatch",
             f"batch {batch} was asked for, but input {inputs[0].name!r} has the fixed first"
-            f" dimension {_axis(inputs[0], 0)}; export the model with a symbolic batch",
+            f" dimension {_size_of(inputs[0], 0)}; export the model with a symbolic batch",
         )
     del model.graph.value_info[:]
     for output in model.graph.output:
@@ -37,9 +37,9 @@ def bind(
     return {name: size for name, size in sizes.items() if name in opened}
 
 
-def fitting(model: ModelProto, shapes: Mapping[str, int]) -> dict[str, int]:
+def applicable_shapes(model: ModelProto, shapes: Mapping[str, int]) -> dict[str, int]:
     """The sizes of dimensions that the model has, where they are meant for many models."""
-    opened = _opened(model_inputs(model))
+    opened = _open_dims(model_inputs(model))
     return {name: size for name, size in shapes.items() if name in opened or ":" in name}
 
 
@@ -50,9 +50,11 @@ def model_inputs(model: ModelProto) -> list[ValueInfoProto]:
     return [each for each in model.graph.input if each.name not in names]
 
 
-def _opened(inputs: Sequence[ValueInfoProto]) -> set[str]:
+def _open_dims(inputs: Sequence[ValueInfoProto]) -> set[str]:
     """The names of the dimensions that have no size."""
-    return {_name(each, axis) for each in inputs for axis in _axes(each) if _open(each, axis)}
+    return {
+        _dim_name(each, axis) for each in inputs for axis in _axes(each) if _is_open(each, axis)
+    }
 
 
 def _sizes(
@@ -62,16 +64,16 @@ def _sizes(
     if batch < 1 or any(size < 0 for size in shapes.values()):
         given = {"batch": batch, **shapes}
         raise InvalidModel("BadShape", f"a batch of 1 and sizes of 0 are the least, not {given}")
-    opened = _opened(inputs)
+    opened = _open_dims(inputs)
     stray = sorted(name for name in shapes if name not in opened and ":" not in name)
     if stray:  # with a colon it may be a value inside
         known = ", ".join(sorted(opened)) or "none"
         raise InvalidModel("BadShape", f"no open dimension is named {stray[0]!r}; open: {known}")
-    first = {_name(each, 0) for each in inputs if _open(each, 0)}
+    first = {_dim_name(each, 0) for each in inputs if _is_open(each, 0)}
     return {**dict.fromkeys(first, batch), **shapes}
 
 
-def stated(model: ModelProto) -> dict[str, TypeProto]:
+def declared_types(model: ModelProto) -> dict[str, TypeProto]:
     """The types that the file itself states for values inside it, before they are forgotten."""
     found: dict[str, TypeProto] = {}
     for graph in graphs(model.graph):
@@ -81,7 +83,7 @@ def stated(model: ModelProto) -> dict[str, TypeProto]:
     return found
 
 
-def believed(types: Mapping[str, TypeProto], sizes: Mapping[str, int]) -> dict[str, TypeProto]:
+def trusted_types(types: Mapping[str, TypeProto], sizes: Mapping[str, int]) -> dict[str, TypeProto]:
     """The stated types with the sizes of open dimensions put in.
 
     Where some dimension was open, a type of plain numbers may stem from another size of it: only
@@ -110,9 +112,9 @@ def _bind_input(value: ValueInfoProto, sizes: Mapping[str, int]) -> None:
             "UnboundDimension", f"input {value.name!r} has no shape; export the model with one"
         )
     for axis, dim in enumerate(value.type.tensor_type.shape.dim):
-        if not _open(value, axis):
+        if not _is_open(value, axis):
             continue
-        name = _name(value, axis)
+        name = _dim_name(value, axis)
         if name not in sizes:
             raise InvalidModel(
                 "UnboundDimension",
@@ -122,7 +124,7 @@ def _bind_input(value: ValueInfoProto, sizes: Mapping[str, int]) -> None:
         dim.dim_value = sizes[name]
 
 
-def _open(value: ValueInfoProto, axis: int) -> bool:
+def _is_open(value: ValueInfoProto, axis: int) -> bool:
     dims = value.type.tensor_type.shape.dim
     return axis < len(dims) and not (dims[axis].HasField("dim_value") and dims[axis].dim_value > 0)
 
@@ -131,12 +133,12 @@ def _axes(value: ValueInfoProto) -> range:
     return range(len(value.type.tensor_type.shape.dim))
 
 
-def _axis(value: ValueInfoProto, axis: int) -> int:
+def _size_of(value: ValueInfoProto, axis: int) -> int:
     dims = value.type.tensor_type.shape.dim
     return int(dims[axis].dim_value) if axis < len(dims) else 0
 
 
-def _name(value: ValueInfoProto, axis: int) -> str:
+def _dim_name(value: ValueInfoProto, axis: int) -> str:
     return value.type.tensor_type.shape.dim[axis].dim_param or f"{value.name}:{axis}"
 
 
@@ -151,7 +153,7 @@ def check_external_data(model: ModelProto, folder: Path) -> None:
     """Refuse values that lie outside the model's folder; none is opened."""
     home = folder.resolve()
     for tensor in external_tensors(model):
-        entry = _entries(tensor).get("location", "")
+        entry = _external_entries(tensor).get("location", "")
         location = Path(entry)
         inside = (home / location).resolve().is_relative_to(home)
         if not entry or location.is_absolute() or ".." in location.parts or not inside:
@@ -161,7 +163,7 @@ def check_external_data(model: ModelProto, folder: Path) -> None:
             )
 
 
-def take_in_small_values(model: ModelProto, folder: Path) -> None:
+def inline_small_values(model: ModelProto, folder: Path) -> None:
     """Read small values from files in the folder, in place; one without its file stays unknown.
 
     The locations must have been checked.
@@ -171,9 +173,9 @@ def take_in_small_values(model: ModelProto, folder: Path) -> None:
         if not small or tensor.data_type == TensorProto.STRING:
             continue
         size = math.ceil(math.prod(tensor.dims) * item_bytes(tensor.data_type))
-        entries = _entries(tensor)
+        entries = _external_entries(tensor)
         offset, file = entries.get("offset", "0"), folder / entries["location"]
-        found = _part(file, int(offset), size) if offset.isdecimal() else b""
+        found = _read_range(file, int(offset), size) if offset.isdecimal() else b""
         if len(found) == size:
             tensor.raw_data = found
             tensor.data_location = TensorProto.DEFAULT
@@ -183,16 +185,16 @@ def take_in_small_values(model: ModelProto, folder: Path) -> None:
 def external_tensors(model: ModelProto) -> Iterator[TensorProto]:
     """The weights and constants whose values lie outside of the model's file."""
     for graph in graphs(model.graph):
-        for tensor in held_tensors(graph):
+        for tensor in constant_tensors(graph):
             if tensor.data_location == TensorProto.EXTERNAL:
                 yield tensor
 
 
-def _entries(tensor: TensorProto) -> dict[str, str]:
+def _external_entries(tensor: TensorProto) -> dict[str, str]:
     return {each.key: each.value for each in tensor.external_data}
 
 
-def _part(path: Path, offset: int, size: int) -> bytes:
+def _read_range(path: Path, offset: int, size: int) -> bytes:
     """A piece of a plain file; less where it ends before, nothing where it cannot be read."""
     try:
         if not path.is_file():

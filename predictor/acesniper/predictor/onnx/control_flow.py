@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from onnx import GraphProto, NodeProto, TensorProto, TypeProto, helper
 
 from acesniper.predictor.onnx.node import KEPT_ELEMENTS, Node
-from acesniper.predictor.onnx.scope import Scope, dims_of, merged, tensor_type
+from acesniper.predictor.onnx.scope import Scope, dims_of, merged_type, tensor_type
 
-MOST_TRIPS = 1 << 31
+MAX_TRIPS = 1 << 31
 """A bound beyond this means "until the condition ends it"."""
 
 
@@ -25,7 +25,7 @@ class SubgraphRun:
     empty: frozenset[int] = frozenset()
 
 
-def runs(proto: NodeProto, node: Node, scope: Scope) -> list[SubgraphRun]:
+def subgraph_runs(proto: NodeProto, node: Node, scope: Scope) -> list[SubgraphRun]:
     """The graphs inside a node that may run; empty for all but the standard's control flow."""
     if not node.standard:
         return []
@@ -36,8 +36,10 @@ def runs(proto: NodeProto, node: Node, scope: Scope) -> list[SubgraphRun]:
     body = inner.get("body", GraphProto())
     if node.op == "Loop":
         counter, go = tensor_type(TensorProto.INT64, ()), tensor_type(TensorProto.BOOL, ())
-        lists = enumerate(scope.sequences.get(name) for name in proto.input)
-        empty = frozenset(place for place, items in lists if items is not None and not items)
+        sequence_elements = enumerate(scope.sequences.get(name) for name in proto.input)
+        empty = frozenset(
+            place for place, items in sequence_elements if items is not None and not items
+        )
         return [SubgraphRun(body, [counter, go, *given[2:]], _trips(proto, scope), empty)]
     if node.op == "Scan":
         return [_scan(body, node, given)]
@@ -50,7 +52,7 @@ def runs(proto: NodeProto, node: Node, scope: Scope) -> list[SubgraphRun]:
     return []
 
 
-def outputs(
+def output_types(
     node: Node, found: Sequence[SubgraphRun], results: Sequence[Sequence[TypeProto]]
 ) -> list[TypeProto] | None:
     """The types that a node gives, from what its graphs give; None where they say nothing."""
@@ -60,12 +62,12 @@ def outputs(
         branches = list(results)
         if len(branches) == 1:
             return list(branches[0])
-        return [merged(one, other) for one, other in zip(*branches, strict=False)]
+        return [merged_type(one, other) for one, other in zip(*branches, strict=False)]
     given = list(results[0])
     if node.op == "Loop":
         carried = len(node.feeds) - 2
         before = found[0].inputs[2:]
-        kept = [merged(a, b) for a, b in zip(before, given[1 : 1 + carried], strict=False)]
+        kept = [merged_type(a, b) for a, b in zip(before, given[1 : 1 + carried], strict=False)]
         return [*kept, *(_stacked(each, found[0].repeats) for each in given[1 + carried :])]
     if node.op == "Scan":
         carried = len(node.feeds) - node.integer("num_scan_inputs", 1)
@@ -76,7 +78,7 @@ def outputs(
     return [helper.make_sequence_type_proto(each) for each in given]
 
 
-def lists(
+def sequence_elements(
     proto: NodeProto, run: SubgraphRun, given: Sequence[TypeProto], inner: Scope
 ) -> dict[str, Sequence[TypeProto]]:
     """What the lists hold, by name, that a map gives or a loop fills with one element per turn."""
@@ -93,10 +95,10 @@ def lists(
     return found
 
 
-def widened(run: SubgraphRun, given: Sequence[TypeProto]) -> SubgraphRun | None:
+def generalised(run: SubgraphRun, given: Sequence[TypeProto]) -> SubgraphRun | None:
     """A loop's run with the dimensions unknown that its body changes; None where none changes."""
     carried = run.inputs[2:]
-    after = [merged(a, b) for a, b in zip(carried, given[1 : 1 + len(carried)], strict=False)]
+    after = [merged_type(a, b) for a, b in zip(carried, given[1 : 1 + len(carried)], strict=False)]
     if len(after) != len(carried) or all(
         dims_of(a) == dims_of(b) for a, b in zip(carried, after, strict=True)
     ):
@@ -121,7 +123,7 @@ def _trips(proto: NodeProto, scope: Scope) -> float | None:
     go = scope.number(proto.input[1]) if len(proto.input) > 1 else 1.0
     if go == 0:
         return 0.0
-    return most if most is not None and 0 <= most < MOST_TRIPS else None
+    return most if most is not None and 0 <= most < MAX_TRIPS else None
 
 
 def _scan(body: GraphProto, node: Node, given: Sequence[TypeProto]) -> SubgraphRun:

@@ -19,17 +19,24 @@ from acesniper.predictor.features import (
     SPREADS,
 )
 from acesniper.predictor.onnx.matrix_products import CONVOLUTIONS, PACKED_PRODUCTS, weight, window
-from acesniper.predictor.onnx.node import Node, Tensor, names
-from acesniper.predictor.onnx.op_class import Classified, Graph, flops, heavy, moved_bytes, products
+from acesniper.predictor.onnx.node import Node, Tensor, op_names
+from acesniper.predictor.onnx.op_class import (
+    ClassifiedGraph,
+    ClassifiedNode,
+    flops,
+    is_heavy,
+    moved_bytes,
+    products_of,
+)
 from acesniper.predictor.similarity import SAME_KIND
 
-DATA_SIZED = names("Compress If Loop NonMaxSuppression NonZero Scan StringSplit Unique")
+DATA_SIZED = op_names("Compress If Loop NonMaxSuppression NonZero Scan StringSplit Unique")
 """Operators whose results have as many elements as the data say."""
 
 JOINS = frozenset(("Add", "Concat", "Mul", "Sum", "QLinearAdd", "QLinearConcat", "QLinearMul"))
 
 
-def summarise(graph: Graph) -> ModelFeatures:
+def extract(graph: ClassifiedGraph) -> ModelFeatures:
     """The features of a classified graph; what it resembles is left open.
 
     Raises InvalidModel (ShapeInferenceFailed).
@@ -54,7 +61,7 @@ def summarise(graph: Graph) -> ModelFeatures:
     )
 
 
-def _add_node(values: dict[str, float], each: Classified) -> None:
+def _add_node(values: dict[str, float], each: ClassifiedNode) -> None:
     node, kind = each.node, each.kind
     values["unshaped.nodes"] += 0.0 if node.shaped else 1.0
     values["unbounded_loop.nodes"] += 0.0 if node.bounded else 1.0
@@ -67,11 +74,13 @@ def _add_node(values: dict[str, float], each: Classified) -> None:
     moving = {name for name, t in zip(node.feeds, node.inputs, strict=True) if not t.constant}
     if node.op in JOINS and len(moving) > 1 and kind != "fused":
         values["join.nodes"] += node.repeats
-    for name, amount in parts(node, kind, each.alone):
+    for name, amount in spread_parts(node, kind, each.alone):
         values[name] += amount * node.repeats
 
 
-def _add_totals(values: dict[str, float], graph: Graph, held: Mapping[str, Tensor]) -> None:
+def _add_totals(
+    values: dict[str, float], graph: ClassifiedGraph, held: Mapping[str, Tensor]
+) -> None:
     values["weights.bytes"] = sum(each.bytes for each in held.values())
     values["largest_weight.bytes"] = max((each.bytes for each in held.values()), default=0.0)
     values["activations.bytes"] = peak_activations(graph.nodes)
@@ -83,7 +92,7 @@ def _add_totals(values: dict[str, float], graph: Graph, held: Mapping[str, Tenso
     values["depth.nodes"] = _depth(graph.nodes)
 
 
-def _check_shapes(graph: Sequence[Classified]) -> None:
+def _check_shapes(graph: Sequence[ClassifiedNode]) -> None:
     """Refuse unknown shapes, but for light operators behind a custom or data-dependent one."""
     tainted: set[str] = set()
     for each in graph:
@@ -94,7 +103,7 @@ def _check_shapes(graph: Sequence[Classified]) -> None:
             tainted.update(node.gives)
         if node.shaped or opaque:
             continue
-        if heavy(node) or (not taint and any(t.shape is None for t in node.outputs)):
+        if is_heavy(node) or (not taint and any(t.shape is None for t in node.outputs)):
             raise InvalidModel(
                 "ShapeInferenceFailed",
                 f"the shapes of {node.op} giving {', '.join(node.gives) or '?'} stay unknown;"
@@ -109,7 +118,7 @@ def _remedy(origin: tuple[str, ...]) -> str:
     return f"they depend on the data; state the sizes with which that begins: {stated}"
 
 
-def _depth(graph: Sequence[Classified]) -> float:
+def _depth(graph: Sequence[ClassifiedNode]) -> float:
     """The longest chain of working nodes."""
     depth: dict[str, int] = {}
     for each in graph:
@@ -123,7 +132,7 @@ def _depth(graph: Sequence[Classified]) -> float:
 # What a graph keeps in memory: its weights and the activations alive at once.
 
 
-def weights(graph: Sequence[Classified]) -> dict[str, Tensor]:
+def weights(graph: Sequence[ClassifiedNode]) -> dict[str, Tensor]:
     """Constants that feed a running node, by name; what was computed from shapes is none."""
     computed = {name for each in graph if each.node.folded for name in each.node.gives}
     return {
@@ -134,7 +143,7 @@ def weights(graph: Sequence[Classified]) -> dict[str, Tensor]:
     }
 
 
-def peak_activations(graph: Sequence[Classified]) -> float:
+def peak_activations(graph: Sequence[ClassifiedNode]) -> float:
     """The most bytes of activations alive at once, when nodes run in order."""
     last = {name: i for i, each in enumerate(graph) for name in each.node.feeds}
     ending: defaultdict[int, list[str]] = defaultdict(list)
@@ -161,7 +170,7 @@ def _touched(node: Node) -> list[tuple[str, float]]:
     return [(name, tensor.bytes) for name, tensor in pairs if name and not tensor.constant]
 
 
-def largest_activation(graph: Sequence[Classified]) -> float:
+def largest_activation(graph: Sequence[ClassifiedNode]) -> float:
     """The bytes of the largest tensor that is no weight."""
     return max((size for each in graph for _, size in _touched(each.node)), default=0.0)
 
@@ -175,41 +184,43 @@ MULTIPLYING = frozenset(HEAVY) | {"gemv"}
 
 KINDS = {
     "bytes_by_function": {
-        "relu": names("Abs Clip LeakyRelu Max Min Neg PRelu QLinearLeakyRelu Relu ThresholdedRelu"),
-        "hard": names("HardSigmoid HardSwish"),
-        "sigmoid": names(
+        "relu": op_names(
+            "Abs Clip LeakyRelu Max Min Neg PRelu QLinearLeakyRelu Relu ThresholdedRelu"
+        ),
+        "hard": op_names("HardSigmoid HardSwish"),
+        "sigmoid": op_names(
             "Celu Elu Mish QLinearSigmoid QuickGelu Selu Sigmoid Softplus Softsign SwiGLU Swish "
             "Tanh"
         ),
-        "gelu": names("BiasGelu BiasSplitGelu Erf FastGelu Gelu"),
-        "add": names("Add BiasAdd Mean QLinearAdd Sub Sum"),
-        "multiply": names("Div Mul QLinearMul RotaryEmbedding"),
-        "select": names(
+        "gelu": op_names("BiasGelu BiasSplitGelu Erf FastGelu Gelu"),
+        "add": op_names("Add BiasAdd Mean QLinearAdd Sub Sum"),
+        "multiply": op_names("Div Mul QLinearMul RotaryEmbedding"),
+        "select": op_names(
             "And Equal Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual Not Or QLinearWhere "
             "Where Xor"
         ),
-        "cast": names("Cast CastLike Ceil Floor Round"),
-        "quantise": names("DequantizeLinear DynamicQuantizeLinear QuantizeLinear"),
+        "cast": op_names("Cast CastLike Ceil Floor Round"),
+        "quantise": op_names("DequantizeLinear DynamicQuantizeLinear QuantizeLinear"),
     },
     "bytes_by_norm": {
-        "batch": names("BatchNormalization"),
-        "layer": names(
+        "batch": op_names("BatchNormalization"),
+        "layer": op_names(
             "Div Mul LayerNormalization RMSNormalization SimplifiedLayerNormalization "
             "SkipLayerNormalization SkipSimplifiedLayerNormalization"
         ),
-        "group": names("GroupNorm GroupNormalization InstanceNormalization SkipGroupNorm"),
+        "group": op_names("GroupNorm GroupNormalization InstanceNormalization SkipGroupNorm"),
     },
     "bytes_by_move": {
-        "transpose": names("DepthToSpace ReorderInput ReorderOutput SpaceToDepth Transpose"),
-        "join": names("Concat ConcatFromSequence QLinearConcat Slice Split SplitToSequence"),
-        "pad": names("CenterCropPad Expand Pad Tile"),
-        "resize": names("AffineGrid Col2Im CropAndResize GridSample MaxUnpool Resize Upsample"),
+        "transpose": op_names("DepthToSpace ReorderInput ReorderOutput SpaceToDepth Transpose"),
+        "join": op_names("Concat ConcatFromSequence QLinearConcat Slice Split SplitToSequence"),
+        "pad": op_names("CenterCropPad Expand Pad Tile"),
+        "resize": op_names("AffineGrid Col2Im CropAndResize GridSample MaxUnpool Resize Upsample"),
     },
     "bytes_by_pool": {
-        "window": names(
+        "window": op_names(
             "AveragePool LpPool MaxPool MaxRoiPool NhwcMaxPool QLinearAveragePool RoiAlign"
         ),
-        "global": names("GlobalAveragePool GlobalLpPool GlobalMaxPool QLinearGlobalAveragePool"),
+        "global": op_names("GlobalAveragePool GlobalLpPool GlobalMaxPool QLinearGlobalAveragePool"),
     },
 }
 REST = {
@@ -235,7 +246,7 @@ Part = tuple[str, float]
 """The name of a feature and what to add to it."""
 
 
-def parts(node: Node, kind: str, riding: str) -> Iterator[Part]:
+def spread_parts(node: Node, kind: str, riding: str) -> Iterator[Part]:
     """What one run of a node adds; `riding` is its class by itself where `kind` is fused."""
     if kind in MULTIPLYING:
         yield from _of_product(node, kind)
@@ -266,7 +277,7 @@ def _of_product(node: Node, kind: str) -> Iterator[Part]:
     sized = "matmul" if kind == "gemm" else kind
     if sized in SIZED_HEAVY:
         yield from on_axis("flops_by_size", sized, total, total)
-    for each in products(node):
+    for each in products_of(node):
         columns = each.columns * (each.count if family == "depthwise" else 1)
         yield from on_axis("flops_by_rows", family, each.rows, each.flops)
         yield from on_axis("flops_by_columns", family, columns, each.flops)
@@ -309,7 +320,7 @@ SKIPPED = (FREE, "fused")
 """Looked through: the same activation may be one node or five."""
 
 
-def histogram(nodes: Sequence[Classified]) -> dict[str, int]:
+def histogram(nodes: Sequence[ClassifiedNode]) -> dict[str, int]:
     """How often each label occurs, over all rounds."""
     labels = {
         i: SAME_KIND.get(each.kind, each.kind)
@@ -327,7 +338,7 @@ def histogram(nodes: Sequence[Classified]) -> dict[str, int]:
     return dict(sorted(kept))
 
 
-def _reads(nodes: Sequence[Classified]) -> dict[int, list[int]]:
+def _reads(nodes: Sequence[ClassifiedNode]) -> dict[int, list[int]]:
     """Which nodes each node reads from, looking through views and fused operators."""
     source: dict[str, list[int]] = {}
     reads: dict[int, list[int]] = {}

@@ -11,7 +11,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, TypeProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from acesniper.predictor.onnx.node import KEPT_ELEMENTS, RANDOM, Node, has_subgraph, values
+from acesniper.predictor.onnx.node import KEPT_ELEMENTS, RANDOM, Node, has_subgraph, tensor_values
 from acesniper.predictor.onnx.scope import Scope, dims_of
 
 Array = np.ndarray
@@ -105,7 +105,7 @@ def _constant(proto: NodeProto) -> Sequence[Array] | None:
     for attribute in proto.attribute:
         if attribute.name == "value":
             size = math.prod(attribute.t.dims)
-            return [values(attribute.t)] if size <= KEPT_ELEMENTS else None
+            return [tensor_values(attribute.t)] if size <= KEPT_ELEMENTS else None
         if attribute.name in ("value_int", "value_ints"):
             return [np.asarray(helper.get_attribute_value(attribute), dtype=np.int64)]
         if attribute.name in ("value_float", "value_floats"):
@@ -220,7 +220,7 @@ def _cast(node: Node, given: Given) -> Array:
 
 def _filled(node: Node, given: Given) -> Array:
     found = node.attributes.get("value")
-    fill = values(found) if isinstance(found, TensorProto) else np.zeros(1, np.float32)
+    fill = tensor_values(found) if isinstance(found, TensorProto) else np.zeros(1, np.float32)
     return np.full([int(dim) for dim in _first(given)], fill.ravel()[0], fill.dtype)
 
 

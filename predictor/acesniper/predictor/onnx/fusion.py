@@ -8,21 +8,21 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from acesniper.predictor.onnx.node import Node, Tensor, names
+from acesniper.predictor.onnx.node import Node, Tensor, op_names
 
 
 @dataclass(frozen=True, slots=True)
-class Norms:
+class DecomposedNorms:
     """By position: the nodes that `close` a normalisation, and the `inner` ones they stand for."""
 
     close: set[int] = field(default_factory=set)
     inner: set[int] = field(default_factory=set)
 
 
-def spelled_out_norms(nodes: Sequence[Node]) -> Norms:
+def decomposed_norms(nodes: Sequence[Node]) -> DecomposedNorms:
     """The normalisations in a graph: x' / sqrt(mean(x'^2) + eps), with x' = x - mean(x) or x."""
     graph = _Index(nodes)
-    found = Norms()
+    found = DecomposedNorms()
     for root, node in enumerate(nodes):
         if node.op != "Sqrt":
             continue
@@ -125,7 +125,7 @@ def _centring(graph: _Index, centred: str) -> list[int]:
 WIDENING = frozenset(("DequantizeLinear",))
 NARROWING = frozenset(("QuantizeLinear",))
 
-QUANTISABLE = names(
+QUANTISABLE = op_names(
     "Add ArgMax AveragePool Clip Concat Conv ConvTranspose Flatten Gather Gemm GlobalAveragePool "
     "LeakyRelu MatMul MaxPool Mul Pad ReduceMean Relu Reshape Resize Sigmoid Slice Softmax Split "
     "Squeeze Sub Transpose Unsqueeze Where"
@@ -133,7 +133,7 @@ QUANTISABLE = names(
 """Operators that runtimes compute in the narrow type when they stand between the two."""
 
 
-def narrowed(nodes: Sequence[Node]) -> list[Node]:
+def quantised_sizes(nodes: Sequence[Node]) -> list[Node]:
     """The nodes with the sizes that their tensors have in a runtime that keeps them narrow."""
     sizes = _sizes(nodes)
     if not sizes:
@@ -148,7 +148,7 @@ def narrowed(nodes: Sequence[Node]) -> list[Node]:
     ]
 
 
-def absorbed(nodes: Sequence[Node]) -> set[int]:
+def absorbed_conversions(nodes: Sequence[Node]) -> set[int]:
     """The positions of conversions that vanish in the operator before or behind them."""
     makers = {name: node for node in nodes for name in node.gives}
     readers = _readers(nodes)

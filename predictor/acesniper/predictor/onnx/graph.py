@@ -13,34 +13,34 @@ from onnx.inliner import inline_local_functions
 from acesniper.domain.errors import InvalidModel
 from acesniper.predictor.onnx import control_flow
 from acesniper.predictor.onnx.bind import (
-    believed,
-    bind,
+    bind_inputs,
     check_external_data,
+    declared_types,
+    inline_small_values,
     model_inputs,
-    stated,
-    take_in_small_values,
+    trusted_types,
 )
 from acesniper.predictor.onnx.fold import fold
 from acesniper.predictor.onnx.infer import Opsets, infer_types, sequence_types
 from acesniper.predictor.onnx.node import Node, Tensor, has_subgraph, node_of
-from acesniper.predictor.onnx.op_class import Graph, classified
+from acesniper.predictor.onnx.op_class import ClassifiedGraph, classify_nodes
 from acesniper.predictor.onnx.scope import Scope, dims_of, tensor_type, type_of
 
 
-def load(path: Path, batch: int, shapes: Mapping[str, int]) -> Graph:
+def load_graph(path: Path, batch: int, shapes: Mapping[str, int]) -> ClassifiedGraph:
     """The classified graph of the model at `path`, its inputs bound. Raises InvalidModel."""
-    model = parse(path)
+    model = parse_model(path)
     if model.functions:
         model = _inlined(model)
     check_external_data(model, path.parent)
-    take_in_small_values(model, path.parent)
-    declared = stated(model)
-    sizes = bind(model, batch, shapes)
-    walked = walk(model, believed(declared, sizes), shapes)
-    return Graph(tuple(classified(walked.nodes)), walked.inputs, walked.outputs)
+    inline_small_values(model, path.parent)
+    declared = declared_types(model)
+    sizes = bind_inputs(model, batch, shapes)
+    walked = walk_graph(model, trusted_types(declared, sizes), shapes)
+    return ClassifiedGraph(tuple(classify_nodes(walked.nodes)), walked.inputs, walked.outputs)
 
 
-def parse(path: Path) -> ModelProto:
+def parse_model(path: Path) -> ModelProto:
     """The model in a file, without its external weights. Raises InvalidModel (NotOnnx)."""
     model = ModelProto()
     try:
@@ -73,7 +73,7 @@ Declared = Mapping[str, TypeProto]
 
 
 @dataclass(frozen=True, slots=True)
-class Walked:
+class WalkedGraph:
     """The nodes of a model in order, those of inner graphs before the node that holds them."""
 
     nodes: tuple[Node, ...]
@@ -81,7 +81,9 @@ class Walked:
     outputs: tuple[Tensor, ...]
 
 
-def walk(model: ModelProto, declared: Declared, sizes: Mapping[str, int] | None = None) -> Walked:
+def walk_graph(
+    model: ModelProto, declared: Declared, sizes: Mapping[str, int] | None = None
+) -> WalkedGraph:
     """The nodes of a model whose inputs are bound. Raises InvalidModel.
 
     `sizes` may state dimensions that depend on the data, by `VALUE:AXIS`.
@@ -95,7 +97,7 @@ def walk(model: ModelProto, declared: Declared, sizes: Mapping[str, int] | None 
     for each in inputs:
         scope.declare(each.name, each.type)
     nodes = tuple(walker.graph(model.graph, scope, 1.0, True))
-    return Walked(
+    return WalkedGraph(
         nodes,
         tuple(scope.tensors[each.name] for each in inputs),
         tuple(scope.tensors[each.name] for each in model.graph.output),
@@ -160,8 +162,10 @@ class _Walker:
             return self._declared[name]
         if dims is None:
             return kind
-        stated = [self._sizes.get(f"{name}:{i}") if d is None else d for i, d in enumerate(dims)]
-        return tensor_type(kind.tensor_type.elem_type, stated)
+        declared_types = [
+            self._sizes.get(f"{name}:{i}") if d is None else d for i, d in enumerate(dims)
+        ]
+        return tensor_type(kind.tensor_type.elem_type, declared_types)
 
     def _opened(self, node: Node, scope: Scope) -> tuple[str, ...]:
         """The unknown dimensions with which those of a node began, each as VALUE:AXIS."""
@@ -178,24 +182,24 @@ class _Walker:
         self, proto: NodeProto, node: Node, scope: Scope
     ) -> tuple[list[Node], list[TypeProto] | None]:
         """The nodes of the graphs in a node, and the types that it gives."""
-        found = control_flow.runs(proto, node, scope)
+        found = control_flow.subgraph_runs(proto, node, scope)
         nodes: list[Node] = []
         results: list[list[TypeProto]] = []
         for run in found:
             inner, given, known = self._settled_run(run, node, scope)
             nodes.extend(inner)
             results.append(given)
-            scope.sequences.update(control_flow.lists(proto, run, given, known))
+            scope.sequences.update(control_flow.sequence_elements(proto, run, given, known))
             if node.op == "If" and len(found) == 1:
                 self._take_values(proto, run, known, scope)
-        return nodes, control_flow.outputs(node, found, results)
+        return nodes, control_flow.output_types(node, found, results)
 
     def _settled_run(self, run: control_flow.SubgraphRun, node: Node, scope: Scope) -> _Result:
         """A graph inside a node; the body of a loop with the shapes that hold in every turn."""
         result = self._run(run, node, scope)
         if node.op != "Loop":
             return result
-        wider = control_flow.widened(run, result[1])
+        wider = control_flow.generalised(run, result[1])
         if wider is not None:
             result = self._run(wider, node, scope)
         if run.repeats and any(not each.shaped for each in result[0]):

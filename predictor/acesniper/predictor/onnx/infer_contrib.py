@@ -9,8 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 import onnx
 from onnx import NodeProto, TensorProto, TypeProto, helper
 
-from acesniper.predictor.onnx.matrix_products import PACKED_PRODUCTS, cached, channels_last, operand
-from acesniper.predictor.onnx.node import Node, names
+from acesniper.predictor.onnx.matrix_products import (
+    PACKED_PRODUCTS,
+    channels_last,
+    operand,
+    total_keys,
+)
+from acesniper.predictor.onnx.node import Node, op_names
 from acesniper.predictor.onnx.scope import Dims, dims_of, tensor_type
 
 Types = Sequence[TypeProto | None]
@@ -19,7 +24,7 @@ Types = Sequence[TypeProto | None]
 OPSET = 13
 """The operator set whose definitions are asked: the last in which reductions take attributes."""
 
-LIKE_FIRST = names(
+LIKE_FIRST = op_names(
     "BiasAdd BiasGelu BiasSoftmax FastGelu Gelu GemmaRotaryEmbedding GroupNorm GroupNormalization "
     "Inverse MeanVarianceNormalization MoE QLinearLeakyRelu QLinearSigmoid QLinearSoftmax QMoE "
     "QuickGelu RotaryEmbedding SimplifiedLayerNormalization SkipGroupNorm SkipLayerNormalization "
@@ -48,7 +53,7 @@ STANDARD_FORM: Mapping[str, tuple[str, tuple[int, ...]]] = {
 }
 """The standard operator that gives the same shape, and which inputs it takes."""
 
-SAME = names("DequantizeLinear GatherND GridSample Pad QuantizeLinear Range Unique")
+SAME = op_names("DequantizeLinear GatherND GridSample Pad QuantizeLinear Range Unique")
 """Operators that mean what their namesakes in ONNX mean."""
 
 ELEMENT_OF = {
@@ -57,7 +62,7 @@ ELEMENT_OF = {
 }
 """The input that tells the type of the result, if not the first."""
 
-OWN_ATTRIBUTES = names(
+OWN_ATTRIBUTES = op_names(
     "activation activation_params activation_alpha activation_beta activation_gamma channels_last"
 )
 
@@ -87,15 +92,15 @@ def _as_standard(proto: NodeProto, node: Node, given: Types) -> list[TypeProto] 
         return None
     last = channels_last(node)
     if last:
-        types["i0"] = _turned(types["i0"], first=True)
+        types["i0"] = _move_channels(types["i0"], first=True)
     if node.op.startswith("Nhwc") and op == "Conv":
-        types["i1"] = _turned(types["i1"], first=True)
+        types["i1"] = _move_channels(types["i1"], first=True)
     asked = helper.make_node(op, list(types), ["o"])
     asked.attribute.extend(a for a in proto.attribute if a.name not in OWN_ATTRIBUTES)
     schema = onnx.defs.get_schema(op, OPSET, "")
     imports = [helper.make_opsetid("", OPSET)]
     found = onnx.shape_inference.infer_node_outputs(schema, asked, types, opset_imports=imports)
-    result = _turned(found["o"], first=False) if last else found["o"]
+    result = _move_channels(found["o"], first=False) if last else found["o"]
     return [tensor_type(_result_element(node, given), dims_of(result))]
 
 
@@ -105,7 +110,7 @@ def _floating(kind: TypeProto, op: str, place: int) -> TypeProto:
     return tensor_type(element, dims_of(kind))
 
 
-def _turned(kind: TypeProto, *, first: bool) -> TypeProto:
+def _move_channels(kind: TypeProto, *, first: bool) -> TypeProto:
     """The channels moved first, or last."""
     dims = dims_of(kind) or ()
     if len(dims) < 3:
@@ -154,7 +159,7 @@ def _projected(node: Node) -> list[Dims]:
     heads = max(1, node.integer("num_heads"))
     past = {"QAttention": 8, "PackedAttention": 9}.get(node.op, 4)
     cache = _shape(node, past)
-    length = cached(node, given[-2], cache[-2] if len(cache) == 5 else 0)
+    length = total_keys(node, given[-2], cache[-2] if len(cache) == 5 else 0)
     present = (2, given[0], heads, length, parts[0] // heads)
     return [(*given[:-1], parts[2]), present]
 
@@ -167,7 +172,7 @@ def _separate_heads(node: Node) -> list[Dims]:
     width = value[1] * value[3] if len(value) == 4 else value[-1] if value else query[-1]
     keys = key[2] if len(key) == 4 else key[1] if len(key) > 2 else query[-2]
     past = _shape(node, 5 if node.op.startswith("Decoder") else 6)
-    total = cached(node, keys, past[2] if len(past) == 4 else 0)
+    total = total_keys(node, keys, past[2] if len(past) == 4 else 0)
     caches: list[Dims] = [(query[0], heads, total, each // heads) for each in (query[-1], width)]
     return [(*query[:-1], width), *caches]
 
@@ -176,7 +181,7 @@ def _grouped_heads(node: Node) -> list[Dims]:
     query, key, past = _shape(node, 0), _shape(node, 1), _shape(node, 3)
     heads, groups = max(1, node.integer("num_heads")), max(1, node.integer("kv_num_heads"))
     size = query[-1] // (heads if key else heads + 2 * groups)
-    total = cached(node, query[-2], past[2] if len(past) == 4 else 0)
+    total = total_keys(node, query[-2], past[2] if len(past) == 4 else 0)
     cache = (query[0], groups, total, size)
     return [(*query[:-1], heads * size), cache, cache]
 
@@ -232,9 +237,11 @@ def _unblocked(node: Node) -> list[Dims]:
 SHAPES: Mapping[str, Callable[[Node], Sequence[Dims]]] = {
     **dict.fromkeys(PACKED_PRODUCTS, _packed_product),
     **dict.fromkeys(("FusedMatMul", "TransposeMatMul", "FusedMatMulActivation"), _fused_product),
-    **dict.fromkeys(names("Attention QAttention PackedAttention"), _projected),
-    **dict.fromkeys(names("DecoderMaskedSelfAttention LongformerAttention"), _projected),
-    **dict.fromkeys(names("MultiHeadAttention DecoderMaskedMultiHeadAttention"), _separate_heads),
+    **dict.fromkeys(op_names("Attention QAttention PackedAttention"), _projected),
+    **dict.fromkeys(op_names("DecoderMaskedSelfAttention LongformerAttention"), _projected),
+    **dict.fromkeys(
+        op_names("MultiHeadAttention DecoderMaskedMultiHeadAttention"), _separate_heads
+    ),
     "PackedMultiHeadAttention": _separate_heads,
     **dict.fromkeys(("GroupQueryAttention", "SparseAttention"), _grouped_heads),
     "EmbedLayerNormalization": _embedded,

@@ -9,13 +9,13 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from acesniper.predictor.onnx.node import NOTHING, Node, Tensor, names
+from acesniper.predictor.onnx.node import OMITTED, Node, Tensor, op_names
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Product:
+class MatrixProduct:
     """`count` products of the shape (rows x depth) @ (depth x columns)."""
 
     count: float
@@ -29,13 +29,13 @@ class Product:
         return 2.0 * self.count * self.rows * self.columns * self.depth
 
 
-Products = tuple[Product, ...]
+Products = tuple[MatrixProduct, ...]
 
-CONVOLUTIONS = names(
+CONVOLUTIONS = op_names(
     "Conv ConvInteger QLinearConv DeformConv CausalConvWithState FusedConv NhwcConv NhwcFusedConv"
 )
 TRANSPOSED = frozenset(("ConvTranspose", "ConvTransposeWithDynamicPads", "QLinearConvTranspose"))
-MATRIX_PRODUCTS = names(
+MATRIX_PRODUCTS = op_names(
     "MatMul MatMulInteger QLinearMatMul FusedMatMul TransposeMatMul FusedMatMulActivation "
     "GemmFastGelu MatMulInteger16 MatMulIntegerToFloat DynamicQuantizeMatMul "
     "QOrderedMatMul"
@@ -56,7 +56,7 @@ WEIGHT = {
 
 def operand(node: Node, index: int) -> Tensor:
     """An input by position; NOTHING where it is left out."""
-    return node.inputs[index] if index < len(node.inputs) else NOTHING
+    return node.inputs[index] if index < len(node.inputs) else OMITTED
 
 
 def weight(node: Node) -> Tensor:
@@ -89,7 +89,7 @@ def _convolution(node: Node) -> Products:
     if node.op == "CausalConvWithState":
         groups = filters
     rows = node.outputs[0].elements / filters
-    return (Product(groups, rows, filters / groups, kernel.elements / filters),)
+    return (MatrixProduct(groups, rows, filters / groups, kernel.elements / filters),)
 
 
 def _transposed(node: Node) -> Products:
@@ -97,24 +97,24 @@ def _transposed(node: Node) -> Products:
     if len(shape) < 2 or not shape[0]:
         return ()
     rows = operand(node, 0).elements / shape[0]
-    return (Product(groups, rows, math.prod(shape[1:]), shape[0] / groups),)
+    return (MatrixProduct(groups, rows, math.prod(shape[1:]), shape[0] / groups),)
 
 
-def _turned(shape: Shape, turn: int) -> Shape:
+def _transposed_if(shape: Shape, turn: int) -> Shape:
     return (*shape[:-2], shape[-1], shape[-2]) if turn and len(shape) > 1 else shape
 
 
 def _matrix(node: Node) -> Products:
-    left = _turned(operand(node, 0).shape or (), node.integer("transA"))
-    right = _turned(weight(node).shape or (), node.integer("transB"))
+    left = _transposed_if(operand(node, 0).shape or (), node.integer("transA"))
+    right = _transposed_if(weight(node).shape or (), node.integer("transB"))
     if not left or not right:
         return ()
     depth, columns = left[-1], right[-1] if len(right) > 1 else 1
     outer = left[:-1] if len(left) > 1 else (1,)
     if math.prod(right[:-2]) == 1:
-        return (Product(1, math.prod(outer), columns, depth),)
+        return (MatrixProduct(1, math.prod(outer), columns, depth),)
     total = math.prod(_broadcast(left[:-2], right[:-2]))
-    return (Product(total, outer[-1], columns, depth),)
+    return (MatrixProduct(total, outer[-1], columns, depth),)
 
 
 def _broadcast(one: Shape, other: Shape) -> Shape:
@@ -126,7 +126,7 @@ def _broadcast(one: Shape, other: Shape) -> Shape:
 def _packed(node: Node) -> Products:
     depth, columns = node.integer("K"), node.integer("N")
     rows = operand(node, 0).elements / depth if depth > 0 else 0.0
-    return (Product(1, rows, columns, depth),)
+    return (MatrixProduct(1, rows, columns, depth),)
 
 
 def _recurrent(node: Node) -> Products:
@@ -139,8 +139,8 @@ def _recurrent(node: Node) -> Products:
     batch_first = node.integer("layout") == 1
     batch, length = (steps[0], steps[1]) if batch_first else (steps[1], steps[0])
     return (
-        Product(given[0], length * batch, columns, steps[2]),
-        Product(given[0] * length, batch, columns, size),
+        MatrixProduct(given[0], length * batch, columns, steps[2]),
+        MatrixProduct(given[0] * length, batch, columns, size),
     )
 
 
@@ -161,7 +161,7 @@ def _einsum(node: Node) -> Products:
         needed = result.union(*sides[place:])
         both, rows, columns = left & right, (left - right) & needed, (right - left) & needed
         counts, summed = extent(both & needed), extent(both - needed)
-        found.append(Product(counts, extent(rows), extent(columns), summed))
+        found.append(MatrixProduct(counts, extent(rows), extent(columns), summed))
         left = (left | right) & needed
     return tuple(found)
 
@@ -209,21 +209,23 @@ PRODUCTS: Mapping[str, Callable[[Node], Products]] = {
 #
 # Full products are counted, masked ones too, as runtimes compute them and counters count them.
 
-PROJECTING = names(
+PROJECTING = op_names(
     "Attention QAttention PackedAttention DecoderMaskedSelfAttention LongformerAttention"
 )
 """Operators of com.microsoft that hold the product with the weights of Q, K and V."""
 
-SEPARATE = names("MultiHeadAttention DecoderMaskedMultiHeadAttention PackedMultiHeadAttention")
+SEPARATE = op_names("MultiHeadAttention DecoderMaskedMultiHeadAttention PackedMultiHeadAttention")
 GROUPED = frozenset(("GroupQueryAttention", "SparseAttention", "PagedAttention"))
 EXPERTS = frozenset(("MoE", "QMoE"))
 
 
-def scores(batch: float, heads: float, queries: float, keys: float, *sizes: float) -> Products:
+def attention_products(
+    batch: float, heads: float, queries: float, keys: float, *sizes: float
+) -> Products:
     """The two products of attention; `sizes` of a head in queries and values."""
     return (
-        Product(batch * heads, queries, keys, sizes[0]),
-        Product(batch * heads, queries, sizes[-1], keys),
+        MatrixProduct(batch * heads, queries, keys, sizes[0]),
+        MatrixProduct(batch * heads, queries, sizes[-1], keys),
     )
 
 
@@ -241,7 +243,7 @@ def standard_attention(node: Node) -> Products:
         sizes, keys = (float(width), float(value[3])), key[2]
     else:
         return ()
-    return scores(batch, heads, length, keys + _length(past), *sizes)
+    return attention_products(batch, heads, length, keys + _length(past), *sizes)
 
 
 def linear_attention(node: Node) -> Products:
@@ -251,10 +253,13 @@ def linear_attention(node: Node) -> Products:
     if len(query) != 3 or len(key) != 3 or len(value) != 3 or heads < 1 or groups < 1:
         return ()
     steps, sizes = query[0] * query[1], (key[2] / groups, value[2] / groups)
-    return (Product(steps * groups, sizes[0], sizes[1], 1), Product(steps * heads, 1, *sizes[::-1]))
+    return (
+        MatrixProduct(steps * groups, sizes[0], sizes[1], 1),
+        MatrixProduct(steps * heads, 1, *sizes[::-1]),
+    )
 
 
-def _projecting(node: Node) -> Products:
+def _projecting_qkv(node: Node) -> Products:
     given, matrix = operand(node, 0).shape or (), operand(node, 1).shape or ()
     heads = node.integer("num_heads")
     if len(given) < 2 or len(matrix) != 2 or heads < 1:
@@ -262,25 +267,28 @@ def _projecting(node: Node) -> Products:
     batch, length = (given[0], given[1]) if len(given) == 3 else (1, given[0])
     parts = node.integers("qkv_hidden_sizes") or (matrix[1] // 3,) * 3
     past = {"Attention": 4, "QAttention": 8, "DecoderMaskedSelfAttention": 4}.get(node.op)
-    keys = cached(node, length, _length(operand(node, past).shape or ()) if past else 0)
+    keys = total_keys(node, length, _length(operand(node, past).shape or ()) if past else 0)
     if node.op == "LongformerAttention":
         keys = min(keys, 2 * node.integer("window", keys) + 1)
-    project = Product(1, batch * length, matrix[1], matrix[0])
-    return (project, *scores(batch, heads, length, keys, parts[0] / heads, parts[2] / heads))
+    project = MatrixProduct(1, batch * length, matrix[1], matrix[0])
+    return (
+        project,
+        *attention_products(batch, heads, length, keys, parts[0] / heads, parts[2] / heads),
+    )
 
 
-def _separate(node: Node) -> Products:
+def _separate_qkv(node: Node) -> Products:
     query, key, value = (operand(node, i).shape or () for i in range(3))
     heads = node.integer("num_heads")
     if heads < 1 or len(query) not in (2, 3, 5):
         return ()
     if len(query) == 5:  # Q, K and V in one: batch, length, heads, 3, size
-        return scores(query[0], query[2], query[1], query[1], query[4])
+        return attention_products(query[0], query[2], query[1], query[1], query[4])
     batch, length, width = query if len(query) == 3 else (1, *query)
     past = _length(operand(node, 5 if node.op.startswith("Decoder") else 6).shape or ())
     keys, depth = _keys(key, length), width / heads
     values = value[-1] / heads if len(value) in (2, 3) else depth
-    return scores(batch, heads, length, cached(node, keys, past), depth, values)
+    return attention_products(batch, heads, length, total_keys(node, keys, past), depth, values)
 
 
 def _keys(key: Shape, length: int) -> int:
@@ -298,7 +306,7 @@ def _grouped(node: Node) -> Products:
     batch, length, width = query if len(query) == 3 else (1, *query)
     size = width / heads if key else width / (heads + 2 * groups)
     past = _length(operand(node, 3).shape or ()) if node.op != "PagedAttention" else 0
-    return scores(batch, heads, length, cached(node, length, past), size)
+    return attention_products(batch, heads, length, total_keys(node, length, past), size)
 
 
 def _experts(node: Node) -> Products:
@@ -309,8 +317,8 @@ def _experts(node: Node) -> Products:
         return ()
     tokens, width = math.prod(given[:-1]), given[-1]
     hidden = first / 2 if node.integer("swiglu_fusion") else first
-    up = [Product(chosen, tokens, inner, width) for inner in (first, gate) if inner]
-    return (*up, Product(chosen, tokens, width if down else 0, hidden))
+    up = [MatrixProduct(chosen, tokens, inner, width) for inner in (first, gate) if inner]
+    return (*up, MatrixProduct(chosen, tokens, width if down else 0, hidden))
 
 
 def _inner(node: Node, layer: int) -> float:
@@ -323,7 +331,7 @@ def _inner(node: Node, layer: int) -> float:
     return math.prod(shape[1:]) / width if len(shape) == 3 and width else 0
 
 
-def cached(node: Node, given: int, past: int) -> int:
+def total_keys(node: Node, given: int, past: int) -> int:
     """All keys: those given and those kept, or a buffer that has room for both."""
     return past if node.integer("past_present_share_buffer") and past else given + past
 
@@ -334,8 +342,8 @@ def _length(cache: Shape) -> int:
 
 
 CONTRIB_ATTENTION: Mapping[str, Callable[[Node], Products]] = {
-    **dict.fromkeys(PROJECTING, _projecting),
-    **dict.fromkeys(SEPARATE, _separate),
+    **dict.fromkeys(PROJECTING, _projecting_qkv),
+    **dict.fromkeys(SEPARATE, _separate_qkv),
     **dict.fromkeys(GROUPED, _grouped),
     **dict.fromkeys(EXPERTS, _experts),
 }

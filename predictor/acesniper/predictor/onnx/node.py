@@ -57,11 +57,11 @@ class Tensor:
         return self.elements * self.item_bytes
 
 
-NOTHING = Tensor((), 0.0, constant=True)
+OMITTED = Tensor((), 0.0, constant=True)
 """An optional input left out."""
 
 
-def checked(name: str, dims: Iterable[int], kind: int, constant: bool) -> Tensor:
+def checked_tensor(name: str, dims: Iterable[int], kind: int, constant: bool) -> Tensor:
     """A tensor of known shape. Raises InvalidModel where the shape is absurd."""
     shape = tuple(int(dim) for dim in dims)
     if any(dim < 0 for dim in shape):
@@ -76,7 +76,7 @@ def item_bytes(kind: int) -> float:
     return ITEM_BYTES.get(kind, 4.0)
 
 
-def values(tensor: TensorProto) -> np.ndarray:
+def tensor_values(tensor: TensorProto) -> np.ndarray:
     """The values a tensor holds itself. Raises InvalidModel (NotOnnx) for a damaged one."""
     if tensor.data_location == TensorProto.EXTERNAL:
         raise InvalidModel("NotOnnx", f"constant {tensor.name!r} lies outside of the file")
@@ -86,7 +86,7 @@ def values(tensor: TensorProto) -> np.ndarray:
         raise InvalidModel("NotOnnx", f"tensor {tensor.name!r} is damaged: {error}") from error
 
 
-def holds_values(tensor: TensorProto) -> bool:
+def has_values(tensor: TensorProto) -> bool:
     """Whether a tensor's values are in the file itself."""
     fields = (tensor.raw_data, tensor.int64_data, tensor.int32_data, tensor.float_data)
     return tensor.data_location != TensorProto.EXTERNAL and any(
@@ -116,7 +116,7 @@ def graphs(graph: GraphProto) -> Iterator[GraphProto]:
             yield from graphs(inner)
 
 
-def held_tensors(graph: GraphProto) -> Iterator[TensorProto]:
+def constant_tensors(graph: GraphProto) -> Iterator[TensorProto]:
     """The weights and constants of a graph, without those nested in it."""
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
@@ -133,12 +133,12 @@ CONTRIB_DOMAINS = ("com.microsoft", "com.microsoft.nchwc", NHWC)
 """Domains of the operators that onnxruntime's optimiser and quantiser write."""
 
 
-def names(text: str) -> frozenset[str]:
+def op_names(text: str) -> frozenset[str]:
     """Operator names parted by blanks."""
     return frozenset(text.split())
 
 
-RANDOM = names(
+RANDOM = op_names(
     "RandomNormal RandomUniform RandomNormalLike RandomUniformLike Bernoulli Multinomial"
 )
 

@@ -7,7 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from acesniper.predictor.features import FREE, HEAVY
-from acesniper.predictor.onnx.fusion import Norms, absorbed, narrowed, spelled_out_norms
+from acesniper.predictor.onnx.fusion import (
+    DecomposedNorms,
+    absorbed_conversions,
+    decomposed_norms,
+    quantised_sizes,
+)
 from acesniper.predictor.onnx.matrix_products import CONTRIB_ATTENTION as CONTRIBUTED_ATTENTION
 from acesniper.predictor.onnx.matrix_products import (
     CONVOLUTIONS,
@@ -26,7 +31,7 @@ from acesniper.predictor.onnx.matrix_products import (
     weight,
     window,
 )
-from acesniper.predictor.onnx.node import CONTRIB_DOMAINS, Node, Tensor, names
+from acesniper.predictor.onnx.node import CONTRIB_DOMAINS, Node, Tensor, op_names
 
 WIDE = 28 * 28
 """Images of at least so many pixels stream activations; smaller ones stream weights."""
@@ -35,12 +40,12 @@ FEW_ROWS = 8
 """A product with fewer rows is bound by reading its matrix once."""
 
 
-VIEWS = names(
+VIEWS = op_names(
     "BitCast Constant Dropout ExpandDims Flatten Identity Reshape Shape Size Squeeze Unsqueeze If "
     "Loop Scan SequenceMap SequenceAt SequenceConstruct SequenceEmpty SequenceErase "
     "SequenceInsert SequenceLength Optional OptionalGetElement OptionalHasElement"
 )
-MOVES = names(
+MOVES = op_names(
     "AffineGrid CenterCropPad Col2Im Concat ConcatFromSequence CropAndResize DepthToSpace Expand "
     "EmbedLayerNormalization Gather GatherBlockQuantized GatherElements GatherND GridSample "
     "ImageDecoder MaxUnpool Pad QLinearConcat Resize ReorderInput ReorderOutput "
@@ -48,18 +53,18 @@ MOVES = names(
     "TensorScatter Tile TorchEmbedding Transpose UnfoldTensor Upsample OneHot Range "
     "ConstantOfShape Compress NonZero EyeLike Trilu"
 )
-POOLS = names(
+POOLS = op_names(
     "AveragePool GlobalAveragePool GlobalLpPool GlobalMaxPool LpPool MaxPool NhwcMaxPool "
     "QLinearAveragePool QLinearGlobalAveragePool QLinearReduceMean ReduceL1 ReduceL2 "
     "ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
     "ReduceSumInteger ReduceSumSquare ArgMax ArgMin TopK CumProd CumSum MaxRoiPool RoiAlign"
 )
-NORMS = names(
+NORMS = op_names(
     "BatchNormalization GroupNorm GroupNormalization InstanceNormalization LRN LayerNormalization "
     "LpNormalization MeanVarianceNormalization RMSNormalization SimplifiedLayerNormalization "
     "SkipGroupNorm SkipLayerNormalization SkipSimplifiedLayerNormalization"
 )
-ELEMENTWISE = names(
+ELEMENTWISE = op_names(
     "Abs Acos Acosh Add And Asin Asinh Atan Atanh Bernoulli BiasAdd BiasGelu BiasSplitGelu "
     "BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor BlackmanWindow Cast CastLike Ceil Celu "
     "Clip Cos Cosh DequantizeLinear Div DynamicQuantizeLinear Elu Equal Erf Exp FastGelu Floor "
@@ -70,11 +75,11 @@ ELEMENTWISE = names(
     "RotaryEmbedding Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum "
     "SwiGLU Swish Tan Tanh ThresholdedRelu Where Xor"
 )
-SOFTMAXES = names(
+SOFTMAXES = op_names(
     "BiasSoftmax Hardmax LogSoftmax NegativeLogLikelihoodLoss QLinearSoftmax Softmax "
     "SoftmaxCrossEntropyLoss"
 )
-RARE = names(
+RARE = op_names(
     "DFT Det ImageDecoder Inverse MelWeightMatrix Multinomial NonMaxSuppression RegexFullMatch "
     "STFT StringConcat StringNormalizer StringSplit TfIdfVectorizer Unique"
 )
@@ -95,26 +100,26 @@ STANDARD_PRODUCTS: Mapping[str, Callable[[Node], Products]] = {
 CONTRIBUTED_PRODUCTS = {**STANDARD_PRODUCTS, **CONTRIBUTED_ATTENTION}
 
 
-def known(node: Node) -> bool:
+def is_known(node: Node) -> bool:
     """Whether the operator's domain is one whose operators are known."""
     return node.standard or node.domain in CONTRIB_DOMAINS or node.op == "FlexAttention"
 
 
-def heavy(node: Node) -> bool:
+def is_heavy(node: Node) -> bool:
     """Whether the operator is a matrix product."""
-    return known(node) and node.op in _counters(node)
+    return is_known(node) and node.op in _counters(node)
 
 
-def products(node: Node) -> Products:
+def products_of(node: Node) -> Products:
     """The matrix products of one run; none for light operators and unknown shapes."""
-    if not heavy(node) or not node.outputs:
+    if not is_heavy(node) or not node.outputs:
         return ()
     return _counters(node)[node.op](node)
 
 
 def flops(node: Node) -> float:
     """2 x multiply-accumulates of one run; light operators count none."""
-    return sum(each.flops for each in products(node))
+    return sum(each.flops for each in products_of(node))
 
 
 def _counters(node: Node) -> Mapping[str, Callable[[Node], Products]]:
@@ -123,9 +128,9 @@ def _counters(node: Node) -> Mapping[str, Callable[[Node], Products]]:
 
 def classify(node: Node) -> str:
     """The class of a node; whether an elementwise one is fused depends on its neighbours."""
-    if not known(node):
+    if not is_known(node):
         return "unknown"
-    if heavy(node):
+    if is_heavy(node):
         return _heavy_class(node) if node.outputs else "other"
     return LIGHT_CLASS.get(node.op, "other" if node.standard else "unknown")
 
@@ -162,7 +167,7 @@ def _conv_class(node: Node) -> str:
 def _product_class(node: Node) -> str:
     if node.op not in PACKED_PRODUCTS | EXPERTS and not _weighted(node):
         return "attention"
-    if max((each.count * each.rows for each in products(node)), default=0) < FEW_ROWS:
+    if max((each.count * each.rows for each in products_of(node)), default=0) < FEW_ROWS:
         return "gemv"
     return "gemm" if node.op in GEMMS else "matmul"
 
@@ -187,7 +192,7 @@ ANCHORS = frozenset(HEAVY) | {"gemv"}
 
 
 @dataclass(frozen=True, slots=True)
-class Classified:
+class ClassifiedNode:
     """A node with its class after looking at its neighbours, and the one it has `alone`."""
 
     node: Node
@@ -196,15 +201,15 @@ class Classified:
 
 
 @dataclass(frozen=True, slots=True)
-class Graph:
+class ClassifiedGraph:
     """The nodes of a model that run, in order, and the tensors that it takes and gives."""
 
-    nodes: tuple[Classified, ...]
+    nodes: tuple[ClassifiedNode, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
 
 
-def classified(nodes: Sequence[Node]) -> list[Classified]:
+def classify_nodes(nodes: Sequence[Node]) -> list[ClassifiedNode]:
     """The nodes that run, with elementwise ones that ride on a heavy one marked as fused.
 
     A node rides when all its changing inputs come from one heavy node: an activation, a bias, a
@@ -212,9 +217,9 @@ def classified(nodes: Sequence[Node]) -> list[Classified]:
     in small operators counts where it ends, and the others ride on it.
     """
     origin: dict[str, int] = {}
-    result: list[Classified] = []
-    vanishing, norms = absorbed(nodes), spelled_out_norms(nodes)
-    for place, node in enumerate(narrowed(nodes)):
+    result: list[ClassifiedNode] = []
+    vanishing, norms = absorbed_conversions(nodes), decomposed_norms(nodes)
+    for place, node in enumerate(quantised_sizes(nodes)):
         if (node.constant and node.inputs) or node.op == "Constant":
             continue
         kind = alone = _kind(place, node, norms)
@@ -227,11 +232,11 @@ def classified(nodes: Sequence[Node]) -> list[Classified]:
         anchor = len(result) if anchored else root if kind in ("fused", FREE) else None
         if anchor is not None and place not in norms.inner:
             origin.update(dict.fromkeys(node.gives, anchor))
-        result.append(Classified(node, kind, alone))
+        result.append(ClassifiedNode(node, kind, alone))
     return result
 
 
-def _kind(place: int, node: Node, norms: Norms) -> str:
+def _kind(place: int, node: Node, norms: DecomposedNorms) -> str:
     if place in norms.close | norms.inner:
         return "norm" if place in norms.close else "fused"
     return FREE if node.folded else classify(node)

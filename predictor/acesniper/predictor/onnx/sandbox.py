@@ -146,12 +146,12 @@ def check_memory(file_bytes: int) -> None:
 
 def extract_features(path: Path, batch: int, shapes: dict[str, int]) -> ModelFeatures:
     """The features of the model at `path`; raises InvalidModel."""
-    from acesniper.predictor.onnx.feature_extraction import summarise
-    from acesniper.predictor.onnx.graph import load
+    from acesniper.predictor.onnx.feature_extraction import extract
+    from acesniper.predictor.onnx.graph import load_graph
     from acesniper.predictor.similarity import nearest
 
     check_memory(path.stat().st_size)
-    features = summarise(load(path, batch, shapes))
+    features = extract(load_graph(path, batch, shapes))
     return replace(features, similar=nearest(features))
 
 

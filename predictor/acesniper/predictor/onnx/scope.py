@@ -10,12 +10,12 @@ from onnx import TensorProto, TypeProto, helper, numpy_helper
 from acesniper.domain.errors import InvalidModel
 from acesniper.predictor.onnx.node import (
     KEPT_ELEMENTS,
-    NOTHING,
+    OMITTED,
     Tensor,
-    checked,
-    holds_values,
+    checked_tensor,
+    has_values,
     item_bytes,
-    values,
+    tensor_values,
 )
 
 T = TypeVar("T")
@@ -26,12 +26,12 @@ class Scope:
     """Types, small constant values and sequences by name; an inner graph sees the outer ones."""
 
     def __init__(self, outer: "Scope | None" = None) -> None:
-        self.types: ChainMap[str, TypeProto] = _inner(outer.types if outer else None)
-        self.protos: ChainMap[str, TensorProto] = _inner(outer.protos if outer else None)
-        self.sequences: ChainMap[str, Sequence[TypeProto]] = _inner(
+        self.types: ChainMap[str, TypeProto] = _child_map(outer.types if outer else None)
+        self.protos: ChainMap[str, TensorProto] = _child_map(outer.protos if outer else None)
+        self.sequences: ChainMap[str, Sequence[TypeProto]] = _child_map(
             outer.sequences if outer else None
         )
-        self.tensors: ChainMap[str, Tensor] = _inner(outer.tensors if outer else None)
+        self.tensors: ChainMap[str, Tensor] = _child_map(outer.tensors if outer else None)
 
     def declare(self, name: str, kind: TypeProto, *, constant: bool = False) -> None:
         """Make a value known. Raises InvalidModel where a name is given twice or a size absurd."""
@@ -42,10 +42,10 @@ class Scope:
 
     def hold(self, tensor: TensorProto) -> None:
         """Make a weight known, and its values where it is small."""
-        checked(tensor.name, tensor.dims, tensor.data_type, constant=True)
+        checked_tensor(tensor.name, tensor.dims, tensor.data_type, constant=True)
         kind = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
         self.declare(tensor.name, kind, constant=True)
-        if self.tensors[tensor.name].elements <= KEPT_ELEMENTS and holds_values(tensor):
+        if self.tensors[tensor.name].elements <= KEPT_ELEMENTS and has_values(tensor):
             self.protos[tensor.name] = tensor
 
     def keep(self, name: str, value: np.ndarray) -> None:
@@ -56,7 +56,7 @@ class Scope:
     def array(self, name: str) -> np.ndarray | None:
         """The value of a small constant, None where it is not known."""
         proto = self.protos.get(name)
-        return None if proto is None else values(proto)
+        return None if proto is None else tensor_values(proto)
 
     def number(self, name: str) -> float | None:
         """The value of a constant scalar."""
@@ -67,10 +67,10 @@ class Scope:
 
     def tensor(self, name: str) -> Tensor:
         """The tensor of a name; NOTHING for an input left out."""
-        return self.tensors[name] if name else NOTHING
+        return self.tensors[name] if name else OMITTED
 
 
-def _inner(outer: ChainMap[str, T] | None) -> ChainMap[str, T]:
+def _child_map(outer: ChainMap[str, T] | None) -> ChainMap[str, T]:
     return outer.new_child() if outer is not None else ChainMap()
 
 
@@ -85,7 +85,7 @@ def tensor_of(name: str, kind: TypeProto, constant: bool = False) -> Tensor:
     element = kind.tensor_type.elem_type
     if dims is None or any(dim is None for dim in dims):
         return Tensor(None, item_bytes(element), constant)
-    return checked(name, [dim for dim in dims if dim is not None], element, constant)
+    return checked_tensor(name, [dim for dim in dims if dim is not None], element, constant)
 
 
 def dims_of(kind: TypeProto) -> Dims | None:
@@ -110,7 +110,7 @@ def type_of(value: np.ndarray) -> TypeProto:
     return tensor_type(helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
 
 
-def merged(one: TypeProto, other: TypeProto) -> TypeProto:
+def merged_type(one: TypeProto, other: TypeProto) -> TypeProto:
     """What two types have in common: dimensions that differ are unknown."""
     if one.HasField("sequence_type"):
         return one

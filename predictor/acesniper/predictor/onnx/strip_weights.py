@@ -14,16 +14,20 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 LOCATION = "acesniper-drawn-weights"
 """In place of a file's name; no file is ever opened for it."""
 
-LEAST = 512
+MIN_ELEMENTS = 512
 """Smaller tensors stay: they weigh little, and some of them carry meaning (epsilons, scales)."""
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
 
-def strip(model: ModelProto) -> ModelProto:
+def strip_weights(model: ModelProto) -> ModelProto:
     """The same graph with its large weights left out, in place; returns the model."""
     for tensor in model.graph.initializer:
-        if tensor.data_type in FLOATS and len(tensor.dims) > 1 and math.prod(tensor.dims) >= LEAST:
+        if (
+            tensor.data_type in FLOATS
+            and len(tensor.dims) > 1
+            and math.prod(tensor.dims) >= MIN_ELEMENTS
+        ):
             for field in ("raw_data", "float_data", "double_data", "int32_data"):
                 tensor.ClearField(field)
             tensor.data_location = TensorProto.EXTERNAL
@@ -33,21 +37,21 @@ def strip(model: ModelProto) -> ModelProto:
     return model
 
 
-def is_drawn(tensor: TensorProto) -> bool:
+def is_stripped(tensor: TensorProto) -> bool:
     """Whether a tensor's values are to be drawn."""
     return tensor.data_location == TensorProto.EXTERNAL and any(
         each.key == "location" and each.value == LOCATION for each in tensor.external_data
     )
 
 
-def draw(model: ModelProto) -> ModelProto:
+def draw_weights(model: ModelProto) -> ModelProto:
     """Fill in weights where they were left out, in place; the same every time.
 
     Normal with variance 1 / fan-in (LeCun et al., "Efficient BackProp", 1998), so that activations
     neither vanish into denormals nor overflow, however deep the network.
     """
     for tensor in model.graph.initializer:
-        if is_drawn(tensor):
+        if is_stripped(tensor):
             source = np.random.default_rng(zlib.crc32(tensor.name.encode()))
             values = source.standard_normal(tuple(tensor.dims), dtype=np.float32)
             values *= 1.0 / math.sqrt(_fan_in(tensor))

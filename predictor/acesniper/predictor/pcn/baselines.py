@@ -8,16 +8,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from acesniper.predictor.pcn.crossvalidation import Fold, observed, turns
-from acesniper.predictor.pcn.dataset import Dataset
+from acesniper.predictor.pcn.dataset import AtlasDataset
+from acesniper.predictor.pcn.evaluation.cross_validation import (
+    HiddenFold,
+    hidden_groups,
+    observed_networks,
+)
 
-Method = Callable[[Dataset, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Method = Callable[[AtlasDataset, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """From a dataset and indices of models (M,), devices (D,) and observed models (O,) to log seconds
 (M, D)."""
 
 
 def by_flops(
-    data: Dataset, models: np.ndarray, devices: np.ndarray, seen: np.ndarray
+    data: AtlasDataset, models: np.ndarray, devices: np.ndarray, seen: np.ndarray
 ) -> np.ndarray:
     """One speed per device: the median of what it was observed to need per FLOP."""
     flops = _log_flops(data)
@@ -26,14 +30,14 @@ def by_flops(
 
 
 def by_physics(
-    data: Dataset, models: np.ndarray, devices: np.ndarray, seen: np.ndarray
+    data: AtlasDataset, models: np.ndarray, devices: np.ndarray, seen: np.ndarray
 ) -> np.ndarray:
     """The physical sum over the probes as it is, nothing learned and nothing observed."""
     return np.asarray(np.log(data.models.work[models] @ data.devices.seconds[devices].T))
 
 
 def by_nearest(
-    data: Dataset, models: np.ndarray, devices: np.ndarray, seen: np.ndarray
+    data: AtlasDataset, models: np.ndarray, devices: np.ndarray, seen: np.ndarray
 ) -> np.ndarray:
     """The observed network whose work is spread most alike, scaled by FLOPs."""
     near = data.models.spread[models] @ data.models.spread[seen].T
@@ -51,20 +55,20 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-def simple_folds(
-    data: Dataset, by: str, observations: Sequence[int], method: Method, seed: int = 0
-) -> Iterator[Fold]:
+def baseline_folds(
+    data: AtlasDataset, by: str, observations: Sequence[int], method: Method, seed: int = 0
+) -> Iterator[HiddenFold]:
     """What a method says of the cells that `crossvalidate` hides, from the same observations."""
-    for group, models, devices in turns(data, by):
+    for group, models, devices in hidden_groups(data, by):
         shown = np.setdiff1d(np.arange(len(data.names)), models)
         mean = {
-            count: method(data, models, devices, observed(data, shown, count, seed))
+            count: method(data, models, devices, observed_networks(data, shown, count, seed))
             for count in observations
         }
         ones = {count: np.ones_like(each) for count, each in mean.items()}
-        yield Fold(group, models, devices, mean, ones, np.ones(len(devices)))
+        yield HiddenFold(group, models, devices, mean, ones, np.ones(len(devices)))
 
 
-def _log_flops(data: Dataset) -> np.ndarray:
+def _log_flops(data: AtlasDataset) -> np.ndarray:
     """Shape (N,): the first of a model's totals."""
     return np.asarray(data.models.sizes[:, 0])

@@ -4,27 +4,31 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from acesniper.predictor.pcn.calibration import Band, Calibration
-from acesniper.predictor.pcn.crossvalidation import ALL, Fold, crossvalidate
-from acesniper.predictor.pcn.dataset import Dataset
-from acesniper.predictor.pcn.figures import conformal, factors
-from acesniper.predictor.pcn.training import Settings
+from acesniper.predictor.pcn.conformal import Band, Calibration
+from acesniper.predictor.pcn.dataset import AtlasDataset
+from acesniper.predictor.pcn.evaluation.calibrate import conformal_factor, interval_factors
+from acesniper.predictor.pcn.evaluation.cross_validation import (
+    ALL_OBSERVED,
+    HiddenFold,
+    cross_validate,
+)
+from acesniper.predictor.pcn.train import TrainingSettings
 
-LEAST_FLOOR = 0.01
+MIN_FLOOR = 0.01
 """Two runs differ by at least so much, whatever the atlas says."""
 
 
-def calibrated(
-    data: Dataset, settings: Settings, progress: Callable[[str], None] = lambda _: None
+def calibrate(
+    data: AtlasDataset, settings: TrainingSettings, progress: Callable[[str], None] = lambda _: None
 ) -> Calibration:
     """Hide each runtime and each platform in turn, and see what would have sufficed.
 
     A new device is `far` like those of a hidden runtime, or `near` like those whose runtime was
     seen on another platform; halfway between the two lies the border.
     """
-    runtimes = list(crossvalidate(data, "runtime", (0,), settings, progress))
-    platforms = list(crossvalidate(data, "platform", (0, ALL), settings, progress))
-    near = _band(data, [(platforms, 0), (platforms, ALL)])
+    runtimes = list(cross_validate(data, "runtime", (0,), settings, progress))
+    platforms = list(cross_validate(data, "platform", (0, ALL_OBSERVED), settings, progress))
+    near = _band(data, [(platforms, 0), (platforms, ALL_OBSERVED)])
     far = _band(data, [(runtimes, 0)])
     middle = np.median(_explained(platforms)) + np.median(_explained(runtimes))
     return Calibration(
@@ -35,15 +39,18 @@ def calibrated(
     )
 
 
-def _band(data: Dataset, found: Sequence[tuple[Sequence[Fold], int]]) -> Band:
+def _band(data: AtlasDataset, found: Sequence[tuple[Sequence[HiddenFold], int]]) -> Band:
     """Factors that sufficed in all of these."""
 
     def most(level: float, side: str) -> float:
-        return max(conformal(factors(data, folds, count, level, side)) for folds, count in found)
+        return max(
+            conformal_factor(interval_factors(data, folds, count, level, side))
+            for folds, count in found
+        )
 
-    floor = max(float(np.nanmedian(data.floor)) / np.sqrt(2), LEAST_FLOOR)
+    floor = max(float(np.nanmedian(data.floor)) / np.sqrt(2), MIN_FLOOR)
     return Band(most(0.9, "both"), most(0.9, "above"), most(0.99, "above"), floor)
 
 
-def _explained(folds: Sequence[Fold]) -> np.ndarray:
+def _explained(folds: Sequence[HiddenFold]) -> np.ndarray:
     return np.concatenate([fold.explained for fold in folds])

@@ -17,16 +17,15 @@ from acesniper.predictor.pcn.inputs import (
     reference_names,
     scales,
 )
-from acesniper.predictor.pcn.modules import Devices, Models
-from acesniper.predictor.pcn.network import Known
-from acesniper.predictor.workloads import Suite
+from acesniper.predictor.pcn.model import DeviceTensors, KnownLatencies, ModelTensors
+from acesniper.predictor.probe_matrix import Suite
 
-REFERENCE = "reference"
+REFERENCE_FAMILY = "reference"
 """The family of the suite's whole networks: they run on every probed device, are never hidden."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Dataset:
+class AtlasDataset:
     """Networks (the references last) and platforms, with what was measured: `log_s` (N, K), or NaN.
 
     `names` and `families` (N,), `platforms` and `runtimes` (K,); `floor` (K,) is the noise of each
@@ -45,7 +44,7 @@ class Dataset:
     @property
     def reference(self) -> np.ndarray:
         """Which of the networks are the suite's."""
-        return np.asarray(self.families == REFERENCE)
+        return np.asarray(self.families == REFERENCE_FAMILY)
 
     @property
     def scales(self) -> Scales:
@@ -54,7 +53,7 @@ class Dataset:
 
     def take(self, models: np.ndarray, devices: np.ndarray) -> "Dataset":
         """Some of the networks and platforms."""
-        return Dataset(
+        return AtlasDataset(
             self.names[models],
             self.families[models],
             self.platforms[devices],
@@ -65,10 +64,10 @@ class Dataset:
             self.floor[devices],
         )
 
-    def known(self, by: Scales | None = None) -> Known:
+    def known(self, by: Scales | None = None) -> KnownLatencies:
         """As tensors, scaled."""
         used = by or self.scales
-        return Known(
+        return KnownLatencies(
             model_tensors(self.models, used),
             device_tensors(self.devices, used),
             torch.tensor(np.nan_to_num(self.log_s)),
@@ -82,13 +81,13 @@ class Dataset:
         return m.work.shape[1], traits, self.devices.shape.shape[1]
 
 
-def dataset(
+def build_dataset(
     networks: Sequence[tuple[str, str, ModelFeatures]],
     references: Sequence[ModelFeatures],
     platforms: Sequence[tuple[str, str, HardwareVector, float]],
     log_s: np.ndarray,
     suite: Suite,
-) -> Dataset:
+) -> AtlasDataset:
     """Everything measured in one place: `log_s` has the shape (networks, platforms).
 
     Networks are (name, family, features), platforms (name, runtime, vector, noise floor);
@@ -97,9 +96,9 @@ def dataset(
     devices = device_inputs([vector for _, _, vector, _ in platforms], suite)
     names = reference_names(suite)
     models = [features for _, _, features in networks]
-    return Dataset(
+    return AtlasDataset(
         names=np.array([name for name, _, _ in networks] + list(names)),
-        families=np.array([family for _, family, _ in networks] + [REFERENCE] * len(names)),
+        families=np.array([family for _, family, _ in networks] + [REFERENCE_FAMILY] * len(names)),
         platforms=np.array([name for name, _, _, _ in platforms]),
         runtimes=np.array([runtime for _, runtime, _, _ in platforms]),
         log_s=np.vstack([log_s, devices.references.T]),
@@ -109,14 +108,14 @@ def dataset(
     )
 
 
-def model_tensors(inputs: ModelInputs, by: Scales) -> Models:
+def model_tensors(inputs: ModelInputs, by: Scales) -> ModelTensors:
     """Models as tensors, scaled."""
     scaled = (inputs.sizes - by.sizes_mean) / by.sizes_scale
     arrays = (inputs.work, inputs.size, inputs.shares, inputs.spread, scaled)
-    return Models(*(torch.tensor(each) for each in arrays))
+    return ModelTensors(*(torch.tensor(each) for each in arrays))
 
 
-def device_tensors(inputs: DeviceInputs, by: Scales) -> Devices:
+def device_tensors(inputs: DeviceInputs, by: Scales) -> DeviceTensors:
     """Devices as tensors, scaled."""
     arrays = (inputs.seconds, inputs.shape / by.shape_scale, inputs.unusual)
-    return Devices(*(torch.tensor(each) for each in arrays))
+    return DeviceTensors(*(torch.tensor(each) for each in arrays))

@@ -17,13 +17,20 @@ import torch
 from torch import Tensor, nn
 
 from acesniper.domain.errors import ModelMismatch
-from acesniper.predictor.pcn.calibration import Calibration
-from acesniper.predictor.pcn.dataset import Dataset
-from acesniper.predictor.pcn.exported import DEVICE, INPUTS, MODEL, SEEN, Answer, Exported, versions
+from acesniper.predictor.pcn.conformal import Calibration
+from acesniper.predictor.pcn.dataset import AtlasDataset
 from acesniper.predictor.pcn.inputs import DeviceInputs, ModelInputs, Scales
-from acesniper.predictor.pcn.modules import Devices, Models
-from acesniper.predictor.pcn.network import Memory, Network
-from acesniper.predictor.workloads import Suite
+from acesniper.predictor.pcn.model import DeviceTensors, ModelTensors, Network, NetworkMemory
+from acesniper.predictor.pcn.network_file import (
+    DEVICE_INPUTS,
+    MODEL_INPUTS,
+    NETWORK_INPUTS,
+    OBSERVED_INPUTS,
+    NetworkFile,
+    NetworkOutput,
+    file_versions,
+)
+from acesniper.predictor.probe_matrix import Suite
 
 TOLERANCE = 1e-4
 """How far torch and ONNX may be apart, log seconds (and for covariances, absolute)."""
@@ -33,10 +40,10 @@ COMPARED = ("physics", "gate", "model", "device", "covariance", "variance")
 OPSET = 17
 
 
-class Served(nn.Module):
+class ServingGraph(nn.Module):
     """The network with its memory and scales inside: INPUTS in, the fields of Answer out."""
 
-    def __init__(self, network: Network, memory: Memory, by: Scales) -> None:
+    def __init__(self, network: Network, memory: NetworkMemory, by: Scales) -> None:
         super().__init__()
         self.network = network
         self.memory = memory
@@ -46,13 +53,17 @@ class Served(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """All that serving needs."""
-        named = dict(zip(INPUTS, inputs, strict=True))
-        models = Models(*(self._scaled(name, named[name]) for name in MODEL))
-        size, shares, spread, sizes = (self._scaled(name, named[f"seen_{name}"]) for name in SEEN)
+        named = dict(zip(NETWORK_INPUTS, inputs, strict=True))
+        models = ModelTensors(*(self._scaled(name, named[name]) for name in MODEL_INPUTS))
+        size, shares, spread, sizes = (
+            self._scaled(name, named[f"seen_{name}"]) for name in OBSERVED_INPUTS
+        )
         work = torch.full_like(shares, torch.nan)  # no kernel looks at it
-        seen = Models(work, size, shares, spread, sizes)
+        seen = ModelTensors(work, size, shares, spread, sizes)
         shape, usual = named["shape"] / self.shape_scale, torch.zeros_like(named["seconds"])
-        devices = Devices(named["seconds"], shape, usual)  # serving widens intervals by itself
+        devices = DeviceTensors(
+            named["seconds"], shape, usual
+        )  # serving widens intervals by itself
         parts = self.network(models, devices, self.memory)
         observed, corrected = self.network.observed, self.network.physics.corrected(models)
         return (*parts, corrected, observed(models, seen), observed.own(models))
@@ -64,7 +75,7 @@ class Served(nn.Module):
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ExportSample:
     """What a network is exported and compared on: the dataset's own models and devices."""
 
     models: ModelInputs
@@ -73,15 +84,15 @@ class Sample:
 
     def tensors(self, kind: torch.dtype) -> tuple[Tensor, ...]:
         """In the order of INPUTS."""
-        arrays = [getattr(self.models, name) for name in MODEL]
-        arrays += [getattr(self.devices, name) for name in DEVICE]
-        arrays += [getattr(self.seen, name) for name in SEEN]
+        arrays = [getattr(self.models, name) for name in MODEL_INPUTS]
+        arrays += [getattr(self.devices, name) for name in DEVICE_INPUTS]
+        arrays += [getattr(self.seen, name) for name in OBSERVED_INPUTS]
         return tuple(torch.tensor(each, dtype=kind) for each in arrays)
 
 
 def export(
     network: Network,
-    data: Dataset,
+    data: AtlasDataset,
     target: Path,
     suite: Suite,
     calibration: Calibration,
@@ -94,13 +105,13 @@ def export(
     with torch.no_grad():
         memory = network.remember(data.known())
     references = data.models.take(np.flatnonzero(data.reference))
-    sample = Sample(data.models, data.devices, references)
+    sample = ExportSample(data.models, data.devices, references)
     content = _graph(network, memory, data.scales, sample)
     content = _with_metadata(
         content,
         {
-            **versions(suite),
-            "references": json.dumps({n: getattr(references, n).tolist() for n in MODEL}),
+            **file_versions(suite),
+            "references": json.dumps({n: getattr(references, n).tolist() for n in MODEL_INPUTS}),
             "noise": repr(float(network.observed.noise.detach().exp())),
             "calibration": json.dumps(calibration.record()),
             "provenance": json.dumps(
@@ -113,14 +124,16 @@ def export(
             ),
         },
     )
-    ensure_equal(Served(network, memory, data.scales), Exported.load(content, suite), sample)
+    ensure_equal(
+        ServingGraph(network, memory, data.scales), NetworkFile.load(content, suite), sample
+    )
     _write(target, content)
 
 
-def ensure_equal(served: Served, exported: Exported, sample: Sample) -> None:
+def ensure_equal(served: ServingGraph, exported: NetworkFile, sample: ExportSample) -> None:
     """Raise ModelMismatch unless both say the same of the sample."""
     with torch.no_grad():
-        wanted = Answer(*(each.numpy() for each in served(*sample.tensors(torch.float64))))
+        wanted = NetworkOutput(*(each.numpy() for each in served(*sample.tensors(torch.float64))))
     found = exported.run(sample.models, sample.devices, sample.seen)
     pairs = {"prediction": (wanted.mean, found.mean)}
     pairs |= {name: (getattr(wanted, name), getattr(found, name)) for name in COMPARED}
@@ -130,28 +143,28 @@ def ensure_equal(served: Served, exported: Exported, sample: Sample) -> None:
             raise ModelMismatch(f"torch and ONNX differ by {apart:.2g} in {name}; nothing written")
 
 
-def _graph(network: Network, memory: Memory, by: Scales, sample: Sample) -> bytes:
+def _graph(network: Network, memory: NetworkMemory, by: Scales, sample: ExportSample) -> bytes:
     single = copy.deepcopy(network).float().eval()
-    small = Memory(
-        Models(*(each.float() for each in memory.models)),
-        Devices(*(each.float() for each in memory.devices)),
+    small = NetworkMemory(
+        ModelTensors(*(each.float() for each in memory.models)),
+        DeviceTensors(*(each.float() for each in memory.devices)),
         memory.inverse_models.float(),
         memory.inverse_devices.float(),
         memory.missed.float(),
     )
-    rows = dict.fromkeys(MODEL, "models") | dict.fromkeys(DEVICE, "devices")
-    rows |= {f"seen_{name}": "observed" for name in SEEN}
+    rows = dict.fromkeys(MODEL_INPUTS, "models") | dict.fromkeys(DEVICE_INPUTS, "devices")
+    rows |= {f"seen_{name}": "observed" for name in OBSERVED_INPUTS}
     axes = {name: {0: row} for name, row in rows.items()}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # The newer exporter needs another library for the same graph.
         warnings.simplefilter("ignore", DeprecationWarning)
         file = Path(folder) / "graph.onnx"
         torch.onnx.export(
-            Served(single, small, by),
+            ServingGraph(single, small, by),
             sample.tensors(torch.float32),
             file,
-            input_names=list(INPUTS),
-            output_names=list(Answer._fields),
+            input_names=list(NETWORK_INPUTS),
+            output_names=list(NetworkOutput._fields),
             dynamic_axes=axes | _outputs(),
             opset_version=OPSET,
             dynamo=False,

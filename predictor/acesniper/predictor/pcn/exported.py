@@ -16,19 +16,19 @@ import onnxruntime
 
 from acesniper.domain.errors import ModelMismatch
 from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION
-from acesniper.predictor.pcn.calibration import Calibration
+from acesniper.predictor.pcn.conformal import Calibration
 from acesniper.predictor.pcn.inputs import PAIRS, DeviceInputs, ModelInputs
-from acesniper.predictor.workloads import Suite
+from acesniper.predictor.probe_matrix import Suite
 
-FORMAT = "2"
+FILE_FORMAT = "2"
 
-MODEL = ("work", "size", "shares", "spread", "sizes")
-DEVICE = ("seconds", "shape")
-SEEN = ("size", "shares", "spread", "sizes")
-INPUTS = (*MODEL, *DEVICE, *(f"seen_{name}" for name in SEEN))
+MODEL_INPUTS = ("work", "size", "shares", "spread", "sizes")
+DEVICE_INPUTS = ("seconds", "shape")
+OBSERVED_INPUTS = ("size", "shares", "spread", "sizes")
+NETWORK_INPUTS = (*MODEL_INPUTS, *DEVICE_INPUTS, *(f"seen_{name}" for name in OBSERVED_INPUTS))
 
 
-class Answer(NamedTuple):
+class NetworkOutput(NamedTuple):
     """The outputs: a prediction taken apart, as `network.Parts`, and how mistakes go together.
 
     `corrected` (M, T): how often each term's probe, after the learned corrections; `covariance`
@@ -52,7 +52,7 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Exported:
+class NetworkFile:
     """A loaded file: its graph, and its metadata as objects.
 
     `references` are the suite's own networks; `noise` is the variance of one observation.
@@ -69,34 +69,36 @@ class Exported:
         """Read a file, or its content; ModelMismatch if it is not for this code and suite."""
         session = _session(source)
         found = session.get_modelmeta().custom_metadata_map
-        for name, own in versions(suite).items():
+        for name, own in file_versions(suite).items():
             if found.get(name) != own:
                 raise ModelMismatch(
                     f"the network's file has {name} {found.get(name)!r}, this program reads {own!r}"
                 )
         try:
             arrays = json.loads(found["references"])
-            references = ModelInputs(*(np.asarray(arrays[name], np.float32) for name in MODEL))
+            references = ModelInputs(
+                *(np.asarray(arrays[name], np.float32) for name in MODEL_INPUTS)
+            )
             calibration = Calibration.read(json.loads(found["calibration"]))
             provenance = json.loads(found["provenance"])
             return cls(session, references, float(found["noise"]), calibration, provenance)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelMismatch(f"the network's file is damaged: {error!r}") from error
 
-    def run(self, models: ModelInputs, devices: DeviceInputs, seen: ModelInputs) -> Answer:
+    def run(self, models: ModelInputs, devices: DeviceInputs, seen: ModelInputs) -> NetworkOutput:
         """All models on all devices at once."""
-        feeds = {name: getattr(models, name) for name in MODEL}
-        feeds |= {name: getattr(devices, name) for name in DEVICE}
-        feeds |= {f"seen_{name}": getattr(seen, name) for name in SEEN}
+        feeds = {name: getattr(models, name) for name in MODEL_INPUTS}
+        feeds |= {name: getattr(devices, name) for name in DEVICE_INPUTS}
+        feeds |= {f"seen_{name}": getattr(seen, name) for name in OBSERVED_INPUTS}
         single = {name: np.ascontiguousarray(each, np.float32) for name, each in feeds.items()}
-        return Answer(*self.session.run(list(Answer._fields), single))
+        return NetworkOutput(*self.session.run(list(NetworkOutput._fields), single))
 
 
-def versions(suite: Suite) -> dict[str, str]:
+def file_versions(suite: Suite) -> dict[str, str]:
     """The metadata that must be equal between a file and the code that reads it."""
     order = json.dumps([FEATURE_NAMES, PAIRS, suite.probes])
     return {
-        "format": FORMAT,
+        "format": FILE_FORMAT,
         "features_version": FEATURES_VERSION,
         "suite": suite.name,
         "suite_version": suite.version,

@@ -4,17 +4,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from acesniper.predictor.pcn.crossvalidation import Fold
-from acesniper.predictor.pcn.dataset import Dataset
-from acesniper.predictor.tables.metrics import Outcome, figures
+from acesniper.predictor.accuracy import PredictionOutcome, accuracy
+from acesniper.predictor.pcn.dataset import AtlasDataset
+from acesniper.predictor.pcn.evaluation.cross_validation import HiddenFold
 
-COVERED = 0.9
-WORST = 0.9
+COVERAGE = 0.9
+COVERED_DEVICES = 0.9
 """The share of hidden devices for which an interval must have sufficed."""
 
 
-def factors(
-    data: Dataset, folds: Sequence[Fold], count: int, level: float = COVERED, side: str = "both"
+def interval_factors(
+    data: AtlasDataset,
+    folds: Sequence[HiddenFold],
+    count: int,
+    level: float = COVERAGE,
+    side: str = "both",
 ) -> np.ndarray:
     """For each hidden device the quantile of mistake / deviation that covers `level`, (devices,).
 
@@ -31,49 +35,53 @@ def factors(
     return np.array(found)
 
 
-def conformal(per_device: np.ndarray) -> float:
+def conformal_factor(per_device: np.ndarray) -> float:
     """One factor for a new device: what sufficed for WORST of the devices that were hidden.
 
     Split-conformal over devices, not over cells (Vovk et al., 2005): the worst device counts.
     """
-    return float(np.nanquantile(per_device, WORST, method="higher"))
+    return float(np.nanquantile(per_device, COVERED_DEVICES, method="higher"))
 
 
-def summary(data: Dataset, folds: Sequence[Fold], count: int) -> dict[str, float]:
+def split_accuracy(data: AtlasDataset, folds: Sequence[HiddenFold], count: int) -> dict[str, float]:
     """All figures over the hidden cells, those of the worst device, and the noise floor."""
-    whole = outcome(data, folds, count)
-    rows = [figures(whole.device(row)) for row in range(len(whole.measured))]
+    whole = split_outcome(data, folds, count)
+    rows = [accuracy(whole.device(row)) for row in range(len(whole.measured))]
     rows = [row for row in rows if row["cells"]]
     return {
-        **figures(whole),
+        **accuracy(whole),
         "worst_device_mean": max(row["mean"] for row in rows),
         "worst_device_coverage90": min(row["coverage90"] for row in rows),
         "noise_floor": noise_floor(data),
     }
 
 
-def noise_floor(data: Dataset) -> float:
+def noise_floor(data: AtlasDataset) -> float:
     """The mean over the platforms that were measured twice, per cent."""
     known = data.floor[np.isfinite(data.floor)]
     return 100 * float(known.mean()) if len(known) else float("nan")
 
 
-def outcome(data: Dataset, folds: Sequence[Fold], count: int) -> Outcome:
+def split_outcome(data: AtlasDataset, folds: Sequence[HiddenFold], count: int) -> PredictionOutcome:
     """The hidden cells (devices in the order of the folds, models of the dataset), log seconds.
 
     The interval of each device comes from the mistakes on the devices of all other folds.
     """
-    per_device = factors(data, folds, count)
+    per_device = interval_factors(data, folds, count)
     owners = np.array([turn for turn, fold in enumerate(folds) for _ in fold.devices])
     parts = [
-        _outcome(data, fold, count, conformal(per_device[owners != turn]))
+        _fold_outcome(data, fold, count, conformal_factor(per_device[owners != turn]))
         for turn, fold in enumerate(folds)
     ]
     names = ("measured", "predicted", "low", "high", "wanted")
-    return Outcome(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    return PredictionOutcome(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in names)
+    )
 
 
-def _outcome(data: Dataset, fold: Fold, count: int, factor: float) -> Outcome:
+def _fold_outcome(
+    data: AtlasDataset, fold: HiddenFold, count: int, factor: float
+) -> PredictionOutcome:
     """The cells of a fold, each array of shape (devices, models of the dataset), log seconds."""
     shape = (len(fold.devices), len(data.names))
     measured, mean, low, high = (np.full(shape, np.nan) for _ in range(4))
@@ -82,4 +90,4 @@ def _outcome(data: Dataset, fold: Fold, count: int, factor: float) -> Outcome:
     measured[:, fold.models], mean[:, fold.models] = true, fold.mean[count].T
     low[:, fold.models] = fold.mean[count].T - half
     high[:, fold.models] = fold.mean[count].T + half
-    return Outcome(measured, mean, low, high, np.isfinite(measured))
+    return PredictionOutcome(measured, mean, low, high, np.isfinite(measured))

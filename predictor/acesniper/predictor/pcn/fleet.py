@@ -14,20 +14,20 @@ from acesniper.domain.device import HardwareVector
 from acesniper.domain.latency_history import ObservedRun, observed_latencies
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
+from acesniper.predictor.base import Observation
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.pcn.inputs import device_inputs
-from acesniper.predictor.pcn.observations import Observation
-from acesniper.predictor.workloads import Suite
+from acesniper.predictor.probe_matrix import Suite
 
 MOST_DEVICES, MOST_MODELS = 48, 48
 """Those that ran most are learned from: a network's file grows with the square of its models, and
 has to fit into a ConfigMap."""
-BELIEVED = 0.02
+MAX_VARIANCE = 0.02
 """Evidence of a larger variance (log seconds, squared) is not trained on: nothing confirms it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DeviceRuns:
     """A device that was probed, and its runs of models that were read, oldest first."""
 
     name: str
@@ -37,10 +37,10 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class FleetRuns:
     """Devices with runs, and the models that ran."""
 
-    devices: Sequence[Seen]
+    devices: Sequence[DeviceRuns]
     models: Mapping[ModelKey, ModelFeatures]
 
     @classmethod
@@ -65,7 +65,7 @@ class Fleet:
                     models[ModelKey(namespaced_key(metadata["namespace"], metadata["name"]))] = (
                         found
                     )
-        seen = [each for each in (_seen(each, models, suite) for each in devices) if each]
+        seen = [each for each in (_device_runs(each, models, suite) for each in devices) if each]
         counted = Counter(run.model for each in seen for run in each.runs)
         often = {key for key, _ in counted.most_common(MOST_MODELS)}
         used = [
@@ -103,11 +103,11 @@ class Fleet:
         log_s = np.full((len(self.models), len(self.devices)), np.nan)
         for column, device in enumerate(self.devices):
             for each in observed_latencies(device.runs):
-                if each.variance <= BELIEVED:
+                if each.variance <= MAX_VARIANCE:
                     log_s[place[each.model], column] = np.log(each.latency_s)
         return log_s
 
-    def observations(self, device: Seen) -> list[Observation]:
+    def observations(self, device: DeviceRuns) -> list[Observation]:
         """What a predictor is told of a device."""
         return [
             Observation(self.models[each.model], each.latency_s, each.variance)
@@ -115,9 +115,9 @@ class Fleet:
         ]
 
 
-def _seen(
+def _device_runs(
     profile: DeviceProfile, models: Mapping[ModelKey, ModelFeatures], suite: Suite
-) -> Seen | None:
+) -> DeviceRuns | None:
     vector = convert.to_hardware_vector(profile.status)
     if vector is None or (vector.suite, vector.version) != (suite.name, suite.version):
         return None
@@ -126,4 +126,4 @@ def _seen(
         return None
     runs = [run for run in convert.observed_runs(profile.status) if run.model in models]
     runtime = profile.status.runtime or profile.spec.provider
-    return Seen(str(profile.metadata["name"]), runtime, vector, runs)
+    return DeviceRuns(str(profile.metadata["name"]), runtime, vector, runs)

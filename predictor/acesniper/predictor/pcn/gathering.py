@@ -10,30 +10,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from acesniper.domain.model import ModelFeatures
+from acesniper.predictor.base import Observation
 from acesniper.predictor.pcn.inputs import DeviceInputs
-from acesniper.predictor.pcn.observations import Observation
 
-TOGETHER = 64
+MAX_OBSERVED_MODELS = 64
 """Different models that the devices of one run may have observed, or those of one device."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Gathered:
+class ObservedModels:
     """The models that some devices observed, and for each device where its observations stand."""
 
     models: Sequence[ModelFeatures]
     places: Sequence[np.ndarray]
 
 
-def gathered(made: Sequence[Sequence[Observation]]) -> Gathered:
+def observed_models(made: Sequence[Sequence[Observation]]) -> ObservedModels:
     """What these devices observed; each model counts once."""
     models = {each.model.digest: each.model for own in made for each in own}
     place = {key: number for number, key in enumerate(models)}
     places = [np.array([place[each.model.digest] for each in own], int) for own in made]
-    return Gathered(list(models.values()), places)
+    return ObservedModels(list(models.values()), places)
 
 
-def groups(
+def device_groups(
     found: DeviceInputs, made: Sequence[Sequence[Observation]], room: int
 ) -> Iterator[np.ndarray]:
     """Columns that go together: the same references, none observed or few different models.
@@ -63,7 +63,7 @@ def _few_models(
     models: set[str] = set()
     for column in columns.tolist():
         new = {each.model.digest for each in made[column]}
-        if some and (len(models | new) > TOGETHER or len(some) == room):
+        if some and (len(models | new) > MAX_OBSERVED_MODELS or len(some) == room):
             yield np.array(some)
             some, models = [], set()
         some.append(column)

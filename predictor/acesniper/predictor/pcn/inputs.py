@@ -11,14 +11,13 @@ import numpy as np
 
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
-from acesniper.predictor.cost import SPEAKERS, fused_net, work
+from acesniper.predictor.analytical import CLASS_PROBES, model_work, net_of_fusion
 from acesniper.predictor.features import CLASSES, HEAVY, class_matrix
-from acesniper.predictor.readings import gather, row_median
+from acesniper.predictor.probe_matrix import DISPATCH, MEMORY, NULL, Suite, probe_matrix, row_median
 from acesniper.predictor.similarity import spread_vectors
-from acesniper.predictor.workloads import DISPATCH, MEMORY, NULL, Suite
 
 PAIRS: tuple[tuple[str, str], ...] = tuple(
-    (name, probe) for name in CLASSES for probe in SPEAKERS[name]
+    (name, probe) for name in CLASSES for probe in CLASS_PROBES[name]
 )
 """Which probe speaks for which class: a term of the physical sum each; dispatch and run follow."""
 
@@ -41,7 +40,7 @@ class ModelInputs:
     unit vectors of how work is spread; `sizes`: logs of totals.
     """
 
-    work: np.ndarray
+    model_work: np.ndarray
     size: np.ndarray
     shares: np.ndarray
     spread: np.ndarray
@@ -124,8 +123,8 @@ def model_inputs(models: Sequence[ModelFeatures], suite: Suite) -> ModelInputs:
 
 def device_inputs(devices: Sequence[HardwareVector], suite: Suite) -> DeviceInputs:
     """Arrays of the devices."""
-    found = gather(devices, suite)
-    net = fused_net(found.net_s, suite)
+    found = probe_matrix(devices, suite)
+    net = net_of_fusion(found.net_s, suite)
     fixed = np.maximum(np.stack([found.node_s, found.run_s], axis=1), SMALL)
     excess = np.log(found.net_s / suite.typical_s)
     level = row_median(excess)[:, None]
@@ -152,7 +151,7 @@ def _seconds(device: HardwareVector, probe: str) -> float:
 
 def _amounts(models: Sequence[ModelFeatures], suite: Suite) -> np.ndarray:
     """Work in units of the terms' probes, shape (models, terms)."""
-    asked = work(models, suite)
+    asked = model_work(models, suite)
     columns = [
         asked.share[name][:, suite.index(probe)] if name in asked.share else np.zeros(len(models))
         for name, probe in PAIRS

@@ -6,20 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from acesniper.predictor.pcn.fleet import Fleet
-from acesniper.predictor.pcn.serving import PcnPredictor
+from acesniper.predictor.pcn.fleet_runs import FleetRuns
+from acesniper.predictor.pcn.serve import PcnPredictor
 
-LEAST = 20
+MIN_RECENT_RUNS = 20
 """Fewer recent runs decide nothing."""
-CERTAIN = 0.95
+MIN_CERTAINTY = 0.95
 """How certain it must be that the new network's mistakes are the smaller ones."""
-NARROWER = 0.05
+MAX_COVERAGE_LOSS = 0.05
 """So much less of the runs may end inside the new network's 90 % intervals."""
-DRAWS = 2000
+RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class NetworkAccuracy:
     """Of one network on the recent runs: per cent, and the mean mistake in log seconds."""
 
     median_error_pct: float
@@ -28,14 +28,14 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class NetworkComparison:
     """The outcome: better, not better, or too little to tell by. `certainty` is that of better."""
 
     verdict: str
     held_out: int
     certainty: float
-    old: Figures | None = None
-    new: Figures | None = None
+    old: NetworkAccuracy | None = None
+    new: NetworkAccuracy | None = None
 
     @property
     def better(self) -> bool:
@@ -47,19 +47,21 @@ class Verdict:
         return asdict(self)
 
 
-def judge(old: PcnPredictor, new: PcnPredictor, before: Fleet, recent: Fleet) -> Verdict:
+def compare_networks(
+    old: PcnPredictor, new: PcnPredictor, before: FleetRuns, recent: FleetRuns
+) -> NetworkComparison:
     """Compare both on the `recent` runs, each told what its device ran `before`."""
-    mistakes = [list(_mistakes(each, before, recent)) for each in (old, new)]
+    mistakes = [list(_errors(each, before, recent)) for each in (old, new)]
     wrong, reach = (
         np.array([[row[what] for row in rows] for rows in mistakes], float) for what in (0, 1)
     )
     known = np.isfinite(wrong).all(axis=0)
     wrong, reach = np.abs(wrong[:, known]), reach[:, known]
     count = wrong.shape[1]
-    if count < LEAST:
-        return Verdict("too little", count, 0.0)
+    if count < MIN_RECENT_RUNS:
+        return NetworkComparison("too little", count, 0.0)
     figures = [
-        Figures(
+        NetworkAccuracy(
             float(100 * np.median(np.expm1(own))),
             float(own.mean()),
             float(100 * (own <= far).mean()),
@@ -67,13 +69,13 @@ def judge(old: PcnPredictor, new: PcnPredictor, before: Fleet, recent: Fleet) ->
         for own, far in zip(wrong, reach, strict=True)
     ]
     certainty = _certainty(wrong[1] - wrong[0])
-    covered = figures[1].coverage90_pct >= figures[0].coverage90_pct - 100 * NARROWER
-    verdict = "better" if certainty >= CERTAIN and covered else "not better"
-    return Verdict(verdict, count, certainty, *figures)
+    covered = figures[1].coverage90_pct >= figures[0].coverage90_pct - 100 * MAX_COVERAGE_LOSS
+    verdict = "better" if certainty >= MIN_CERTAINTY and covered else "not better"
+    return NetworkComparison(verdict, count, certainty, *figures)
 
 
-def _mistakes(
-    predictor: PcnPredictor, before: Fleet, recent: Fleet
+def _errors(
+    predictor: PcnPredictor, before: FleetRuns, recent: FleetRuns
 ) -> Iterator[tuple[float, float]]:
     """Of each recent run: observed less predicted, and the interval's reach (log seconds)."""
     for known, device in zip(before.devices, recent.devices, strict=True):
@@ -90,5 +92,5 @@ def _mistakes(
 def _certainty(apart: np.ndarray) -> float:
     """The share of resamples in which the new network's mistakes are smaller on average."""
     draw = np.random.default_rng(0)
-    chosen = draw.integers(len(apart), size=(DRAWS, len(apart)))
+    chosen = draw.integers(len(apart), size=(RESAMPLES, len(apart)))
     return float((apart[chosen].mean(axis=1) < 0.0).mean())

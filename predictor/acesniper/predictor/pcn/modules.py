@@ -14,7 +14,7 @@ JITTER = 1e-4
 """Least noise of a regression, so that alike networks do not make it singular."""
 
 
-class Models(NamedTuple):
+class ModelTensors(NamedTuple):
     """Models as tensors: `work`, `size`, `shares` (M, T), `spread` (M, S), `sizes` (M, Z)."""
 
     work: Tensor
@@ -25,10 +25,10 @@ class Models(NamedTuple):
 
     def take(self, rows: Tensor) -> "Models":
         """Some of the models."""
-        return Models(*(each[rows] for each in self))
+        return ModelTensors(*(each[rows] for each in self))
 
 
-class Devices(NamedTuple):
+class DeviceTensors(NamedTuple):
     """Devices as tensors: `seconds` (D, T) of the terms' probes, `shape` (D, P) of readings.
 
     `unusual` (D, T): how far the shape is from usual at the probe of each term.
@@ -40,7 +40,7 @@ class Devices(NamedTuple):
 
     def take(self, rows: Tensor) -> "Devices":
         """Some of the devices."""
-        return Devices(*(each[rows] for each in self))
+        return DeviceTensors(*(each[rows] for each in self))
 
 
 class Physics(nn.Module):
@@ -55,15 +55,15 @@ class Physics(nn.Module):
         self.factor = nn.Parameter(torch.zeros(terms))  # log
         self.power = nn.Parameter(torch.zeros(terms))
 
-    def forward(self, models: Models, devices: Devices) -> Tensor:
+    def forward(self, models: ModelTensors, devices: DeviceTensors) -> Tensor:
         """Log seconds (M, D)."""
         return torch.log(self.corrected(models) @ devices.seconds.T)
 
-    def corrected(self, models: Models) -> Tensor:
+    def corrected(self, models: ModelTensors) -> Tensor:
         """How often each term's probe, after the corrections: (M, T)."""
         return models.work * torch.exp(self.factor + self.power * models.size)
 
-    def unusual(self, models: Models, devices: Devices) -> Tensor:
+    def unusual(self, models: ModelTensors, devices: DeviceTensors) -> Tensor:
         """How unusual the probes are that a prediction rests on, by their shares of it (M, D)."""
         corrected = self.corrected(models)
         rests_on = corrected @ (devices.seconds * devices.unusual).T
@@ -82,7 +82,7 @@ class ModelKernel(nn.Module):
         self.weight = nn.Parameter(torch.tensor([-1.0, -1.0, -2.0, -2.0, -2.0, -4.0]))  # log
         self.length = nn.Parameter(torch.tensor([-0.7, -0.7, 1.0]))  # log
 
-    def forward(self, a: Models, b: Models) -> Tensor:
+    def forward(self, a: ModelTensors, b: ModelTensors) -> Tensor:
         """Shape (A, B)."""
         weight, length = self.weight.exp(), self.length.exp()
         return (
@@ -94,7 +94,7 @@ class ModelKernel(nn.Module):
             + weight[5] * _slopes(a) @ _slopes(b).T
         )
 
-    def own(self, a: Models) -> Tensor:
+    def own(self, a: ModelTensors) -> Tensor:
         """The covariance of each model with itself, shape (A,)."""
         weight = self.weight.exp()
         own = weight[:3].sum() + weight[3] * a.shares.square().sum(1)
@@ -109,13 +109,13 @@ class DeviceKernel(nn.Module):
         self.weight = nn.Parameter(torch.zeros(3))  # log
         self.length = nn.Parameter(torch.zeros(()))  # log
 
-    def forward(self, a: Devices, b: Devices) -> Tensor:
+    def forward(self, a: DeviceTensors, b: DeviceTensors) -> Tensor:
         """Shape (A, B)."""
         weight = self.weight.exp()
         near = nearness(a.shape, b.shape, self.length.exp())
         return weight[0] + weight[1] * near + weight[2] * a.shape @ b.shape.T
 
-    def own(self, a: Devices) -> Tensor:
+    def own(self, a: DeviceTensors) -> Tensor:
         """The covariance of each device with itself, shape (A,)."""
         weight = self.weight.exp()
         return weight[0] + weight[1] + weight[2] * a.shape.square().sum(1)
@@ -142,7 +142,7 @@ class Residual(nn.Module):
         self.model = _tower(model_width, width, out + 1)
         self.device = _tower(device_width, width, out + 1)
 
-    def forward(self, models: Models, devices: Devices) -> Tensor:
+    def forward(self, models: ModelTensors, devices: DeviceTensors) -> Tensor:
         """Corrections (M, D)."""
         traits = torch.cat([models.shares, models.spread, models.sizes], 1)
         u, v = self.model(traits), self.device(devices.shape)
@@ -163,7 +163,7 @@ class Gate(nn.Module):
         return torch.sigmoid(self.bias + slope[0] * model[:, None] + slope[1] * device[None, :])
 
 
-class Observed(nn.Module):
+class ErrorCovariance(nn.Module):
     """How mistakes on one device go together: what an observed model says about another.
 
     The covariance of a Gaussian process over models whose mean is the prediction so far: a part
@@ -177,21 +177,21 @@ class Observed(nn.Module):
         self.scale = nn.Parameter(torch.tensor(-2.5))  # log
         self.noise = nn.Parameter(torch.tensor(-4.0))  # log variance of one observation
 
-    def forward(self, a: Models, b: Models) -> Tensor:
+    def forward(self, a: ModelTensors, b: ModelTensors) -> Tensor:
         """Shape (A, B)."""
         return self.level.exp() + self.scale.exp() * self.kernel(a, b)
 
-    def own(self, a: Models) -> Tensor:
+    def own(self, a: ModelTensors) -> Tensor:
         """The variance of each model's mistake before anything is observed, shape (A,)."""
         return self.level.exp() + self.scale.exp() * self.kernel.own(a)
 
 
-def _costs(models: Models) -> Tensor:
+def _costs(models: ModelTensors) -> Tensor:
     """The share of time of each term: how log time moves with the cost of that term."""
     return models.shares.square()
 
 
-def _slopes(models: Models) -> Tensor:
+def _slopes(models: ModelTensors) -> Tensor:
     """The same for the power of the nodes' size."""
     return models.shares.square() * models.size
 

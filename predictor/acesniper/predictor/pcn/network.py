@@ -14,23 +14,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from acesniper.predictor.pcn.modules import (
+from acesniper.predictor.pcn.model import (
     DeviceKernel,
-    Devices,
+    DeviceTensors,
+    ErrorCovariance,
     Gate,
     ModelKernel,
-    Models,
-    Observed,
+    ModelTensors,
     Physics,
     Residual,
     Ridge,
 )
 
-PARTS = ("similarity", "residual", "gate")
+OPTIONAL_PARTS = ("similarity", "residual", "gate")
 """What may be left out, to see what it is worth."""
 
 
-class Parts(NamedTuple):
+class PredictionParts(NamedTuple):
     """A prediction taken apart, each (M, D), log seconds; and how well the known explain each side.
 
     `model` (M,) and `device` (D,) are in [0, 1]: 1 for what is known, 0 far from everything.
@@ -50,11 +50,11 @@ class Parts(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Known:
+class KnownLatencies:
     """What was measured: `log_s` (N, K), where `measured`; anything where not."""
 
-    models: Models
-    devices: Devices
+    models: ModelTensors
+    devices: DeviceTensors
     log_s: Tensor
     measured: Tensor
 
@@ -70,11 +70,11 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Memory:
+class NetworkMemory:
     """The regression on the known, solved: all that a prediction needs of it."""
 
-    models: Models
-    devices: Devices
+    models: ModelTensors
+    devices: DeviceTensors
     inverse_models: Tensor  # (N, N)
     inverse_devices: Tensor  # (K, K)
     missed: Tensor  # (N, K): inverse_models @ what physics missed @ inverse_devices
@@ -84,7 +84,7 @@ class Network(nn.Module):
     """PCN. `parts` are those in use; physics always is."""
 
     def __init__(
-        self, terms: int, traits: int, probes: int, parts: tuple[str, ...] = PARTS
+        self, terms: int, traits: int, probes: int, parts: tuple[str, ...] = OPTIONAL_PARTS
     ) -> None:
         super().__init__()
         self.parts = parts
@@ -95,16 +95,20 @@ class Network(nn.Module):
         self.device_ridge = Ridge(-1.0)
         self.residual = Residual(traits, probes)
         self.gate = Gate()
-        self.observed = Observed()
+        self.observed = ErrorCovariance()
 
-    def remember(self, known: Known) -> Memory:
+    def remember(self, known: KnownLatencies) -> NetworkMemory:
         """Solve the regression on the known."""
         missed = self._missed(known)
         models = self.model_ridge.inverse(self.model_kernel(known.models, known.models))
         devices = self.device_ridge.inverse(self.device_kernel(known.devices, known.devices))
-        return Memory(known.models, known.devices, models, devices, models @ missed @ devices)
+        return NetworkMemory(
+            known.models, known.devices, models, devices, models @ missed @ devices
+        )
 
-    def forward(self, models: Models, devices: Devices, memory: Memory) -> Parts:
+    def forward(
+        self, models: ModelTensors, devices: DeviceTensors, memory: NetworkMemory
+    ) -> PredictionParts:
         """Predict models (M) on devices (D)."""
         physics = self.physics(models, devices)
         near_models = self.model_kernel(models, memory.models)
@@ -113,7 +117,7 @@ class Network(nn.Module):
         device = _explained(near_devices, memory.inverse_devices) / self.device_kernel.own(devices)
         similarity = near_models @ memory.missed @ near_devices.T
         nothing = torch.zeros_like(physics)
-        return Parts(
+        return PredictionParts(
             physics,
             similarity if "similarity" in self.parts else nothing,
             self.residual(models, devices) if "residual" in self.parts else nothing,
@@ -122,7 +126,7 @@ class Network(nn.Module):
             device,
         )
 
-    def _missed(self, known: Known) -> Tensor:
+    def _missed(self, known: KnownLatencies) -> Tensor:
         """What physics misses on the known (N, K); a gap is the sum of its row's and column's."""
         missed = known.log_s - self.physics(known.models, known.devices)
         there = known.measured.to(missed.dtype)

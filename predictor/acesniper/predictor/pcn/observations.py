@@ -10,14 +10,14 @@ import numpy as np
 
 from acesniper.domain.model import ModelFeatures
 
-MOST = 256
+MAX_OBSERVATIONS = 256
 """The newest so many observations of a device count: the cost grows with their cube."""
 
 
-USUAL = 3.0
+PRIOR_OBSERVATIONS = 3.0
 """Observations as expected that every device is credited with (as in `conditioning`)."""
 
-USUAL_SHIFT = 0.2
+PRIOR_SHIFT = 0.2
 """Other software, other memory traffic, another temperature than when it was probed."""
 DRIFTED_SHIFT = 1.0
 """The same for a device that was found to be another than was probed."""
@@ -25,13 +25,13 @@ DRIFTED_SHIFT = 1.0
 RUN_VARIANCE = 0.03**2
 """By how much (log seconds, squared) a model that runs again misses what it took before."""
 
-UNUSUAL = 2.0
+UNUSUAL_WEIGHT = 2.0
 """How much less is known where a prediction rests on unusual probes (as in `conditioning`)."""
 
-BOUND = 0.5
+REFERENCE_BOUND = 0.5
 """How far one reference can lie from the others, log seconds."""
 
-ROUNDS = 2
+ROBUST_ROUNDS = 2
 """How often it is asked what the other observations imply for each reference."""
 
 
@@ -47,32 +47,32 @@ class Observation:
     model: ModelFeatures
     latency_s: float
     variance: float = 0.0
-    shift: float = USUAL_SHIFT
+    shift: float = PRIOR_SHIFT
 
 
 Observations = Sequence[Sequence[Observation]]
 """For each device of a call what ran on it, oldest first; or nothing for all."""
 
 
-def doubted(deviation: np.ndarray, unusual: np.ndarray) -> np.ndarray:
+def widened_deviation(deviation: np.ndarray, unusual: np.ndarray) -> np.ndarray:
     """The deviation (M, D), wider where a prediction rests on unusual probes.
 
     As `conditioning.doubted`.
     """
-    return np.asarray(deviation * np.sqrt(1 + (UNUSUAL * unusual) ** 2), np.float32)
+    return np.asarray(deviation * np.sqrt(1 + (UNUSUAL_WEIGHT * unusual) ** 2), np.float32)
 
 
-def usable(made: Sequence[Observation], version: str) -> list[Observation]:
+def usable_observations(made: Sequence[Observation], version: str) -> list[Observation]:
     """The newest MOST that say something, of features of this version."""
     good = [
         each
         for each in made
         if each.model.version == version and 0 < each.latency_s < np.inf and each.variance >= 0
     ]
-    return good[-MOST:]
+    return good[-MAX_OBSERVATIONS:]
 
 
-def bounded(wrong: np.ndarray) -> np.ndarray:
+def bounded_errors(wrong: np.ndarray) -> np.ndarray:
     """Mistakes on the references (R, D) with those drawn in that lie far from their median.
 
     As `conditioning.bounded`, which the network was trained with.
@@ -80,10 +80,12 @@ def bounded(wrong: np.ndarray) -> np.ndarray:
     if not len(wrong):
         return wrong
     middle = np.sort(wrong, axis=0)[(len(wrong) - 1) // 2]  # the lower one, as torch has it
-    return np.asarray(middle + BOUND * np.tanh((wrong - middle) / BOUND), wrong.dtype)
+    return np.asarray(
+        middle + REFERENCE_BOUND * np.tanh((wrong - middle) / REFERENCE_BOUND), wrong.dtype
+    )
 
 
-def believed(
+def robust_errors(
     inverse: np.ndarray, heard: np.ndarray, wrong: np.ndarray, references: int
 ) -> np.ndarray:
     """Mistakes (O, D) where references that the others contradict count the less.
@@ -91,14 +93,16 @@ def believed(
     As `conditioning.believed`; `heard` are the mistakes to start from.
     """
     found, own = heard, np.diagonal(inverse)[:, None]
-    for _ in range(ROUNDS):
+    for _ in range(ROBUST_ROUNDS):
         implied = (found - (inverse @ found) / own)[:references]
         apart = wrong[:references] - implied
-        found = np.vstack([implied + apart / (1 + (apart / BOUND) ** 2), heard[references:]])
+        found = np.vstack(
+            [implied + apart / (1 + (apart / REFERENCE_BOUND) ** 2), heard[references:]]
+        )
     return np.asarray(found, wrong.dtype)
 
 
-def own_share(noise: float) -> float:
+def own_variance(noise: float) -> float:
     """What of the noise that training found is a model's own and comes again with it.
 
     Training never asks for a model that it observed: it cannot tell the two apart.
@@ -106,7 +110,7 @@ def own_share(noise: float) -> float:
     return max(noise - RUN_VARIANCE, 0.0)
 
 
-def repeated(
+def repeated_models(
     named: Sequence[str], made: Sequence[Observation], references: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where an observation is of a model asked for (M, O), and of one observed before (O, O).
@@ -121,7 +125,7 @@ def repeated(
     return asked[:, None] == seen, twice
 
 
-def ran_already(named: Sequence[str], made: Observations) -> np.ndarray:
+def already_run(named: Sequence[str], made: Observations) -> np.ndarray:
     """Which models each device ran itself, (M, D), or (M, 1) where none ran any."""
     if not any(made):
         return np.zeros((len(named), 1), bool)
@@ -143,17 +147,17 @@ def posterior(
     the observations; `wrong` (O, D) is observed less predicted, 32 bit as the table: first the
     `references`, then what the device ran. Strangeness is that of `conditioning.strangeness`.
     """
-    heard = np.vstack([bounded(wrong[:references]), wrong[references:]])
+    heard = np.vstack([bounded_errors(wrong[:references]), wrong[references:]])
     inverse = np.linalg.inv(inner.astype(np.float64) + np.diag(noise))
     weights = inverse @ outer.T.astype(np.float64)  # O, M
     left = own - (outer.T * weights).sum(axis=0)
     alone = (inverse @ heard) ** 2 / np.diagonal(inverse)[:, None]
-    strange = (alone.sum(axis=0) + USUAL) / (len(wrong) + USUAL)
-    added = weights.T.astype(np.float32) @ believed(inverse, heard, wrong, references)
+    strange = (alone.sum(axis=0) + PRIOR_OBSERVATIONS) / (len(wrong) + PRIOR_OBSERVATIONS)
+    added = weights.T.astype(np.float32) @ robust_errors(inverse, heard, wrong, references)
     return added, np.maximum(left, 1e-6), strange
 
 
-def most_telling(covariance: np.ndarray, noise: float, count: int) -> list[int]:
+def most_informative(covariance: np.ndarray, noise: float, count: int) -> list[int]:
     """Which models to observe so that least variance is left over all of them, one after another.
 
     Greedy, as such a sum falls less with every further one (Krause et al., 2008); `covariance`

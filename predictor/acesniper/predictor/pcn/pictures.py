@@ -9,11 +9,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from acesniper.predictor.pcn.crossvalidation import ALL
-from acesniper.predictor.pcn.report import OURS, Document, Trial, label
-from acesniper.predictor.tables.metrics import Outcome
+from acesniper.predictor.accuracy import PredictionOutcome
+from acesniper.predictor.pcn.evaluation.cross_validation import ALL_OBSERVED
+from acesniper.predictor.pcn.evaluation.report import OURS, Document, Trial, label
 
-PANELS: Sequence[tuple[str, int]] = (("seen device", ALL), ("new device", 0), ("new runtime", 0))
+PANELS: Sequence[tuple[str, int]] = (
+    ("seen device", ALL_OBSERVED),
+    ("new device", 0),
+    ("new runtime", 0),
+)
 """Splits that are drawn, and after how many observations."""
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#999933")
@@ -23,7 +27,7 @@ MARKS = "osD^vP<X"
 """A second way to tell runtimes apart."""
 
 
-def draw(done: Trial, document: Document, folder: Path) -> list[Path]:
+def write_plots(done: Trial, document: Document, folder: Path) -> list[Path]:
     """Write the pictures into `folder`, and say where they are."""
     folder.mkdir(parents=True, exist_ok=True)
     with style():
@@ -79,7 +83,7 @@ def predicted(done: Trial) -> Figure:
     return figure
 
 
-def _points(axes: Axes, cells: Outcome, rows: np.ndarray, name: str, turn: int) -> None:
+def _points(axes: Axes, cells: PredictionOutcome, rows: np.ndarray, name: str, turn: int) -> None:
     at = cells.wanted & rows[:, None]
     axes.scatter(
         np.exp(cells.measured[at]) * 1e3,
@@ -93,7 +97,7 @@ def _points(axes: Axes, cells: Outcome, rows: np.ndarray, name: str, turn: int) 
     )
 
 
-def _diagonal(axes: Axes, cells: Outcome) -> None:
+def _diagonal(axes: Axes, cells: PredictionOutcome) -> None:
     """Where predictions are right, and a band of 20 % around it."""
     measured = np.exp(cells.measured[cells.wanted]) * 1e3
     ends = np.array([measured.min(), measured.max()])

@@ -13,7 +13,7 @@ import numpy as np
 from acesniper.predictor.pcn.inputs import DeviceInputs, ModelInputs
 
 
-class Digested(Protocol):
+class HasDigest(Protocol):
     """What is identified by a digest of its values."""
 
     @property
@@ -22,27 +22,29 @@ class Digested(Protocol):
         ...
 
 
-Item = TypeVar("Item", bound=Digested)
-Arrays = TypeVar("Arrays", bound=ModelInputs | DeviceInputs)
+CachedItem = TypeVar("Item", bound=HasDigest)
+CachedArrays = TypeVar("Arrays", bound=ModelInputs | DeviceInputs)
 
-MOST = 16384
+CACHE_SIZE = 16384
 """Entries that are kept; with one more the cache is emptied."""
 
-STEP = 256
+CONVERT_BATCH = 256
 """Items converted at a time: intermediate arrays are larger than what is kept."""
 
 
-class Prepared(Generic[Item, Arrays]):
+class InputCache(Generic[CachedItem, CachedArrays]):
     """Caches the arrays of items, at most `most` of them."""
 
-    def __init__(self, prepare: Callable[[Sequence[Item]], Arrays], most: int = MOST) -> None:
+    def __init__(
+        self, prepare: Callable[[Sequence[CachedItem]], CachedArrays], most: int = CACHE_SIZE
+    ) -> None:
         self._prepare = prepare
-        self._kind: type[Arrays]
+        self._kind: type[CachedArrays]
         self._most = most
         self._kept: dict[str, int] = {}
         self._store: dict[str, np.ndarray] = {}
 
-    def of(self, items: Sequence[Item]) -> Arrays:
+    def of(self, items: Sequence[CachedItem]) -> CachedArrays:
         """The arrays in the order of `items`, which must not be empty; 32-bit floats."""
         new = self._new(items)
         if len(self._kept) + len(new) > self._most:
@@ -50,15 +52,15 @@ class Prepared(Generic[Item, Arrays]):
             new = self._new(items)
             if len(new) > self._most:
                 return self._prepare(items)
-        for start in range(0, len(new), STEP):
-            self._add(new[start : start + STEP])
+        for start in range(0, len(new), CONVERT_BATCH):
+            self._add(new[start : start + CONVERT_BATCH])
         rows = np.asarray([self._kept[item.digest] for item in items])
         return self._kind(*(self._store[each.name][rows] for each in fields(self._kind)))
 
-    def _new(self, items: Sequence[Item]) -> list[Item]:
+    def _new(self, items: Sequence[CachedItem]) -> list[CachedItem]:
         return list({item.digest: item for item in items if item.digest not in self._kept}.values())
 
-    def _add(self, new: Sequence[Item]) -> None:
+    def _add(self, new: Sequence[CachedItem]) -> None:
         made = self._prepare(new)
         self._kind = type(made)
         start, end = len(self._kept), len(self._kept) + len(new)

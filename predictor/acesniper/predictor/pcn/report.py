@@ -12,12 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from acesniper.predictor.pcn.baselines import METHODS, simple_folds
-from acesniper.predictor.pcn.crossvalidation import ALL, KNOWN, Fold, crossvalidate
-from acesniper.predictor.pcn.dataset import Dataset
-from acesniper.predictor.pcn.figures import noise_floor, outcome, summary
-from acesniper.predictor.pcn.training import Settings
-from acesniper.predictor.tables.metrics import Outcome, figures
+from acesniper.predictor.accuracy import PredictionOutcome, accuracy
+from acesniper.predictor.pcn.dataset import AtlasDataset
+from acesniper.predictor.pcn.evaluation.baselines import METHODS, baseline_folds
+from acesniper.predictor.pcn.evaluation.cross_validation import (
+    ALL_OBSERVED,
+    KNOWN_MODELS,
+    HiddenFold,
+    cross_validate,
+)
+from acesniper.predictor.pcn.evaluation.report import noise_floor, split_accuracy, split_outcome
+from acesniper.predictor.pcn.train import TrainingSettings
 
 OURS = "PCN"
 
@@ -40,7 +45,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class HiddenSplit:
     """What is hidden together, by `platform`, `runtime` or KNOWN (no family is), and what is shown.
 
     `observed`: all other networks have run on the device; `alone`: none, the probe speaks alone.
@@ -54,14 +59,14 @@ class Split:
         """The numbers of observations at which the split is judged."""
         if self.alone:
             return (0,)
-        return (ALL,) if self.observed else tuple(curve)
+        return (ALL_OBSERVED,) if self.observed else tuple(curve)
 
 
-SPLITS: Mapping[str, Split] = {
-    "seen device": Split("platform", observed=True),
-    "known network, new device": Split(KNOWN, alone=True),
-    "new device": Split("platform"),
-    "new runtime": Split("runtime"),
+SPLITS: Mapping[str, HiddenSplit] = {
+    "seen device": HiddenSplit("platform", observed=True),
+    "known network, new device": HiddenSplit(KNOWN_MODELS, alone=True),
+    "new device": HiddenSplit("platform"),
+    "new runtime": HiddenSplit("runtime"),
 }
 """Families are hidden in all but the one with known networks."""
 
@@ -70,14 +75,14 @@ SPLITS: Mapping[str, Split] = {
 class Trial:
     """A dataset with the predictions of its hidden cells, by method and by what was hidden."""
 
-    data: Dataset
-    settings: Settings
+    data: AtlasDataset
+    settings: TrainingSettings
     curve: tuple[int, ...]
-    folds: Mapping[str, Mapping[str, Sequence[Fold]]]
+    folds: Mapping[str, Mapping[str, Sequence[HiddenFold]]]
 
-    def outcome(self, split: str, count: int, method: str = OURS) -> Outcome:
+    def outcome(self, split: str, count: int, method: str = OURS) -> PredictionOutcome:
         """The hidden cells of a split; the rows are `devices` of it."""
-        return outcome(self.data, self.folds[method][SPLITS[split].by], count)
+        return split_outcome(self.data, self.folds[method][SPLITS[split].by], count)
 
     def devices(self, split: str) -> list[str]:
         """The names of an outcome's rows."""
@@ -90,23 +95,27 @@ def curve(most: int) -> tuple[int, ...]:
     return (*(count for count in CURVE if count < most), most)
 
 
-def trial(
-    data: Dataset,
-    settings: Settings,
+def run_trial(
+    data: AtlasDataset,
+    settings: TrainingSettings,
     observations: int = 20,
     progress: Progress = lambda _: None,
 ) -> Trial:
     """Hide every runtime and every platform in turn, and predict by every method."""
-    counts = {"platform": (*curve(observations), ALL), "runtime": curve(observations), KNOWN: (0,)}
-    folds: dict[str, dict[str, list[Fold]]] = {
+    counts = {
+        "platform": (*curve(observations), ALL_OBSERVED),
+        "runtime": curve(observations),
+        KNOWN_MODELS: (0,),
+    }
+    folds: dict[str, dict[str, list[HiddenFold]]] = {
         OURS: {
-            by: list(crossvalidate(data, by, each, settings, progress))
+            by: list(cross_validate(data, by, each, settings, progress))
             for by, each in counts.items()
         }
     }
     for name, method in METHODS.items():
         folds[name] = {
-            by: list(simple_folds(data, by, each, method, settings.seed))
+            by: list(baseline_folds(data, by, each, method, settings.seed))
             for by, each in counts.items()
         }
     return Trial(data, settings, curve(observations), folds)
@@ -116,7 +125,9 @@ def report(done: Trial) -> Document:
     """The document of a trial, without the ablation."""
     splits = {
         name: {
-            label(count): {method: judged(done, name, count, method) for method in done.folds}
+            label(count): {
+                method: method_accuracy(done, name, count, method) for method in done.folds
+            }
             for count in split.counts(done.curve)
         }
         for name, split in SPLITS.items()
@@ -124,23 +135,25 @@ def report(done: Trial) -> Document:
     return {"atlas": described(done.data), "splits": splits}
 
 
-def judged(done: Trial, split: str, count: int, method: str) -> Document:
+def method_accuracy(done: Trial, split: str, count: int, method: str) -> Document:
     """Figures of one method over all cells, by device and by family."""
     cells = done.outcome(split, count, method)
     devices = done.devices(split)
     return {
-        "all": summary(done.data, done.folds[method][SPLITS[split].by], count),
-        "devices": {name: figures(cells.device(row)) for row, name in enumerate(devices)},
+        "all": split_accuracy(done.data, done.folds[method][SPLITS[split].by], count),
+        "devices": {name: accuracy(cells.device(row)) for row, name in enumerate(devices)},
         "families": dict(by_family(done.data, cells)),
     }
 
 
-def by_family(data: Dataset, cells: Outcome) -> Iterator[tuple[str, dict[str, float]]]:
+def by_family(
+    data: AtlasDataset, cells: PredictionOutcome
+) -> Iterator[tuple[str, dict[str, float]]]:
     """Figures of each family of networks that was hidden."""
     for family in np.unique(data.families[~data.reference]):
         wanted = cells.wanted & (data.families == family)
         if wanted.any():
-            yield str(family), figures(replace(cells, wanted=wanted))
+            yield str(family), accuracy(replace(cells, wanted=wanted))
 
 
 def ablation(done: Trial, progress: Progress = lambda _: None) -> Document:
@@ -156,15 +169,15 @@ def ablation(done: Trial, progress: Progress = lambda _: None) -> Document:
             by = SPLITS[split].by
             folds = done.folds[OURS][by]
             if fitted != done.settings:
-                named = _named(progress, name)
-                folds = list(crossvalidate(done.data, by, counts, fitted, named))
+                named = _prefixed(progress, name)
+                folds = list(cross_validate(done.data, by, counts, fitted, named))
             found.setdefault(name, {})[split] = {
-                label(count): summary(done.data, folds, count) for count in counts
+                label(count): split_accuracy(done.data, folds, count) for count in counts
             }
     return found
 
 
-def described(data: Dataset) -> Document:
+def described(data: AtlasDataset) -> Document:
     """What the figures were found on."""
     own = ~data.reference
     return {
@@ -183,7 +196,7 @@ def described(data: Dataset) -> Document:
 
 def label(count: int) -> str:
     """A number of observations as a key of the document."""
-    return "all" if count == ALL else str(count)
+    return "all" if count == ALL_OBSERVED else str(count)
 
 
 def finite(document: Document) -> Document:
@@ -194,5 +207,5 @@ def finite(document: Document) -> Document:
     }
 
 
-def _named(progress: Progress, name: str) -> Progress:
+def _prefixed(progress: Progress, name: str) -> Progress:
     return lambda text: progress(f"{name}: {text}")

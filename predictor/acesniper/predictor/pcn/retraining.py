@@ -8,48 +8,48 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from acesniper.predictor.pcn.dataset import Dataset
+from acesniper.predictor.pcn.compare import MIN_RECENT_RUNS, NetworkComparison, compare_networks
+from acesniper.predictor.pcn.dataset import AtlasDataset
 from acesniper.predictor.pcn.export import export
-from acesniper.predictor.pcn.exported import Exported
-from acesniper.predictor.pcn.fleet import Fleet
-from acesniper.predictor.pcn.judging import LEAST, Verdict, judge
-from acesniper.predictor.pcn.serving import PcnPredictor
-from acesniper.predictor.pcn.training import DEFAULTS, Settings, fit
-from acesniper.predictor.workloads import Suite
+from acesniper.predictor.pcn.fleet_runs import FleetRuns
+from acesniper.predictor.pcn.network_file import NetworkFile
+from acesniper.predictor.pcn.serve import PcnPredictor
+from acesniper.predictor.pcn.train import DEFAULT_SETTINGS, TrainingSettings, fit
+from acesniper.predictor.probe_matrix import Suite
 
-RECENT = 0.3
+RECENT_SHARE = 0.3
 """The share of all runs that judges."""
 
-Progress = Callable[[int, float], None]
+StepProgress = Callable[[int, float], None]
 
 
 def retrain(
-    atlas: Callable[[Fleet], Dataset],
-    fleet: Fleet,
+    atlas: Callable[[FleetRuns], AtlasDataset],
+    fleet: FleetRuns,
     baseline: Path,
     target: Path,
     suite: Suite,
     provenance: Mapping[str, object],
-    settings: Settings = DEFAULTS,
-    progress: Progress = lambda step, loss: None,
-) -> Verdict:
+    settings: TrainingSettings = DEFAULT_SETTINGS,
+    progress: StepProgress = lambda step, loss: None,
+) -> NetworkComparison:
     """Write a network to `target` if it is better than the one in the file `baseline`.
 
     `atlas` is the dataset with what a fleet observed in it. Widths of intervals stay those of the
     baseline: finding them anew takes much longer, and each device adapts its own.
     """
-    before, recent = fleet.split(RECENT)
-    if sum(len(each.runs) for each in recent.devices) < LEAST:
-        return Verdict("too little", recent.runs, 0.0)
+    before, recent = fleet.split(RECENT_SHARE)
+    if sum(len(each.runs) for each in recent.devices) < MIN_RECENT_RUNS:
+        return NetworkComparison("too little", recent.runs, 0.0)
     data = atlas(before)
     network = fit(data, settings, progress)
-    widths = Exported.load(baseline, suite).calibration
+    widths = NetworkFile.load(baseline, suite).calibration
     seen = {"observed": {"devices": len(before.devices), "runs": before.runs}}
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         file = Path(folder) / target.name
         export(network, data, file, suite, widths, {**provenance, **seen})
         old, new = (PcnPredictor.load(each, suite) for each in (baseline, file))
-        verdict = judge(old, new, before, recent)
+        verdict = compare_networks(old, new, before, recent)
         if verdict.better:
             file.replace(target)
     return verdict

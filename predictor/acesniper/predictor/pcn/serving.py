@@ -13,11 +13,11 @@ import numpy as np
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation, Prediction
-from acesniper.predictor.doubt import own_log_sigma
+from acesniper.predictor.analytical import IMPLIED_LOG_SIGMA
+from acesniper.predictor.base import LatencyArrays, Observation, Observations
 from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.predictor.interface import Table
-from acesniper.predictor.pcn.exported import Answer, Exported
-from acesniper.predictor.pcn.gathering import gathered, groups
+from acesniper.predictor.out_of_distribution import own_log_sigma
+from acesniper.predictor.pcn.batching import InputCache, device_groups, observed_models
 from acesniper.predictor.pcn.inputs import (
     PAIRS,
     DeviceInputs,
@@ -26,30 +26,26 @@ from acesniper.predictor.pcn.inputs import (
     join,
     model_inputs,
 )
-from acesniper.predictor.pcn.observations import (
-    Observation,
-    Observations,
-    doubted,
-    most_telling,
-    own_share,
+from acesniper.predictor.pcn.network_file import NetworkFile, NetworkOutput
+from acesniper.predictor.pcn.posterior import (
+    already_run,
+    most_informative,
+    own_variance,
     posterior,
-    ran_already,
-    repeated,
-    usable,
+    repeated_models,
+    usable_observations,
+    widened_deviation,
 )
-from acesniper.predictor.pcn.prepared import Prepared
-from acesniper.predictor.physics import IMPLIED_LOG_SIGMA
-from acesniper.predictor.versions import check_versions
-from acesniper.predictor.workloads import Suite, known_suite
+from acesniper.predictor.probe_matrix import Suite, check_versions, known_suite
 
-SHIPPED = Path(__file__).with_name("pcn.onnx")
+SHIPPED_FILE = Path(__file__).with_name("pcn.onnx")
 
-NOWHERE = np.empty(0, dtype=int)
+NO_INDICES = np.empty(0, dtype=int)
 CELLS, ROWS = 2**16, 256
 """Pairs and models in one run of the graph, so that its arrays stay small."""
 
 
-class Quantiles(NamedTuple):
+class LatencyQuantiles(NamedTuple):
     """Latencies that are not exceeded 50, 90 and 99 times of 100, seconds (models, devices)."""
 
     p50: np.ndarray
@@ -57,7 +53,7 @@ class Quantiles(NamedTuple):
     p99: np.ndarray
 
 
-class Block(NamedTuple):
+class PredictionBlock(NamedTuple):
     """Predictions of all models on some devices: `rows`, `columns` say where in the table.
 
     `mean` (M, D) and `deviation` (M, D or 1) in log seconds, `observed` (M, D) the part of the mean
@@ -70,7 +66,7 @@ class Block(NamedTuple):
     deviation: np.ndarray
     observed: np.ndarray
     novelty: np.ndarray
-    answer: Answer
+    answer: NetworkOutput
 
 
 class PcnPredictor:
@@ -78,21 +74,21 @@ class PcnPredictor:
 
     source = "pcn-1"
 
-    def __init__(self, exported: Exported, suite: Suite) -> None:
+    def __init__(self, exported: NetworkFile, suite: Suite) -> None:
         self._exported = exported
         self._suite = suite
-        self._models: Prepared[ModelFeatures, ModelInputs] = Prepared(
+        self._models: InputCache[ModelFeatures, ModelInputs] = InputCache(
             lambda models: model_inputs(models, suite)
         )
-        self._devices: Prepared[HardwareVector, DeviceInputs] = Prepared(
+        self._devices: InputCache[HardwareVector, DeviceInputs] = InputCache(
             lambda devices: device_inputs(devices, suite)
         )
 
     @classmethod
-    def load(cls, file: Path = SHIPPED, suite: Suite | None = None) -> "PcnPredictor":
+    def load(cls, file: Path = SHIPPED_FILE, suite: Suite | None = None) -> "PcnPredictor":
         """From a file; raises ModelMismatch unless it was made for these features and suite."""
         suite = suite or known_suite()
-        return cls(Exported.load(file, suite), suite)
+        return cls(NetworkFile.load(file, suite), suite)
 
     def predict(
         self,
@@ -118,7 +114,7 @@ class PcnPredictor:
         models: Sequence[ModelFeatures],
         devices: Sequence[HardwareVector],
         observed: Observations = (),
-    ) -> Table:
+    ) -> LatencyArrays:
         """All pairs at once; NaN where a vector is of another version or says too little."""
         latency = np.full((len(models), len(devices)), np.nan, np.float32)
         spread = np.full(latency.shape, np.nan, np.float16)
@@ -126,16 +122,16 @@ class PcnPredictor:
             where = np.ix_(block.rows, block.columns)
             latency[where] = np.exp(block.mean)
             spread[where] = self._reach(block, "central90")
-        return Table(latency, spread).sound()
+        return LatencyArrays(latency, spread).sound()
 
     def quantiles(
         self,
         models: Sequence[ModelFeatures],
         devices: Sequence[HardwareVector],
         observed: Observations = (),
-    ) -> Quantiles:
+    ) -> LatencyQuantiles:
         """Upper bounds, for promises to keep; NaN as in the table."""
-        found = Quantiles(
+        found = LatencyQuantiles(
             *(np.full((len(models), len(devices)), np.nan, np.float32) for _ in range(3))
         )
         for block in self._blocks(models, devices, observed):
@@ -158,8 +154,8 @@ class PcnPredictor:
         if not known or not np.isfinite(found.seconds).all():
             return []
         asked = self._models.of([models[i] for i in known])
-        made = usable(observed, FEATURES_VERSION)
-        who = gathered([made])
+        made = usable_observations(observed, FEATURES_VERSION)
+        who = observed_models([made])
         seen = self._seen(who.models)
         answer = self._exported.run(join(asked, seen), found, join(seen, asked))
         joint, count_known = answer.covariance, len(known)
@@ -167,7 +163,7 @@ class PcnPredictor:
         outer = joint[:count_known, past]
         inner = joint[count_known:][np.ix_(past, past)] + np.diag(noise)
         left = joint[:count_known, len(seen.work) :] - outer @ np.linalg.solve(inner, outer.T)
-        return [known[i] for i in most_telling(left, self._exported.noise, count)]
+        return [known[i] for i in most_informative(left, self._exported.noise, count)]
 
     def explain(
         self,
@@ -198,7 +194,7 @@ class PcnPredictor:
         models: Sequence[ModelFeatures],
         devices: Sequence[HardwareVector],
         observed: Observations,
-    ) -> Iterator[Block]:
+    ) -> Iterator[PredictionBlock]:
         """Devices with the same observations go together, in runs of at most CELLS pairs."""
         current = [i for i, model in enumerate(models) if model.version == FEATURES_VERSION]
         if not current or not devices:
@@ -207,26 +203,28 @@ class PcnPredictor:
         doubt = np.asarray([[own_log_sigma(models[i])] for i in current])
         parts = np.split(np.arange(len(current)), range(ROWS, len(current), ROWS))
         found = self._devices.of(devices)
-        made = [usable(each, FEATURES_VERSION) for each in observed] or [[] for _ in devices]
+        made = [usable_observations(each, FEATURES_VERSION) for each in observed] or [
+            [] for _ in devices
+        ]
         room = max(1, CELLS // (min(len(current), ROWS) + found.references.shape[1]))
-        for columns in groups(found, made, room):
+        for columns in device_groups(found, made, room):
             some, own = found.take(columns), [made[column] for column in columns]
             for part in parts:
                 named = [models[current[i]].digest for i in part]
                 block = self._block(asked.take(part), named, some, own)
                 if doubt[part].any():
-                    unsure = doubt[part] * ~ran_already(named, own)
+                    unsure = doubt[part] * ~already_run(named, own)
                     block = block._replace(deviation=np.sqrt(block.deviation**2 + unsure**2))
                 yield block._replace(rows=np.asarray(current)[part], columns=columns)
 
     def _block(
         self, asked: ModelInputs, named: Sequence[str], found: DeviceInputs, made: Observations
-    ) -> Block:
+    ) -> PredictionBlock:
         """All models on devices that have the same references, and what each observed.
 
         `named` are the digests of the models asked for, by which observed ones are recognised.
         """
-        who = gathered(made)
+        who = observed_models(made)
         seen = self._seen(who.models)
         answer = self._exported.run(join(asked, seen), found, seen)
         count = len(asked.work)
@@ -238,21 +236,21 @@ class PcnPredictor:
             added, deviation = (np.hstack(each) for each in zip(*found_one, strict=True))
         else:
             everyone = np.arange(len(found.seconds))
-            added, deviation = self._corrected(answer, found, named, everyone, [], NOWHERE)
+            added, deviation = self._corrected(answer, found, named, everyone, [], NO_INDICES)
         corrected, total = answer.corrected[:count], np.exp(answer.physics[:count])
         unusual = (corrected @ (found.seconds * found.unusual).T) / total
-        deviation = doubted(deviation, unusual)
+        deviation = widened_deviation(deviation, unusual)
         if found.implied.any():
             filled = corrected @ (found.seconds * found.implied).T
             implied = IMPLIED_LOG_SIGMA * filled / total
             deviation = np.sqrt(deviation**2 + implied**2)
         novelty = self._exported.calibration.novelty(answer.device)
         mean = answer.mean[:count] + added
-        return Block(NOWHERE, NOWHERE, mean, deviation, added, novelty, answer)
+        return PredictionBlock(NO_INDICES, NO_INDICES, mean, deviation, added, novelty, answer)
 
     def _corrected(
         self,
-        answer: Answer,
+        answer: NetworkOutput,
         found: DeviceInputs,
         named: Sequence[str],
         columns: np.ndarray,
@@ -263,8 +261,8 @@ class PcnPredictor:
         count = len(named)
         past, noise = self._past(found, columns[0], made, places)
         references = len(past) - len(made)
-        own = own_share(self._exported.noise)
-        again, twice = repeated(named, made, references)
+        own = own_variance(self._exported.noise)
+        again, twice = repeated_models(named, made, references)
         # What changed since the probe is common to all models, and no reference tells of it.
         since = np.arange(len(past)) >= references
         shift = max((each.shift for each in made), default=0.0) ** 2
@@ -301,7 +299,7 @@ class PcnPredictor:
         references = self._exported.references
         return join(references, self._models.of(models)) if models else references
 
-    def _reach(self, block: Block, name: str) -> np.ndarray:
+    def _reach(self, block: PredictionBlock, name: str) -> np.ndarray:
         """A band's factor times the deviation, which is at least the floor (M, D)."""
         calibration = self._exported.calibration
         floor = calibration.factors("floor", block.novelty)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from acesniper.predictor.tables.traits import Traits
+from acesniper.predictor.tables.operators import ModelTraits
 
 
 def by_ratio(known: np.ndarray, readings: np.ndarray, columns: list[int]) -> np.ndarray:
@@ -34,7 +34,7 @@ BASELINES = {"ratio": by_ratio, "nearest": by_nearest, "gaussian": by_gaussian}
 
 
 def by_work(
-    log_ms: np.ndarray, traits: Sequence[Traits], known: np.ndarray, new: np.ndarray
+    log_ms: np.ndarray, traits: Sequence[ModelTraits], known: np.ndarray, new: np.ndarray
 ) -> np.ndarray:
     """A line per device through ln of all arithmetic; ln ms (devices, new models).
 
@@ -47,6 +47,6 @@ def by_work(
     return np.asarray(log_ms.mean(axis=1)[:, None] + slope[:, None] * asked)
 
 
-def _work(traits: Traits) -> float:
+def _work(traits: ModelTraits) -> float:
     listed = sum(each.count * each.sizes[0] for each in traits.operators)
     return listed or traits.values.get("flops", 0.0) or 1e9 * traits.values.get("gmacs", 0.0)

@@ -10,21 +10,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LEVEL = 100.0
+LEVEL_VARIANCE = 100.0
 """Variance of the level, ln ms squared: so large that readings alone say how fast a device is."""
 
-FEATURES = 0.03
+FEATURE_SHARE = 0.03
 """How much of the covariance that features expect is added to what devices show."""
 
-NOISE = 0.002
-FREEDOM = 3.0
+READING_NOISE = 0.002
+DEGREES_OF_FREEDOM = 3.0
 """Degrees of freedom of the noise."""
 
-ROUNDS = 3
+REWEIGHTINGS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Conditioned:
+class ConditionedDevices:
     """What follows for each new device.
 
     `middle` (devices, models) and `cleaned` (devices, readings) are ln ms: a reading that
@@ -37,39 +37,41 @@ class Conditioned:
     disagreement: np.ndarray
 
 
-def covariance(
+def model_covariance(
     known: np.ndarray, columns: list[int], alike: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The mean (models,), less the level, and the covariance with the columns (models, columns)."""
     shape = known - known[:, columns].mean(axis=1)[:, None]
     mean = shape.mean(axis=0)
     apart = shape - mean
-    found = apart.T @ apart[:, columns] / len(known) + LEVEL
-    return mean, found if alike is None else found + FEATURES * alike
+    found = apart.T @ apart[:, columns] / len(known) + LEVEL_VARIANCE
+    return mean, found if alike is None else found + FEATURE_SHARE * alike
 
 
-def condition(
+def condition_devices(
     known: np.ndarray, readings: np.ndarray, columns: list[int], alike: np.ndarray | None = None
-) -> Conditioned:
+) -> ConditionedDevices:
     """Condition on readings (devices, columns), none of them missing.
 
     `known` is (known devices, models) without gaps, `alike` the covariance (models, columns) that
     the models' features expect.
     """
-    mean, outer = covariance(known, columns, alike)
+    mean, outer = model_covariance(known, columns, alike)
     inner = outer[columns]
     level = readings.mean(axis=1)
     apart = readings - level[:, None] - mean[columns]
     weights = np.ones_like(apart)
-    for _ in range(ROUNDS):
-        noise = NOISE / weights
+    for _ in range(REWEIGHTINGS):
+        noise = READING_NOISE / weights
         precision = np.linalg.inv(inner[None] + noise[:, :, None] * np.eye(len(columns)))
         own = np.einsum("dii->di", precision)
         explained = np.einsum("dij,dj->di", precision, apart)
         alone = explained / own  # the reading less what the others imply
-        variance = np.maximum(1.0 / own - noise, 0.0) + NOISE
-        weights = np.minimum((FREEDOM + 1) / (FREEDOM + alone**2 / variance), 1.0)
+        variance = np.maximum(1.0 / own - noise, 0.0) + READING_NOISE
+        weights = np.minimum(
+            (DEGREES_OF_FREEDOM + 1) / (DEGREES_OF_FREEDOM + alone**2 / variance), 1.0
+        )
     smooth = level[:, None] + mean[columns] + explained @ inner
     cleaned = weights * readings + (1.0 - weights) * smooth
     middle = level[:, None] + mean + explained @ outer.T
-    return Conditioned(middle, cleaned, np.abs(alone).mean(axis=1))
+    return ConditionedDevices(middle, cleaned, np.abs(alone).mean(axis=1))

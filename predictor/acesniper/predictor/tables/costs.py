@@ -12,20 +12,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acesniper.predictor.tables.traits import SIZES, OperatorTable
+from acesniper.predictor.tables.operators import SIZES, OperatorCounts
 
-SWEEPS = 80
-SHARED = 0.1
+DESCENT_SWEEPS = 80
+SHARED_SHRINKAGE = 0.1
 """How much less the coefficients that all operators share are drawn to zero."""
 
-MEASURES = 4
+COST_MEASURES = 4
 
-FITTED_ON = 400
+MAX_COST_MODELS = 400
 """Models that coefficients are fitted on at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Design:
+class CostDesign:
     """What every model is charged for.
 
     `groups` (3, operators) says which coefficients an operator has at each level, `charged`
@@ -37,18 +37,18 @@ class Design:
     amounts: np.ndarray
 
 
-def design(operators: OperatorTable) -> Design:
+def cost_design(operators: OperatorCounts) -> CostDesign:
     """Sums of the measures over all operators, per kind, and per kind and kernel."""
-    charged = measures(operators)
-    groups, count = _groups(operators)
-    amounts = np.zeros((len(operators.counts), count, MEASURES))
+    charged = operator_measures(operators)
+    groups, count = _coefficient_groups(operators)
+    amounts = np.zeros((len(operators.counts), count, COST_MEASURES))
     for group in range(count):
         at = np.flatnonzero((groups == group).any(axis=0))
         amounts[:, group] = operators.counts[:, at] @ charged[at]
-    return Design(groups, charged, amounts.reshape(len(amounts), -1))
+    return CostDesign(groups, charged, amounts.reshape(len(amounts), -1))
 
 
-def measures(operators: OperatorTable) -> np.ndarray:
+def operator_measures(operators: OperatorCounts) -> np.ndarray:
     """What an operator is charged for: arithmetic, movement, weights, itself; (operators, 4)."""
     sizes = {name: operators.sizes[:, i] for i, name in enumerate(SIZES)}
     moved = sizes["read"] + sizes["written"]
@@ -61,20 +61,22 @@ def fit_costs(amounts: np.ndarray, log_ms: np.ndarray, ridge: float) -> np.ndarr
     `log_ms` is (devices, models), NaN where unknown. `ridge` draws coefficients to zero, in units
     of the largest column's sum of squares. Coordinate descent over all devices at once.
     """
-    some = np.sort(np.random.default_rng(0).permutation(len(amounts))[:FITTED_ON])
+    some = np.sort(np.random.default_rng(0).permutation(len(amounts))[:MAX_COST_MODELS])
     amounts, log_ms = amounts[some], log_ms[:, some]
     measured = np.isfinite(log_ms)
     inverse = np.where(measured, np.exp(-np.where(measured, log_ms, 0.0)), 0.0)
-    scale = _scale(amounts)
+    scale = _measure_scale(amounts)
     used = np.flatnonzero(amounts.max(axis=0, initial=0.0) > 0)
     relative = (amounts / scale).T[used][:, None] * inverse[None]  # columns, devices, models
     squares = (relative**2).sum(axis=2)
     drawn = (
-        ridge * squares.max(axis=0, initial=0.0) * np.where(used < MEASURES, SHARED, 1.0)[:, None]
+        ridge
+        * squares.max(axis=0, initial=0.0)
+        * np.where(used < COST_MEASURES, SHARED_SHRINKAGE, 1.0)[:, None]
     )
     found = np.zeros((len(used), len(log_ms)))
     left = measured.astype(float)
-    for _ in range(SWEEPS):
+    for _ in range(DESCENT_SWEEPS):
         for i, column in enumerate(relative):
             pull = (column * left).sum(axis=1) - drawn[i] * found[i]
             moved = np.maximum(found[i] + pull / (squares[i] + drawn[i] + 1e-30), 0.0) - found[i]
@@ -85,9 +87,9 @@ def fit_costs(amounts: np.ndarray, log_ms: np.ndarray, ridge: float) -> np.ndarr
     return np.asarray(costs / scale)
 
 
-def shares(models: Design, counts: np.ndarray, costs: np.ndarray) -> np.ndarray:
+def time_shares(models: CostDesign, counts: np.ndarray, costs: np.ndarray) -> np.ndarray:
     """What part of a model's time each operator takes, mean over devices: (models, operators)."""
-    coefficients = costs.reshape(len(costs), -1, MEASURES)
+    coefficients = costs.reshape(len(costs), -1, COST_MEASURES)
     each = np.zeros((len(costs), len(models.charged)))
     for level in models.groups:
         each += np.einsum("doi,oi->do", coefficients[:, level], models.charged)
@@ -97,13 +99,13 @@ def shares(models: Design, counts: np.ndarray, costs: np.ndarray) -> np.ndarray:
     return np.asarray(found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12))
 
 
-def _scale(amounts: np.ndarray) -> np.ndarray:
+def _measure_scale(amounts: np.ndarray) -> np.ndarray:
     """One scale per measure, whatever the kind: the largest sum over all operators."""
-    largest = amounts.max(axis=0, initial=0.0).reshape(-1, MEASURES).max(axis=0, initial=0.0)
-    return np.tile(np.maximum(largest, 1e-30), amounts.shape[1] // MEASURES)
+    largest = amounts.max(axis=0, initial=0.0).reshape(-1, COST_MEASURES).max(axis=0, initial=0.0)
+    return np.tile(np.maximum(largest, 1e-30), amounts.shape[1] // COST_MEASURES)
 
 
-def _groups(operators: OperatorTable) -> tuple[np.ndarray, int]:
+def _coefficient_groups(operators: OperatorCounts) -> tuple[np.ndarray, int]:
     """The groups of each level, and how many; the last group is an empty one.
 
     A kind with one kernel has no third level: its operators are in the empty group there.

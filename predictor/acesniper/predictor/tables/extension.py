@@ -10,9 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acesniper.predictor.tables.costs import fit_costs
-from acesniper.predictor.tables.kernel import START, Kernel, Theta, kernel
-from acesniper.predictor.tables.similarity import Described
+from acesniper.predictor.tables.model_kernel import (
+    INITIAL_THETA,
+    ModelVectors,
+    Theta,
+    TraitsKernel,
+    traits_kernel,
+)
+from acesniper.predictor.tables.operators import fit_costs
 
 RIDGES: tuple[float | None, ...] = (1e-4, 3e-6, None)
 """How far each member's physics is shrunk; None has no physics."""
@@ -20,53 +25,55 @@ RIDGES: tuple[float | None, ...] = (1e-4, 3e-6, None)
 LENGTHS = (0.3, 0.5, 0.8, 1.3, 2.0, 3.5, 6.0)
 """Lengths tried for operators: few, as the kernel over all operators is kept for each."""
 
-ROUNDS = 4
-TUNED_ON = 250
+TUNING_ROUNDS = 4
+MAX_TUNING_MODELS = 250
 """Models that the weights are found on; more only cost time."""
 
-TUNED_BY = 16
+MAX_TUNING_SETS = 16
 """Sets of devices, each with gaps of its own, that the weights are found on at most."""
 
-FITTED_ON = 700
+MAX_FITTED_MODELS = 700
 """Models that a member is fitted on at most: solving takes the cube of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Member:
+class ExtensionMember:
     """One form of the method with the weights that were found for it."""
 
     ridge: float | None
     theta: Theta
-    alike: Kernel
+    alike: TraitsKernel
 
     def covariance(self, known: np.ndarray, columns: Sequence[int]) -> np.ndarray:
         """How models vary together, as their features say: (known models, columns)."""
         return self.alike.between(known, known[list(columns)])(self.theta)
 
 
-def tuned(models: Described, log_ms: np.ndarray, known: np.ndarray) -> list[Member]:
+def tune(models: ModelVectors, log_ms: np.ndarray, known: np.ndarray) -> list[ExtensionMember]:
     """Find the weights of each member on ln ms (devices, known models), NaN where unknown."""
-    chosen = _some(len(known), TUNED_ON)
+    chosen = _sample(len(known), MAX_TUNING_MODELS)
     ridges = RIDGES if models.operators.counts.shape[1] else RIDGES[-1:]
     members = []
     for ridge, (base, alike) in zip(ridges, _bases(models, log_ms, known, ridges), strict=True):
         residual = (log_ms - base[:, known])[:, chosen]
-        members.append(Member(ridge, _best(alike, known[chosen], residual), alike))
+        members.append(
+            ExtensionMember(ridge, _maximise_likelihood(alike, known[chosen], residual), alike)
+        )
     return members
 
 
 def extend(
-    models: Described,
+    models: ModelVectors,
     log_ms: np.ndarray,
     known: np.ndarray,
     new: np.ndarray,
-    members: Sequence[Member],
+    members: Sequence[ExtensionMember],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Latencies, ln ms, and the deviations to expect; both (members, devices, new models).
 
     `log_ms` is (devices, known models), NaN where unknown.
     """
-    chosen = _some(len(known), FITTED_ON)
+    chosen = _sample(len(known), MAX_FITTED_MODELS)
     known, log_ms = known[chosen], log_ms[:, chosen]
     bases = _bases(models, log_ms, known, [member.ridge for member in members])
     found = [
@@ -78,7 +85,7 @@ def extend(
 
 def _posterior(
     base: np.ndarray,
-    alike: Kernel,
+    alike: TraitsKernel,
     theta: Theta,
     log_ms: np.ndarray,
     known: np.ndarray,
@@ -106,14 +113,14 @@ def patterns(log_ms: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _bases(
-    models: Described, log_ms: np.ndarray, known: np.ndarray, ridges: Sequence[float | None]
-) -> list[tuple[np.ndarray, Kernel]]:
+    models: ModelVectors, log_ms: np.ndarray, known: np.ndarray, ridges: Sequence[float | None]
+) -> list[tuple[np.ndarray, TraitsKernel]]:
     """The physical part (devices, all models) of each ridge, and the kernel that goes with it.
 
     Without physics the kernel takes the shares of time from the first.
     """
     amounts = models.design.amounts
-    fits: dict[float, tuple[np.ndarray, Kernel]] = {}
+    fits: dict[float, tuple[np.ndarray, TraitsKernel]] = {}
     found = []
     for ridge in ridges:
         used = ridge or RIDGES[0] or 0.0
@@ -121,9 +128,9 @@ def _bases(
             costs = np.zeros((len(log_ms), amounts.shape[1]))
             if models.operators.counts.shape[1]:
                 costs = fit_costs(amounts[known], log_ms, used)
-            fits[used] = costs, kernel(models, costs)
+            fits[used] = costs, traits_kernel(models, costs)
         costs, alike = fits[used]
-        level = _levels(log_ms)
+        level = _device_means(log_ms)
         base = np.repeat(level[:, None], len(amounts), axis=1)
         if ridge is not None:
             least = np.where(np.isfinite(log_ms), log_ms, level[:, None]).min(axis=1)
@@ -132,7 +139,7 @@ def _bases(
     return found
 
 
-def _levels(log_ms: np.ndarray) -> np.ndarray:
+def _device_means(log_ms: np.ndarray) -> np.ndarray:
     """The mean of each device; that of all where nothing of it is left: (devices,)."""
     there = np.isfinite(log_ms)
     total, count = np.where(there, log_ms, 0.0).sum(axis=1), there.sum(axis=1)
@@ -141,20 +148,20 @@ def _levels(log_ms: np.ndarray) -> np.ndarray:
     )
 
 
-def _best(alike: Kernel, known: np.ndarray, residual: np.ndarray) -> Theta:
+def _maximise_likelihood(alike: TraitsKernel, known: np.ndarray, residual: np.ndarray) -> Theta:
     """Walk the weights one by one, up and down, while the likelihood grows."""
-    sets, block = patterns(residual)[:TUNED_BY], alike.between(known, known)
+    sets, block = patterns(residual)[:MAX_TUNING_SETS], alike.between(known, known)
 
     def loss(theta: Theta) -> float:
         inner = block(theta) + theta["noise"] * np.eye(len(known))
         return sum(
-            _surprise(inner[np.ix_(there, there)], residual[np.ix_(rows, there)])
+            _negative_log_likelihood(inner[np.ix_(there, there)], residual[np.ix_(rows, there)])
             for rows, there in sets
         )
 
-    theta, least, step = dict(START), loss(START), 4.0
-    for _ in range(ROUNDS):
-        for name in START:
+    theta, least, step = dict(INITIAL_THETA), loss(INITIAL_THETA), 4.0
+    for _ in range(TUNING_ROUNDS):
+        for name in INITIAL_THETA:
             for factor in (step, 1 / step):
                 changed = _changed(theta, name, factor)
                 found = loss(changed)
@@ -172,7 +179,7 @@ def _changed(theta: Theta, name: str, factor: float) -> Theta:
     return {**theta, name: LENGTHS[min(max(at, 0), len(LENGTHS) - 1)]}
 
 
-def _surprise(inner: np.ndarray, residual: np.ndarray) -> float:
+def _negative_log_likelihood(inner: np.ndarray, residual: np.ndarray) -> float:
     """The negative log likelihood of the residuals (devices, models), without constants."""
     try:
         root = np.linalg.cholesky(inner)
@@ -183,6 +190,6 @@ def _surprise(inner: np.ndarray, residual: np.ndarray) -> float:
     return float((white**2).sum() / 2 + len(residual) * determinant)
 
 
-def _some(count: int, most: int) -> np.ndarray:
+def _sample(count: int, most: int) -> np.ndarray:
     """Indices of at most so many of `count`, drawn alike each time."""
     return np.sort(np.random.default_rng(0).permutation(count)[:most])

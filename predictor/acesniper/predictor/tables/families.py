@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from acesniper.predictor.tables.table import group
+from acesniper.predictor.tables.measurements import name_group
 
-FOLDS = 5
+FAMILY_FOLDS = 5
 
 
 def model_family(name: str) -> str:
@@ -21,10 +21,10 @@ def device_group(name: str) -> str:
 
     So the units of a phone go together, and a chip at several batch sizes.
     """
-    return re.sub(r"[_ ]\d+$", "", group(name))
+    return re.sub(r"[_ ]\d+$", "", name_group(name))
 
 
-def folds(families: Sequence[str], count: int = FOLDS) -> list[np.ndarray]:
+def family_folds(families: Sequence[str], count: int = FAMILY_FOLDS) -> list[np.ndarray]:
     """Disjoint masks that together cover all, no family in two of them.
 
     There are as many folds as families if these are few; with one family each item stands alone.

@@ -8,15 +8,14 @@ import numpy as np
 
 from acesniper.domain.errors import InvalidInput, InvalidModel
 from acesniper.predictor.features import CLASSES
-from acesniper.predictor.onnx.bind import fitting
-from acesniper.predictor.onnx.graph import parse
+from acesniper.predictor.onnx.bind import applicable_shapes
+from acesniper.predictor.onnx.graph import parse_model
 from acesniper.predictor.onnx.sandbox import read_model
-from acesniper.predictor.tables.cells import cell_operators
-from acesniper.predictor.tables.lists import listed_operators
-from acesniper.predictor.tables.params import read_param
-from acesniper.predictor.tables.similarity import name_pieces
-from acesniper.predictor.tables.table import group, joined, read_rows
-from acesniper.predictor.tables.traits import Traits, operator
+from acesniper.predictor.tables.measurements import joined_name, name_group, read_rows
+from acesniper.predictor.tables.model_kernel import name_pieces
+from acesniper.predictor.tables.model_sources import cell_operators, listed_operators
+from acesniper.predictor.tables.ncnn import read_ncnn_param
+from acesniper.predictor.tables.operators import ModelTraits, operator
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +25,7 @@ def read_features(
     model_columns: Sequence[str] = ("model",),
     shapes: Mapping[str, int] | None = None,
     left_out: Callable[[str], None] = log.warning,
-) -> dict[str, Traits]:
+) -> dict[str, ModelTraits]:
     """The features of every model a file or folder describes, by the model's name.
 
     A folder holds `.onnx`, `.param` (ncnn) and `.csv` files; an ONNX file in it that cannot be read
@@ -37,7 +36,7 @@ def read_features(
     leave open. Raises InvalidInput.
     """
     if path.is_dir():
-        found: dict[str, Traits] = {}
+        found: dict[str, ModelTraits] = {}
         for file in sorted(each for each in path.iterdir() if each.is_file()):
             if file.name.endswith((".onnx", ".param", ".csv", ".csv.gz")):
                 try:
@@ -50,17 +49,17 @@ def read_features(
     if path.suffix == ".onnx":
         return {path.stem: onnx_traits(path, shapes)}
     if path.suffix == ".param":
-        return {path.stem: Traits(read_param(path))}
+        return {path.stem: ModelTraits(read_ncnn_param(path))}
     return _csv(path, model_columns)
 
 
-def aligned(found: Mapping[str, Traits], models: Sequence[str]) -> list[Traits]:
+def aligned(found: Mapping[str, ModelTraits], models: Sequence[str]) -> list[ModelTraits]:
     """The features of each model of a table, in its order.
 
     A model whose name joins several columns may be described by the first alone. One that nothing
     describes borrows from the model with the most alike name.
     """
-    direct = [found.get(name) or found.get(group(name)) for name in models]
+    direct = [found.get(name) or found.get(name_group(name)) for name in models]
     if not any(direct):
         raise InvalidInput("the features describe none of the table's models")
     described = [i for i, each in enumerate(direct) if each is not None]
@@ -68,13 +67,15 @@ def aligned(found: Mapping[str, Traits], models: Sequence[str]) -> list[Traits]:
     result = []
     for i, traits in enumerate(direct):
         nearest = described[int(np.argmax(pieces[described] @ pieces[i]))]
-        result.append(traits or direct[nearest] or Traits())
+        result.append(traits or direct[nearest] or ModelTraits())
     return result
 
 
-def onnx_traits(path: Path, shapes: Mapping[str, int] | None = None) -> Traits:
+def onnx_traits(path: Path, shapes: Mapping[str, int] | None = None) -> ModelTraits:
     """One operator per class of the graph, with the mean sizes of its nodes."""
-    features = read_model(path, shapes=fitting(parse(path), shapes) if shapes else None)
+    features = read_model(
+        path, shapes=applicable_shapes(parse_model(path), shapes) if shapes else None
+    )
     operators = []
     for kind in CLASSES:
         nodes = features.values[f"{kind}.nodes"]
@@ -84,10 +85,10 @@ def onnx_traits(path: Path, shapes: Mapping[str, int] | None = None) -> Traits:
             )
             operators.append(operator(kind, nodes, flops=flops, read=moved / 8, written=moved / 8))
     totals = {"flops": features.flops, "parameters": features.parameters}
-    return Traits(tuple(operators), totals)
+    return ModelTraits(tuple(operators), totals)
 
 
-def _csv(path: Path, model_columns: Sequence[str]) -> dict[str, Traits]:
+def _csv(path: Path, model_columns: Sequence[str]) -> dict[str, ModelTraits]:
     rows = read_rows(path)
     if not rows or model_columns[0] not in rows[0]:
         raise InvalidInput(f"{path} has no {f'column {model_columns[0]}' if rows else 'row'}")
@@ -95,19 +96,21 @@ def _csv(path: Path, model_columns: Sequence[str]) -> dict[str, Traits]:
     if "operation" in rows[0] and "feature" in rows[0]:
         source = path.name.split(".")[0]
         return listed_operators(rows, model_columns, source)
-    described: dict[str, Traits] = {}
+    described: dict[str, ModelTraits] = {}
     varying: set[str] = set()
     for row in rows:
-        name, traits = joined(row, model_columns), _row_traits(row, model_columns)
+        name, traits = joined_name(row, model_columns), _row_traits(row, model_columns)
         before = described.setdefault(name, traits).values
         varying |= {key for key, value in traits.values.items() if before.get(key, value) != value}
     return {
-        name: Traits(each.operators, {k: v for k, v in each.values.items() if k not in varying})
+        name: ModelTraits(
+            each.operators, {k: v for k, v in each.values.items() if k not in varying}
+        )
         for name, each in described.items()
     }
 
 
-def _row_traits(row: dict[str, str], model_columns: Sequence[str]) -> Traits:
+def _row_traits(row: dict[str, str], model_columns: Sequence[str]) -> ModelTraits:
     cell = row.get("ops", "")
     values = {}
     for name, text in row.items():
@@ -116,9 +119,9 @@ def _row_traits(row: dict[str, str], model_columns: Sequence[str]) -> Traits:
             values[name] = number
     if len(cell) == 6 and cell.isdecimal():
         operators, depth = cell_operators(cell)
-        return Traits(operators, depth)
+        return ModelTraits(operators, depth)
     values |= {f"ops{i}={digit}": 1.0 for i, digit in enumerate(cell)}
-    return Traits((), values)
+    return ModelTraits((), values)
 
 
 def _number(text: str) -> float | None:
@@ -128,6 +131,6 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _merge(found: dict[str, Traits], more: dict[str, Traits]) -> None:
+def _merge(found: dict[str, ModelTraits], more: dict[str, ModelTraits]) -> None:
     for name, traits in more.items():
         found[name] = found[name] | traits if name in found else traits

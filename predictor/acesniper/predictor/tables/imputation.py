@@ -7,17 +7,17 @@ values (soft-impute: Mazumder, Hastie and Tibshirani, JMLR 2010).
 import numpy as np
 
 RANK = 6
-SWEEPS = 30
+IMPUTE_SWEEPS = 30
 
 
-def filled(log_ms: np.ndarray) -> np.ndarray:
+def impute(log_ms: np.ndarray) -> np.ndarray:
     """The matrix (devices, models), ln ms, with every NaN replaced by an estimate."""
     gaps = np.isnan(log_ms)
     if not gaps.any():
         return log_ms
-    start = _levels(log_ms)
+    start = _row_and_column_levels(log_ms)
     found = np.where(gaps, start, log_ms)
-    for _ in range(SWEEPS):
+    for _ in range(IMPUTE_SWEEPS):
         mean = found.mean(axis=0)
         left, values, right = np.linalg.svd(found - mean, full_matrices=False)
         values = np.maximum(values - 0.5 * np.median(values), 0.0)
@@ -26,7 +26,7 @@ def filled(log_ms: np.ndarray) -> np.ndarray:
     return np.asarray(found)
 
 
-def _levels(log_ms: np.ndarray) -> np.ndarray:
+def _row_and_column_levels(log_ms: np.ndarray) -> np.ndarray:
     """A level per device plus a level per model, by alternating medians."""
     rows, columns = np.zeros(log_ms.shape[0]), np.zeros(log_ms.shape[1])
     for _ in range(10):

@@ -12,24 +12,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-COVERED = 0.95
+TARGET_COVERAGE = 0.95
 """More than 90 %, as new models and devices are less like the known than these like each other."""
 
-DEVICES = 0.98
+TARGET_DEVICES = 0.98
 """The share of past devices that an interval should have sufficed for."""
 
-SHRINK = 10.0
+QUANTILE_SHRINKAGE = 10.0
 """How many scores the others' quantile weighs in a device's own."""
 
-SLOPES = np.array([0.7, 0.3])
+PRIOR_SLOPES = np.array([0.7, 0.3])
 """What is expected of the signs of a device before any was rehearsed: see `signs`."""
 
-TRUST = 10.0
+PRIOR_DEVICES = 10.0
 """How many devices, of signs one unit from the mean, the expected slopes are worth."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scores:
+class ConformalScores:
     """Scores (devices, models); NaN where nothing was measured."""
 
     values: np.ndarray
@@ -39,7 +39,7 @@ class Scores:
         found = self.values[np.isfinite(self.values)]
         if not len(found):
             return 1.0
-        return float(np.quantile(found, min(COVERED * (1 + 1 / len(found)), 1.0)))
+        return float(np.quantile(found, min(TARGET_COVERAGE * (1 + 1 / len(found)), 1.0)))
 
     def each(self) -> np.ndarray:
         """The quantile of each device, drawn towards the pooled one; shape (devices,)."""
@@ -47,17 +47,20 @@ class Scores:
         found = []
         for row in self.values:
             own = row[np.isfinite(row)]
-            quantile = float(np.quantile(own, COVERED)) if len(own) else pooled
-            found.append((len(own) * quantile + SHRINK * pooled) / (len(own) + SHRINK))
+            quantile = float(np.quantile(own, TARGET_COVERAGE)) if len(own) else pooled
+            found.append(
+                (len(own) * quantile + QUANTILE_SHRINKAGE * pooled)
+                / (len(own) + QUANTILE_SHRINKAGE)
+            )
         return np.array(found)
 
 
-def signs(strange: np.ndarray, disagreement: np.ndarray) -> np.ndarray:
+def device_signs(strange: np.ndarray, disagreement: np.ndarray) -> np.ndarray:
     """What tells before any mistake how wrong one will be on a device: (devices, 2)."""
     return np.asarray(np.log(np.stack([strange, np.maximum(disagreement, 1e-3)], axis=1)))
 
 
-def margins(scores: Scores, past: np.ndarray, new: np.ndarray) -> np.ndarray:
+def new_device_margins(scores: ConformalScores, past: np.ndarray, new: np.ndarray) -> np.ndarray:
     """The factors for devices that were never seen, of signs `new`: (new devices,).
 
     `past` are the signs of the devices of the scores, when they were rehearsed.
@@ -65,12 +68,14 @@ def margins(scores: Scores, past: np.ndarray, new: np.ndarray) -> np.ndarray:
     each = np.log(np.maximum(scores.each(), 1e-9))
     middle, centre = each.mean(), past.mean(axis=0)
     apart = past - centre
-    left = each - middle - apart @ SLOPES
-    slopes = SLOPES + np.linalg.solve(apart.T @ apart + TRUST * np.eye(2), apart.T @ left)
-    allowed = np.quantile(each - middle - apart @ slopes, DEVICES, method="higher")
+    left = each - middle - apart @ PRIOR_SLOPES
+    slopes = PRIOR_SLOPES + np.linalg.solve(
+        apart.T @ apart + PRIOR_DEVICES * np.eye(2), apart.T @ left
+    )
+    allowed = np.quantile(each - middle - apart @ slopes, TARGET_DEVICES, method="higher")
     return np.asarray(np.exp(middle + (new - centre) @ slopes + max(float(allowed), 0.0)))
 
 
-def own_margin(scores: Scores) -> np.ndarray:
+def known_device_margins(scores: ConformalScores) -> np.ndarray:
     """The factors for the devices of the scores themselves: (devices,)."""
     return np.asarray(np.maximum(scores.each(), scores.pooled()))

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from acesniper.predictor.tables.costs import shares
-from acesniper.predictor.tables.similarity import Described, squared_distances, standard
+from acesniper.predictor.tables.model_kernel import ModelVectors, squared_distances, standard
+from acesniper.predictor.tables.operators import time_shares
 
 Theta = dict[str, float]
 """Weights of the kernels and, with `_length`, their lengths in units of a standard deviation."""
 
-START: Theta = {
+INITIAL_THETA: Theta = {
     **{"operators": 0.03, "operators_length": 1.3},
     **{"amounts": 0.02, "amounts_length": 1.0, "totals": 0.02, "totals_length": 1.5},
     **{"values": 0.05, "values_length": 1.0, "proportion": 0.1},
@@ -27,14 +27,14 @@ OTHER_KIND = 0.15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kernel:
+class TraitsKernel:
     """The sum of the kernels, where a model's time goes to its operators by `shares`.
 
     `shares` is (models, operators), `apart` the squared distances between operators.
     """
 
-    models: Described
-    shares: np.ndarray
+    models: ModelVectors
+    time_shares: np.ndarray
     apart: np.ndarray
     near: dict[float, np.ndarray] = field(default_factory=dict)
 
@@ -44,7 +44,9 @@ class Kernel:
         points = (models.amounts, models.totals, models.values)
         products = models.values[a] @ models.values[b].T
         names = models.names[np.ix_(a, b)]
-        return Block(self, a, b, names, products, *(squared_distances(x[a], x[b]) for x in points))
+        return KernelBlock(
+            self, a, b, names, products, *(squared_distances(x[a], x[b]) for x in points)
+        )
 
     def alone(self, theta: Theta, a: np.ndarray) -> np.ndarray:
         """Of each of these models with itself: (len(a),)."""
@@ -68,13 +70,13 @@ class Kernel:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Block:
+class KernelBlock:
     """The kernel between two sets of models, all but its weights; arrays are (len(a), len(b)).
 
     `amounts`, `totals` and `values` are squared distances, `names` and `products` inner products.
     """
 
-    kernel: Kernel
+    traits_kernel: TraitsKernel
     a: np.ndarray
     b: np.ndarray
     names: np.ndarray
@@ -86,10 +88,10 @@ class Block:
     def __call__(self, theta: Theta) -> np.ndarray:
         """The kernel with these weights."""
         total = theta["constant"] + theta["names"] * self.names
-        shares = self.kernel.shares
-        if shares.shape[1]:
+        time_shares = self.kernel.shares
+        if time_shares.shape[1]:
             spread = self.kernel.spread(theta["operators_length"])
-            total = total + theta["operators"] * shares[self.a] @ spread[:, self.b]
+            total = total + theta["operators"] * time_shares[self.a] @ spread[:, self.b]
             total += theta["amounts"] * _nearness(self.amounts, theta["amounts_length"])
             total += theta["totals"] * _nearness(self.totals, theta["totals_length"])
         if self.kernel.models.values.shape[1]:
@@ -98,11 +100,11 @@ class Block:
         return np.asarray(total)
 
 
-def kernel(models: Described, costs: np.ndarray) -> Kernel:
+def traits_kernel(models: ModelVectors, costs: np.ndarray) -> TraitsKernel:
     """The kernel where a model's time goes to its operators as these costs say."""
-    found = shares(models.design, models.operators.counts, costs)
+    found = time_shares(models.design, models.operators.counts, costs)
     sizes = standard(np.log1p(models.operators.sizes))
-    return Kernel(models, found, squared_distances(sizes, sizes))
+    return TraitsKernel(models, found, squared_distances(sizes, sizes))
 
 
 def _nearness(apart: np.ndarray, length: float) -> np.ndarray:

@@ -9,31 +9,33 @@ import ast
 from collections.abc import Mapping, Sequence
 
 from acesniper.domain.errors import InvalidInput
-from acesniper.predictor.tables.table import joined
-from acesniper.predictor.tables.traits import Operator, Traits, operator
+from acesniper.predictor.tables.measurements import joined_name
+from acesniper.predictor.tables.operators import ModelTraits, TraitOperator, operator
 
-Shapes = Mapping[str, float]
+ListedShapes = Mapping[str, float]
 
 
 def listed_operators(
     rows: Sequence[Mapping[str, str]], model_columns: Sequence[str], source: str
-) -> dict[str, Traits]:
+) -> dict[str, ModelTraits]:
     """The operators of each model; `source` keeps apart the kinds of different lists."""
-    found: dict[str, list[Operator]] = {}
+    found: dict[str, list[TraitOperator]] = {}
     for row in rows:
-        kind, shapes = row["operation"], _shapes(row["feature"])
-        each = _convolution(kind, shapes) if "conv" in kind.lower() else _other(kind, shapes)
-        each = Operator(f"{source} {each.kind}", each.sizes, each.count)
-        found.setdefault(joined(row, model_columns), []).append(each)
-    return {name: Traits(tuple(operators)) for name, operators in found.items()}
+        kind, shapes = row["operation"], _parse_shapes(row["feature"])
+        each = (
+            _convolution(kind, shapes) if "conv" in kind.lower() else _other_operator(kind, shapes)
+        )
+        each = TraitOperator(f"{source} {each.kind}", each.sizes, each.count)
+        found.setdefault(joined_name(row, model_columns), []).append(each)
+    return {name: ModelTraits(tuple(operators)) for name, operators in found.items()}
 
 
-def _convolution(kind: str, shapes: Shapes) -> Operator:
+def _convolution(kind: str, shapes: ListedShapes) -> TraitOperator:
     """Its kind says whether it is depthwise, grouped, pointwise, or none of these."""
     size, channels = shapes.get("input_shape", 0.0), shapes.get("input_channel", 0.0)
-    after, kernel = shapes.get("output_shape", size), _first(shapes, "kernel", "kernel_size")
-    many = _first(shapes, "filter", "output_channel") or channels
-    groups = _first(shapes, "groups", "group") or 1.0
+    after, kernel = shapes.get("output_shape", size), _first_of(shapes, "kernel", "kernel_size")
+    many = _first_of(shapes, "filter", "output_channel") or channels
+    groups = _first_of(shapes, "groups", "group") or 1.0
     alone = shapes.get("filter_size") == kernel**2 * channels and many == channels > 1
     if "DEPTHWISE" in kind or groups >= channels > 1 or (alone and "groups" not in shapes):
         many, groups, form = channels, channels, "depthwise"
@@ -51,7 +53,7 @@ def _convolution(kind: str, shapes: Shapes) -> Operator:
     )
 
 
-def _other(kind: str, shapes: Shapes) -> Operator:
+def _other_operator(kind: str, shapes: ListedShapes) -> TraitOperator:
     """A product with a matrix where there is no image, else something that moves data."""
     size, channels = shapes.get("input_shape", 0.0), shapes.get("input_channel", 0.0)
     filters, after = shapes.get("filter", 0.0), shapes.get("output_shape", size)
@@ -71,25 +73,25 @@ def _other(kind: str, shapes: Shapes) -> Operator:
         read=read,
         written=written,
         weights=weights,
-        kernel=_first(shapes, "kernel", "kernel_size"),
+        kernel=_first_of(shapes, "kernel", "kernel_size"),
         stride=shapes.get("stride", 0.0),
     )
 
 
-def _first(shapes: Shapes, *names: str) -> float:
+def _first_of(shapes: ListedShapes, *names: str) -> float:
     return next((shapes[name] for name in names if name in shapes), 0.0)
 
 
-def _shapes(text: str) -> Shapes:
+def _parse_shapes(text: str) -> ListedShapes:
     try:
         shapes = ast.literal_eval(text)
         items = shapes.items()
     except (ValueError, SyntaxError, AttributeError) as error:
         raise InvalidInput(f"an operator's feature is no mapping: {text[:80]}") from error
-    return {str(key).lower(): _number(value) for key, value in items}
+    return {str(key).lower(): _shape_number(value) for key, value in items}
 
 
-def _number(value: object) -> float:
+def _shape_number(value: object) -> float:
     try:
         return float(str(value))
     except ValueError:

@@ -13,7 +13,7 @@ class RankMeasure(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
+class PredictionOutcome:
     """Predictions beside what was measured, each of shape (devices, models), ln ms.
 
     `wanted` masks the cells that count; `low` and `high` bound the 90 % interval.
@@ -29,10 +29,10 @@ class Outcome:
         """The same for one device."""
         one = slice(row, row + 1)
         arrays = (self.measured, self.predicted, self.low, self.high, self.wanted)
-        return Outcome(*(array[one] for array in arrays))
+        return PredictionOutcome(*(array[one] for array in arrays))
 
 
-def figures(outcome: Outcome) -> dict[str, float]:
+def accuracy(outcome: PredictionOutcome) -> dict[str, float]:
     """Every figure of these cells; NaN where there is nothing to judge by.
 
     `width90` is the high end of the interval over its low end, minus one, in the median.
@@ -58,7 +58,7 @@ def figures(outcome: Outcome) -> dict[str, float]:
     return {"cells": float(at.sum()), **{name: 100 * float(v) for name, v in percent.items()}}
 
 
-def by_device(outcome: Outcome, measure: RankMeasure) -> float:
+def by_device(outcome: PredictionOutcome, measure: RankMeasure) -> float:
     """The mean of a rank correlation over the devices that have it."""
     values = [
         measure(outcome.predicted[row, at], outcome.measured[row, at])
@@ -69,7 +69,7 @@ def by_device(outcome: Outcome, measure: RankMeasure) -> float:
     return float(np.mean(finite)) if finite else float("nan")
 
 
-def regret(outcome: Outcome) -> float:
+def regret(outcome: PredictionOutcome) -> float:
     """What the predicted-fastest device costs over the fastest, as a share, mean over the models.
 
     Models that were measured on one device leave no choice and do not count.

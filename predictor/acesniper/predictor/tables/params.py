@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 
 from acesniper.domain.errors import InvalidInput
-from acesniper.predictor.tables.traits import Operator, operator
+from acesniper.predictor.tables.operators import TraitOperator, operator
 
 MAGIC = "7767517"
 FREE = frozenset(("Input", "Split", "Noop", "Flatten", "Reshape", "MemoryData", "Dropout"))
@@ -30,7 +30,7 @@ IMAGES: Mapping[str, Shape] = {
 """Sizes that ncnn's own benchmark (benchmark/benchncnn.cpp) gives networks that state none."""
 
 
-def read_param(path: Path) -> tuple[Operator, ...]:
+def read_ncnn_param(path: Path) -> tuple[TraitOperator, ...]:
     """The operators of a network. Raises InvalidInput."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -46,7 +46,7 @@ def read_param(path: Path) -> tuple[Operator, ...]:
     return tuple(each for each in found if each is not None)
 
 
-def _layer(words: list[str], shapes: dict[str, Shape]) -> Operator | None:
+def _layer(words: list[str], shapes: dict[str, Shape]) -> TraitOperator | None:
     kind, ins, outs = words[0], int(words[2]), int(words[3])
     blobs = words[4 : 4 + ins + outs]
     settings = dict(word.split("=", 1) for word in words[4 + ins + outs :])
@@ -54,7 +54,7 @@ def _layer(words: list[str], shapes: dict[str, Shape]) -> Operator | None:
     given = _given(settings, outs) or _by_rule(kind, settings, read) or [read[0] if read else ()]
     for name, shape in zip(blobs[ins:], given * outs if len(given) < outs else given, strict=False):
         shapes[name] = shape
-    return None if kind in FREE else _operator(kind, settings, read, given)
+    return None if kind in FREE else _layer_operator(kind, settings, read, given)
 
 
 def _given(settings: dict[str, str], outs: int) -> list[Shape]:
@@ -112,11 +112,11 @@ def _window(kind: str, settings: dict[str, str], read: Shape) -> list[Shape]:
     return [(*((size + 2 * pad - kernel) // stride + 1 for size in sizes), many)]
 
 
-def _operator(
+def _layer_operator(
     kind: str, settings: dict[str, str], read: list[Shape], given: list[Shape]
-) -> Operator:
+) -> TraitOperator:
     convolution = kind in CONVOLUTIONS
-    weights, pixels = _weights(kind, settings), 1
+    weights, pixels = _layer_weights(kind, settings), 1
     if len(given[0]) > 1:
         pixels = prod(given[0][:2]) if len(given[0]) == 3 else given[0][1]
     between = 0
@@ -142,7 +142,7 @@ def _operator(
     )
 
 
-def _weights(kind: str, settings: dict[str, str]) -> float:
+def _layer_weights(kind: str, settings: dict[str, str]) -> float:
     if kind in CONVOLUTIONS:
         return float(settings.get("6", 0))
     if kind == "InnerProduct":

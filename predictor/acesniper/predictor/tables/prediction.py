@@ -5,23 +5,37 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acesniper.predictor.tables.completion import Completed, complete
-from acesniper.predictor.tables.extension import extend
-from acesniper.predictor.tables.families import device_group, model_family
-from acesniper.predictor.tables.imputation import filled
-from acesniper.predictor.tables.intervals import Scores, margins, own_margin, signs
-from acesniper.predictor.tables.rehearsal import Known, rehearsed_devices
-from acesniper.predictor.tables.smoothing import Featured, Rehearsed, blended, featured, rehearsed
-from acesniper.predictor.tables.split import Split
-from acesniper.predictor.tables.stacking import doubt, mixed, weights
-from acesniper.predictor.tables.traits import Traits
+from acesniper.predictor.tables.device_transfer import TransferResult, impute, transfer
+from acesniper.predictor.tables.measurements import TableSplit, device_group, model_family
+from acesniper.predictor.tables.model_transfer import (
+    expected_deviation,
+    extend,
+    stacking_weights,
+    weighted_mean,
+)
+from acesniper.predictor.tables.operators import ModelTraits
+from acesniper.predictor.tables.predict import (
+    ConformalScores,
+    device_signs,
+    known_device_margins,
+    new_device_margins,
+)
+from acesniper.predictor.tables.validation import (
+    FeatureModels,
+    FeaturePredictions,
+    KnownBlock,
+    blend,
+    fit_features,
+    predict_from_features,
+    validate_devices,
+)
 
-BLIND = float(np.log(2.0))
+DEFAULT_HALF_WIDTH = float(np.log(2.0))
 """The half width where a single known device leaves nothing to rehearse: a factor of two."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
+class TablePrediction:
     """ln ms of shape (devices, models): the middle, and the ends of the 90 % interval."""
 
     middle: np.ndarray
@@ -29,21 +43,23 @@ class Prediction:
     high: np.ndarray
 
 
-def predict(split: Split, traits: Sequence[Traits] | None = None) -> Prediction:
+def predict_table(
+    split: TableSplit, traits: Sequence[ModelTraits] | None = None
+) -> TablePrediction:
     """Fit on what is known and predict every cell; without traits only known models.
 
     Only `split.known` is read, never `split.table.log_ms`.
     """
-    known = seen(split)
-    models = None if traits is None else featured(split.table.models, traits, known)
+    known = known_block(split)
+    models = None if traits is None else fit_features(split.table.models, traits, known)
     whole, alike = _without_gaps(known, models)
     new = np.flatnonzero(split.new_device)
-    past = rehearsed_devices(known, whole, alike)
+    past = validate_devices(known, whole, alike)
     readings = split.known[np.ix_(new, np.array(split.references, dtype=int))]
-    found = complete(whole, readings, known.columns, alike)
-    shared = None if models is None else rehearsed(known, models, past, found)
+    found = transfer(whole, readings, known.columns, alike)
+    shared = None if models is None else predict_from_features(known, models, past, found)
     if shared is not None:
-        past, found = blended(known, shared, past, found)
+        past, found = blend(known, shared, past, found)
     middle, margin = np.full_like(split.known, np.nan), np.full_like(split.known, np.nan)
     middle[np.ix_(known.devices, known.models)] = whole
     margin[np.ix_(known.devices, known.models)] = 0.0
@@ -52,17 +68,17 @@ def predict(split: Split, traits: Sequence[Traits] | None = None) -> Prediction:
     if models is not None and shared is not None and split.new_model.any():
         everyone, asked = np.r_[known.devices, new], np.flatnonzero(split.new_model)
         cells = np.ix_(everyone, asked)
-        middle[cells], margin[cells] = _extended(known, models, shared, asked)
-    return Prediction(middle, middle - margin, middle + margin)
+        middle[cells], margin[cells] = _new_models(known, models, shared, asked)
+    return TablePrediction(middle, middle - margin, middle + margin)
 
 
-def seen(split: Split) -> Known:
+def known_block(split: TableSplit) -> KnownBlock:
     """What of a split is known; a device without any known latency teaches nothing."""
     models = np.flatnonzero(~split.new_model)
     there = np.isfinite(split.known[:, models]).any(axis=1)
     devices = np.flatnonzero(~split.new_device & there)
     place = {int(model): i for i, model in enumerate(models)}
-    return Known(
+    return KnownBlock(
         devices,
         models,
         split.known[np.ix_(devices, models)],
@@ -72,56 +88,63 @@ def seen(split: Split) -> Known:
     )
 
 
-def _without_gaps(known: Known, models: Featured | None) -> tuple[np.ndarray, np.ndarray | None]:
+def _without_gaps(
+    known: KnownBlock, models: FeatureModels | None
+) -> tuple[np.ndarray, np.ndarray | None]:
     """The known block with its gaps filled, and how the models' features make them vary together.
 
     Where features tell what a model takes, only what they leave is filled in by the other devices.
     """
     if models is None:
-        return filled(known.log_ms), None
+        return impute(known.log_ms), None
     alike = models.members[-1].covariance(known.models, known.columns)
     if np.isfinite(known.log_ms).all():
         return known.log_ms, alike
-    expected = filled(known.log_ms)
-    guess = mixed(models.tried, weights(models.tried, known.log_ms, len(known.log_ms)))
+    expected = impute(known.log_ms)
+    guess = weighted_mean(
+        models.tried, stacking_weights(models.tried, known.log_ms, len(known.log_ms))
+    )
     expected = np.where(np.isfinite(guess), guess, expected)
-    whole = expected + filled(known.log_ms - expected)
+    whole = expected + impute(known.log_ms - expected)
     return np.where(np.isfinite(known.log_ms), known.log_ms, whole), alike
 
 
-def _margin_p1(known: Known, past: Completed, found: Completed) -> np.ndarray:
+def _margin_p1(known: KnownBlock, past: TransferResult, found: TransferResult) -> np.ndarray:
     """Half widths (new devices, known models) from the mistakes made on one's own devices."""
     if len(known.devices) < 2:
-        return np.full(found.middle.shape, BLIND)
+        return np.full(found.middle.shape, DEFAULT_HALF_WIDTH)
     wrong = np.abs(past.middle - known.log_ms) / past.strange[:, None]
     wrong[:, known.columns] = np.nan
     usual = max(float(np.nanmean(wrong**2)) if np.isfinite(wrong).any() else 0.0, 1e-8)
     counts = np.isfinite(wrong).sum(axis=0)
     per_model = np.sqrt((np.nansum(wrong**2, axis=0) + 3 * usual) / (counts + 3))
-    scores = Scores(
+    scores = ConformalScores(
         np.abs(past.middle - np.where(np.isnan(wrong), np.nan, known.log_ms)) / per_model
     )
-    factors = margins(scores, *_signs(past, found))
+    factors = new_device_margins(scores, *_signs(past, found))
     return np.asarray(factors[:, None] * per_model)
 
 
-def _signs(past: Completed, found: Completed) -> tuple[np.ndarray, np.ndarray]:
-    return signs(past.strange, past.disagreement), signs(found.strange, found.disagreement)
+def _signs(past: TransferResult, found: TransferResult) -> tuple[np.ndarray, np.ndarray]:
+    return device_signs(past.strange, past.disagreement), device_signs(
+        found.strange, found.disagreement
+    )
 
 
-def _extended(
-    known: Known, models: Featured, shared: Rehearsed, asked: np.ndarray
+def _new_models(
+    known: KnownBlock, models: FeatureModels, shared: FeaturePredictions, asked: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """P2 and P3: middle and half width (known then new devices, new models)."""
     count, past, found = len(known.devices), shared.past, shared.found
     rows = np.r_[known.log_ms, found.middle]
     middles, spreads = extend(models.described, rows, known.models, asked, models.members)
     own = np.r_[np.arange(count), np.arange(2 * count, shared.share.shape[1])]
-    expected, scale = doubt(middles, spreads), shared.scale
+    expected, scale = expected_deviation(middles, spreads), shared.scale
     expected = np.clip(expected, np.nanquantile(scale, 0.1), np.nanmax(scale))
     wrong = np.abs(shared.guess[: 2 * count] - np.tile(known.log_ms, (2, 1)))
     score = wrong / scale[: 2 * count]
     factors = np.r_[
-        own_margin(Scores(score[:count])), margins(Scores(score[count:]), *_signs(past, found))
+        known_device_margins(ConformalScores(score[:count])),
+        new_device_margins(ConformalScores(score[count:]), *_signs(past, found)),
     ]
-    return mixed(middles, shared.share[:, own]), factors[:, None] * expected
+    return weighted_mean(middles, shared.share[:, own]), factors[:, None] * expected

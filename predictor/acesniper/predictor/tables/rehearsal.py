@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acesniper.predictor.tables.completion import Completed, complete
-from acesniper.predictor.tables.extension import Member, extend
-from acesniper.predictor.tables.families import folds
-from acesniper.predictor.tables.similarity import Described
+from acesniper.predictor.tables.device_transfer import TransferResult, transfer
+from acesniper.predictor.tables.measurements import family_folds
+from acesniper.predictor.tables.model_kernel import ModelVectors
+from acesniper.predictor.tables.model_transfer import ExtensionMember, extend
 
-GROUPS = 10
+DEVICE_FOLDS = 10
 """How many times some groups of devices are held out, at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Known:
+class KnownBlock:
     """The part of a split that a method may see.
 
     `log_ms` (devices, models) is ln ms of known devices and models, NaN where nothing was
@@ -34,21 +34,23 @@ class Known:
     families: list[str]
 
 
-def rehearsed_devices(known: Known, filled: np.ndarray, alike: np.ndarray | None) -> Completed:
+def validate_devices(
+    known: KnownBlock, filled: np.ndarray, alike: np.ndarray | None
+) -> TransferResult:
     """P1 for each known device as if its group were new; `filled` is without gaps."""
     middle, count = filled.copy(), len(filled)
     strange, disagreement = np.ones(count), np.ones(count)
-    for fold in folds(known.groups, GROUPS):
+    for fold in family_folds(known.groups, DEVICE_FOLDS):
         if known.columns and not fold.all():
             readings = known.log_ms[fold][:, known.columns]
-            found = complete(filled[~fold], readings, known.columns, alike)
+            found = transfer(filled[~fold], readings, known.columns, alike)
             middle[fold], strange[fold] = found.middle, found.strange
             disagreement[fold] = found.disagreement
-    return Completed(middle, strange, disagreement)
+    return TransferResult(middle, strange, disagreement)
 
 
-def rehearsed_models(
-    known: Known, models: Described, members: list[Member], rows: np.ndarray
+def validate_models(
+    known: KnownBlock, models: ModelVectors, members: list[ExtensionMember], rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """P2 by each member for the known models as if their families were new, and its deviations.
 
@@ -59,7 +61,7 @@ def rehearsed_models(
     spread = np.full((len(members), *rows.shape), np.nan)
     stay = np.zeros(rows.shape[1], dtype=bool)
     stay[known.columns] = True
-    for fold in folds(known.families):
+    for fold in family_folds(known.families):
         ask = np.flatnonzero(fold & ~stay) if stay.any() else np.flatnonzero(fold)
         fit = np.setdiff1d(np.arange(rows.shape[1]), ask)
         if len(ask) and len(fit):

@@ -9,34 +9,40 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acesniper.predictor.tables.costs import Design, design
-from acesniper.predictor.tables.traits import OperatorTable, Traits, operator_table, value_matrix
+from acesniper.predictor.tables.operators import (
+    CostDesign,
+    ModelTraits,
+    OperatorCounts,
+    cost_design,
+    count_operators,
+    value_matrix,
+)
 
 PIECES = (3, 4, 5)
 """Lengths of the pieces of a name, in characters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Described:
+class ModelVectors:
     """Every model as vectors: each array has a row per model.
 
     Of the names only the inner products (models, models) are kept.
     """
 
-    operators: OperatorTable
-    design: Design
+    operators: OperatorCounts
+    cost_design: CostDesign
     amounts: np.ndarray
     totals: np.ndarray
     values: np.ndarray
     names: np.ndarray
 
 
-def describe(names: Sequence[str], traits: Sequence[Traits]) -> Described:
+def model_vectors(names: Sequence[str], traits: Sequence[ModelTraits]) -> ModelVectors:
     """The vectors of the models; nothing in them was measured."""
-    operators = operator_table(traits)
-    work, pieces = design(operators), name_pieces(names)
+    operators = count_operators(traits)
+    work, pieces = cost_design(operators), name_pieces(names)
     totals = np.log(np.maximum(operators.counts @ operators.sizes[:, :4], 0.0) + 1.0)
-    return Described(
+    return ModelVectors(
         operators,
         work,
         _scaled(np.log1p(work.amounts)),

@@ -9,29 +9,34 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from acesniper.predictor.tables.completion import Completed
-from acesniper.predictor.tables.extension import Member, tuned
-from acesniper.predictor.tables.rehearsal import Known, rehearsed_models
-from acesniper.predictor.tables.similarity import Described, describe
-from acesniper.predictor.tables.stacking import doubt, mixed, weights
-from acesniper.predictor.tables.traits import Traits
+from acesniper.predictor.tables.device_transfer import TransferResult
+from acesniper.predictor.tables.model_kernel import ModelVectors, model_vectors
+from acesniper.predictor.tables.model_transfer import (
+    ExtensionMember,
+    expected_deviation,
+    stacking_weights,
+    tune,
+    weighted_mean,
+)
+from acesniper.predictor.tables.operators import ModelTraits
+from acesniper.predictor.tables.validation import KnownBlock, validate_models
 
 BLENDS = 10
 """Parts of features in a prediction are tried in tenths."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Featured:
+class FeatureModels:
     """The models' vectors, the members tuned on them, and what these made of the known ones."""
 
-    described: Described
-    members: list[Member]
+    described: ModelVectors
+    members: list[ExtensionMember]
     tried: np.ndarray
     spread: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rehearsed:
+class FeaturePredictions:
     """What features say of known models as if these were new.
 
     `guess` and `scale` (rows, known models), ln ms, `share` (members, rows); the rows are the known
@@ -41,29 +46,37 @@ class Rehearsed:
     guess: np.ndarray
     scale: np.ndarray
     share: np.ndarray
-    past: Completed
-    found: Completed
+    past: TransferResult
+    found: TransferResult
 
 
-def featured(names: Sequence[str], traits: Sequence[Traits], known: Known) -> Featured:
+def fit_features(
+    names: Sequence[str], traits: Sequence[ModelTraits], known: KnownBlock
+) -> FeatureModels:
     """Describe all models, tune the members on the known ones, and rehearse these as if new."""
-    described = describe(names, traits)
-    members = tuned(described, known.log_ms, known.models)
-    return Featured(described, members, *rehearsed_models(known, described, members, known.log_ms))
+    described = model_vectors(names, traits)
+    members = tune(described, known.log_ms, known.models)
+    return FeatureModels(
+        described, members, *validate_models(known, described, members, known.log_ms)
+    )
 
 
-def rehearsed(known: Known, models: Featured, past: Completed, found: Completed) -> Rehearsed:
+def predict_from_features(
+    known: KnownBlock, models: FeatureModels, past: TransferResult, found: TransferResult
+) -> FeaturePredictions:
     """Rehearse new models on known devices, on these as if they were new, and on the new ones."""
     rows = np.r_[past.middle, found.middle]
-    tried, spread = rehearsed_models(known, models.described, models.members, rows)
+    tried, spread = validate_models(known, models.described, models.members, rows)
     tried, spread = np.r_["1", models.tried, tried], np.r_["1", models.spread, spread]
-    share = weights(tried, np.r_[known.log_ms, rows], len(known.devices))
-    return Rehearsed(mixed(tried, share), doubt(tried, spread), share, past, found)
+    share = stacking_weights(tried, np.r_[known.log_ms, rows], len(known.devices))
+    return FeaturePredictions(
+        weighted_mean(tried, share), expected_deviation(tried, spread), share, past, found
+    )
 
 
-def blended(
-    known: Known, shared: Rehearsed, past: Completed, found: Completed
-) -> tuple[Completed, Completed]:
+def blend(
+    known: KnownBlock, shared: FeaturePredictions, past: TransferResult, found: TransferResult
+) -> tuple[TransferResult, TransferResult]:
     """P1 with some of what the features say, as much as would have helped the known devices.
 
     Known devices are measured with noise, which features smooth.

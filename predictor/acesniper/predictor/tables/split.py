@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from acesniper.domain.errors import InvalidInput
-from acesniper.predictor.tables.table import Table
+from acesniper.predictor.tables.measurements import MeasuredTable
 
 TASKS = ("P1", "P2", "P3")
 """Known models on new devices; new models on known devices; new models on new devices."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Split:
+class TableSplit:
     """What a prediction may see, and what it must predict.
 
     `known` has shape (devices, models), ln ms: NaN wherever a latency is held out, so that nothing
@@ -21,7 +21,7 @@ class Split:
     `references` are the columns that stand for a new device.
     """
 
-    table: Table
+    table: MeasuredTable
     known: np.ndarray
     new_device: np.ndarray
     new_model: np.ndarray
@@ -36,12 +36,12 @@ class Split:
         return np.asarray(measured & hidden & devices[:, None] & models[None, :])
 
 
-def split(
-    table: Table,
+def split_table(
+    table: MeasuredTable,
     references: Sequence[str],
     new_devices: Collection[str],
     new_models: Collection[str],
-) -> Split:
+) -> TableSplit:
     """Hold out devices and models; of a new device reveal the references only.
 
     A reference that is itself held out is not revealed: there are then fewer of them. Raises
@@ -60,12 +60,12 @@ def split(
     hidden = np.repeat(new_device[:, None], len(table.models), axis=1)
     hidden[:, list(shown)] = False
     known[hidden] = np.nan
-    return Split(table, known, new_device, new_model, shown)
+    return TableSplit(table, known, new_device, new_model, shown)
 
 
-def observed(split: Split, models: Sequence[int]) -> Split:
+def with_observed(split: TableSplit, models: Sequence[int]) -> TableSplit:
     """The same with the latencies of these known models revealed on every new device."""
-    rows, columns = np.flatnonzero(split.new_device), np.array(models, dtype=int)
-    known = split.known.copy()
-    known[np.ix_(rows, columns)] = split.table.log_ms[np.ix_(rows, columns)]
-    return replace(split, known=known, references=(*split.references, *models))
+    rows, columns = np.flatnonzero(split_table.new_device), np.array(models, dtype=int)
+    known = split_table.known.copy()
+    known[np.ix_(rows, columns)] = split_table.table.log_ms[np.ix_(rows, columns)]
+    return replace(split_table, known=known, references=(*split_table.references, *models))

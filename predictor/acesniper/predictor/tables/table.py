@@ -13,12 +13,12 @@ import numpy as np
 
 from acesniper.domain.errors import InvalidInput
 
-JOIN = "|"
+NAME_SEPARATOR = "|"
 """Between the values of several columns that together name one device or model."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class MeasuredTable:
     """`log_ms` has shape (devices, models): ln of milliseconds, NaN where nothing was measured."""
 
     devices: tuple[str, ...]
@@ -27,7 +27,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class TableColumns:
     """Which columns name the device, the model and the latency."""
 
     device: tuple[str, ...] = ("device",)
@@ -46,7 +46,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         raise InvalidInput(f"{path} is not a readable CSV file: {error}") from error
 
 
-def read_table(path: Path, columns: Columns) -> Table:
+def read_table(path: Path, columns: TableColumns) -> MeasuredTable:
     """The table in a CSV file. Raises InvalidInput where a column is missing or nothing is left."""
     rows = read_rows(path)
     wanted = (*columns.device, *columns.model, columns.latency)
@@ -59,13 +59,13 @@ def read_table(path: Path, columns: Columns) -> Table:
     return from_rows(rows, columns)
 
 
-def from_rows(rows: Iterable[Mapping[str, str]], columns: Columns) -> Table:
+def from_rows(rows: Iterable[Mapping[str, str]], columns: TableColumns) -> MeasuredTable:
     """The median of each cell's readings; what is no positive number was not measured."""
     cells: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in rows:
         value = _latency(row[columns.latency])
         if value is not None:
-            cells[joined(row, columns.device), joined(row, columns.model)].append(value)
+            cells[joined_name(row, columns.device), joined_name(row, columns.model)].append(value)
     if not cells:
         raise InvalidInput(f"no row has a latency in the column {columns.latency}")
     devices = tuple(dict.fromkeys(device for device, _ in cells))
@@ -75,17 +75,17 @@ def from_rows(rows: Iterable[Mapping[str, str]], columns: Columns) -> Table:
     device_at, model_at = places
     for (device, model), values in cells.items():
         log_ms[device_at[device], model_at[model]] = math.log(float(np.median(values)))
-    return Table(devices, models, log_ms)
+    return MeasuredTable(devices, models, log_ms)
 
 
-def joined(row: Mapping[str, str], columns: Sequence[str]) -> str:
+def joined_name(row: Mapping[str, str], columns: Sequence[str]) -> str:
     """The values of several columns as one name."""
-    return JOIN.join(row[name] for name in columns)
+    return NAME_SEPARATOR.join(row[name] for name in columns)
 
 
-def group(name: str) -> str:
+def name_group(name: str) -> str:
     """What a device or model belongs to: the part of its name before the first `|`."""
-    return name.split(JOIN)[0].strip()
+    return name.split(NAME_SEPARATOR)[0].strip()
 
 
 def _latency(text: str) -> float | None:

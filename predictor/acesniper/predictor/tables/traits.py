@@ -11,7 +11,7 @@ weights, the kernel's width, the stride, the groups. 0 where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
+class TraitOperator:
     """One operator, or `count` like it; `sizes` in the order of SIZES, of one of them."""
 
     kind: str
@@ -20,24 +20,24 @@ class Operator:
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class ModelTraits:
     """One model: its operators, and numbers that describe it as a whole."""
 
-    operators: tuple[Operator, ...] = ()
+    operators: tuple[TraitOperator, ...] = ()
     values: Mapping[str, float] = field(default_factory=dict)
 
     def __or__(self, other: "Traits") -> "Traits":
         """Both together, where two sources describe one model."""
-        return Traits(self.operators + other.operators, {**self.values, **other.values})
+        return ModelTraits(self.operators + other.operators, {**self.values, **other.values})
 
 
-def operator(kind: str, count: float = 1.0, **sizes: float) -> Operator:
+def operator(kind: str, count: float = 1.0, **sizes: float) -> TraitOperator:
     """An operator from named sizes; those not named are 0."""
-    return Operator(kind, tuple(float(sizes.get(name, 0.0)) for name in SIZES), count)
+    return TraitOperator(kind, tuple(float(sizes.get(name, 0.0)) for name in SIZES), count)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OperatorTable:
+class OperatorCounts:
     """The distinct operators of all models.
 
     `kinds` (operators,) holds the index of each one's kind, `sizes` (operators, sizes) its sizes,
@@ -49,7 +49,7 @@ class OperatorTable:
     counts: np.ndarray
 
 
-def operator_table(models: Sequence[Traits]) -> OperatorTable:
+def count_operators(models: Sequence[ModelTraits]) -> OperatorCounts:
     """Gather the operators of the models, each distinct one once."""
     place: dict[tuple[str, tuple[float, ...]], int] = {}
     entries: list[tuple[int, int, float]] = []
@@ -63,10 +63,10 @@ def operator_table(models: Sequence[Traits]) -> OperatorTable:
     names = sorted({kind for kind, _ in place})
     kinds = np.array([names.index(kind) for kind, _ in place], dtype=int)
     sizes = np.array([sizes for _, sizes in place]).reshape(len(place), len(SIZES))
-    return OperatorTable(kinds, sizes, counts)
+    return OperatorCounts(kinds, sizes, counts)
 
 
-def value_matrix(models: Sequence[Traits]) -> np.ndarray:
+def value_matrix(models: Sequence[ModelTraits]) -> np.ndarray:
     """The plain values, shape (models, values), sorted by name; 0 where a model lacks one."""
     names = sorted({name for model in models for name in model.values})
     rows = [[model.values.get(name, 0.0) for name in names] for model in models]

@@ -27,7 +27,7 @@ def files(root: Path = ROOT) -> dict[Path, str]:
         f"core/acesniper/api/scheduler_config.py; do not edit.\n{scheduler}",
         root / CHART / "dashboards/acesniper.json": dashboard(),
         root / "docs/reference/values.md": _table(values),
-        root / "cli/acesniper/cli/diagnosis/rules.yaml": _rules(root / CHART / "files"),
+        root / "cli/acesniper/cli/doctor/rules.yaml": _rules(root / CHART / "files"),
         root / "docs/reference/metrics.md": metrics_page(),
     }
 

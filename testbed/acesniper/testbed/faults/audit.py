@@ -13,7 +13,7 @@ from acesniper.api.names import DEVICE_PROFILES, NODES, PODS
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.watch_events import WatchEvents
-from acesniper.predictor.default import default_predictor
+from acesniper.predictor.factory import default_predictor
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.watch import UPSERT
 from acesniper.testbed.emulator import Run

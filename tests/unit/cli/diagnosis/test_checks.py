@@ -6,7 +6,7 @@ import pytest
 
 from acesniper.api.crd import RESOURCES, definition
 from acesniper.api.units import rfc3339
-from acesniper.cli.diagnosis.checks import (
+from acesniper.cli.doctor.command.checks import (
     ALL,
     clocks,
     configuration,
@@ -20,9 +20,9 @@ from acesniper.cli.diagnosis.checks import (
     tasks,
     versions,
 )
-from acesniper.cli.diagnosis.finding import Severity
-from acesniper.cli.diagnosis.rights import needed
-from acesniper.cli.diagnosis.sight import Right, Sight
+from acesniper.cli.doctor.command.finding import Severity
+from acesniper.cli.doctor.command.rights import needed
+from acesniper.cli.doctor.command.sight import Right, Sight
 
 NOW_S = 1_800_000_000.0
 

@@ -1,7 +1,7 @@
 import json
 
 from acesniper.api.names import PODS
-from acesniper.cli.diagnosis.looking import look
+from acesniper.cli.doctor.command.looking import look
 from acesniper.domain.errors import InvalidInput
 from acesniper.runtime.client import RawResponse
 from fake_cluster import FakeCluster

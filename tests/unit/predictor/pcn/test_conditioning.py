@@ -2,16 +2,22 @@ import numpy as np
 import pytest
 import torch
 
-from acesniper.predictor.pcn import observations
-from acesniper.predictor.pcn.conditioning import Seen, believed, bounded, condition, doubted
-from acesniper.predictor.pcn.modules import Models, Observed
+from acesniper.predictor.pcn import posterior
+from acesniper.predictor.pcn.gp import (
+    ObservedErrors,
+    bounded_errors,
+    condition,
+    robust_errors,
+    widened_deviation,
+)
+from acesniper.predictor.pcn.model import ErrorCovariance, ModelTensors
 
 
-def models(count: int, seed: int) -> Models:
+def models(count: int, seed: int) -> ModelTensors:
     source = np.random.default_rng(seed)
     shares = source.dirichlet(np.ones(6), count)
     arrays = (shares, source.normal(size=(count, 6)), np.sqrt(shares), np.sqrt(shares), shares)
-    return Models(*(torch.tensor(each) for each in arrays))
+    return ModelTensors(*(torch.tensor(each) for each in arrays))
 
 
 ASKED, RAN = models(4, 0), models(5, 1)
@@ -19,8 +25,8 @@ REFERENCES = 3
 MEAN = torch.zeros(4, 2, dtype=torch.float64)
 WRONG = torch.tensor(np.random.default_rng(2).normal(0, 0.2, (5, 2)))
 MADE = torch.ones(5, 2, dtype=torch.bool)
-OBSERVED = Observed().double()
-SEEN = Seen(RAN, WRONG, MADE, REFERENCES)
+OBSERVED = ErrorCovariance().double()
+SEEN = ObservedErrors(RAN, WRONG, MADE, REFERENCES)
 
 
 def test_serving_conditions_as_training_did() -> None:
@@ -29,7 +35,7 @@ def test_serving_conditions_as_training_did() -> None:
         noise = float(OBSERVED.noise.exp())
         outer, inner = OBSERVED(ASKED, RAN).numpy(), OBSERVED(RAN, RAN).numpy()
         own = OBSERVED.own(ASKED).numpy()
-    added, variance, strange = observations.posterior(
+    added, variance, strange = posterior.posterior(
         outer, inner, own, np.full(5, noise), WRONG.numpy(), REFERENCES
     )
 
@@ -66,11 +72,11 @@ def test_one_reference_on_a_kernel_cliff_is_drawn_in_and_a_slow_device_is_not() 
     wrong = torch.tensor([[0.1, 1.0], [0.0, 1.1], [3.0, 0.9]])
     made = torch.ones(3, 2, dtype=torch.bool)
 
-    found = bounded(wrong, made)
+    found = bounded_errors(wrong, made)
 
     assert found[2, 0] < 0.65
     assert found[:, 1].numpy() == pytest.approx([1.0, 1.1, 0.9], abs=0.01)
-    assert observations.bounded(wrong.numpy()) == pytest.approx(found.numpy())
+    assert posterior.bounded_errors(wrong.numpy()) == pytest.approx(found.numpy())
 
 
 def corrected(wrong: torch.Tensor) -> torch.Tensor:
@@ -90,9 +96,9 @@ def test_a_reference_that_the_others_contradict_moves_no_prediction() -> None:
 
 def test_what_the_device_ran_itself_is_believed_whatever_it_was() -> None:
     wrong = torch.tensor([[0.1], [0.0], [0.1], [3.0]])
-    seen = Seen(RAN, wrong, torch.ones(4, 1, dtype=torch.bool), 3)
+    seen = ObservedErrors(RAN, wrong, torch.ones(4, 1, dtype=torch.bool), 3)
 
-    found = believed(torch.eye(4)[None], wrong, seen)
+    found = robust_errors(torch.eye(4)[None], wrong, seen)
 
     assert found[3, 0] == 3.0
 
@@ -100,8 +106,10 @@ def test_what_the_device_ran_itself_is_believed_whatever_it_was() -> None:
 def test_predictions_on_unusual_probes_are_doubted_alike_in_training_and_serving() -> None:
     deviation, unusual = torch.full((1, 3), 0.2), torch.tensor([[0.0, 0.5, 1.0]])
 
-    found = doubted(deviation, unusual)
+    found = widened_deviation(deviation, unusual)
 
     assert found[0, 0] == pytest.approx(0.2)
     assert (found.diff() > 0).all()
-    assert observations.doubted(deviation.numpy(), unusual.numpy()) == pytest.approx(found.numpy())
+    assert posterior.widened_deviation(deviation.numpy(), unusual.numpy()) == pytest.approx(
+        found.numpy()
+    )

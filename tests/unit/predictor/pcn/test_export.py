@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from acesniper.domain.errors import ModelMismatch
-from acesniper.predictor.pcn.calibration import NOVELTY, Band, Calibration
-from acesniper.predictor.pcn.export import Sample, Served, ensure_equal
-from acesniper.predictor.pcn.exported import Exported
+from acesniper.predictor.pcn.conformal import NOVELTY, Band, Calibration
+from acesniper.predictor.pcn.export import ExportSample, ServingGraph, ensure_equal
 from acesniper.predictor.pcn.inputs import ModelInputs
+from acesniper.predictor.pcn.network_file import NetworkFile
 from small_atlas import SUITE, small_dataset, small_network, write_small
 
 
@@ -24,7 +24,7 @@ def test_the_file_says_what_torch_says(file: Path) -> None:
     known = data.known()
     references = data.models.take(np.flatnonzero(data.reference))
 
-    found = Exported.load(file, SUITE).run(data.models, data.devices, references)
+    found = NetworkFile.load(file, SUITE).run(data.models, data.devices, references)
 
     with torch.no_grad():
         wanted = network(known.models, known.devices, network.remember(known))
@@ -37,7 +37,7 @@ def test_mistakes_go_together_in_the_file_as_in_torch(file: Path) -> None:
     network, data = small_network(), small_dataset()
     models = data.known().models
 
-    found = Exported.load(file, SUITE).run(data.models, data.devices, data.models)
+    found = NetworkFile.load(file, SUITE).run(data.models, data.devices, data.models)
 
     with torch.no_grad():
         wanted, own = network.observed(models, models), network.observed.own(models)
@@ -46,7 +46,7 @@ def test_mistakes_go_together_in_the_file_as_in_torch(file: Path) -> None:
 
 
 def test_any_number_of_models_and_devices_goes_in(file: Path) -> None:
-    data, exported = small_dataset(), Exported.load(file, SUITE)
+    data, exported = small_dataset(), NetworkFile.load(file, SUITE)
     whole = exported.run(data.models, data.devices, exported.references)
 
     one = np.asarray([1])
@@ -65,16 +65,18 @@ def test_an_unequal_network_is_refused(file: Path) -> None:
 
     with pytest.raises(ModelMismatch, match="differ"):
         ensure_equal(
-            Served(network, memory, other),
-            Exported.load(file, SUITE),
-            Sample(data.models, data.devices, references),
+            ServingGraph(network, memory, other),
+            NetworkFile.load(file, SUITE),
+            ExportSample(data.models, data.devices, references),
         )
 
 
 def test_the_file_carries_what_serving_needs(tmp_path: Path) -> None:
     bands = dict.fromkeys(NOVELTY, Band(central90=3.0))
 
-    found = Exported.load(write_small(tmp_path / "f.onnx", Calibration("c1", bands=bands)), SUITE)
+    found = NetworkFile.load(
+        write_small(tmp_path / "f.onnx", Calibration("c1", bands=bands)), SUITE
+    )
 
     data = small_dataset()
     wanted = data.models.take(np.flatnonzero(data.reference))
@@ -103,12 +105,12 @@ def test_a_file_for_other_code_is_refused(file: Path, name: str, value: str) -> 
     onnx.helper.set_model_props(graph, metadata)
 
     with pytest.raises(ModelMismatch):
-        Exported.load(graph.SerializeToString(), SUITE)
+        NetworkFile.load(graph.SerializeToString(), SUITE)
 
 
 def test_what_is_no_network_is_refused() -> None:
     with pytest.raises(ModelMismatch, match="cannot be read"):
-        Exported.load(b"not a graph", SUITE)
+        NetworkFile.load(b"not a graph", SUITE)
 
 
 def test_nothing_is_left_behind_but_the_file(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from acesniper.domain.errors import InvalidInput
 from acesniper.domain.latency_history import ObservedRun
 from acesniper.domain.task import ModelKey
 from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.predictor.pcn.fleet import Fleet
+from acesniper.predictor.pcn.fleet_runs import FleetRuns
 from builders import make_device_profile, make_model_profile
 from small_atlas import SUITE, make_vector
 from small_fleets import small_fleet
@@ -53,7 +53,7 @@ def test_a_fleet_has_the_devices_that_ran_what_is_known() -> None:
         {"kind": "Pod", "metadata": {"name": "p"}},
     ]
 
-    fleet = Fleet.of(objects, SUITE)
+    fleet = FleetRuns.of(objects, SUITE)
 
     assert [each.name for each in fleet.devices] == ["a"]
     assert [each.task for each in fleet.devices[0].runs] == ["1"]
@@ -62,8 +62,8 @@ def test_a_fleet_has_the_devices_that_ran_what_is_known() -> None:
 
 
 def test_of_very_many_those_that_ran_most_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("acesniper.predictor.pcn.fleet.MOST_DEVICES", 1)
-    monkeypatch.setattr("acesniper.predictor.pcn.fleet.MOST_MODELS", 1)
+    monkeypatch.setattr("acesniper.predictor.pcn.fleet_runs.MAX_DEVICES", 1)
+    monkeypatch.setattr("acesniper.predictor.pcn.fleet_runs.MAX_MODELS", 1)
     rare = ModelKey("default/rare")
     objects = [
         device("once", run("1")),
@@ -72,7 +72,7 @@ def test_of_very_many_those_that_ran_most_are_kept(monkeypatch: pytest.MonkeyPat
         make_model_profile("rare", version=FEATURES_VERSION),
     ]
 
-    fleet = Fleet.of(objects, SUITE)
+    fleet = FleetRuns.of(objects, SUITE)
 
     assert [each.name for each in fleet.devices] == ["often"]
     assert [each.task for each in fleet.devices[0].runs] == ["2", "3"]
@@ -83,7 +83,7 @@ def test_a_profile_that_is_none_is_named() -> None:
     broken = {**make_device_profile("broken"), "spec": {"node": 7}}
 
     with pytest.raises(InvalidInput, match="broken"):
-        Fleet.of([broken], SUITE)
+        FleetRuns.of([broken], SUITE)
 
 
 def test_what_finished_last_is_held_out() -> None:

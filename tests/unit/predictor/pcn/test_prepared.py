@@ -3,8 +3,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from acesniper.domain.device import HardwareVector
+from acesniper.predictor.pcn.batching import InputCache
 from acesniper.predictor.pcn.inputs import DeviceInputs
-from acesniper.predictor.pcn.prepared import Prepared
 from small_atlas import make_vector
 
 asked: list[int] = []
@@ -19,7 +19,7 @@ def prepare(devices: Sequence[HardwareVector]) -> DeviceInputs:
 
 def test_an_object_is_prepared_once_and_order_is_the_caller_s() -> None:
     one, two, three = make_vector(1.0), make_vector(2.0), make_vector(3.0)
-    prepared: Prepared[HardwareVector, DeviceInputs] = Prepared(prepare)
+    prepared: InputCache[HardwareVector, DeviceInputs] = InputCache(prepare)
     asked.clear()
 
     first = prepared.of([one, two, one]).level
@@ -32,7 +32,7 @@ def test_an_object_is_prepared_once_and_order_is_the_caller_s() -> None:
 
 def test_no_more_is_kept_than_said_and_a_larger_call_is_answered_all_the_same() -> None:
     devices = [make_vector(1.0 + i) for i in range(5)]
-    prepared: Prepared[HardwareVector, DeviceInputs] = Prepared(prepare, most=3)
+    prepared: InputCache[HardwareVector, DeviceInputs] = InputCache(prepare, most=3)
     asked.clear()
 
     whole = prepared.of(devices).level

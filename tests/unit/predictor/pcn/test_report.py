@@ -6,11 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acesniper.predictor.pcn.baselines import METHODS, Method, by_flops, by_nearest, by_physics
-from acesniper.predictor.pcn.crossvalidation import ALL, crossvalidate, deal, turns
-from acesniper.predictor.pcn.dataset import Dataset
-from acesniper.predictor.pcn.learned_from import atlas_dataset
-from acesniper.predictor.pcn.report import (
+from acesniper.predictor.pcn.dataset import AtlasDataset, atlas_dataset
+from acesniper.predictor.pcn.evaluation.baselines import (
+    METHODS,
+    Method,
+    by_flops,
+    by_nearest,
+    by_physics,
+)
+from acesniper.predictor.pcn.evaluation.cross_validation import (
+    ALL_OBSERVED,
+    cross_validate,
+    deal_families,
+    hidden_groups,
+)
+from acesniper.predictor.pcn.evaluation.report import (
     ABLATION,
     OURS,
     SPLITS,
@@ -20,22 +30,22 @@ from acesniper.predictor.pcn.report import (
     curve,
     finite,
     report,
-    trial,
+    run_trial,
 )
-from acesniper.predictor.pcn.training import Settings
+from acesniper.predictor.pcn.train import TrainingSettings
 from atlas_folder import NETWORKS, PLATFORMS, write_atlas
 
-QUICK = Settings(steps=2)
+QUICK = TrainingSettings(steps=2)
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def data(tmp_path_factory: pytest.TempPathFactory) -> AtlasDataset:
     return atlas_dataset(write_atlas(tmp_path_factory.mktemp("atlas")))
 
 
 @pytest.fixture(scope="module")
-def done(data: Dataset) -> Trial:
-    return trial(data, QUICK, observations=2)
+def done(data: AtlasDataset) -> Trial:
+    return run_trial(data, QUICK, observations=2)
 
 
 @pytest.fixture(scope="module")
@@ -71,35 +81,37 @@ def test_the_document_says_what_it_was_found_on(document: Document) -> None:
     assert atlas["noise_floor"] == pytest.approx(2.0)
 
 
-def test_families_are_hidden_whole_and_the_probe_s_own_networks_never(data: Dataset) -> None:
-    dealt = deal(data.families, data.reference)
+def test_families_are_hidden_whole_and_the_probe_s_own_networks_never(data: AtlasDataset) -> None:
+    dealt = deal_families(data.families, data.reference)
 
     assert (dealt[data.reference] == -1).all()
     for family in np.unique(data.families[~data.reference]):
         assert len(set(dealt[data.families == family])) == 1
 
 
-def poisoned(data: Dataset, by: str, turn: int) -> Dataset:
+def poisoned(data: AtlasDataset, by: str, turn: int) -> AtlasDataset:
     """The dataset with absurd latencies where that turn hides them."""
-    _, models, devices = list(turns(data, by))[turn]
+    _, models, devices = list(hidden_groups(data, by))[turn]
     log_s = data.log_s.copy()
     log_s[np.ix_(models, devices)] += 5.0
     return replace(data, log_s=log_s)
 
 
 @pytest.mark.parametrize("by", ["platform", "runtime"])
-def test_hidden_latencies_do_not_reach_the_network(data: Dataset, by: str) -> None:
-    before = next(crossvalidate(data, by, (0, 2, ALL), QUICK))
-    after = next(crossvalidate(poisoned(data, by, 0), by, (0, 2, ALL), QUICK))
+def test_hidden_latencies_do_not_reach_the_network(data: AtlasDataset, by: str) -> None:
+    before = next(cross_validate(data, by, (0, 2, ALL_OBSERVED), QUICK))
+    after = next(cross_validate(poisoned(data, by, 0), by, (0, 2, ALL_OBSERVED), QUICK))
 
-    for count in (0, 2, ALL):
+    for count in (0, 2, ALL_OBSERVED):
         np.testing.assert_array_equal(before.mean[count], after.mean[count])
         np.testing.assert_array_equal(before.deviation[count], after.deviation[count])
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-def test_hidden_latencies_do_not_reach_the_simple_methods(data: Dataset, method: Method) -> None:
-    _, models, devices = next(turns(data, "platform"))
+def test_hidden_latencies_do_not_reach_the_simple_methods(
+    data: AtlasDataset, method: Method
+) -> None:
+    _, models, devices = next(hidden_groups(data, "platform"))
     seen = np.setdiff1d(np.arange(len(data.names)), models)
 
     before = method(data, models, devices, seen)
@@ -108,7 +120,7 @@ def test_hidden_latencies_do_not_reach_the_simple_methods(data: Dataset, method:
     np.testing.assert_array_equal(before, after)
 
 
-def test_by_flops_is_right_where_time_follows_flops(data: Dataset) -> None:
+def test_by_flops_is_right_where_time_follows_flops(data: AtlasDataset) -> None:
     paces = np.linspace(-1.0, 1.0, len(PLATFORMS))
     true = data.models.sizes[:, :1] - 20.0 + paces
     models, seen = np.array([0, 1]), np.array([2, 3, 4])
@@ -118,7 +130,7 @@ def test_by_flops_is_right_where_time_follows_flops(data: Dataset) -> None:
     np.testing.assert_allclose(found, true[models])
 
 
-def test_by_nearest_finds_a_twin_and_passes_over_what_was_not_measured(data: Dataset) -> None:
+def test_by_nearest_finds_a_twin_and_passes_over_what_was_not_measured(data: AtlasDataset) -> None:
     log_s = data.log_s.copy()
     log_s[0, 1] = np.nan
     seen = np.array([0, 1, 2])

@@ -8,19 +8,15 @@ import pytest
 
 from acesniper.domain.device import HardwareVector, Reading
 from acesniper.domain.errors import ModelMismatch, VersionMismatch
-from acesniper.predictor import default
-from acesniper.predictor.pcn import observations
-from acesniper.predictor.pcn.calibration import NOVELTY, Band, Calibration
-from acesniper.predictor.pcn.exported import Exported
+from acesniper.predictor import factory
+from acesniper.predictor.analytical import PhysicsPredictor
+from acesniper.predictor.base import DRIFTED_SHIFT, PRIOR_SHIFT, Observation
+from acesniper.predictor.pcn import posterior
+from acesniper.predictor.pcn.conformal import NOVELTY, Band, Calibration
 from acesniper.predictor.pcn.inputs import device_inputs
-from acesniper.predictor.pcn.observations import (
-    DRIFTED_SHIFT,
-    USUAL_SHIFT,
-    Observation,
-    most_telling,
-)
-from acesniper.predictor.pcn.serving import PcnPredictor
-from acesniper.predictor.physics import PhysicsPredictor
+from acesniper.predictor.pcn.network_file import NetworkFile
+from acesniper.predictor.pcn.posterior import most_informative
+from acesniper.predictor.pcn.serve import PcnPredictor
 from small_atlas import KINDS, REFERENCES, SUITE, make_features, make_vector, write_small
 
 CONV, CONV_TWICE = make_features(KINDS["conv"]), make_features(KINDS["conv"], 2.0)
@@ -67,8 +63,8 @@ def test_a_table_of_many_runs_is_the_same_as_of_one(
     devices = [make_vector(1.0 + i / 10) for i in range(10)]
     whole = predictor.table([CONV, DENSE], devices)
 
-    monkeypatch.setattr("acesniper.predictor.pcn.serving.CELLS", 30)
-    monkeypatch.setattr("acesniper.predictor.pcn.serving.ROWS", 1)
+    monkeypatch.setattr("acesniper.predictor.pcn.serve.MAX_CELLS", 30)
+    monkeypatch.setattr("acesniper.predictor.pcn.serve.MAX_MODELS", 1)
     pieces = predictor.table([CONV, DENSE], devices)
 
     np.testing.assert_allclose(pieces.latency, whole.latency, rtol=1e-5)
@@ -130,7 +126,7 @@ def test_a_device_that_changed_since_its_probe_is_another_for_all_models(
         return after.latency_s / latency_s[2]
 
     assert slowed(DRIFTED_SHIFT) == pytest.approx(2.0, rel=0.1)
-    assert 1.0 < slowed(USUAL_SHIFT) < slowed(DRIFTED_SHIFT)
+    assert 1.0 < slowed(PRIOR_SHIFT) < slowed(DRIFTED_SHIFT)
 
 
 def test_devices_that_observed_different_models_are_predicted_together_as_alone(
@@ -146,7 +142,7 @@ def test_devices_that_observed_different_models_are_predicted_together_as_alone(
         predictor.table(models, [device], [made])
         for device, made in zip(devices, observed, strict=True)
     ]
-    monkeypatch.setattr("acesniper.predictor.pcn.gathering.TOGETHER", 1)
+    monkeypatch.setattr("acesniper.predictor.pcn.batching.MAX_OBSERVED_MODELS", 1)
     apart = predictor.table(models, devices, observed)
 
     for table in (apart, together):
@@ -167,7 +163,7 @@ def test_observations_of_one_device_leave_others_alone(predictor: PcnPredictor) 
 def test_only_the_newest_observations_count(
     predictor: PcnPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(observations, "MOST", 3)
+    monkeypatch.setattr(posterior, "MOST", 3)
     new = [Observation(CONV, 0.02)] * 3
 
     wanted = predictor.predict(CONV, DEVICE, new)
@@ -309,7 +305,7 @@ def test_what_was_observed_is_not_asked_for_again(predictor: PcnPredictor) -> No
 
 
 def test_most_telling_takes_each_model_once() -> None:
-    assert sorted(most_telling(np.eye(3), 0.1, 9)) == [0, 1, 2]
+    assert sorted(most_informative(np.eye(3), 0.1, 9)) == [0, 1, 2]
 
 
 def test_quantiles_rise(predictor: PcnPredictor) -> None:
@@ -321,7 +317,7 @@ def test_quantiles_rise(predictor: PcnPredictor) -> None:
 
 def test_intervals_are_as_wide_as_the_calibration_says(file: Path) -> None:
     bands = {name: Band(central90=1.0 + i) for i, name in enumerate(NOVELTY)}
-    exported = Exported.load(file, SUITE)
+    exported = NetworkFile.load(file, SUITE)
     near = replace(exported, calibration=Calibration("t", 2.0, -1.0, bands))
     far = replace(exported, calibration=Calibration("t", 2.0, 2.0, bands))
 
@@ -357,13 +353,13 @@ def test_a_model_unlike_all_is_less_certain_until_it_ran(predictor: PcnPredictor
 def test_physics_serves_where_no_network_is_shipped_or_it_is_for_other_code(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(default, "SHIPPED", tmp_path / "absent.onnx")
-    absent = default.default_predictor()
-    monkeypatch.setattr(default, "SHIPPED", file)
-    shipped = default.default_predictor()
+    monkeypatch.setattr(factory, "SHIPPED", tmp_path / "absent.onnx")
+    absent = factory.default_predictor()
+    monkeypatch.setattr(factory, "SHIPPED", file)
+    shipped = factory.default_predictor()
     (tmp_path / "damaged.onnx").write_bytes(b"no")
-    monkeypatch.setattr(default, "SHIPPED", tmp_path / "damaged.onnx")
-    damaged = default.default_predictor()
+    monkeypatch.setattr(factory, "SHIPPED", tmp_path / "damaged.onnx")
+    damaged = factory.default_predictor()
 
     assert isinstance(absent, PhysicsPredictor)
     assert isinstance(shipped, PcnPredictor)
@@ -376,7 +372,7 @@ def test_physics_serves_where_no_network_is_shipped_or_it_is_for_other_code(
     ("module", "absent"),
     [
         ("acesniper.extender.__main__", {"torch", "onnx"}),
-        ("acesniper.predictor.default", {"torch", "onnx"}),
+        ("acesniper.predictor.factory", {"torch", "onnx"}),
         ("acesniper.operator.__main__", {"torch"}),
         ("acesniper.cli.predict", {"torch", "onnx", "onnxruntime", "numpy"}),
     ],

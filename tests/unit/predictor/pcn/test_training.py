@@ -2,16 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from acesniper.predictor.pcn.training import Settings, fit, hide
+from acesniper.predictor.pcn.train import TrainingSettings, draw_hidden, fit
 from small_atlas import small_dataset
 
-FEW = Settings(steps=4)
+FEW = TrainingSettings(steps=4)
 
 
 def test_the_same_seed_gives_the_same_network() -> None:
     first, again, other = (
         fit(small_dataset(), settings).state_dict()
-        for settings in (FEW, FEW, Settings(steps=4, seed=1))
+        for settings in (FEW, FEW, TrainingSettings(steps=4, seed=1))
     )
 
     assert all(torch.allclose(first[name], again[name], atol=1e-9) for name in first)
@@ -22,7 +22,7 @@ def test_a_step_hides_whole_families_and_never_the_references() -> None:
     data = small_dataset()
 
     for seed in range(20):
-        hidden = hide(data, np.random.default_rng(seed))
+        hidden = draw_hidden(data, np.random.default_rng(seed))
         families = set(data.families[hidden.models])
         assert not families & set(data.families[hidden.shown_models])
         assert not data.reference[hidden.models].any()
@@ -41,7 +41,7 @@ def test_progress_tells_every_step() -> None:
 @pytest.mark.parametrize("parts", [(), ("similarity",), ("similarity", "residual", "gate")])
 def test_parts_can_be_left_out(parts: tuple[str, ...]) -> None:
     data = small_dataset()
-    network = fit(data, Settings(steps=2, parts=parts))
+    network = fit(data, TrainingSettings(steps=2, parts=parts))
     known = data.known()
 
     with torch.no_grad():

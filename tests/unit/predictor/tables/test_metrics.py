@@ -1,18 +1,25 @@
 import numpy as np
 import pytest
 
-from acesniper.predictor.tables.metrics import Outcome, figures, kendall, ranks, regret, spearman
+from acesniper.predictor.accuracy import (
+    PredictionOutcome,
+    accuracy,
+    kendall,
+    ranks,
+    regret,
+    spearman,
+)
 
 
 def outcome(
     measured: list[list[float]], predicted: list[list[float]], half: float = 0.0
-) -> Outcome:
+) -> PredictionOutcome:
     true, guess = np.log(np.array(measured)), np.log(np.array(predicted))
-    return Outcome(true, guess, guess - half, guess + half, np.isfinite(true))
+    return PredictionOutcome(true, guess, guess - half, guess + half, np.isfinite(true))
 
 
 def test_errors_are_relative_to_what_was_measured() -> None:
-    found = figures(outcome([[100.0, 100.0, 100.0, 100.0]], [[105.0, 85.0, 150.0, 100.0]]))
+    found = accuracy(outcome([[100.0, 100.0, 100.0, 100.0]], [[105.0, 85.0, 150.0, 100.0]]))
 
     assert found["mean"] == pytest.approx((5 + 15 + 50 + 0) / 4)
     assert found["median"] == pytest.approx(10.0)
@@ -42,11 +49,11 @@ def test_regret_is_what_the_predicted_fastest_device_costs_more() -> None:
 
 
 def test_coverage_and_width_are_of_the_interval() -> None:
-    found = figures(outcome([[100.0, 100.0]], [[104.0, 130.0]], half=np.log(1.1)))
+    found = accuracy(outcome([[100.0, 100.0]], [[104.0, 130.0]], half=np.log(1.1)))
 
     assert found["coverage90"] == pytest.approx(50.0)
     assert found["width90"] == pytest.approx(21.0)
 
 
 def test_without_cells_there_are_no_figures() -> None:
-    assert figures(outcome([[float("nan")]], [[1.0]])) == {"cells": 0.0}
+    assert accuracy(outcome([[float("nan")]], [[1.0]])) == {"cells": 0.0}

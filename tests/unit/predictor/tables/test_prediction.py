@@ -4,32 +4,39 @@ import numpy as np
 import pytest
 
 from acesniper.domain.errors import InvalidInput
-from acesniper.predictor.tables.baselines import by_ratio
-from acesniper.predictor.tables.evaluation import evaluate
-from acesniper.predictor.tables.observation import curve, run_first
-from acesniper.predictor.tables.prediction import Prediction, predict
-from acesniper.predictor.tables.split import Split, observed, split
-from acesniper.predictor.tables.table import Table
-from acesniper.predictor.tables.traits import Traits
+from acesniper.predictor.tables.evaluate import (
+    by_ratio,
+    evaluate_table,
+    models_to_run_first,
+    observation_curve,
+)
+from acesniper.predictor.tables.measurements import (
+    MeasuredTable,
+    TableSplit,
+    split_table,
+    with_observed,
+)
+from acesniper.predictor.tables.operators import ModelTraits
+from acesniper.predictor.tables.predict import TablePrediction, predict_table
 from synthetic_tables import synthetic
 
 REFERENCES = 6
 
 
-def held_out(table: Table) -> Split:
-    return split(table, table.models[:REFERENCES], table.devices[-5:], table.models[-8:])
+def held_out(table: MeasuredTable) -> TableSplit:
+    return split_table(table, table.models[:REFERENCES], table.devices[-5:], table.models[-8:])
 
 
-def wrong(cut: Split, middle: np.ndarray, task: str) -> float:
+def wrong(cut: TableSplit, middle: np.ndarray, task: str) -> float:
     at = cut.wanted(task)
     return float(np.abs(np.expm1(middle - cut.table.log_ms))[at].mean())
 
 
 @pytest.fixture(scope="module")
-def whole() -> tuple[Split, list[Traits], Prediction]:
+def whole() -> tuple[TableSplit, list[ModelTraits], TablePrediction]:
     table, traits = synthetic()
     cut = held_out(table)
-    return cut, traits, predict(cut, traits)
+    return cut, traits, predict_table(cut, traits)
 
 
 def test_only_the_references_of_a_new_device_are_known() -> None:
@@ -47,7 +54,7 @@ def test_only_the_references_of_a_new_device_are_known() -> None:
 def test_a_reference_that_is_held_out_is_not_revealed() -> None:
     table, _ = synthetic()
 
-    cut = split(table, table.models[:3], table.devices[-1:], table.models[:1])
+    cut = split_table(table, table.models[:3], table.devices[-1:], table.models[:1])
 
     assert np.isnan(cut.known[:, 0]).all()
     assert cut.references == (1, 2)
@@ -58,10 +65,12 @@ def test_nothing_left_to_fit_on_is_refused(devices: slice, models: slice) -> Non
     table, _ = synthetic()
 
     with pytest.raises(InvalidInput, match="nothing is left"):
-        split(table, table.models[:3], table.devices[devices], table.models[models])
+        split_table(table, table.models[:3], table.devices[devices], table.models[models])
 
 
-def test_held_out_latencies_reach_nothing(whole: tuple[Split, list[Traits], Prediction]) -> None:
+def test_held_out_latencies_reach_nothing(
+    whole: tuple[TableSplit, list[ModelTraits], TablePrediction],
+) -> None:
     cut, traits, clean = whole
     hidden = np.isnan(cut.known)
     poison = np.where(
@@ -69,29 +78,29 @@ def test_held_out_latencies_reach_nothing(whole: tuple[Split, list[Traits], Pred
     )
     poisoned = held_out(replace(cut.table, log_ms=cut.table.log_ms + poison))
 
-    found = predict(poisoned, traits)
+    found = predict_table(poisoned, traits)
 
     for name in ("middle", "low", "high"):
         np.testing.assert_array_equal(getattr(found, name), getattr(clean, name))
 
 
 def test_hidden_latencies_reach_no_observation_and_no_choice(
-    whole: tuple[Split, list[Traits], Prediction],
+    whole: tuple[TableSplit, list[ModelTraits], TablePrediction],
 ) -> None:
     cut, _, _ = whole
-    order = run_first(cut, 3)
-    hidden = np.isnan(observed(cut, order).known)
+    order = models_to_run_first(cut, 3)
+    hidden = np.isnan(with_observed(cut, order).known)
     poisoned = held_out(replace(cut.table, log_ms=np.where(hidden, 1e3, cut.table.log_ms)))
 
-    clean, found = (predict(observed(each, order)) for each in (cut, poisoned))
+    clean, found = (predict_table(with_observed(each, order)) for each in (cut, poisoned))
 
-    assert run_first(poisoned, 3) == order
+    assert models_to_run_first(poisoned, 3) == order
     for name in ("middle", "low", "high"):
         np.testing.assert_array_equal(getattr(found, name), getattr(clean, name))
 
 
 def test_known_structure_beats_scaling_by_far(
-    whole: tuple[Split, list[Traits], Prediction],
+    whole: tuple[TableSplit, list[ModelTraits], TablePrediction],
 ) -> None:
     cut, _, ours = whole
     known = cut.known[:-5, :-8]
@@ -104,7 +113,7 @@ def test_known_structure_beats_scaling_by_far(
 
 
 def test_intervals_hold_the_middle_and_most_of_the_truth(
-    whole: tuple[Split, list[Traits], Prediction],
+    whole: tuple[TableSplit, list[ModelTraits], TablePrediction],
 ) -> None:
     cut, _, found = whole
 
@@ -117,13 +126,13 @@ def test_intervals_hold_the_middle_and_most_of_the_truth(
 
 
 def test_one_wild_reading_does_little_harm(
-    whole: tuple[Split, list[Traits], Prediction],
+    whole: tuple[TableSplit, list[ModelTraits], TablePrediction],
 ) -> None:
     cut, _, calm = whole
     known = cut.known.copy()
     known[-5:, 0] += np.log(3.0)
 
-    found = predict(replace(cut, known=known))
+    found = predict_table(replace(cut, known=known))
 
     at = cut.wanted("P1")
     assert np.abs(found.middle - calm.middle)[at].mean() < 0.1
@@ -134,9 +143,11 @@ def test_gaps_that_only_features_can_fill_are_filled_by_them() -> None:
     log_ms = table.log_ms.copy()
     log_ms[:12, 30:50] = np.nan
     log_ms[:12] += np.random.default_rng(2).normal(0.0, 1.0, (12, 1))
-    cut = split(replace(table, log_ms=log_ms), table.models[:REFERENCES], table.devices[-5:], [])
+    cut = split_table(
+        replace(table, log_ms=log_ms), table.models[:REFERENCES], table.devices[-5:], []
+    )
 
-    found = predict(cut, traits)
+    found = predict_table(cut, traits)
 
     truth = table.log_ms + np.nanmean(log_ms - table.log_ms, axis=1, keepdims=True)
     gaps = np.isnan(log_ms) & ~cut.new_device[:, None]
@@ -150,7 +161,7 @@ def test_gaps_and_missing_readings_are_lived_with() -> None:
     log_ms[-1, :REFERENCES] = np.nan
     cut = held_out(replace(table, log_ms=log_ms))
 
-    found = predict(cut, traits)
+    found = predict_table(cut, traits)
 
     assert np.isfinite(found.middle).all()
     assert wrong(cut, found.middle[:, :], "P2") < 0.1
@@ -161,7 +172,7 @@ def test_a_known_device_that_ran_only_new_models_is_left_out() -> None:
     log_ms = table.log_ms.copy()
     log_ms[0, :-8] = np.nan
 
-    found = predict(held_out(replace(table, log_ms=log_ms)), traits)
+    found = predict_table(held_out(replace(table, log_ms=log_ms)), traits)
 
     assert np.isnan(found.middle[0]).all()
     assert np.isfinite(found.middle[1:]).all()
@@ -170,7 +181,7 @@ def test_a_known_device_that_ran_only_new_models_is_left_out() -> None:
 def test_without_features_only_known_models_are_predicted() -> None:
     table, _ = synthetic()
 
-    document = evaluate(held_out(table), None)
+    document = evaluate_table(held_out(table), None)
 
     assert document["P1"]["cells"] == 5 * (40 - 8 - REFERENCES)
     assert document["P2"] == {"cells": 0.0}
@@ -189,18 +200,20 @@ def test_without_features_only_known_models_are_predicted() -> None:
 )
 def test_tasks_without_cells_say_so(devices: slice, models: slice, tasks: set[str]) -> None:
     table, traits = synthetic(devices=8, models=24)
-    cut = split(table, table.models[:REFERENCES], table.devices[devices], table.models[models])
+    cut = split_table(
+        table, table.models[:REFERENCES], table.devices[devices], table.models[models]
+    )
 
-    document = evaluate(cut, traits)
+    document = evaluate_table(cut, traits)
 
     assert {task for task in ("P1", "P2", "P3") if document[task]["cells"]} == tasks
 
 
 def test_observations_improve_what_is_left() -> None:
     table, _ = synthetic(noise=0.001)
-    cut = split(table, table.models[:1], table.devices[-5:], ())
+    cut = split_table(table, table.models[:1], table.devices[-5:], ())
 
-    steps = curve(cut, None, 5)
+    steps = observation_curve(cut, None, 5)
 
     assert [step["observations"] for step in steps] == [0, 1, 2, 5]
     first, last = steps[0]["P1"], steps[-1]["P1"]
@@ -212,12 +225,12 @@ def test_observations_improve_what_is_left() -> None:
 
 def test_models_to_run_first_say_more_than_any() -> None:
     table, _ = synthetic()
-    cut = split(table, table.models[:1], table.devices[-5:], ())
-    chosen = run_first(cut, 4, references=False)
+    cut = split_table(table, table.models[:1], table.devices[-5:], ())
+    chosen = models_to_run_first(cut, 4, references=False)
 
     def error(references: list[str]) -> float:
-        mine = split(table, references, table.devices[-5:], ())
-        return wrong(mine, predict(mine).middle, "P1")
+        mine = split_table(table, references, table.devices[-5:], ())
+        return wrong(mine, predict_table(mine).middle, "P1")
 
     drawn = [np.random.default_rng(seed).permutation(40)[:4] for seed in range(5)]
     others = [error([table.models[i] for i in each]) for each in drawn]

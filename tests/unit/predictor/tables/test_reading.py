@@ -6,11 +6,10 @@ import pytest
 from onnx import helper
 
 from acesniper.domain.errors import InvalidInput
-from acesniper.predictor.tables.cells import cell_operators
-from acesniper.predictor.tables.features import aligned, read_features
-from acesniper.predictor.tables.params import read_param
-from acesniper.predictor.tables.table import Columns, read_table
-from acesniper.predictor.tables.traits import SIZES, Operator, Traits, operator_table
+from acesniper.predictor.tables.measurements import TableColumns, read_table
+from acesniper.predictor.tables.model_sources import aligned, cell_operators, read_features
+from acesniper.predictor.tables.ncnn import read_ncnn_param
+from acesniper.predictor.tables.operators import SIZES, ModelTraits, TraitOperator, count_operators
 from small_models import linear_model, make_model, save
 
 ROWS = (
@@ -19,7 +18,7 @@ ROWS = (
 )
 
 
-def sizes(each: Operator) -> dict[str, float]:
+def sizes(each: TraitOperator) -> dict[str, float]:
     return dict(zip(SIZES, each.sizes, strict=True))
 
 
@@ -27,7 +26,7 @@ def test_a_cell_is_the_median_of_its_readings_and_columns_join(tmp_path: Path) -
     path = tmp_path / "t.csv.gz"
     path.write_bytes(gzip.compress(ROWS.encode()))
 
-    table = read_table(path, Columns(("device", "unit")))
+    table = read_table(path, TableColumns(("device", "unit")))
 
     assert table.devices == ("pi|cpu", "pi|gpu")
     assert np.exp(table.log_ms).ravel() == pytest.approx([20.0, 5.0])
@@ -36,14 +35,16 @@ def test_a_cell_is_the_median_of_its_readings_and_columns_join(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "columns", "message"),
     [
-        pytest.param(ROWS, Columns(latency="ms"), "no column ms", id="missing column"),
-        pytest.param("", Columns(), "has no row", id="empty"),
-        pytest.param(ROWS.replace(",", ";"), Columns(), "but device;unit", id="other separator"),
-        pytest.param("device,model,latency_ms\np,a,x\n", Columns(), "no row", id="no number"),
+        pytest.param(ROWS, TableColumns(latency="ms"), "no column ms", id="missing column"),
+        pytest.param("", TableColumns(), "has no row", id="empty"),
+        pytest.param(
+            ROWS.replace(",", ";"), TableColumns(), "but device;unit", id="other separator"
+        ),
+        pytest.param("device,model,latency_ms\np,a,x\n", TableColumns(), "no row", id="no number"),
     ],
 )
 def test_a_table_that_says_nothing_is_refused(
-    tmp_path: Path, text: str, columns: Columns, message: str
+    tmp_path: Path, text: str, columns: TableColumns, message: str
 ) -> None:
     path = tmp_path / "t.csv"
     path.write_text(text)
@@ -56,7 +57,7 @@ def test_a_row_that_ends_early_is_a_gap_and_a_name_may_hold_a_line_break(tmp_pat
     path = tmp_path / "t.csv"
     path.write_text('model,device,latency_ms\na,"pi\n4",7\nb,"pi\n4"\n\nb\na,x\u2028y,8,more\n')
 
-    table = read_table(path, Columns())
+    table = read_table(path, TableColumns())
 
     assert table.devices == ("pi\n4", "x\u2028y")
     assert table.models == ("a",)
@@ -145,7 +146,7 @@ def test_ncnn_layers_with_and_without_hints(tmp_path: Path, hints: bool) -> None
         "InnerProduct f 1 1 p f 0=10 1=1 2=160\n"
     )
 
-    conv, _, product = read_param(path)
+    conv, _, product = read_ncnn_param(path)
 
     assert sizes(conv) | {"stride": 2} == {
         **{"flops": 432 * 16, "read": 192, "written": 256},
@@ -168,7 +169,7 @@ def test_ncnn_tokens_keep_their_number_without_hints(tmp_path: Path) -> None:
         "Gemm g 1 1 a g 8=32 9=8\n"
     )
 
-    *_, attention, product = read_param(path)
+    *_, attention, product = read_ncnn_param(path)
 
     assert sizes(attention)["flops"] == 4 * 64 * 5 + 2 * 5 * 5 * 8
     assert sizes(product)["flops"] == 32 * 8 * 5
@@ -246,7 +247,7 @@ def test_features_of_other_models_are_refused() -> None:
 def test_equal_operators_are_counted_together() -> None:
     operators, _ = cell_operators("333333")
 
-    table = operator_table([Traits(operators)])
+    table = count_operators([ModelTraits(operators)])
 
     assert table.counts.sum() == sum(each.count for each in operators)
     assert len(table.kinds) == len({(each.kind, each.sizes) for each in operators})

@@ -1,6 +1,10 @@
 import numpy as np
 
-from acesniper.predictor.tables.stacking import doubt, mixed, weights
+from acesniper.predictor.tables.model_transfer import (
+    expected_deviation,
+    stacking_weights,
+    weighted_mean,
+)
 
 
 def test_a_device_takes_the_member_that_is_right_on_it() -> None:
@@ -8,10 +12,10 @@ def test_a_device_takes_the_member_that_is_right_on_it() -> None:
     wrong = truth + 0.5
     tried = np.array([np.stack([truth[0], wrong[1]]), np.stack([wrong[0], truth[1]])])
 
-    share = weights(tried, truth, judges=2)
+    share = stacking_weights(tried, truth, judges=2)
 
     np.testing.assert_allclose(share, np.eye(2))
-    np.testing.assert_allclose(mixed(tried, share), truth)
+    np.testing.assert_allclose(weighted_mean(tried, share), truth)
 
 
 def test_a_device_nothing_is_known_of_follows_the_judges() -> None:
@@ -19,7 +23,7 @@ def test_a_device_nothing_is_known_of_follows_the_judges() -> None:
     tried = np.array([truth, truth + 0.3])
     measured = np.where(np.arange(3)[:, None] < 2, truth, np.nan)
 
-    share = weights(tried, measured, judges=2)
+    share = stacking_weights(tried, measured, judges=2)
 
     np.testing.assert_allclose(share[:, 2], [1.0, 0.0])
 
@@ -28,6 +32,6 @@ def test_members_that_disagree_are_doubted() -> None:
     spread = np.full((2, 1, 2), 0.1)
     tried = np.array([[[0.0, 0.0]], [[0.0, 1.0]]])
 
-    found = doubt(tried, spread)
+    found = expected_deviation(tried, spread)
 
     np.testing.assert_allclose(found, [[0.1, np.sqrt(0.01 + 0.25)]])

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from acesniper.cli.diagnosis.checks import (
+from acesniper.cli.doctor.command.checks import (
     admission,
     clocks,
     configuration,
@@ -18,8 +18,8 @@ from acesniper.cli.diagnosis.checks import (
     tasks,
     versions,
 )
-from acesniper.cli.diagnosis.finding import Finding, Severity
-from acesniper.cli.diagnosis.sight import Sight
+from acesniper.cli.doctor.command.finding import Finding, Severity
+from acesniper.cli.doctor.command.sight import Sight
 
 
 @dataclass(frozen=True, slots=True)

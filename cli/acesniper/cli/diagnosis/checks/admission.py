@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from acesniper.cli.diagnosis.finding import Finding, Severity
-from acesniper.cli.diagnosis.sight import Sight, account, place
+from acesniper.cli.doctor.command.finding import Finding, Severity
+from acesniper.cli.doctor.command.sight import Sight, account, place
 
 POLICIES, BINDINGS = "validatingadmissionpolicies", "validatingadmissionpolicybindings"
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from acesniper.api.units import duration_text, epoch_s
-from acesniper.cli.diagnosis.finding import Finding, Severity
-from acesniper.cli.diagnosis.sight import Sight
+from acesniper.cli.doctor.command.finding import Finding, Severity
+from acesniper.cli.doctor.command.sight import Sight
 
 TOLERANCE_S = 5.0
 """The API server tells its time in whole seconds, and an answer takes its time."""

@@ -8,8 +8,8 @@ import yaml
 from acesniper.api.names import SCHEDULER_NAME
 from acesniper.api.objects import Json, namespaced_key
 from acesniper.api.scheduler_config import SchedulerConfig
-from acesniper.cli.diagnosis.finding import Finding
-from acesniper.cli.diagnosis.sight import Sight, container, place
+from acesniper.cli.doctor.command.finding import Finding
+from acesniper.cli.doctor.command.sight import Sight, container, place
 
 FILE = "scheduler.yaml"
 VOLUME = "config"

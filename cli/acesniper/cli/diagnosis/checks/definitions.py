@@ -7,8 +7,8 @@ from typing import Any
 from acesniper.api.crd import RESOURCES, definition
 from acesniper.api.names import GROUP, VERSION
 from acesniper.api.objects import Json
-from acesniper.cli.diagnosis.finding import Finding
-from acesniper.cli.diagnosis.sight import Sight
+from acesniper.cli.doctor.command.finding import Finding
+from acesniper.cli.doctor.command.sight import Sight
 
 SHOWN = 3
 """Fields that are named; the rest is counted."""

@@ -7,8 +7,8 @@ from acesniper.api.names import SLOT_RESOURCE
 from acesniper.api.objects import Json
 from acesniper.api.units import epoch_s
 from acesniper.cli.console import age
-from acesniper.cli.diagnosis.finding import Finding, Severity
-from acesniper.cli.diagnosis.sight import PART, Sight, label
+from acesniper.cli.doctor.command.finding import Finding, Severity
+from acesniper.cli.doctor.command.sight import PART, Sight, label
 from acesniper.probe import SUITE, VERSION
 
 OLD_S = 30 * 24 * 3600.0

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from acesniper.api.units import duration_text
-from acesniper.cli.diagnosis.finding import Finding
-from acesniper.cli.diagnosis.sight import Sight
+from acesniper.cli.doctor.command.finding import Finding
+from acesniper.cli.doctor.command.sight import Sight
 
 DEAF_S = 180.0
 """The API server writes to every watch once a minute, and one that is silent for 90 s is opened

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE
 from acesniper.api.scheduler_config import SchedulerConfig
 from acesniper.api.units import duration_text, epoch_s
-from acesniper.cli.diagnosis.finding import Finding
-from acesniper.cli.diagnosis.sight import PART, Sight, container
+from acesniper.cli.doctor.command.finding import Finding
+from acesniper.cli.doctor.command.sight import PART, Sight, container
 
 GRACE = 2.0
 """A lease may be this many times as old as it lasts, before somebody is called away."""

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from acesniper.api.objects import Json, namespaced_key
 from acesniper.api.units import epoch_s
-from acesniper.cli.diagnosis.finding import Finding, Severity
-from acesniper.cli.diagnosis.sight import PART, Sight
+from acesniper.cli.doctor.command.finding import Finding, Severity
+from acesniper.cli.doctor.command.sight import PART, Sight
 
 PATIENCE_S = 180.0
 """A large model over a slow network takes its time."""

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from acesniper.api.objects import Json
-from acesniper.cli.diagnosis.finding import Finding, Severity
-from acesniper.cli.diagnosis.sight import PART, Sight, label, place
-from acesniper.cli.options import HOME
+from acesniper.cli.doctor.command.finding import Finding, Severity
+from acesniper.cli.doctor.command.sight import PART, Sight, label, place
+from acesniper.cli.options import DEFAULT_NAMESPACE
 
 ABSENT = "Ace-Sniper is not installed"
 INSTALL = (
-    f"helm install acesniper charts/acesniper --namespace {HOME} --create-namespace"
+    f"helm install acesniper charts/acesniper --namespace {DEFAULT_NAMESPACE} --create-namespace"
     " --set image.registry=REGISTRY"
 )
 NEEDED = ("operator", "scheduler")

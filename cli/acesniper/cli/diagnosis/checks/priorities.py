@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from acesniper.cli.diagnosis.finding import Finding
-from acesniper.cli.diagnosis.sight import Sight, place
+from acesniper.cli.doctor.command.finding import Finding
+from acesniper.cli.doctor.command.sight import Sight, place
 
 
 def judge(sight: Sight) -> Iterable[Finding]:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 
-from acesniper.cli.diagnosis.finding import Finding, Severity
-from acesniper.cli.diagnosis.sight import Sight, container, containers, place
+from acesniper.cli.doctor.command.finding import Finding, Severity
+from acesniper.cli.doctor.command.sight import Sight, container, containers, place
 
 OLDEST = (1, 33)
 """Kubernetes that Ace-Sniper needs."""
