@@ -18,7 +18,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from acesniper.cli.atlas_evaluation import STEPS, figure, judged_atlas, shown, summary_line
+from acesniper.cli.atlas_evaluation import (
+    STEPS,
+    figure_text,
+    measure_errors,
+    report_tables,
+    summary_line,
+)
 from acesniper.cli.console import err, out
 from acesniper.predictor.atlas.latencies import PLATFORMS_FILE, atlas_folder
 
@@ -67,8 +73,8 @@ def splits(each: Mapping[str, Any]) -> str:
     rows = [
         [
             *(split, count),
-            *(figure(name, methods[OURS]["all"][name]) for name in names),
-            *(figure("mean", methods[name]["all"]["mean"]) for name in simple),
+            *(figure_text(name, methods[OURS]["all"][name]) for name in names),
+            *(figure_text("mean", methods[name]["all"]["mean"]) for name in simple),
         ]
         for split, counts in each.items()
         for count, methods in counts.items()
@@ -85,9 +91,10 @@ def devices(document: Mapping[str, Any]) -> str:
     rows = [
         [
             name,
-            figure("floor", floor),
+            figure_text("floor", floor),
             *(
-                f"{figure('mean', by[name]['mean'])} ({figure('cover', by[name]['coverage90'])})"
+                f"{figure_text('mean', by[name]['mean'])}"
+                f" ({figure_text('cover', by[name]['coverage90'])})"
                 for by in found.values()
             ),
         ]
@@ -105,7 +112,7 @@ def ablation(parts: Mapping[str, Any]) -> str:
         [
             name,
             *(
-                " / ".join(figure(key, cells[split][count][key]) for key in ("mean", "median"))
+                " / ".join(figure_text(key, cells[split][count][key]) for key in ("mean", "median"))
                 for split, count in places
             ),
         ]
@@ -125,7 +132,7 @@ def platforms(path: Path) -> str:
             *(name, each["runtime"], each["runtime_version"], str(each["threads"])),
             *(each["precision"], "yes" if each["optimised"] else "no", limits(each)),
             *(str(each["networks"]), str(each["measured_twice"])),
-            figure("floor", each["noise_floor"] and 100 * each["noise_floor"]),
+            figure_text("floor", each["noise_floor"] and 100 * each["noise_floor"]),
         ]
         for name, each in json.loads(path.read_text(encoding="utf-8")).items()
     ]
@@ -171,11 +178,11 @@ def main() -> None:
     """Judge, print, write."""
     asked = arguments()
     started = time.perf_counter()
-    done, document = judged_atlas(
+    done, document = measure_errors(
         asked.atlas, asked.observations, steps=asked.steps, with_ablation=asked.ablation
     )
-    out.print(shown(document, each=asked.each))
-    err.print(f"took {time.perf_counter() - started:.0f} s")
+    out().print(report_tables(document, per_device=asked.each))
+    err().print(f"took {time.perf_counter() - started:.0f} s")
     if asked.json:
         asked.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     drawn = []

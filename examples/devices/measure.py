@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 (a program and its modules, not a package)
 """Measure the example platforms: `python examples/devices/measure.py [--quick] [--only NAME ...]`.
 
-With `--profiles` the devices are only probed anew, and the latencies stay.
+With `--profiles` the devices are only probed again, and the latencies are kept.
 
 For each platform a child process probes it (NAME.yaml) and another measures every example model on
 it (a row each of latencies.csv). The predictor is given the profiles and never sees the latencies.
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=HERE, help="where results go")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
-    chosen = [each for each in PLATFORMS if not asked.only or each.name in asked.only]
+    chosen = [platform for platform in PLATFORMS if not asked.only or platform.name in asked.only]
     for platform in chosen:
         start = time.monotonic()
         probe(platform, asked.folder, quick=asked.quick)

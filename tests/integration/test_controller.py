@@ -200,7 +200,7 @@ async def test_tasks_on_a_node_that_falls_silent_or_goes_are_looked_at_at_once()
         await setup.until(INFERENCE_TASKS, "t", "status", "phase", becomes="Running")
 
         setup.cluster.change(NODES, "n", None, make_node("n", ready=False))
-        silent = "node n is not ready"
+        silent = "node n is NotReady"
         await setup.until(INFERENCE_TASKS, "t", "status", "message", becomes=silent)
         setup.cluster.remove(NODES, "n")
         gone = f"pod {pod['metadata']['name']}: node n is gone"

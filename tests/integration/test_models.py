@@ -203,7 +203,7 @@ class Setup:
 
     async def reconcile(self) -> ModelProfile:
         for obj in self.cluster.all(MODEL_PROFILES):
-            self.store.take_model(obj)
+            self.store.upsert_model(obj)
         await self.reconciler.reconcile(KEY)
         return self.profile
 
@@ -290,7 +290,7 @@ async def test_the_same_failure_is_written_once() -> None:
 
 async def test_a_model_deleted_while_no_watch_looked_is_not_read_for_ever() -> None:
     setup = Setup()
-    setup.store.take_model(setup.cluster.one(MODEL_PROFILES, "model", "default"))
+    setup.store.upsert_model(setup.cluster.one(MODEL_PROFILES, "model", "default"))
     setup.cluster.remove(MODEL_PROFILES, "model", "default")
 
     await setup.reconciler.reconcile(KEY)

@@ -49,7 +49,7 @@ class World:
 
     async def reconcile(self) -> float | None:
         for obj in self.cluster.all(MODEL_PROFILES):
-            self.store.take_model(obj)
+            self.store.upsert_model(obj)
         return await self.reconciler.reconcile("default/model")
 
     @property

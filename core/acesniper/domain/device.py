@@ -1,4 +1,4 @@
-"""A device: an accelerator or CPU on a node, and what its probe measured."""
+"""Devices: accelerators and CPUs of nodes, and the measurements of their probes."""
 
 import hashlib
 from collections.abc import Mapping

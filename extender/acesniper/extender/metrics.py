@@ -198,7 +198,7 @@ class ModelMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Return which network is used, whether its file is invalid, and the last verdict."""
         yield MODEL.family([(self.predictor.digest, 1.0)])
-        yield _unlabelled(MODEL_REJECTED, self.predictor.refused is not None)
+        yield _unlabelled(MODEL_REJECTED, self.predictor.rejected is not None)
         yield from _retraining(self.predictor.file.with_name(VERDICT_FILE))
 
 

@@ -50,7 +50,7 @@ class PlanningSnapshot:
         return cls(
             now_s=now_s,
             estimates=cache.estimates.current(),
-            reservations=cache.ledger.promises(),
+            reservations=cache.ledger.reservations(),
             gated=tuple(cache.pending.gated.values()),
             ungated=tuple(cache.pending.ungated.values()),
             gated_pods=dict(cache.pending.gated_pods),
@@ -98,7 +98,7 @@ class PlanningSnapshot:
             pod = self.gated_pods.get(task)
             if pod is None or pod.refused is not None:
                 continue
-            verdicts = plan.verdicts(task, fleet)
+            verdicts = plan.infeasible_devices(task, fleet)
             late = [
                 device
                 for device, verdict in verdicts.items()

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from acesniper.api.objects import PodView
+from acesniper.api.objects import PodView, object_key
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile
 from acesniper.domain.errors import InvalidInput
 from acesniper.operator.admission_window import AdmissionWindow
-from acesniper.operator.cache import ObjectCache, object_key
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.degraded import DegradedMode
 from acesniper.operator.device_profiles import DeviceReconciler
 from acesniper.operator.metrics import OperatorMetrics, count_deleted
@@ -50,7 +50,7 @@ class Controller:
     devices: DeviceReconciler
     metrics: OperatorMetrics
     clock: Callable[[], float]
-    fallback: DegradedMode
+    degraded: DegradedMode
     progress: ProgressFollower | None = None
     may_act: Callable[[], bool] = lambda: True
     """Whether no other operator acts; asked before anything is decided."""
@@ -71,26 +71,26 @@ class Controller:
             known = self.store.tasks.get(key)
             if known is not None and known.metadata["uid"] == obj["metadata"]["uid"]:
                 count_deleted(self.metrics, known)
-            self.store.drop_task(obj)
-        elif self._readable(self.store.take_task, obj):
+            self.store.delete_task(obj)
+        elif self._readable(self.store.upsert_task, obj):
             self.queue.add((TASK, key))
             task = self.store.tasks[key]
             device = self.devices.note(task)
             if device is not None:
                 self.queue.add_after((DEVICE, device), LEARN_S)
             if task.status.phase in FINISHED:
-                self.store.settle_task(key)
+                self.store.compact_task(key)
 
     def model_event(self, gone: bool, obj: Mapping[str, Any]) -> None:
         """A ModelProfile was seen: it may have to be read, and tasks may wait for it."""
         self._saw("ModelProfile")
         key = object_key(obj)
         if gone:
-            self.store.drop_model(obj)
+            self.store.delete_model(obj)
             self.metrics.model_error_ratio.remove(key)
-        elif self._readable(self.store.take_model, obj):
+        elif self._readable(self.store.upsert_model, obj):
             self.models_queue.add((MODEL, key))
-        for task in self.store.tasks_of_model(key):
+        for task in self.store.tasks_waiting_for_model(key):
             self.queue.add((TASK, task))
 
     def device_event(self, gone: bool, obj: Mapping[str, Any]) -> None:
@@ -100,10 +100,10 @@ class Controller:
         node = str(obj["spec"]["node"])
         before = self.store.devices.get(name)
         if gone:
-            self.store.drop_device(obj)
+            self.store.delete_device(obj)
             self.metrics.profile_noise.remove(name)
             self.metrics.device_error_ratio.remove(name)
-        elif self._readable(self.store.take_device, obj):
+        elif self._readable(self.store.upsert_device, obj):
             self.queue.add((DEVICE, name))
         self.queue.add((NODE, node))
         after = self.store.devices.get(name)
@@ -113,7 +113,7 @@ class Controller:
             for model in self.store.models:
                 self.models_queue.add_after((MODEL, model), FLEET_SETTLES_S)
 
-    def predict_anew(self) -> None:
+    def predictor_replaced(self) -> None:
         """Another network predicts from now on: what is told of models per device class changes."""
         for model in self.store.models:
             self.models_queue.add((MODEL, model))
@@ -126,10 +126,10 @@ class Controller:
         if change == DELETE:
             self.store.nodes.pop(name, None)
         else:
-            self.store.take_node(obj)
+            self.store.upsert_node(obj)
             self.queue.add((NODE, name))
         if _readiness(before) != _readiness(self.store.nodes.get(name)):
-            for task in self.store.tasks_on(name):
+            for task in self.store.tasks_on_node(name):
                 self.queue.add((TASK, task))
 
     def priority_change(self, change: str, obj: Mapping[str, Any]) -> None:
@@ -144,11 +144,11 @@ class Controller:
         """A pod of a task changed."""
         self._saw("Pod")
         gone = change == DELETE
-        task = self.store.drop_pod(obj) if gone else self.store.take_pod(obj)
+        task = self.store.delete_pod(obj) if gone else self.store.upsert_pod(obj)
         if task is not None:
             self.queue.add((TASK, task))
             if gone or PodView.of(obj).finished:
-                self.window.has_room(str(obj["metadata"]["namespace"]))
+                self.window.quota_available(str(obj["metadata"]["namespace"]))
 
     # --- work ----------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class Controller:
             group.create_task(self.models_queue.run(FETCHES))
             group.create_task(self._move_window())
             group.create_task(self._resync())
-            group.create_task(self.fallback.run())
+            group.create_task(self.degraded.run())
             if self.progress is not None:
                 group.create_task(self.progress.run())
 
@@ -174,9 +174,9 @@ class Controller:
     async def _resync(self) -> None:
         while True:
             await asyncio.sleep(RESYNC_S)
-            self.look_at_all()
+            self.resync()
 
-    def look_at_all(self) -> None:
+    def resync(self) -> None:
         """Look at everything again: now and then, and when it is our turn to act."""
         for kind, keys in (
             (TASK, self.store.tasks),
@@ -214,7 +214,7 @@ class Controller:
         self.metrics.reconcile_errors.labels(key[0]).inc()
 
     def _saw(self, kind: str) -> None:
-        self.store.hearing.heard(kind)
+        self.store.liveness.received(kind)
         self.metrics.last_event_seconds.labels(kind).set(self.clock())
 
     @staticmethod

@@ -72,7 +72,7 @@ class DeviceReconciler:
                 await self._write(profile, status)
             except NotFound:
                 # Deleted while no watch was looking: its node has fewer slots.
-                self.store.drop_device({"metadata": profile.metadata})
+                self.store.delete_device({"metadata": profile.metadata})
                 await self.reconcile_node(profile.spec.node)
                 return None
             except BaseException:
@@ -105,8 +105,8 @@ class DeviceReconciler:
         written = await self.cluster.patch(
             DEVICE_PROFILES, name, None, {"status": wanted}, subresource="status"
         )
-        self.store.hearing.wrote("DeviceProfile", profile.metadata, written["metadata"])
-        self.store.take_device(written)
+        self.store.expect_event("DeviceProfile", profile.metadata, written["metadata"])
+        self.store.upsert_device(written)
 
     async def _reprobe(
         self, profile: DeviceProfile, status: DeviceProfileStatus, wish: str, now_s: float
@@ -115,7 +115,7 @@ class DeviceReconciler:
         condition = find_condition(status.conditions, ConditionType.DRIFTING)
         patch = {"spec": {"reprobe": wish}}
         asked = await self.cluster.patch(DEVICE_PROFILES, profile.metadata["name"], None, patch)
-        self.store.take_device(asked)
+        self.store.upsert_device(asked)
         self.metrics.drifts.inc()
         if condition is not None:
             notice = Notice(Reason.LATENCY_DRIFT, condition.message, warning=True)
@@ -126,7 +126,7 @@ class DeviceReconciler:
         node = self.store.nodes.get(name)
         if node is None:
             return
-        wanted = self.store.slots_of(name)
+        wanted = self.store.node_slots(name)
         status = node.get("status", {})
         offered = [(status.get(each) or {}) for each in ("capacity", "allocatable")]
         if all(parse_count(each.get(SLOT_RESOURCE)) == wanted for each in offered):
@@ -238,7 +238,7 @@ def with_drift(
 ) -> list[Condition]:
     """The conditions with `Drifting`: whether its tasks miss what its measurement lets expect."""
     if since_s is None:
-        text = "its tasks take what was predicted, give or take"
+        text = "observed latencies match the predictions"
         return with_condition(
             conditions,
             ConditionType.DRIFTING,

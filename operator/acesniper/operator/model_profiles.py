@@ -189,10 +189,10 @@ class ModelReconciler:
             )
         except NotFound:
             # Deleted while no watch was looking.
-            self.store.drop_model({"metadata": profile.metadata})
+            self.store.delete_model({"metadata": profile.metadata})
             return
-        self.store.hearing.wrote("ModelProfile", profile.metadata, written["metadata"])
-        self.store.take_model(written)
+        self.store.expect_event("ModelProfile", profile.metadata, written["metadata"])
+        self.store.upsert_model(written)
 
     async def _tell(self, profile: ModelProfile, notice: Notice) -> None:
         await self.events.tell("ModelProfile", profile.metadata, notice, self.clock())

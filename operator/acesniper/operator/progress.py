@@ -56,7 +56,7 @@ class ProgressFollower:
     cluster: Cluster
     store: ObjectCache
     clock: Callable[[], float]
-    every_s: float
+    interval_s: float
     may_act: Callable[[], bool] = lambda: True
     ask: Ask = ask_pod
     _pauses: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class ProgressFollower:
     async def run(self) -> None:
         """Follow for ever."""
         while True:
-            await asyncio.sleep(self.every_s)
+            await asyncio.sleep(self.interval_s)
             if self.may_act():
                 await self.round()
 
@@ -91,7 +91,7 @@ class ProgressFollower:
         for key, pod, url in self._running():
             if pod.uid not in self._pauses:
                 # Most tasks are done before they are asked for the first time.
-                self._pauses[pod.uid] = now_s + self.every_s, self.every_s
+                self._pauses[pod.uid] = now_s + self.interval_s, self.interval_s
             elif self._pauses[pod.uid][0] <= now_s:
                 yield key, pod, url
 
@@ -103,8 +103,10 @@ class ProgressFollower:
                     yield key, pod, url
 
     def _pause(self, pod: PodView, *, answered: bool) -> None:
-        _, before_s = self._pauses.get(pod.uid, (0.0, self.every_s))
-        pause_s = self.every_s if answered else Backoff(self.every_s, RAREST_S).next_s(before_s)
+        _, before_s = self._pauses.get(pod.uid, (0.0, self.interval_s))
+        pause_s = (
+            self.interval_s if answered else Backoff(self.interval_s, RAREST_S).next_s(before_s)
+        )
         self._pauses[pod.uid] = self.clock() + pause_s, pause_s
 
     async def _write(self, key: str, pod: PodView, found: RunnerProgress) -> bool:
@@ -128,8 +130,8 @@ class ProgressFollower:
             # The task has moved on, or the API server is busy: the next round knows more.
             log.debug("progress of %s: %s", key, error)
             return True
-        self.store.hearing.wrote("InferenceTask", task.metadata, written["metadata"])
-        self.store.take_task(written)
+        self.store.expect_event("InferenceTask", task.metadata, written["metadata"])
+        self.store.upsert_task(written)
         return True
 
 

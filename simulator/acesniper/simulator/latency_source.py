@@ -152,12 +152,6 @@ def deviation_for(error: float) -> float:
     return high
 
 
-# TODO merge docstring of acesniper.simulator.latency_source:
-# Believing what finished tasks took: of the newest run of a model on a device, its own latency.
-#
-# A predictor that was fitted to other devices also predicts the device's other models anew, with
-# what it ran as further readings. Others learn of nothing but the pair itself.
-
 MIN_LOG_CHANGE = 1e-3
 """An observation this near to what is believed (log seconds) teaches nothing."""
 

@@ -26,9 +26,6 @@ from acesniper.simulator.cluster import SimulatedCluster
 from acesniper.simulator.latency_source import OnlineLearner
 from acesniper.simulator.statistics import CompletedTask
 
-# TODO merge docstring of acesniper.simulator.simulation:
-# Devices that are lost for a while, and devices that become slower than they were.
-
 WINDOW = (0.3, 0.6)
 """Faults last from here to there, as shares of the time in which tasks arrive."""
 
@@ -186,7 +183,7 @@ class Simulation:
         work_s = task.inferences * float(self._cluster.latency_s[place, self._column[task.model]])
         run = self._running[task.key] = RunningTask(task, place, now_s, work_s, now_s)
         self._expect_end(run, now_s)
-        self._ledger.promise(
+        self._ledger.reserve(
             PodUid(task.key), Reservation(planned.device.id, planned.busy_s, started_s=now_s)
         )
 

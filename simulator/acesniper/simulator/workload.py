@@ -13,11 +13,6 @@ from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.predictor.tables.measurements import read_rows
 from acesniper.simulator.cluster import SimulatedCluster
 
-# TODO merge docstring of acesniper.simulator.workload:
-# When tasks arrive: generated, or from a file.
-#
-# Each pattern gives instants in seconds, in order, for a number of tasks at a mean rate.
-
 BURST = 20
 """Tasks that arrive at one instant in a burst."""
 DAYS = 2.0
@@ -55,10 +50,6 @@ def diurnal(count: int, rate_per_s: float, draw: np.random.Generator) -> np.ndar
 PATTERNS: Mapping[str, Pattern] = MappingProxyType(
     {"poisson": poisson, "bursts": bursts, "diurnal": diurnal}
 )
-
-
-# TODO merge docstring of acesniper.simulator.workload:
-# Arrivals written down: one row of a CSV file per task.
 
 
 @dataclass(frozen=True, slots=True)

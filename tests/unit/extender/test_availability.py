@@ -52,7 +52,7 @@ def test_a_run_that_is_heard_of_for_days_leaves_nothing_behind() -> None:
         )
 
     for news in range(1000):
-        cache.ledger.promise(PodUid("uid-default-d1"), Reservation(DeviceId("d1"), 1e6 + news, 0.0))
+        cache.ledger.reserve(PodUid("uid-default-d1"), Reservation(DeviceId("d1"), 1e6 + news, 0.0))
         free_at_s = cache.free_at_s()
 
     assert free_at_s["node-d1"] == 1e6 + 999

@@ -30,14 +30,14 @@ class World:
         pod["metadata"]["ownerReferences"] = owner
         pod["spec"]["containers"] = [{"ports": [{"name": port, "containerPort": 8786}]}]
         pod["status"]["podIP"] = "10.0.0.7"
-        self.store.take_pod(pod)
+        self.store.upsert_pod(pod)
         self.asked: list[str] = []
         self.done: int | None = 40
         self.see()
         self.follower = ProgressFollower(self.cluster, self.store, self.clock, 5.0, ask=self.answer)
 
     def see(self) -> None:
-        self.store.take_task(self.cluster.one(INFERENCE_TASKS, "t", "default"))
+        self.store.upsert_task(self.cluster.one(INFERENCE_TASKS, "t", "default"))
 
     async def answer(self, url: str) -> RunnerProgress | None:
         self.asked.append(url)

@@ -233,7 +233,7 @@ def test_a_convolution_that_does_not_fit_its_image_is_refused() -> None:
         [node("Conv", "x w")], {"x": [1, 5, 8, 8]}, weights={"w": np.ones((4, 3, 3, 3), np.float32)}
     )
 
-    with pytest.raises(InvalidModel, match="does not fit 5 channels") as caught:
+    with pytest.raises(InvalidModel, match="does not match 5 input channels") as caught:
         features_of(model)
     assert caught.value.reason == "ShapeInferenceFailed"
 

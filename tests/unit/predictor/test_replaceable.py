@@ -46,7 +46,7 @@ def test_a_file_that_comes_changes_and_goes_is_followed(tmp_path: Path, another:
     assert predictor.source == shipped
 
 
-def test_a_file_that_cannot_be_used_changes_nothing_and_is_refused_once(
+def test_a_file_that_cannot_be_used_changes_nothing_and_is_rejected_once(
     tmp_path: Path, another: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "pcn.onnx"
@@ -60,18 +60,18 @@ def test_a_file_that_cannot_be_used_changes_nothing_and_is_refused_once(
 
     assert reloaded == [False, False]
     assert (latency_s(predictor), predictor.digest) == (before_s, before)
-    assert predictor.refused is not None
-    assert caplog.text.count("is not used") == 1
+    assert predictor.rejected is not None
+    assert caplog.text.count("is rejected") == 1
 
     file.write_bytes(another)
     assert not predictor.reload(), "it is the one that serves"
-    assert predictor.refused is None
+    assert predictor.rejected is None
 
 
 async def test_whoever_follows_is_told_of_another_network(tmp_path: Path, another: bytes) -> None:
     file, told = tmp_path / "pcn.onnx", asyncio.Event()
     predictor = ReplaceablePredictor(file)
-    following = asyncio.create_task(predictor.follow(told.set, look_s=0.01))
+    following = asyncio.create_task(predictor.follow(told.set, interval_s=0.01))
 
     file.write_bytes(another)
 

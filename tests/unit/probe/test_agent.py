@@ -97,7 +97,7 @@ def test_a_node_that_fails_for_weeks_goes_on_trying() -> None:
         check_s=CHECK_S,
     )
 
-    assert agent.round(5000) == (5001, MAX_BACKOFF_S)
+    assert agent.check(5000) == (5001, MAX_BACKOFF_S)
 
 
 def test_an_empty_wish_asks_for_nothing() -> None:

@@ -138,7 +138,7 @@ def test_a_crash_loses_one_model_and_not_the_rest() -> None:
 def test_a_model_that_never_ends_is_given_up() -> None:
     job = LatencyJob("onnxruntime", RuntimeOptions(), SHORT)
     with (
-        Isolated(job, longest_s=0.1, serve=hanging) as child,
+        Isolated(job, timeout_s=0.1, serve=hanging) as child,
         pytest.raises(InvalidModel) as caught,
     ):
         child.measure(ModelCase(Path("endless.onnx")))

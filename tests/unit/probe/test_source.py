@@ -45,5 +45,5 @@ def test_what_is_not_there_may_come_later(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://host/model.onnx"])
 def test_other_schemes_are_refused(where: str) -> None:
-    with pytest.raises(InvalidInput, match="give one of http://"), local_model(where):
+    with pytest.raises(InvalidInput, match="use one of http://"), local_model(where):
         pass

@@ -1,4 +1,4 @@
-"""What a pydantic field can say to a CRD beyond its type: raw schema, rules, columns."""
+"""Base class, field types, validation rules and printer columns of the resources."""
 
 import re
 from dataclasses import dataclass
@@ -58,9 +58,6 @@ def duration_s(text: str) -> float:
         for number, _, unit in re.findall(r"([0-9]+(\.[0-9]+)?)(ms|h|m|s)", text)
     )
 
-
-# TODO merge docstring of acesniper.api.v1alpha1.schema:
-# What the three resources have in common.
 
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 SHA256_PATTERN = r"^[a-f0-9]{64}$"

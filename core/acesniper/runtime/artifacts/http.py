@@ -19,12 +19,6 @@ from urllib.request import HTTPHandler, HTTPSHandler, Request
 from acesniper.domain.errors import Unavailable
 from acesniper.runtime.artifacts.credentials import NO_CREDENTIALS, Credentials
 
-# TODO merge docstring of acesniper.runtime.artifacts.http:
-# Connections that end at a set time, whatever the server does meanwhile.
-#
-# A socket's own timeout starts anew with every byte: a server that sends one now and then, in a
-# header or in the length of a chunk, would hold its client for weeks.
-
 SOCKET_TIMEOUT_S = 30.0
 """A server that says nothing for so long is given up."""
 

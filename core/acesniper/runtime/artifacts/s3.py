@@ -81,11 +81,6 @@ class Bucket:
         return (given or f"https://s3.{self._region()}.amazonaws.com").rstrip("/")
 
 
-# TODO merge docstring of acesniper.runtime.artifacts.s3:
-# AWS Signature Version 4 of one S3 request.
-#
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
-
 ALGORITHM = "AWS4-HMAC-SHA256"
 
 

@@ -34,7 +34,7 @@ class Availability:
 
     def free_at_s(self, now_s: float) -> Mapping[str, float]:
         """Return the instant at which each busy node has a free slot."""
-        for device_id in self.ledger.take_touched():
+        for device_id in self.ledger.take_changed():
             if (device := self.devices.get(device_id)) is not None:
                 self._update(device.node, now_s)
         while self._expiries and self._expiries[0][0] <= now_s:

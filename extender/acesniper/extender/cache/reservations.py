@@ -121,7 +121,7 @@ class Reservations:
         reservation = Reservation(
             device, min(expected_s, MAX_EXPECTED_S), started_s, expires_s, slots
         )
-        self.ledger.promise(pod.uid, reservation)
+        self.ledger.reserve(pod.uid, reservation)
         return reservation != before
 
     def _started_s(self, pod: PodView, before: Reservation | None) -> float:

@@ -95,7 +95,7 @@ class Page:
             cache.clock(),
             tuple(cache.devices),
             cache.devices.profiles(),
-            cache.ledger.promises(),
+            cache.ledger.reservations(),
         )
 
     def _summary(self, _: Mapping[str, str]) -> BuildView:

@@ -1,7 +1,10 @@
-"""Compute the small constants that shapes depend on.
+"""Constant folding of the small tensors that shapes depend on.
 
-Exporters leave arithmetic on shapes in the graph. With the inputs bound it is a matter of a few
+Exporters leave arithmetic on shapes in the graph. Once the inputs are bound, it involves a few
 numbers, computed here by the definitions of the ONNX operators.
+
+An operator of FOLDABLE takes the node and its inputs (None for an omitted one) and returns one
+value, or a list for several outputs; it raises ValueError or the like if it cannot compute them.
 """
 
 import math
@@ -17,20 +20,20 @@ from acesniper.predictor.onnx.scope import Scope, dims_of
 Array = np.ndarray
 Given = Sequence[Array | None]
 
-FEW = 64
-"""Elements of a result worth the slow evaluator."""
+MAX_REFERENCE_ELEMENTS = 64
+"""Maximum elements of a result for which the slow reference evaluator is used."""
 
 FAILURES = (
     *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError),
     *(RuntimeError, NotImplementedError),
 )
-"""What an operator raises that does not fit its inputs."""
+"""Errors of an operator whose inputs do not match its definition."""
 
 
 def fold(
     proto: NodeProto, node: Node, scope: Scope, types: Sequence[TypeProto], opset: int
 ) -> Sequence[Array] | None:
-    """The values of a node's outputs; None where they depend on data, or are large."""
+    """Values of a node's outputs; None if they depend on data or are large."""
     if not node.standard or not proto.output:
         return None
     if node.op in ("Shape", "Size"):
@@ -44,14 +47,14 @@ def fold(
         with np.errstate(all="ignore"):
             results = _computed(proto, node, given, types, opset)
     except FAILURES:
-        return None  # left to the check that nothing stays unknown
+        return None  # unknown shapes are reported later
     if len(results) < len(proto.output):
         return None
     return [_typed(value, kind) for value, kind in zip(results, types, strict=False)]
 
 
 def _typed(value: Array, kind: TypeProto) -> Array:
-    """The value in the type that the operator gives; numpy widens some sums."""
+    """Value with the element type of the operator's output; numpy widens some sums."""
     element = kind.tensor_type.elem_type
     return value.astype(helper.tensor_dtype_to_np_dtype(element)) if element else value
 
@@ -65,14 +68,17 @@ def _computed(
         result = FOLDABLE[node.op](node, given)
         return result if isinstance(result, list) else [result]
     shapes = [dims_of(kind) for kind in types]
-    small = all(s is not None and 0 < math.prod(dim or 0 for dim in s) <= FEW for s in shapes)
+    small = all(
+        s is not None and 0 < math.prod(dim or 0 for dim in s) <= MAX_REFERENCE_ELEMENTS
+        for s in shapes
+    )
     if node.op in RANDOM or has_subgraph(proto) or not small:
         return ()
     return _by_reference(proto, given, opset)
 
 
 def _by_reference(proto: NodeProto, given: Given, opset: int) -> Sequence[Array]:
-    """What ONNX's own, slow, evaluator makes of a rare operator."""
+    """Outputs of a rare operator by ONNX's reference evaluator, which is slow."""
     feeds = {
         name: value for name, value in zip(proto.input, given, strict=True) if value is not None
     }
@@ -85,19 +91,23 @@ def _by_reference(proto: NodeProto, given: Given, opset: int) -> Sequence[Array]
     outputs = [helper.make_empty_tensor_value_info(name) for name in proto.output if name]
     graph = helper.make_graph([proto], "fold", inputs, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
-    return [np.asarray(each) for each in ReferenceEvaluator(model).run(None, feeds)]
+    return [np.asarray(output) for output in ReferenceEvaluator(model).run(None, feeds)]
 
 
 def _of_shape(node: Node, scope: Scope) -> Sequence[Array] | None:
-    dims = dims_of(scope.types[node.feeds[0]]) if node.feeds and node.feeds[0] else None
+    dims = (
+        dims_of(scope.types[node.input_names[0]])
+        if node.input_names and node.input_names[0]
+        else None
+    )
     if dims is None:
         return None
     if node.op == "Shape":
         dims = dims[node.integer("start") : node.integer("end", len(dims))]
-    known = [dim for dim in dims if dim is not None]
-    if len(known) != len(dims):
+    sizes = [dim for dim in dims if dim is not None]
+    if len(sizes) != len(dims):
         return None
-    result = math.prod(known) if node.op == "Size" else known
+    result = math.prod(sizes) if node.op == "Size" else sizes
     return [np.asarray(result, dtype=np.int64)]
 
 
@@ -114,12 +124,12 @@ def _constant(proto: NodeProto) -> Sequence[Array] | None:
 
 
 def _stays_small(node: Node, given: Given) -> bool:
-    """Whether an operator that can blow up a tiny input does not do so here."""
-    operands = [each for each in given if each is not None]
+    """Whether the result is small; some operators turn a tiny input into a huge output."""
+    operands = [value for value in given if value is not None]
     if not operands:
         return False
     if node.op == "Range":
-        start, limit, delta = (float(np.ravel(each)[0]) for each in operands)
+        start, limit, delta = (float(np.ravel(value)[0]) for value in operands)
         return delta != 0 and abs((limit - start) / delta) <= KEPT_ELEMENTS
     if node.op in ("ConstantOfShape", "Expand", "Tile"):
         size = operands[0].size if node.op != "ConstantOfShape" else 1
@@ -130,13 +140,6 @@ def _stays_small(node: Node, given: Given) -> bool:
         except ValueError:
             return False
     return True
-
-
-# TODO merge docstring of acesniper.predictor.onnx.fold:
-# The operators of arithmetic on shapes, by their ONNX definitions.
-#
-# A function takes the node and its inputs (None: left out) and gives one value, or a list for more
-# outputs; ValueError and the like mean that it cannot.
 
 
 def _first(given: Given) -> Array:
@@ -152,7 +155,7 @@ def _second(given: Given) -> Array:
 
 
 def _divide(one: Array, other: Array) -> Array:
-    """Whole numbers divide towards zero."""
+    """Integer division truncates towards zero."""
     if one.dtype.kind not in "iu":
         return np.asarray(one / other)
     quotient = np.abs(one) // np.abs(other)
@@ -169,9 +172,9 @@ def _power(_: Node, given: Given) -> Array:
 
 
 def _axes(node: Node, given: Given, place: int = 1) -> tuple[int, ...] | None:
-    """Axes from the attribute of old operator sets or the input of new ones."""
-    if len(given) > place and (found := given[place]) is not None:
-        return tuple(int(axis) for axis in found.ravel())
+    """Axes from the attribute (old operator sets) or the input (new ones)."""
+    if len(given) > place and (axes := given[place]) is not None:
+        return tuple(int(axis) for axis in axes.ravel())
     return node.integers("axes") or None
 
 
@@ -180,7 +183,9 @@ def _gather(node: Node, given: Given) -> Array:
 
 
 def _concat(node: Node, given: Given) -> Array:
-    return np.concatenate([each for each in given if each is not None], axis=node.integer("axis"))
+    return np.concatenate(
+        [value for value in given if value is not None], axis=node.integer("axis")
+    )
 
 
 def _slice(node: Node, given: Given) -> Array:
@@ -219,13 +224,13 @@ def _cast(node: Node, given: Given) -> Array:
 
 
 def _filled(node: Node, given: Given) -> Array:
-    found = node.attributes.get("value")
-    fill = tensor_values(found) if isinstance(found, TensorProto) else np.zeros(1, np.float32)
+    value = node.attributes.get("value")
+    fill = tensor_values(value) if isinstance(value, TensorProto) else np.zeros(1, np.float32)
     return np.full([int(dim) for dim in _first(given)], fill.ravel()[0], fill.dtype)
 
 
 def _clip(node: Node, given: Given) -> Array:
-    """Bounds from the attributes of old operator sets or the inputs of new ones."""
+    """Bounds from the attributes (old operator sets) or the inputs (new ones)."""
     data = _first(given)
     for place, name, function in ((1, "min", np.maximum), (2, "max", np.minimum)):
         bound = given[place] if len(given) > place else node.attributes.get(name)
@@ -235,7 +240,7 @@ def _clip(node: Node, given: Given) -> Array:
 
 
 def _range(_: Node, given: Given) -> Array:
-    start, limit, delta = (np.ravel(each)[0] for each in given if each is not None)
+    start, limit, delta = (np.ravel(value)[0] for value in given if value is not None)
     return np.arange(start, limit, delta, dtype=_first(given).dtype)
 
 
@@ -245,7 +250,7 @@ def _expand(_: Node, given: Given) -> Array:
 
 
 def _tile(_: Node, given: Given) -> Array:
-    return np.tile(_first(given), [int(each) for each in _second(given)])
+    return np.tile(_first(given), [int(count) for count in _second(given)])
 
 
 def _transpose(node: Node, given: Given) -> Array:
@@ -256,7 +261,7 @@ def _split(node: Node, given: Given) -> list[Array]:
     data, axis = _first(given), node.integer("axis")
     parts = _axes(node, given) or node.integers("split")
     if not parts:
-        size = -(-data.shape[axis] // len(node.gives))
+        size = -(-data.shape[axis] // len(node.output_names))
         cuts = list(range(size, data.shape[axis], size))
     else:
         cuts = list(np.cumsum(parts)[:-1])
@@ -264,10 +269,10 @@ def _split(node: Node, given: Given) -> list[Array]:
 
 
 def _where(_: Node, given: Given) -> Array:
-    choice, one, other = given
-    if choice is None or one is None or other is None:
+    condition, one, other = given
+    if condition is None or one is None or other is None:
         raise ValueError
-    return np.where(choice, one, other)
+    return np.where(condition, one, other)
 
 
 def _reduce(function: Callable[..., Array]) -> Callable[[Node, Given], Array]:
@@ -307,9 +312,9 @@ def _binary(function: Callable[[Array, Array], Array]) -> Callable[[Node, Given]
 def _many(function: Callable[[Array, Array], Array]) -> Callable[[Node, Given], Array]:
     def folded(_: Node, given: Given) -> Array:
         result = _first(given)
-        for each in given[1:]:
-            if each is not None:
-                result = np.asarray(function(result, each))
+        for value in given[1:]:
+            if value is not None:
+                result = np.asarray(function(result, value))
         return result
 
     return folded
@@ -330,17 +335,12 @@ FOLDABLE: Mapping[str, Callable[[Node, Given], Array | list[Array]]] = {
     **{"Floor": _unary(np.floor), "Ceil": _unary(np.ceil), "Sqrt": _unary(np.sqrt)},
     **{"Reciprocal": _unary(np.reciprocal), "Log": _unary(np.log), "Exp": _unary(np.exp)},
     **{"Round": _unary(np.round), "Identity": _unary(np.asarray), "Sign": _unary(np.sign)},
-    **{
-        "Cast": _cast,
-        "Clip": _clip,
-        "Concat": _concat,
-        "ConstantOfShape": _filled,
-        "CumSum": _cumsum,
-    },
+    **{"Cast": _cast, "Clip": _clip, "Concat": _concat},
+    **{"ConstantOfShape": _filled, "CumSum": _cumsum},
     **{"Expand": _expand, "Gather": _gather, "Range": _range, "Reshape": _reshape},
     **{"NonZero": _unary(lambda data: np.asarray(np.nonzero(data), dtype=np.int64))},
     **{"ReduceMax": _reduce(np.max), "ReduceMin": _reduce(np.min), "ReduceSum": _reduce(np.sum)},
     **{"ReduceProd": _reduce(np.prod), "ScatterND": _scatter, "Slice": _slice, "Split": _split},
     **{"Squeeze": _squeeze, "Tile": _tile, "Transpose": _transpose, "Unsqueeze": _unsqueeze},
 }
-"""Operators that exporters leave in the arithmetic of shapes; cheap on small tensors."""
+"""Operators that exporters use in shape arithmetic; cheap on small tensors."""

@@ -1,6 +1,6 @@
-"""Write a trained network as one ONNX file, once both are seen to be equal.
+"""Export a trained network as one ONNX file, after comparing both on the training data.
 
-Whoever reads it needs neither torch nor the atlas: what was measured is in the graph.
+The file needs neither torch nor the atlas: the measured latencies are inside the graph.
 """
 
 import copy

@@ -1,7 +1,7 @@
-"""What the network sees of models and of devices: arrays in one order, made without measurements.
+"""Arrays that the network takes for models and devices, in a fixed order.
 
-Versions of features and suite are checked by the callers; the order of everything here follows
-from `features` and `workloads` and travels in the ONNX file's metadata.
+Callers check the versions of features and suite. The order follows from `features` and
+`probe_matrix` and is recorded in the metadata of the network's file.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class ModelInputs:
     unit vectors of how work is spread; `sizes`: logs of totals.
     """
 
-    model_work: np.ndarray
+    work: np.ndarray
     size: np.ndarray
     shares: np.ndarray
     spread: np.ndarray

@@ -48,7 +48,7 @@ def test_a_device_that_surprises_gets_wider_intervals() -> None:
     surprising = torch.cat([WRONG[:, :1], WRONG[:, :1] * 5], 1)
 
     with torch.no_grad():
-        seen = SEEN._replace(wrong=surprising, references=0)
+        seen = SEEN._replace(errors=surprising, references=0)
         _, deviation = condition(OBSERVED, ASKED, MEAN, seen)
 
     assert (deviation[:, 1] > 2 * deviation[:, 0]).all()
@@ -61,8 +61,8 @@ def test_what_was_not_observed_says_nothing() -> None:
     garbage[3:] = 1e3
 
     with torch.no_grad():
-        first = condition(OBSERVED, ASKED, MEAN, SEEN._replace(made=made))
-        second = condition(OBSERVED, ASKED, MEAN, SEEN._replace(wrong=garbage, made=made))
+        first = condition(OBSERVED, ASKED, MEAN, SEEN._replace(measured=made))
+        second = condition(OBSERVED, ASKED, MEAN, SEEN._replace(errors=garbage, measured=made))
 
     for one, other in zip(first, second, strict=True):
         assert torch.allclose(one, other, atol=1e-4)
@@ -82,7 +82,7 @@ def test_one_reference_on_a_kernel_cliff_is_drawn_in_and_a_slow_device_is_not() 
 def corrected(wrong: torch.Tensor) -> torch.Tensor:
     """What is added to each prediction where everything seen was a reference."""
     with torch.no_grad():
-        return condition(OBSERVED, ASKED, MEAN, SEEN._replace(wrong=wrong, references=5))[0]
+        return condition(OBSERVED, ASKED, MEAN, SEEN._replace(errors=wrong, references=5))[0]
 
 
 def test_a_reference_that_the_others_contradict_moves_no_prediction() -> None:

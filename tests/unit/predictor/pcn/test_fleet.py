@@ -61,9 +61,7 @@ def test_a_fleet_has_the_devices_that_ran_what_is_known() -> None:
     assert fleet.runs == 1
 
 
-def test_of_very_many_those_that_ran_most_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("acesniper.predictor.pcn.fleet_runs.MAX_DEVICES", 1)
-    monkeypatch.setattr("acesniper.predictor.pcn.fleet_runs.MAX_MODELS", 1)
+def test_devices_and_models_with_the_most_runs_are_kept() -> None:
     rare = ModelKey("default/rare")
     objects = [
         device("once", run("1")),
@@ -72,7 +70,7 @@ def test_of_very_many_those_that_ran_most_are_kept(monkeypatch: pytest.MonkeyPat
         make_model_profile("rare", version=FEATURES_VERSION),
     ]
 
-    fleet = FleetRuns.of(objects, SUITE)
+    fleet = FleetRuns.of(objects, SUITE, max_devices=1, max_models=1)
 
     assert [each.name for each in fleet.devices] == ["often"]
     assert [each.task for each in fleet.devices[0].runs] == ["2", "3"]

@@ -8,10 +8,10 @@ import pytest
 
 from acesniper.domain.device import HardwareVector, Reading
 from acesniper.domain.errors import ModelMismatch, VersionMismatch
-from acesniper.predictor import factory
 from acesniper.predictor.analytical import PhysicsPredictor
 from acesniper.predictor.base import DRIFTED_SHIFT, PRIOR_SHIFT, Observation
-from acesniper.predictor.pcn import posterior
+from acesniper.predictor.factory import default_predictor
+from acesniper.predictor.pcn.batching import BatchLimits
 from acesniper.predictor.pcn.conformal import NOVELTY, Band, Calibration
 from acesniper.predictor.pcn.inputs import device_inputs
 from acesniper.predictor.pcn.network_file import NetworkFile
@@ -57,15 +57,12 @@ def test_one_by_one_and_all_at_once_are_the_same(predictor: PcnPredictor) -> Non
     np.testing.assert_allclose(table.latency, single, rtol=1e-4)
 
 
-def test_a_table_of_many_runs_is_the_same_as_of_one(
-    predictor: PcnPredictor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_of_many_runs_is_the_same_as_of_one(file: Path, predictor: PcnPredictor) -> None:
     devices = [make_vector(1.0 + i / 10) for i in range(10)]
-    whole = predictor.table([CONV, DENSE], devices)
+    small = PcnPredictor.load(file, limits=BatchLimits(cells=30, models=1))
 
-    monkeypatch.setattr("acesniper.predictor.pcn.serve.MAX_CELLS", 30)
-    monkeypatch.setattr("acesniper.predictor.pcn.serve.MAX_MODELS", 1)
-    pieces = predictor.table([CONV, DENSE], devices)
+    whole = predictor.table([CONV, DENSE], devices)
+    pieces = small.table([CONV, DENSE], devices)
 
     np.testing.assert_allclose(pieces.latency, whole.latency, rtol=1e-5)
     np.testing.assert_allclose(pieces.spread, whole.spread, rtol=1e-2)
@@ -130,7 +127,7 @@ def test_a_device_that_changed_since_its_probe_is_another_for_all_models(
 
 
 def test_devices_that_observed_different_models_are_predicted_together_as_alone(
-    predictor: PcnPredictor, monkeypatch: pytest.MonkeyPatch
+    file: Path, predictor: PcnPredictor
 ) -> None:
     models = [CONV, CONV_TWICE, DENSE]
     devices = [make_vector(1.0 + i / 5) for i in range(6)]
@@ -142,8 +139,8 @@ def test_devices_that_observed_different_models_are_predicted_together_as_alone(
         predictor.table(models, [device], [made])
         for device, made in zip(devices, observed, strict=True)
     ]
-    monkeypatch.setattr("acesniper.predictor.pcn.batching.MAX_OBSERVED_MODELS", 1)
-    apart = predictor.table(models, devices, observed)
+    narrow = PcnPredictor.load(file, limits=BatchLimits(observed_models=1))
+    apart = narrow.table(models, devices, observed)
 
     for table in (apart, together):
         np.testing.assert_allclose(table.latency, np.hstack([one.latency for one in alone]), 1e-5)
@@ -160,10 +157,8 @@ def test_observations_of_one_device_leave_others_alone(predictor: PcnPredictor) 
     assert after[1] == pytest.approx(before[1], rel=1e-5)
 
 
-def test_only_the_newest_observations_count(
-    predictor: PcnPredictor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(posterior, "MOST", 3)
+def test_only_the_newest_observations_count(file: Path) -> None:
+    predictor = PcnPredictor.load(file, limits=BatchLimits(observations=3))
     new = [Observation(CONV, 0.02)] * 3
 
     wanted = predictor.predict(CONV, DEVICE, new)
@@ -351,15 +346,13 @@ def test_a_model_unlike_all_is_less_certain_until_it_ran(predictor: PcnPredictor
 
 
 def test_physics_serves_where_no_network_is_shipped_or_it_is_for_other_code(
-    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(factory, "SHIPPED", tmp_path / "absent.onnx")
-    absent = factory.default_predictor()
-    monkeypatch.setattr(factory, "SHIPPED", file)
-    shipped = factory.default_predictor()
     (tmp_path / "damaged.onnx").write_bytes(b"no")
-    monkeypatch.setattr(factory, "SHIPPED", tmp_path / "damaged.onnx")
-    damaged = factory.default_predictor()
+
+    absent = default_predictor(tmp_path / "absent.onnx")
+    shipped = default_predictor(file)
+    damaged = default_predictor(tmp_path / "damaged.onnx")
 
     assert isinstance(absent, PhysicsPredictor)
     assert isinstance(shipped, PcnPredictor)
