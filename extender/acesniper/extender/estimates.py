@@ -14,10 +14,10 @@ from acesniper.domain.task import ModelKey
 from acesniper.extender.cache.cold_start import CachedStarts, ColdStartCache
 from acesniper.extender.cache.devices import DeviceIndex
 from acesniper.extender.latency_table import LatencyTable, LatencyView
-from acesniper.policies.estimates import Estimates, LatencyRow
+from acesniper.policies.estimates import Estimates, PredictionRow
 
 
-class CachedRows(Mapping[ModelKey, LatencyRow]):
+class CachedRows(Mapping[ModelKey, PredictionRow]):
     """Rows of the table, computed on first access and kept until they change.
 
     A plan may read them in another thread. A view and the rows computed from it are therefore kept
@@ -26,7 +26,7 @@ class CachedRows(Mapping[ModelKey, LatencyRow]):
 
     def __init__(self, view: LatencyView, devices: Sequence[DeviceId]) -> None:
         self._columns = view.columns_of(devices)
-        self._state: tuple[LatencyView, dict[ModelKey, LatencyRow]] = view, {}
+        self._state: tuple[LatencyView, dict[ModelKey, PredictionRow]] = view, {}
 
     def replace_view(self, view: LatencyView, changed: Collection[ModelKey]) -> None:
         """Read from another view, in which only the rows of these models differ."""
@@ -35,7 +35,7 @@ class CachedRows(Mapping[ModelKey, LatencyRow]):
             rows.pop(model, None)
         self._state = view, rows
 
-    def __getitem__(self, model: ModelKey) -> LatencyRow:
+    def __getitem__(self, model: ModelKey) -> PredictionRow:
         view, rows = self._state
         row = rows.get(model)
         if row is None:
@@ -48,12 +48,12 @@ class CachedRows(Mapping[ModelKey, LatencyRow]):
     def __len__(self) -> int:
         return len(self._state[0].rows)
 
-    def _row(self, view: LatencyView, model: ModelKey) -> LatencyRow:
+    def _row(self, view: LatencyView, model: ModelKey) -> PredictionRow:
         if model not in view.rows:
             raise KeyError(model)
         latency_s, spread = view.over(model, self._columns)
         factor = np.exp(spread)
-        return LatencyRow(latency_s, latency_s / factor, latency_s * factor, view.source)
+        return PredictionRow(latency_s, latency_s / factor, latency_s * factor, view.source)
 
 
 @dataclass(slots=True, kw_only=True)

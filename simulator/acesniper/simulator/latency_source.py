@@ -11,7 +11,7 @@ import numpy as np
 
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.task import ModelKey
-from acesniper.policies.estimates import LatencyRow
+from acesniper.policies.estimates import PredictionRow
 from acesniper.predictor.tables.device_transfer import choose_models, impute, transfer
 from acesniper.predictor.tables.measurements import (
     MeasuredTable,
@@ -158,13 +158,13 @@ MIN_LOG_CHANGE = 1e-3
 
 def latency_rows(
     cluster: SimulatedCluster, belief: LatencyEstimate, source: str
-) -> dict[ModelKey, LatencyRow]:
+) -> dict[ModelKey, PredictionRow]:
     """What is believed of the cluster's models, in seconds over its devices."""
     cells = np.ix_(cluster.rows, cluster.columns)
     spans = (belief.middle, belief.low, belief.high)
     middle, low, high = (np.exp(each[cells]) / 1e3 for each in spans)
     return {
-        ModelKey(model): LatencyRow(middle[:, column], low[:, column], high[:, column], source)
+        ModelKey(model): PredictionRow(middle[:, column], low[:, column], high[:, column], source)
         for column, model in enumerate(cluster.models)
     }
 
@@ -175,7 +175,7 @@ class OnlineLearner:
 
     cluster: SimulatedCluster
     belief: LatencyEstimate
-    believed: dict[ModelKey, LatencyRow]
+    believed: dict[ModelKey, PredictionRow]
     _seen: dict[int, np.ndarray] = field(default_factory=dict)
     """What is known of a device's models, by its place: ln ms, NaN where not measured."""
 
@@ -203,4 +203,4 @@ class OnlineLearner:
         spans = row.latency_s.copy(), row.low_s.copy(), row.high_s.copy()
         for values, sign in zip(spans, (0.0, -1.0, 1.0), strict=True):
             values[device] = latency_s * np.exp(sign * margin)
-        self.believed[key] = LatencyRow(*spans, row.source)
+        self.believed[key] = PredictionRow(*spans, row.source)

@@ -18,7 +18,7 @@ from acesniper.domain.device import Device
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.reservations import PodUid, Reservation, ReservationLedger
 from acesniper.domain.task import ModelKey, Task, TaskKey
-from acesniper.policies.estimates import Estimates, FleetSnapshot, LatencyRow
+from acesniper.policies.estimates import Estimates, FleetSnapshot, PredictionRow
 from acesniper.policies.placement import QUEUE_PLACEMENTS
 from acesniper.policies.plan import Plan, PlannedTask, make_plan
 from acesniper.policies.policy import Policy, RuleSet
@@ -94,7 +94,7 @@ class Simulation:
     def __init__(
         self,
         cluster: SimulatedCluster,
-        believed: Mapping[ModelKey, LatencyRow],
+        believed: Mapping[ModelKey, PredictionRow],
         policy: Policy,
         tasks: Sequence[Task],
         faults: Sequence[DeviceFault] = (),

@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.probe.collect import COLUMNS, LatencyRow, ModelCase, Target, collect, write_rows
+from acesniper.probe.collect import COLUMNS, LatencyRecord, ModelCase, Target, collect, write_rows
 from acesniper.probe.isolation import Isolated, LatencyJob
 from acesniper.probe.latency import Latency, LatencyEffort, measure_latency
 from acesniper.probe.runtimes import RuntimeOptions, runtime
@@ -153,5 +153,5 @@ def test_rows_survive_the_way_through_parquet(tmp_path: Path) -> None:
     write_rows(rows, tmp_path / "rows.parquet")
 
     assert [
-        LatencyRow(**each) for each in parquet.read_table(tmp_path / "rows.parquet").to_pylist()
+        LatencyRecord(**each) for each in parquet.read_table(tmp_path / "rows.parquet").to_pylist()
     ] == rows

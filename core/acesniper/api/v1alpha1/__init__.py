@@ -4,7 +4,7 @@ Every field's description is what `kubectl explain` prints. `acesniper.api.crd` 
 into `crds/`. Messages of the rules name the field and the fix.
 """
 
-from acesniper.api.v1alpha1.device import (
+from acesniper.api.v1alpha1.device_profile import (
     DEVICE_COLUMNS,
     DEVICE_RULES,
     DeviceObservation,
@@ -13,16 +13,7 @@ from acesniper.api.v1alpha1.device import (
     DeviceProfileStatus,
     DeviceReading,
 )
-from acesniper.api.v1alpha1.model import (
-    MODEL_COLUMNS,
-    MODEL_RULES,
-    DeviceClassLatency,
-    ModelProfile,
-    ModelProfileSpec,
-    ModelProfileStatus,
-)
-from acesniper.api.v1alpha1.schema import NAME_RULE, ApiType, Condition, ModelSource, Seconds
-from acesniper.api.v1alpha1.task import (
+from acesniper.api.v1alpha1.inference_task import (
     FINISHED,
     TASK_COLUMNS,
     TASK_RULES,
@@ -40,6 +31,15 @@ from acesniper.api.v1alpha1.task import (
     TaskPrediction,
     TaskProgress,
 )
+from acesniper.api.v1alpha1.model_profile import (
+    MODEL_COLUMNS,
+    MODEL_RULES,
+    DeviceClassLatency,
+    ModelProfile,
+    ModelProfileSpec,
+    ModelProfileStatus,
+)
+from acesniper.api.v1alpha1.schema import NAME_RULE, ApiType, Condition, ModelSource, Seconds
 
 __all__ = [
     "DEVICE_COLUMNS",
