@@ -82,7 +82,7 @@ async def test_a_file_is_fetched_as_it_is(server: str, tmp_path: Path, path: str
 
 
 async def test_a_file_with_another_digest_is_never_used(server: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidModel, match="not bbbb") as caught:
+    with pytest.raises(InvalidModel, match="expected bbbb") as caught:
         await fetch(server + "/model.onnx", tmp_path, sha256="b" * 64)
 
     assert caught.value.reason == "DigestMismatch"
@@ -101,8 +101,8 @@ async def test_a_file_larger_than_allowed_is_given_up_at_the_limit(
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/nothing-here", "answers 404 Not Found"),
-        ("/loop", "answers 302"),
+        ("/nothing-here", "responds 404 Not Found"),
+        ("/loop", "responds 302"),
         ("/to-a-file", "file:///etc/passwd' is not allowed"),
         ("/cut-off", "cannot be fetched"),
     ],
