@@ -2,7 +2,7 @@
 
 FOLDER holds what measure.py wrote. Of several passes the lowest latency counts; how much two passes
 differ is the noise floor of a platform. Writes latencies.parquet and platforms.json into the
-predictor. With `--extend TARGET` it writes into TARGET the shipped atlas and, beside it, every
+predictor. With `--extend TARGET` it writes into TARGET the built-in atlas and every
 device NAME of FOLDER that has a NAME-PASS.parquet and a NAME-1.yaml.
 """
 
@@ -65,7 +65,8 @@ def entry(folder: Path, platform: Platform, rows: list[Row]) -> Row:
         "suite": result.vector.suite,
         "suite_version": result.vector.version,
         "readings": {
-            name: [each.seconds, each.spread] for name, each in result.vector.readings.items()
+            name: [reading.seconds, reading.spread]
+            for name, reading in result.vector.readings.items()
         },
     }
 
@@ -98,7 +99,7 @@ def built(folder: Path, wanted: Sequence[Platform]) -> tuple[list[Row], dict[str
         if not found or not (folder / f"{platform.name}-1.yaml").exists():
             sys.stderr.write(f"{platform.name}: not measured\n")
             continue
-        rows = [merged(each) for _, each in sorted(found.items())]
+        rows = [merged(passes) for _, passes in sorted(found.items())]
         platforms[platform.name] = entry(folder, platform, rows)
         table += [{**row, "device": platform.name} for row in rows]
     return table, platforms

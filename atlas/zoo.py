@@ -119,7 +119,7 @@ def networks() -> list[Network]:
     found = []
     for listed, make in ((TIMM, _timm), (TORCHVISION, _torchvision)):
         for family, names in listed.items():
-            for name, _, side in (each.partition("@") for each in names.split()):
+            for name, _, side in (entry.partition("@") for entry in names.split()):
                 found.append(Network(name, family, partial(make, name, int(side))))
     for family, members in {**homemade.NETWORKS, **language.NETWORKS}.items():
         found += [Network(name, family, make) for name, make in members.items()]

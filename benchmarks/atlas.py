@@ -1,7 +1,7 @@
 """How well latencies are predicted on devices and families of networks that were never shown.
 
 Hides each platform and each runtime of the atlas in turn, with a quarter of the families, trains
-without them, and sets the predictions beside measurements and simple methods.
+without them, and compares the predictions with measurements and simple methods.
 
     python benchmarks/atlas.py [--atlas FOLDER] [--observations K] [--ablation] [--each]
         [--json FILE] [--plots FOLDER] [--docs FILE ...]
@@ -18,7 +18,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from acesniper.cli.atlas_evaluation import STEPS, figure, judged_atlas, shown, summary_line
+from acesniper.cli.atlas_evaluation import (
+    STEPS,
+    figure_text,
+    measure_errors,
+    report_tables,
+    summary_line,
+)
 from acesniper.cli.console import err, out
 from acesniper.predictor.atlas.latencies import PLATFORMS_FILE, atlas_folder
 
@@ -53,13 +59,13 @@ def blocks(document: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def splits(each: Mapping[str, Any]) -> str:
+def splits(documents: Mapping[str, Any]) -> str:
     """Our figures, and the mean error of the simple methods, for each split and observation."""
     names = (
         *("mean", "median", "within10", "within20", "spearman", "regret", "coverage90", "width90"),
         *("worst_device_mean", "worst_device_coverage90"),
     )
-    simple = [name for name in next(iter(next(iter(each.values())).values())) if name != OURS]
+    simple = [name for name in next(iter(next(iter(documents.values())).values())) if name != OURS]
     head = (
         *("split", "observed", "mean", "median", "<10 %", "<20 %", "Spearman"),
         *("regret", "cover", "width", "worst device", "its cover", *(f"*{n}*" for n in simple)),
@@ -67,10 +73,10 @@ def splits(each: Mapping[str, Any]) -> str:
     rows = [
         [
             *(split, count),
-            *(figure(name, methods[OURS]["all"][name]) for name in names),
-            *(figure("mean", methods[name]["all"]["mean"]) for name in simple),
+            *(figure_text(name, methods[OURS]["all"][name]) for name in names),
+            *(figure_text("mean", methods[name]["all"]["mean"]) for name in simple),
         ]
-        for split, counts in each.items()
+        for split, counts in documents.items()
         for count, methods in counts.items()
     ]
     return table(head, rows)
@@ -85,9 +91,10 @@ def devices(document: Mapping[str, Any]) -> str:
     rows = [
         [
             name,
-            figure("floor", floor),
+            figure_text("floor", floor),
             *(
-                f"{figure('mean', by[name]['mean'])} ({figure('cover', by[name]['coverage90'])})"
+                f"{figure_text('mean', by[name]['mean'])}"
+                f" ({figure_text('cover', by[name]['coverage90'])})"
                 for by in found.values()
             ),
         ]
@@ -105,7 +112,7 @@ def ablation(parts: Mapping[str, Any]) -> str:
         [
             name,
             *(
-                " / ".join(figure(key, cells[split][count][key]) for key in ("mean", "median"))
+                " / ".join(figure_text(key, cells[split][count][key]) for key in ("mean", "median"))
                 for split, count in places
             ),
         ]
@@ -122,12 +129,12 @@ def platforms(path: Path) -> str:
     )
     rows = [
         [
-            *(name, each["runtime"], each["runtime_version"], str(each["threads"])),
-            *(each["precision"], "yes" if each["optimised"] else "no", limits(each)),
-            *(str(each["networks"]), str(each["measured_twice"])),
-            figure("floor", each["noise_floor"] and 100 * each["noise_floor"]),
+            *(name, platform["runtime"], platform["runtime_version"], str(platform["threads"])),
+            *(platform["precision"], "yes" if platform["optimised"] else "no", limits(platform)),
+            *(str(platform["networks"]), str(platform["measured_twice"])),
+            figure_text("floor", platform["noise_floor"] and 100 * platform["noise_floor"]),
         ]
-        for name, each in json.loads(path.read_text(encoding="utf-8")).items()
+        for name, platform in json.loads(path.read_text(encoding="utf-8")).items()
     ]
     return table(head, rows)
 
@@ -171,11 +178,11 @@ def main() -> None:
     """Judge, print, write."""
     asked = arguments()
     started = time.perf_counter()
-    done, document = judged_atlas(
+    done, document = measure_errors(
         asked.atlas, asked.observations, steps=asked.steps, with_ablation=asked.ablation
     )
-    out.print(shown(document, each=asked.each))
-    err.print(f"took {time.perf_counter() - started:.0f} s")
+    out().print(report_tables(document, per_device=asked.each))
+    err().print(f"took {time.perf_counter() - started:.0f} s")
     if asked.json:
         asked.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     drawn = []

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Shown
 
-from acesniper.cli.options import as_written, flat, references
+from acesniper.cli.options import match_names, parse_columns, read_references
 from acesniper.policies.policy import DEFAULT_POLICY, Policy
 from acesniper.predictor.tables.measurements import MeasuredTable, TableColumns, read_table
 from acesniper.simulator.cluster import SimulatedCluster, select_cluster
@@ -68,8 +68,8 @@ def options() -> argparse.Namespace:
 
 def believed(given: argparse.Namespace, table: MeasuredTable) -> LatencyEstimate:
     """What our side is told."""
-    named = as_written(references(given.references), table.models) if given.references else []
-    return LatencySource.parse(given.predictor, given.k, named).believes(table, given.seed)
+    named = match_names(read_references(given.references), table.models) if given.references else []
+    return LatencySource.parse(given.predictor, given.k, named).estimate(table, given.seed)
 
 
 def simulated(setting: Experiment, truth: LatencyEstimate, policy: str) -> Document:
@@ -161,10 +161,10 @@ def main() -> None:
     """Measure, print, write."""
     given = options()
     columns = TableColumns(
-        flat(given.device_column), flat(given.model_column), given.latency_column
+        parse_columns(given.device_column), parse_columns(given.model_column), given.latency_column
     )
     table = read_table(given.latencies, columns)
-    truth, belief = LatencySource().believes(table, 0), believed(given, table)
+    truth, belief = LatencySource().estimate(table, 0), believed(given, table)
     setting = setting_of(given, table, belief)
     model = simulated(setting, truth, given.policy)
     try:

@@ -1,7 +1,7 @@
-"""How `make docs` builds the site: Sphinx with MyST for Markdown and Furo for the looks.
+"""Sphinx configuration of `make docs`: MyST for Markdown, the theme Furo.
 
-Every warning is an error: a link that leads nowhere, a page that no table of contents names.
-Nothing is loaded from elsewhere, so the built folder works from a disk, too.
+Every warning is an error, such as a broken link or a page outside all tables of contents. The pages
+load no external resources, so they can be opened from the file system.
 """
 
 import sys
@@ -33,4 +33,4 @@ pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 
 copybutton_exclude = ".linenos, .gp, .go"
-"""Of a console's lines the prompt and the output are not copied."""
+"""Excludes prompts and output of console blocks from copying."""

@@ -1,7 +1,7 @@
-"""Links to files of the repository outside `docs/`: shown as their path, and checked.
+"""Sphinx extension for links to files outside `docs/`: checks them and shows them as paths.
 
-Pages are read in the repository, too, where such a link leads to the file. The built site has no
-copy of it, and does not know where the repository is published.
+In the repository such links lead to the file. The built site contains no copy of it and does not
+know the address of the repository.
 """
 
 import re
@@ -17,7 +17,7 @@ FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 
 
 def outside(text: str, page: Path, docs: Path) -> tuple[str, list[str]]:
-    """The text with links out of `docs` as paths, and the targets that do not exist."""
+    """Return the text with links to outside of `docs` as paths, and the missing targets."""
     missing = []
     fences = [match.span() for match in FENCE.finditer(text)]
 
@@ -35,14 +35,14 @@ def outside(text: str, page: Path, docs: Path) -> tuple[str, list[str]]:
 
 
 def on_read(app: Sphinx, name: str, source: list[str]) -> None:
-    """Sphinx's event for the text of a page."""
+    """Handle Sphinx's event `source-read` for a page."""
     page = Path(app.env.doc2path(name))
     source[0], missing = outside(source[0], page, Path(app.srcdir).resolve())
-    for each in missing:
-        log.warning("there is no file %s", each, location=name)
+    for path in missing:
+        log.warning("file not found: %s", path, location=name)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Listen to the event."""
+    """Register the handler."""
     app.connect("source-read", on_read)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

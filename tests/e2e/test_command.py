@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from acesniper.cli.connection import Connection
-from acesniper.cli.doctor.command.checks.extender import DEAF_S, WATCH_AGE, samples
-from acesniper.cli.extender_client import metrics
+from acesniper.cli.doctor.activity_checks import WATCH_AGE_METRIC, WATCH_STALLED_S, samples
+from acesniper.cli.extender_client import fetch_metrics
 from installed import FreshFleet, Installed
 
 FAR = ("198.51.100.1", 9)
@@ -85,7 +85,7 @@ def test_the_plan_contains_the_pending_tasks(installed: FreshFleet, ours: str) -
 
     planned = json_of(installed, plan)
     installed.system.plane.kubectl("delete", "inferencetask", "--all", "-n", ours)
-    installed.wait_until(lambda: output_of(installed, plan) == "Nothing waits.\n")
+    installed.wait_until(lambda: output_of(installed, plan) == "No tasks are pending.\n")
 
     assert planned
     assert {entry["device"] for entry in planned} <= {device.node for device in installed.devices}
@@ -98,11 +98,11 @@ async def test_the_doctor_reads_watch_ages_through_the_api_server(
     with_port(installed, ours, installed.system.extender_port)
 
     async with Connection(installed.system.plane.kubeconfig()).open() as cluster:
-        text = await metrics(cluster)
+        text = await fetch_metrics(cluster)
 
-    ages = dict(samples(text, WATCH_AGE))
+    ages = dict(samples(text, WATCH_AGE_METRIC))
     assert {"pods", "nodes", "deviceprofiles"} <= ages.keys()
-    assert all(age_s < DEAF_S for age_s in ages.values())
+    assert all(age_s < WATCH_STALLED_S for age_s in ages.values())
 
 
 def with_port(fleet: FreshFleet, namespace: str, port: int) -> None:
@@ -148,7 +148,7 @@ def test_errors_name_the_missing_permission_and_the_unknown_context(
 
     assert forbidden.returncode == 1
     assert "deviceprofiles" in forbidden.stderr
-    assert "ask for the right" in forbidden.stderr
+    assert "lacks the permission: request it" in forbidden.stderr
     assert elsewhere.returncode == 2
     assert "elsewhere" in elsewhere.stderr
 

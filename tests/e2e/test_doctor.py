@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from acesniper.cli.connection import Connection
-from acesniper.cli.doctor.command.checks import examine
-from acesniper.cli.doctor.command.finding import Finding, Severity
-from acesniper.cli.doctor.command.looking import look
+from acesniper.cli.doctor.checks import run_checks
+from acesniper.cli.doctor.findings import Finding, Severity
+from acesniper.cli.doctor.reader import read_inventory
 from acesniper.testbed.deployment import EXTENDER, OPERATOR, SCHEDULER
 from installed import FreshFleet, Installed
 
@@ -30,7 +30,7 @@ def fleet(installed: FreshFleet) -> FreshFleet:
 
 def diagnose(fleet: FreshFleet) -> list[Finding]:
     connection = Connection(fleet.system.plane.kubeconfig())
-    return examine(connection.ask(look))
+    return run_checks(connection.run(read_inventory))
 
 
 def kubectl(*arguments: str) -> Callable[[FreshFleet], None]:
@@ -96,7 +96,7 @@ CASES = {
     "operator stopped": Case(
         kubectl("scale", "deployment", "acesniper-operator", "--replicas=0", *NS),
         "parts",
-        "scaled to nothing",
+        "scaled to zero",
     ),
     "scheduler deleted": Case(
         kubectl("delete", "deployment", "acesniper-scheduler", *NS),
@@ -153,7 +153,7 @@ CASES = {
             *NS,
         ),
         "configuration",
-        "no extender is named",
+        "no extender is configured",
     ),
     "another profile, another port": Case(
         patch(
@@ -168,17 +168,13 @@ CASES = {
             *NS,
         ),
         "configuration",
-        "there is no profile for pods that ask for ace-sniper",
+        "there is no profile for pods with schedulerName ace-sniper",
     ),
-    "planner away": Case(
-        stop(EXTENDER), "leases", "the planner does not work", fix=start(EXTENDER)
-    ),
+    "planner away": Case(stop(EXTENDER), "leases", "the planner is down", fix=start(EXTENDER)),
     "kube-scheduler away": Case(
-        stop(SCHEDULER), "leases", "our kube-scheduler does not work", fix=start(SCHEDULER)
+        stop(SCHEDULER), "leases", "our kube-scheduler is down", fix=start(SCHEDULER)
     ),
-    "operator away": Case(
-        stop(OPERATOR), "leases", "the operator does not work", fix=start(OPERATOR)
-    ),
+    "operator away": Case(stop(OPERATOR), "leases", "the operator is down", fix=start(OPERATOR)),
     "every node cordoned": Case(
         kubectl("cordon", "--selector", "kubernetes.io/os=linux"),
         "devices",
@@ -188,27 +184,27 @@ CASES = {
     "probe's account deleted": Case(
         kubectl("delete", "serviceaccount", "acesniper-probe", *NS),
         "rights",
-        "its ServiceAccount acesniper-probe is not there",
+        "ServiceAccount acesniper-probe does not exist",
     ),
     "priority class deleted": Case(
         kubectl("delete", "priorityclass", "acesniper-control"),
         "priorities",
-        "PriorityClass acesniper-control, which is not there",
+        "PriorityClass acesniper-control does not exist",
     ),
     "admission policy not bound": Case(
         kubectl("delete", "validatingadmissionpolicybinding", "acesniper-own-profile"),
         "admission",
-        "nothing makes it refuse",
+        "no binding with the action Deny",
     ),
     "admission policy deleted": Case(
         kubectl("delete", "validatingadmissionpolicy", "acesniper-own-profile"),
         "admission",
-        "no admission policy is about the probe",
+        "there is no admission policy for the probe",
     ),
     "node not measured": Case(
         kubectl("delete", "deviceprofile", DEVICE),
         "devices",
-        "it is not measured, and gets no task",
+        "it has no device profile and gets no tasks",
         fix=measured_again,
     ),
     "measured long ago": Case(
@@ -237,7 +233,7 @@ CASES = {
             spec={"node": "gone"},
         ),
         "devices",
-        "its node gone is not there",
+        "its node gone does not exist",
     ),
     "model of another digest": Case(
         model_of_another_digest,
@@ -266,7 +262,7 @@ def test_nothing_is_found_in_a_healthy_installation(fleet: FreshFleet) -> None:
 
     assert diagnose(fleet) == []
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "nothing found" in done.stdout
+    assert "no problems" in done.stdout
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -339,7 +335,7 @@ def test_a_broken_installation_is_an_exit_code_and_json_for_machines(fleet: Fres
 def test_checks_without_permission_are_reported_as_skipped(fleet: FreshFleet) -> None:
     connection = Connection(fleet.system.plane.kubeconfig("no-rights"))
 
-    seen = examine(connection.ask(look))
+    seen = run_checks(connection.run(read_inventory))
 
     assert {finding.severity for finding in seen} == {Severity.WARNING}
     assert all(finding.what.startswith("not checked") for finding in seen)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from acesniper.operator.admission_window import SPARE
+from acesniper.operator.admission_window import SPARE_TASKS
 from acesniper.testbed.deployment import EXTENDER
 from fleet_of_five import FleetOfFive, overlaps
 
@@ -53,7 +53,7 @@ def test_a_burst_is_spread_over_devices_that_are_never_shared(
 def test_unschedulable_tasks_do_not_block_others(fleet: FleetOfFive, namespace: str) -> None:
     fleet.add_models(namespace)
     fleet.wait_idle()
-    more_than_get_a_pod = 2 * len(fleet.devices) + SPARE + 10
+    more_than_get_a_pod = 2 * len(fleet.devices) + SPARE_TASKS + 10
 
     fleet.apply(
         fleet.task(f"stuck-{number:02d}", namespace, runtime=["cuda"])
@@ -145,7 +145,7 @@ def test_a_pod_of_ours_is_placed_while_the_extender_is_down(
     "path", ["/explain?pod=unknown", "/explain?pod=default/unknown"], ids=["uid", "name"]
 )
 def test_explaining_an_unknown_pod_names_the_valid_forms(fleet: FleetOfFive, path: str) -> None:
-    with pytest.raises(Exception, match="give its UID or namespace/name"):
+    with pytest.raises(Exception, match="pass its UID or namespace/name"):
         fleet.system.ask(path)
 
 

@@ -1,4 +1,4 @@
-"""What the chart renders, for the values people set."""
+"""The manifests that the chart renders, for common sets of values."""
 
 import json
 import re
@@ -36,37 +36,39 @@ def _helm() -> None:
 
 
 def pod_templates(manifests: list[Manifest]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and spec of every pod that the manifests make."""
-    for each in manifests:
-        name = each["metadata"]["name"]
-        if each["kind"] == "Pod":
-            yield name, each["spec"]
-        elif each["kind"] == "CronJob":
-            yield name, each["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-        elif "template" in each.get("spec", {}):
-            yield name, each["spec"]["template"]["spec"]
+    """Yield name and spec of every pod or pod template."""
+    for manifest in manifests:
+        name = manifest["metadata"]["name"]
+        if manifest["kind"] == "Pod":
+            yield name, manifest["spec"]
+        elif manifest["kind"] == "CronJob":
+            yield name, manifest["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        elif "template" in manifest.get("spec", {}):
+            yield name, manifest["spec"]["template"]["spec"]
 
 
 def containers(manifests: list[Manifest]) -> dict[str, dict[str, Any]]:
     return {
-        each["name"]: each for _, spec in pod_templates(manifests) for each in spec["containers"]
+        container["name"]: container
+        for _, spec in pod_templates(manifests)
+        for container in spec["containers"]
     }
 
 
 def environment(container: dict[str, Any]) -> dict[str, str | None]:
-    return {each["name"]: each.get("value") for each in container.get("env", [])}
+    return {variable["name"]: variable.get("value") for variable in container.get("env", [])}
 
 
 def one(manifests: list[Manifest], kind: str, suffix: str = "") -> Manifest:
-    (found,) = [
-        each
-        for each in manifests
-        if each["kind"] == kind and each["metadata"]["name"].endswith(suffix)
+    (match,) = [
+        manifest
+        for manifest in manifests
+        if manifest["kind"] == kind and manifest["metadata"]["name"].endswith(suffix)
     ]
-    return found
+    return match
 
 
-def test_the_chart_has_nothing_to_complain_about() -> None:
+def test_helm_lint_passes() -> None:
     done = subprocess.run(
         [ensure_helm(), "lint", "--strict", CHART], capture_output=True, text=True
     )
@@ -74,8 +76,8 @@ def test_the_chart_has_nothing_to_complain_about() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_default_is_what_was_reviewed(tmp_path: Path) -> None:
-    shown = [each for each in template() if each["kind"] != "CustomResourceDefinition"]
+def test_the_default_manifests_equal_the_golden_file(tmp_path: Path) -> None:
+    shown = [manifest for manifest in template() if manifest["kind"] != "CustomResourceDefinition"]
     new = tmp_path / GOLDEN.name
     new.write_text(yaml.safe_dump_all(shown, sort_keys=False))
 
@@ -83,16 +85,16 @@ def test_the_default_is_what_was_reviewed(tmp_path: Path) -> None:
 
 
 @matrix
-def test_names_are_unique_and_no_object_strays_into_another_namespace(
+def test_names_are_unique_and_all_objects_are_in_the_namespace(
     values: tuple[str, ...],
 ) -> None:
     manifests = template(*values)
 
-    named = [(each["kind"], each["metadata"]["name"]) for each in manifests]
+    named = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests]
     strays = [
-        each["kind"]
-        for each in manifests
-        if each["metadata"].get("namespace") not in (None, "aces")
+        manifest["kind"]
+        for manifest in manifests
+        if manifest["metadata"].get("namespace") not in (None, "aces")
     ]
     assert len(named) == len(set(named))
     assert strays in (["RoleBinding"], []), "in kube-system, to read who may ask for metrics"
@@ -102,12 +104,12 @@ def test_names_are_unique_and_no_object_strays_into_another_namespace(
 def test_every_pod_meets_the_restricted_standard(values: tuple[str, ...]) -> None:
     for name, spec in pod_templates(template(*values)):
         if name.endswith("model-cache"):
-            continue  # a folder of the node, which is its purpose
+            continue  # creates a hostPath directory by design
         assert spec["securityContext"]["runAsNonRoot"] is True, name
         assert spec["securityContext"]["runAsUser"] > 0, name
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys(), name
-        assert not any("hostPath" in each for each in spec.get("volumes", [])), name
+        assert not any("hostPath" in volume for volume in spec.get("volumes", [])), name
         for container in spec["containers"]:
             security = container["securityContext"]
             assert security["allowPrivilegeEscalation"] is False, name
@@ -120,32 +122,32 @@ def test_every_container_is_limited(values: tuple[str, ...]) -> None:
     for name, container in containers(template(*values)).items():
         resources = container["resources"]
         assert {"cpu", "memory"} <= resources["requests"].keys(), name
-        # A limit of CPU would be what the probe measures.
+        # A CPU limit would distort the probe's measurement.
         wanted = {"memory"} if name == "probe" else {"cpu", "memory"}
         assert resources["limits"].keys() == wanted, name
 
 
 @matrix
 def test_images_have_a_version(values: tuple[str, ...]) -> None:
-    images = [each["image"] for each in containers(template(*values)).values()]
+    images = [container["image"] for container in containers(template(*values)).values()]
 
-    tags = {each.rsplit(":", 1)[1] for each in images}
+    tags = {image.rsplit(":", 1)[1] for image in images}
     assert tags - {"v1.37.2"} == {"0.1.0"}
 
 
-def test_the_control_plane_fits_beside_the_work_on_a_small_board() -> None:
-    requests = [each["resources"]["requests"] for each in containers(template()).values()]
+def test_the_control_plane_leaves_room_on_a_small_board() -> None:
+    requests = [container["resources"]["requests"] for container in containers(template()).values()]
 
-    memory_mib = sum(int(each["memory"].removesuffix("Mi")) for each in requests)
+    memory_mib = sum(int(request["memory"].removesuffix("Mi")) for request in requests)
     assert memory_mib <= 512, "of a Raspberry Pi's 2 to 8 GiB"
 
 
-def test_a_mirror_serves_every_image() -> None:
+def test_a_mirror_replaces_every_registry() -> None:
     manifests = template(*VALUES["mirror"])
 
-    images = {name: each["image"] for name, each in containers(manifests).items()}
+    images = {name: container["image"] for name, container in containers(manifests).items()}
     images["runner"] = str(environment(containers(manifests)["operator"])["ACESNIPER_RUNNER_IMAGE"])
-    assert {each.split("/")[0] for each in images.values()} == {"registry.local:5000"}
+    assert {image.split("/")[0] for image in images.values()} == {"registry.local:5000"}
     for _, spec in pod_templates(manifests):
         assert spec["imagePullSecrets"] == [{"name": "one"}, {"name": "two"}]
 
@@ -159,9 +161,7 @@ def test_a_mirror_serves_every_image() -> None:
         ("v1.35.0-rc.1+rke2r1", "v1.35.0-rc.1"),
     ],
 )
-def test_the_scheduler_is_of_the_clusters_version_without_its_suffix(
-    cluster: str, tag: str
-) -> None:
+def test_the_scheduler_has_the_clusters_version_without_suffix(cluster: str, tag: str) -> None:
     manifests = template(kubernetes=cluster)
 
     assert (
@@ -169,7 +169,7 @@ def test_the_scheduler_is_of_the_clusters_version_without_its_suffix(
     )
 
 
-def test_a_cluster_that_does_not_say_its_whole_version_needs_one_named() -> None:
+def test_an_incomplete_cluster_version_requires_a_tag() -> None:
     with pytest.raises(ValueError, match=r"scheduler\.image\.tag: name the version"):
         template(kubernetes="1.36")
 
@@ -180,7 +180,7 @@ def test_the_schedulers_version_can_be_set() -> None:
     assert containers(manifests)["kube-scheduler"]["image"].endswith(":v1.35.9")
 
 
-def test_the_scheduler_is_configured_as_everywhere_else() -> None:
+def test_the_scheduler_configuration_is_the_generated_one() -> None:
     config = yaml.safe_load(one(template(), "ConfigMap")["data"]["scheduler.yaml"])
 
     assert config == SchedulerConfig(lease_namespace="aces").manifest()
@@ -202,15 +202,15 @@ def test_the_schedulers_values_reach_its_configuration() -> None:
         ("probe", ProbeSettings),
     ],
 )
-def test_the_environment_is_the_settings(part: str, settings: type[EnvironmentSettings]) -> None:
+def test_the_environment_sets_every_setting(part: str, settings: type[EnvironmentSettings]) -> None:
     given = environment(containers(template())[part])
     variables = {name: value for name, value in given.items() if name.startswith("ACESNIPER_")}
-    # A pod uses its own account; predictions from a file are for benchmarks.
+    # A pod uses its service account; predictions from a file are for benchmarks.
     never = {"ACESNIPER_KUBECONFIG", "ACESNIPER_PREDICTIONS"}
     wanted = {settings.variable(name) for name in settings.model_fields} - never
 
     assert variables.keys() == wanted
-    # What the downward API fills in at run time.
+    # Set by the downward API at run time.
     filled = {name: value or "node-1" for name, value in variables.items() if value != ""}
     assert settings.read(filled)
 
@@ -218,7 +218,7 @@ def test_the_environment_is_the_settings(part: str, settings: type[EnvironmentSe
 @pytest.mark.parametrize(
     ("part", "settings"), [("operator", OperatorSettings), ("extender", ExtenderSettings)]
 )
-def test_the_defaults_of_the_chart_are_those_of_the_parts(
+def test_the_defaults_of_chart_and_components_agree(
     part: str, settings: type[EnvironmentSettings]
 ) -> None:
     given = environment(containers(template())[part])
@@ -251,13 +251,13 @@ def test_the_defaults_of_the_chart_are_those_of_the_parts(
         "operator.replicas=-1",
     ],
 )
-def test_a_wrong_value_is_refused_before_anything_is_installed(wrong: str) -> None:
+def test_an_invalid_value_is_rejected(wrong: str) -> None:
     with pytest.raises(ValueError, match="values don't meet the specifications"):
         template(wrong)
 
 
 @matrix
-def test_what_the_extender_plans_is_told_to_its_own_pod_only_unless_the_mode_is_external(
+def test_the_extender_listens_on_loopback_unless_external(
     values: tuple[str, ...],
 ) -> None:
     extender = containers(template(*values))["extender"]
@@ -269,14 +269,14 @@ def test_what_the_extender_plans_is_told_to_its_own_pod_only_unless_the_mode_is_
 
 
 @matrix
-def test_who_is_deaf_is_not_live(values: tuple[str, ...]) -> None:
+def test_liveness_probes_check_the_watches(values: tuple[str, ...]) -> None:
     made = containers(template(*values))
 
     for name, port in (("operator", "health"), ("extender", "metrics")):
         assert made[name]["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": port}
 
 
-def test_a_cache_is_told_to_the_operator_and_made_on_each_node() -> None:
+def test_a_cache_is_set_in_the_operator_and_created_on_nodes() -> None:
     manifests = template(*VALUES["model cache"])
 
     given = environment(containers(manifests)["operator"])
@@ -286,30 +286,38 @@ def test_a_cache_is_told_to_the_operator_and_made_on_each_node() -> None:
     assert environment(containers(template())["operator"])["ACESNIPER_MODEL_CACHE"] == ""
 
 
-def test_definitions_are_upgraded_and_kept() -> None:
-    manifests = [each for each in template() if each["kind"] == "CustomResourceDefinition"]
+def test_crds_are_upgraded_and_kept() -> None:
+    manifests = [
+        manifest for manifest in template() if manifest["kind"] == "CustomResourceDefinition"
+    ]
 
     assert len(manifests) == len(crd_files())
-    for each in manifests:
-        assert each["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    for manifest in manifests:
+        assert manifest["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     assert not (CHART / "crds").exists(), "Helm never upgrades what lies there"
 
 
-def test_no_probe_means_nothing_of_it() -> None:
+def test_without_probe_none_of_its_objects_are_rendered() -> None:
     manifests = template(*VALUES["no probe"])
 
-    named = [each["kind"] for each in manifests if "probe" in each["metadata"]["name"]]
+    named = [manifest["kind"] for manifest in manifests if "probe" in manifest["metadata"]["name"]]
     assert named == ["PriorityClass"], "which `helm test` uses"
-    policies = [each for each in manifests if each["kind"] == "ValidatingAdmissionPolicy"]
-    assert [each["metadata"]["name"] for each in policies] == ["acesniper-same-pod"]
+    policies = [
+        manifest for manifest in manifests if manifest["kind"] == "ValidatingAdmissionPolicy"
+    ]
+    assert [policy["metadata"]["name"] for policy in policies] == ["acesniper-same-pod"]
 
 
-def test_an_external_scheduler_finds_the_extender_behind_a_service_with_certificates() -> None:
+def test_external_mode_exposes_a_service_with_certificates() -> None:
     manifests = template(*VALUES["external"])
 
     service = one(manifests, "Service")
     given = environment(containers(manifests)["extender"])
-    bound = [each["roleRef"]["name"] for each in manifests if each["kind"].endswith("RoleBinding")]
+    bound = [
+        binding["roleRef"]["name"]
+        for binding in manifests
+        if binding["kind"].endswith("RoleBinding")
+    ]
     assert service["spec"]["ports"][0]["targetPort"] == "https"
     assert given["ACESNIPER_TLS_FOLDER"] == "/etc/acesniper-tls"
     assert "kube-scheduler" not in containers(manifests)
@@ -322,19 +330,19 @@ def test_an_external_scheduler_finds_the_extender_behind_a_service_with_certific
     ]
 
 
-def test_an_external_scheduler_needs_certificates() -> None:
+def test_external_mode_requires_certificates() -> None:
     with pytest.raises(ValueError, match=r"external\.secret: name the Secret"):
         template('mode="external"')
 
 
 @pytest.mark.parametrize("name", ["my.release", "123", "true", f"x-{'b' * 37}.y", "a" * 53])
-def test_whatever_a_release_and_its_namespace_are_called_their_objects_have_valid_names(
+def test_names_are_valid_for_any_release_and_namespace(
     name: str,
 ) -> None:
     manifests = template('mode="external"', 'external.secret="7"', namespace="42", name=name)
 
-    for each in manifests:
-        metadata = each["metadata"]
+    for manifest in manifests:
+        metadata = manifest["metadata"]
         assert re.fullmatch(r"[a-z0-9][-a-z0-9.]*[a-z0-9]", metadata["name"])
         assert ".-" not in metadata["name"]
         assert metadata.get("namespace", "42") in ("42", "kube-system")
@@ -342,49 +350,53 @@ def test_whatever_a_release_and_its_namespace_are_called_their_objects_have_vali
     assert "." not in one(manifests, "Service")["metadata"]["name"]
 
 
-def test_an_api_server_on_another_port_is_let_through() -> None:
-    policies = [each for each in template(*VALUES["api server"]) if each["kind"] == "NetworkPolicy"]
+def test_network_policies_allow_another_api_server_port() -> None:
+    policies = [
+        manifest
+        for manifest in template(*VALUES["api server"])
+        if manifest["kind"] == "NetworkPolicy"
+    ]
 
-    for each in policies:
-        if each["metadata"]["name"] != "acesniper-operator":
-            ports = [port["port"] for port in each["spec"]["egress"][0]["ports"]]
+    for policy in policies:
+        if policy["metadata"]["name"] != "acesniper-operator":
+            ports = [port["port"] for port in policy["spec"]["egress"][0]["ports"]]
             assert ports == [443, 6443, 7443]
 
 
-def test_the_dashboard_is_what_grafana_gets() -> None:
-    labels = 'metrics.dashboard.labels={"found_by": "sidecar"}'
+def test_the_config_map_contains_the_dashboard() -> None:
+    labels = 'metrics.dashboard.labels={"discovered_by": "sidecar"}'
     board = one(template("metrics.dashboard.enabled=true", labels), "ConfigMap", "dashboard")
 
-    assert board["metadata"]["labels"]["found_by"] == "sidecar"
+    assert board["metadata"]["labels"]["discovered_by"] == "sidecar"
     shipped = (CHART / "dashboards/acesniper.json").read_text()
     assert json.loads(board["data"]["acesniper.json"]) == json.loads(shipped)
 
 
-def test_the_rules_are_those_that_promtool_tests() -> None:
+def test_the_prometheus_rule_contains_the_tested_rules() -> None:
     rules = one(template("metrics.rules.enabled=true"), "PrometheusRule")
 
     assert rules["spec"] == yaml.safe_load((CHART / "files/alerts.yaml").read_text())
 
 
-def test_retraining_is_a_job_now_and_then_once_an_image_is_named() -> None:
+def test_retraining_is_a_cron_job_and_requires_an_image() -> None:
     manifests = template("retraining.enabled=true", 'retraining.image="trainer:1"')
 
     job = one(manifests, "CronJob")
     (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "trainer:1"
     assert container["command"] == ["acesniper", "network", "retrain"]
-    assert not [each for each in template() if each["kind"] == "CronJob"]
+    assert not [manifest for manifest in template() if manifest["kind"] == "CronJob"]
 
 
 @pytest.mark.parametrize("part", ["operator", "extender"])
-def test_parts_look_for_a_network_in_a_volume_that_may_be_empty(part: str) -> None:
+def test_the_network_volume_is_optional(part: str) -> None:
     manifests = template()
 
     specs = [spec for _, spec in pod_templates(manifests)]
     (spec,) = (
-        each for each in specs if part in {container["name"] for container in each["containers"]}
+        spec for spec in specs if part in {container["name"] for container in spec["containers"]}
     )
-    volumes = {each["name"]: each for each in spec["volumes"]}
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
     path = environment(containers(manifests)[part])["ACESNIPER_NETWORK"]
 
     assert path == "/etc/acesniper-network/pcn.onnx"

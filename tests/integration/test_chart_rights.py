@@ -1,6 +1,6 @@
 """Who may do what in the cluster: every verb is named here, with its reason in the rules' files.
 
-A new right needs a line here, so that nobody grants one in passing.
+A new right needs a line here, so that no component grants one in passing.
 """
 
 from typing import Any
@@ -75,9 +75,9 @@ def granted(rules: list[dict[str, Any]]) -> dict[str, set[str]]:
 
 
 def test_each_part_may_do_what_is_listed_and_no_more() -> None:
-    roles = [each for each in template() if each["kind"] in ("ClusterRole", "Role")]
+    roles = [role for role in template() if role["kind"] in ("ClusterRole", "Role")]
 
-    found = {each["metadata"]["name"]: granted(each["rules"]) for each in roles}
+    found = {role["metadata"]["name"]: granted(role["rules"]) for role in roles}
 
     wanted = {
         role: {what: set(verbs.split()) for what, verbs in rights.items()}
@@ -87,12 +87,12 @@ def test_each_part_may_do_what_is_listed_and_no_more() -> None:
 
 
 def test_each_role_is_bound_to_the_account_of_its_part() -> None:
-    bindings = [each for each in template() if each["kind"].endswith("RoleBinding")]
+    bindings = [role for role in template() if role["kind"].endswith("RoleBinding")]
 
     found = {
-        (each["roleRef"]["name"], subject["name"])
-        for each in bindings
-        for subject in each["subjects"]
+        (binding["roleRef"]["name"], subject["name"])
+        for binding in bindings
+        for subject in binding["subjects"]
     }
 
     assert found == BOUND
@@ -100,9 +100,9 @@ def test_each_role_is_bound_to_the_account_of_its_part() -> None:
 
 def test_retraining_may_read_profiles_and_write_the_network_only() -> None:
     values = "retraining.enabled=true", 'retraining.image="trainer:1"'
-    roles = [each for each in template(*values) if each["metadata"]["name"].endswith("-retraining")]
+    roles = [role for role in template(*values) if role["metadata"]["name"].endswith("-retraining")]
 
-    rules = [rule for each in roles for rule in each.get("rules", [])]
+    rules = [rule for role in roles for rule in role.get("rules", [])]
 
     assert granted(rules) == {
         "acesniper.io/deviceprofiles": {"get", "list"},
@@ -116,7 +116,7 @@ def test_retraining_may_read_profiles_and_write_the_network_only() -> None:
 
 
 def test_nothing_is_granted_by_wildcard() -> None:
-    for role in (each for each in template() if each["kind"] in ("ClusterRole", "Role")):
+    for role in (role for role in template() if role["kind"] in ("ClusterRole", "Role")):
         for rule in role["rules"]:
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
 

@@ -82,7 +82,7 @@ async def test_a_file_is_fetched_as_it_is(server: str, tmp_path: Path, path: str
 
 
 async def test_a_file_with_another_digest_is_never_used(server: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidModel, match="not bbbb") as caught:
+    with pytest.raises(InvalidModel, match="expected bbbb") as caught:
         await fetch(server + "/model.onnx", tmp_path, sha256="b" * 64)
 
     assert caught.value.reason == "DigestMismatch"
@@ -101,8 +101,8 @@ async def test_a_file_larger_than_allowed_is_given_up_at_the_limit(
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/nothing-here", "answers 404 Not Found"),
-        ("/loop", "answers 302"),
+        ("/nothing-here", "responds 404 Not Found"),
+        ("/loop", "responds 302"),
         ("/to-a-file", "file:///etc/passwd' is not allowed"),
         ("/cut-off", "cannot be fetched"),
     ],
@@ -147,7 +147,7 @@ async def test_a_small_model_may_lie_in_a_config_map(tmp_path: Path) -> None:
 
 
 async def test_a_config_map_that_is_missing_may_still_come(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="there is no ConfigMap 'other'"):
+    with pytest.raises(Unavailable, match="ConfigMap 'other' not found"):
         await fetch("configmap://other/net", tmp_path, cluster=config_maps())
 
 
@@ -203,7 +203,7 @@ class Setup:
 
     async def reconcile(self) -> ModelProfile:
         for obj in self.cluster.all(MODEL_PROFILES):
-            self.store.take_model(obj)
+            self.store.upsert_model(obj)
         await self.reconciler.reconcile(KEY)
         return self.profile
 
@@ -290,7 +290,7 @@ async def test_the_same_failure_is_written_once() -> None:
 
 async def test_a_model_deleted_while_no_watch_looked_is_not_read_for_ever() -> None:
     setup = Setup()
-    setup.store.take_model(setup.cluster.one(MODEL_PROFILES, "model", "default"))
+    setup.store.upsert_model(setup.cluster.one(MODEL_PROFILES, "model", "default"))
     setup.cluster.remove(MODEL_PROFILES, "model", "default")
 
     await setup.reconciler.reconcile(KEY)

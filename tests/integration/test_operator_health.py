@@ -1,4 +1,4 @@
-"""What the kubelet is answered when it asks whether the operator lives."""
+"""The liveness probe of the operator."""
 
 import asyncio
 from types import SimpleNamespace
@@ -12,10 +12,10 @@ from kopf._core.engines.probing import health_reporter
 
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.handlers import build_registry
-from acesniper.operator.hearing import DEAF_S
+from acesniper.runtime.watch import STALLED_AFTER_S
 
 
-async def asked(store: ObjectCache, deaf: list[str], port: int) -> int:
+async def asked(store: ObjectCache, stalled: list[str], port: int) -> int:
     controller = SimpleNamespace(store=store, queued=lambda: 0)
     ready = asyncio.Event()
     serving = asyncio.create_task(
@@ -23,7 +23,7 @@ async def asked(store: ObjectCache, deaf: list[str], port: int) -> int:
             f"http://127.0.0.1:{port}/healthz",
             memo=kopf.Memo(),  # type: ignore[arg-type]  # kopf annotates its own wrapper
             indices={},
-            registry=build_registry(controller, 90.0, lambda: deaf),  # type: ignore[arg-type]  # what health needs of it
+            registry=build_registry(controller, 90.0, lambda: stalled),  # type: ignore[arg-type]  # what health needs of it
             settings=kopf.OperatorSettings(),
             ready_flag=ready,
         )
@@ -39,17 +39,17 @@ async def asked(store: ObjectCache, deaf: list[str], port: int) -> int:
     return status
 
 
-async def test_an_operator_that_hears_lives(unused_tcp_port: int) -> None:
+async def test_an_operator_with_live_watches_is_live(unused_tcp_port: int) -> None:
     assert await asked(ObjectCache(), [], unused_tcp_port) == 200
 
 
 @pytest.mark.parametrize("who", ["reflector", "kopf"])
-async def test_an_operator_with_a_deaf_watch_does_not(unused_tcp_port: int, who: str) -> None:
+async def test_an_operator_with_a_stalled_watch_is_not_live(unused_tcp_port: int, who: str) -> None:
     store, now_s = ObjectCache(), [0.0]
-    store.hearing.clock = lambda: now_s[0]
+    store.liveness.clock = lambda: now_s[0]
     if who == "kopf":
-        store.hearing.wrote("InferenceTask", {"resourceVersion": "1"}, {"resourceVersion": "2"})
-        now_s[0] = 2 * DEAF_S
+        store.expect_event("InferenceTask", {"resourceVersion": "1"}, {"resourceVersion": "2"})
+        now_s[0] = 2 * STALLED_AFTER_S
 
     status = await asked(store, ["pods"] if who == "reflector" else [], unused_tcp_port)
 

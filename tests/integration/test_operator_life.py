@@ -25,8 +25,8 @@ from acesniper.domain.errors import (
     NamespaceTerminating,
     Unavailable,
 )
-from acesniper.operator.admission_window import FULL_S, REFUSED_S
-from acesniper.operator.task.reconciler import LATE_WATCH_S, TOLD_AFTER
+from acesniper.operator.admission_window import QUOTA_BACKOFF, REJECTION_BACKOFF
+from acesniper.operator.task.reconciler import LATE_WATCH_S, REPORT_AFTER_FAILURES
 from acesniper.operator.task.volumes import NodeCache
 from builders import make_device_profile, make_itask, make_model_profile, make_node, make_pod
 from fake_cluster import Call, FakeCluster
@@ -165,7 +165,7 @@ async def test_the_kills_reach_every_call_of_a_life(operator: Operator) -> None:
 async def test_a_watch_that_is_late_leads_to_no_second_pod(operator: Operator) -> None:
     await operator.settle()
     pod = operator.pod
-    operator.store.drop_pod(pod)
+    operator.store.delete_pod(pod)
 
     again_s = await operator.tasks.reconcile(KEY)
 
@@ -185,7 +185,7 @@ async def test_a_status_written_over_a_changed_task_is_a_conflict_and_then_right
         await operator.tasks.reconcile(KEY)
     await operator.settle()
 
-    assert operator.task.status.message == "suspended; set spec.suspend to false to go on"
+    assert operator.task.status.message == "suspended; set spec.suspend to false to resume"
     assert operator.cluster.all(PODS) == []
 
 
@@ -277,11 +277,11 @@ async def test_what_is_refused_for_now_is_told_and_tried_again(
     refused = operator.task.status
 
     operator.cluster.before = lambda call: None
-    await wait_for_turn(operator, REFUSED_S[0])
+    await wait_for_turn(operator, REJECTION_BACKOFF.first_s)
 
     assert (refused.phase, refused.message) == (
         Phase.QUEUED,
-        f"no pod can be made for now: {why}",
+        f"no pod can be created for now: {why}",
     )
     assert "PodRejected" in operator.reasons()
     assert operator.sample("acesniper_reconcile_errors_total", kind="task") == errors
@@ -293,7 +293,7 @@ async def test_what_is_refused_for_now_is_told_and_tried_again(
 async def test_what_fails_again_and_again_is_told_until_it_is_over(operator: Operator) -> None:
     refuse(operator, Unavailable("failed calling webhook"))
     messages = []
-    for _ in range(TOLD_AFTER + 2):
+    for _ in range(REPORT_AFTER_FAILURES + 2):
         with pytest.raises(Unavailable):
             await operator.settle()
         messages.append(operator.task.status.message)
@@ -301,8 +301,8 @@ async def test_what_fails_again_and_again_is_told_until_it_is_over(operator: Ope
     operator.cluster.before = lambda call: None
     await operator.settle()
 
-    told = "cannot go on for now: failed calling webhook"
-    assert messages == [None] * (TOLD_AFTER - 1) + [told] * 3
+    told = "cannot be reconciled for now: failed calling webhook"
+    assert messages == [None] * (REPORT_AFTER_FAILURES - 1) + [told] * 3
     assert "ReconcileFailed" in operator.reasons()
     assert operator.task.status.message == "waits for a device"
 
@@ -314,7 +314,7 @@ async def test_a_full_quota_is_asked_again_every_few_seconds(operator: Operator)
         await wait_for_turn(operator, 1.0)
 
     tried = [call for call in operator.cluster.calls if (call.verb, call.kind) == ("create", PODS)]
-    assert 60 / FULL_S[1] <= len(tried) <= 60 / FULL_S[1] + 4
+    assert 60 / QUOTA_BACKOFF.max_s <= len(tried) <= 60 / QUOTA_BACKOFF.max_s + 4
 
 
 async def test_a_pod_that_is_refused_is_asked_for_more_and_more_rarely(operator: Operator) -> None:
@@ -324,7 +324,7 @@ async def test_a_pod_that_is_refused_is_asked_for_more_and_more_rarely(operator:
         await wait_for_turn(operator, 1.0)
 
     tried = [call for call in operator.cluster.calls if (call.verb, call.kind) == ("create", PODS)]
-    assert len(tried) <= 5 + 600 / REFUSED_S[1]
+    assert len(tried) <= 5 + 600 / REJECTION_BACKOFF.max_s
     assert operator.reasons() == {"Profiled", "Queued", "PodRejected"}
 
 
@@ -345,7 +345,7 @@ async def test_a_webhook_that_takes_our_label_away_is_named_and_leaves_no_pods()
 
     await operator.settle()
 
-    assert "admission webhook takes the label" in str(operator.task.status.message)
+    assert "admission webhook removes the label" in str(operator.task.status.message)
     assert operator.cluster.all(PODS) == []
 
 
@@ -425,7 +425,7 @@ async def test_the_model_of_a_queued_task_is_made_again_where_the_task_brought_i
     operator.cluster.put(INFERENCE_TASKS, make_itask("t", model=None, source=source))
     operator.start()
     await operator.settle()
-    (name,) = operator.store.models_in("default").keys() - {"model"}
+    (name,) = operator.store.namespace_models("default").keys() - {"model"}
     status = {"status": make_model_profile()["status"]}
     operator.cluster.change(MODEL_PROFILES, name, "default", status)
     await operator.settle()

@@ -49,7 +49,7 @@ class World:
 
     async def reconcile(self) -> float | None:
         for obj in self.cluster.all(MODEL_PROFILES):
-            self.store.take_model(obj)
+            self.store.upsert_model(obj)
         return await self.reconciler.reconcile("default/model")
 
     @property
@@ -124,7 +124,7 @@ async def test_a_model_that_the_pod_cannot_use_is_unsupported() -> None:
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        (messages.pack_error(Unavailable("s3://models answers 403")), "answers 403"),
+        (messages.pack_error(Unavailable("s3://models responds 403")), "responds 403"),
         ("Killed", "137"),
     ],
     ids=["store", "killed"],

@@ -46,7 +46,7 @@ class Replica:
             *(settings, link, OperatorMetrics.on(CollectorRegistry()), predictor_of(settings)),
             self.leadership.held,
         )
-        self.leadership.on_change = controller.look_at_all
+        self.leadership.on_change = controller.resync
         follow = (
             (NODES, controller.node_change),
             (PODS, controller.pod_change),

@@ -14,7 +14,7 @@ Promises = dict[PodUid, Reservation]
 def filled(made: Promises) -> ReservationLedger:
     ledger = ReservationLedger()
     for pod, promise in made.items():
-        ledger.promise(pod, promise)
+        ledger.reserve(pod, promise)
     return ledger
 
 
@@ -46,7 +46,7 @@ def test_releasing_restores_what_was_before(made: Promises, new: Reservation, no
     ledger = filled(made)
     before = backlogs(ledger, now_s)
 
-    ledger.promise(PodUid("new"), new)
+    ledger.reserve(PodUid("new"), new)
     ledger.release(PodUid("new"))
 
     assert backlogs(ledger, now_s) == before
@@ -71,7 +71,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(pod=pod_uids, promise=promises())
     def promise(self, pod: PodUid, promise: Reservation) -> None:
-        self.ledger.promise(pod, promise)
+        self.ledger.reserve(pod, promise)
         kept = self.ledger.get(pod)
         assert kept is not None
         assert (kept.device, kept.expected_s) == (promise.device, promise.expected_s)

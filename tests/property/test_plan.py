@@ -34,7 +34,7 @@ def test_every_task_is_planned_once_or_refused_by_every_device(
     if policy.name not in NEVER_WAITING:
         assert sorted([*planned, *plan.unplanned]) == sorted(task.key for task in tasks)
     for task in plan.unplanned:
-        verdicts = plan.verdicts(task, snapshot)
+        verdicts = plan.infeasible_devices(task, snapshot)
         assert set(verdicts) == set(snapshot.estimates.lane_of)
         assert not any(verdict.feasible for verdict in verdicts.values())
 

@@ -49,31 +49,31 @@ class Operator:
         self.store = ObjectCache()
         self.see()
         self.tasks = TaskReconciler(
-            self.cluster,
-            self.store,
-            AdmissionWindow(self.store, 100),
-            self.metrics,
-            EventRecorder(self.cluster, "test"),
-            "runner:1",
-            self.clock,
+            cluster=self.cluster,
+            store=self.store,
+            window=AdmissionWindow(self.store, 100),
+            metrics=self.metrics,
+            events=EventRecorder(self.cluster, "test"),
+            image="runner:1",
+            clock=self.clock,
         )
 
     def see(self) -> None:
         """What the watches bring."""
         for obj in self.cluster.all(INFERENCE_TASKS):
-            self.store.take_task(obj)
+            self.store.upsert_task(obj)
         for obj in self.cluster.all(MODEL_PROFILES):
-            self.store.take_model(obj)
+            self.store.upsert_model(obj)
         for obj in self.cluster.all(DEVICE_PROFILES):
-            self.store.take_device(obj)
+            self.store.upsert_device(obj)
         self.store.nodes = {each["metadata"]["name"]: each for each in self.cluster.all(NODES)}
         alive = {each["metadata"]["uid"] for each in self.cluster.all(PODS)}
         for pods in list(self.store.pods.values()):
             for view, known in list(pods.values()):
                 if view.uid not in alive:
-                    self.store.drop_pod(known)
+                    self.store.delete_pod(known)
         for obj in self.cluster.all(PODS):
-            self.store.take_pod(obj)
+            self.store.upsert_pod(obj)
 
     async def settle(self) -> None:
         """Reconcile until nothing is left to do now."""

@@ -1,4 +1,4 @@
-"""What the images promise, as far as the Dockerfile alone says it."""
+"""Properties of the images that the Dockerfile determines."""
 
 import re
 import tomllib
@@ -28,7 +28,7 @@ def test_a_part_runs_as_a_numeric_user_and_starts_its_program(part: str) -> None
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_imports_its_program_last_under_its_user(part: str) -> None:
+def test_a_part_imports_its_program_under_its_user(part: str) -> None:
     stage = STAGES[part]
 
     imports = [number for number, line in enumerate(stage) if 'python3 -c "import' in line]
@@ -36,7 +36,7 @@ def test_a_part_imports_its_program_last_under_its_user(part: str) -> None:
     assert imports[0] > stage.index("USER 65532:65532")
 
 
-def test_packages_come_from_locked_lists_only() -> None:
+def test_packages_are_installed_from_locked_requirements_only() -> None:
     installed = re.findall(r"install-packages -r /requirements/(\w+)\.txt", DOCKERFILE)
 
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
@@ -49,7 +49,7 @@ def test_packages_come_from_locked_lists_only() -> None:
 
 
 @pytest.mark.parametrize("name", ["serving", "runner", "extender", "probe", "operator"])
-def test_no_image_carries_what_only_training_needs(name: str) -> None:
+def test_no_image_contains_training_packages(name: str) -> None:
     packages = re.findall(r"^([\w-]+)==", (ROOT / f"requirements/{name}.txt").read_text(), re.M)
 
     assert not {"torch", "matplotlib", "pyarrow", "openvino"} & set(packages)

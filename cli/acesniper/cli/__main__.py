@@ -12,12 +12,13 @@ NAME = "acesniper"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command. Exits with 2 for input that cannot be used, 1 for other known failures."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    name = Path(sys.argv[0]).name
+    """Run a command. Exits with 2 for invalid input, with 1 for other errors of ours."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    program = Path(sys.argv[0]).name
     try:
-        application(_completed() or given)(
-            args=given, prog_name=name.replace("-", " ") if name.startswith("kubectl") else NAME
+        application(_words_to_complete() or words)(
+            args=words,
+            prog_name=program.replace("-", " ") if program.startswith("kubectl") else NAME,
         )
     except InvalidInput as error:
         _fail(error, 2)
@@ -25,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(error, 1)
 
 
-def _completed() -> list[str]:
-    """The words of a line that a shell wants completed; the command among them is the real one."""
+def _words_to_complete() -> list[str]:
+    """The command line that a shell asks to complete, without the program's name."""
     line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
     return line.split()[1:]
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acesniper.cli.console import err
 from acesniper.cli.options import (
+    CpuQuota,
     Optimise,
     Precision,
     RuntimeName,
@@ -28,57 +28,57 @@ if TYPE_CHECKING:
     from acesniper.probe.collect import ModelCase
 
 ISA = "ONEDNN_MAX_CPU_ISA"
-"""The variable by which oneDNN's instruction sets are limited; it belongs to the platform."""
+"""Environment variable that limits oneDNN's instruction sets; it is part of the platform."""
 
 
 def command(
     models: Annotated[
         list[Path] | None,
-        typer.Argument(help="ONNX files, or folders of them; an index.json there tells shapes."),
+        typer.Argument(help="ONNX files, or folders of them; an index.json may set shapes."),
     ] = None,
     atlas: Annotated[
-        bool, typer.Option("--atlas", help="The networks of the shipped atlas, weights drawn.")
+        bool,
+        typer.Option("--atlas", help="The networks of the shipped atlas, with random weights."),
     ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
-            *("--output", "-o"),
+            "--output",
+            "-o",
             callback=writable_path,
             help=".csv or .parquet; default: CSV to standard output.",
         ),
     ] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="Folder of outputs to compare with, made by the first run.")
+        Path | None, typer.Option(help="Folder of expected outputs; the first run creates them.")
     ] = None,
-    passes: Annotated[int, typer.Option(help="How often each model is measured.", min=1)] = 2,
-    device: Annotated[str, typer.Option(help="Name of this device; default: this host.")] = "",
+    passes: Annotated[int, typer.Option(help="Number of measurements of each model.", min=1)] = 2,
+    device: Annotated[str, typer.Option(help="Name of this device; default: the host name.")] = "",
     batch: Annotated[list[int], typer.Option(help="Batch sizes; may be repeated.", min=1)] = [1],  # noqa: B006
     shape: Shapes = [],  # noqa: B006
     runtime: RuntimeName = "onnxruntime",
     threads: Threads = 0,
     optimise: Optimise = True,
     precision: Precision = "f32",
-    quick: Annotated[bool, typer.Option("--quick", help="One short pass, less exact.")] = False,
-    cpu_quota: Annotated[
-        float | None,
-        typer.Option(help="Cores this process is limited to, where no cgroup says so.", min=0.01),
-    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="One short, less accurate pass.")] = False,
+    cpu_quota: CpuQuota = None,
 ) -> None:
     """Measure models on this device into a table (device,runtime,model,batch,latency_ms,...).
 
-    Each model runs in a child process and twice, at different times. Its outputs must be finite
-    and, with --reference, agree with those of the runtime that was measured into that folder first.
+    Each model runs in a child process, twice at different times. Its outputs must be finite and,
+    with --reference, must agree with the outputs in that folder.
 
     Examples:
       acesniper collect examples/models --device edge-1 --output edge-1.csv
       acesniper collect --atlas --device edge-1 --output edge-1.parquet
     """
+    from acesniper.cli.console import err
     from acesniper.probe.collect import Target, collect, write_rows
     from acesniper.probe.isolation import Isolated, LatencyJob
     from acesniper.probe.latency import QUICK_LATENCY, LatencyEffort
     from acesniper.probe.platform_facts import facts
     from acesniper.probe.runtimes import RuntimeOptions
-    from acesniper.probe.runtimes import runtime as runtime_named
+    from acesniper.probe.runtimes import runtime as load_runtime
 
     count = thread_count(threads)
     quota = cpu_quota or facts().cpu_quota
@@ -86,7 +86,7 @@ def command(
     target = Target(
         device or platform.node(),
         runtime,
-        runtime_named(runtime).version,
+        load_runtime(runtime).version,
         options,
         quota,
         os.environ.get(ISA),
@@ -96,18 +96,17 @@ def command(
         runtime, options, QUICK_LATENCY if quick else LatencyEffort(), throttled, reference
     )
     with (
-        _models(models or [], atlas) as folder,
-        err.status("measuring") as status,
-        Isolated(job) as one,
+        _model_paths(models or [], atlas) as paths,
+        err().status("measuring") as status,
+        Isolated(job) as isolated,
     ):
-        wanted = _wanted(folder, batch, parse_shapes(shape))
         rows = list(
             collect(
-                wanted,
+                _measurements(paths, batch, parse_shapes(shape)),
                 target,
-                one.measure,
+                isolated.measure,
                 passes=1 if quick else passes,
-                progress=lambda text: _tell(status.update, text),
+                progress=lambda text: _report(status.update, text),
             )
         )
     if not rows:
@@ -115,17 +114,19 @@ def command(
     write_rows(rows, output)
 
 
-def _tell(update: Callable[[str], None], text: str) -> None:
-    """Names go by; failures stay on the screen."""
+def _report(update_status: Callable[[str], None], text: str) -> None:
+    """Print failures, which have the form `MODEL: REASON`; show the names of others as status."""
+    from acesniper.cli.console import err
+
     if ": " in text:
-        err.print(text, highlight=False)
+        err().print(text, highlight=False)
     else:
-        update(text)
+        update_status(text)
 
 
 @contextmanager
-def _models(models: Sequence[Path], atlas: bool) -> Iterator[Sequence[Path]]:
-    """The models asked for; the networks of the atlas are unpacked for as long as needed."""
+def _model_paths(models: Sequence[Path], atlas: bool) -> Iterator[Sequence[Path]]:
+    """The given paths, and a temporary folder with the networks of the atlas if requested."""
     from acesniper.predictor.atlas.networks import unpack
 
     if not atlas:
@@ -135,26 +136,31 @@ def _models(models: Sequence[Path], atlas: bool) -> Iterator[Sequence[Path]]:
         yield [*models, unpack(Path(folder))]
 
 
-def _wanted(
+def _measurements(
     paths: Sequence[Path], batches: Sequence[int], shapes: dict[str, int]
 ) -> list["ModelCase"]:
-    """What to measure."""
+    """Each model with each batch size."""
     from acesniper.probe.collect import ModelCase
 
-    files = [each for path in paths for each in _files(path)]
-    found = [ModelCase(file, batch, {**own, **shapes}) for file, own in files for batch in batches]
-    missing = [str(each.path) for each in found if not each.path.is_file()]
-    if missing or not found:
-        raise InvalidInput(f"there is no model {', '.join(missing) or 'given'}")
-    return found
+    files = [entry for path in paths for entry in _files(path)]
+    measurements = [
+        ModelCase(file, batch, {**file_shapes, **shapes})
+        for file, file_shapes in files
+        for batch in batches
+    ]
+    if not measurements:
+        raise InvalidInput("no models given: pass ONNX files, folders with such files, or --atlas")
+    if missing := [str(item.path) for item in measurements if not item.path.is_file()]:
+        raise InvalidInput(f"model files do not exist: {', '.join(missing)}")
+    return measurements
 
 
 def _files(path: Path) -> list[tuple[Path, dict[str, int]]]:
-    """A file, or those of a folder, whose index, if it has one, binds their dimensions."""
+    """A file, or the files of a folder, with the shapes that its index.json sets."""
     index = path / "index.json"
     if index.is_file():
         entries = json.loads(index.read_text()).values()
-        return [(path / each["file"], each["shapes"]) for each in entries]
+        return [(path / entry["file"], entry["shapes"]) for entry in entries]
     if path.is_dir():
         return [(file, {}) for file in sorted(path.glob("*.onnx"))]
     return [(path, {})]

@@ -1,6 +1,5 @@
-"""The cluster that a command asks: which one it is, and what to do when it does not answer."""
+"""The cluster that a command connects to, and advice for errors."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,20 +14,22 @@ from acesniper.domain.errors import AcesniperError, Forbidden, InvalidInput, Una
 if TYPE_CHECKING:
     from acesniper.runtime.client import Cluster
 
-HOME = Path("~/.kube/config")
+DEFAULT_KUBECONFIG = Path("~/.kube/config")
 
 KubeconfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--kubeconfig", envvar="KUBECONFIG", help="The cluster to ask; default: ~/.kube/config."
+        "--kubeconfig",
+        envvar="KUBECONFIG",
+        help="Kubeconfig of the cluster; default: ~/.kube/config.",
     ),
 ]
 ContextOption = Annotated[
-    str | None, typer.Option("--context", help="A context of the kubeconfig.")
+    str | None, typer.Option("--context", help="Context of the kubeconfig; default: the current.")
 ]
 NamespaceOption = Annotated[
     str | None,
-    typer.Option("--namespace", "-n", help="Default: the one that the context names."),
+    typer.Option("--namespace", "-n", help="Namespace; default: that of the context."),
 ]
 
 Result = TypeVar("Result")
@@ -36,73 +37,74 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Which cluster is meant."""
+    """The kubeconfig and context that the options name."""
 
     kubeconfig: Path | None = None
     context: str | None = None
 
-    def ask(self, question: Callable[["Cluster"], Awaitable[Result]]) -> Result:
-        """Connect and ask.
+    def run(self, request: Callable[["Cluster"], Awaitable[Result]]) -> Result:
+        """Connect and run a coroutine function on the cluster.
 
         Raises:
             AcesniperError: the message says what to do.
         """
+        import asyncio
 
-        async def asking() -> Result:
+        async def connect_and_run() -> Result:
             async with self.open() as cluster:
-                return await question(cluster)
+                return await request(cluster)
 
-        return asyncio.run(asking())
+        return asyncio.run(connect_and_run())
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Cluster"]:
-        """The cluster; errors of what is asked leave with advice."""
+        """Connect; errors that are raised within the block get advice."""
         from acesniper.runtime.client import Cluster
 
         async with Cluster.connect(self._path(), context=self.context) as cluster:
             try:
                 yield cluster
             except AcesniperError as error:
-                raise advised(error) from error
+                raise with_advice(error) from error
 
-    def flags(self) -> list[str]:
-        """What names the same cluster to kubectl; a list of files goes by KUBECONFIG as it came."""
+    def kubectl_flags(self) -> list[str]:
+        """The flags that make kubectl use the same cluster; it reads KUBECONFIG lists by itself."""
         path = self._path()
-        one = path is not None and os.pathsep not in str(path)
+        is_file = path is not None and os.pathsep not in str(path)
         return [
-            *(["--kubeconfig", str(path)] if one else []),
+            *(["--kubeconfig", str(path)] if is_file else []),
             *(["--context", self.context] if self.context else []),
         ]
 
     def _path(self) -> Path | None:
-        """The kubeconfig to use; None is the pod that we are in."""
+        """The kubeconfig to use; None means the service account of the pod that we run in."""
         if self.kubeconfig is not None:
-            files = str(self.kubeconfig).split(os.pathsep)  # KUBECONFIG may list several
-            if not any(Path(each).expanduser().is_file() for each in files if each):
-                raise InvalidInput(f"there is no kubeconfig {self.kubeconfig}")
+            paths = str(self.kubeconfig).split(os.pathsep)  # KUBECONFIG may list several
+            if not any(Path(path).expanduser().is_file() for path in paths if path):
+                raise InvalidInput(f"kubeconfig {self.kubeconfig} does not exist")
             return self.kubeconfig
-        if (home := HOME.expanduser()).is_file():
-            return home
+        if (default := DEFAULT_KUBECONFIG.expanduser()).is_file():
+            return default
         if "KUBERNETES_SERVICE_HOST" in os.environ:
             return None
         raise InvalidInput(
-            f"no cluster is named: there is no {HOME}; pass --kubeconfig FILE or set KUBECONFIG"
-            " (on a K3s server: /etc/rancher/k3s/k3s.yaml)"
+            f"no cluster is configured: {DEFAULT_KUBECONFIG} does not exist; pass --kubeconfig FILE"
+            " or set KUBECONFIG (on a K3s server: /etc/rancher/k3s/k3s.yaml)"
         )
 
 
-def advised(error: AcesniperError) -> AcesniperError:
-    """The error with what a person can do about it."""
+def with_advice(error: AcesniperError) -> AcesniperError:
+    """The same error with what the user can do about it."""
     from acesniper.domain.errors import NotFound
 
     if isinstance(error, NotFound):
         return Unavailable(
-            f"{error}; the cluster does not know Ace-Sniper's resources: install the chart first"
+            f"{error}; Ace-Sniper's resources are not defined in the cluster: install the chart"
         )
     if isinstance(error, Forbidden):
         return Unavailable(
-            f"{error}; this user may not: ask for the right, or take another --context"
+            f"{error}; this user lacks the permission: request it, or use another --context"
         )
-    if type(error) is Unavailable and "does not answer" in str(error):
-        return Unavailable(f"{error}; is it running, and is it the right --context?")
+    if type(error) is Unavailable and "the API server" in str(error):
+        return Unavailable(f"{error}; check that the cluster runs and that --context is right")
     return error

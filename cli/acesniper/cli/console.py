@@ -1,45 +1,92 @@
-"""Where commands print: results to standard output, progress to standard error."""
+"""Output of commands: results go to standard output, progress and errors to standard error.
+
+rich is imported when something is printed: its import takes longer than a request to a cluster.
+"""
 
 import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
-out = Console()
-err = Console(stderr=True)
-WIDEST = 10_000
-"""Columns that no table needs."""
+MAX_WIDTH = 10_000
+"""Wider than any table."""
+PROGRESS_DELAY_S = 2.0
+"""A progress bar appears after this time."""
 
 
-def print_wide(shown: Table | str) -> None:
-    """A table as wide as its rows are, as kubectl prints them; text as the terminal breaks it.
+@cache
+def out() -> "Console":
+    """The console on standard output."""
+    from rich.console import Console
 
-    No name is cut, however narrow the terminal is: it is there to be copied.
-    """
-    if isinstance(shown, str):
-        out.print(shown, soft_wrap=True)
+    return Console()
+
+
+@cache
+def err() -> "Console":
+    """The console on standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def print_table(content: "Table | str", console: "Console | None" = None) -> None:
+    """Print a table without truncation, as kubectl does; wrap a text at the terminal's width."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = console or out()
+    if isinstance(content, str):
+        console.print(content, soft_wrap=True)
         return
-    needed = Measurement.get(out, out.options.update(max_width=WIDEST), shown).maximum
-    Console(width=max(needed, out.width)).print(shown)
+    options = console.options.update(max_width=MAX_WIDTH)
+    width = Measurement.get(console, options, content).maximum
+    Console(width=max(width, console.width)).print(content)
 
 
 def print_json(value: object) -> None:
-    """A result for machines; bare lines, never wrapped or coloured."""
+    """Print a value as JSON, without colours or wrapping."""
     print(json.dumps(value, indent=2))
 
 
-def amount(value: float, unit: str) -> str:
-    """A count for people: 4.09 G, 25.6 M."""
+@contextmanager
+def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, shown after a moment; yields a setter of its count."""
+    if not sys.stderr.isatty():
+        yield lambda completed: None
+        return
+
+    from rich.progress import Progress
+
+    start = time.monotonic()
+    with Progress(console=err(), transient=True) as progress:
+        bar = progress.add_task(label, total=total, visible=False)
+
+        def update(completed: int) -> None:
+            visible = time.monotonic() - start > PROGRESS_DELAY_S
+            progress.update(bar, completed=completed, visible=visible)
+
+        yield update
+
+
+def quantity_text(value: float, unit: str) -> str:
+    """A quantity with an SI prefix, such as 4.09 G or 25.6 M."""
     for prefix, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= size:
             return f"{value / size:.3g} {prefix}{unit}"
     return f"{value:.3g} {unit}"
 
 
-def age(passed_s: float) -> str:
-    """How long ago, for people, as kubectl writes it: 45s, 12m, 5h, 40d."""
+def age_text(age_s: float) -> str:
+    """An age as kubectl prints it: 45s, 12m, 5h, 40d."""
     for unit, size_s in (("d", 86400), ("h", 3600), ("m", 60)):
-        if passed_s >= 2 * size_s:
-            return f"{passed_s / size_s:.0f}{unit}"
-    return f"{passed_s:.0f}s"
+        if age_s >= 2 * size_s:
+            return f"{age_s / size_s:.0f}{unit}"
+    return f"{age_s:.0f}s"

@@ -1,38 +1,38 @@
-"""`acesniper explain`: why a task is where it is, with every term, and what came out."""
+"""`acesniper explain`: the terms of a placement decision, and the observed result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from acesniper.api.decision import Decision
-from acesniper.api.units import duration_text
-from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.cli.connection import (
     Connection,
     ContextOption,
     KubeconfigOption,
     NamespaceOption,
 )
-from acesniper.cli.console import out, print_json, print_wide
 from acesniper.cli.options import JsonOption
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from acesniper.api.decision import Decision
+    from acesniper.api.v1alpha1 import InferenceTask
     from acesniper.runtime.client import Cluster
 
-SHORTEST_S = 1e-4
-"""What takes less is not worth a figure."""
+MIN_SHOWN_S = 1e-4
+"""Shorter terms are shown as a dash."""
+STATUS_FIELDS = ("phase", "message", "node", "device", "predicted", "observed", "errorRatio")
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
-    """A task, and the decision about its last pod if there was one."""
+class ExplainedTask:
+    """A task, and the decision on its last pod, if any."""
 
-    task: InferenceTask
-    decision: Decision | None
+    task: "InferenceTask"
+    decision: "Decision | None"
 
     @property
     def key(self) -> str:
@@ -47,92 +47,113 @@ def command(
     context: ContextOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show why a task is where it is: the best devices with every term of their finish times.
+    """Show why a task was placed on its device: the terms of the best devices' finish times.
 
-    Works while the task waits, runs, and as long as it is kept after its end.
+    Works while the task is pending or runs, and until it is deleted.
 
     Example:
       acesniper explain nightly-report -n vision
     """
-    found = Connection(kubeconfig, context).ask(lambda cluster: ask(cluster, task, namespace))
+    connection = Connection(kubeconfig, context)
+    explained = connection.run(lambda cluster: fetch_explained(cluster, task, namespace))
+
+    from acesniper.cli.console import out, print_json, print_table
+
     if json:
-        print_json(record(found))
+        print_json(explained_record(explained))
         return
-    out.print(summary(found), soft_wrap=True)
-    if found.decision is not None:
-        print_wide(table(found.decision))
-        for device, reason in found.decision.refused.items():
-            out.print(f"not on {device}: {reason}", highlight=False, soft_wrap=True)
+    out().print(summary(explained), soft_wrap=True)
+    if explained.decision is not None:
+        print_table(candidate_table(explained.decision))
+        for device, reason in explained.decision.refused.items():
+            out().print(f"not on {device}: {reason}", highlight=False, soft_wrap=True)
 
 
-async def ask(cluster: "Cluster", name: str, namespace: str | None) -> Explained:
-    """The task and its decision: from its pod, or from what its status keeps.
+async def fetch_explained(cluster: "Cluster", name: str, namespace: str | None) -> ExplainedTask:
+    """The task and its decision, from its pod or from its status.
 
     Raises:
         InvalidInput: there is no such task.
     """
-    from acesniper.api import convert
     from acesniper.api.names import INFERENCE_TASKS
-    from acesniper.runtime.decisions import decision_about
 
-    where = namespace or cluster.namespace
-    manifest = await cluster.get(INFERENCE_TASKS, name, where)
+    task_namespace = namespace or cluster.namespace
+    manifest = await cluster.get(INFERENCE_TASKS, name, task_namespace)
     if manifest is None:
         raise InvalidInput(
-            f"there is no InferenceTask {name!r} in namespace {where!r}; see kubectl get itask -A"
+            f"InferenceTask {name!r} does not exist in namespace {task_namespace!r};"
+            " list all with `kubectl get itask -A`"
         )
+
+    from acesniper.api import convert
+    from acesniper.api.v1alpha1 import InferenceTask
+    from acesniper.runtime.decisions import decision_about
+
     task = convert.parse_resource(InferenceTask, manifest)
-    return Explained(task, await decision_about(cluster, task))
+    return ExplainedTask(task, await decision_about(cluster, task))
 
 
-def summary(found: Explained) -> str:
-    """Where the task stands, what was expected, what came out."""
-    status = found.task.status
-    # What is said of a success is told by the lines that follow.
-    message = "" if status.phase is Phase.SUCCEEDED and status.observed else status.message or ""
-    lines = [f"{found.key}: {status.phase or Phase.PENDING}. {message}".rstrip()]
+def summary(explained: ExplainedTask) -> str:
+    """The phase of the task, the prediction and the observed result, one line each."""
+    from acesniper.api.v1alpha1 import Phase
+
+    status = explained.task.status
+    # After a success the message only repeats the observed result.
+    succeeded = status.phase is Phase.SUCCEEDED and status.observed
+    message = "" if succeeded else status.message or ""
+    lines = [f"{explained.key}: {status.phase or Phase.PENDING}. {message}".rstrip()]
     if status.predicted is not None:
         lines.append(f"predicted {status.predicted.text}, finish {status.predicted.finish_time}")
-    if (seen := status.observed) is not None:
-        off = "" if status.error_ratio is None else f", off by {100 * status.error_ratio:.0f} %"
-        lines.append(f"observed {seen.text}, finish {seen.finish_time}{off}")
-    if found.decision is None:
+    if (observed := status.observed) is not None:
+        ratio = status.error_ratio
+        error = "" if ratio is None else f", error {100 * ratio:.0f} %"
+        lines.append(f"observed {observed.text}, finish {observed.finish_time}{error}")
+    if explained.decision is None:
         lines.append("no decision yet" if status.node is None else "placed without a prediction")
     return "\n".join(lines)
 
 
-def table(found: Decision) -> Table:
-    """The candidates, the chosen one first."""
-    sources = ", ".join(sorted({each.source for each in found.candidates}))
-    title = f"Decided by {found.policy}, predicted by {sources}; from then on it takes"
-    shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    shown.add_column("Device")
-    for name in ("Backlog", "Cold start", "Transfer", "Inferences", "Latency", "90 % interval"):
-        shown.add_column(name, justify="right")
-    shown.add_column("Finish", justify="right", style="bold")
-    for each in found.candidates:
-        shown.add_row(
-            each.device if each.device == each.node else f"{each.device} on {each.node}",
-            *map(_term, (each.backlog_seconds, each.cold_start_seconds, each.transfer_seconds)),
-            f"{each.inferences} x",
-            duration_text(each.latency_seconds),
-            f"{duration_text(each.low_seconds)} to {duration_text(each.high_seconds)}",
-            duration_text(each.finish_seconds),
+def candidate_table(decision: "Decision") -> "Table":
+    """The candidate devices of a decision, the chosen one first."""
+    from rich.table import Table
+
+    from acesniper.api.units import duration_text
+
+    sources = ", ".join(sorted({candidate.source for candidate in decision.candidates}))
+    title = f"Policy {decision.policy}, predictor {sources}; times are from the decision on"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("Device")
+    for heading in ("Backlog", "Cold start", "Transfer", "Inferences", "Latency", "90 % interval"):
+        table.add_column(heading, justify="right")
+    table.add_column("Finish", justify="right", style="bold")
+    for candidate in decision.candidates:
+        device, node = candidate.device, candidate.node
+        low, high = map(duration_text, (candidate.low_seconds, candidate.high_seconds))
+        table.add_row(
+            device if device == node else f"{device} on {node}",
+            _term_text(candidate.backlog_seconds),
+            _term_text(candidate.cold_start_seconds),
+            _term_text(candidate.transfer_seconds),
+            f"{candidate.inferences} x",
+            duration_text(candidate.latency_seconds),
+            f"{low} to {high}",
+            duration_text(candidate.finish_seconds),
         )
-    return shown
+    return table
 
 
-def record(found: Explained) -> Mapping[str, object]:
-    """The same for machines."""
-    status = found.task.status.model_dump(by_alias=True, mode="json", exclude_none=True)
-    kept = ("phase", "message", "node", "device", "predicted", "observed", "errorRatio")
-    shown: dict[str, object] = {"task": found.key}
-    shown |= {name: status[name] for name in kept if name in status}
-    if found.decision is not None:
-        shown["decision"] = found.decision.record().model_dump(by_alias=True, mode="json")
-        shown["text"] = found.decision.sentence()
-    return shown
+def explained_record(explained: ExplainedTask) -> Mapping[str, object]:
+    """The same as JSON."""
+    status = explained.task.status.model_dump(by_alias=True, mode="json", exclude_none=True)
+    record: dict[str, object] = {"task": explained.key}
+    record |= {name: status[name] for name in STATUS_FIELDS if name in status}
+    if explained.decision is not None:
+        record["decision"] = explained.decision.record().model_dump(by_alias=True, mode="json")
+        record["text"] = explained.decision.sentence()
+    return record
 
 
-def _term(value: float) -> str:
-    return duration_text(value) if value >= SHORTEST_S else "-"
+def _term_text(seconds: float) -> str:
+    from acesniper.api.units import duration_text
+
+    return duration_text(seconds) if seconds >= MIN_SHOWN_S else "-"

@@ -1,23 +1,20 @@
-"""`acesniper plan`: what the planner means to run where, and when."""
+"""`acesniper plan`: the planner's schedule of pending tasks."""
 
-import json as jsonlib
+import json as json_module
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
-from acesniper.api.units import duration_text
 from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
-from acesniper.cli.console import print_json, print_wide
-from acesniper.cli.extender_client import ExtenderOption
-from acesniper.cli.extender_client import ask as ask_extender
+from acesniper.cli.extender_client import ExtenderOption, fetch
 from acesniper.cli.options import JsonOption
 from acesniper.domain.errors import Unavailable
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from acesniper.runtime.client import Cluster
 
-Planned = Mapping[str, Any]
+PlannedTask = Mapping[str, Any]
 
 
 def command(
@@ -26,54 +23,65 @@ def command(
     context: ContextOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the running plan: the tasks that wait, by device, in the order in which they start.
+    """Show the current plan: the pending tasks of each device in the order of their start.
 
-    The plan is made anew at every event, so it says what would happen if nothing else did. What
-    runs already is in `acesniper top`.
+    The planner computes a new plan at every event. Running tasks are shown by `acesniper top`.
 
     Example:
       acesniper plan
     """
     connection = Connection(kubeconfig, context)
 
-    async def ask(cluster: "Cluster") -> Sequence[Planned]:
-        return parsed(await ask_extender(cluster, connection, "/plan", extender))
+    async def fetch_plan(cluster: "Cluster") -> Sequence[PlannedTask]:
+        return parse_plan(await fetch(cluster, connection, "/plan", extender))
 
-    planned = connection.ask(ask)
+    plan = connection.run(fetch_plan)
+
+    from acesniper.cli.console import print_json, print_table
+
     if json:
-        print_json(planned)
+        print_json(plan)
     else:
-        print_wide(shown(planned))
+        print_table(plan_table(plan))
 
 
-def shown(planned: Sequence[Planned]) -> Table | str:
-    """The plan for people, device by device."""
-    if not planned:
-        return "Nothing waits."
+def plan_table(plan: Sequence[PlannedTask]) -> "Table | str":
+    """The plan as a table by device."""
+    from rich.table import Table
+
+    from acesniper.api.units import duration_text
+
+    if not plan:
+        return "No tasks are pending."
     table = Table("Device", "Task", box=None, pad_edge=False)
-    for name in ("Starts in", "Takes"):
-        table.add_column(name, justify="right")
-    by_device: dict[str, list[Planned]] = {}
-    for each in planned:
-        by_device.setdefault(each["device"], []).append(each)
+    for heading in ("Starts in", "Takes"):
+        table.add_column(heading, justify="right")
+    by_device: dict[str, list[PlannedTask]] = {}
+    for task in plan:
+        by_device.setdefault(task["device"], []).append(task)
     for device, tasks in sorted(by_device.items()):
-        for number, each in enumerate(sorted(tasks, key=lambda task: task["startsInSeconds"])):
-            start_s = max(each["startsInSeconds"], 0.0)
+        tasks.sort(key=lambda task: task["startsInSeconds"])
+        for position, task in enumerate(tasks):
+            start_s = max(task["startsInSeconds"], 0.0)
             table.add_row(
-                device if number == 0 else "",
-                each["task"],
+                device if position == 0 else "",
+                task["task"],
                 duration_text(start_s) if start_s else "now",
-                duration_text(each["busySeconds"]),
+                duration_text(task["busySeconds"]),
             )
     return table
 
 
-def parsed(text: str) -> Sequence[Planned]:
-    """The extender's answer. Raises Unavailable where that is none: somebody else answers there."""
+def parse_plan(text: str) -> Sequence[PlannedTask]:
+    """Parse the extender's response.
+
+    Raises:
+        Unavailable: it is not a plan, so that the URL is not that of an extender.
+    """
     try:
-        found = jsonlib.loads(text)
+        plan = json_module.loads(text)
     except ValueError:
-        found = None
-    if not isinstance(found, list):
-        raise Unavailable("what answers is no extender: look at --extender")
-    return found
+        plan = None
+    if not isinstance(plan, list):
+        raise Unavailable("the response is not a plan: check that --extender is the extender's URL")
+    return plan

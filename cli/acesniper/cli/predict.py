@@ -1,4 +1,4 @@
-"""`acesniper predict`: the latency of a model on devices that never ran it."""
+"""`acesniper predict`: the predicted latency of a model on devices that never ran it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,187 +7,216 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from acesniper.api.units import duration_text
-from acesniper.cli import prediction_inputs
 from acesniper.cli.connection import (
     Connection,
     ContextOption,
     KubeconfigOption,
     NamespaceOption,
 )
-from acesniper.cli.console import out, print_json
 from acesniper.cli.options import Batch, JsonOption, Shapes, parse_shapes
-from acesniper.cli.prediction_inputs import Subject
-from acesniper.domain.model import ModelFeatures
-from acesniper.domain.prediction import Explanation
+from acesniper.cli.prediction_inputs import PredictionDevice, load_devices, load_model
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from acesniper.domain.model import ModelFeatures
+    from acesniper.domain.prediction import Explanation, Prediction
     from acesniper.predictor.base import LatencyPredictor
 
-NEAREST = 5
-LEAST_SHARE = 0.01
-"""Classes that take less of the time are not worth a word."""
+MAX_SIMILAR = 5
+MAX_CLASSES = 4
+MIN_SHARE = 0.01
+"""Operator classes with a smaller share of the time are not listed."""
 
-Rows = Sequence[tuple[str, Explanation | None]]
+Rows = Sequence[tuple[str, "Explanation | None"]]
 
 
 def command(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="An ONNX file, or a ModelProfile's name.")
+        str, typer.Argument(metavar="MODEL", help="An ONNX file, or the name of a ModelProfile.")
     ],
     device: Annotated[
         list[str],
         typer.Option(
             metavar="FILE_OR_NAME",
-            help="A DeviceProfile: a file, a folder of them, or its name in the cluster; "
-            "default: all of the cluster.",
+            help="A DeviceProfile: a file, a folder of files, or a name in the cluster; may be"
+            " repeated; default: all devices of the cluster.",
         ),
     ] = [],  # noqa: B006
     all_devices: Annotated[
-        bool, typer.Option("--all-devices", help="All devices of the cluster, and those named.")
+        bool,
+        typer.Option("--all-devices", help="All devices of the cluster in addition to --device."),
     ] = False,
     batch: Batch = 1,
     shape: Shapes = [],  # noqa: B006
     namespace: NamespaceOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show where the time goes.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the terms of each prediction.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Predict how long one inference takes, and the interval that holds it nine times in ten.
+    """Predict the latency of one inference, with a 90 % interval.
 
-    Files need no cluster. For devices of a cluster, what ran on them counts as it does for the
-    planner. The network is the one that comes with this command, whatever was rolled out.
+    Files need no cluster. For devices of a cluster, the latencies of tasks that ran on them are
+    used as the planner uses them. The predictions are made by the network that is shipped with this
+    command, even if another one was rolled out to the cluster.
 
     Examples:
       acesniper predict resnet50.onnx --device edge-1.yaml --explain
       acesniper predict resnet50.onnx --device profiles/
       acesniper predict resnet50 -n vision --all-devices
     """
+    connection = Connection(kubeconfig, context)
+    features = load_model(model, batch, parse_shapes(shape), namespace, connection)
+    devices = load_devices(device, connection)
+    if all_devices and device:
+        devices |= load_devices([], connection)
+
+    from acesniper.cli.console import out, print_json
     from acesniper.predictor.factory import default_predictor
 
-    connection = Connection(kubeconfig, context)
-    features = prediction_inputs.model(model, batch, parse_shapes(shape), namespace, connection)
-    found = prediction_inputs.devices(device, connection)
-    if all_devices and device:
-        found |= prediction_inputs.devices([], connection)
-    asked = {each: on.asked_for(features) for each, on in found.items()}
-    rows = _predicted(default_predictor(), features, asked, explained=explain or json)
+    rows = _predictions(default_predictor(), features, devices, explain=explain or json)
     name = Path(model).name
     if json:
-        print_json({"model": name, "batch": batch, "devices": [_record(*row) for row in rows]})
+        records = [_record(device_name, prediction) for device_name, prediction in rows]
+        print_json({"model": name, "batch": batch, "devices": records})
         return
-    out.print(table(name, rows))
-    for device_name, each in rows if explain else ():
-        if each:
-            out.print(account(device_name, each))
+    out().print(prediction_table(name, rows))
+    for device_name, explanation in rows if explain else ():
+        if explanation:
+            out().print(explanation_table(device_name, explanation))
 
 
-def _predicted(
+def _predictions(
     predictor: "LatencyPredictor",
-    features: ModelFeatures,
-    found: Mapping[str, Subject],
+    features: "ModelFeatures",
+    devices: Mapping[str, PredictionDevice],
     *,
-    explained: bool,
+    explain: bool,
 ) -> Rows:
-    """A row per device, the fastest first; taking a prediction apart takes longer."""
-    each: Sequence[Explanation | None]
-    if explained:
-        each = [predictor.explain(features, on.vector, on.observed) for on in found.values()]
+    """A row per device, from fastest to slowest; explanations take longer than predictions."""
+    from acesniper.domain.prediction import Explanation
+
+    explanations: Sequence[Explanation | None]
+    if explain:
+        explanations = [
+            predictor.explain(features, device.vector, device.observed)
+            for device in devices.values()
+        ]
     else:
-        vectors = [on.vector for on in found.values()]
-        observed = [on.observed for on in found.values()]
-        (made,) = predictor.table([features], vectors, observed).predictions(predictor.source)
-        each = [Explanation(one, {}) if one else None for one in made]
+        vectors = [device.vector for device in devices.values()]
+        observed = [device.observed for device in devices.values()]
+        (row,) = predictor.table([features], vectors, observed).predictions(predictor.source)
+        explanations = [Explanation(cell, {}) if cell else None for cell in row]
     rows = [
-        (name, one and _widened(one, on.interval_factor))
-        for (name, on), one in zip(found.items(), each, strict=True)
+        (name, explanation and _widen_interval(explanation, device.interval_factor))
+        for (name, device), explanation in zip(devices.items(), explanations, strict=True)
     ]
     return sorted(rows, key=lambda row: row[1].prediction.latency_s if row[1] else float("inf"))
 
 
-def _widened(found: Explanation, factor: float) -> Explanation:
-    """With the interval that the device needs, as the planner has it."""
-    made = found.prediction
+def _widen_interval(explanation: "Explanation", factor: float) -> "Explanation":
+    """The explanation with the device's own interval, as the planner uses it."""
+    prediction = explanation.prediction
     low, high = (
-        made.latency_s * (end / made.latency_s) ** factor for end in (made.low_s, made.high_s)
+        prediction.latency_s * (limit_s / prediction.latency_s) ** factor
+        for limit_s in (prediction.low_s, prediction.high_s)
     )
-    return replace(found, prediction=replace(made, low_s=low, high_s=high))
+    return replace(explanation, prediction=replace(prediction, low_s=low, high_s=high))
 
 
-def table(name: str, rows: Rows) -> Table:
-    """The predictions for people, fastest first."""
-    shown = Table(title=f"Predicted latency of {name}")
-    shown.add_column("Device")
-    shown.add_column("Latency", justify="right")
-    shown.add_column("90 % interval", justify="right")
-    for device, found in rows:
-        if found is None:
-            shown.add_row(device, "unknown", "the device has too few readings")
+def prediction_table(name: str, rows: Rows) -> "Table":
+    """The predictions as a table."""
+    from rich.table import Table
+
+    from acesniper.api.units import duration_text
+
+    table = Table(title=f"Predicted latency of {name}")
+    table.add_column("Device")
+    table.add_column("Latency", justify="right")
+    table.add_column("90 % interval", justify="right")
+    for device, explanation in rows:
+        if explanation is None:
+            table.add_row(device, "unknown", "too few readings")
         else:
-            made = found.prediction
-            interval = f"{duration_text(made.low_s)} to {duration_text(made.high_s)}"
-            shown.add_row(device, duration_text(made.latency_s), interval)
-    return shown
+            prediction = explanation.prediction
+            latency = duration_text(prediction.latency_s)
+            table.add_row(device, latency, _interval_text(prediction))
+    return table
 
 
-def account(device: str, found: Explanation) -> Table:
-    """Why a prediction is what it is, line by line."""
-    shown = Table(title=f"On {device}", box=None, show_header=False, pad_edge=False)
-    shown.add_column(style="bold")
-    shown.add_column()
-    shown.add_row("Physics", f"{duration_text(found.physics_s)}: {_where(found.parts_s)}")
-    learned = found.gate * (found.similarity + found.residual)
-    shown.add_row(
+def explanation_table(device: str, explanation: "Explanation") -> "Table":
+    """The terms of a prediction, one a line."""
+    from rich.table import Table
+
+    from acesniper.api.units import duration_text
+
+    table = Table(title=f"On {device}", box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    shares = _shares_text(explanation.parts_s)
+    table.add_row("Physics", f"{duration_text(explanation.physics_s)}: {shares}")
+    correction = explanation.gate * (explanation.similarity + explanation.residual)
+    table.add_row(
         "Correction",
-        f"{_factor(learned)}: similarity {_factor(found.similarity)}, residual"
-        f" {_factor(found.residual)}, of which {found.gate:.0%} count",
+        f"{_percent(correction)}: similarity {_percent(explanation.similarity)}, residual"
+        f" {_percent(explanation.residual)}, weighted by {explanation.gate:.0%}",
     )
-    shown.add_row("Observed", f"{_factor(found.observed)} from what ran on the device itself")
-    made = found.prediction
-    interval = f"{duration_text(made.low_s)} to {duration_text(made.high_s)}"
-    shown.add_row("Prediction", f"{duration_text(made.latency_s)}, {interval} ({made.source})")
-    shown.add_row(
-        "Known",
-        f"model explained {found.model_explained:.0%}, device {found.device_explained:.0%}",
+    table.add_row("Observed", f"{_percent(explanation.observed)} from tasks on this device")
+    prediction = explanation.prediction
+    latency = duration_text(prediction.latency_s)
+    table.add_row("Prediction", f"{latency}, {_interval_text(prediction)} ({prediction.source})")
+    table.add_row(
+        "Explained",
+        f"model {explanation.model_explained:.0%}, device {explanation.device_explained:.0%}",
     )
-    nearest = list((found.similar or {}).items())[:NEAREST]
-    names = ", ".join(f"{name} {likeness:.2f}" for name, likeness in nearest) or "none"
-    shown.add_row("Nearest", f"{names}; distance from known {found.distance:.2f}")
-    return shown
+    similar = list((explanation.similar or {}).items())[:MAX_SIMILAR]
+    names = ", ".join(f"{name} {score:.2f}" for name, score in similar) or "none"
+    table.add_row("Similar", f"{names}; distance from known models {explanation.distance:.2f}")
+    return table
 
 
-def _factor(log: float) -> str:
-    return f"{math.expm1(log):+.0%}"
+def _interval_text(prediction: "Prediction") -> str:
+    from acesniper.api.units import duration_text
+
+    return f"{duration_text(prediction.low_s)} to {duration_text(prediction.high_s)}"
 
 
-def _where(parts: Mapping[str, float]) -> str:
-    total = sum(parts.values())
-    largest = [(kind, value / total) for kind, value in list(parts.items())[:4]]
-    return ", ".join(f"{kind} {share:.0%}" for kind, share in largest if share >= LEAST_SHARE)
+def _percent(log_factor: float) -> str:
+    return f"{math.expm1(log_factor):+.0%}"
 
 
-def _record(name: str, found: Explanation | None) -> dict[str, object]:
-    if found is None:
+def _shares_text(parts_s: Mapping[str, float]) -> str:
+    total_s = sum(parts_s.values())
+    shares = [(kind, part_s / total_s) for kind, part_s in list(parts_s.items())[:MAX_CLASSES]]
+    return ", ".join(f"{kind} {share:.0%}" for kind, share in shares if share >= MIN_SHARE)
+
+
+def _record(name: str, explanation: "Explanation | None") -> dict[str, object]:
+    if explanation is None:
         return {"device": name, "latency_s": None}
-    made = found.prediction
+    prediction = explanation.prediction
     return {
         "device": name,
-        "latency_s": made.latency_s,
-        "low_s": made.low_s,
-        "high_s": made.high_s,
-        "source": made.source,
-        "parts_s": dict(found.parts_s),
-        "physics_s": found.physics_s,
+        "latency_s": prediction.latency_s,
+        "low_s": prediction.low_s,
+        "high_s": prediction.high_s,
+        "source": prediction.source,
+        "parts_s": dict(explanation.parts_s),
+        "physics_s": explanation.physics_s,
         "correction": {
-            "similarity": found.similarity,
-            "residual": found.residual,
-            "gate": found.gate,
-            "observed": found.observed,
+            "similarity": explanation.similarity,
+            "residual": explanation.residual,
+            "gate": explanation.gate,
+            "observed": explanation.observed,
         },
-        "explained": {"model": found.model_explained, "device": found.device_explained},
-        "similar": dict(found.similar or {}),
-        "distance": found.distance,
+        "explained": {
+            "model": explanation.model_explained,
+            "device": explanation.device_explained,
+        },
+        "similar": dict(explanation.similar or {}),
+        "distance": explanation.distance,
     }

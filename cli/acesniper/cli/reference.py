@@ -1,7 +1,7 @@
-"""The generated reference pages: of the command, and of the resources.
+"""Generates the reference pages of the command and of the resources.
 
-python -m acesniper.cli.reference            writes them anew, in the repository
-python -m acesniper.cli.reference --check    ends with 1 when that would change anything
+python -m acesniper.cli.reference            writes them into docs/reference
+python -m acesniper.cli.reference --check    exits with 1 if a page is out of date
 """
 
 import sys
@@ -12,20 +12,20 @@ from typing import Any
 import typer
 
 from acesniper.api import reference as resources
-from acesniper.cli.commands import COMMANDS, application, panels
+from acesniper.cli.commands import COMMANDS, application, sections
 
 FOLDER = Path("docs/reference")
 HEAD = """# The command `acesniper`
 
-Generated from `cli/acesniper/cli/` by `make generate`; do not edit. `acesniper COMMAND --help` says
-the same.
+Generated from `cli/acesniper/cli/` by `make generate`; do not edit. `acesniper COMMAND --help`
+prints the same.
 
-As `kubectl acesniper` it is a plugin of kubectl: that needs `kubectl-acesniper`, which is installed
-with it, on `PATH`. `acesniper --install-completion` completes commands and options in your shell.
+The command is also a kubectl plugin, `kubectl acesniper`, if the program `kubectl-acesniper`, which
+is installed with it, is on `PATH`. `acesniper --install-completion` sets up shell completion.
 
-What asks a cluster takes `--kubeconfig` (or `KUBECONFIG`, else `~/.kube/config`) and `--context`.
-Exit codes: 0, all is well; 1, something outside does not answer, or `doctor` found an error; 2,
-what was asked for cannot be used.
+Commands that connect to a cluster take `--kubeconfig` (or `KUBECONFIG`, default `~/.kube/config`)
+and `--context`. Exit codes: 0, success; 1, something that the command needs is unavailable, or
+`doctor` found an error; 2, invalid input.
 """
 
 
@@ -39,10 +39,10 @@ def files() -> dict[Path, str]:
 
 
 def page() -> str:
-    """The page of the command as Markdown."""
+    """The page of the command, in Markdown."""
     lines = [HEAD]
-    for panel, names in panels().items():
-        lines += [f"## {panel}", ""]
+    for section, names in sections().items():
+        lines += [f"## {section}", ""]
         for name in names:
             command = _command(name)
             lines += [*_one(f"acesniper {name}", command, name), ""]
@@ -63,13 +63,14 @@ def _one(title: str, command: Command, name: str) -> Iterator[str]:
     yield f"### {title}"
     yield ""
     if (inner := getattr(command, "commands", None)) is not None:
-        yield COMMANDS[name]
-        for own, each in inner.items():
-            yield ""
-            yield from _one(f"{title} {own}", each, name)
+        yield COMMANDS[name].summary
+        for nested_name, nested in inner.items():
+            if not nested.hidden:
+                yield ""
+                yield from _one(f"{title} {nested_name}", nested, name)
         return
     arguments, options = (
-        [each for each in command.params if each.param_type_name == kind]
+        [parameter for parameter in command.params if parameter.param_type_name == kind]
         for kind in ("argument", "option")
     )
     words = [title, *("[OPTIONS]" if options else "",), *map(_metavar, arguments)]
@@ -80,25 +81,26 @@ def _one(title: str, command: Command, name: str) -> Iterator[str]:
 
 
 def _help(text: str) -> Iterator[str]:
-    """The text of a command; what is indented in it are examples."""
-    paragraphs = [each for each in text.replace("\b", "").split("\n\n") if each.strip()]
-    for each in paragraphs:
-        head, _, rest = each.partition("\n")
+    """The help text of a command, with its examples as code blocks."""
+    for paragraph in text.replace("\b\n", "").split("\n\n"):
+        if not paragraph.strip():
+            continue
+        head, _, rest = paragraph.partition("\n")
         if head.startswith("Example"):
-            shown = "\n".join(line.strip() for line in rest.splitlines())
-            yield f"{head}\n\n```text\n{shown}\n```\n"
+            example = "\n".join(line.strip() for line in rest.splitlines())
+            yield f"{head}\n\n```text\n{example}\n```\n"
         else:
-            yield f"{' '.join(each.split())}\n"
+            yield f"{' '.join(paragraph.split())}\n"
 
 
 def _table(arguments: Sequence[Parameter], options: Sequence[Parameter]) -> Iterator[str]:
-    yield "| argument or option | default | what it does |"
+    yield "| argument or option | default | description |"
     yield "|---|---|---|"
     for argument in arguments:
         text = getattr(argument, "help", None) or ""
         yield f"| `{_metavar(argument)}` | {'required' if argument.required else ''} | {text} |"
     for option in options:
-        names = ", ".join(f"`{each}`" for each in (*option.opts, *option.secondary_opts))
+        names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
         variable = f" Variable: `{option.envvar}`." if option.envvar else ""
         yield f"| {names} | {_default(option)} | {_cell(option.help or '')}{variable} |"
 
@@ -113,31 +115,31 @@ def _default(option: Parameter) -> str:
     value = option.default
     if callable(value) or value in (None, "", (), [], False) or str(value).startswith("Sentinel"):
         return ""
-    shown = getattr(value, "value", value)
-    return f"`{', '.join(map(str, shown)) if isinstance(shown, (list, tuple)) else shown}`"
+    plain = getattr(value, "value", value)
+    return f"`{', '.join(map(str, plain)) if isinstance(plain, (list, tuple)) else plain}`"
 
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def drift(root: Path, wanted: Mapping[Path, str]) -> list[Path]:
-    """The pages that are not what they should be."""
+def outdated(root: Path, pages: Mapping[Path, str]) -> list[Path]:
+    """The paths of pages that are missing or differ from the generated text."""
     return [
         path
-        for path, text in wanted.items()
+        for path, text in pages.items()
         if not (root / path).is_file() or (root / path).read_text(encoding="utf-8") != text
     ]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write or check; 1 if the check found drift."""
-    check, wanted = "--check" in arguments, files()
-    changed = drift(Path(), wanted)
+    """Write or check the pages; returns 1 if a check found an outdated page."""
+    check, pages = "--check" in arguments, files()
+    changed = outdated(Path(), pages)
     for path in changed:
         if not check:
-            path.write_text(wanted[path], encoding="utf-8")
-        print(f"{'differs' if check else 'wrote'} {path}")
+            path.write_text(pages[path], encoding="utf-8")
+        print(f"{path} is out of date: run `make generate`" if check else f"wrote {path}")
     return 1 if check and changed else 0
 
 

@@ -1,4 +1,4 @@
-"""Train on what a cluster's devices ran: where it is read, and what is said of the outcome."""
+"""Retraining on the tasks that the devices of a cluster ran: inputs, training and the verdict."""
 
 import hashlib
 import json
@@ -8,25 +8,45 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from acesniper.api.objects import Json
-from acesniper.cli.console import err
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from acesniper.predictor.pcn.train import TrainingSettings
     from acesniper.runtime.client import Cluster
 
 
-def retrained(
+def training_settings(steps: int, seed: int = 0) -> "TrainingSettings":
+    """The settings of a training.
+
+    Raises:
+        InvalidInput: torch is not installed.
+    """
+    try:
+        from acesniper.predictor.pcn.train import TrainingSettings
+    except ModuleNotFoundError as error:
+        raise InvalidInput(
+            f"training needs the package {error.name!r}: pip install acesniper[train]"
+        ) from error
+    return TrainingSettings(steps=steps, seed=seed)
+
+
+def retrain_network(
     objects: Sequence[Json],
     baseline: Path | None,
     output: Path,
-    settings: "Settings",
+    settings: "TrainingSettings",
     atlas: Path | None = None,
 ) -> Json:
-    """The verdict, and what it is about; `output` is written if the new network is better.
+    """Train a network, write it to `output` if it is better, and return the verdict as JSON.
 
-    `objects` are DeviceProfiles and ModelProfiles, `baseline` is the network to be better than: the
-    shipped one by default. Needs torch.
+    Args:
+        objects: DeviceProfiles and ModelProfiles with the observed latencies.
+        baseline: The network to compare with; the shipped one by default.
+        output: The ONNX file to write.
+        settings: Settings of the training.
+        atlas: Folder of an atlas; the shipped one by default.
     """
+    from acesniper.cli.console import err
     from acesniper.predictor.pcn.compare import retrain
     from acesniper.predictor.pcn.dataset import atlas_dataset
     from acesniper.predictor.pcn.fleet_runs import FleetRuns
@@ -35,10 +55,15 @@ def retrained(
 
     suite = known_suite()
     fleet = FleetRuns.of(objects, suite)
-    with err.status("training"):
+    with err().status("training"):
         verdict = retrain(
-            lambda seen: atlas_dataset(atlas, seen),
-            *(fleet, baseline or SHIPPED_FILE, output, suite, provenance_of(settings), settings),
+            lambda probes: atlas_dataset(atlas, probes),
+            fleet,
+            baseline or SHIPPED_FILE,
+            output,
+            suite,
+            provenance(settings),
+            settings,
         )
     digest = hashlib.sha256(output.read_bytes()).hexdigest() if verdict.better else None
     return {
@@ -51,40 +76,35 @@ def retrained(
     }
 
 
-def provenance_of(settings: "Settings") -> Json:
-    """How a network is trained today."""
+def provenance(settings: "TrainingSettings") -> Json:
+    """How a network is trained: written into its metadata."""
     today = datetime.now(UTC).date().isoformat()
     return {"seed": settings.seed, "steps": settings.steps, "date": today}
 
 
-def read_objects(profiles: Path) -> list[Json]:
-    """The objects of a list in a file.
+def read_profiles(path: Path) -> list[Json]:
+    """The objects of a Kubernetes list in a JSON file.
 
     Raises:
-        InvalidInput: the file is none.
+        InvalidInput: the file is not such a list.
     """
     try:
-        found: list[Json] = json.loads(profiles.read_text())["items"]
+        items: list[Json] = json.loads(path.read_text())["items"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(f"{profiles} is no list of objects in JSON: {error!r}") from error
-    return found
+        raise InvalidInput(
+            f"--profiles {path}: not a list of objects in JSON: {error!r}"
+        ) from error
+    return items
 
 
-async def list_objects(kubeconfig: Path | None) -> list[Json]:
+async def list_profiles(cluster: "Cluster") -> list[Json]:
     """The DeviceProfiles and ModelProfiles of a cluster."""
-    from acesniper.runtime.client import Cluster
-
-    async with Cluster.connect(kubeconfig) as cluster:
-        return await listed(cluster)
-
-
-async def listed(cluster: "Cluster") -> list[Json]:
-    """The same over a connection."""
     from acesniper.api.names import DEVICE_PROFILES, MODEL_PROFILES
 
     devices, _ = await cluster.list(DEVICE_PROFILES)
     models, _ = await cluster.list(MODEL_PROFILES)
-    # Items of a list do not say what they are.
-    return [{**each, "kind": "DeviceProfile"} for each in devices] + [
-        {**each, "kind": "ModelProfile"} for each in models
+    # The items of a list lack their kind.
+    return [
+        *({**device, "kind": "DeviceProfile"} for device in devices),
+        *({**model, "kind": "ModelProfile"} for model in models),
     ]

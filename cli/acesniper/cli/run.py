@@ -1,4 +1,4 @@
-"""`acesniper run`: the runner of a task's pod."""
+"""`acesniper run`: the entry point of a task's pod."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import Progress
 
-from acesniper.cli.console import err
+from acesniper.cli.console import progress_bar
 from acesniper.cli.options import (
     Batch,
     Precision,
@@ -24,59 +23,72 @@ if TYPE_CHECKING:
     from acesniper.probe.runner import Outputs
 
 TERMINATION_LOG = Path("/dev/termination-log")
-"""Where Kubernetes looks for a container's last words; it exists in pods only."""
+"""The file of a container's termination message; it exists in pods only."""
 
 SIGTERM_EXIT = 143
-PATIENCE_S = 2.0
-"""A run shorter than this shows no progress bar."""
 
 
 def command(
     model: Annotated[
-        str, typer.Argument(help="ONNX file, or its address: http(s)://, s3:// or oci://.")
+        str, typer.Argument(help="ONNX file or its address: http(s)://, s3:// or oci://.")
     ],
-    inferences: Annotated[int, typer.Option("--inferences", "-n", help="Batches.", min=1)] = 1,
+    inferences: Annotated[
+        int, typer.Option("--inferences", "-n", help="Number of batches.", min=1)
+    ] = 1,
     batch: Batch = 1,
     shape: Shapes = [],  # noqa: B006
     source: Annotated[
         str | None,
         typer.Option(
             "--input",
-            help=".npy or .npz file or its address, or a folder of them; default: random.",
+            help="A .npy or .npz file, its address, or a folder of them; default: random data.",
         ),
     ] = None,
     output: Annotated[
-        str | None, typer.Option(help="Folder or s3:// address that gets one .npz per batch.")
+        str | None,
+        typer.Option(help="Folder or s3:// address to write to, one .npz file per batch."),
     ] = None,
-    sha256: Annotated[str | None, typer.Option(help="Digest the file must have.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="Expected digest of the model file.")] = None,
     input_sha256: Annotated[
-        str | None, typer.Option(help="Digest that a fetched input must have.")
+        str | None, typer.Option(help="Expected digest of a downloaded input.")
     ] = None,
     secret: Annotated[
-        Path | None, typer.Option(help="Folder with credentials for the model, a key a file.")
+        Path | None, typer.Option(help="Folder with credentials for the model, one file per key.")
     ] = None,
-    input_secret: Annotated[Path | None, typer.Option(help="The same for the input.")] = None,
-    output_secret: Annotated[Path | None, typer.Option(help="The same for the output.")] = None,
+    input_secret: Annotated[
+        Path | None, typer.Option(help="Folder with credentials for the input.")
+    ] = None,
+    output_secret: Annotated[
+        Path | None, typer.Option(help="Folder with credentials for the output.")
+    ] = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Folder where fetched models stay, shared with other runs.")
+        Path | None,
+        typer.Option(help="Cache folder for downloaded models, shared with other runs."),
     ] = None,
-    cache_bytes: Annotated[int, typer.Option(help="What stays there at most.", min=0)] = 4 << 30,
+    cache_bytes: Annotated[int, typer.Option(help="Maximum size of the cache in bytes.", min=0)] = 4
+    << 30,
     report: Annotated[
-        Path | None, typer.Option(help="File for the report; in a pod its termination message.")
+        Path | None,
+        typer.Option(
+            help="File to write the report to; default: the termination message in a pod."
+        ),
     ] = None,
     progress_port: Annotated[
-        int, typer.Option(help="Say on this port how far it is; 0: not.", min=0, max=65535)
+        int,
+        typer.Option(
+            help="Port that reports the progress over HTTP; 0 disables it.", min=0, max=65535
+        ),
     ] = 0,
     device: Annotated[
-        str, typer.Option(envvar="ACESNIPER_DEVICE", help="Name of the device, for the report.")
+        str, typer.Option(envvar="ACESNIPER_DEVICE", help="Name of the device in the report.")
     ] = "",
     runtime: RuntimeName = "onnxruntime",
     threads: Threads = 0,
     precision: Precision = "f32",
 ) -> None:
-    """Run a model over batches and report its latency as one line of JSON.
+    """Run a model over batches and print its latency as one line of JSON.
 
-    Ends cleanly on SIGTERM: the batch at work finishes, and the report counts what was done.
+    On SIGTERM the current batch is completed and the report counts the completed batches.
 
     Example:
       acesniper run resnet50.onnx --inferences 100
@@ -84,15 +96,15 @@ def command(
     from acesniper.probe.model_cache import ModelCache
     from acesniper.probe.runner import RunSpec, run_model
     from acesniper.probe.runtimes import RuntimeOptions
-    from acesniper.probe.runtimes import runtime as runtime_named
+    from acesniper.probe.runtimes import runtime as load_runtime
     from acesniper.probe.source import local_input, local_model
     from acesniper.runtime.artifacts import Credentials
 
     shapes = parse_shapes(shape)
     options = RuntimeOptions(thread_count(threads), precision=precision)
     with ExitStack() as stack:
-        begin = time.perf_counter()
-        found = stack.enter_context(
+        start = time.perf_counter()
+        local = stack.enter_context(
             local_model(
                 model,
                 sha256,
@@ -100,71 +112,59 @@ def command(
                 cache=ModelCache(cache, cache_bytes) if cache else None,
             )
         )
-        fetch_s = time.perf_counter() - begin
-        fed = source and stack.enter_context(
+        fetch_s = time.perf_counter() - start
+        inputs = source and stack.enter_context(
             local_input(source, input_sha256, credentials=Credentials.read(input_secret))
         )
         job = RunSpec(
-            found.path,
+            local.path,
             inferences=inferences,
             batch=batch,
             shapes=shapes,
             sha256=sha256,
-            source=fed or None,
+            source=inputs or None,
             outputs=_outputs(output, output_secret),
             device=device,
             fetch_s=fetch_s,
-            verified=found.verified,
+            verified=local.verified,
         )
-        progress = stack.enter_context(_progress(found.path.name, inferences, progress_port))
-        ran = run_model(job, runtime_named(runtime), options, progress=progress)
-    print(ran.json())
-    target = report or (TERMINATION_LOG if TERMINATION_LOG.exists() else None)
-    if target is not None:
-        target.write_text(ran.json() + "\n")
-    if ran.inferences < inferences:
+        progress = stack.enter_context(_progress(local.path.name, inferences, progress_port))
+        result = run_model(job, load_runtime(runtime), options, progress=progress)
+    print(result.json())
+    report_file = report or (TERMINATION_LOG if TERMINATION_LOG.exists() else None)
+    if report_file is not None:
+        report_file.write_text(result.json() + "\n")
+    if result.inferences < inferences:
         raise typer.Exit(SIGTERM_EXIT)
 
 
-def _outputs(where: str | None, secret: Path | None) -> "Outputs | None":
+def _outputs(location: str | None, secret: Path | None) -> "Outputs | None":
     from acesniper.api.address import Address
     from acesniper.probe.runner import to_bucket, to_folder
     from acesniper.runtime.artifacts import Bucket, Credentials
 
-    if where is None:
+    if location is None:
         return None
-    if where.startswith("s3://"):
-        return to_bucket(Bucket(Address.parse(where), Credentials.read(secret)))
-    return to_folder(Path(where))
+    if location.startswith("s3://"):
+        return to_bucket(Bucket(Address.parse(location), Credentials.read(secret)))
+    return to_folder(Path(location))
 
 
 @contextmanager
 def _progress(name: str, total: int, port: int) -> Iterator[Callable[[int], None]]:
-    """Who hears how far it is: a bar on a terminal, and whoever asks at the port."""
-    from acesniper.probe.progress import ProgressServer as Served
-
-    with _bar(name, total) as bar, ExitStack() as stack:
+    """Report progress on a terminal and, if there is a port, over HTTP."""
+    with progress_bar(name, total) as update_bar, ExitStack() as stack:
         if not port:
-            yield bar
+            yield update_bar
             return
-        served = Served(total)
+
+        from acesniper.probe.progress import ProgressServer
+
+        served = ProgressServer(total)
         stack.enter_context(served.served(port))
 
-        def show(done: int) -> None:
-            bar(done)
-            served(done)
+        def update(completed: int) -> None:
+            update_bar(completed)
+            served(completed)
 
-        yield show
-
-
-@contextmanager
-def _bar(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, once the run takes longer than a moment."""
-    start = time.monotonic()
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task(name, total=total, visible=False)
-
-        def show(done: int) -> None:
-            bar.update(task, completed=done, visible=time.monotonic() - start > PATIENCE_S)
-
-        yield show
+        yield update

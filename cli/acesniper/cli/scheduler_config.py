@@ -7,19 +7,26 @@ import typer
 
 def command(
     extender_url: Annotated[
-        str, typer.Option(help="Where kube-scheduler reaches the extender.")
+        str, typer.Option(help="URL at which kube-scheduler calls the extender.")
     ] = "http://127.0.0.1:8780",
-    kubeconfig: Annotated[str, typer.Option(help="Empty: in the cluster.")] = "",
-    scheduler_name: Annotated[str, typer.Option(help="What pods ask for.")] = "ace-sniper",
-    timeout_s: Annotated[float, typer.Option(help="For one answer of the extender.")] = 1.0,
+    kubeconfig: Annotated[
+        str, typer.Option(help="Kubeconfig of kube-scheduler; empty in the cluster.")
+    ] = "",
+    scheduler_name: Annotated[
+        str, typer.Option(help="The schedulerName of pods to schedule.")
+    ] = "ace-sniper",
+    timeout_s: Annotated[
+        float, typer.Option(help="Timeout of a request to the extender, in seconds.")
+    ] = 1.0,
     tls_folder: Annotated[
         str, typer.Option(help="Folder of kube-scheduler's tls.crt, tls.key and ca.crt.")
     ] = "",
     embedded: Annotated[
-        bool, typer.Option("--embedded", help="For the cluster's own scheduler, all pods included.")
+        bool,
+        typer.Option("--embedded", help="Extend the cluster's own scheduler, for all pods."),
     ] = False,
 ) -> None:
-    """Print a KubeSchedulerConfiguration made from these settings.
+    """Print a KubeSchedulerConfiguration.
 
     Example:
       acesniper scheduler-config > scheduler.yaml && kube-scheduler --config scheduler.yaml

@@ -1,65 +1,65 @@
-"""`acesniper simulate`: the policies on measured latencies, without a cluster."""
+"""`acesniper simulate`: compare policies on measured latencies, without a cluster."""
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-from rich.progress import Progress
 
-from acesniper.cli.console import err, out, print_json
 from acesniper.cli.options import (
     Column,
     JsonOption,
     LatencyColumn,
-    as_written,
-    flat,
-    span,
+    match_names,
+    parse_columns,
+    parse_integers,
+    parse_range,
+    read_references,
     thread_count,
-    whole_numbers,
     writable_path,
 )
-from acesniper.cli.options import references as listed_references
 from acesniper.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from acesniper.simulator.comparison import ComparisonRow
     from acesniper.simulator.workload import SimulatedWorkload
 
-PATIENCE_S = 2.0
-"""What takes less shows no progress bar."""
 DEFAULT_LOAD = 0.95
-WIDTH = 120
-"""Of a table that is written to a file or a pipe."""
+FILE_WIDTH = 120
+"""Width of a table that is not written to a terminal."""
+PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
 Item = TypeVar("Item")
 
 
-def picture_file(path: Path | None) -> Path | None:
-    """Refuse what could not be drawn in the end."""
-    if path is not None and path.suffix not in (".png", ".svg", ".pdf"):
-        raise typer.BadParameter(f"wants a .png, .svg or .pdf, not {path}")
+def plot_path(path: Path | None) -> Path | None:
+    """Reject a path that cannot be plotted to, before the simulation starts."""
+    if path is not None and path.suffix not in PLOT_SUFFIXES:
+        raise typer.BadParameter(f"expected a .png, .svg or .pdf file, not {path}")
     return writable_path(path)
 
 
 def command(
     latencies: Annotated[
-        Path, typer.Option(metavar="TABLE.csv[.gz]", help="Measured latencies: the truth.")
+        Path, typer.Option(metavar="TABLE.csv[.gz]", help="Table of measured latencies.")
     ],
     policy: Annotated[
         list[str],
         typer.Option(
-            help="As in the Helm values, such as hrrn-mct; may be repeated; default: the product's."
+            help="Policy, named as in the Helm values, such as hrrn-mct; may be repeated; default:"
+            " the default policy of the planner."
         ),
     ] = [],  # noqa: B006
-    compare: Annotated[bool, typer.Option("--compare", help="All policies side by side.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Compare all policies.")] = False,
     load: Annotated[
         float | None,
         typer.Option(
-            help="Arrival rate over the sum over devices of 1 / (mean run time over the models); "
-            "0.95, or as a trace has it.",
+            help="Arrival rate over the sum of the devices' service rates, each 1 / (mean run time"
+            " over the models); default: 0.95, or that of the trace.",
             min=0.001,
         ),
     ] = None,
@@ -67,128 +67,183 @@ def command(
         str,
         typer.Option(
             metavar="true|trained|noise:0.11",
-            help="What is believed: the truth; the fit of `acesniper evaluate` on other groups of "
-            "devices; the truth with a mean relative error.",
+            help="Predictions of the policy: the measured latencies; the method of `acesniper"
+            " evaluate table`, trained on other devices; measured latencies with this mean"
+            " relative error.",
         ),
     ] = "true",
     devices: Annotated[
         int | None,
-        typer.Option(help="Devices, drawn by the seed; default: all without gaps.", min=1),
+        typer.Option(help="Number of devices, drawn at random; default: all.", min=1),
     ] = None,
-    tasks: Annotated[int, typer.Option(help="How many arrive.", min=1)] = 2000,
-    seed: Annotated[int, typer.Option(help="Of one run.", min=0)] = 1,
+    tasks: Annotated[int, typer.Option(help="Number of tasks.", min=1)] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of a single run.", min=0)] = 1,
     seeds: Annotated[
-        str, typer.Option(metavar="1..10", help="Several runs; figures are their means.")
+        str,
+        typer.Option(metavar="1..10", help="Seeds of several runs, whose figures are averaged."),
     ] = "",
     inferences: Annotated[
         str,
-        typer.Option(metavar="N|LOW..HIGH", help="Of a task; tables are in ms, so many make one."),
+        typer.Option(metavar="N|LOW..HIGH", help="Number of inferences of a task."),
     ] = "1000",
     arrivals: Annotated[
         str,
         typer.Option(
             metavar="poisson|bursts|diurnal|TRACE.csv",
-            help="A file has the column arrival_s, perhaps model, inferences, deadline_s.",
+            help="Arrival process, or a file with the column arrival_s and optionally model,"
+            " inferences and deadline_s.",
         ),
     ] = "poisson",
     deadlines: Annotated[
         str,
-        typer.Option(metavar="LOW..HIGH", help="In run times on the median device; default none."),
+        typer.Option(
+            metavar="LOW..HIGH",
+            help="Deadlines in multiples of the run time on the median device; default: none.",
+        ),
     ] = "",
     lose: Annotated[
-        float, typer.Option(help="Share of devices lost from 30 to 60 % of the time.", min=0, max=1)
+        float,
+        typer.Option(
+            help="Share of the devices that are down from 30 % to 60 % of the time.", min=0, max=1
+        ),
     ] = 0.0,
     slow: Annotated[
-        float, typer.Option(help="Share of devices slower in that time.", min=0, max=1)
+        float, typer.Option(help="Share of the devices that slow down then.", min=0, max=1)
     ] = 0.0,
-    slow_factor: Annotated[float, typer.Option(help="By how much.", min=0.01)] = 3.0,
+    slow_factor: Annotated[
+        float, typer.Option(help="Factor by which they slow down.", min=0.01)
+    ] = 3.0,
     learn: Annotated[
         bool | None,
         typer.Option(
-            help="Believe what finished tasks took; default: with `trained`, as a cluster."
+            help="Update predictions with the latencies of finished tasks; default: only with"
+            " `--predictor trained`, as in a cluster."
         ),
     ] = None,
     aging: Annotated[
-        float | None, typer.Option(help="Seconds after which a task goes first; default never.")
+        float | None,
+        typer.Option(help="Seconds after which a pending task goes first; default: never."),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="Readings that `trained` gets of a device.")] = 10,
+    k: Annotated[
+        int, typer.Option("-k", help="Number of reference latencies per device for `trained`.")
+    ] = 10,
     references: Annotated[
         str,
         typer.Option(
             metavar="REF.json[:KEY]",
-            help="Models of these readings, in order; default: chosen by other devices.",
+            help="Models of these latencies, in order; default: selected on other devices.",
         ),
     ] = "",
     device_column: Column = ["device"],  # noqa: B006
     model_column: Column = ["model"],  # noqa: B006
     latency_column: LatencyColumn = "latency_ms",
     plot: Annotated[
-        Path | None, typer.Option(callback=picture_file, help="Draw it: a .png, .svg or .pdf.")
+        Path | None,
+        typer.Option(callback=plot_path, help="Plot the result to a .png, .svg or .pdf file."),
     ] = None,
     jobs: Annotated[
-        int, typer.Option(help="Runs at a time; 0 means one per core allowed.", min=0)
+        int, typer.Option(help="Parallel runs; 0 means one per available core.", min=0)
     ] = 0,
     json: JsonOption = False,
 ) -> None:
-    """Play tasks on measured devices through the policies that the planner uses.
+    """Simulate tasks on measured devices with the policies of the planner.
 
-    Every device runs one task at a time. A task arrives, waits, runs for its true latency; the
-    policy sees predictions only, and the same ledger as in a cluster. It teaches three things: what
-    a user feels is the response (arrival to finish), not the wait: a policy that starts tasks at
-    once starts them on slow devices; what knowing latencies is worth, against `any-free`, which is
-    the stock scheduler with one slot per node; and what better predictions could still gain: the
-    last column compares with the oracle, the same policy with the true latencies.
+    A device runs one task at a time, for its measured latency; the policy sees predictions and the
+    same reservations as in a cluster. Compare the response time (arrival to finish) rather than the
+    waiting time: a policy that starts tasks at once starts them on slow devices. `any-free` is the
+    default scheduler with one slot per node. The last column is the mean response time over that of
+    the oracle, the same policy with the measured latencies as predictions.
 
-    Of a table with gaps, the largest block without one is used; no latency is made up.
+    If the table has gaps, the largest block without gaps is used.
 
     Examples:
       acesniper simulate --latencies boards.csv.gz --device-column board --devices 30 --compare
       acesniper simulate --latencies boards.csv --predictor trained --policy hrrn-mct --seeds 1..10
-      --load 1.2 --json
     """
-    from acesniper.cli.simulated import records, shown
+    from acesniper.cli.console import out, print_json
     from acesniper.policies.policy import DEFAULT_POLICY, RuleSet
     from acesniper.predictor.tables.measurements import TableColumns, read_table
     from acesniper.simulator.comparison import Scenario, compared_policies
-    from acesniper.simulator.comparison import compare as compared
+    from acesniper.simulator.comparison import compare as compare_policies
     from acesniper.simulator.latency_source import LatencySource
     from acesniper.simulator.simulation import FaultRates
 
-    follows = predictor == "trained" if learn is None else learn
-    columns = TableColumns(flat(device_column), flat(model_column), latency_column)
+    learns = predictor == "trained" if learn is None else learn
+    columns = TableColumns(
+        parse_columns(device_column), parse_columns(model_column), latency_column
+    )
     table = read_table(latencies, columns)
-    named = as_written(listed_references(references), table.models) if references else []
+    reference_names = match_names(read_references(references), table.models) if references else []
     scenario = Scenario(
-        table,
-        _workload(tasks, load, arrivals, inferences, deadlines),
-        FaultRates(lose, slow, slow_factor),
-        devices,
-        inf if aging is None else aging,
-        follows,
+        table=table,
+        workload=_workload(tasks, load, arrivals, inferences, deadlines),
+        faults=FaultRates(lose, slow, slow_factor),
+        size=devices,
+        aging_s=inf if aging is None else aging,
+        learn=learns,
     )
-    chosen = compared_policies() if compare else policy or [DEFAULT_POLICY.name]
+    policies = compared_policies() if compare else policy or [DEFAULT_POLICY.name]
     try:
-        for each in chosen:
-            RuleSet.named(each)
+        for name in policies:
+            RuleSet.named(name)
     except ValueError as error:
-        raise InvalidInput(str(error)) from error
-    lines = compared(
+        raise InvalidInput(f"--policy {name}: {error}") from error
+    rows = compare_policies(
         scenario,
-        chosen,
-        LatencySource.parse(predictor, k, named),
-        whole_numbers("--seeds", seeds) if seeds else [seed],
+        policies,
+        LatencySource.parse(predictor, k, reference_names),
+        parse_integers("--seeds", seeds) if seeds else [seed],
         thread_count(jobs),
-        _watched,
+        _with_progress,
     )
-    title = f"load {lines[0].load}, predictor {predictor}{' that learns' if follows else ''}"
+    title = f"load {rows[0].load}, predictor {predictor}{' with learning' if learns else ''}"
     if plot is not None:
-        _draw(lines, plot, title)
+        _plot(rows, plot, title)
     if json:
-        print_json(records(lines))
+        print_json(comparison_records(rows))
         return
-    if not out.is_terminal:
-        out.width = WIDTH
-    out.print(shown(lines, title, due=bool(deadlines)))
+    if not out().is_terminal:
+        out().width = FILE_WIDTH
+    out().print(comparison_table(rows, title, deadlines=bool(deadlines)))
+
+
+def comparison_records(rows: "Sequence[ComparisonRow]") -> list[Mapping[str, object]]:
+    """One JSON object per policy."""
+    return [
+        {
+            "policy": row.policy,
+            "predictor": row.predictor,
+            "load": row.load,
+            **asdict(row.statistics),
+            "response_over_oracle": row.response_over_oracle,
+        }
+        for row in rows
+    ]
+
+
+def comparison_table(rows: "Sequence[ComparisonRow]", title: str, *, deadlines: bool) -> "Table":
+    """A row per policy; with deadlines, the number of those missed too."""
+    from rich.table import Table
+
+    from acesniper.api.units import duration_text
+
+    table = Table("policy", title=title, box=None, pad_edge=False)
+    headings = ["wait", "p95", "response", "p95", "tasks/s", "/ oracle"]
+    for heading in [*headings, *(["missed"] if deadlines else [])]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        statistics = row.statistics
+        cells = [
+            row.policy,
+            duration_text(statistics.mean_wait_s),
+            duration_text(statistics.p95_wait_s),
+            duration_text(statistics.mean_response_s),
+            duration_text(statistics.p95_response_s),
+            f"{statistics.throughput_per_s:.3g}",
+            f"{row.response_over_oracle:.3f}",
+        ]
+        table.add_row(*cells, *([f"{statistics.deadline_misses:.0f}"] if deadlines else []))
+    return table
 
 
 def _workload(
@@ -196,29 +251,30 @@ def _workload(
 ) -> "SimulatedWorkload":
     from acesniper.simulator.workload import PATTERNS, SimulatedWorkload, read_trace
 
-    low, high = span("--inferences", inferences)
+    low, high = parse_range("--inferences", inferences)
     sizes = max(1, round(low)), max(1, round(high))
-    due = span("--deadlines", deadlines) if deadlines else None
+    limits = parse_range("--deadlines", deadlines) if deadlines else None
     if arrivals in PATTERNS:
-        return SimulatedWorkload(tasks, load or DEFAULT_LOAD, arrivals, sizes, due)
+        return SimulatedWorkload(tasks, load or DEFAULT_LOAD, arrivals, sizes, limits)
     if not Path(arrivals).is_file():
-        raise InvalidInput(f"--arrivals {arrivals!r} is no file and none of {', '.join(PATTERNS)}")
-    return SimulatedWorkload(tasks, load, "", sizes, due, tuple(read_trace(Path(arrivals))))
+        patterns = ", ".join(PATTERNS)
+        raise InvalidInput(f"--arrivals {arrivals!r}: expected {patterns} or an existing file")
+    return SimulatedWorkload(tasks, load, "", sizes, limits, tuple(read_trace(Path(arrivals))))
 
 
-def _draw(lines: "Sequence[ComparisonRow]", path: Path, title: str) -> None:
+def _plot(rows: "Sequence[ComparisonRow]", path: Path, title: str) -> None:
     try:
         from acesniper.simulator.plot import plot_comparison
     except ImportError as error:
         raise InvalidInput("--plot needs matplotlib: pip install acesniper[simulate]") from error
-    plot_comparison(lines, path, title)
+    plot_comparison(rows, path, title)
 
 
-def _watched(done: Iterator[Item], total: int) -> Iterable[Item]:
-    """Show a bar on a terminal, once it takes longer than a moment."""
-    start = time.monotonic()
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
-        shown = bar.add_task("simulating", total=total, visible=False)
-        for each in done:
-            bar.update(shown, advance=1, visible=time.monotonic() - start > PATIENCE_S)
-            yield each
+def _with_progress(results: Iterator[Item], total: int) -> Iterable[Item]:
+    """The same results, with a progress bar on a terminal."""
+    from acesniper.cli.console import progress_bar
+
+    with progress_bar("simulating", total) as update:
+        for completed, result in enumerate(results, 1):
+            update(completed)
+            yield result

@@ -1,28 +1,33 @@
-"""`acesniper train`: fit the network that predicts latencies."""
+"""`acesniper train`: train the network that predicts latencies."""
 
-import asyncio
 import json as json_module
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from acesniper.cli.console import err, print_json
+from acesniper.api.objects import Json
 from acesniper.cli.options import writable_path
-from acesniper.cli.retraining import list_objects, provenance_of, read_objects, retrained
-from acesniper.domain.errors import InvalidInput
+from acesniper.cli.retraining import (
+    list_profiles,
+    provenance,
+    read_profiles,
+    retrain_network,
+    training_settings,
+)
 
 if TYPE_CHECKING:
+    from acesniper.predictor.pcn.dataset import AtlasDataset
     from acesniper.predictor.pcn.model import Network
+    from acesniper.predictor.pcn.train import TrainingSettings
 
-UNCHANGED = 3
-"""The exit code of a retraining after which the old network stays."""
+EXIT_NOT_BETTER = 3
+"""Exit code if the retrained network is not better than the baseline."""
 
 
 class Source(StrEnum):
-    """What to learn from."""
+    """Latencies to train on."""
 
     ATLAS = "atlas"
     OBSERVATIONS = "observations"
@@ -30,85 +35,96 @@ class Source(StrEnum):
 
 def command(
     output: Annotated[
-        Path, typer.Option("--output", "-o", callback=writable_path, help="The ONNX file to write.")
+        Path, typer.Option("--output", "-o", callback=writable_path, help="ONNX file to write.")
     ],
     source: Annotated[
         Source,
         typer.Option(
-            "--from", help="The atlas alone, or with it what the devices of a cluster ran."
+            "--from", help="The atlas alone, or with the observed latencies of a cluster's devices."
         ),
     ] = Source.ATLAS,
     profiles: Annotated[
         Path | None,
         typer.Option(
-            help="With observations: their source, as `kubectl get dprof,mprof -A -o json` "
-            "prints it; default: the cluster."
+            help="With observations: output of `kubectl get dprof,mprof -A -o json`; default: read"
+            " from the cluster."
         ),
     ] = None,
     kubeconfig: Annotated[
-        Path | None, typer.Option(envvar="KUBECONFIG", help="The cluster to learn from.")
+        Path | None, typer.Option(envvar="KUBECONFIG", help="Kubeconfig of that cluster.")
     ] = None,
     baseline: Annotated[
         Path | None,
-        typer.Option(help="With observations: the network to be better than; default: shipped."),
+        typer.Option(
+            help="With observations: the network to improve on; default: the shipped one."
+        ),
     ] = None,
     json: Annotated[
         Path | None,
-        typer.Option(callback=writable_path, help="With observations: write the verdict there."),
+        typer.Option(callback=writable_path, help="With observations: write the verdict as JSON."),
     ] = None,
     atlas: Annotated[
         Path | None,
         typer.Option(help="Folder with latencies.parquet and platforms.json; default: shipped."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same network.")] = 0,
-    steps: Annotated[int, typer.Option(help="Steps of training.", min=2)] = 250,
+    seed: Annotated[int, typer.Option(help="Seed; the same seed gives the same network.")] = 0,
+    steps: Annotated[int, typer.Option(help="Number of training steps.", min=2)] = 250,
     calibrate: Annotated[
         bool,
         typer.Option(
-            help="Find the widths of intervals by hiding devices; takes most of the time. "
-            "From observations they stay those of the baseline."
+            help="Calibrate the widths of the intervals on held-out devices; takes most of the"
+            " time. With observations the baseline's widths are kept."
         ),
     ] = True,
 ) -> None:
-    """Fit the network to an atlas of measured latencies and write it as ONNX.
+    """Train the network on an atlas of measured latencies and export it as ONNX.
 
-    Each step hides some families and devices and asks for them, so that the network is right about
-    what it has not seen. Needs torch, which the extra `train` installs.
+    Each training step holds out some model families and devices and predicts them, so that the
+    network generalises. Needs torch: pip install acesniper[train].
 
-    From observations, the most recent ones are held out and judge: the file is written only if the
-    new network is better on them, else the exit code is 3.
+    With observations, the most recent ones are the test set: the file is written only if the new
+    network is better on them than the baseline; otherwise the exit code is 3.
 
-    Example:
+    Examples:
       acesniper train --output pcn.onnx
       acesniper train --from observations --json verdict.json --output pcn.onnx
     """
-    try:
-        from acesniper.predictor.pcn.train import TrainingSettings
-    except ModuleNotFoundError as error:
-        raise InvalidInput(
-            f"training needs the package {error.name!r}: pip install acesniper[train]"
-        ) from error
-
-    settings = TrainingSettings(steps=steps, seed=seed)
-    if source is Source.OBSERVATIONS:
-        objects = read_objects(profiles) if profiles else asyncio.run(list_objects(kubeconfig))
-        found = retrained(objects, baseline, output, settings, atlas)
-        if json is not None:
-            json.write_text(json_module.dumps(found, indent=2) + "\n")
-        print_json(found)
-        if found["verdict"] != "better":
-            raise typer.Exit(UNCHANGED)
+    settings = training_settings(steps, seed)
+    if source is Source.ATLAS:
+        _train(output, atlas, settings, calibrate=calibrate)
         return
-    _trained(output, atlas, settings, calibrate=calibrate)
+
+    from acesniper.cli.console import print_json
+
+    objects = read_profiles(profiles) if profiles else _fetch_profiles(kubeconfig)
+    verdict = retrain_network(objects, baseline, output, settings, atlas)
+    if json is not None:
+        json.write_text(json_module.dumps(verdict, indent=2) + "\n")
+    print_json(verdict)
+    if verdict["verdict"] != "better":
+        raise typer.Exit(EXIT_NOT_BETTER)
 
 
-def _trained(
+def _fetch_profiles(kubeconfig: Path | None) -> list[Json]:
+    import asyncio
+
+    from acesniper.runtime.client import Cluster
+
+    async def fetch() -> list[Json]:
+        async with Cluster.connect(kubeconfig) as cluster:
+            return await list_profiles(cluster)
+
+    return asyncio.run(fetch())
+
+
+def _train(
     output: Path,
     atlas: Path | None,
-    settings: "Settings",
+    settings: "TrainingSettings",
     *,
     calibrate: bool,
 ) -> None:
+    from acesniper.cli.console import err
     from acesniper.predictor.pcn.conformal import Calibration
     from acesniper.predictor.pcn.dataset import atlas_dataset
     from acesniper.predictor.pcn.evaluation.calibrate import calibrate_intervals
@@ -116,21 +132,26 @@ def _trained(
     from acesniper.predictor.probe_matrix import known_suite
 
     data = atlas_dataset(atlas)
-    network = _fitted(data, settings)
-    with err.status("calibrating") as status:
-        widths = calibrate_intervals(data, settings, status.update) if calibrate else Calibration()
-    export(network, data, output, known_suite(), widths, provenance_of(settings))
-    err.print(
-        f"{output}: learned from {(~data.reference).sum()} networks on"
+    network = _fit(data, settings)
+    with err().status("calibrating") as status:
+        calibration = (
+            calibrate_intervals(data, settings, status.update) if calibrate else Calibration()
+        )
+    export(network, data, output, known_suite(), calibration, provenance(settings))
+    err().print(
+        f"{output}: trained on {(~data.reference).sum()} networks and"
         f" {len(data.platforms)} platforms; ONNX and torch agree"
     )
 
 
-def _fitted(data: "Dataset", settings: "Settings") -> "Network":
-    """Train with a bar that says how far it is and how well it does."""
+def _fit(data: "AtlasDataset", settings: "TrainingSettings") -> "Network":
+    """Train with a progress bar that shows the loss."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from acesniper.cli.console import err
     from acesniper.predictor.pcn.train import fit
 
     columns = (TextColumn("training"), BarColumn(), TextColumn("loss {task.fields[loss]:.2f}"))
-    with Progress(*columns, TimeRemainingColumn(), console=err) as bar:
-        task = bar.add_task("training", total=settings.steps, loss=float("nan"))
-        return fit(data, settings, lambda step, loss: bar.update(task, advance=1, loss=loss))
+    with Progress(*columns, TimeRemainingColumn(), console=err()) as progress:
+        bar = progress.add_task("training", total=settings.steps, loss=float("nan"))
+        return fit(data, settings, lambda _, loss: progress.update(bar, advance=1, loss=loss))

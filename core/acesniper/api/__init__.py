@@ -1,1 +1,1 @@
-"""Wire shapes: the resources, the extender protocol, and their conversion to the domain."""
+"""API types: the custom resources, annotations and messages, and their conversion to the domain."""

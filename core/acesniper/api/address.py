@@ -1,8 +1,8 @@
-"""Where a model, an input or an output is: a URI, taken apart.
+"""URIs of models, inputs and outputs.
 
     http://HOST/PATH   https://HOST/PATH
     s3://BUCKET/KEY[?endpoint=https://HOST][&region=NAME]
-    oci://REGISTRY/REPOSITORY[:TAG]      oci+http:// where the registry has no TLS
+    oci://REGISTRY/REPOSITORY[:TAG]      oci+http:// for a registry without TLS
     pvc://CLAIM/PATH   configmap://NAME/KEY   hostpath:///PATH
 
 The last three are mounted into a pod; the others are fetched over the network.
@@ -25,15 +25,15 @@ MODEL_PATTERN = (
 )
 INPUT_PATTERN = r"^(https?://[^/@]+/.+|s3://[^/@]+/.+|pvc://[^/]+/.+)$"
 OUTPUT_PATTERN = r"^(s3://[^/@]+(/.*)?|pvc://[^/]+(/.*)?)$"
-"""What the API server lets in: no credentials in front of a host, they belong into a Secret."""
+"""Patterns that the API server checks. User and password in a URI are rejected; use a Secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
     """The parts of a URI.
 
-    `host` is a bucket's, a registry's, a claim's or a ConfigMap's name; `path` has no leading
-    slash, save that of a hostpath.
+    `host` is the name of a bucket, registry, claim or ConfigMap; `path` has no leading slash except
+    for a hostpath.
     """
 
     scheme: str
@@ -44,7 +44,7 @@ class Address:
 
     @property
     def mounted(self) -> bool:
-        """Whether it is reached through a volume."""
+        """Whether it is mounted as a volume."""
         return self.scheme in MOUNTED
 
     @property
@@ -54,35 +54,35 @@ class Address:
 
     @property
     def shown(self) -> str:
-        """For messages: without the query, which may be a signature that lets anyone in."""
+        """The URI for messages, without its query, which may hold a signature."""
         return self.uri.partition("?")[0]
 
     @classmethod
     def parse(cls, uri: str) -> "Address":
-        """Take a URI apart.
+        """Parse a URI.
 
         Raises:
-            InvalidInput: it is none of ours, or leaves its volume.
+            InvalidInput: the URI is malformed, of an unknown scheme, or leaves its volume.
         """
         shown = uri.partition("?")[0]
         try:
             parts = urlsplit(uri)
         except ValueError:
-            # Neither repeated nor chained: it may hold a password.
+            # The URI is neither quoted nor chained, as it may hold a password.
             scheme = uri.partition("://")[0]
-            raise InvalidInput(f"{scheme}://...: its host is none") from None
+            raise InvalidInput(f"{scheme}://...: the host is invalid") from None
         if parts.scheme not in SCHEMES:
-            known = ", ".join(f"{each}://" for each in SCHEMES)
-            raise InvalidInput(f"{shown}: give one of {known}")
+            schemes = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+            raise InvalidInput(f"{shown}: use one of {schemes}")
         if "@" in parts.netloc:
-            # Not repeated: it holds a password.
-            raise InvalidInput(f"{parts.scheme}://...: put credentials into a Secret, not in a URI")
+            # The URI is not quoted, as it may hold a password.
+            raise InvalidInput(f"{parts.scheme}://...: put credentials in a Secret, not in the URI")
         if parts.scheme in MOUNTED and ".." in parts.path.split("/"):
-            raise InvalidInput(f"{shown}: '..' leaves the volume")
+            raise InvalidInput(f"{shown}: the path must not leave its volume by '..'")
         path = parts.path if parts.scheme == "hostpath" else parts.path.lstrip("/")
         if (parts.scheme == "hostpath") == bool(parts.netloc):
             raise InvalidInput(
-                f"{shown}: write hostpath:///PATH, and SCHEME://NAME/PATH for others"
+                f"{shown}: use hostpath:///PATH, or SCHEME://NAME/PATH for other schemes"
             )
         options = dict(parse_qsl(parts.query)) if parts.scheme == "s3" else {}
         return cls(parts.scheme, parts.netloc, path, uri, options)

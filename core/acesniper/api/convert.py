@@ -1,4 +1,4 @@
-"""Between resources on the wire and the domain."""
+"""Conversion between API types and the domain."""
 
 from collections.abc import Mapping, Sequence
 from math import exp
@@ -44,10 +44,10 @@ ResourceType = TypeVar("ResourceType", bound=ApiType)
 
 
 def parse_resource(kind: type[ResourceType], manifest: Mapping[str, Any]) -> ResourceType:
-    """A resource as the API server gave it.
+    """Parse a resource from the API server.
 
     Raises:
-        InvalidInput: it is not what its schema says: stored under another version of it.
+        InvalidInput: it does not match its schema, as after a change of the schema.
     """
     try:
         return kind.model_validate(manifest)
@@ -90,18 +90,20 @@ def to_device(profile: DeviceProfile, *, schedulable: bool) -> Device:
 
 
 def to_hardware_vector(status: DeviceProfileStatus) -> HardwareVector | None:
-    """The HRM vector of a DeviceProfile, None while it was not measured."""
+    """The HRM vector of a DeviceProfile; None before it is measured."""
     if not status.readings or status.suite is None or status.suite_version is None:
         return None
     readings = {
-        name: Reading(each.seconds, each.spread, each.sustained_seconds, each.loaded_seconds)
-        for name, each in status.readings.items()
+        name: Reading(
+            reading.seconds, reading.spread, reading.sustained_seconds, reading.loaded_seconds
+        )
+        for name, reading in status.readings.items()
     }
     return HardwareVector(status.suite, status.suite_version, readings)
 
 
 def to_model_features(status: ModelProfileStatus) -> ModelFeatures | None:
-    """The features of a ModelProfile, None while it was not read."""
+    """The features of a ModelProfile; None before the model is read."""
     if status.features_version is None:
         return None
     return ModelFeatures(
@@ -117,20 +119,20 @@ def to_model_features(status: ModelProfileStatus) -> ModelFeatures | None:
     )
 
 
-def to_model_status(found: ModelFeatures) -> ModelProfileStatus:
-    """The status of a ModelProfile whose graph was read."""
-    size = f"{found.flops / 1e9:.3g} GFLOP, {found.parameters / 1e6:.3g} M parameters"
+def to_model_status(features: ModelFeatures) -> ModelProfileStatus:
+    """The status of a ModelProfile from the features of its graph."""
+    size = f"{features.flops / 1e9:.3g} GFLOP, {features.parameters / 1e6:.3g} M parameters"
     return ModelProfileStatus(
         text=size,
-        features_version=found.version,
-        features=dict(found.values),
-        flops=found.flops,
-        bytes_moved=found.bytes_moved,
-        parameters=found.parameters,
-        peak_memory_bytes=found.peak_memory_bytes,
-        operators=dict(found.operators),
-        similar=dict(found.similar),
-        labels=dict(found.labels),
+        features_version=features.version,
+        features=dict(features.values),
+        flops=features.flops,
+        bytes_moved=features.bytes_moved,
+        parameters=features.parameters,
+        peak_memory_bytes=features.peak_memory_bytes,
+        operators=dict(features.operators),
+        similar=dict(features.similar),
+        labels=dict(features.labels),
     )
 
 
@@ -140,7 +142,7 @@ def model_features(resource: ModelProfile) -> ModelFeatures | None:
 
 
 def to_device_profile_manifest(name: str, node: str, result: ProbeResult) -> Json:
-    """A DeviceProfile with its status, as `acesniper probe` prints it."""
+    """A DeviceProfile with its status, as printed by `acesniper probe`."""
     limit = "" if result.cpu_quota is None else f", {result.cpu_quota:g} cores allowed"
     text = f"{result.cpu_model}, {result.threads} threads, {result.runtime}{limit}"
     status = DeviceProfileStatus(
@@ -149,12 +151,12 @@ def to_device_profile_manifest(name: str, node: str, result: ProbeResult) -> Jso
         suite_version=result.vector.version,
         readings={
             probe: DeviceReading(
-                seconds=each.seconds,
-                spread=each.spread,
-                sustained_seconds=each.sustained_s,
-                loaded_seconds=each.loaded_s,
+                seconds=reading.seconds,
+                spread=reading.spread,
+                sustained_seconds=reading.sustained_s,
+                loaded_seconds=reading.loaded_s,
             )
-            for probe, each in result.vector.readings.items()
+            for probe, reading in result.vector.readings.items()
         },
         missing=list(result.missing),
         runtime=result.runtime,
@@ -208,29 +210,25 @@ def to_probe_result(manifest: Json) -> ProbeResult:
 
 
 def prediction_text(prediction: Prediction) -> str:
-    """A latency with its interval, for people."""
+    """A latency with its interval, as text."""
     middle, low, high = map(
         duration_text, (prediction.latency_s, prediction.low_s, prediction.high_s)
     )
     return f"{middle} ({low} to {high})"
 
 
-# TODO merge docstring of acesniper.api.convert:
-# Observed runs: out of finished tasks, into and out of a DeviceProfile's status.
-
-
 def observed_runs(status: DeviceProfileStatus) -> tuple[ObservedRun, ...]:
-    """The runs that a DeviceProfile remembers, oldest first."""
+    """The latency history in the status of a DeviceProfile, oldest first."""
     return tuple(
         ObservedRun(
-            task=each.task,
-            model=ModelKey(each.model),
-            latency_s=each.median_seconds,
-            p90_s=each.p90_seconds,
-            expected_s=each.expected_seconds,
-            at_s=epoch_s(each.finished_at),
+            task=observation.task,
+            model=ModelKey(observation.model),
+            latency_s=observation.median_seconds,
+            p90_s=observation.p90_seconds,
+            expected_s=observation.expected_seconds,
+            at_s=epoch_s(observation.finished_at),
         )
-        for each in status.observations
+        for observation in status.observations
     )
 
 
@@ -250,17 +248,19 @@ def to_observations(found: Sequence[ObservedRun]) -> list[DeviceObservation]:
 
 
 def finished_run(resource: InferenceTask) -> tuple[DeviceId, ObservedRun] | None:
-    """What a task that succeeded tells of its device; None where there is nothing to learn."""
+    """The device and run of a succeeded task; None if there is nothing to learn from it."""
     status = resource.status
     seen, expected = status.observed, status.predicted
     if status.phase is not Phase.SUCCEEDED or seen is None or expected is None:
         return None
     if condition_is_true(status.conditions, ConditionType.MODEL_CHANGED):
-        return None  # what it took says nothing of the model that now has this name
+        return None  # the latency is that of a model that was replaced since
     if not (status.device and seen.latency_median_seconds and seen.finish_time):
         return None
-    if not all(MIN_LATENCY_S <= each <= MAX_LATENCY_S for each in _run_latencies(seen, expected)):
-        return None  # anybody can annotate a pod, and some can write a status
+    if not all(
+        MIN_LATENCY_S <= latency_s <= MAX_LATENCY_S for latency_s in _run_latencies(seen, expected)
+    ):
+        return None  # statuses and annotations are untrusted
     run = ObservedRun(
         task=status.pod_uid or resource.metadata["uid"],
         model=ModelKey(namespaced_key(resource.metadata["namespace"], str(status.model_profile))),
@@ -274,16 +274,16 @@ def finished_run(resource: InferenceTask) -> tuple[DeviceId, ObservedRun] | None
 
 
 def _run_latencies(seen: TaskObservation, expected: TaskPrediction) -> tuple[float, float, float]:
-    """Median and 90th percentile as seen, and the median as expected."""
+    """Observed median and 90th percentile, and predicted median."""
     median_s = seen.latency_median_seconds or 0.0
     return median_s, seen.latency_p90_seconds or median_s, expected.latency_seconds
 
 
 def calibration_text(found: Sequence[ObservedRun]) -> str | None:
-    """How observed compares with predicted, for people."""
+    """Comparison of observed with predicted latencies, as text."""
     if not found:
         return None
-    shift = exp(median(run.surprise for run in found))
-    off = median(abs(exp(-run.surprise) - 1.0) for run in found)
+    shift = exp(median(run.log_error for run in found))
+    off = median(abs(exp(-run.log_error) - 1.0) for run in found)
     tasks = "1 task" if len(found) == 1 else f"{len(found)} tasks"
     return f"{shift:.2f} x predicted, median error {100 * off:.0f} %, over {tasks}"

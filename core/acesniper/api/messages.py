@@ -1,4 +1,8 @@
-"""What a runner says: its report, in the termination message of its pod, and how far it is."""
+"""Messages of pods in termination messages and over HTTP: runner reports, progress, model features.
+
+Every message is untrusted, as any container can write one, and is validated. A termination message
+has at most 4096 bytes: features are rounded, zeros are left out, and the rest is compressed.
+"""
 
 import base64
 import json
@@ -14,14 +18,14 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import MAX_LATENCY_S, MIN_LATENCY_S
 
 MAX_INFERENCES = 1_000_000_000
-"""Inferences that a task may ask for."""
+"""Maximum number of inferences of a task."""
 LatencySeconds = Annotated[float, Field(ge=MIN_LATENCY_S, le=MAX_LATENCY_S)]
 Elapsed = Annotated[float, Field(ge=0, le=MAX_LATENCY_S)]
-"""Anybody's container may say anything: what it says is learned from, and must be a time."""
+"""Reported times are untrusted, and predictions learn from them: they must be valid."""
 
 
 class TaskReport(BaseModel):
-    """Version 1 of the report. Seconds."""
+    """Report of a runner at its end, version 1; times in seconds."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -38,7 +42,7 @@ class TaskReport(BaseModel):
 
 
 class RunnerProgress(BaseModel):
-    """What a runner says while it runs: batches done, of all, and the seconds that took."""
+    """Progress of a runner: inferences done and in total, and the seconds they took."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -48,7 +52,7 @@ class RunnerProgress(BaseModel):
 
 
 def parse_progress(content: bytes) -> RunnerProgress | None:
-    """How far a runner is; None when it says something else."""
+    """The progress in an HTTP response; None if it is not a valid message."""
     try:
         return RunnerProgress.model_validate_json(content)
     except ValidationError:
@@ -56,7 +60,7 @@ def parse_progress(content: bytes) -> RunnerProgress | None:
 
 
 def parse_report(message: str) -> TaskReport | None:
-    """The report in a termination message; None when it is none (a user's own container)."""
+    """The report in a termination message; None if it is not one, as of a user's own container."""
     try:
         return TaskReport.model_validate_json(message)
     except ValidationError:
@@ -64,24 +68,18 @@ def parse_report(message: str) -> TaskReport | None:
 
 
 def terminated_state(pod: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The terminated state of a pod's runner container (or its first), empty if there is none."""
+    """Terminated state of the runner container, or of the first one; otherwise empty."""
     statuses = pod.get("status", {}).get("containerStatuses") or []
-    named = [each for each in statuses if each.get("name") == RUNNER_CONTAINER]
+    named = [status for status in statuses if status.get("name") == RUNNER_CONTAINER]
     for status in named or statuses:
         state: Mapping[str, Any] = (status.get("state") or {}).get("terminated") or {}
         return state
     return {}
 
 
-# TODO merge docstring of acesniper.api.messages:
-# What a pod that reads a model's graph says, small enough for a termination message.
-#
-# Such a message has at most 4096 bytes, and the API server keeps text only: features are rounded to
-# what matters, zeros are left out, and the rest is packed.
-
 MAX_MESSAGE_BYTES = 4096
 MAX_JSON_BYTES = 1 << 20
-"""Nothing honest is larger; what unpacks to more is no answer."""
+"""A message that decompresses to more is invalid."""
 
 
 Amount = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
@@ -89,7 +87,7 @@ Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
 class _PackedFeatures(BaseModel):
-    """The features in a message, which anyone can have written who may make pods."""
+    """Model features in a message from an untrusted pod."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -105,7 +103,7 @@ class _PackedFeatures(BaseModel):
 
 
 def pack_features(found: ModelFeatures) -> str:
-    """The features as a message. Raises InvalidModel (TooLarge) where they do not fit."""
+    """Encode features as a message; raises InvalidModel (TooLarge) if they do not fit."""
     fields = {
         "version": found.version,
         "values": {name: _rounded(value) for name, value in found.values.items() if value},
@@ -119,37 +117,39 @@ def pack_features(found: ModelFeatures) -> str:
     }
     packed = _pack({"features": fields})
     if len(packed) > MAX_MESSAGE_BYTES:
-        raise InvalidModel("TooLarge", "the graph has too many kinds of nodes to be told of")
+        raise InvalidModel(
+            "TooLarge", "the features of the graph do not fit into a termination message"
+        )
     return packed
 
 
 def pack_error(error: InvalidModel | Unavailable) -> str:
-    """Why there are no features, as a message."""
+    """Encode the reason why a model was not read."""
     reason = error.reason if isinstance(error, InvalidModel) else None
     return _pack({"reason": reason, "message": str(error)[:1000]})
 
 
 def unpack_features(message: str, names: Iterable[str]) -> ModelFeatures | None:
-    """The features in a message, with zeros for those of `names` that it leaves out.
+    """Decode features, with 0 for each of `names` that the message leaves out.
 
-    None where it is no such message: the pod died of something else.
+    None if it is not such a message, as when the pod failed for another reason.
 
     Raises:
-        InvalidModel, Unavailable: what the pod ran into.
+        InvalidModel, Unavailable: the error that the pod reports.
     """
-    found = _unpack(message)
-    if found is None:
+    content = _unpack(message)
+    if content is None:
         return None
-    if "features" in found:
+    if "features" in content:
         try:
-            told = _PackedFeatures.model_validate(found["features"])
+            packed = _PackedFeatures.model_validate(content["features"])
         except ValidationError:
             return None
-        values = {**dict.fromkeys(names, 0.0), **told.values}
-        return ModelFeatures(**{**told.model_dump(), "values": values})
-    message = str(found.get("message"))
-    if found["reason"]:
-        raise InvalidModel(invalid_model_reason(found["reason"], "ReaderCrashed"), message)
+        values = {**dict.fromkeys(names, 0.0), **packed.values}
+        return ModelFeatures(**{**packed.model_dump(), "values": values})
+    message = str(content.get("message"))
+    if content["reason"]:
+        raise InvalidModel(invalid_model_reason(content["reason"], "ReaderCrashed"), message)
     raise Unavailable(message)
 
 

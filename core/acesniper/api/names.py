@@ -1,4 +1,4 @@
-"""The words Ace-Sniper writes into the cluster: group, labels, annotations, resources."""
+"""Names in the Kubernetes API: group, kinds, labels, annotations, leases and resources."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,39 +9,39 @@ API_VERSION: Final = "acesniper.io/v1alpha1"
 
 SCHEDULER_NAME = "ace-sniper"
 SLOT_RESOURCE = f"{GROUP}/slot"
-"""Extended resource of a node: how many tasks its devices run at a time."""
+"""Extended resource of a node: the number of tasks its devices run at a time."""
 PLAN_GATE = f"{GROUP}/plan"
 """Scheduling gate that holds a task's pod until the planner admits it."""
 
 PLANNER_LEASE = "ace-sniper-planner"
-"""The Lease of the planner that may act; the operator stands in when it goes stale."""
+"""Lease of the active planner; when it expires, the operator starts tasks without a plan."""
 
 OPERATOR_LEASE = "ace-sniper-operator"
-"""The Lease of the operator that may act."""
+"""Lease of the active operator."""
 
 MODEL_LABEL = f"{GROUP}/model"
-"""The ModelProfile a pod runs; any pod opts in with it."""
+"""The ModelProfile that a pod runs; any pod with this label is placed by predicted latency."""
 TASK_LABEL = f"{GROUP}/task"
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 
 DEVICE_ANNOTATION = f"{GROUP}/device"
-"""The device the planner chose; the runner reads it through the downward API."""
+"""The device that the planner selected; the runner reads it through the downward API."""
 DECISION_ANNOTATION = f"{GROUP}/decision"
-"""Why there: the best candidates with each term, as JSON (`acesniper.api.decision`)."""
+"""The planner's decision with the best candidates, as JSON (`acesniper.api.decision`)."""
 REFUSED_ANNOTATION = f"{GROUP}/refused"
-"""Of a gated pod: why no device can take its task in time; the operator then ends the task."""
+"""On a gated pod: why no device can meet the deadline; the operator then fails the task."""
 
 MODEL_DIGEST_ANNOTATION = f"{GROUP}/model-sha256"
-"""The file that a pod runs: a model may be replaced under its name."""
+"""Digest of the model file that a pod runs, as a ModelProfile may be replaced."""
 GENERATION_ANNOTATION = f"{GROUP}/generation"
-"""The generation of the task's spec that its pod was made from."""
+"""Generation of the task's spec from which its pod was created."""
 
 RUNNER_CONTAINER = "runner"
 """The container whose termination message is the task's report."""
 PROGRESS_PORT = "progress"
-"""The port of that container at which it says how far it is, if it has one of that name."""
+"""Name of the container port that serves the task's progress, if there is one."""
 READS_LABEL = f"{GROUP}/reads"
-"""On a pod that reads a model's graph: the ModelProfile."""
+"""On a pod that reads a model's graph: the name of its ModelProfile."""
 
 
 @dataclass(frozen=True, slots=True)

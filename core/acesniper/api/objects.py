@@ -1,4 +1,4 @@
-"""A pod that takes a device's slot, as planner, extender and operator see it."""
+"""Plain Kubernetes objects: keys, merge patches, and the fields we use of pods and nodes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ def object_key(obj: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """The few facts of a pod that decisions need."""
+    """The fields of a pod that decisions depend on."""
 
     uid: PodUid
     namespace: str
@@ -62,7 +62,7 @@ class PodView:
 
     @property
     def finished(self) -> bool:
-        """Whether it has ended, well or not."""
+        """Whether the pod has succeeded or failed."""
         return self.phase in ("Succeeded", "Failed")
 
     @classmethod
@@ -96,8 +96,8 @@ class PodView:
 
 
 def _bound_s(status: Mapping[str, Any]) -> float | None:
-    """When the pod was bound, in whole seconds; where nobody wrote it, when its node took it."""
-    conditions = {each["type"]: each for each in status.get("conditions") or ()}
+    """When the pod was bound; without a PodScheduled condition, when its node accepted it."""
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
     scheduled = conditions.get("PodScheduled", {})
     bound = scheduled.get("lastTransitionTime") if scheduled.get("status") == "True" else None
     when = bound or status.get("startTime")
@@ -105,20 +105,16 @@ def _bound_s(status: Mapping[str, Any]) -> float | None:
 
 
 def _slots(spec: Mapping[str, Any]) -> int:
-    """Slots a pod asks for: `acesniper.io/slot` over its containers."""
+    """Slots that a pod requests: `acesniper.io/slot` over its containers."""
     return sum(
         parse_count((container.get("resources", {}).get("limits") or {}).get(SLOT_RESOURCE))
         for container in spec.get("containers", ())
     )
 
 
-# TODO merge docstring of acesniper.api.objects:
-# A node, as planner, operator and commands see it.
-
-
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """The few facts of a node that decisions need."""
+    """The fields of a node that decisions depend on."""
 
     schedulable: bool
     labels: Mapping[str, str]
@@ -127,25 +123,24 @@ class NodeView:
     def of(cls, node: Mapping[str, Any]) -> "NodeView":
         """Read a node object."""
         conditions = node.get("status", {}).get("conditions") or ()
-        ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+        ready = any(
+            condition["type"] == "Ready" and condition["status"] == "True"
+            for condition in conditions
+        )
         cordoned = bool(node.get("spec", {}).get("unschedulable"))
         return cls(ready and not cordoned, node["metadata"].get("labels") or {})
-
-
-# TODO merge docstring of acesniper.api.objects:
-# Patches that turn one object into another.
 
 
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """The smallest JSON merge patch (RFC 7386) from `before` to `after`.
 
-    A key that is gone is removed by null: merging alone would keep it for ever.
+    A removed key is set to null; without that, the merge would keep it.
     """
     patch: dict[str, Any] = {key: None for key in before if key not in after}
     for key, value in after.items():
-        known = before.get(key)
-        if key in before and known == value:
+        old = before.get(key)
+        if key in before and old == value:
             continue
-        both = isinstance(value, Mapping) and isinstance(known, Mapping)
-        patch[key] = merge_patch(known or {}, value) if both else value
+        both = isinstance(value, Mapping) and isinstance(old, Mapping)
+        patch[key] = merge_patch(old or {}, value) if both else value
     return patch

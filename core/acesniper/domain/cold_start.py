@@ -1,9 +1,9 @@
-"""What passes between a pod's binding and its first inference, and how it is learned.
+"""Estimates of the time from the binding of a pod to its first inference.
 
-    container start (+ pull of the image) + fetch of the model's file + load of the model
+    container start (+ image pull) + fetch of the model file + load of the model
 
-Each part is a rate or a time that differs from node to node. Starting values stand in until
-something was observed; what few runs say is drawn towards what all nodes say.
+Each term is a rate or a time per node, learned from finished tasks. Defaults are used until there
+are observations; with few observations an estimate is shrunk to the mean over all nodes.
 """
 
 from collections.abc import Hashable
@@ -13,61 +13,61 @@ from math import exp, log
 MB = 1e6
 
 IMAGE_BYTES = 300 * MB
-"""Of an image that no node tells the size of."""
+"""Size of an image that no node reports."""
 CACHED_BYTES_PER_S = 100 * MB
-"""To get a model's file that was on the node before: the page cache, or a cache of files."""
+"""Rate for a model file that the node has read before: from the page cache or a file cache."""
 MIN_DURATION_S = 1e-6
-"""What took less tells no more."""
+"""Shorter durations are counted as this, to keep rates finite."""
 
 ROUNDING_S = 1.0
-"""Kubernetes writes whole seconds: what took 1.2 s may read 1 or 2, and 0.1 s may read 1."""
+"""Kubernetes timestamps are whole seconds: 1.2 s may read as 1 or 2, and 0.1 s as 1."""
 
 PRIOR_WEIGHT = 2.0
-"""So many observations the next wider mean counts as."""
+"""Weight of the prior mean, in observations."""
 MAX_WEIGHT = 20.0
-"""So many observations are remembered; older ones fade."""
+"""Limit of a mean's weight: older observations decay."""
 
 
 @dataclass(slots=True)
 class FadingMean:
-    """A mean that forgets: `weight` observations at `value`."""
+    """An exponentially decaying mean of `weight` observations."""
 
     value: float = 0.0
     weight: float = 0.0
 
     def learn(self, value: float) -> None:
-        """Take one more observation."""
+        """Add an observation."""
         self.weight = min(self.weight + 1.0, MAX_WEIGHT)
         self.value += (value - self.value) / self.weight
 
-    def drawn_to(self, prior: float) -> float:
-        """The mean, drawn towards `prior` the more the less was observed."""
+    def shrink_to(self, prior: float) -> float:
+        """The mean, shrunk to `prior` in proportion to the weight of the observations."""
         return (self.value * self.weight + prior * PRIOR_WEIGHT) / (self.weight + PRIOR_WEIGHT)
 
 
 @dataclass(slots=True)
 class LearnedMeans:
-    """A quantity by key: drawn to the mean over all keys, and that to a starting value."""
+    """A quantity by key: shrunk to the mean over all keys, which is shrunk to `start`."""
 
     start: float
     _all: FadingMean = field(default_factory=FadingMean)
     _by_key: dict[Hashable, FadingMean] = field(default_factory=dict)
 
     def learn(self, key: Hashable, value: float) -> None:
-        """Take an observation at a key."""
+        """Add an observation for a key."""
         self._all.learn(value)
         self._by_key.setdefault(key, FadingMean()).learn(value)
 
     def of(self, key: Hashable) -> float:
-        """What to expect at a key."""
-        expected = self._all.drawn_to(self.start)
+        """The estimate for a key."""
+        expected = self._all.shrink_to(self.start)
         mean = self._by_key.get(key)
-        return expected if mean is None else mean.drawn_to(expected)
+        return expected if mean is None else mean.shrink_to(expected)
 
 
 @dataclass(slots=True)
 class LearnedRates:
-    """Bytes per second by key; geometric means, for rates differ by factors."""
+    """Bytes per second by key, as geometric means: rates differ by factors."""
 
     start: float
     _logs: LearnedMeans = field(init=False)
@@ -76,18 +76,18 @@ class LearnedRates:
         self._logs = LearnedMeans(log(self.start))
 
     def learn(self, key: Hashable, size: float, seconds: float) -> None:
-        """So many bytes took so long."""
+        """Add an observation: `size` bytes took `seconds`."""
         if size > 0.0:
             self._logs.learn(key, log(size / max(seconds, MIN_DURATION_S)))
 
     def seconds(self, key: Hashable, size: float) -> float:
-        """How long so many bytes will take."""
+        """The estimated time for `size` bytes."""
         return size / exp(self._logs.of(key))
 
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """Of one start: where, of which model, and what had to be brought there first."""
+    """One start of a pod: where, of which model, and whether image and model are fetched first."""
 
     node: str
     device: str
@@ -100,9 +100,9 @@ class ColdStart:
 
 @dataclass(frozen=True, slots=True)
 class ObservedStart:
-    """Seconds that one start took: binding to container (whole seconds), file, model.
+    """Observed seconds of one start: until the container runs, file fetch and model load.
 
-    None where not reported.
+    `container_s` has a resolution of whole seconds. None: not reported.
     """
 
     container_s: float | None = None
@@ -112,10 +112,11 @@ class ObservedStart:
 
 @dataclass(frozen=True, slots=True)
 class StartDefaults:
-    """What to expect before anything was observed.
+    """Estimates to use before there are observations.
 
-    Making a container of an image that is there: sandbox, network, process. Pulling: download and
-    unpacking on an edge node's link and card. Loading: reading weights, building the session.
+    `container_s`: sandbox, network and process of a container whose image is on the node.
+    `pull_bytes_per_s`: download and unpacking over an edge node's link and storage.
+    `load_bytes_per_s`: reading the weights and building the session.
     """
 
     container_s: float = 1.0
@@ -126,7 +127,7 @@ class StartDefaults:
 
 @dataclass(slots=True)
 class ColdStartEstimator:
-    """What is known of starts on every node."""
+    """Estimates cold starts on every node, and learns from observed ones."""
 
     first: StartDefaults = field(default_factory=StartDefaults)
     _container: LearnedMeans = field(init=False)
@@ -144,38 +145,38 @@ class ColdStartEstimator:
         self._load = LearnedRates(self.first.load_bytes_per_s)
 
     def cold_s(self, at: ColdStart) -> float:
-        """Container and load."""
+        """Estimated seconds for container start, image pull and model load."""
         pull_s = self._pull.seconds(at.node, at.image_bytes) if at.pulls else 0.0
         return self._container.of(at.node) + pull_s + self._load_s(at)
 
     def transfer_s(self, at: ColdStart) -> float:
-        """Bringing the model's file."""
+        """Estimated seconds to fetch the model file."""
         rate = self._fetch if at.fetches else self._cached
         return rate.seconds(at.node, at.model_bytes)
 
-    def learn(self, at: ColdStart, seen: ObservedStart) -> None:
-        """Take what one start took."""
-        if seen.container_s is not None:
+    def learn(self, at: ColdStart, observed: ObservedStart) -> None:
+        """Learn from an observed start."""
+        if observed.container_s is not None:
             if at.pulls:
                 expected_s = self._pull.seconds(at.node, at.image_bytes)
-                read_s = max(seen.container_s - self._container.of(at.node), 0.0)
+                read_s = max(observed.container_s - self._container.of(at.node), 0.0)
                 self._pull.learn(at.node, at.image_bytes, _nearest(expected_s, read_s))
             else:
                 expected_s = self._container.of(at.node)
-                self._container.learn(at.node, _nearest(expected_s, seen.container_s))
-        if seen.fetch_s is not None:
+                self._container.learn(at.node, _nearest(expected_s, observed.container_s))
+        if observed.fetch_s is not None:
             rate = self._fetch if at.fetches else self._cached
-            rate.learn(at.node, at.model_bytes, seen.fetch_s)
-        if seen.load_s is not None:
-            self._load.learn(at.device, at.model_bytes, seen.load_s)
-            self._loads.setdefault((at.device, at.model), FadingMean()).learn(seen.load_s)
+            rate.learn(at.node, at.model_bytes, observed.fetch_s)
+        if observed.load_s is not None:
+            self._load.learn(at.device, at.model_bytes, observed.load_s)
+            self._loads.setdefault((at.device, at.model), FadingMean()).learn(observed.load_s)
 
     def _load_s(self, at: ColdStart) -> float:
         by_size_s = self._load.seconds(at.device, at.model_bytes)
-        known = self._loads.get((at.device, at.model))
-        return by_size_s if known is None else known.drawn_to(by_size_s)
+        observed = self._loads.get((at.device, at.model))
+        return by_size_s if observed is None else observed.shrink_to(by_size_s)
 
 
 def _nearest(expected_s: float, read_s: float) -> float:
-    """What is nearest to the expectation among all times that would read the same."""
+    """The duration closest to the estimate among those that read as `read_s` in whole seconds."""
     return min(max(expected_s, read_s - ROUNDING_S, 0.0), read_s + ROUNDING_S)

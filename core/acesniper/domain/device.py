@@ -1,4 +1,4 @@
-"""A device: an accelerator or CPU on a node, and what its probe measured."""
+"""Devices: accelerators and CPUs of nodes, and the measurements of their probes."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ DeviceId = NewType("DeviceId", str)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One probe's result: seconds per run in a cool moment, and its relative spread (IQR / median).
+    """Result of one workload of the probe suite.
 
-    `sustained_s` is what remains after seconds of load, `loaded_s` what it takes beside another
-    busy process; None where that was not measured.
+    `seconds` per run without load, and their relative spread (IQR / median); `sustained_s` after
+    several seconds of load, `loaded_s` while another process loads the device. None: not measured.
     """
 
     seconds: float

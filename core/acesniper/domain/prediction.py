@@ -1,4 +1,7 @@
-"""What we expect a model to take on a device."""
+"""Predictions of latency, estimates of finish times and feasibility of a task on a device.
+
+finish = now + backlog + cold start + transfer + inferences x latency
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +12,8 @@ from acesniper.domain.model import ModelFeatures
 
 MIN_LATENCY_S = 1e-9
 MAX_LATENCY_S = 1e9
-"""What one inference can take at all, a nanosecond to thirty years: beyond that, something else
-than a latency was written, and sums and logarithms of it are no numbers any more."""
+"""Bounds of a valid latency, a nanosecond to thirty years. A value outside is an error, and sums or
+logarithms of it may not be finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +31,14 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a prediction is what it is.
+    """The terms of a prediction.
 
         latency = physics_s x exp(gate x (similarity + residual) + observed)
 
-    `parts_s` are seconds per operator class, longest first, which add up to `physics_s`. The
-    corrections are in log seconds; `observed` follows from what was run on the device itself. In
-    [0, 1]: the gate, how well the known explain the model and the device, and `distance` from the
-    nearest of the `similar` networks.
+    `parts_s` are seconds per operator class, longest first; their sum is `physics_s`. The
+    corrections are in log seconds; `observed` is learned from tasks on this device. In [0, 1]: the
+    gate, how well known networks and devices explain this model and this device, and the `distance`
+    from the nearest of the `similar` networks.
     """
 
     prediction: Prediction
@@ -50,24 +53,18 @@ class Explanation:
 
     @property
     def physics_s(self) -> float:
-        """Seconds by the sum over operators alone."""
+        """Analytical latency: the sum over the operators, in seconds."""
         return sum(self.parts_s.values())
 
     @property
     def distance(self) -> float:
-        """How far the model is from everything known: 1 less the best likeness."""
+        """Distance from the nearest known network: 1 minus the highest similarity."""
         return 1.0 - max((self.similar or {}).values(), default=0.0)
-
-
-# TODO merge docstring of acesniper.domain.prediction:
-# When a task would finish on a device, term by term.
-#
-# finish = now + backlog + cold start + transfer + inferences x latency
 
 
 @dataclass(frozen=True, slots=True)
 class FinishEstimate:
-    """One candidate device for a task: the terms of its finish time, in seconds from now."""
+    """Estimated finish of a task on one device, term by term, in seconds from now."""
 
     device: Device
     prediction: Prediction
@@ -88,15 +85,15 @@ class FinishEstimate:
 
     @property
     def finish_s(self) -> float:
-        """Seconds from now until the task would be finished."""
+        """Seconds from now until the task finishes."""
         return self.backlog_s + self.busy_s
 
 
 @dataclass(frozen=True, slots=True)
 class Feasibility:
-    """Whether a device can take a task; `reason` is a sentence for people when it cannot.
+    """Whether a device can run a task, and the reason if it cannot.
 
-    `lasting` says that no eviction or wait would help.
+    `lasting`: neither preemption nor waiting would make it feasible.
     """
 
     feasible: bool
@@ -107,23 +104,19 @@ class Feasibility:
 FEASIBLE = Feasibility(feasible=True)
 
 
-# TODO merge docstring of acesniper.domain.prediction:
-# What the parts need from the outside, as protocols.
-
-
 class Predictor(Protocol):
-    """Knows what a model takes on a device it never ran on."""
+    """Predicts the latency of models on devices that have never run them."""
 
     def predict(self, model: ModelFeatures, device: HardwareVector) -> Prediction | None:
-        """Latency of one inference; None where nothing can be said.
+        """Latency of one inference; None if there is no prediction.
 
         Raises:
-            VersionMismatch: a vector is of another version than this predictor reads.
+            VersionMismatch: a feature vector has another version than this predictor expects.
         """
         ...
 
     def predict_all(
         self, models: Sequence[ModelFeatures], devices: Sequence[HardwareVector]
     ) -> Sequence[Sequence[Prediction | None]]:
-        """All pairs at once, a row per model; None also for vectors of another version."""
+        """Predictions of all pairs, one row per model; None also on a version mismatch."""
         ...

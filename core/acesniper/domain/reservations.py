@@ -1,9 +1,9 @@
-"""The ledger of work promised to devices, in seconds.
+"""Reservations of device time, in seconds.
 
-One entry per pod, keyed by its UID: reserved when the planner admits it (before the API server
-shows it anywhere), and counted down from the moment it was bound to a node: what it waits for there
-(its image, its model) is part of the promise. A reservation that is never bound expires; a pod that
-is gone is released. Nothing else changes a backlog.
+There is one reservation per pod, keyed by the pod's UID. It is made when the planner admits the
+pod, before the API server shows the change, and counts down from the binding to a node: pulling the
+image and fetching the model are part of it. A reservation whose pod is never bound expires; that of
+a deleted pod is released. Nothing else changes the backlog of a device.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,15 +17,15 @@ from acesniper.domain.device import DeviceId
 PodUid = NewType("PodUid", str)
 
 OVERDUE_SHARE = 0.1
-"""What is left of a pod that runs longer than expected, as a share of the time it has run: the
-longer it is overdue, the less a finish in the next moment is to be believed."""
+"""Remaining time of a pod that runs longer than expected, as a share of the time it has run: the
+longer it is overdue, the longer it is likely to go on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Work promised to a device: `expected_s` in each of `slots`, from `started_s` on.
+    """Time reserved on a device: `expected_s` in each of `slots`.
 
-    `started_s` is when its pod was bound; `expires_s` is set while it is only reserved.
+    `started_s` is when the pod was bound; `expires_s` is set until then.
     """
 
     device: DeviceId
@@ -36,13 +36,13 @@ class Reservation:
 
     @property
     def steady_until_s(self) -> float:
-        """Until when it is expected to be done at a fixed instant: then it counts as overdue."""
+        """Until when its expected end is a fixed instant; after that it counts as overdue."""
         if self.started_s is None:
             return float("-inf")
         return self.started_s + self.expected_s / (1.0 + OVERDUE_SHARE)
 
     def remaining_s(self, now_s: float) -> float:
-        """Expected seconds until it is done; never negative, and never 0 while it is here."""
+        """Expected seconds until the pod ends; never negative, and never 0 once it has started."""
         if self.started_s is None:
             return self.expected_s
         elapsed_s = max(now_s - self.started_s, 0.0)
@@ -50,9 +50,9 @@ class Reservation:
 
 
 def slots_free_s(busy_s: Iterable[float], slots: int) -> list[float]:
-    """Seconds until each slot is free, soonest first, given what each pod has left.
+    """Seconds until each slot is free, soonest first, given the remaining time of each pod.
 
-    More pods than slots share the slots: each slot's wait is the sum of its queue.
+    If there are more pods than slots, a slot's wait is the sum of the pods queued on it.
     """
     free_s = [0.0] * slots
     for remaining_s in busy_s:
@@ -61,88 +61,92 @@ def slots_free_s(busy_s: Iterable[float], slots: int) -> list[float]:
 
 
 class ReservationLedger:
-    """Promises by pod UID and by device."""
+    """Reservations by pod UID and by device."""
 
     def __init__(self) -> None:
-        self._promises: dict[PodUid, Reservation] = {}
+        self._reservations: dict[PodUid, Reservation] = {}
         self._by_device: dict[DeviceId, set[PodUid]] = {}
-        self._touched: set[DeviceId] = set()
+        self._changed: set[DeviceId] = set()
 
     def __len__(self) -> int:
-        return len(self._promises)
+        return len(self._reservations)
 
     def __iter__(self) -> Iterator[PodUid]:
-        return iter(self._promises)
+        return iter(self._reservations)
 
     def __contains__(self, pod: object) -> bool:
-        return pod in self._promises
+        return pod in self._reservations
 
     def get(self, pod: PodUid) -> Reservation | None:
-        """The promise made to a pod, if any."""
-        return self._promises.get(pod)
+        """The reservation of a pod, if any."""
+        return self._reservations.get(pod)
 
-    def promise(self, pod: PodUid, promise: Reservation) -> None:
-        """Write or rewrite a pod's promise; a start time that is known already is kept."""
-        if promise.expected_s < 0:
-            raise ValueError(f"expected_s must not be negative: {promise.expected_s}")
-        before = self._promises.get(pod)
+    def reserve(self, pod: PodUid, reservation: Reservation) -> None:
+        """Make or replace the reservation of a pod; a known start time is kept."""
+        if reservation.expected_s < 0:
+            raise ValueError(f"expected_s must not be negative: {reservation.expected_s}")
+        before = self._reservations.get(pod)
         if before is not None:
-            if before.device == promise.device and promise.started_s is None:
-                promise = replace(promise, started_s=before.started_s)
+            if before.device == reservation.device and reservation.started_s is None:
+                reservation = replace(reservation, started_s=before.started_s)
             self.release(pod)
-        self._touched.add(promise.device)
-        self._promises[pod] = promise
-        self._by_device.setdefault(promise.device, set()).add(pod)
+        self._changed.add(reservation.device)
+        self._reservations[pod] = reservation
+        self._by_device.setdefault(reservation.device, set()).add(pod)
 
     def release(self, pod: PodUid) -> bool:
-        """Forget a pod that finished or is gone; True if it was known."""
-        promise = self._promises.pop(pod, None)
-        if promise is None:
+        """Remove the reservation of a pod that ended or was deleted; True if there was one."""
+        reservation = self._reservations.pop(pod, None)
+        if reservation is None:
             return False
-        self._touched.add(promise.device)
-        pods = self._by_device[promise.device]
+        self._changed.add(reservation.device)
+        pods = self._by_device[reservation.device]
         pods.discard(pod)
         if not pods:
-            del self._by_device[promise.device]
+            del self._by_device[reservation.device]
         return True
 
     def expire(self, now_s: float) -> dict[PodUid, Reservation]:
-        """Release reservations that were never bound; returns them by pod."""
-        late = {
-            pod: promise
-            for pod, promise in self._promises.items()
-            if promise.expires_s is not None and promise.expires_s <= now_s
+        """Remove and return the reservations whose pods were not bound in time."""
+        expired = {
+            pod: reservation
+            for pod, reservation in self._reservations.items()
+            if reservation.expires_s is not None and reservation.expires_s <= now_s
         }
-        for pod in late:
+        for pod in expired:
             self.release(pod)
-        return late
+        return expired
 
-    def take_touched(self) -> set[DeviceId]:
-        """Devices whose promises have changed since this was last asked."""
-        touched, self._touched = self._touched, set()
-        return touched
+    def take_changed(self) -> set[DeviceId]:
+        """Devices whose reservations changed since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
 
-    def promises(self) -> tuple[Reservation, ...]:
-        """All promises."""
-        return tuple(self._promises.values())
+    def reservations(self) -> tuple[Reservation, ...]:
+        """All reservations."""
+        return tuple(self._reservations.values())
 
     def items(self) -> Iterable[tuple[PodUid, Reservation]]:
-        """All promises by pod."""
-        return self._promises.items()
+        """All reservations by pod."""
+        return self._reservations.items()
 
     def on(self, device: DeviceId) -> Iterable[Reservation]:
-        """The promises made to a device."""
-        return (self._promises[pod] for pod in self._by_device.get(device, ()))
+        """The reservations on a device."""
+        return (self._reservations[pod] for pod in self._by_device.get(device, ()))
 
     def devices(self) -> Iterable[DeviceId]:
-        """Devices that anything is promised to."""
+        """Devices with at least one reservation."""
         return self._by_device.keys()
 
     def busy_s(self, device: DeviceId, now_s: float) -> tuple[float, ...]:
-        """Remaining seconds of each slot that is taken on a device, shortest first."""
-        taken = ((each.remaining_s(now_s),) * each.slots for each in self.on(device))
-        return tuple(sorted(chain.from_iterable(taken)))
+        """Remaining seconds of each occupied slot of a device, shortest first."""
+        occupied = (
+            (reservation.remaining_s(now_s),) * reservation.slots for reservation in self.on(device)
+        )
+        return tuple(sorted(chain.from_iterable(occupied)))
 
     def backlog_s(self, device: DeviceId, now_s: float) -> float:
-        """Remaining seconds promised to a device, summed over the slots."""
-        return sum(each.remaining_s(now_s) * each.slots for each in self.on(device))
+        """Remaining reserved seconds of a device, summed over its slots."""
+        return sum(
+            reservation.remaining_s(now_s) * reservation.slots for reservation in self.on(device)
+        )

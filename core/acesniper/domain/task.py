@@ -1,4 +1,4 @@
-"""A task, as order and placement see it."""
+"""Inference tasks, as queueing and placement need them."""
 
 from dataclasses import dataclass
 from typing import NewType
@@ -13,10 +13,10 @@ ModelKey = NewType("ModelKey", str)
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A finite piece of inference work.
+    """A finite amount of inference work.
 
-    `created_s` and `deadline_s` are points on the wall clock (seconds since the epoch). Empty
-    `providers` means any; `excluded` are devices that did not take its pod a moment ago.
+    `created_s` and `deadline_s` are in seconds since the epoch. Empty `providers`: any. `excluded`
+    are devices on which the task's pod recently failed to bind.
     """
 
     key: TaskKey

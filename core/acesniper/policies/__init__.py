@@ -1,4 +1,4 @@
-"""The rules of order and placement: pure functions shared by planner, operator and simulator.
+"""Scheduling policies: pure functions shared by planner, operator and simulator.
 
 Rule: the standard library, numpy and `acesniper.domain` only; no I/O and no clock (docs/adr/0009).
 """

@@ -1,4 +1,9 @@
-"""The array types that policies are written in."""
+"""Estimates for a plan: feasibility, occupancy of each lane by each task, and the fleet's state.
+
+A *lane* is one slot of a device; a device with two slots has two adjacent lanes. Arrays over
+devices have shape (devices,) and arrays over lanes (lanes,), both in the order of `devices`. Arrays
+make plans over thousands of tasks fast.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,29 +21,26 @@ Bools = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
 
-# TODO merge docstring of acesniper.policies.estimates:
-# Whether a device can take a task at all, apart from how well.
-
-EXCLUDED = Feasibility(False, "kube-scheduler did not bind the task's pod there a moment ago")
+EXCLUDED = Feasibility(False, "the task's pod recently failed to bind there")
 
 
 def check_feasibility(
     task: Task, device: Device, labels: Mapping[DeviceId, Mapping[str, str]]
 ) -> Feasibility:
-    """Say whether `device` can run `task`, whenever it may be free.
+    """Whether `device` can run `task`, regardless of its backlog.
 
-    `labels[device]` are the labels of its node. What the task avoids for a while is not judged.
+    `labels[device]` are the labels of its node. Devices that the task excludes are not considered.
     """
     if task.providers and device.provider not in task.providers:
-        wanted = ", ".join(sorted(task.providers))
+        requested = ", ".join(sorted(task.providers))
         return Feasibility(
-            False, f"its provider is {device.provider}, the task asks for {wanted}", True
+            False, f"its provider is {device.provider}, the task requires {requested}", True
         )
     if not device.schedulable:
         return Feasibility(False, "its node is cordoned or not ready")
-    on_node = labels.get(device.id, {})
+    node_labels = labels.get(device.id, {})
     for name, value in task.node_selector:
-        if on_node.get(name) != value:
+        if node_labels.get(name) != value:
             return Feasibility(False, f"its node has no label {name}={value}", True)
     if device.memory_bytes and task.memory_bytes > device.memory_bytes:
         need, have = task.memory_bytes / 2**20, device.memory_bytes / 2**20
@@ -48,19 +50,13 @@ def check_feasibility(
     return FEASIBLE
 
 
-# TODO merge docstring of acesniper.policies.estimates:
-# What every task would take on every device: arrays, so that a plan over thousands is quick.
-#
-# A *lane* is one slot of a device; a device with two slots has two lanes beside each other. Arrays
-# over devices have shape (devices,), arrays over lanes (lanes,), both in the order of `devices`.
-
 NEUTRAL_SPREAD = 10.0
-"""Half-width, as a factor, of the interval of a prediction nobody could make."""
+"""Half-width of the interval around a neutral latency, as a factor."""
 NEUTRAL_S = 1.0
-"""What a model is expected to take that no device has a prediction for."""
+"""Latency assumed for a model that has no prediction on any device."""
 NEUTRAL = "neutral"
 TYPICAL_MODELS = 64
-"""Models that say how fast each device typically is; more would not say it better."""
+"""Number of models sampled to estimate the typical speed of each device."""
 
 Demand = tuple[ModelKey, frozenset[str], tuple[tuple[str, str], ...], int]
 
@@ -69,7 +65,7 @@ Demand = tuple[ModelKey, frozenset[str], tuple[tuple[str, str], ...], int]
 class PredictionRow:
     """One inference of a model on every device, in seconds: median and central 90 % interval.
 
-    Arrays over devices; NaN where nothing is predicted. `source` names the predictor.
+    Arrays over devices; NaN where there is no prediction. `source` names the predictor.
     """
 
     latency_s: Floats
@@ -88,9 +84,9 @@ class StartRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LaneTerms:
-    """The terms of a demand's completion on every lane; infinite where it cannot run.
+    """Terms of the finish estimate of equal tasks on every lane; infinite where infeasible.
 
-    `neutral` marks lanes whose latency nobody predicted.
+    `neutral` marks lanes without a prediction.
     """
 
     latency_s: Floats
@@ -103,36 +99,38 @@ class LaneTerms:
     start_s: Floats
     """Cold start and transfer, summed."""
     misfit: Floats
-    """How badly each lane suits the model, in log: what it takes there against what the speed of
-    the lane and the size of the model let expect. 0 where nothing is predicted or nothing runs."""
+    """Misfit of the model on each lane: its log latency minus the value expected from the typical
+    speed of the lane and the size of the model. 0 without a prediction or where infeasible."""
     _fastest: dict[int, float] = field(default_factory=dict)
 
     def busy_s(self, inferences: int) -> Floats:
-        """How long a task of so many inferences occupies each lane."""
+        """How long a task with this many inferences occupies each lane."""
         return self.start_s + inferences * self.latency_s
 
     def fastest_s(self, inferences: int) -> float:
-        """The shortest time that a task of so many inferences takes anywhere; worked out once."""
-        if (known := self._fastest.get(inferences)) is None:
-            known = self._fastest[inferences] = float(self.busy_s(inferences).min(initial=np.inf))
-        return known
+        """The shortest time a task with this many inferences takes on any lane; cached."""
+        if (fastest_s := self._fastest.get(inferences)) is None:
+            fastest_s = self._fastest[inferences] = float(
+                self.busy_s(inferences).min(initial=np.inf)
+            )
+        return fastest_s
 
     def late_s(self, inferences: int, reach: float) -> Floats:
-        """The same at a quantile: `reach` is 0 at the median, 1 at the interval's upper end."""
+        """Occupancy at a quantile: `reach` is 0 at the median, 1 at the interval's upper end."""
         return self.start_s + inferences * self.latency_s ** (1 - reach) * self.high_s**reach
 
     def early_s(self, inferences: int) -> Floats:
-        """The same at the interval's lower end."""
+        """Occupancy at the interval's lower end."""
         return self.start_s + inferences * self.low_s
 
 
 @dataclass(slots=True, eq=False)
 class Estimates:
-    """Who can run what, and how long it would take; valid while the devices are what they are.
+    """Which lanes can run a task and for how long it occupies them; valid for one set of devices.
 
-    `rows` and `starts` may be live mappings whose entries are replaced, never written into.
-    `labels[device]` are the labels of its node. A model without a row is expected to take the
-    median of the known everywhere, with a very wide interval; one without a start, no time.
+    `rows` and `starts` may be live mappings whose entries are replaced but never modified.
+    `labels[device]` are the labels of its node. A gap in a row is filled with the median of the
+    predicted latencies and a very wide interval; a model without a start row starts at once.
     """
 
     devices: Sequence[Device]
@@ -140,35 +138,35 @@ class Estimates:
     labels: Mapping[DeviceId, Mapping[str, str]] = field(default_factory=dict)
     starts: Mapping[ModelKey, StartRow] = field(default_factory=dict)
     lane_of: Mapping[DeviceId, int] = field(init=False)
-    """A device's first lane."""
+    """The first lane of each device."""
     device_of: Sequence[Device] = field(init=False)
-    """A lane's device."""
+    """The device of each lane."""
     _places: Integers = field(init=False)
-    _known: dict[Demand, tuple[PredictionRow | None, StartRow | None, LaneTerms]] = field(
+    _cache: dict[Demand, tuple[PredictionRow | None, StartRow | None, LaneTerms]] = field(
         default_factory=dict
     )
     _typical: Floats | None = None
 
     def __post_init__(self) -> None:
-        slots = [each.slots for each in self.devices]
+        slots = [device.slots for device in self.devices]
         first = np.cumsum([0, *slots])[:-1].tolist()
-        self.lane_of = {each.id: lane for each, lane in zip(self.devices, first, strict=True)}
+        self.lane_of = {device.id: lane for device, lane in zip(self.devices, first, strict=True)}
         self._places = np.repeat(np.arange(len(slots)), slots).astype(np.int64)
         self.device_of = [self.devices[place] for place in self._places.tolist()]
 
     def terms(self, task: Task) -> LaneTerms:
-        """The terms of a task; those of the same demand are worked out once."""
+        """The terms of a task; cached for tasks with the same demand."""
         demand = (task.model, task.providers, task.node_selector, task.memory_bytes)
         row, start = self.rows.get(task.model), self.starts.get(task.model)
-        known = self._known.get(demand)
-        if known is not None and known[0] is row and known[1] is start:
-            return known[2]
+        cached = self._cache.get(demand)
+        if cached is not None and cached[0] is row and cached[1] is start:
+            return cached[2]
         terms = self._terms(task, row, start)
-        self._known[demand] = row, start, terms
+        self._cache[demand] = row, start, terms
         return terms
 
-    def completion(self, task: Task, lane: int, backlog_s: float) -> FinishEstimate:
-        """The terms of one lane as a candidate."""
+    def finish_estimate(self, task: Task, lane: int, backlog_s: float) -> FinishEstimate:
+        """The finish estimate of a task on one lane."""
         terms = self.terms(task)
         source = NEUTRAL if terms.neutral[lane] else terms.source
         return FinishEstimate(
@@ -190,11 +188,13 @@ class Estimates:
         cold_s = np.zeros(count) if start is None else start.cold_s
         transfer_s = np.zeros(count) if start is None else start.transfer_s
         latency_s, low_s, high_s, unknown = _without_gaps(row, count)
-        able = [check_feasibility(task, each, self.labels).feasible for each in self.devices]
-        out_of_reach = np.where(able, 0.0, np.inf)
-        latency_s, low_s, high_s = (each + out_of_reach for each in (latency_s, low_s, high_s))
+        feasible = np.array(
+            [check_feasibility(task, device, self.labels).feasible for device in self.devices], bool
+        )
+        penalty_s = np.where(feasible, 0.0, np.inf)
+        latency_s, low_s, high_s = (array + penalty_s for array in (latency_s, low_s, high_s))
         over_lanes = self._places
-        compared = np.array(able, bool) & ~unknown
+        compared = feasible & ~unknown
         misfit = self._misfit(latency_s, compared)
         return LaneTerms(
             latency_s[over_lanes],
@@ -209,17 +209,17 @@ class Estimates:
         )
 
     def _misfit(self, latency_s: Floats, compared: Bools) -> Floats:
-        """Log latency less the typical of each device and of the model, on compared devices."""
-        found = np.zeros(len(latency_s))
+        """Log latency minus the typical value of the device and of the model; 0 if not compared."""
+        misfit = np.zeros(len(latency_s))
         if compared.any():
-            found[compared] = np.log(latency_s[compared]) - self._typical_log_s()[compared]
-            found[compared] -= found[compared].mean()
-        return found
+            misfit[compared] = np.log(latency_s[compared]) - self._typical_log_s()[compared]
+            misfit[compared] -= misfit[compared].mean()
+        return misfit
 
     def _typical_log_s(self) -> Floats:
-        """The mean log latency of the known models on each device, over devices.
+        """Mean log latency of the sampled models on each device.
 
-        Models count as differences from their own mean, so that gaps shift nothing.
+        Each model counts relative to its own mean, so that gaps cause no bias.
         """
         if self._typical is None:
             total, count = np.zeros(len(self.devices)), np.zeros(len(self.devices))
@@ -235,12 +235,12 @@ class Estimates:
 
 
 def _evenly_spaced(models: Sequence[ModelKey], most: int) -> Sequence[ModelKey]:
-    """At most so many, evenly spread."""
+    """At most `most` models, evenly spaced."""
     return models[:: -(-len(models) // most)] if models else ()
 
 
 def _without_gaps(row: PredictionRow | None, count: int) -> tuple[Floats, Floats, Floats, Bools]:
-    """A row without gaps, and where they were."""
+    """The arrays of a row with gaps filled, and where the gaps were."""
     if row is None:
         gaps = np.full(count, np.nan)
         row = PredictionRow(gaps, gaps, gaps, NEUTRAL)
@@ -254,20 +254,16 @@ def _without_gaps(row: PredictionRow | None, count: int) -> tuple[Floats, Floats
     )
 
 
-# TODO merge docstring of acesniper.policies.estimates:
-# One frozen view of the fleet, for one plan.
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class FleetSnapshot:
-    """The fleet at `now_s`; `busy_s[device]` holds the remaining seconds of each pod on it."""
+    """The state of the fleet at `now_s`; `busy_s[device]` are the remaining seconds of its pods."""
 
     now_s: float
     estimates: Estimates
     busy_s: Mapping[DeviceId, tuple[float, ...]]
 
     def free_s(self) -> Floats:
-        """Seconds until each lane is free; a device's lanes soonest first."""
+        """Seconds until each lane is free; the lanes of a device are sorted, soonest first."""
         lane_of, devices = self.estimates.lane_of, self.estimates.device_of
         free_s = np.zeros(len(devices))
         for device, busy_s in self.busy_s.items():

@@ -1,9 +1,9 @@
-"""The plan: which waiting task goes to which device, and when it should start.
+"""The plan: the device and start time of each waiting task.
 
-Tasks are taken in turn; each gets the device that its rules prefer, behind what runs there and what
-the plan gave it before. A task whose best device is busy is *held back* for it instead of starting
-at once on a slow, idle one. The plan is made anew at every event, so it is a pure function of what
-is known.
+Tasks are planned in order. Each is placed on the device that its rules select, after the tasks that
+run there or were planned before it. A task whose best device is busy waits for that device instead
+of starting on a slow, idle one. A plan is a pure function of the current state; every event causes
+a new one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,14 +25,14 @@ from acesniper.policies.select import LaneSelector
 
 DEADLINE_TEXT = "the deadline"
 AGED_RULES = "fcfs-mct"
-"""The rules for tasks that have waited too long."""
+"""Rules for tasks that have waited for `aging_s`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedTask:
-    """A task on a device: starts in `start_s` seconds and occupies it for `busy_s`.
+    """A task on a device: it starts in `start_s` seconds and occupies a slot for `busy_s`.
 
-    `candidates` has the chosen device first and the next best behind it, for tasks that start now.
+    `candidates` of a task that starts now: the selected device first, then the next best.
     """
 
     task: Task
@@ -43,44 +43,46 @@ class PlannedTask:
 
     @property
     def starts_now(self) -> bool:
-        """Whether a slot of the device is free for it at this moment."""
+        """Whether a slot of the device is free now."""
         return self.start_s <= 0.0
 
     @property
     def finish_s(self) -> float:
-        """Seconds from now until it would be finished."""
+        """Seconds from now until the task finishes."""
         return self.start_s + self.busy_s
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The waiting tasks that have a device, in planning order, and those that no device can take.
+    """Planned tasks in planning order, and unschedulable tasks.
 
-    Tasks in neither wait without a plan: their rules place nothing while everything is busy, or
-    the plan was stopped early. `turn` counts choices over a chain of plans.
+    A task in neither keeps waiting: its rules place nothing while all lanes are busy, or planning
+    stopped early. `turn` counts placements over consecutive plans.
     """
 
     planned: tuple[PlannedTask, ...] = ()
     unplanned: Mapping[TaskKey, Task] = field(default_factory=dict)
     turn: int = 0
     late_s: Mapping[TaskKey, Floats] = field(default_factory=dict)
-    """For tasks refused for their deadline: when each lane would have finished them."""
+    """For unschedulable tasks with a deadline: seconds until each lane would finish them."""
 
-    def verdicts(self, task: TaskKey, snapshot: FleetSnapshot) -> dict[DeviceId, Feasibility]:
-        """Why each device cannot take a task that has none."""
+    def infeasible_devices(
+        self, task: TaskKey, snapshot: FleetSnapshot
+    ) -> dict[DeviceId, Feasibility]:
+        """Why each device cannot run an unschedulable task."""
         unplanned = self.unplanned[task]
         estimates = snapshot.estimates
-        found = {}
+        reasons = {}
         for device in estimates.devices:
-            verdict = check_feasibility(unplanned, device, estimates.labels)
-            if verdict.feasible and device.id in unplanned.excluded:
-                verdict = EXCLUDED
-            if verdict.feasible:
+            feasibility = check_feasibility(unplanned, device, estimates.labels)
+            if feasibility.feasible and device.id in unplanned.excluded:
+                feasibility = EXCLUDED
+            if feasibility.feasible:
                 finish_s = self.late_s[task][estimates.lane_of[device.id]]
-                text = f"would finish {finish_s:.1f} s from now, after {DEADLINE_TEXT}"
-                verdict = Feasibility(False, text, lasting=True)
-            found[device.id] = verdict
-        return found
+                text = f"would finish in {finish_s:.1f} s, after {DEADLINE_TEXT}"
+                feasibility = Feasibility(False, text, lasting=True)
+            reasons[device.id] = feasibility
+        return reasons
 
 
 def make_plan(
@@ -94,9 +96,9 @@ def make_plan(
 ) -> Plan:
     """Plan the waiting tasks: O(tasks x lanes).
 
-    Those `behind` cannot start yet, whatever is free: they are planned after all others, so that
-    no device stands idle for them. `previous` is the plan before, which rules with a queue on each
-    device keep to. With `starting_only` the plan ends as soon as nothing more can start now.
+    Tasks in `behind` cannot start yet, whatever is free: they are planned after all others, so that
+    no device is left idle for them. `previous` is the last plan: rules with a queue per device keep
+    its devices. With `starting_only`, planning stops when no lane is free any more.
     """
     planning = _Planning(snapshot, policy, previous or Plan(), starting_only)
     for ready in (tasks, behind):
@@ -108,36 +110,36 @@ def make_plan(
 def _planning_groups(
     tasks: Iterable[Task], now_s: float, policy: Policy
 ) -> Iterator[tuple[RuleSet, list[Task]]]:
-    """Who is planned together by which rules: those who waited too long, then by priority."""
+    """Tasks that are planned together, with their rules: aged tasks first, then by priority."""
 
-    def turn(task: Task) -> tuple[bool, int, str]:
+    def group_key(task: Task) -> tuple[bool, int, str]:
         if now_s - task.created_s >= policy.aging_s:
             return False, 0, ""
         return True, -task.priority, task.priority_class
 
-    for (patient, _, priority_class), group in groupby(sorted(tasks, key=turn), turn):
-        rules = policy.rules_for(priority_class) if patient else RuleSet.named(AGED_RULES)
+    for (is_young, _, priority_class), group in groupby(sorted(tasks, key=group_key), group_key):
+        rules = policy.rules_for(priority_class) if is_young else RuleSet.named(AGED_RULES)
         yield rules, list(group)
 
 
 class _Planning:
-    """A plan in the making."""
+    """State of a plan while it is being made."""
 
     def __init__(
         self, snapshot: FleetSnapshot, policy: Policy, previous: Plan, starting_only: bool
     ) -> None:
         self._snapshot, self._policy, self._starting_only = snapshot, policy, starting_only
-        self._kept = {each.task.key: each.device.id for each in previous.planned}
-        self._chooser = LaneSelector(snapshot, policy, previous.turn)
+        self._kept = {item.task.key: item.device.id for item in previous.planned}
+        self._selector = LaneSelector(snapshot, policy, previous.turn)
         self._planned: list[PlannedTask] = []
         self._unplanned: dict[TaskKey, Task] = {}
         self._late_s: dict[TaskKey, Floats] = {}
 
     def plan(self) -> Plan:
-        return Plan(tuple(self._planned), self._unplanned, self._chooser.lanes.turn, self._late_s)
+        return Plan(tuple(self._planned), self._unplanned, self._selector.lanes.turn, self._late_s)
 
     def place(self, rules: RuleSet, tasks: Sequence[Task]) -> None:
-        """Give every task its lane, or note that none can take it."""
+        """Place every task of a group on a lane, or record that it is unschedulable."""
         if self._done():
             return
         queue = Queue.of(tasks, self._snapshot)
@@ -147,26 +149,26 @@ class _Planning:
         keys = ORDERS[rules.order](queue)
         places = np.argsort(keys, kind="stable").tolist()
         for number, place in enumerate(places, start=1):
-            self._chooser.lanes.behind = len(places) - number
+            self._selector.lanes.behind = len(places) - number
             self._place_one(rules, queue.tasks[place])
             if self._done():
                 return
 
     def _done(self) -> bool:
-        return self._starting_only and not self._chooser.any_free()
+        return self._starting_only and not self._selector.any_free()
 
     def _place_one(self, rules: RuleSet, task: Task) -> None:
-        chooser = self._chooser
+        selector = self._selector
         kept = self._kept.get(task.key) if rules.placement in QUEUE_PLACEMENTS else None
-        choice = chooser.choice(task)
-        lane = chooser.lane_on(kept) if kept else None
-        if lane is None or not choice.busy_s[lane] < inf:  # its device may have been lost
-            lane = chooser.best(choice, rules.placement)
-            chooser.lanes.turn += lane is not None
+        choice = selector.choice(task)
+        lane = selector.lane_on(kept) if kept else None
+        if lane is None or not choice.busy_s[lane] < inf:  # its device may be gone
+            lane = selector.best(choice, rules.placement)
+            selector.lanes.turn += lane is not None
         if lane is not None:
             self._occupy(task, choice.busy_s, lane)
         elif not choice.possible:
-            self._refuse(task)
+            self._add_unplanned(task)
 
     def _place_batch(self, name: str, queue: Queue) -> None:
         tasks: list[Task] = []
@@ -174,51 +176,51 @@ class _Planning:
         for task in queue.tasks:
             if len(tasks) == self._policy.batch_size:
                 break
-            choice = self._chooser.choice(task)
+            choice = self._selector.choice(task)
             if choice.possible:
                 tasks.append(task)
                 busy.append(choice.busy_s)
             else:
-                self._refuse(task)
+                self._add_unplanned(task)
         if not tasks:
             return
         busy_s = np.stack(busy)
         ages_s = self._snapshot.now_s - np.array([task.created_s for task in tasks])
-        batch = Batch(busy_s, self._chooser.lanes.free_s.copy(), ages_s)
+        batch = Batch(busy_s, self._selector.lanes.free_s.copy(), ages_s)
         for place, lane in BATCHES[name](batch):
             self._occupy(tasks[place], busy_s[place], lane)
             if self._done():
                 return
 
-    def _refuse(self, task: Task) -> None:
+    def _add_unplanned(self, task: Task) -> None:
         self._unplanned[task.key] = task
-        self._late_s[task.key] = self._chooser.finish_s(task)
+        self._late_s[task.key] = self._selector.finish_s(task)
 
     def _occupy(self, task: Task, busy_s: Floats, lane: int) -> None:
-        start_s = float(self._chooser.lanes.free_s[lane])
+        start_s = float(self._selector.lanes.free_s[lane])
         candidates = self._candidates(task, busy_s, lane) if start_s <= 0.0 else ()
         device = self._snapshot.estimates.device_of[lane]
         self._planned.append(PlannedTask(task, device, start_s, float(busy_s[lane]), candidates))
-        self._chooser.occupy(lane, start_s + float(busy_s[lane]))
+        self._selector.occupy(lane, start_s + float(busy_s[lane]))
 
     def _candidates(self, task: Task, busy_s: Floats, chosen: int) -> tuple[FinishEstimate, ...]:
-        """The chosen device, then those where the task would finish next, one lane of each."""
-        free_s, estimates = self._chooser.lanes.free_s, self._snapshot.estimates
+        """The selected device, then those with the next earliest finish, one lane of each."""
+        free_s, estimates = self._selector.lanes.free_s, self._snapshot.estimates
         finish_s = free_s + busy_s
         finish_s[chosen] = -inf
-        found: dict[DeviceId, FinishEstimate] = {}
-        for lane in _smallest(finish_s, self._policy.candidates_kept * self._chooser.most_slots):
+        candidates: dict[DeviceId, FinishEstimate] = {}
+        for lane in _smallest(finish_s, self._policy.candidates_kept * self._selector.most_slots):
             device = estimates.device_of[lane]
-            if len(found) < self._policy.candidates_kept and device.id not in found:
-                found[device.id] = estimates.completion(task, lane, float(free_s[lane]))
-        return tuple(found.values())
+            if len(candidates) < self._policy.candidates_kept and device.id not in candidates:
+                candidates[device.id] = estimates.finish_estimate(task, lane, float(free_s[lane]))
+        return tuple(candidates.values())
 
 
 def _smallest(values: Floats, count: int) -> Sequence[int]:
-    """Where the smallest finite values stand, smallest first."""
+    """Indices of the smallest finite values, smallest first."""
     if count < len(values):
         places = np.argpartition(values, count - 1)[:count] if count else np.array([], np.int64)
     else:
         places = np.arange(len(values))
     ranked = places[np.lexsort((places, values[places]))]
-    return [int(each) for each in ranked.tolist() if values[each] < inf]
+    return [int(index) for index in ranked.tolist() if values[index] < inf]

@@ -1,4 +1,4 @@
-"""A policy: which rules decide, chosen by name, and with which limits."""
+"""Policies: a named set of rules and the limits that it is applied with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,21 +11,21 @@ from acesniper.policies.order import ORDERS
 from acesniper.policies.placement import PLACEMENTS, QUEUE_PLACEMENTS
 
 ORDERED_PLACEMENTS = ("mct", "met", "advantage")
-"""Placements that are told with an order before them, such as `fcfs-mct`."""
+"""Placements that are named with an order before them, such as `fcfs-mct`."""
 NORMAL = NormalDist()
-"""Of log latency around its median: what gives the interval its quantiles."""
+"""Assumed distribution of the log latency around its median."""
 
 
 def rule_names() -> list[str]:
-    """All names a rule can be chosen by."""
-    listed = [f"{order}-{placement}" for order in ORDERS for placement in ORDERED_PLACEMENTS]
+    """All valid names of rule sets."""
+    with_order = [f"{order}-{placement}" for order in ORDERS for placement in ORDERED_PLACEMENTS]
     alone = [name for name in PLACEMENTS if name not in ORDERED_PLACEMENTS]
-    return [*listed, *BATCHES, *alone]
+    return [*with_order, *BATCHES, *alone]
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """What a name stands for: an order and a placement, or a batch rule."""
+    """The rules that a name stands for: an order and a placement, or a batch rule."""
 
     name: str
     order: str = "fcfs"
@@ -38,7 +38,7 @@ class RuleSet:
         """The rules of a name such as `fcfs-mct`, `min-min` or `any-free`.
 
         Raises:
-            ValueError: nothing has that name; says what has one.
+            ValueError: the name is unknown; the message lists the valid names.
         """
         if name in BATCHES:
             return cls(name, batch=name)
@@ -52,16 +52,15 @@ class RuleSet:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How to plan.
+    """Parameters of a plan.
 
-    `name` chooses the rules; `classes` those of single priority classes. A task that has waited
-    for `aging_s` seconds goes before all that have not, whatever its priority, first come first
-    served: the bound that keeps tasks from starving. A deadline counts as met where it
-    is with the probability `deadline_quantile`, by the prediction's interval.
-    `explore_share` of the tasks without a deadline go, among devices where they would finish
-    within `explore_within` of the earliest finish, to the one whose prediction is least certain. A
-    batch rule looks at the first `batch_size` waiting tasks; a decision keeps the best
-    `candidates_kept` devices.
+    `name` selects the rules, `classes` those of single priority classes. Tasks that have waited for
+    `aging_s` go before all others, whatever their priority, in order of creation; this bounds
+    starvation. A device meets a deadline if it does so with probability `deadline_quantile`, by the
+    prediction's interval. `explore_share` of the tasks without a deadline explore: among the
+    devices whose finish is within `explore_within` of the earliest one, they go to the device whose
+    prediction is least certain. A batch rule places the first `batch_size` waiting tasks at a time.
+    A decision keeps the best `candidates_kept` devices.
     """
 
     name: str = "fcfs-advantage"
@@ -81,12 +80,12 @@ class Policy:
 
     @property
     def deadline_reach(self) -> float:
-        """That quantile as a step from the median (0) to the 90 % interval's upper end (1)."""
+        """The quantile on a scale from the median (0) to the upper end of the 90 % interval (1)."""
         return NORMAL.inv_cdf(self.deadline_quantile) / NORMAL.inv_cdf(0.95)
 
     @property
     def keeps_devices(self) -> bool:
-        """Whether any rule sends tasks to a device's own queue for good, when they arrive."""
+        """Whether any rule assigns arriving tasks to a device's own queue, where they stay."""
         names = (self.name, *self.classes.values())
         return any(RuleSet.named(name).placement in QUEUE_PLACEMENTS for name in names)
 
@@ -99,9 +98,9 @@ DEFAULT_POLICY = Policy()
 
 
 def policy_by_name(name: str) -> Policy:
-    """The policy of that name, with everything else at its default.
+    """The policy of a name, with all other parameters at their defaults.
 
     Raises:
-        ValueError: nothing has that name.
+        ValueError: the name is unknown.
     """
     return Policy(name)

@@ -1,4 +1,4 @@
-"""Chooses a lane for one task, on the lanes as the plan has filled them so far."""
+"""Selection of a lane for one task, given the lanes as the plan has filled them so far."""
 
 from math import inf
 
@@ -12,24 +12,24 @@ from acesniper.policies.policy import Policy
 
 HASH_RANGE = 2**32
 EXPLORING_PLACEMENTS = frozenset({"mct", "advantage"})
-"""Rules that weigh finish times, so that a task can try a device where it finishes as early."""
+"""Placement rules with exploration: a task may go to another device with almost the same finish."""
 
 
 def is_explored(task: Task, placement: str, policy: Policy) -> bool:
-    """Whether a task goes to the least certain of the devices where it finishes nearly first."""
+    """Whether a task explores: it goes to the least certain device among the almost earliest."""
     if placement not in EXPLORING_PLACEMENTS or task.deadline_s is not None:
         return False
     return bool(policy.explore_share) and stable_hash(task) < policy.explore_share * HASH_RANGE
 
 
 class LaneSelector:
-    """The lanes of a fleet, and which of them a task should take."""
+    """Selects lanes for tasks and keeps track of the lanes' occupancy."""
 
     def __init__(self, snapshot: FleetSnapshot, policy: Policy, turn: int) -> None:
         self._snapshot, self._policy = snapshot, policy
         self._reach = policy.deadline_reach
         estimates = snapshot.estimates
-        self.most_slots = max((each.slots for each in estimates.devices), default=1)
+        self.most_slots = max((device.slots for device in estimates.devices), default=1)
         queued = np.zeros(len(estimates.device_of), np.int64)
         for device, busy in snapshot.busy_s.items():
             if (lane := estimates.lane_of.get(device)) is not None:
@@ -38,12 +38,12 @@ class LaneSelector:
         self._free = int((self.lanes.free_s <= 0.0).sum())
 
     def any_free(self) -> bool:
-        """Whether anything can still start now."""
+        """Whether any lane is free now."""
         return self._free > 0
 
     def choice(self, task: Task) -> TaskLanes:
-        """What the task would take on each lane; infinite where that cannot run it in time."""
-        busy_s = self._able_s(task)
+        """Occupancy of each lane by a task; infinite where infeasible or certainly too late."""
+        busy_s = self._feasible_s(task)
         if task.deadline_s is not None and task.reject_late:
             early_s = self._snapshot.estimates.terms(task).early_s(task.inferences)
             slack_s = task.deadline_s - self._snapshot.now_s
@@ -51,10 +51,10 @@ class LaneSelector:
         return TaskLanes(task, busy_s, self._snapshot.estimates.terms(task).misfit)
 
     def best(self, choice: TaskLanes, placement: str) -> int | None:
-        """The lane that a placement rule prefers; None if it would rather wait."""
+        """The lane that a placement rule selects; None if the task keeps waiting."""
         costs = PLACEMENTS[placement](choice, self.lanes)
         if choice.task.deadline_s is not None:
-            costs = self._in_time(choice.task, costs)
+            costs = self._meeting_deadline(choice.task, costs)
         lane = int(costs.argmin()) if len(costs) else -1
         if lane < 0 or not costs[lane] < inf:
             return None
@@ -65,7 +65,7 @@ class LaneSelector:
         return int(best[(self.lanes.free_s[best] + choice.busy_s[best]).argmin()])
 
     def lane_on(self, device: DeviceId) -> int | None:
-        """The lane of a device that is free first."""
+        """The lane of a device that is free first; None if the device is gone."""
         lane = self._snapshot.estimates.lane_of.get(device)
         if lane is None:
             return None
@@ -73,17 +73,17 @@ class LaneSelector:
         return lane + int(self.lanes.free_s[lane : lane + slots].argmin())
 
     def finish_s(self, task: Task) -> Floats:
-        """When each lane would finish a task."""
-        return self.lanes.free_s + self._able_s(task)
+        """Seconds until each lane would finish a task."""
+        return self.lanes.free_s + self._feasible_s(task)
 
     def occupy(self, lane: int, until_s: float) -> None:
-        """Give a lane to a task until `until_s`."""
+        """Occupy a lane until `until_s` seconds from now."""
         lanes = self.lanes
         self._free -= bool(lanes.free_s[lane] <= 0.0)
         lanes.free_s[lane] = until_s
         lanes.queued[lane] += 1
 
-    def _able_s(self, task: Task) -> Floats:
+    def _feasible_s(self, task: Task) -> Floats:
         busy_s = self._snapshot.estimates.terms(task).busy_s(task.inferences)
         for device in task.excluded:
             if (lane := self._snapshot.estimates.lane_of.get(device)) is not None:
@@ -91,8 +91,8 @@ class LaneSelector:
                 busy_s[lane : lane + slots] = inf
         return busy_s
 
-    def _in_time(self, task: Task, costs: Floats) -> Floats:
-        """Costs of the lanes that meet the deadline with good certainty, if any does."""
+    def _meeting_deadline(self, task: Task, costs: Floats) -> Floats:
+        """Costs restricted to the lanes that meet the deadline, if there are any."""
         terms = self._snapshot.estimates.terms(task)
         late_s = self.lanes.free_s + terms.late_s(task.inferences, self._reach)
         slack_s = (task.deadline_s or 0.0) - self._snapshot.now_s
@@ -100,7 +100,7 @@ class LaneSelector:
         return np.where(in_time, costs, inf) if in_time.any() else costs
 
     def _least_certain(self, choice: TaskLanes) -> int:
-        """Among the lanes where it finishes nearly first, the one with the widest interval."""
+        """The lane with the widest interval among those with an almost earliest finish."""
         terms = self._snapshot.estimates.terms(choice.task)
         finish_s = self.lanes.free_s + choice.busy_s
         near = np.flatnonzero(finish_s <= finish_s.min() * (1.0 + self._policy.explore_within))

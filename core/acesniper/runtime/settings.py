@@ -1,4 +1,8 @@
-"""Settings in general: read once at start, from a mapping, all mistakes shown at once."""
+"""Settings of each part, read once at start from environment variables.
+
+Every mistake is reported, not just the first. The probe imports this module and must stay small, so
+that `acesniper.policies`, which loads numpy, is imported only where a policy's name is checked.
+"""
 
 import socket
 from collections.abc import Mapping
@@ -8,7 +12,6 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from acesniper.domain.errors import InvalidInput
-from acesniper.policies.policy import DEFAULT_POLICY, RuleSet
 
 PREFIX = "ACESNIPER_"
 
@@ -16,22 +19,40 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 
 
+def _known_policy(name: str) -> str:
+    from acesniper.policies.policy import RuleSet
+
+    return RuleSet.named(name).name
+
+
+def _parse_policy_classes(text: object) -> object:
+    """`class=policy,class=policy` as a mapping."""
+    if not isinstance(text, str):
+        return text
+    pairs = [item.partition("=") for item in text.split(",") if item.strip()]
+    for name, equals, policy in pairs:
+        if not (name.strip() and equals):
+            raise ValueError(f"not CLASS=POLICY: {name!r}")
+        _known_policy(policy.strip())
+    return {name.strip(): policy.strip() for name, _, policy in pairs}
+
+
 class EnvironmentSettings(BaseModel):
-    """Base: every field is read from `ACESNIPER_<NAME>`."""
+    """Settings that all parts have; each field is read from `ACESNIPER_<NAME>`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kubeconfig: OptionalPath = None
-    """Empty: the service account of the pod we run in."""
+    """Kubeconfig file; empty: use the service account of this pod."""
     log_format: Literal["json", "text"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
-        """Settings from an environment.
+        """Read the settings from an environment.
 
         Raises:
-            InvalidInput: one line for each variable that is wrong.
+            InvalidInput: one line for each invalid variable.
         """
         values = {
             name: environment[variable]
@@ -42,8 +63,8 @@ class EnvironmentSettings(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             lines = [
-                f"{cls.variable(str(each['loc'][0]))}={each['input']!r}: {each['msg']}"
-                for each in error.errors()
+                f"{cls.variable(str(detail['loc'][0]))}={detail['input']!r}: {detail['msg']}"
+                for detail in error.errors()
             ]
             raise InvalidInput("\n".join(lines)) from error
 
@@ -53,144 +74,115 @@ class EnvironmentSettings(BaseModel):
         return PREFIX + field.upper()
 
 
-# TODO merge docstring of acesniper.runtime.settings:
-# Settings of the probe, which loads nothing large while it waits: no policies, no numpy.
-
-
 class ProbeSettings(EnvironmentSettings):
-    """The probe of a node, as a DaemonSet runs it."""
+    """Settings of the probe of one node, which runs in a DaemonSet."""
 
     node: Annotated[str, Field(min_length=1)]
-    """The node it measures: the downward API's spec.nodeName."""
+    """Node to measure: the downward API's spec.nodeName."""
     check_s: Annotated[float, Field(gt=0)] = 60.0
-    """Pause between two looks at whether the node should be measured anew."""
+    """Seconds between two checks whether the node has to be measured again."""
     quick: bool = False
-    """About 3 s instead of 10 to 30: fewer rounds, nothing under load."""
-    published_file: Path = Path("/tmp/published")  # noqa: S108 - a volume of the pod's own
-    """Exists once the profile is in the cluster: the pod's readiness."""
-
-
-# TODO merge docstring of acesniper.runtime.settings:
-# Settings of the operator and the extender.
-
-
-def _known_policy(name: str) -> str:
-    return RuleSet.named(name).name
-
-
-def _parse_policy_classes(text: object) -> object:
-    """`class=policy,class=policy` as a mapping."""
-    if not isinstance(text, str):
-        return text
-    pairs = [each.partition("=") for each in text.split(",") if each.strip()]
-    for name, equals, policy in pairs:
-        if not (name.strip() and equals):
-            raise ValueError(f"not CLASS=POLICY: {name!r}")
-        RuleSet.named(policy.strip())
-    return {name.strip(): policy.strip() for name, _, policy in pairs}
-
-
-def _host_name() -> str:
-    """The name of the pod we run in."""
-    return socket.gethostname()
+    """Measure for about 3 s instead of 10 to 30 s: fewer repetitions, nothing under load."""
+    published_file: Path = Path("/tmp/published")  # noqa: S108 - a volume of this pod only
+    """File that exists once the profile is published; the pod's readiness probe checks it."""
 
 
 class PolicySettings(EnvironmentSettings):
-    """What planner and operator have to agree on."""
+    """Settings that planner and operator have to agree on; defaults are those of `Policy`."""
 
-    policy: Annotated[str, AfterValidator(_known_policy)] = DEFAULT_POLICY.name
-    """How tasks are ordered and placed, by name."""
+    policy: Annotated[str, AfterValidator(_known_policy)] = "fcfs-advantage"
+    """Scheduling policy: how tasks are ordered and placed."""
     policy_classes: Annotated[Mapping[str, str], BeforeValidator(_parse_policy_classes)] = Field(
         default_factory=dict
     )
-    """Other policies for the tasks of some priority classes: `batch=min-min,urgent=edf-mct`."""
-    aging_s: Annotated[float, Field(gt=0)] = DEFAULT_POLICY.aging_s
-    """A task that has waited for so long goes before all that have not, whatever its priority."""
+    """Policies for the tasks of single priority classes, such as `batch=min-min,urgent=edf-mct`."""
+    aging_s: Annotated[float, Field(gt=0)] = 600.0
+    """A task that has waited this long goes before all that have not, whatever its priority."""
 
 
 class PredictorSettings(PolicySettings):
-    """What predicts."""
+    """Settings of the predictor."""
 
     network: OptionalPath = None
-    """The file of a network to use instead of the shipped one, whenever and as long as there is
-    one: `acesniper network` writes it. A file that is replaced is loaded anew."""
+    """File of a trained network that replaces the shipped one while it exists; written by
+    `acesniper network`. A changed file is loaded without a restart."""
 
 
 class LeaseSettings(PredictorSettings):
-    """Which of several replicas acts: who holds the part's Lease."""
+    """Settings of leader election: the replica that holds the part's Lease is active."""
 
     lease_namespace: str = "acesniper-system"
-    """Where the Leases of planner and operator are."""
+    """Namespace of the Leases of planner and operator."""
     lease_s: Annotated[float, Field(ge=1)] = 8.0
-    """How long a Lease lasts without being renewed: another replica acts one and a half times as
-    long after the holder is gone, at the latest."""
-    identity: str = Field(default_factory=_host_name)
-    """Who holds it."""
+    """Duration of a Lease that is not renewed. After the loss of its holder, another replica takes
+    over within one and a half times this time."""
+    identity: str = Field(default_factory=socket.gethostname)
+    """Identity of this replica in the Lease; by default the name of its pod."""
     watch_silence_s: Annotated[float, Field(gt=0)] = 90.0
-    """A watch that has been silent for so long is opened anew: it may have been cut without a word.
-    The API server writes something about once a minute, at the latest after 75 s."""
+    """A watch that is idle for this long is reopened, as its connection may be lost. The API server
+    sends a bookmark about once a minute, at the latest after 75 s."""
 
 
 class ExtenderSettings(LeaseSettings):
-    """The extender and the planner."""
+    """Settings of the extender and the planner."""
 
     host: str = "127.0.0.1"
-    """kube-scheduler runs in the same pod, so nothing else needs to reach us."""
+    """Address to listen on; kube-scheduler runs in the same pod."""
     port: Port = 8780
     health_port: Port = 0
-    """Where the kubelet and Prometheus ask, on all addresses; 0: at `port` only."""
+    """Port for health checks and metrics, on all addresses; 0: at `port` only."""
     page: bool = True
-    """Serve the page (docs/guide/page.md): read-only, about all namespaces."""
+    """Serve the web page (docs/guide/page.md): read-only, with the tasks of all namespaces."""
     page_host: str = "127.0.0.1"
-    """Reached through `kubectl port-forward`, which the cluster's own rights guard."""
+    """Address of the page; reached by `kubectl port-forward`, which the cluster's RBAC guards."""
     page_port: Port = 8783
-    deadline_quantile: Annotated[float, Field(gt=0, lt=1)] = DEFAULT_POLICY.deadline_quantile
-    """How certain a device must be to meet a deadline to be preferred for it."""
+    deadline_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Probability of meeting a task's deadline at which a device is preferred for it."""
     explore_share: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Share of the tasks without a deadline that go to a nearly as good, less well known device."""
+    """Share of the tasks without a deadline that are placed on an almost equally good device whose
+    prediction is less certain."""
     replan_s: Annotated[float, Field(gt=0)] = 1.0
-    """Longest time between two plans while tasks wait; events replan at once."""
+    """Longest time between two plans while tasks wait; an event causes a new plan at once."""
     settle_s: Annotated[float, Field(ge=0)] = 0.02
-    """Events this close together make one plan."""
+    """Events within this time share one plan."""
     bind_timeout_s: Annotated[float, Field(gt=0)] = 15.0
-    """An admitted pod that is not bound by then is withdrawn and planned anew."""
+    """An admitted pod that is not bound within this time is withdrawn and planned again."""
     container_start_s: Annotated[float, Field(ge=0)] = 1.0
-    """From binding to the start of a container whose image is there, until it is learned."""
+    """Initial estimate of the time from binding to the start of a container whose image is on the
+    node."""
     image_pull_mb_per_s: Annotated[float, Field(gt=0)] = 8.0
     model_fetch_mb_per_s: Annotated[float, Field(gt=0)] = 10.0
     model_load_mb_per_s: Annotated[float, Field(gt=0)] = 150.0
-    """Rates to expect on a node until they are learned."""
+    """Initial estimates of a node's rates, until they are learned."""
     predictions: OptionalPath = None
-    """A CSV file of predictions to use instead of the network; see `predictor/csv.py`."""
+    """CSV file of predictions to use instead of the network; see `acesniper.predictor.csv`."""
     tls_folder: OptionalPath = None
-    """Holds tls.crt, tls.key and ca.crt: HTTPS, for clients with a certificate of that authority.
-    Empty: HTTP, which is for a kube-scheduler in the same pod."""
+    """Folder of tls.crt, tls.key and ca.crt, for HTTPS with client certificates of that authority.
+    Empty: plain HTTP, for a kube-scheduler in the same pod."""
 
 
 class OperatorSettings(LeaseSettings):
-    """The operator."""
+    """Settings of the operator."""
 
     namespace: str = ""
-    """Empty: all namespaces."""
+    """Namespace to watch; empty: all."""
     health_port: Port = 8781
     metrics_port: Port = 8782
     max_gated_pods: Annotated[int, Field(ge=1)] = 500
-    """Pods that wait, gated, for the planner, at most: there are two for each slot and some. Tasks
-    beyond stay in the API server only."""
+    """Limit of gated pods that wait for the planner. Tasks beyond have no pod yet."""
     runner_image: str = "acesniper/runner:0.1.0"
     model_cache: str = ""
-    """Folder of each node in which the models of tasks stay; empty: each pod fetches its own."""
+    """Folder on each node where tasks' models are cached; empty: each pod fetches its own."""
     model_cache_bytes: Annotated[int, Field(ge=0)] = 4 * 1024**3
-    """What stays there at most; models in use come on top."""
+    """Size limit of the cache; models in use do not count."""
     progress_s: Annotated[float, Field(ge=0)] = 5.0
-    """How often running tasks are asked how far they are, at most; 0: never."""
+    """Shortest time between two progress requests to a running task; 0: never ask."""
     max_model_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
     fetch_timeout_s: Annotated[float, Field(gt=0)] = 120.0
     planner_patience_s: Annotated[float, Field(gt=0)] = 30.0
-    """How long the planner's Lease may stay unchanged before tasks start without a plan, first
-    come, first served; longer than the lease itself lasts."""
+    """How long the planner's Lease may stay unchanged before tasks start without a plan, in order
+    of creation. Must be longer than the Lease lasts."""
     start_patience_s: Annotated[float, Field(gt=0)] = 300.0
-    """How long a container whose image cannot be pulled, or that cannot be made, is waited for
-    before the attempt has failed."""
+    """How long a container may fail to pull its image or to be created before its attempt fails."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
-    """Objects reconciled at the same time."""
+    """Objects that are reconciled at the same time."""

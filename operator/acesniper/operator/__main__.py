@@ -57,7 +57,7 @@ def _read(path: Path, spec: ModelProfileSpec) -> ModelFeatures:
 
 
 def predictor_of(settings: OperatorSettings) -> Predictor:
-    """The shipped network, or the one in a file that may be replaced."""
+    """The shipped network, or the one in a file that may be replaced at run time."""
     if settings.network is not None:
         return ReplaceablePredictor(settings.network)
     return default_predictor()
@@ -70,99 +70,132 @@ def build_controller(
     predictor: Predictor,
     may_act: Callable[[], bool] = lambda: True,
 ) -> Controller:
-    """Wire the parts; nothing is written while we may not act."""
+    """Wire the controller; nothing is written while `may_act` is False."""
     store, clock = ObjectCache(), time.time
     cluster = connection.guarded(WriteGuard(may_act))
     events = EventRecorder(cluster, "acesniper-operator")
     policy = Policy(settings.policy, settings.policy_classes, settings.aging_s)
     window = AdmissionWindow(store, settings.max_gated_pods, policy)
-    fetcher = ModelFetcher(cluster, settings.max_model_bytes, settings.fetch_timeout_s)
+    progress = None
+    if settings.progress_s:
+        progress = ProgressFollower(
+            cluster=cluster,
+            store=store,
+            clock=clock,
+            interval_s=settings.progress_s,
+            may_act=may_act,
+        )
     return Controller(
         store=store,
         window=window,
         tasks=TaskReconciler(
-            *(cluster, store, window, metrics, events, settings.runner_image, clock),
-            settings.start_patience_s,
-            NodeCache(settings.model_cache, settings.model_cache_bytes)
-            if settings.model_cache
-            else None,
+            cluster=cluster,
+            store=store,
+            window=window,
+            metrics=metrics,
+            events=events,
+            image=settings.runner_image,
+            clock=clock,
+            start_patience_s=settings.start_patience_s,
+            cache=_node_cache(settings),
         ),
         models=ModelReconciler(
-            *(cluster, store, fetcher, _read, FEATURES_VERSION, metrics, events),
-            predictor,
-            clock,
-            ModelReaderPods(cluster, settings.runner_image),
+            cluster=cluster,
+            store=store,
+            fetcher=ModelFetcher(cluster, settings.max_model_bytes, settings.fetch_timeout_s),
+            read=_read,
+            features_version=FEATURES_VERSION,
+            metrics=metrics,
+            events=events,
+            predictor=predictor,
+            clock=clock,
+            pods=ModelReaderPods(cluster, settings.runner_image),
         ),
-        devices=DeviceReconciler(cluster, store, metrics, events, clock),
+        devices=DeviceReconciler(
+            cluster=cluster, store=store, metrics=metrics, events=events, clock=clock
+        ),
         metrics=metrics,
         clock=clock,
-        fallback=DegradedMode(
-            *(cluster, store, metrics, settings.lease_namespace, PLANNER_LEASE),
-            settings.planner_patience_s,
-            time.monotonic,
+        degraded=DegradedMode(
+            cluster=cluster,
+            store=store,
+            metrics=metrics,
+            namespace=settings.lease_namespace,
+            lease=PLANNER_LEASE,
+            patience_s=settings.planner_patience_s,
+            clock=time.monotonic,
         ),
-        progress=ProgressFollower(cluster, store, clock, settings.progress_s, may_act)
-        if settings.progress_s
-        else None,
+        progress=progress,
         may_act=may_act,
     )
 
 
-def build_leadership(settings: OperatorSettings, cluster: Cluster) -> LeaderElection:
-    """What says whether we may act."""
+def _node_cache(settings: OperatorSettings) -> NodeCache | None:
+    if not settings.model_cache:
+        return None
+    return NodeCache(settings.model_cache, settings.model_cache_bytes)
+
+
+def build_leader_election(settings: OperatorSettings, cluster: Cluster) -> LeaderElection:
+    """The election that decides whether this operator may act."""
     return LeaderElection(
-        *(cluster, settings.lease_namespace, OPERATOR_LEASE, settings.identity),
-        *(settings.lease_s, time.monotonic, time.time),
+        cluster=cluster,
+        namespace=settings.lease_namespace,
+        name=OPERATOR_LEASE,
+        identity=settings.identity,
+        duration_s=settings.lease_s,
+        clock=time.monotonic,
+        wall_clock=time.time,
     )
 
 
 async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
-    """Operate until told to stop."""
+    """Run the operator until kopf is stopped."""
     async with Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster:
         predictor = predictor_of(settings)
-        leadership = build_leadership(settings, cluster)
-        controller = build_controller(settings, cluster, metrics, predictor, leadership.held)
-        leadership.on_change = controller.look_at_all
-        metrics.leading.set_function(lambda: float(leadership.held()))
+        election = build_leader_election(settings, cluster)
+        controller = build_controller(settings, cluster, metrics, predictor, election.held)
+        election.on_change = controller.resync
+        metrics.leading.set_function(lambda: float(election.held()))
         pods = Reflector(cluster, PODS, controller.pod_change, labels=TASK_LABEL)
         nodes = Reflector(cluster, NODES, controller.node_change)
-        classes = Reflector(cluster, PRIORITY_CLASSES, controller.priority_change)
+        priorities = Reflector(cluster, PRIORITY_CLASSES, controller.priority_change)
+        reflectors = (pods, nodes, priorities)
         async with asyncio.TaskGroup() as group:
-            background = [group.create_task(each.run()) for each in (pods, nodes, classes)]
-            # A task must not be judged before its pods are known.
+            background = [group.create_task(reflector.run()) for reflector in reflectors]
+            # Decisions about a task need its pods and nodes in the cache.
             await asyncio.gather(pods.synced.wait(), nodes.synced.wait())
             background.append(group.create_task(controller.run(settings.workers)))
-            background.append(group.create_task(leadership.run()))
+            background.append(group.create_task(election.run()))
             if isinstance(predictor, ReplaceablePredictor):
-                replacing = predictor.follow(controller.predict_anew)
-                background.append(group.create_task(replacing))
+                reload = predictor.follow(controller.predictor_replaced)
+                background.append(group.create_task(reload))
 
-            def deaf() -> list[str]:
-                watches = (pods, nodes, classes)
-                return [kind for watch in watches for kind in watch.liveness.stalled()]
+            def stalled() -> list[str]:
+                return [kind for reflector in reflectors for kind in reflector.liveness.stalled()]
 
             await wait_until_served(cluster)
             await kopf.operator(
-                registry=build_registry(controller, settings.watch_silence_s, deaf),
+                registry=build_registry(controller, settings.watch_silence_s, stalled),
                 clusterwide=not settings.namespace,
                 namespaces=[settings.namespace] if settings.namespace else [],
                 liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
             )
-            for each in background:
-                each.cancel()
+            for task in background:
+                task.cancel()
 
 
 def main() -> int:
-    """The program; 2 if its settings are wrong, or name no cluster."""
+    """Run the operator; returns 2 if its settings are invalid or name no cluster."""
     try:
         settings = OperatorSettings.read(os.environ)
     except InvalidInput as error:
-        return _wrong(error)
+        return _report(error)
     logs.configure(settings.log_format, settings.log_level)
-    # kopf tells of every handler that ran; what matters is told by the controller.
+    # kopf logs every handler; the controller logs what matters.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     if settings.kubeconfig is not None:
-        # The one way to tell kopf's own login.
+        # Read by kopf's own login.
         os.environ["KUBECONFIG"] = str(settings.kubeconfig)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -170,11 +203,11 @@ def main() -> int:
     try:
         uvloop.run(operate(settings, OperatorMetrics.on(registry)))
     except InvalidInput as error:
-        return _wrong(error)
+        return _report(error)
     return 0
 
 
-def _wrong(error: InvalidInput) -> int:
+def _report(error: InvalidInput) -> int:
     sys.stderr.write(f"acesniper operator: {error}\n")
     return 2
 

@@ -1,8 +1,8 @@
-"""Which waiting tasks are near enough to their turn to have a gated pod.
+"""Admission window: which waiting tasks may have a gated pod.
 
-The API server keeps any number of tasks; kube-scheduler and the planner should not have to keep as
-many pods. The order is that of the planner's policy, so that what it would start next has its pod;
-what no device can run comes after all else.
+The API server holds any number of tasks; kube-scheduler and the planner should not have to hold as
+many pods. The window is ordered by the planner's policy, so that the tasks that the planner starts
+next have their pods. Tasks that no device can run come last.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -24,170 +24,174 @@ from acesniper.policies.plan import make_plan
 from acesniper.policies.policy import Policy
 
 PLACED = FINISHED | {Phase.SCHEDULED, Phase.RUNNING}
-SPARE = 50
-"""Tasks in the window beyond two for each slot."""
-FULL_S = (0.5, 5.0)
-"""How long tasks of a namespace that may have no more pods stay outside, so that others come in: at
-first, and at most. Its quota is free again a moment after one of its pods has ended."""
-REFUSED_S = (5.0, 60.0)
-"""The same of a task whose pod is refused for another reason."""
-ORDER_S = 1.0
-"""How often a long queue is put in order."""
-
-
-MOST_PER_S = 10.0
-"""So many are tried in a second in the long run."""
+SPARE_TASKS = 50
+"""Tasks in the window in addition to two per slot."""
+QUOTA_BACKOFF = Backoff(first_s=0.5, max_s=5.0)
+"""How long tasks of a namespace with an exhausted quota leave the window to others. A quota is
+available again a moment after one of the namespace's pods has ended."""
+REJECTION_BACKOFF = Backoff(first_s=5.0, max_s=60.0)
+"""How long a task whose pod was rejected for another reason leaves the window to others."""
+ORDER_INTERVAL_S = 1.0
+"""How often a long queue is sorted."""
+RETRIES_PER_S = 10.0
+"""Rejected keys that are retried per second in the long run."""
+ANY_DEVICE = Device(DeviceId("any"), NodeName("any"), "any", slots=1, memory_bytes=0)
 
 
 @dataclass(slots=True)
-class RefusalBackoff:
-    """Who was refused, by key, with the end of the pause and how long that is.
+class RejectionBackoff:
+    """Back-off by key, for tasks or namespaces whose pods the API server rejects.
 
-    The first pause is `first_s`; each is twice as long as the one before, up to `last_s`, or longer
-    where there are very many.
+    No watch shows when a quota, limit range, pod security standard or priority class is changed.
+    With very many keys the pauses exceed the back-off's maximum.
     """
 
-    first_s: float
-    last_s: float
+    backoff: Backoff
     _pauses: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """(end, length) of each pause, in seconds."""
 
-    def note(self, key: str, now_s: float) -> None:
-        """Refused once more; what was asked before the pause began changes nothing."""
+    def rejected(self, key: str, now_s: float) -> None:
+        """Start a pause, twice as long as the one before, unless one lasts."""
         end_s, before_s = self._pauses.get(key, (0.0, 0.0))
-        if not _pausing(end_s, before_s, now_s):
-            longest_s = max(self.last_s, len(self._pauses) / MOST_PER_S)
-            pause_s = Backoff(self.first_s, longest_s).next_s(before_s)
+        if not _lasts(end_s, before_s, now_s):
+            max_s = max(self.backoff.max_s, len(self._pauses) / RETRIES_PER_S)
+            pause_s = replace(self.backoff, max_s=max_s).next_s(before_s)
             self._pauses[key] = now_s + pause_s, pause_s
 
-    def over(self, key: str) -> None:
-        """Granted, or something changed for the better."""
+    def reset(self, key: str) -> None:
+        """End the back-off of a key: a pod was created, or a retry may succeed."""
         self._pauses.pop(key, None)
 
-    def keep(self, keys: Collection[str]) -> None:
-        """Forget all but these."""
-        self._pauses = {key: each for key, each in self._pauses.items() if key in keys}
+    def retain(self, keys: Collection[str]) -> None:
+        """Drop all other keys."""
+        self._pauses = {key: pause for key, pause in self._pauses.items() if key in keys}
 
-    def pausing(self, now_s: float) -> set[str]:
-        """Those who are not to be tried now."""
-        return {key for key, each in self._pauses.items() if _pausing(*each, now_s)}
+    def paused(self, now_s: float) -> set[str]:
+        """Keys that must not be retried yet."""
+        return {key for key, pause in self._pauses.items() if _lasts(*pause, now_s)}
 
 
-def _pausing(end_s: float, pause_s: float, now_s: float) -> bool:
-    """Whether a pause still lasts; a clock that was set back ends it."""
+def _lasts(end_s: float, pause_s: float, now_s: float) -> bool:
+    """Whether a pause lasts; a clock that is set back ends it."""
     return 0.0 < end_s - now_s <= pause_s
 
 
 @dataclass(slots=True)
 class AdmissionWindow:
-    """The first waiting tasks: two for each slot of the fleet and some, `most` at most."""
+    """The first waiting tasks: two per slot of the fleet and some, at most `max_tasks`."""
 
     store: ObjectCache
-    most: int
+    max_tasks: int
     policy: Policy = field(default_factory=Policy)
     size: int = 0
     _inside: frozenset[str] = field(default_factory=frozenset)
     _order: list[str] = field(default_factory=list)
     _ordered_s: float = float("-inf")
-    _full: RefusalBackoff = field(default_factory=lambda: RefusalBackoff(*FULL_S))
-    _refused: RefusalBackoff = field(default_factory=lambda: RefusalBackoff(*REFUSED_S))
-    _outside: set[str] = field(default_factory=set)
-    """Namespaces that are full, and tasks whose pod was refused, for now."""
-    _known: dict[str, tuple[str, Task]] = field(default_factory=dict)
-    """Tasks by key, with the UID they were made from: what orders a task never changes."""
+    _quotas: RejectionBackoff = field(default_factory=lambda: RejectionBackoff(QUOTA_BACKOFF))
+    _rejections: RejectionBackoff = field(
+        default_factory=lambda: RejectionBackoff(REJECTION_BACKOFF)
+    )
+    _excluded: set[str] = field(default_factory=set)
+    """Namespaces with an exhausted quota, and tasks whose pod was rejected."""
+    _domain_tasks: dict[str, tuple[str, Task]] = field(default_factory=dict)
+    """Domain tasks by key, with the UID and model that they were made from."""
 
     def __post_init__(self) -> None:
-        self.size = self._fitting()
+        self.size = self._current_size()
 
     def __contains__(self, key: object) -> bool:
         task = self.store.tasks.get(str(key))
-        if task is None or self._stays_outside(str(key), task):
+        if task is None or self._is_excluded(str(key), task):
             return False
         return len(self.store.tasks) <= self.size or key in self._inside
 
     def refresh(self, now_s: float) -> frozenset[str]:
-        """Move the window to the present; returns the tasks that are new in it."""
-        self.size = self._fitting()
-        before, self._inside = self._inside, self._first(now_s)
+        """Recompute the window; returns the tasks that entered it."""
+        self.size = self._current_size()
+        before, self._inside = self._inside, self._first_tasks(now_s)
         return self._inside - before
 
-    def is_full(self, namespace: str, now_s: float) -> None:
-        """Note that a namespace may have no more pods for now: its quota is used up."""
-        self._full.note(namespace, now_s)
-        self._leave(namespace)
+    def quota_exceeded(self, namespace: str, now_s: float) -> None:
+        """A namespace may have no more pods for now."""
+        self._quotas.rejected(namespace, now_s)
+        self._exclude(namespace)
 
-    def has_room(self, namespace: str) -> None:
-        """Note that a namespace may have another pod: one was made there, or has ended."""
-        self._full.over(namespace)
+    def quota_available(self, namespace: str) -> None:
+        """A namespace may have another pod: one was created there, or has ended."""
+        self._quotas.reset(namespace)
 
-    def refused(self, key: str, now_s: float) -> None:
-        """Note that a task's pod was refused: others get its place for a while."""
-        self._refused.note(key, now_s)
-        self._leave(key)
+    def pod_rejected(self, key: str, now_s: float) -> None:
+        """A task's pod was rejected: other tasks get its place for a while."""
+        self._rejections.rejected(key, now_s)
+        self._exclude(key)
 
-    def made(self, key: str) -> None:
-        """Note that a task's pod was made."""
-        self._refused.over(key)
-        self.has_room(key.partition("/")[0])
+    def pod_created(self, key: str) -> None:
+        """A task's pod was created."""
+        self._rejections.reset(key)
+        self.quota_available(key.partition("/")[0])
 
-    def _fitting(self) -> int:
+    def _current_size(self) -> int:
         statuses = (node.get("status", {}) for node in self.store.nodes.values())
-        offered = ((each.get("allocatable") or {}).get(SLOT_RESOURCE) for each in statuses)
-        return min(self.most, 2 * sum(map(parse_count, offered)) + SPARE)
+        slots = ((status.get("allocatable") or {}).get(SLOT_RESOURCE) for status in statuses)
+        return min(self.max_tasks, 2 * sum(map(parse_count, slots)) + SPARE_TASKS)
 
-    def _first(self, now_s: float) -> frozenset[str]:
-        self._refused.keep(self.store.tasks)
-        self._outside = self._full.pausing(now_s) | self._refused.pausing(now_s)
+    def _first_tasks(self, now_s: float) -> frozenset[str]:
+        self._rejections.retain(self.store.tasks)
+        self._excluded = self._quotas.paused(now_s) | self._rejections.paused(now_s)
         waiting = {
             key: task
             for key, task in self.store.tasks.items()
-            if _waits(task) and not self._stays_outside(key, task)
+            if _waits(task) and not self._is_excluded(key, task)
         }
         if len(waiting) <= self.size:
             return frozenset(waiting)
         in_order = [key for key in self._order if key in waiting]
-        if not 0.0 <= now_s - self._ordered_s < ORDER_S or len(in_order) < self.size:
-            in_order = self._order = self._put_in_order(waiting, now_s)
+        if not 0.0 <= now_s - self._ordered_s < ORDER_INTERVAL_S or len(in_order) < self.size:
+            in_order = self._order = self._sorted(waiting, now_s)
             self._ordered_s = now_s
         return frozenset(in_order[: self.size])
 
-    def _leave(self, who: str) -> None:
-        """Out at once: whoever comes in again, however soon, is new."""
-        self._outside.add(who)
+    def _exclude(self, key: str) -> None:
+        """Exclude a task or namespace at once, so that it counts as new when it enters again."""
+        self._excluded.add(key)
         tasks = ((key, self.store.tasks.get(key)) for key in self._inside)
         self._inside = frozenset(
-            key for key, task in tasks if task is not None and not self._stays_outside(key, task)
+            key for key, task in tasks if task is not None and not self._is_excluded(key, task)
         )
 
-    def _stays_outside(self, key: str, task: InferenceTask) -> bool:
-        if key in self._outside:
+    def _is_excluded(self, key: str, task: InferenceTask) -> bool:
+        if key in self._excluded:
             return True
-        return task.metadata["namespace"] in self._outside and not self._has_pod(key)
+        return task.metadata["namespace"] in self._excluded and not self._has_pod(key)
 
     def _has_pod(self, key: str) -> bool:
         return any(not view.finished for view, _ in self.store.pods.get(key, {}).values())
 
-    def _put_in_order(self, waiting: Mapping[str, InferenceTask], now_s: float) -> list[str]:
-        self._known = {key: self._task(key, resource) for key, resource in waiting.items()}
-        tasks = [replace(task, priority=self._priority(task)) for _, task in self._known.values()]
+    def _sorted(self, waiting: Mapping[str, InferenceTask], now_s: float) -> list[str]:
+        self._domain_tasks = {key: self._to_task(key, task) for key, task in waiting.items()}
+        tasks = [
+            replace(task, priority=self._priority(task)) for _, task in self._domain_tasks.values()
+        ]
         in_order = queue_order(tasks, self._fastest_s(), self.policy, now_s)
-        able = feasible_tasks(tasks, self.store)
-        # What nothing can run would fill the window, and keep out all that could start.
-        return [str(key) for key in sorted(in_order, key=lambda key: key not in able)]
+        feasible = feasible_tasks(tasks, self.store)
+        # Infeasible tasks would fill the window and keep out those that could start.
+        return [str(key) for key in sorted(in_order, key=lambda key: key not in feasible)]
 
-    def _task(self, key: str, resource: InferenceTask) -> tuple[str, Task]:
-        uid, model = resource.metadata["uid"], resource.status.model_profile or ""
-        known = self._known.get(key)
-        if known is not None and known[0] == f"{uid}/{model}":
-            return known
-        return f"{uid}/{model}", convert.to_task(resource, model)
+    def _to_task(self, key: str, resource: InferenceTask) -> tuple[str, Task]:
+        model = resource.status.model_profile or ""
+        source = f"{resource.metadata['uid']}/{model}"
+        cached = self._domain_tasks.get(key)
+        if cached is not None and cached[0] == source:
+            return cached
+        return source, convert.to_task(resource, model)
 
     def _priority(self, task: Task) -> int:
         return self.store.priorities.get(task.priority_class, 0)
 
     def _fastest_s(self) -> dict[ModelKey, float]:
-        """What one inference of each model takes on the fastest device."""
+        """Latency of one inference of each model on its fastest device."""
         return {
-            ModelKey(key): min(each.fastest_seconds for each in profile.status.latency)
+            ModelKey(key): min(latency.fastest_seconds for latency in profile.status.latency)
             for key, profile in self.store.models.items()
             if profile.status.latency
         }
@@ -197,31 +201,35 @@ def _waits(task: InferenceTask) -> bool:
     return task.status.phase not in PLACED and not task.spec.suspend
 
 
-ANY = Device(DeviceId("any"), NodeName("any"), "any", slots=1, memory_bytes=0)
+# --- the order of the queue --------------------------------------------------------------------
 
 
 def queue_order(
     tasks: Sequence[Task], fastest_s: Mapping[ModelKey, float], policy: Policy, now_s: float
 ) -> list[TaskKey]:
-    """Keys of the tasks, whose turn comes first first; what the rules leave open, by age."""
-    rows = {model: _row(seconds) for model, seconds in fastest_s.items()}
-    snapshot = FleetSnapshot(now_s, Estimates([ANY], rows), {})
-    plan = make_plan(map(_anywhere, tasks), snapshot, replace(policy, explore_share=0.0))
-    first = dict.fromkeys(each.task.key for each in plan.planned)
+    """Keys of the tasks in the order of the planner's policy; ties and the rest by age.
+
+    The operator has no predictions per device, but the latency of each model on its fastest one.
+    For a single device with those latencies, the planner's plan is an order.
+    """
+    rows = {model: _latency_row(seconds) for model, seconds in fastest_s.items()}
+    snapshot = FleetSnapshot(now_s, Estimates([ANY_DEVICE], rows), {})
+    plan = make_plan(map(_unconstrained, tasks), snapshot, replace(policy, explore_share=0.0))
+    first = dict.fromkeys(planned.task.key for planned in plan.planned)
     rest = sorted(
-        (each for each in tasks if each.key not in first),
+        (task for task in tasks if task.key not in first),
         key=lambda task: (-task.priority, task.created_s, task.key),
     )
-    return [*first, *(each.key for each in rest)]
+    return [*first, *(task.key for task in rest)]
 
 
-def _row(seconds: float) -> PredictionRow:
+def _latency_row(seconds: float) -> PredictionRow:
     latency_s = np.array([seconds])
     return PredictionRow(latency_s, latency_s, latency_s, "fastest")
 
 
-def _anywhere(task: Task) -> Task:
-    """A task without what it asks of devices; late or not, it keeps its turn."""
+def _unconstrained(task: Task) -> Task:
+    """A task without demands on devices, and without a deadline policy that could reject it."""
     return replace(
         task,
         providers=frozenset(),
@@ -233,25 +241,27 @@ def _anywhere(task: Task) -> Task:
 
 
 def feasible_tasks(tasks: Sequence[Task], store: ObjectCache) -> set[TaskKey]:
-    """Keys of the tasks that suit at least one device; what is alike is judged once."""
+    """Keys of the tasks that at least one device can run; equal demands are checked once."""
     nodes = {name: NodeView.of(node) for name, node in store.nodes.items()}
     devices = [
-        convert.to_device(each, schedulable=nodes[each.spec.node].schedulable)
-        for each in store.devices.values()
-        if each.spec.node in nodes
+        convert.to_device(profile, schedulable=nodes[profile.spec.node].schedulable)
+        for profile in store.devices.values()
+        if profile.spec.node in nodes
     ]
-    labels = {each.id: nodes[each.node].labels for each in devices}
-    memory_bytes = {model: _memory_bytes(model, store) for model in {each.model for each in tasks}}
-    known: dict[tuple[object, ...], bool] = {}
-    found = set()
-    for task in tasks:
-        asked = replace(task, memory_bytes=memory_bytes[task.model])
-        demand = (asked.providers, asked.node_selector, asked.memory_bytes)
-        if demand not in known:
-            known[demand] = any(check_feasibility(asked, each, labels).feasible for each in devices)
-        if known[demand]:
-            found.add(task.key)
-    return found
+    labels = {device.id: nodes[device.node].labels for device in devices}
+    memory_bytes = {model: _memory_bytes(model, store) for model in {task.model for task in tasks}}
+    checked: dict[tuple[object, ...], bool] = {}
+    feasible = set()
+    for resource in tasks:
+        task = replace(resource, memory_bytes=memory_bytes[resource.model])
+        demand = (task.providers, task.node_selector, task.memory_bytes)
+        if demand not in checked:
+            checked[demand] = any(
+                check_feasibility(task, device, labels).feasible for device in devices
+            )
+        if checked[demand]:
+            feasible.add(task.key)
+    return feasible
 
 
 def _memory_bytes(model: ModelKey, store: ObjectCache) -> int:

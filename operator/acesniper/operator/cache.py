@@ -1,72 +1,74 @@
-"""The operator's mirror of the cluster: tasks, their pods, models, devices and nodes.
+"""Cache of the cluster's tasks, their pods, models, devices and nodes.
 
-What we wrote ourselves is taken at once from the server's answer; an older version that a watch
-brings later is ignored.
+The answer to a write is cached at once; an older version that a watch delivers later is ignored.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from acesniper.api import convert
 from acesniper.api.names import DECISION_ANNOTATION, TASK_LABEL
-from acesniper.api.objects import PodView, namespaced_key
+from acesniper.api.objects import PodView, namespaced_key, object_key
 from acesniper.api.reasons import ConditionType
 from acesniper.api.v1alpha1 import FINISHED, ApiType, DeviceProfile, InferenceTask, ModelProfile
-from acesniper.operator.hearing import Hearing
+from acesniper.runtime.watch import WatchLiveness
 
-FIELDS = "managedFields"
-"""Who wrote which field: half of an object, and of no use to us."""
+Object = Mapping[str, Any]
+UNUSED_METADATA = "managedFields"
+"""Half of an object's size."""
 OWNED = ("name", "namespace", "uid", "resourceVersion", "ownerReferences")
-"""What is asked of the pods of a task that has finished."""
-
-
-def object_key(obj: Mapping[str, Any]) -> str:
-    """`namespace/name`, or just the name of a cluster object."""
-    metadata = obj["metadata"]
-    namespace = metadata.get("namespace")
-    return f"{namespace}/{metadata['name']}" if namespace else str(metadata["name"])
+"""Metadata of the pods of a finished task that is still needed."""
 
 
 @dataclass(slots=True)
 class ObjectCache:
-    """Objects by key. Pods are kept by the key of their task, then by name."""
+    """Objects by key; pods by the key of their task, then by name."""
 
     tasks: dict[str, InferenceTask] = field(default_factory=dict)
     models: dict[str, ModelProfile] = field(default_factory=dict)
     devices: dict[str, DeviceProfile] = field(default_factory=dict)
-    nodes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    pods: dict[str, dict[str, tuple[PodView, Mapping[str, Any]]]] = field(default_factory=dict)
+    nodes: dict[str, Object] = field(default_factory=dict)
+    pods: dict[str, dict[str, tuple[PodView, Object]]] = field(default_factory=dict)
     priorities: dict[str, int] = field(default_factory=dict)
     """Values of PriorityClasses by name."""
-    hearing: Hearing = field(default_factory=Hearing)
+    liveness: WatchLiveness = field(default_factory=WatchLiveness)
 
-    def take_task(self, obj: Mapping[str, Any]) -> str:
-        """Keep a task; returns its key."""
-        return self._take(self.tasks, obj, InferenceTask)
+    def expect_event(self, kind: str, before: Object, after: Object) -> None:
+        """Expect an event if a write changed an object; takes its metadata before and after."""
+        if before.get("resourceVersion") != after.get("resourceVersion"):
+            self.liveness.expect(kind)
 
-    def settle_task(self, key: str) -> None:
-        """Keep little of a task that has finished: thousands of them stay, and nothing changes."""
+    def upsert_task(self, obj: Object) -> str:
+        """Add or update a task; returns its key."""
+        return self._upsert(self.tasks, obj, InferenceTask)
+
+    def compact_task(self, key: str) -> None:
+        """Drop most of a finished task: thousands of them may exist, and they no longer change."""
         task = self.tasks[key]
-        told = {"decision": None, "predicted": None, "observed": None, "message": None}
-        ended = [each for each in task.status.conditions if each.type == ConditionType.FINISHED]
-        settled = task.status.model_copy(update={**told, "conditions": ended})
-        self.tasks[key] = task.model_copy(update={"status": settled})
+        dropped = {"decision": None, "predicted": None, "observed": None, "message": None}
+        finished = [
+            condition
+            for condition in task.status.conditions
+            if condition.type == ConditionType.FINISHED
+        ]
+        status = task.status.model_copy(update={**dropped, "conditions": finished})
+        self.tasks[key] = task.model_copy(update={"status": status})
         for name, (view, pod) in self.pods.get(key, {}).items():
-            bare = replace(view, decision=None, affinity={})
-            owned = {each: pod["metadata"].get(each) for each in OWNED}
-            self.pods[key][name] = bare, {"metadata": owned, "spec": {}, "status": {}}
+            compact = replace(view, decision=None, affinity={})
+            metadata = {field_name: pod["metadata"].get(field_name) for field_name in OWNED}
+            self.pods[key][name] = compact, {"metadata": metadata, "spec": {}, "status": {}}
 
-    def take_model(self, obj: Mapping[str, Any]) -> str:
-        """Keep a model profile; returns its key."""
-        return self._take(self.models, obj, ModelProfile)
+    def upsert_model(self, obj: Object) -> str:
+        """Add or update a ModelProfile; returns its key."""
+        return self._upsert(self.models, obj, ModelProfile)
 
-    def take_device(self, obj: Mapping[str, Any]) -> str:
-        """Keep a device profile; returns its key."""
-        return self._take(self.devices, obj, DeviceProfile)
+    def upsert_device(self, obj: Object) -> str:
+        """Add or update a DeviceProfile; returns its key."""
+        return self._upsert(self.devices, obj, DeviceProfile)
 
-    def take_node(self, obj: Mapping[str, Any]) -> None:
-        """Keep what decisions ask of a node; whole ones are large."""
+    def upsert_node(self, obj: Object) -> None:
+        """Add or update a node, trimmed to the fields that decisions use."""
         metadata, spec = obj["metadata"], obj.get("spec") or {}
         self.nodes[str(metadata["name"])] = {
             "metadata": {"labels": metadata.get("labels") or {}},
@@ -74,46 +76,46 @@ class ObjectCache:
             "status": obj.get("status", {}),
         }
 
-    def drop_task(self, obj: Mapping[str, Any]) -> None:
-        """Forget a task that is gone."""
-        _drop(self.tasks, obj)
+    def delete_task(self, obj: Object) -> None:
+        """Delete a task."""
+        _delete(self.tasks, obj)
 
-    def drop_model(self, obj: Mapping[str, Any]) -> None:
-        """Forget a model profile that is gone."""
-        _drop(self.models, obj)
+    def delete_model(self, obj: Object) -> None:
+        """Delete a ModelProfile."""
+        _delete(self.models, obj)
 
-    def drop_device(self, obj: Mapping[str, Any]) -> None:
-        """Forget a device profile that is gone."""
-        _drop(self.devices, obj)
+    def delete_device(self, obj: Object) -> None:
+        """Delete a DeviceProfile."""
+        _delete(self.devices, obj)
 
-    def take_pod(self, obj: Mapping[str, Any]) -> str | None:
-        """Keep a pod; returns the key of its task, None for a pod that belongs to none."""
+    def upsert_pod(self, obj: Object) -> str | None:
+        """Add or update a pod; returns the key of its task, None for a pod without a task."""
         view = PodView.of(obj)
         if view.task is None:
             return None
-        task = namespaced_key(view.namespace, str(view.task))
+        task = namespaced_key(view.namespace, view.task)
         pods = self.pods.setdefault(task, {})
-        known = pods.get(view.name)
-        if known is None or known[0].uid != view.uid or not _older(obj, known[1]):
-            pods[view.name] = (view, _slim(obj))
+        cached = pods.get(view.name)
+        if cached is None or cached[0].uid != view.uid or not _is_older(obj, cached[1]):
+            pods[view.name] = (view, _trimmed(obj))
         return task
 
-    def drop_pod(self, obj: Mapping[str, Any]) -> str | None:
-        """Forget a pod that is gone; returns the key of its task."""
+    def delete_pod(self, obj: Object) -> str | None:
+        """Delete a pod; returns the key of its task."""
         metadata = obj["metadata"]
         uid, name = metadata["uid"], metadata["name"]
-        told = f"{metadata['namespace']}/{(metadata.get('labels') or {}).get(TASK_LABEL)}"
-        # Somebody may have changed its label: then it is looked for everywhere.
-        for task in [told] if name in self.pods.get(told, {}) else self.pods:
+        labelled = f"{metadata['namespace']}/{(metadata.get('labels') or {}).get(TASK_LABEL)}"
+        # If its label was changed, search all tasks.
+        for task in [labelled] if name in self.pods.get(labelled, {}) else self.pods:
             pods = self.pods[task]
-            if (known := pods.get(name)) is not None and known[0].uid == uid:
+            if (cached := pods.get(name)) is not None and cached[0].uid == uid:
                 del pods[name]
                 if not pods:
                     del self.pods[task]
                 return task
         return None
 
-    def pods_of(self, key: str, uid: str) -> dict[str, tuple[PodView, Mapping[str, Any]]]:
+    def owned_pods(self, key: str, uid: str) -> dict[str, tuple[PodView, Object]]:
         """The pods that a task owns, by name."""
         return {
             name: (view, obj)
@@ -121,12 +123,12 @@ class ObjectCache:
             if any(owner["uid"] == uid for owner in obj["metadata"].get("ownerReferences") or ())
         }
 
-    def models_in(self, namespace: str) -> "NamespaceModels":
-        """The model profiles of a namespace, by name."""
+    def namespace_models(self, namespace: str) -> "NamespaceModels":
+        """The ModelProfiles of a namespace, by name."""
         return NamespaceModels(self.models, namespace)
 
-    def tasks_of_model(self, model: str) -> list[str]:
-        """Keys of unfinished tasks that name a profile or were resolved to it."""
+    def tasks_waiting_for_model(self, model: str) -> list[str]:
+        """Keys of unfinished tasks that name a ModelProfile or may use a variant of it."""
         namespace, _, name = model.partition("/")
         return [
             key
@@ -136,30 +138,32 @@ class ObjectCache:
             and (task.spec.model is None or name.startswith(task.spec.model[:40].rstrip("-.")))
         ]
 
-    def tasks_on(self, node: str) -> list[str]:
-        """Keys of the tasks that have a pod on a node."""
+    def tasks_on_node(self, node: str) -> list[str]:
+        """Keys of the tasks that have an unfinished pod on a node."""
         return [
             task
             for task, pods in self.pods.items()
             if any(view.node == node and not view.finished for view, _ in pods.values())
         ]
 
-    def slots_of(self, node: str) -> int:
-        """How many tasks the devices of a node run at a time."""
-        return sum(each.spec.slots for each in self.devices.values() if each.spec.node == node)
+    def node_slots(self, node: str) -> int:
+        """Number of tasks that the devices of a node run at the same time."""
+        return sum(
+            device.spec.slots for device in self.devices.values() if device.spec.node == node
+        )
 
-    def _take(self, kept: dict[str, Any], obj: Mapping[str, Any], model: type[ApiType]) -> str:
+    def _upsert(self, cached: dict[str, Any], obj: Object, kind: type[ApiType]) -> str:
         key = object_key(obj)
-        known = kept.get(key)
-        same = known is not None and known.metadata["uid"] == obj["metadata"]["uid"]
-        if known is None or not same or not _older(obj, {"metadata": known.metadata}):
-            kept[key] = convert.parse_resource(model, {**obj, "metadata": _metadata(obj)})
+        before = cached.get(key)
+        same = before is not None and before.metadata["uid"] == obj["metadata"]["uid"]
+        if before is None or not same or not _is_older(obj, {"metadata": before.metadata}):
+            cached[key] = convert.parse_resource(kind, {**obj, "metadata": _metadata(obj)})
         return key
 
 
 @dataclass(frozen=True, slots=True)
 class NamespaceModels(Mapping[str, ModelProfile]):
-    """The model profiles of one namespace by name, without copying them."""
+    """A view of the ModelProfiles of one namespace, by name."""
 
     models: Mapping[str, ModelProfile]
     namespace: str
@@ -167,7 +171,7 @@ class NamespaceModels(Mapping[str, ModelProfile]):
     def __getitem__(self, name: str) -> ModelProfile:
         return self.models[namespaced_key(self.namespace, name)]
 
-    def __iter__(self) -> Any:  # noqa: ANN401 - an iterator of names
+    def __iter__(self) -> Iterator[str]:
         prefix = f"{self.namespace}/"
         return (key[len(prefix) :] for key in self.models if key.startswith(prefix))
 
@@ -175,10 +179,10 @@ class NamespaceModels(Mapping[str, ModelProfile]):
         return sum(1 for _ in self)
 
 
-def _slim(pod: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A pod without its fat: thousands of whole ones would fill the memory.
+def _trimmed(pod: Object) -> Object:
+    """A pod trimmed to the fields that are used: thousands of complete pods need too much memory.
 
-    What is left out of its annotations is in its view; of its spec, only containers are asked for.
+    The decision is in the pod's view; of the spec, only the containers are used.
     """
     metadata = _metadata(pod)
     annotations = metadata.get("annotations") or {}
@@ -189,21 +193,18 @@ def _slim(pod: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"metadata": metadata, "spec": spec, "status": pod.get("status", {})}
 
 
-def _metadata(obj: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in obj["metadata"].items() if name != FIELDS}
+def _metadata(obj: Object) -> dict[str, Any]:
+    return {name: value for name, value in obj["metadata"].items() if name != UNUSED_METADATA}
 
 
-def _drop(kept: dict[str, Any], obj: Mapping[str, Any]) -> None:
-    """Forget an object, but not another of the same name that has taken its place already."""
+def _delete(cached: dict[str, Any], obj: Object) -> None:
+    """Delete an object, but not a newer one of the same name."""
     key = object_key(obj)
-    if (known := kept.get(key)) is not None and known.metadata["uid"] == obj["metadata"]["uid"]:
-        del kept[key]
+    if (before := cached.get(key)) is not None and before.metadata["uid"] == obj["metadata"]["uid"]:
+        del cached[key]
 
 
-def _older(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
-    """Whether `left` is an older version of the same object (versions are comparable numbers)."""
-    versions: Iterable[str] = (
-        each["metadata"].get("resourceVersion") or "0" for each in (left, right)
-    )
-    first, second = map(int, versions)
+def _is_older(left: Object, right: Object) -> bool:
+    """Whether `left` is an older version of the same object; versions are comparable numbers."""
+    first, second = (int(obj["metadata"].get("resourceVersion") or "0") for obj in (left, right))
     return first < second

@@ -1,8 +1,8 @@
-"""What the operator does while no planner is there: open gates, first come, first served.
+"""Degraded mode: gates are opened in order of priority and age while the planner is down.
 
-Only as many as slots are free, so that nothing is bound that must wait on a node, and none that no
-device can run. kube-scheduler places them by its other plugins. The planner's return ends it: its
-ledger counts what it finds.
+Only as many gates are opened as slots are free, so that no bound pod waits on its node, and none of
+a task that no device can run. kube-scheduler places the pods without predictions. The mode ends
+when the planner renews its lease; its reservations are computed from the pods that exist.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ from acesniper.runtime.leader_election import ObservedLease
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 2.0
+CHECK_INTERVAL_S = 2.0
 
 
 @dataclass(slots=True)
 class DegradedMode:
-    """Watches the planner's lease; `patience_s` is how long it may stay unchanged."""
+    """Watches the planner's lease; the planner is down after `patience_s` without a renewal."""
 
     cluster: Cluster
     store: ObjectCache
@@ -37,76 +37,80 @@ class DegradedMode:
     lease: str
     patience_s: float
     clock: Callable[[], float]
-    away: bool = False
-    _staleness: ObservedLease = field(init=False)
+    active: bool = False
+    _observed: ObservedLease = field(init=False)
 
     def __post_init__(self) -> None:
-        self._staleness = ObservedLease(self.clock)
+        self._observed = ObservedLease(self.clock)
 
     async def run(self) -> None:
-        """Look for ever."""
+        """Check periodically, forever."""
         while True:
             try:
-                await self.look()
+                await self.check()
             except AcesniperError as error:
-                # Without the API server nobody can open a gate anyway.
+                # Without the API server no gate could be opened anyway.
                 log.info("the planner's lease cannot be read: %s", error)
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(CHECK_INTERVAL_S)
 
-    async def look(self) -> None:
-        """See whether the planner is there; stand in for it if not."""
-        found = await self.cluster.get(LEASES, self.lease, self.namespace)
-        away = self._staleness.unchanged_s(found) > self.patience_s
-        if away is not self.away:
-            told = "is away: tasks start first come, first served" if away else "is back"
-            log.warning("the planner %s", told)
-        self.away = away
-        self.metrics.planner_away.set(away)
-        if away:
-            for pod in self._next():
-                await self._open(pod)
+    async def check(self) -> None:
+        """Check the planner's lease; open gates if the planner is down."""
+        lease = await self.cluster.get(LEASES, self.lease, self.namespace)
+        active = self._observed.unchanged_s(lease) > self.patience_s
+        if active is not self.active:
+            down = "is down: tasks start in order of priority and age"
+            log.warning("the planner %s", down if active else "is up again")
+        self.active = active
+        self.metrics.planner_away.set(active)
+        if active:
+            for pod in self._next_pods():
+                await self._open_gate(pod)
 
-    def _next(self) -> Iterator[PodView]:
-        """The gated pods whose turn it is."""
-        pods = [view for each in self.store.pods.values() for view, _ in each.values()]
-        live = [each for each in pods if not each.finished]
-        taken = sum(each.slots for each in live if not each.gated)
+    def _next_pods(self) -> Iterator[PodView]:
+        """The gated pods that fit into the free slots, in order of priority and age."""
+        pods = [view for pods in self.store.pods.values() for view, _ in pods.values()]
+        live = [pod for pod in pods if not pod.finished]
+        taken = sum(pod.slots for pod in live if not pod.gated)
         free = self._slots() - taken
-        for pod in sorted(self._suited(filter(_may_go, live)), key=self._turn):
+        for pod in sorted(self._feasible(filter(_may_be_opened, live)), key=self._order):
             if (free := free - pod.slots) < 0:
                 return
             yield pod
 
-    def _suited(self, pods: Iterable[PodView]) -> Iterator[PodView]:
-        """Those whose task suits a device; others would hold a slot and wait for ever."""
+    def _feasible(self, pods: Iterable[PodView]) -> Iterator[PodView]:
+        """The pods whose task some device can run; others would hold a slot forever."""
         by_task = {namespaced_key(pod.namespace, str(pod.task)): pod for pod in pods}
-        known = [self.store.tasks[key] for key in by_task if key in self.store.tasks]
-        tasks = [convert.to_task(each, each.status.model_profile or "") for each in known]
-        able = feasible_tasks(tasks, self.store)
-        return (pod for key, pod in by_task.items() if key in able)
+        resources = [self.store.tasks[key] for key in by_task if key in self.store.tasks]
+        tasks = [
+            convert.to_task(resource, resource.status.model_profile or "") for resource in resources
+        ]
+        feasible = feasible_tasks(tasks, self.store)
+        return (pod for key, pod in by_task.items() if key in feasible)
 
     def _slots(self) -> int:
-        offered = (node.get("status", {}).get("allocatable") for node in self.store.nodes.values())
-        return sum(parse_count((each or {}).get(SLOT_RESOURCE)) for each in offered)
+        allocatable = (
+            node.get("status", {}).get("allocatable") for node in self.store.nodes.values()
+        )
+        return sum(parse_count((resources or {}).get(SLOT_RESOURCE)) for resources in allocatable)
 
-    def _turn(self, pod: PodView) -> tuple[int, str, str]:
+    def _order(self, pod: PodView) -> tuple[int, str, str]:
         task = self.store.tasks.get(namespaced_key(pod.namespace, str(pod.task)))
         created = str(task.metadata["creationTimestamp"]) if task else ""
         return -pod.priority, created, pod.key
 
-    async def _open(self, pod: PodView) -> None:
+    async def _open_gate(self, pod: PodView) -> None:
         patch = {
             "metadata": {"resourceVersion": pod.resource_version},
-            "spec": {"schedulingGates": [{"name": each} for each in pod.other_gates]},
+            "spec": {"schedulingGates": [{"name": gate} for gate in pod.other_gates]},
         }
         try:
             opened = await self.cluster.patch(PODS, pod.name, pod.namespace, patch)
         except AcesniperError as error:
             log.info("gate of %s not opened: %s", pod.key, error)
             return
-        self.store.take_pod(opened)
+        self.store.upsert_pod(opened)
         self.metrics.opened_without_plan.inc()
 
 
-def _may_go(pod: PodView) -> bool:
+def _may_be_opened(pod: PodView) -> bool:
     return pod.gated and not pod.deleting and pod.refused is None

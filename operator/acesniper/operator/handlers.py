@@ -1,7 +1,7 @@
-"""kopf's side: which events we hear, how it connects, what it answers when asked for its health.
+"""The kopf registry: event handlers, connection settings and the liveness probe.
 
-Handlers are `event` handlers: they only note what was seen. Everything is decided by level in the
-controller, and kopf writes nothing into our objects (no finalizers, no annotations).
+The handlers are `event` handlers that only update the cache and the work queue. The controller is
+level-based, and kopf writes nothing into objects (no finalizers, no annotations).
 """
 
 import dataclasses
@@ -16,17 +16,17 @@ from acesniper.runtime.pod_api import PodApi
 
 
 def build_registry(
-    controller: Controller, watch_silence_s: float, deaf: Callable[[], Sequence[str]] = tuple
+    controller: Controller, watch_silence_s: float, stalled: Callable[[], Sequence[str]] = tuple
 ) -> kopf.OperatorRegistry:
-    """The handlers over a controller, on a registry of their own.
+    """The handlers of a controller, on a registry of their own.
 
-    `deaf` names kinds that nothing is heard of any more; the operator is not live then.
+    `stalled` names further kinds whose watch is stalled; the liveness probe fails then.
     """
     registry = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=registry)
     def configure(settings: kopf.OperatorSettings, **_: Any) -> None:  # noqa: ANN401
-        # A watch that was cut silently is noticed within the first of these times (seconds).
+        # A broken connection is noticed within the first of these times (seconds).
         settings.watching.inactivity_timeout = watch_silence_s
         settings.watching.server_timeout = 240
         settings.watching.client_timeout = 260
@@ -54,12 +54,12 @@ def build_registry(
     def queued(**_: Any) -> int:  # noqa: ANN401
         return controller.queued()
 
-    @kopf.on.probe(id="deaf", registry=registry)
-    def hears(**_: Any) -> list[str]:  # noqa: ANN401
-        kinds = [*controller.store.hearing.deaf(), *deaf()]
+    @kopf.on.probe(id="stalled", registry=registry)
+    def stalled_watches(**_: Any) -> list[str]:  # noqa: ANN401
+        kinds = [*controller.store.liveness.stalled(), *stalled()]
         if kinds:
-            # kopf answers 500 then, and the kubelet starts the operator anew.
-            raise kopf.PermanentError(f"nothing is heard any more of {', '.join(kinds)}")
+            # kopf answers 500, and the kubelet restarts the operator.
+            raise kopf.PermanentError(f"no watch events for {', '.join(kinds)} for 5 minutes")
         return kinds
 
     @kopf.on.login(registry=registry)
@@ -67,7 +67,7 @@ def build_registry(
         account = kopf.login_with_service_account(**arguments)
         if account is None:
             return kopf.login_with_kubeconfig(**arguments)
-        # kopf asks DNS for the API server; the address in the environment works without.
+        # kopf resolves the API server's name; the address in the environment needs no DNS.
         return dataclasses.replace(account, server=PodApi.here().url)
 
     return registry

@@ -1,4 +1,4 @@
-"""Starts the probe of a node: settings, the way to the cluster, the measuring child."""
+"""Probe DaemonSet: reads settings, connects to the API server, measures in a child process."""
 
 import os
 import subprocess
@@ -14,12 +14,12 @@ from acesniper.runtime.pod_api import PodApi
 from acesniper.runtime.settings import ProbeSettings
 
 PROVIDER = "cpu"
-LONGEST_S = 900.0
-"""A measuring child that takes longer is ended."""
+MEASURE_TIMEOUT_S = 900.0
+"""A measurement that takes longer is killed."""
 
 
 def measuring(settings: ProbeSettings) -> Callable[[str | None], None]:
-    """What measures in a child process and publishes."""
+    """Function that measures this node in a child process, which publishes the result."""
 
     def measure(reprobe: str | None) -> None:
         argv = [sys.executable, "-m", "acesniper.cli", "probe", "--publish"]
@@ -27,15 +27,15 @@ def measuring(settings: ProbeSettings) -> Callable[[str | None], None]:
         argv += ["--reprobed", reprobe] if reprobe else []
         argv += ["--quick"] if settings.quick else []
         try:
-            subprocess.run(argv, check=True, timeout=LONGEST_S)
+            subprocess.run(argv, check=True, timeout=MEASURE_TIMEOUT_S)
         except subprocess.SubprocessError as error:
-            raise Unavailable(f"measuring failed: {error}") from error
+            raise Unavailable(f"the measurement failed: {error}") from error
 
     return measure
 
 
 def main() -> int:
-    """The program; 2 if its settings are wrong."""
+    """Run the agent; returns 2 if the settings are invalid."""
     try:
         settings = ProbeSettings.read(os.environ)
         api = PodApi.here()

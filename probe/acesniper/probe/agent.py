@@ -24,7 +24,7 @@ MAX_BACKOFF_S = 600.0
 class Agent:
     """Reconciles a node's DeviceProfile.
 
-    `profile` reads the DeviceProfile, None if there is none. `measure` measures and publishes, or
+    `profile` reads the DeviceProfile, None if it is missing. `measure` measures and publishes, or
     raises; its argument is the value of `spec.reprobe` that the measurement answers. `published` is
     called whenever the DeviceProfile is up to date.
     """
@@ -35,7 +35,7 @@ class Agent:
     published: Callable[[], object]
     check_s: float
 
-    def round(self, failures: int) -> tuple[int, float]:
+    def check(self, failures: int) -> tuple[int, float]:
         """Check the profile and measure if needed; returns failures in a row, seconds to wait."""
         try:
             profile = self.profile()
@@ -57,7 +57,7 @@ class Agent:
         """Run rounds forever; `wait` sleeps for a number of seconds."""
         failures = 0
         while True:
-            failures, pause_s = self.round(failures)
+            failures, pause_s = self.check(failures)
             wait(pause_s)
 
 

@@ -1,4 +1,4 @@
-"""Measure models on this platform: rows for a table of true latencies."""
+"""Measurement of model latencies on this platform, as rows of a CSV or Parquet table."""
 
 import csv
 import importlib
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from acesniper.domain.errors import InvalidInput, InvalidModel
 from acesniper.probe.latency import Latency
-from acesniper.probe.platform_facts import facts
+from acesniper.probe.platform_facts import PlatformFacts, facts
 from acesniper.probe.runtimes import RuntimeOptions
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCase:
-    """A model to measure, with its batch and the sizes of its symbolic dimensions."""
+    """A model file to measure, its batch size, and the sizes of its symbolic dimensions."""
 
     path: Path
     batch: int = 1
@@ -25,9 +25,9 @@ class ModelCase:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where models are measured: a device's name, and how its runtime is run.
+    """Platform on which models are measured: device name, runtime and its options.
 
-    `isa` names the instruction set where the environment limits it; `cpu_quota` is in cores.
+    `isa` names the instruction set if the environment limits it; `cpu_quota` is in cores.
     """
 
     device: str
@@ -40,11 +40,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class LatencyRecord:
-    """One latency: `latency_ms` of one batch in the quietest pass, and how passes differ.
+    """One measured latency: `latency_ms` of one batch in the quietest pass, and its variation.
 
     `spread` is (highest - lowest) / lowest over the passes; `median_ms` and `p90_ms` are over the
     runs of the quietest pass. `disagreement` is the largest difference of an output from that of
-    the reference runtime, relative to the largest value there; None where nothing was compared.
+    the reference runtime, relative to the largest value there; None without a reference.
     """
 
     device: str
@@ -69,75 +69,80 @@ class LatencyRecord:
     measured_at: str
 
 
-COLUMNS = tuple(each.name for each in fields(LatencyRecord))
+COLUMNS = tuple(column.name for column in fields(LatencyRecord))
 
 Measure = Callable[[ModelCase], Latency]
-"""Measures one model once. Raises InvalidModel for one that does not run here."""
+"""Measures one model once. Raises InvalidModel for one that cannot run on this platform."""
 
 
 def collect(
-    wanted: Sequence[ModelCase],
+    cases: Sequence[ModelCase],
     target: Target,
     measure: Measure,
     *,
     passes: int = 2,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[LatencyRecord]:
-    """Rows for the models this platform can run; `progress` hears names and failures.
+    """Rows for the models that run on this platform; `progress` receives names and failures.
 
-    Every pass loads each model anew, so that a noisy minute hits different models differently;
-    the lowest pass counts, for noise only adds.
+    Each pass loads every model again, so that noise affects different models in different passes;
+    the lowest pass counts, since noise only adds time.
     """
-    found: dict[int, list[Latency]] = {}
+    passes_by_case: dict[int, list[Latency]] = {}
     failed: set[int] = set()
     for number in range(passes):
-        for index, each in enumerate(wanted):
+        for index, case in enumerate(cases):
             if index in failed:
                 continue
-            progress(f"{each.path.stem} ({number + 1}/{passes})")
+            progress(f"{case.path.stem} ({number + 1}/{passes})")
             try:
-                found.setdefault(index, []).append(measure(each))
+                passes_by_case.setdefault(index, []).append(measure(case))
             except InvalidModel as error:
-                progress(f"{each.path.stem}: {error.reason}: {error}")
+                progress(f"{case.path.stem}: {error.reason}: {error}")
                 failed.add(index)
-    known = facts()
+    platform = facts()
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    for index, measured in found.items():
+    for index, measured in passes_by_case.items():
         if index not in failed:
-            yield _row(wanted[index], target, measured, (known.cpu_model, known.architecture, now))
+            yield _row(cases[index], target, measured, platform=platform, measured_at=now)
 
 
 def _row(
-    wanted: ModelCase, target: Target, passes: Sequence[Latency], known: tuple[str, str, str]
+    case: ModelCase,
+    target: Target,
+    passes: Sequence[Latency],
+    *,
+    platform: PlatformFacts,
+    measured_at: str,
 ) -> LatencyRecord:
-    best = min(passes, key=lambda each: each.seconds)
-    compared = [each.disagreement for each in passes if each.disagreement is not None]
+    best = min(passes, key=lambda latency: latency.seconds)
+    compared = [run.disagreement for run in passes if run.disagreement is not None]
     return LatencyRecord(
         device=target.device,
         runtime=target.runtime,
-        model=wanted.path.stem,
-        batch=wanted.batch,
+        model=case.path.stem,
+        batch=case.batch,
         latency_ms=round(best.seconds * 1e3, 4),
-        spread=round(max(each.seconds for each in passes) / best.seconds - 1, 4),
+        spread=round(max(run.seconds for run in passes) / best.seconds - 1, 4),
         passes=len(passes),
         median_ms=round(best.median_s * 1e3, 4),
         p90_ms=round(best.p90_s * 1e3, 4),
-        load_ms=round(min(each.load_s for each in passes) * 1e3, 2),
+        load_ms=round(min(run.load_s for run in passes) * 1e3, 2),
         disagreement=max(compared) if compared else None,
         threads=target.options.threads,
         precision=target.options.precision,
         optimised=target.options.optimise,
         isa=target.isa,
         cpu_quota=target.cpu_quota,
-        cpu_model=known[0],
-        architecture=known[1],
+        cpu_model=platform.cpu_model,
+        architecture=platform.architecture,
         runtime_version=target.runtime_version,
-        measured_at=known[2],
+        measured_at=measured_at,
     )
 
 
 def write_rows(rows: Sequence[LatencyRecord], output: Path | None) -> None:
-    """Write the rows to a file, by its ending .parquet or as CSV, or as CSV to standard output."""
+    """Write rows to a file (.parquet, else CSV), or as CSV to standard output."""
     if output is not None and output.suffix == ".parquet":
         _write_parquet(rows, output)
         return
@@ -157,7 +162,7 @@ def _write_parquet(rows: Sequence[LatencyRecord], output: Path) -> None:
         parquet = importlib.import_module("pyarrow.parquet")
     except ModuleNotFoundError as error:
         raise InvalidInput(
-            "Parquet needs the package pyarrow: pip install pyarrow, or name a .csv file"
+            "writing Parquet needs pyarrow: pip install pyarrow, or use a .csv file"
         ) from error
     kinds = {str: arrow.string(), int: arrow.int32(), float: arrow.float64(), bool: arrow.bool_()}
     optional = {"disagreement": float, "isa": str, "cpu_quota": float}

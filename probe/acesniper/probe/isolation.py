@@ -1,4 +1,4 @@
-"""Measure models in a child process: a runtime that crashes or hangs loses one model, not all."""
+"""Latency measurement in a child process: a crash or hang of a runtime costs one model, not all."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from acesniper.probe.collect import ModelCase
 from acesniper.probe.latency import Latency, LatencyEffort, measure_latency
 from acesniper.probe.runtimes import RuntimeOptions, runtime
 
-LONGEST_S = 180.0
-"""After so long a model is given up."""
+TIMEOUT_S = 180.0
+"""Time limit for measuring one model."""
 
-MODELS_EACH = 25
-"""A child measures so many models and is replaced: some runtimes never give memory back."""
+MODELS_PER_CHILD = 25
+"""Models that a child measures before it is replaced: some runtimes never free memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyJob:
-    """How the child measures: all that it must be told."""
+    """Settings that the child process measures with."""
 
     runtime: str
     options: RuntimeOptions
@@ -29,12 +29,12 @@ class LatencyJob:
     throttled: bool = False
     reference: Path | None = None
 
-    def measure(self, wanted: ModelCase) -> Latency:
+    def measure(self, case: ModelCase) -> Latency:
         """Measure one model in this process."""
         return measure_latency(
-            wanted.path,
-            wanted.batch,
-            wanted.shapes,
+            case.path,
+            case.batch,
+            case.shapes,
             runtime(self.runtime),
             self.options,
             effort=self.effort,
@@ -44,25 +44,25 @@ class LatencyJob:
 
 
 class Isolated:
-    """Measures in a child, which is started when needed and again after it ended."""
+    """Measures in a child process, started on demand and restarted after it ended."""
 
     def __init__(
         self,
         job: LatencyJob,
         *,
-        longest_s: float = LONGEST_S,
+        timeout_s: float = TIMEOUT_S,
         serve: "Callable[[Connection, LatencyJob], None] | None" = None,
     ) -> None:
         self._job = job
-        self._longest_s = longest_s
+        self._timeout_s = timeout_s
         self._serve = serve or _serve
         self._context = multiprocessing.get_context("spawn")
         self._child: multiprocessing.process.BaseProcess | None = None
         self._pipe: Connection | None = None
-        self._done = 0
+        self._measured = 0
 
     def __enter__(self) -> "Isolated":
-        """Nothing starts yet."""
+        """Return self; the child starts with the first model."""
         return self
 
     def __exit__(
@@ -71,39 +71,39 @@ class Isolated:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End the child."""
+        """Kill the child."""
         self._end()
 
-    def measure(self, wanted: ModelCase) -> Latency:
-        """Measure one model. Raises InvalidModel, also (Crashed, TimedOut) when the child ended."""
-        if self._done >= MODELS_EACH:
+    def measure(self, case: ModelCase) -> Latency:
+        """Measure one model. Raises InvalidModel, also if the child failed (Crashed, TimedOut)."""
+        if self._measured >= MODELS_PER_CHILD:
             self._end()
         pipe = self._pipe or self._start()
-        pipe.send(wanted)
-        self._done += 1
-        if not pipe.poll(self._longest_s):
+        pipe.send(case)
+        self._measured += 1
+        if not pipe.poll(self._timeout_s):
             self._end()
-            message = f"{wanted.path.stem} was not measured within {self._longest_s:g} s"
+            message = f"measuring {case.path.stem} timed out after {self._timeout_s:g} s"
             raise InvalidModel("TimedOut", message)
         try:
-            answer = pipe.recv()
+            response = pipe.recv()
         except (EOFError, ConnectionResetError) as error:
             self._end()
-            message = f"{self._job.runtime} crashed over {wanted.path.stem}"
+            message = f"{self._job.runtime} crashed while it ran {case.path.stem}"
             raise InvalidModel("Crashed", message) from error
-        if isinstance(answer, Latency):
-            return answer
-        reason, message = answer
+        if isinstance(response, Latency):
+            return response
+        reason, message = response
         raise InvalidModel(invalid_model_reason(reason, "Crashed"), message)
 
     def _start(self) -> Connection:
-        self._pipe, theirs = self._context.Pipe()
+        self._pipe, child_end = self._context.Pipe()
         self._child = self._context.Process(
-            target=self._serve, args=(theirs, self._job), daemon=True
+            target=self._serve, args=(child_end, self._job), daemon=True
         )
         self._child.start()
-        theirs.close()
-        self._done = 0
+        child_end.close()
+        self._measured = 0
         return self._pipe
 
     def _end(self) -> None:
@@ -115,15 +115,15 @@ class Isolated:
 
 
 def _serve(pipe: Connection, job: LatencyJob) -> None:
-    """The child: measure what is asked for until the parent is gone."""
+    """Main function of the child: measure models until the parent closes the pipe."""
     while True:
         try:
-            wanted: ModelCase = pipe.recv()
+            case: ModelCase = pipe.recv()
         except EOFError:
             return
         try:
-            pipe.send(job.measure(wanted))
+            pipe.send(job.measure(case))
         except InvalidModel as error:
             pipe.send((error.reason, str(error)))
         except MemoryError:
-            pipe.send(("OutOfMemory", f"{wanted.path.stem} needs more memory than there is"))
+            pipe.send(("OutOfMemory", f"{case.path.stem} needs more memory than is available"))

@@ -1,4 +1,4 @@
-"""Measure one model once: does it run, is its answer right, how long does it take?"""
+"""Measurement of one model: whether it runs, whether its output is correct, and its latency."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,26 +13,26 @@ from acesniper.probe.model_file import bound_model
 from acesniper.probe.runtimes import Runtime, RuntimeOptions
 
 TOLERANCE: Mapping[str, float] = {"f32": 0.02, "bf16": 0.5}
-"""How far an output may be from the reference's: a wrong result means a wrong latency. Rounding in
-bfloat16 adds up over a hundred layers with drawn weights."""
+"""Tolerance for an output relative to the reference: the latency of a wrong result is meaningless.
+Rounding errors of bfloat16 add up over a hundred layers with random weights."""
 
-COMPARED = 4096
-"""Values of each output that are kept to compare with."""
+COMPARED_VALUES = 4096
+"""Values of each output that are stored for comparison."""
 
 LOW_QUANTILE = 0.25
-"""The quantile of a round that stands for it: noise only ever adds."""
+"""Quantile of the runs of a round that represents it, since noise only adds time."""
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyEffort:
-    """Rounds of `round_s` seconds each, until the two lowest agree within `agreed`.
+    """Rounds of `round_s` seconds each, until the two lowest agree within `agreement`.
 
     `throttled_s` is the length of the single round under a CPU quota, over several of its periods.
     """
 
     rounds: int = 6
     round_s: float = 0.12
-    agreed: float = 0.03
+    agreement: float = 0.03
     throttled_s: float = 0.6
 
 
@@ -41,7 +41,7 @@ QUICK_LATENCY = LatencyEffort(rounds=1, round_s=0.1, throttled_s=0.3)
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds of one run: the low end of the quietest round, its median and 90th percentile."""
+    """Seconds per run: low quantile of the quietest round, its median and 90th percentile."""
 
     seconds: float
     median_s: float
@@ -61,10 +61,11 @@ def measure_latency(
     throttled: bool = False,
     reference: Path | None = None,
 ) -> Latency:
-    """The latency of the model at `path`. Raises InvalidModel.
+    """Latency of the model at `path`.
 
-    `reference` is a folder of outputs: those of this model are compared with what lies there, and
-    are written there where nothing does. Reasons beside those of loading: NotFinite, WrongResult.
+    `reference` is a folder of outputs: those of this model are compared with the stored ones, or
+    stored if none exist. Raises InvalidModel with the reasons of loading, NotFinite or
+    WrongResult.
     """
     model = bound_model(path, batch, shapes, one_of_many=True)
     start = time.perf_counter()
@@ -87,51 +88,53 @@ def _checked(
     precision: str,
     reference: Path | None,
 ) -> float | None:
-    """The disagreement with the reference. Raises InvalidModel where it is too large."""
-    shown = {name: values.ravel()[:COMPARED] for name, values in outputs.items()}
-    if not all(np.isfinite(each).all() for each in shown.values()):
-        raise InvalidModel("NotFinite", f"{path.stem} gives values that are not finite")
+    """Disagreement with the reference. Raises InvalidModel if it is too large."""
+    compared = {name: values.ravel()[:COMPARED_VALUES] for name, values in outputs.items()}
+    if not all(np.isfinite(values).all() for values in compared.values()):
+        raise InvalidModel("NotFinite", f"the outputs of {path.stem} are not finite")
     if reference is None:
         return None
-    kept = reference / f"{path.stem}-{batch}.npz"
-    if not kept.exists():
+    stored = reference / f"{path.stem}-{batch}.npz"
+    if not stored.exists():
         reference.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(kept, *shown.values())
+        np.savez_compressed(stored, *compared.values())
         return 0.0
-    with np.load(kept, allow_pickle=False) as content:
-        known = [content[f"arr_{i}"] for i in range(len(content.files))]
-    found = _disagreement(list(shown.values()), known)
-    if not found <= TOLERANCE[precision]:
+    with np.load(stored, allow_pickle=False) as content:
+        expected = [content[f"arr_{i}"] for i in range(len(content.files))]
+    disagreement = _disagreement(list(compared.values()), expected)
+    if not disagreement <= TOLERANCE[precision]:
         raise InvalidModel(
-            "WrongResult", f"{path.stem} is {found:.2g} away from the reference's result"
+            "WrongResult",
+            f"the outputs of {path.stem} differ by {disagreement:.2g} from the reference's,"
+            f" more than {TOLERANCE[precision]:g}",
         )
-    return found
+    return disagreement
 
 
-def _disagreement(found: list[np.ndarray], known: list[np.ndarray]) -> float:
-    """The largest difference, relative to the largest value; infinite where sizes differ."""
-    if [each.size for each in found] != [each.size for each in known]:
+def _disagreement(actual: list[np.ndarray], expected: list[np.ndarray]) -> float:
+    """Largest difference, relative to the largest value; infinite if sizes differ."""
+    if [values.size for values in actual] != [values.size for values in expected]:
         return float("inf")
-    scale = max(float(np.abs(each).max()) for each in known) or 1.0
-    pairs = zip(found, known, strict=True)
+    scale = max(float(np.abs(values).max()) for values in expected) or 1.0
+    pairs = zip(actual, expected, strict=True)
     return max(float(np.abs(a.astype(np.float64) - b).max()) for a, b in pairs) / scale
 
 
 def _quietest(run: Callable[[], object], effort: LatencyEffort, *, throttled: bool) -> list[float]:
-    """The durations of the quietest round."""
+    """Durations of the runs of the quietest round."""
     if throttled:
         return _round(run, effort.throttled_s)
     rounds: list[list[float]] = []
     for _ in range(effort.rounds):
         rounds.append(_round(run, effort.round_s))
-        low = sorted(float(np.quantile(each, LOW_QUANTILE)) for each in rounds)
-        if len(low) > 1 and low[1] <= low[0] * (1 + effort.agreed):
+        low = sorted(float(np.quantile(runs, LOW_QUANTILE)) for runs in rounds)
+        if len(low) > 1 and low[1] <= low[0] * (1 + effort.agreement):
             break
-    return min(rounds, key=lambda each: float(np.quantile(each, LOW_QUANTILE)))
+    return min(rounds, key=lambda runs: float(np.quantile(runs, LOW_QUANTILE)))
 
 
 def _round(run: Callable[[], object], seconds: float) -> list[float]:
-    """The durations of runs that take about `seconds` together; at least two."""
+    """Durations of runs for about `seconds` in all; at least two."""
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < 2 or (time.perf_counter() < end and len(times) < 1000):

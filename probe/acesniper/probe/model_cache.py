@@ -1,12 +1,13 @@
-"""A node's cache of models: a folder that the pods on it share, by digest.
+"""Model cache of a node: a folder shared by the pods on it, with one file per digest.
 
-Locks say what happens, and the kernel lets go of them when a process ends, however it ends:
+Coordination is by file locks, which the kernel releases whenever a process ends:
 
-- who fills holds one of sixteen lock files, so that two pods do not fetch the same model twice;
-- who uses a model holds a shared lock on its file, and a model is only removed by who can get an
-  exclusive one: never while a running pod uses it.
+- a process that fills an entry holds one of sixteen lock files, so that no two pods download the
+  same model;
+- a process that uses a model holds a shared lock on its file, and removing it needs an exclusive
+  one, so that no model is removed while a running pod uses it.
 
-A file gets its name when it is whole: what was cut off never has one.
+A file gets its final name once it is complete.
 """
 
 import fcntl
@@ -23,23 +24,23 @@ from typing import IO
 log = logging.getLogger(__name__)
 
 Fill = Callable[[Path], object]
-"""Writes a model's file, or raises; what it wrote has the digest that was asked for."""
+"""Writes a model's file with the requested digest, or raises."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCache:
-    """What stays in `folder` has at most `most_bytes`; models in use come on top."""
+    """Cache in `folder` of at most `most_bytes`, not counting models in use."""
 
     folder: Path
     most_bytes: int
 
     def usable(self) -> bool:
-        """Whether files can be made there; a node without a cache has a folder of root's."""
+        """Whether the folder is writable; on a node without a cache it belongs to root."""
         return os.access(self.folder, os.R_OK | os.W_OK | os.X_OK)
 
     @contextmanager
     def held(self, sha256: str, fill: Fill) -> Iterator[Path]:
-        """The model's file, filled if it is not there, kept from being removed meanwhile."""
+        """The model's file, filled if missing, and protected from removal inside the block."""
         with self._open(sha256) or self._filled(sha256, fill) as file:
             os.utime(file.fileno())
             yield self._path(sha256)
@@ -49,7 +50,7 @@ class ModelCache:
         return self.folder / sha256
 
     def _open(self, sha256: str) -> IO[bytes] | None:
-        """The file with a shared lock; None if there is none, or one that is damaged."""
+        """The file with a shared lock; None if it is missing or corrupt."""
         path = self._path(sha256)
         try:
             file = path.open("rb")
@@ -57,24 +58,24 @@ class ModelCache:
             return None
         fcntl.flock(file, fcntl.LOCK_SH)
         if os.fstat(file.fileno()).st_nlink == 0:
-            file.close()  # removed in the moment before
+            file.close()  # removed between opening and locking it
             return None
         if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            log.warning("%s is damaged in the cache; it is fetched again", sha256)
+            log.warning("model %s is corrupt in the cache; downloading it again", sha256)
             path.unlink(missing_ok=True)
             file.close()
             return None
         return file
 
     def _filled(self, sha256: str, fill: Fill) -> IO[bytes]:
-        """The file, once this process or the one that is at it has filled it."""
+        """The file, filled by this process or by another that is filling it."""
         stem = f".filling-{sha256[0]}"
         with (self.folder / f"{stem}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if (there := self._open(sha256)) is not None:
-                return there
-            for left in self.folder.glob(f"{stem}-*"):
-                left.unlink(missing_ok=True)  # by a pod that was killed
+            if (file := self._open(sha256)) is not None:
+                return file
+            for partial in self.folder.glob(f"{stem}-*"):
+                partial.unlink(missing_ok=True)  # left by a pod that was killed
             return self._fill(sha256, fill, stem)
 
     def _fill(self, sha256: str, fill: Fill, stem: str) -> IO[bytes]:
@@ -84,7 +85,7 @@ class ModelCache:
         try:
             fill(partial)
             file = partial.open("rb")
-            # Before it has its name, so that nobody removes it in between.
+            # Locked before it is renamed, so that no other process can remove it.
             fcntl.flock(file, fcntl.LOCK_SH)
             os.fsync(file.fileno())
             partial.rename(self._path(sha256))
@@ -94,11 +95,11 @@ class ModelCache:
         return file
 
     def _trim(self) -> None:
-        """Remove models that nobody uses, those used longest ago first, until the rest fits."""
-        models = [each for each in self.folder.iterdir() if not each.name.startswith(".")]
-        seen = sorted((_last_used(each), each) for each in models)
-        held_bytes = sum(size for (_, size), _ in seen)
-        for (_, size), path in seen:
+        """Remove unused models, least recently used first, until the rest fits."""
+        models = [path for path in self.folder.iterdir() if not path.name.startswith(".")]
+        by_age = sorted((_last_used(path), path) for path in models)
+        held_bytes = sum(size for (_, size), _ in by_age)
+        for (_, size), path in by_age:
             if held_bytes <= self.most_bytes:
                 return
             if _removed(path):
@@ -106,16 +107,16 @@ class ModelCache:
 
 
 def _last_used(path: Path) -> tuple[float, int]:
-    """When a model was last used, and its size; nothing of one that is just gone."""
+    """Time of last use of a model, and its size; zeros if it was just removed."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except FileNotFoundError:
         return 0.0, 0
-    return found.st_mtime, found.st_size
+    return stat.st_mtime, stat.st_size
 
 
 def _removed(path: Path) -> bool:
-    """Remove a model unless a process uses it."""
+    """Remove a model unless a process uses it; whether it was removed."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Load a model file for a runtime: verified, its inputs bound, its weights inside its folder."""
+"""Loading of a model file for a runtime: digest, external weights and input sizes checked."""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ from acesniper.predictor.onnx.strip_weights import draw_weights
 
 
 def verify(path: Path, sha256: str | None) -> str:
-    """The SHA-256 of the file. Raises InvalidModel (NotFound, DigestMismatch)."""
+    """SHA-256 of the file. Raises InvalidModel (NotFound, DigestMismatch)."""
     if not path.is_file():
-        raise InvalidModel("NotFound", f"there is no file {path}")
+        raise InvalidModel("NotFound", f"file {path} does not exist")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if sha256 is not None and digest != sha256.lower():
-        raise InvalidModel("DigestMismatch", f"{path.name} has the SHA-256 {digest}, not {sha256}")
+        raise InvalidModel("DigestMismatch", f"{path.name} has SHA-256 {digest}, expected {sha256}")
     return digest
 
 
@@ -35,12 +35,12 @@ def bound_model(
     *,
     one_of_many: bool = False,
 ) -> bytes:
-    """The model as bytes, ready for a runtime. Raises InvalidModel, as the graph reader does.
+    """Serialised model with bound inputs, ready for a runtime. Raises InvalidModel.
 
-    With `one_of_many` sizes of dimensions that it does not have are for others.
+    With `one_of_many`, entries of `shapes` for dimensions that the model lacks are ignored.
     """
     if not path.is_file():
-        raise InvalidModel("NotFound", f"there is no file {path}")
+        raise InvalidModel("NotFound", f"file {path} does not exist")
     model = parse_model(path)
     check_external_data(model, path.parent)
     bind_inputs(model, batch, applicable_shapes(model, shapes or {}) if one_of_many else shapes)

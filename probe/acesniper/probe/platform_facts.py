@@ -1,4 +1,4 @@
-"""What the operating system says about the platform: processor, memory, CPU quota."""
+"""Facts about the platform from the operating system: CPU, memory, CPU quota."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class PlatformFacts:
-    """`cores` is what this process may use; `cpu_quota` limits it in cores, None if not."""
+    """`cores` are usable by this process; `cpu_quota` is a limit in cores, None if unset."""
 
     architecture: str
     cpu_model: str
@@ -20,7 +20,7 @@ class PlatformFacts:
 
 
 def facts() -> PlatformFacts:
-    """The facts of the platform this process runs on."""
+    """Facts about the platform that this process runs on."""
     return PlatformFacts(
         architecture={"x86_64": "amd64", "aarch64": "arm64"}.get(
             platform.machine(), platform.machine()
@@ -33,7 +33,7 @@ def facts() -> PlatformFacts:
 
 
 def cpu_model(cpuinfo: Path) -> str:
-    """The processor's name; boards without one in cpuinfo say it in the device tree."""
+    """CPU name; boards without one in cpuinfo have it in the device tree."""
     for line in cpuinfo.read_text().splitlines():
         name, _, value = line.partition(":")
         if name.strip() in ("model name", "Model", "Hardware") and value.strip():
@@ -43,7 +43,7 @@ def cpu_model(cpuinfo: Path) -> str:
 
 
 def cpu_quota(membership: Path, root: Path) -> float | None:
-    """The tightest CPU limit, in cores, on the way up from this process's cgroup."""
+    """Lowest CPU limit, in cores, of this process's cgroup and its ancestors."""
     limits = []
     for line in membership.read_text().splitlines():
         _, controllers, path = line.split(":", 2)
@@ -56,8 +56,8 @@ def cpu_quota(membership: Path, root: Path) -> float | None:
             if folder == top:
                 break
             folder = folder.parent
-    found = [each for each in limits if each is not None]
-    return min(found) if found else None
+    set_limits = [limit for limit in limits if limit is not None]
+    return min(set_limits) if set_limits else None
 
 
 def _limit(folder: Path) -> float | None:

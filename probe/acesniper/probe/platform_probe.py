@@ -1,4 +1,4 @@
-"""Measure a platform with the suite."""
+"""Measurement of a platform with the probe suite: its hardware vector."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -34,10 +34,10 @@ Progress = Callable[[str], None]
 ACCELERATORS = frozenset(
     ("cuda", "tensorrt", "rocm", "migraphx", "coreml", "dml", "vulkan", "opencl", "metal", "qnn")
 )
-"""Providers that work elsewhere than on the processor, whose CPU time says nothing of them."""
+"""Providers that do not run on the CPU, so that its CPU time does not measure them."""
 
 TOLERANCE = 0.1
-"""How far the mean of an output may be off: lower precisions were off by less than 0.01."""
+"""Relative tolerance for the mean of an output; lower precisions stayed below 0.01."""
 
 
 def probe(
@@ -48,14 +48,14 @@ def probe(
     cpu_quota: float | None = None,
     progress: Progress = lambda _: None,
 ) -> ProbeResult:
-    """What this platform does in that runtime. A probe without a reading is named in `missing`.
+    """Measure this platform in one runtime; probes without a reading are listed in `missing`.
 
-    `cpu_quota` is the limit in cores where no cgroup says it.
+    `cpu_quota` is the limit in cores if no cgroup states it.
     """
     start = time.perf_counter()
-    found = facts()
-    quota = cpu_quota or found.cpu_quota
-    readings = _measured(runtime, options, effort, quota, found.cores, progress)
+    platform = facts()
+    quota = cpu_quota or platform.cpu_quota
+    readings = _measured(runtime, options, effort, quota, platform.cores, progress)
     if (file := read_file()) is not None:
         readings[FILE_READ] = file
     return ProbeResult(
@@ -63,12 +63,12 @@ def probe(
         provider=runtime.provider,
         runtime=runtime.name,
         runtime_version=runtime.version,
-        architecture=found.architecture,
-        cpu_model=found.cpu_model,
-        cores=found.cores,
+        architecture=platform.architecture,
+        cpu_model=platform.cpu_model,
+        cores=platform.cores,
         threads=options.threads,
         cpu_quota=quota,
-        memory_bytes=found.memory_bytes,
+        memory_bytes=platform.memory_bytes,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         duration_s=round(time.perf_counter() - start, 3),
         missing=tuple(name for name in (*PROBES, MEMORY, LOAD, FILE_READ) if name not in readings),
@@ -83,11 +83,11 @@ def _measured(
     cores: int,
     progress: Progress,
 ) -> dict[str, Reading]:
-    """The readings of what runs, the heavy ones also under load.
+    """Readings of the probes that run; the heavy ones also under load.
 
-    Not so under a quota: there readings are means over a long time, and it is for both processes.
+    Not under a quota: readings are long-term means there, and both processes share the quota.
     """
-    progress("loading the probes")
+    progress("loading the probe models")
     runs = {**_runs(runtime, options), MEMORY: copy_memory(), **_loading(runtime, options)}
     alone = options.threads == 1 and runtime.provider not in ACCELERATORS
     throttled = quota is not None and quota < options.threads
@@ -101,23 +101,23 @@ def _measured(
     progress("measuring under load")
     heavy = {name: runs[name] for name in HEAVY if name in runs}
     warm = sustained(heavy, effort.heat_s, alone=alone) if effort.heat_s else {}
-    can_meet = effort.neighbour_s > 0 and cores > 1
-    return _joined(
-        readings, warm, with_busy_neighbour(heavy, effort.neighbour_s) if can_meet else {}
+    can_contend = effort.neighbour_s > 0 and cores > 1
+    return _with_load(
+        readings, warm, with_busy_neighbour(heavy, effort.neighbour_s) if can_contend else {}
     )
 
 
 def _runs(runtime: Runtime, options: RuntimeOptions) -> dict[str, TimedCall]:
-    """The probes that this runtime can load and that compute what they should."""
+    """Probes that this runtime can load and computes correctly."""
     runs: dict[str, TimedCall] = {}
-    for name, each in PROBES.items():
+    for name, suite_probe in PROBES.items():
         try:
-            session = runtime.load(each.build().SerializeToString(), options)
+            session = runtime.load(suite_probe.build().SerializeToString(), options)
             feeds = random_feeds(session.inputs)
-            right = computes(name, session.run(feeds))
+            is_correct = computes(name, session.run(feeds))
         except InvalidModel:
-            continue  # absent from the vector; the result names it
-        if right:
+            continue  # the result lists it as missing
+        if is_correct:
             runs[name] = lambda session=session, feeds=feeds: session.run(feeds)  # type: ignore[misc]
     return runs
 
@@ -130,18 +130,18 @@ def _loading(runtime: Runtime, options: RuntimeOptions) -> dict[str, TimedCall]:
 
 
 def computes(name: str, outputs: Mapping[str, np.ndarray]) -> bool:
-    """Whether a probe's output is what it should be: a kernel that skips its work looks fast."""
+    """Whether a probe's output is correct: a kernel that skips its work would look fast."""
     if len(outputs) != 1:
         return False
     mean = float(np.mean(next(iter(outputs.values())), dtype=np.float64))
     return bool(np.isclose(mean, known_suite().mean_output[name], rtol=TOLERANCE))
 
 
-def _joined(
-    cool: Mapping[str, Reading], warm: Mapping[str, float], beside: Mapping[str, float]
+def _with_load(
+    cool: Mapping[str, Reading], warm: Mapping[str, float], contended: Mapping[str, float]
 ) -> dict[str, Reading]:
-    """The readings with what is left of them after a while, and beside a neighbour."""
+    """Readings completed by those under sustained load and next to a busy neighbour."""
     return {
-        name: replace(each, sustained_s=warm.get(name), loaded_s=beside.get(name))
-        for name, each in cool.items()
+        name: replace(reading, sustained_s=warm.get(name), loaded_s=contended.get(name))
+        for name, reading in cool.items()
     }

@@ -1,6 +1,6 @@
-"""How far a run is, for whoever asks over HTTP: the operator, every few seconds.
+"""HTTP endpoint for the progress of a run; the operator polls it every few seconds.
 
-A pod thus needs no right in the cluster to say how far it is, and writes nothing.
+A task's pod thus needs no permissions in the cluster, and writes nothing.
 """
 
 import http.server
@@ -12,19 +12,19 @@ from contextlib import contextmanager
 
 
 class ProgressServer:
-    """Told of every batch that is done; answers with the newest count."""
+    """Records finished batches and serves the latest count."""
 
     def __init__(self, total: int) -> None:
         self._total = total
-        self._began_s = time.monotonic()
+        self._started_s = time.monotonic()
         self._state = (0, 0.0)
-        """Replaced whole: the server's thread reads it without a lock."""
+        """Replaced as a whole, because the server's thread reads it without a lock."""
 
     def __call__(self, done: int) -> None:
-        """So many batches are done; 0 says that the first one begins."""
+        """Record the number of finished batches; 0 starts the clock."""
         if done == 0:
-            self._began_s = time.monotonic()
-        self._state = (done, time.monotonic() - self._began_s)
+            self._started_s = time.monotonic()
+        self._state = (done, time.monotonic() - self._started_s)
 
     def json(self) -> str:
         """One line, in the words of `acesniper.api.messages.RunnerProgress`."""
@@ -33,16 +33,16 @@ class ProgressServer:
 
     @contextmanager
     def served(self, port: int) -> Iterator[int]:
-        """Answer on a port of all addresses (0: any free one); yields the port."""
+        """Serve on a port of all addresses (0 for any free one); yields the port."""
         progress = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            """Answers every GET the same."""
+            """Answers every GET with the progress."""
 
             timeout = 5.0
 
             def do_GET(self) -> None:
-                """Say how far it is."""
+                """Send the progress as JSON."""
                 body = progress.json().encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
@@ -51,7 +51,7 @@ class ProgressServer:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                """The container's output is for the report."""
+                """Log nothing: standard output is for the report."""
 
         with http.server.ThreadingHTTPServer(("", port), Handler) as server:
             thread = threading.Thread(target=server.serve_forever, daemon=True)

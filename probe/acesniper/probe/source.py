@@ -1,4 +1,4 @@
-"""Where a runner's model and input come from: a file here, or an address that is fetched first."""
+"""Model and input of a runner: local files, or downloads from an address."""
 
 import logging
 import tempfile
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LocalModel:
-    """A file, and whether its digest was checked on its way here."""
+    """A local model file, and whether its digest was checked during the download."""
 
     path: Path
     verified: bool = False
@@ -32,25 +32,25 @@ def local_model(
     cache: ModelCache | None = None,
     limits: DownloadLimits = DownloadLimits(),  # noqa: B008 - frozen
 ) -> Iterator[LocalModel]:
-    """The model as a file here; what was fetched is removed at the end, or stays in the cache.
+    """The model as a local file; a download is removed at the end, or kept in the cache.
 
     Raises:
-        Unavailable: it cannot be fetched now.
-        InvalidModel: TooLarge, DigestMismatch, or UnsupportedSource for any other scheme.
-        InvalidInput: the address is none of ours.
+        Unavailable: it cannot be downloaded now.
+        InvalidModel: TooLarge, DigestMismatch, or UnsupportedSource for another scheme.
+        InvalidInput: the address is malformed.
     """
     if "://" not in where:
         yield LocalModel(Path(where))
         return
-    address = _fetched(where)
+    address = _parsed(where)
 
     def fill(target: Path) -> None:
         download(address, target, sha256=sha256, credentials=credentials, limits=limits)
 
     with tempfile.TemporaryDirectory(prefix="acesniper-model-") as folder:
-        # By its own name in a folder of its own: weights beside it may be read, a cache's not.
+        # Under its own name in a separate folder: external weights are looked up in that folder.
         target = Path(folder) / (address.file_name or "model.onnx")
-        if cache is not None and sha256 is not None and _usable(cache):
+        if cache is not None and sha256 is not None and _is_usable(cache):
             with cache.held(sha256, fill) as cached:
                 target.symlink_to(cached)
                 yield LocalModel(target, verified=True)
@@ -67,27 +67,27 @@ def local_input(
     credentials: Credentials = NO_CREDENTIALS,
     limits: DownloadLimits = DownloadLimits(),  # noqa: B008 - frozen
 ) -> Iterator[Path]:
-    """The input as a file or folder here. Raises as `local_model` does."""
+    """The input as a local file or folder. Raises the same errors as `local_model`."""
     if "://" not in where:
         yield Path(where)
         return
-    address = _fetched(where)
+    address = _parsed(where)
     with tempfile.TemporaryDirectory(prefix="acesniper-input-") as folder:
         target = Path(folder) / (address.file_name or "input.npz")
         download(address, target, sha256=sha256, credentials=credentials, limits=limits)
         yield target
 
 
-def _fetched(where: str) -> Address:
+def _parsed(where: str) -> Address:
     address = Address.parse(where)
     if address.mounted:
-        text = f"{where} is reached through a volume, in a task's pod only; give its file here"
-        raise InvalidModel("UnsupportedSource", text)
+        message = f"{where} is a volume of a task's pod only; pass the path of the file instead"
+        raise InvalidModel("UnsupportedSource", message)
     return address
 
 
-def _usable(cache: ModelCache) -> bool:
+def _is_usable(cache: ModelCache) -> bool:
     if cache.usable():
         return True
-    log.warning("no cache: %s cannot be written", cache.folder)
+    log.warning("model cache disabled: %s is not writable", cache.folder)
     return False

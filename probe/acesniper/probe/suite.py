@@ -1,8 +1,9 @@
-"""The HRM suite: small graphs that together say what a platform is good at.
+"""The HRM suite: small graphs and transfers that together characterise a platform.
 
-A chain stands for one class of operators at one typical shape; a reference network for a family.
-The graphs use operator set 13 only, so that every runtime can load them. A change of any graph, or
-of what a reading means, needs a new VERSION: readings of two versions do not compare.
+A chain represents one class of operators at one typical shape, a reference network a family. The
+graphs use operator set 13, so that every runtime can load them. The transfers measure how fast data
+is copied in memory, loaded into the runtime as a model, and read from a file. A change of a graph,
+or of the meaning of a reading, needs a new VERSION: readings of two versions are not comparable.
 """
 
 import os
@@ -24,20 +25,20 @@ from acesniper.probe.reference_networks import REFERENCES, Layers
 from acesniper.probe.runtimes import Runtime, RuntimeOptions
 
 SENTINEL = "conv_wide_16"
-"""Re-run between rounds; when it moved, something else was running."""
+"""Run between rounds; a change means that another process was running."""
 MEMORY, LOAD, FILE_READ = "memory", "load", "file_read"
-"""The probes that are no graphs: a copy of a large array, loading a model, reading a file."""
+"""Probes that are not graphs: copying a large array, loading a model, reading a file."""
 MEMORY_BYTES = 128 << 20
-"""Read and written by one run of it; larger than the caches of edge devices."""
+"""Bytes that one run reads and writes; larger than the caches of edge devices."""
 LOAD_BYTES = 16 << 20
-"""The weights of the model that is loaded; its few nodes cost little beside them."""
+"""Weights of the model that is loaded; its few nodes cost little in comparison."""
 FILE_BYTES = 8 << 20
-"""Small enough for a slow card to write, which is not timed."""
+"""Size of the file; writing it is not timed, but should not take long on a slow card."""
 TRANSFERS = {MEMORY: MEMORY_BYTES, LOAD: LOAD_BYTES, FILE_READ: FILE_BYTES}
 HEAVY = ("conv_wide_64", "matmul", "gemv_cold", "net_resnet", MEMORY)
-"""What is run again warm, and beside a neighbour: bound by arithmetic, by memory, by both."""
+"""Probes repeated under load: bound by arithmetic, by memory, or by both."""
 PLAIN_OPSET = 13
-"""What every runtime reads; newer sets bring operators that some lack."""
+"""Operator set that every runtime supports; some lack operators of newer ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,15 @@ class Probe:
     def build(self, opset: int = PLAIN_OPSET) -> ModelProto:
         """The probe as an ONNX model.
 
-        With a newer operator set it says with one operator what the old one spells out: that is
-        how the graph reader counts what it asks for.
+        A newer operator set has single operators for what an old one decomposes; the graph reader
+        counts the work of a probe in that form.
         """
         b = GraphBuilder(self.name, opset=opset)
         return b.build(self.layers(b, b.input("x", *self.dims, batch=self.batch)))
 
 
 def chain(times: int, layer: Layers) -> Layers:
-    """A layer applied several times, so that the fixed cost of a run weighs little."""
+    """A layer applied several times, so that the fixed cost of a run is negligible."""
 
     def layers(b: GraphBuilder, x: str) -> str:
         for _ in range(times):
@@ -76,7 +77,7 @@ def conv(channels: int, kernel: int = 3, **options: int) -> Layers:
 
 
 def pointwise(wide: int, narrow: int) -> Layers:
-    """Up and down again by 1x1 convolutions."""
+    """1x1 convolutions to a wide and back to a narrow number of channels."""
     return lambda b, x: b.conv(b.conv(x, wide, 1, act="Relu"), narrow, 1, act="Relu")
 
 
@@ -129,14 +130,14 @@ CHAINS = (
     Probe("pool", (64, 112, 112), lambda b, x: b.pool(x, 3, 2, pad=1)),
     Probe("movement", (64, 56, 56), chain(2, _move)),
 )
-"""Small chains, a class of operators each."""
+"""Chains of layers; each represents one class of operators."""
 
 NETWORKS = tuple(
-    Probe(name, each.dims, each.layers, each.batch) for name, each in REFERENCES.items()
+    Probe(name, network.dims, network.layers, network.batch) for name, network in REFERENCES.items()
 )
 
 PROBES: Mapping[str, Probe] = {probe.name: probe for probe in (*CHAINS, *NETWORKS)}
-"""By name."""
+"""All probe graphs by name."""
 
 
 FILE_READS = 5
@@ -145,14 +146,14 @@ LAYER_WIDTH = 1024
 
 
 def copy_memory() -> TimedCall:
-    """A copy that reads and writes MEMORY_BYTES in all."""
+    """Copy that reads and writes MEMORY_BYTES in all."""
     source = np.ones(MEMORY_BYTES // 2, dtype=np.uint8)
     target = np.zeros_like(source)
     return lambda: np.copyto(target, source)
 
 
 def load_test_model() -> ModelProto:
-    """Dense layers with LOAD_BYTES of weights, no two of them equal."""
+    """Dense layers with LOAD_BYTES of distinct weights."""
     b = GraphBuilder("load", dense=True, opset=PLAIN_OPSET)
     x = b.input("x", LAYER_WIDTH, batch=1)
     for _ in range(LOAD_BYTES // (4 * LAYER_WIDTH * LAYER_WIDTH)):
@@ -167,7 +168,7 @@ def load_test_model() -> ModelProto:
 
 
 def load_model(runtime: Runtime, options: RuntimeOptions) -> TimedCall:
-    """Make the runtime ready to run a model of LOAD_BYTES that is in memory.
+    """Load a model of LOAD_BYTES from memory into the runtime.
 
     Raises:
         InvalidModel: the runtime cannot load it.
@@ -178,9 +179,9 @@ def load_model(runtime: Runtime, options: RuntimeOptions) -> TimedCall:
 
 
 def read_file() -> Reading | None:
-    """Seconds to read a file of FILE_BYTES that the page cache was told to forget.
+    """Seconds to read a file of FILE_BYTES that was dropped from the page cache.
 
-    None where temporary files of that size cannot be written or forgotten.
+    None if temporary files of that size cannot be written or dropped.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="acesniper-probe-") as folder:

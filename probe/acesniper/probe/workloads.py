@@ -1,8 +1,8 @@
-"""Write what each probe asks for, so that the predictor need not build the suite.
+"""Generator of the workload of each probe, which the predictor reads instead of the suite.
 
 `python -m acesniper.probe.workloads [PROFILE...]` reads every probe graph with the product's own
-graph reader and, from probed platforms, takes the usual time of each probe relative to the others;
-without profiles these times stay as they are.
+graph reader. With PROFILEs of probed platforms it updates the typical time of each probe relative
+to the others; without them these times are kept.
 """
 
 import json
@@ -32,51 +32,51 @@ Workload = Mapping[str, Mapping[str, float]]
 def workload(name: str, folder: Path) -> Workload:
     """Per operator class of one probe: FLOPs, bytes and nodes.
 
-    Read from the form with the newest operators: what an old set spells out is one operator's work.
+    Read from the form with the newest operators, which old operator sets decompose.
     """
     values = features(name, folder).values
     return {
-        kind: {each: values[f"{kind}.{each}"] for each in MEASURES}
+        kind: {measure: values[f"{kind}.{measure}"] for measure in MEASURES}
         for kind in CLASSES
         if values[f"{kind}.nodes"] > 0
     }
 
 
 def features(name: str, folder: Path) -> ModelFeatures:
-    """What the graph reader says of a probe."""
+    """Features of a probe graph."""
     path = folder / f"{name}.onnx"
     path.write_bytes(PROBES[name].build(OPSET).SerializeToString())
     return read_model(path)
 
 
 def references() -> dict[str, dict[str, object]]:
-    """The whole networks of the suite as models: every probed device has run them."""
+    """Features of the suite's reference networks, which every probed device has run."""
     with tempfile.TemporaryDirectory() as folder:
         return {name: library_entry(features(name, Path(folder))) for name in REFERENCES}
 
 
 def workloads() -> dict[str, Workload]:
-    """The workload of every probe; the copy of memory is an elementwise operation."""
+    """Workload of every probe; the memory copy counts as an elementwise operator."""
     with tempfile.TemporaryDirectory() as folder:
-        found = {name: workload(name, Path(folder)) for name in PROBES}
+        by_probe = {name: workload(name, Path(folder)) for name in PROBES}
     copy = {"elementwise": {"flops": 0.0, "bytes": float(MEMORY_BYTES), "nodes": 1.0}}
-    return {**found, MEMORY: copy}
+    return {**by_probe, MEMORY: copy}
 
 
 def mean_outputs() -> dict[str, float]:
-    """The mean of what each probe computes, in onnxruntime: how a wrong kernel is found out."""
-    return {name: float(f"{mean_output(each):.4g}") for name, each in PROBES.items()}
+    """Mean output of each probe in onnxruntime, to detect kernels that compute wrongly."""
+    return {name: float(f"{mean_output(probe):.4g}") for name, probe in PROBES.items()}
 
 
-def mean_output(each: Probe) -> float:
-    """The mean of a probe's only output for the usual input."""
-    session = runtime("onnxruntime").load(each.build().SerializeToString(), RuntimeOptions())
+def mean_output(probe: Probe) -> float:
+    """Mean of a probe's only output for the default input."""
+    session = runtime("onnxruntime").load(probe.build().SerializeToString(), RuntimeOptions())
     (values,) = session.run(random_feeds(session.inputs)).values()
     return float(np.mean(values, dtype=np.float64))
 
 
 def typical_s(vectors: Sequence[HardwareVector]) -> dict[str, float]:
-    """The geometric mean of each probe over platforms, in seconds."""
+    """Geometric mean over platforms of each probe, in seconds."""
     names = [*PROBES, MEMORY]
     return {
         name: float(f"{np.exp(np.mean(np.log(_seconds(vectors, name)))):.4g}") for name in names
@@ -84,14 +84,14 @@ def typical_s(vectors: Sequence[HardwareVector]) -> dict[str, float]:
 
 
 def _seconds(vectors: Sequence[HardwareVector], name: str) -> list[float]:
-    return [each.readings[name].seconds for each in vectors if name in each.readings]
+    return [vector.readings[name].seconds for vector in vectors if name in vector.readings]
 
 
 def main() -> None:
     """Write `workloads.json` and `references.json` into the predictor."""
     home = Path(str(files("acesniper.predictor")))
     target = home / "workloads.json"
-    vectors = [read_profile(Path(each)).vector for each in sys.argv[1:]]
+    vectors = [read_profile(Path(path)).vector for path in sys.argv[1:]]
     content = {
         "suite": SUITE,
         "suite_version": VERSION,

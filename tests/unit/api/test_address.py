@@ -58,8 +58,8 @@ def test_what_is_no_address_of_ours_is_refused_and_no_signature_repeated(uri: st
 @pytest.mark.parametrize(
     ("uri", "why"),
     [
-        ("https://user:geheim@host/m.onnx", "put credentials into a Secret"),
-        ("https://user:geheim@[::1/m.onnx", "its host is none"),
+        ("https://user:geheim@host/m.onnx", "put credentials in a Secret"),
+        ("https://user:geheim@[::1/m.onnx", "the host is invalid"),
     ],
 )
 def test_a_password_in_an_address_is_refused_and_not_repeated(uri: str, why: str) -> None:

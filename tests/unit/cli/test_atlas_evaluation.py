@@ -15,14 +15,14 @@ BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "atlas.py"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An atlas, and the document of its evaluation in out.json."""
     folder = write_atlas(tmp_path_factory.mktemp("atlas"))
-    evaluate_atlas(folder, 1, folder / "out.json", steps=2, each=True, with_ablation=True)
+    evaluate_atlas(folder, 1, folder / "out.json", steps=2, per_device=True, with_ablation=True)
     return folder
 
 
 def test_the_figures_are_printed_for_every_split_and_device(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    evaluate_atlas(folder, 0, steps=2, each=True)
+    evaluate_atlas(folder, 0, steps=2, per_device=True)
 
     printed = capsys.readouterr().out
     for expected in ("new runtime, 0 observed, by device", "of 12 networks", "FLOPs", *PLATFORMS):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from acesniper.cli.__main__ import main
-from acesniper.cli.commands import COMMANDS, flowing, panels
+from acesniper.cli.commands import COMMANDS, format_help, sections
 from small_models import MODELS, linear_model, save
 
 HEAVY = ("kopf", "torch", "fastapi", "kubernetes", "aiohttp")
@@ -34,13 +34,13 @@ def test_help_lists_every_command_without_importing_one(capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_a_help_text(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(name, "--help") == 0
 
-    assert COMMANDS[name].split()[0] in capsys.readouterr().out
+    assert COMMANDS[name].summary.split()[0] in capsys.readouterr().out
 
 
-def test_the_terminal_breaks_the_lines_of_a_text_and_not_those_of_an_example() -> None:
+def test_the_help_wraps_text_and_keeps_the_lines_of_examples() -> None:
     text = """Show it.
 
     Some words that were
@@ -50,11 +50,11 @@ def test_the_terminal_breaks_the_lines_of_a_text_and_not_those_of_an_example() -
       acesniper top
     """
 
-    shown = flowing(text)
+    formatted = format_help(text)
 
-    assert shown.split("\n\n")[1:] == [
+    assert formatted.split("\n\n")[1:] == [
         "Some words that were broken in the source.",
-        "Example:\n  acesniper top",
+        "\b\nExample:\n  acesniper top",
     ]
 
 
@@ -64,8 +64,8 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.strip() == version("acesniper")
 
 
-def test_every_command_is_in_the_list_once() -> None:
-    listed = [name for names in panels().values() for name in names]
+def test_every_command_is_in_one_section() -> None:
+    listed = [name for names in sections().values() for name in names]
 
     assert sorted(listed) == sorted(COMMANDS)
 
@@ -93,7 +93,7 @@ def test_a_device_loads_nothing_of_the_control_plane(name: str) -> None:
         "import sys\n"
         "from acesniper.cli.commands import application\n"
         f"application([{name!r}])\n"
-        f"sys.exit(' '.join(each for each in {HEAVY} if each in sys.modules))"
+        f"sys.exit(' '.join(name for name in {HEAVY} if name in sys.modules))"
     )
 
     done = subprocess.run(
@@ -111,7 +111,7 @@ def test_running_a_model_loads_nothing_of_the_control_plane(model: Path) -> None
         f"    main(['run', {str(model)!r}])\n"
         "except SystemExit:\n"
         "    pass\n"
-        f"sys.exit(' '.join(each for each in {HEAVY} if each in sys.modules))"
+        f"sys.exit(' '.join(name for name in {HEAVY} if name in sys.modules))"
     )
 
     done = subprocess.run(
@@ -147,9 +147,7 @@ def test_a_bad_model_is_one_line_and_exit_code_2(
     assert len(shown.splitlines()) == 1
 
 
-def test_a_shape_that_is_no_pair_is_refused(
-    model: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_invalid_shape_is_refused(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("model", "profile", str(model), "--shape", "length") == 2
     assert "NAME=SIZE" in capsys.readouterr().err
 
@@ -160,7 +158,7 @@ def test_a_profile_of_a_model_as_json(model: Path, capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out)["flops"] == 2 * 16 * 8 * 4
 
 
-def test_a_profile_of_a_model_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_profile_of_a_model_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("model", "profile", str(MODELS / "squeezenet1_1.onnx")) == 0
 
     shown = capsys.readouterr().out
@@ -185,7 +183,7 @@ def test_collect_writes_the_table(model: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_collect_takes_a_folder_and_says_which_of_it_cannot_run(
+def test_collect_reads_a_folder_and_reports_models_that_fail(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no model")
@@ -198,7 +196,7 @@ def test_collect_takes_a_folder_and_says_which_of_it_cannot_run(
     assert "broken: NotOnnx" in capsys.readouterr().err
 
 
-def test_collect_fails_where_nothing_can_be_measured(
+def test_collect_fails_if_no_model_can_be_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = tmp_path / "broken.onnx"
@@ -209,8 +207,6 @@ def test_collect_fails_where_nothing_can_be_measured(
     assert "no model could be measured" in capsys.readouterr().err
 
 
-def test_predict_without_its_profile_says_so(
-    model: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert call("predict", str(model), "--device", "nowhere/edge-1.yaml") == 2
-    assert "there is no file" in capsys.readouterr().err
+def test_predict_names_a_missing_profile(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("predict", str(model), "--device", "missing/edge-1.yaml") == 2
+    assert "missing/edge-1.yaml: the file does not exist" in capsys.readouterr().err

@@ -2,25 +2,24 @@ from pathlib import Path
 
 import pytest
 
-from acesniper.cli import connection
-from acesniper.cli.connection import Connection, advised
-from acesniper.cli.prediction_inputs import is_name
+from acesniper.cli.connection import Connection, with_advice
+from acesniper.cli.prediction_inputs import is_object_name
 from acesniper.domain.errors import AcesniperError, Forbidden, InvalidInput, NotFound, Unavailable
 
 
-def test_without_any_cluster_the_ways_to_name_one_are_told(
+def test_without_a_configured_cluster_the_error_lists_the_options(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(connection, "HOME", tmp_path / "none")
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
     with pytest.raises(InvalidInput, match=r"--kubeconfig FILE or set KUBECONFIG.*k3s\.yaml"):
-        Connection().ask(lambda _: pytest.fail("there is no cluster"))
+        Connection().run(lambda _: pytest.fail("there is no cluster"))
 
 
-def test_a_kubeconfig_that_is_not_there_is_an_error_in_words(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="there is no kubeconfig"):
-        Connection(tmp_path / "none").ask(lambda _: pytest.fail("there is no cluster"))
+def test_a_missing_kubeconfig_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="none does not exist"):
+        Connection(tmp_path / "none").run(lambda _: pytest.fail("there is no cluster"))
 
 
 USERLESS = """
@@ -35,47 +34,52 @@ UNTRUSTED = USERLESS.replace("user: you", "user: me").replace(
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
-        pytest.param("kind: Config", "no way to the cluster", id="an empty one"),
-        pytest.param("", "is no kubeconfig", id="nothing"),
-        pytest.param("hello", "is no kubeconfig", id="a text"),
-        pytest.param("- a", "is no kubeconfig", id="a list"),
-        pytest.param("# a: [", "is no kubeconfig", id="a comment"),
-        pytest.param("| a | `b` |\n- x: y: z", "is no kubeconfig", id="no YAML"),
-        pytest.param("\ud800", "is no kubeconfig", id="no text"),
-        pytest.param(USERLESS, "is no kubeconfig", id="a user who is nobody"),
-        pytest.param(UNTRUSTED, "no way to the cluster", id="an authority without a certificate"),
+        pytest.param("kind: Config", "cannot connect to a cluster", id="an empty one"),
+        pytest.param("", "is not a kubeconfig", id="nothing"),
+        pytest.param("hello", "is not a kubeconfig", id="a text"),
+        pytest.param("- a", "is not a kubeconfig", id="a list"),
+        pytest.param("# a: [", "is not a kubeconfig", id="a comment"),
+        pytest.param("| a | `b` |\n- x: y: z", "is not a kubeconfig", id="no YAML"),
+        pytest.param("\ud800", "is not a kubeconfig", id="no text"),
+        pytest.param(USERLESS, "is not a kubeconfig", id="an unknown user"),
+        pytest.param(
+            UNTRUSTED, "cannot connect to a cluster", id="an authority without a certificate"
+        ),
     ],
 )
-def test_a_kubeconfig_that_is_none_is_an_error_in_words(
-    content: str, said: str, tmp_path: Path
+def test_an_invalid_kubeconfig_is_an_input_error(
+    content: str, message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "config").write_bytes(content.encode("utf-8", "surrogatepass"))
 
-    with pytest.raises(InvalidInput, match=said):
-        Connection(tmp_path / "config").ask(lambda _: pytest.fail("there is no cluster"))
+    with pytest.raises(InvalidInput, match=message):
+        Connection(tmp_path / "config").run(lambda _: pytest.fail("there is no cluster"))
 
 
 @pytest.mark.parametrize(
     ("error", "advice"),
     [
-        (NotFound("GET /apis/acesniper.io: 404"), "install the chart first"),
-        (Forbidden("GET /api/v1/pods: no (403)"), "ask for the right"),
-        (Unavailable("GET /version: the API server does not answer: x"), "is it running"),
+        (NotFound("GET /apis/acesniper.io: 404"), "install the chart"),
+        (Forbidden("GET /api/v1/pods: no (403)"), "lacks the permission: request it"),
+        (
+            Unavailable("GET /version: the API server does not answer: x"),
+            "check that the cluster runs",
+        ),
     ],
 )
-def test_errors_of_a_cluster_say_what_to_do(error: AcesniperError, advice: str) -> None:
-    found = advised(error)
+def test_errors_of_a_cluster_come_with_advice(error: AcesniperError, advice: str) -> None:
+    advised = with_advice(error)
 
-    assert str(error) in str(found)
-    assert advice in str(found)
+    assert str(error) in str(advised)
+    assert advice in str(advised)
 
 
-def test_other_errors_stay_as_they_are() -> None:
+def test_other_errors_are_unchanged() -> None:
     error = InvalidInput("there is no such task")
 
-    assert advised(error) is error
+    assert with_advice(error) is error
 
 
 @pytest.mark.parametrize(
@@ -88,10 +92,10 @@ def test_other_errors_stay_as_they_are() -> None:
         ("docs", False),
     ],
 )
-def test_a_name_is_what_no_file_can_be(
+def test_a_text_is_a_name_unless_it_is_a_path_or_a_file(
     text: str, named: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "docs").mkdir()
     monkeypatch.chdir(tmp_path)
 
-    assert is_name(text) is named
+    assert is_object_name(text) is named

@@ -2,20 +2,18 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from acesniper.cli import console
-from acesniper.cli.console import print_wide
+from acesniper.cli.console import print_table
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_no_name_is_cut_however_narrow_the_terminal_is(
-    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_table_is_not_truncated_on_a_narrow_terminal(
+    terminal: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(console, "out", Console(width=20, force_terminal=terminal))
     table = Table("Device", "Latency", box=None)
     table.add_row("edge-1.site-a.example.com-cpu", "12.5 ms to 18.5 ms")
 
-    print_wide(table)
+    print_table(table, Console(width=20, force_terminal=terminal))
 
-    (line,) = (each for each in capsys.readouterr().out.splitlines() if "edge" in each)
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "edge" in line)
     assert line.split("  ")[0].strip() == "edge-1.site-a.example.com-cpu"
     assert "12.5 ms to 18.5 ms" in line

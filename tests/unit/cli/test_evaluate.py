@@ -23,10 +23,10 @@ def folder(tmp_path: Path) -> Path:
     with (tmp_path / "features.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("model", *KINDS))
-        for model, each in zip(table.models, traits, strict=True):
-            writer.writerow((model, *(part.sizes[0] for part in each.operators)))
+        for model, trait in zip(table.models, traits, strict=True):
+            writer.writerow((model, *(part.sizes[0] for part in trait.operators)))
     (tmp_path / "references.json").write_text(json.dumps({"mine": list(table.models[:10])}))
-    (tmp_path / "devices.txt").write_text("\n".join((*table.devices[-3:], "nobody|cpu")) + "\n")
+    (tmp_path / "devices.txt").write_text("\n".join((*table.devices[-3:], "unknown|cpu")) + "\n")
     (tmp_path / "models.txt").write_text("\n".join(table.models[-4:]))
     return tmp_path
 
@@ -35,7 +35,7 @@ def call(folder: Path, *more: str, references: str = "references.json:mine") -> 
     with pytest.raises(SystemExit) as caught:
         main(
             (
-                *("evaluate", "--table", str(folder / "table.csv"), "-k", "5"),
+                *("evaluate", "table", str(folder / "table.csv"), "-k", "5"),
                 *("--references", str(folder / references)),
                 *("--device-column", "board|unit"),
                 *("--held-out-devices", str(folder / "devices.txt")),
@@ -46,9 +46,7 @@ def call(folder: Path, *more: str, references: str = "references.json:mine") -> 
     return int(caught.value.code or 0)
 
 
-def test_the_figures_are_shown_and_written(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_figures_are_printed_and_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = call(
         folder, "--features", str(folder / "features.csv"), "--json", str(folder / "out.json")
     )
@@ -66,7 +64,7 @@ def test_the_figures_are_shown_and_written(
     assert set(document["devices"]["board11|cpu"]) == {"P1", "P3"}
 
 
-def test_lists_may_begin_with_the_mark_of_their_encoding(
+def test_lists_may_start_with_a_byte_order_mark(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("devices.txt", "references.json"):
@@ -77,16 +75,16 @@ def test_lists_may_begin_with_the_mark_of_their_encoding(
     assert "1 of 4 names" in capsys.readouterr().err
 
 
-def test_without_features_new_models_stay_out(
+def test_without_features_new_models_are_not_predicted(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(folder, "--each") == 0
 
-    assert "without --features" in capsys.readouterr().err
+    assert "need --features" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("references", ["references.json", "nowhere.json", "references.json:x"])
-def test_references_that_name_no_list_are_refused(
+@pytest.mark.parametrize("references", ["references.json", "missing.json", "references.json:x"])
+def test_invalid_references_are_refused(
     folder: Path, references: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(folder, references=references) == 2
@@ -94,13 +92,17 @@ def test_references_that_name_no_list_are_refused(
     assert "error" in capsys.readouterr().err
 
 
-def test_the_table_is_no_feature(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_itself_cannot_be_a_feature(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert call(folder, "--features", str(folder / "table.csv")) == 2
 
-    assert "must not be the table" in capsys.readouterr().err
+    assert "cannot be a feature" in capsys.readouterr().err
 
 
-def test_a_list_of_strangers_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_list_of_unknown_names_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "devices.txt").write_text("board1\n")
 
     assert call(folder) == 2
@@ -108,7 +110,7 @@ def test_a_list_of_strangers_is_refused(folder: Path, capsys: pytest.CaptureFixt
     assert "'board0|cpu'" in capsys.readouterr().err
 
 
-def test_observations_and_what_to_run_first_are_shown(
+def test_observations_and_models_to_run_first_are_shown(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
@@ -123,7 +125,7 @@ def test_observations_and_what_to_run_first_are_shown(
     assert all(name in shown for name in document["choose"])
 
 
-def test_observations_leave_models_to_judge_by(folder: Path) -> None:
+def test_observations_leave_models_for_testing(folder: Path) -> None:
     assert call(folder, "--observations", "99", "--json", str(folder / "out.json")) == 0
 
     steps = json.loads((folder / "out.json").read_text())["observations"]

@@ -3,7 +3,7 @@ from rich.console import Console
 
 from acesniper.api.decision import Decision
 from acesniper.api.v1alpha1 import InferenceTask
-from acesniper.cli import explain
+from acesniper.cli.explain import ExplainedTask, candidate_table, explained_record, summary
 from acesniper.domain.prediction import FinishEstimate
 from builders import make_device, make_itask, make_prediction, make_task
 
@@ -19,15 +19,15 @@ def task(**status: object) -> InferenceTask:
     return InferenceTask.model_validate(make_itask(status=dict(status)))
 
 
-def shown(found: Decision) -> str:
+def printed(decision: Decision) -> str:
     console = Console(width=200, record=True, file=None, quiet=False)
     with console.capture() as capture:
-        console.print(explain.table(found))
+        console.print(candidate_table(decision))
     return capture.get()
 
 
-def test_every_term_of_every_candidate_is_shown_the_chosen_first() -> None:
-    lines = shown(decided("d1")).splitlines()
+def test_all_terms_of_all_candidates_are_shown_the_chosen_first() -> None:
+    lines = printed(decided("d1")).splitlines()
 
     (first,) = [line for line in lines if "d1 on node-d1" in line]
     (second,) = [line for line in lines if "d2 on node-d2" in line]
@@ -36,21 +36,21 @@ def test_every_term_of_every_candidate_is_shown_the_chosen_first() -> None:
         assert term in first
 
 
-def test_the_record_for_machines_has_the_terms_and_the_sentence() -> None:
-    found = explain.Explained(task(phase="Running", message="runs on node-d1"), decided("d1"))
+def test_the_json_record_has_the_terms_and_the_sentence() -> None:
+    explained = ExplainedTask(task(phase="Running", message="runs on node-d1"), decided("d1"))
 
-    made = explain.record(found)
+    record = explained_record(explained)
 
-    assert made["task"] == "default/task"
-    assert made["phase"] == "Running"
-    decision = made["decision"]
+    assert record["task"] == "default/task"
+    assert record["phase"] == "Running"
+    decision = record["decision"]
     assert isinstance(decision, dict)
     assert decision["candidates"][0]["backlogSeconds"] == 2.0
-    assert str(made["text"]).startswith("node-d1 3.5 s (backlog 2 s + cold start 500 ms")
+    assert str(record["text"]).startswith("node-d1 3.5 s (backlog 2 s + cold start 500 ms")
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "expected"),
     [
         ({}, "default/task: Pending.\nno decision yet"),
         (
@@ -59,5 +59,5 @@ def test_the_record_for_machines_has_the_terms_and_the_sentence() -> None:
         ),
     ],
 )
-def test_what_is_not_known_is_said(status: dict[str, object], said: str) -> None:
-    assert explain.summary(explain.Explained(task(**status), None)) == said
+def test_a_task_without_a_decision_has_a_summary(status: dict[str, object], expected: str) -> None:
+    assert summary(ExplainedTask(task(**status), None)) == expected

@@ -7,7 +7,7 @@ from acesniper.predictor.pcn.serve import SHIPPED_FILE
 
 
 @pytest.mark.parametrize("content", [None, "no JSON", "[]", "{}"])
-def test_a_verdict_that_is_none_is_named_before_anything_is_rolled_out(
+def test_an_invalid_verdict_is_refused_before_the_rollout(
     content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     verdict = tmp_path / "verdict.json"
@@ -18,4 +18,4 @@ def test_a_verdict_that_is_none_is_named_before_anything_is_rolled_out(
         main(["network", "rollout", str(SHIPPED_FILE), "--verdict", str(verdict)])
 
     assert ended.value.code == 2
-    assert "verdict.json is no verdict of a training" in capsys.readouterr().err
+    assert "verdict.json: not a verdict of a training" in capsys.readouterr().err

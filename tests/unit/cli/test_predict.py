@@ -6,14 +6,14 @@ import pytest
 from rich.console import Console
 
 from acesniper.cli.connection import Connection
-from acesniper.cli.predict import _predicted, _record, account
-from acesniper.cli.prediction_inputs import Subject, devices, model
+from acesniper.cli.predict import _predictions, _record, explanation_table
+from acesniper.cli.prediction_inputs import PredictionDevice, load_devices, load_model
 from acesniper.domain.prediction import Explanation, Prediction
 from acesniper.predictor.analytical import PhysicsPredictor
 from small_models import linear_model, save
 
 EXAMPLES = Path(__file__).parents[3] / "examples/devices"
-FOUND = Explanation(
+EXPLANATION = Explanation(
     Prediction(0.022, 0.02, 0.03, "pcn-1"),
     {"conv_wide": 0.015, "gemv": 0.005},
     similarity=0.2,
@@ -26,40 +26,40 @@ FOUND = Explanation(
 )
 
 
-def test_the_account_says_where_the_time_goes_and_what_was_corrected(
+def test_the_explanation_lists_the_terms_of_a_prediction(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Console(width=120).print(account("edge-1", FOUND))
+    Console(width=120).print(explanation_table("edge-1", EXPLANATION))
 
     text = capsys.readouterr().out
     assert "On edge-1" in text
     assert "conv_wide 75%, gemv 25%" in text
-    assert "similarity +22%, residual -10%, of which 50% count" in text
-    assert "+5% from what ran on the device itself" in text
-    assert "resnet18 0.80, vgg11 0.30; distance from known 0.20" in text
+    assert "similarity +22%, residual -10%, weighted by 50%" in text
+    assert "+5% from tasks on this device" in text
+    assert "resnet18 0.80, vgg11 0.30; distance from known models 0.20" in text
 
 
-def test_the_record_is_the_same_account_for_programs() -> None:
-    found = json.loads(json.dumps(_record("edge-1", FOUND)))
+def test_the_json_record_has_the_same_terms() -> None:
+    record = json.loads(json.dumps(_record("edge-1", EXPLANATION)))
 
-    assert found["physics_s"] == pytest.approx(0.02)
-    assert found["correction"]["gate"] == 0.5
-    assert found["explained"] == {"model": 0.9, "device": 0.4}
-    assert found["similar"]["resnet18"] == 0.8
+    assert record["physics_s"] == pytest.approx(0.02)
+    assert record["correction"]["gate"] == 0.5
+    assert record["explained"] == {"model": 0.9, "device": 0.4}
+    assert record["similar"]["resnet18"] == 0.8
     assert _record("edge-2", None) == {"device": "edge-2", "latency_s": None}
 
 
-@pytest.mark.parametrize("explained", [False, True])
-def test_intervals_are_as_wide_as_the_device_needs_them(explained: bool, tmp_path: Path) -> None:
-    features = model(str(save(linear_model(), tmp_path / "m.onnx")), 1, {}, None, Connection())
-    (known,) = devices([str(EXAMPLES / "ort-1t.yaml")], Connection()).values()
-    found = {"usual": known, "wide": Subject(known.vector, interval_factor=2.0)}
+@pytest.mark.parametrize("explain", [False, True])
+def test_intervals_are_widened_by_the_factor_of_the_device(explain: bool, tmp_path: Path) -> None:
+    features = load_model(str(save(linear_model(), tmp_path / "m.onnx")), 1, {}, None, Connection())
+    (device,) = load_devices([str(EXAMPLES / "ort-1t.yaml")], Connection()).values()
+    devices = {"usual": device, "wide": PredictionDevice(device.vector, interval_factor=2.0)}
 
-    rows = _predicted(PhysicsPredictor(), features, found, explained=explained)
+    rows = _predictions(PhysicsPredictor(), features, devices, explain=explain)
 
-    made = {name: each.prediction for name, each in rows if each is not None}
-    usual, wide = made["usual"], made["wide"]
+    predictions = {name: row.prediction for name, row in rows if row is not None}
+    usual, wide = predictions["usual"], predictions["wide"]
     assert wide.latency_s == usual.latency_s
-    for end in ("low_s", "high_s"):
-        reach = [log(getattr(each, end) / each.latency_s) for each in (usual, wide)]
-        assert reach[1] == pytest.approx(2.0 * reach[0])
+    for limit in ("low_s", "high_s"):
+        widths = [log(getattr(one, limit) / one.latency_s) for one in (usual, wide)]
+        assert widths[1] == pytest.approx(2.0 * widths[0])

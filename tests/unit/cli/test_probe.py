@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from acesniper.cli.probe import Output, say, table
+from acesniper.cli.probe import ProbeOutput, reading_table, write_result
 from acesniper.domain.device import HardwareVector, ProbeResult, Reading
 from acesniper.probe.profiles import read_profile
 from acesniper.probe.suite import LOAD, SUITE, VERSION
 
 
-def test_the_table_says_what_load_and_a_neighbour_cost_and_how_fast_bytes_come() -> None:
+def test_the_table_shows_slowdown_under_load_and_transfer_rates() -> None:
     readings = {
         "matmul": Reading(0.002, 0.01, sustained_s=0.003, loaded_s=0.0022),
         "norm": Reading(0.001, 0.02),
@@ -25,13 +25,11 @@ def test_the_table_says_what_load_and_a_neighbour_cost_and_how_fast_bytes_come()
     assert "no reading: recurrent" in text
 
 
-@pytest.mark.parametrize("output", list(Output))
-def test_a_file_holds_a_profile_whatever_would_have_been_printed(
-    output: Output, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("output", list(ProbeOutput))
+def test_a_file_gets_a_profile_in_every_output_format(output: ProbeOutput, tmp_path: Path) -> None:
     result = measured({"matmul": Reading(0.002, 0.01)})
 
-    say("edge-1-cpu", "edge-1", result, output, tmp_path / "edge-1.yaml")
+    write_result("edge-1-cpu", "edge-1", result, output, tmp_path / "edge-1.yaml")
 
     assert read_profile(tmp_path / "edge-1.yaml").vector == result.vector
 
@@ -57,10 +55,10 @@ def measured(readings: Mapping[str, Reading]) -> ProbeResult:
 def printed(result: ProbeResult) -> str:
     console = Console(width=120)
     with console.capture() as capture:
-        console.print(table(result))
+        console.print(reading_table(result))
     return capture.get()
 
 
 def row(text: str, name: str) -> list[str]:
-    (line,) = (each for each in text.splitlines() if name in each.split())
+    (line,) = (line for line in text.splitlines() if name in line.split())
     return [word for word in line.split() if word not in ("│", name)]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from acesniper.cli.__main__ import main
-from acesniper.cli.options import span, whole_numbers
+from acesniper.cli.options import parse_integers, parse_range
 from acesniper.domain.errors import InvalidInput
 from acesniper.simulator.comparison import compared_policies
 from synthetic_tables import synthetic
@@ -39,12 +39,10 @@ def test_all_policies_are_shown_side_by_side(
     shown = capsys.readouterr().out
     assert done == 0
     assert all(name in shown for name in compared_policies())
-    assert "late" not in shown
+    assert "missed" not in shown
 
 
-def test_machines_get_one_record_per_policy(
-    table: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_has_one_record_per_policy(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call(
         table,
         *("--policy", "hrrn-mct", "--policy", "any-free", "--predictor", "trained", "-k", "3"),
@@ -52,7 +50,7 @@ def test_machines_get_one_record_per_policy(
     )
 
     records = json.loads(capsys.readouterr().out)
-    assert [each["policy"] for each in records] == ["hrrn-mct", "any-free"]
+    assert [record["policy"] for record in records] == ["hrrn-mct", "any-free"]
     assert set(records[0]) == {
         *("policy", "predictor", "load", "mean_wait_s", "p95_wait_s", "mean_response_s"),
         *("p95_response_s", "throughput_per_s", "deadline_misses", "response_over_oracle"),
@@ -65,10 +63,10 @@ def test_machines_get_one_record_per_policy(
 @pytest.mark.parametrize(
     ("options", "learns"),
     [
-        pytest.param(("trained",), True, id="as a cluster does"),
-        pytest.param(("trained", "--no-learn"), False, id="unless told"),
-        pytest.param(("noise:0.2",), False, id="an injected error stays"),
-        pytest.param(("noise:0.2", "--learn"), True, id="unless told otherwise"),
+        pytest.param(("trained",), True, id="by default"),
+        pytest.param(("trained", "--no-learn"), False, id="unless disabled"),
+        pytest.param(("noise:0.2",), False, id="not with injected errors"),
+        pytest.param(("noise:0.2", "--learn"), True, id="unless enabled"),
     ],
 )
 def test_a_trained_predictor_learns(
@@ -76,24 +74,24 @@ def test_a_trained_predictor_learns(
 ) -> None:
     call(table, "--tasks", "10", "-k", "3", "--predictor", *options)
 
-    assert ("that learns" in capsys.readouterr().out) is learns
+    assert ("with learning" in capsys.readouterr().out) is learns
 
 
-def test_a_trace_and_faults_are_played_and_drawn(
+def test_a_trace_and_faults_are_simulated_and_plotted(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trace, picture = tmp_path / "trace.csv", tmp_path / "picture.svg"
+    trace, figure = tmp_path / "trace.csv", tmp_path / "figure.svg"
     trace.write_text("arrival_s\n" + "\n".join(str(i) for i in range(30)))
 
     done = call(
         table,
-        *("--arrivals", str(trace), "--plot", str(picture), "--lose", "0.2", "--slow", "0.2"),
+        *("--arrivals", str(trace), "--plot", str(figure), "--lose", "0.2", "--slow", "0.2"),
         *("--deadlines", "2..8"),
     )
 
     assert done == 0
-    assert "late" in capsys.readouterr().out
-    assert picture.read_text().startswith("<?xml")
+    assert "missed" in capsys.readouterr().out
+    assert figure.read_text().startswith("<?xml")
 
 
 @pytest.mark.parametrize(
@@ -104,12 +102,12 @@ def test_a_trace_and_faults_are_played_and_drawn(
         pytest.param(("--arrivals", "never.csv"), "never.csv", id="arrivals"),
         pytest.param(("--inferences", "9..2"), "--inferences", id="inferences"),
         pytest.param(("--seeds", "x"), "--seeds", id="seeds"),
-        pytest.param(("--plot", "picture.txt"), "picture.txt", id="plot"),
-        pytest.param(("--plot", "none/picture.svg"), "there is no folder none", id="folder"),
+        pytest.param(("--plot", "figure.txt"), "figure.txt", id="plot"),
+        pytest.param(("--plot", "none/figure.svg"), "folder none does not exist", id="folder"),
         pytest.param(("--latency-column", "no"), "no column no", id="column"),
     ],
 )
-def test_a_wrong_option_is_told_in_a_sentence(
+def test_an_invalid_option_value_is_named(
     table: Path, more: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = call(table, "--tasks", "10", *more)
@@ -118,10 +116,10 @@ def test_a_wrong_option_is_told_in_a_sentence(
     assert message in capsys.readouterr().err
 
 
-def test_ranges() -> None:
-    assert whole_numbers("--seeds", "2..4") == [2, 3, 4]
-    assert whole_numbers("--seeds", "5,1") == [5, 1]
-    assert span("--deadlines", "2.5") == (2.5, 2.5)
-    assert span("--deadlines", "2..8") == (2.0, 8.0)
+def test_ranges_and_lists_of_numbers() -> None:
+    assert parse_integers("--seeds", "2..4") == [2, 3, 4]
+    assert parse_integers("--seeds", "5,1") == [5, 1]
+    assert parse_range("--deadlines", "2.5") == (2.5, 2.5)
+    assert parse_range("--deadlines", "2..8") == (2.0, 8.0)
     with pytest.raises(InvalidInput, match=r"1\.\.10"):
-        whole_numbers("--seeds", "4..2")
+        parse_integers("--seeds", "4..2")

@@ -1,4 +1,4 @@
-"""The convention by which the documents' commands are run, and the documents held to it."""
+"""Extraction of commands from the documentation, and the use of its markers."""
 
 import subprocess
 from pathlib import Path
@@ -41,7 +41,7 @@ def page(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_was_typed_is_run_in_order_and_files_are_written(page: Path) -> None:
+def test_commands_run_in_order_and_files_are_written(page: Path) -> None:
     found = read(page)
 
     done = subprocess.run(
@@ -64,14 +64,14 @@ def test_a_failure_names_its_line(page: Path) -> None:
     assert done.stderr == "failed at line 4\n"
 
 
-def test_what_is_not_run_says_why(page: Path) -> None:
-    assert [each.skipped for each in read(page).steps] == ["", "needs a board", "", ""]
+def test_a_skipped_block_has_a_reason(page: Path) -> None:
+    assert [step.skipped for step in read(page).steps] == ["", "needs a board", "", ""]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_pages_words_about_its_commands_are_understood(path: Path) -> None:
+def test_the_markers_of_every_page_are_valid(path: Path) -> None:
     text, found = path.read_text(encoding="utf-8"), read(path)
 
-    reasons = [each for each in found.steps if each.skipped]
+    reasons = [step for step in found.steps if step.skipped]
     assert text.count("<!-- not run:") == len(reasons), "a reason stands right before its block"
     assert found.cluster in ("installed", "empty", "none")

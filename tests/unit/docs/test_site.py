@@ -1,4 +1,4 @@
-"""The parts of the site that are ours. `make docs` checks the rest: pages, links, anchors."""
+"""Sphinx extensions and properties of the built site; `make docs` checks pages and links."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ DOCS = ROOT / "docs"
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)#\s:]+)(?:#[^)\s]*)?\)|!\[[^\]]*\]\(([^)\s:]+)\)")
 
 SET = re.compile(r"--set(?:-json|-string)? '?([^\s'`]+)")
-"""What follows `--set` in a command: values, by commas."""
+"""The argument of `--set`: values, separated by commas."""
 
 
 def site_module(name: str) -> ModuleType:
@@ -28,7 +28,7 @@ def site_module(name: str) -> ModuleType:
     return module
 
 
-def test_links_out_of_the_documents_are_shown_as_paths_and_checked() -> None:
+def test_links_out_of_docs_are_shown_as_paths_and_checked() -> None:
     outside = site_module("repository").outside
     page = DOCS / "guide/x.md"
     text = "[`values.yaml`](../../charts/acesniper/values.yaml) [here](k3s.md) [x](../../no/such)"
@@ -39,7 +39,7 @@ def test_links_out_of_the_documents_are_shown_as_paths_and_checked() -> None:
     assert missing == ["../../no/such"]
 
 
-def test_code_keeps_what_looks_like_a_link() -> None:
+def test_links_in_code_blocks_are_kept() -> None:
     text = "```sh\n[a](../../no/such)\n```"
 
     assert site_module("repository").outside(text, DOCS / "x.md", DOCS) == (text, [])
@@ -48,11 +48,11 @@ def test_code_keeps_what_looks_like_a_link() -> None:
 @pytest.mark.parametrize(
     "name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "atlas/README.md"]
 )
-def test_links_of_pages_beside_the_documents_lead_somewhere(name: str) -> None:
+def test_links_of_pages_outside_docs_are_valid(name: str) -> None:
     path = ROOT / name
     targets = [first or second for first, second in LINK.findall(path.read_text(encoding="utf-8"))]
 
-    assert [each for each in targets if not (path.parent / each).exists()] == []
+    assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +65,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_built_site_loads_nothing_from_elsewhere(site: Path) -> None:
+def test_the_built_site_loads_no_external_resources(site: Path) -> None:
     loaded = re.compile(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=\"(?:https?:)?//[^\"]+\"")
     pages = list(site.rglob("*.html"))
     imported = [
@@ -79,18 +79,18 @@ def test_the_built_site_loads_nothing_from_elsewhere(site: Path) -> None:
     assert imported == []
 
 
-def test_formulas_are_drawn_without_a_script(site: Path) -> None:
+def test_formulas_need_no_script(site: Path) -> None:
     method = (site / "method.html").read_text()
 
     assert method.count("<math ") > 20
     assert "MathJax" not in method
 
 
-def test_the_search_finds_a_symptom(site: Path) -> None:
+def test_the_search_index_contains_the_troubleshooting_page(site: Path) -> None:
     assert "guide/troubleshooting" in (site / "searchindex.js").read_text()
 
 
-def test_values_that_the_documents_set_exist() -> None:
+def test_values_set_in_the_documentation_exist() -> None:
     values = yaml.safe_load((ROOT / "charts/acesniper/values.yaml").read_text())
 
     unknown = [
@@ -105,7 +105,7 @@ def test_values_that_the_documents_set_exist() -> None:
 
 
 def exists(values: object, path: str) -> bool:
-    """Whether a value of the chart has this name."""
+    """Return whether the chart has a value with this path."""
     for part in path.split("."):
         if not isinstance(values, dict) or part not in values:
             return False

@@ -35,8 +35,8 @@ def test_a_start_in_the_future_is_a_start_now() -> None:
 
 def test_a_backlog_is_the_sum_of_what_is_promised() -> None:
     ledger = ReservationLedger()
-    ledger.promise(POD, Reservation(D1, 3.0))
-    ledger.promise(OTHER, Reservation(D1, 4.0, started_s=0.0))
+    ledger.reserve(POD, Reservation(D1, 3.0))
+    ledger.reserve(OTHER, Reservation(D1, 4.0, started_s=0.0))
 
     assert ledger.backlog_s(D1, now_s=1.0) == 6.0
     assert ledger.busy_s(D1, now_s=1.0) == (3.0, 3.0)
@@ -45,9 +45,9 @@ def test_a_backlog_is_the_sum_of_what_is_promised() -> None:
 
 def test_a_second_promise_to_a_pod_replaces_the_first() -> None:
     ledger = ReservationLedger()
-    ledger.promise(POD, Reservation(D1, 3.0))
+    ledger.reserve(POD, Reservation(D1, 3.0))
 
-    ledger.promise(POD, Reservation(D2, 5.0))
+    ledger.reserve(POD, Reservation(D2, 5.0))
 
     assert ledger.backlog_s(D1, 0.0) == 0.0
     assert ledger.backlog_s(D2, 0.0) == 5.0
@@ -56,11 +56,11 @@ def test_a_second_promise_to_a_pod_replaces_the_first() -> None:
 
 def test_a_known_start_survives_a_rewrite_on_the_same_device_only() -> None:
     ledger = ReservationLedger()
-    ledger.promise(POD, Reservation(D1, 3.0, started_s=7.0))
+    ledger.reserve(POD, Reservation(D1, 3.0, started_s=7.0))
 
-    ledger.promise(POD, Reservation(D1, 4.0))
+    ledger.reserve(POD, Reservation(D1, 4.0))
     on_same = ledger.get(POD)
-    ledger.promise(POD, Reservation(D2, 4.0))
+    ledger.reserve(POD, Reservation(D2, 4.0))
     on_another = ledger.get(POD)
 
     assert on_same == Reservation(D1, 4.0, started_s=7.0)
@@ -69,7 +69,7 @@ def test_a_known_start_survives_a_rewrite_on_the_same_device_only() -> None:
 
 def test_release_says_whether_the_pod_was_known() -> None:
     ledger = ReservationLedger()
-    ledger.promise(POD, Reservation(D1, 3.0))
+    ledger.reserve(POD, Reservation(D1, 3.0))
 
     assert ledger.release(POD) is True
     assert ledger.release(POD) is False
@@ -78,8 +78,8 @@ def test_release_says_whether_the_pod_was_known() -> None:
 
 def test_only_reservations_that_were_never_bound_expire() -> None:
     ledger = ReservationLedger()
-    ledger.promise(POD, Reservation(D1, 3.0, expires_s=10.0))
-    ledger.promise(OTHER, Reservation(D1, 3.0))
+    ledger.reserve(POD, Reservation(D1, 3.0, expires_s=10.0))
+    ledger.reserve(OTHER, Reservation(D1, 3.0))
 
     early, late = ledger.expire(9.9), ledger.expire(10.0)
 
@@ -90,13 +90,13 @@ def test_only_reservations_that_were_never_bound_expire() -> None:
 
 def test_a_bound_pod_no_longer_expires() -> None:
     ledger = ReservationLedger()
-    ledger.promise(POD, Reservation(D1, 3.0, expires_s=10.0))
+    ledger.reserve(POD, Reservation(D1, 3.0, expires_s=10.0))
 
-    ledger.promise(POD, Reservation(D1, 3.0, started_s=5.0))
+    ledger.reserve(POD, Reservation(D1, 3.0, started_s=5.0))
 
     assert ledger.expire(1000.0) == {}
 
 
 def test_a_negative_duration_is_refused() -> None:
     with pytest.raises(ValueError, match="must not be negative: -1"):
-        ReservationLedger().promise(POD, Reservation(DeviceId("d1"), -1.0))
+        ReservationLedger().reserve(POD, Reservation(DeviceId("d1"), -1.0))

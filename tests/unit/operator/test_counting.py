@@ -48,8 +48,8 @@ def succeeded(latency_s: float = 1.0) -> InferenceTaskStatus:
 
 def counted(before: dict[str, object], after: InferenceTaskStatus) -> CollectorRegistry:
     registry, store = CollectorRegistry(), ObjectCache()
-    store.take_device(make_device_profile("d", provider="cuda"))
-    store.take_model(make_model_profile())
+    store.upsert_device(make_device_profile("d", provider="cuda"))
+    store.upsert_model(make_model_profile())
     task = InferenceTask.model_validate(make_itask(status=before, inferences=10))
     count_phase(OperatorMetrics.on(registry), store, task, after)
     return registry

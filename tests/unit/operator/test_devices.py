@@ -51,7 +51,7 @@ class Setup:
             self.cluster, self.store, self.metrics, events, self.clock
         )
         for each in profiles:
-            self.store.take_device(self.cluster.put(DEVICE_PROFILES, each))
+            self.store.upsert_device(self.cluster.put(DEVICE_PROFILES, each))
         node = node or make_node("n")
         self.store.nodes["n"] = self.cluster.put(NODES, node)
 

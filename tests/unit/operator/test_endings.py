@@ -70,10 +70,10 @@ def see(
     )
 
 
-def later(sight: TaskSnapshot, step: Action, seconds: float) -> TaskSnapshot:
-    """The same sight after a step was written down, some time later."""
-    task = sight.task.model_copy(update={"status": step.status})
-    return replace(sight, task=task, now_s=sight.now_s + seconds)
+def later(snapshot: TaskSnapshot, step: Action, seconds: float) -> TaskSnapshot:
+    """The same snapshot after a step was written down, some time later."""
+    task = snapshot.task.model_copy(update={"status": step.status})
+    return replace(snapshot, task=task, now_s=snapshot.now_s + seconds)
 
 
 def reasons(step: Action) -> list[str]:
@@ -142,7 +142,7 @@ def test_a_final_failure_is_not_tried_again() -> None:
     step = next_action(see(failed(42), permanentExitCodes=[42], retries=5))
 
     assert step.status.phase is Phase.FAILED
-    assert "trying again is useless" in str(step.status.message)
+    assert "a retry would fail as well" in str(step.status.message)
 
 
 def test_want_of_memory_is_told_to_the_model_and_tried_on_a_larger_device() -> None:
@@ -162,9 +162,11 @@ def test_want_of_memory_on_the_largest_device_is_the_end() -> None:
 
 
 def test_a_device_of_another_runtime_is_no_larger_device() -> None:
-    sight = see(failed(137, "OOMKilled"), devices={"d": GIB, "larger": 2 * GIB}, runtime=["cuda"])
+    snapshot = see(
+        failed(137, "OOMKilled"), devices={"d": GIB, "larger": 2 * GIB}, runtime=["cuda"]
+    )
 
-    assert next_action(sight).status.phase is Phase.FAILED
+    assert next_action(snapshot).status.phase is Phase.FAILED
 
 
 # --- what does not start -------------------------------------------------------------------------
@@ -181,35 +183,35 @@ def test_a_device_of_another_runtime_is_no_larger_device() -> None:
 def test_what_does_not_start_is_told_at_once_and_given_up_after_a_while(
     state: str, reason: str
 ) -> None:
-    sight = see(waiting(state))
+    snapshot = see(waiting(state))
 
-    first = next_action(sight)
-    again = next_action(later(sight, first, 59.0))
-    due = next_action(later(sight, again, 60.0))
+    first = next_action(snapshot)
+    again = next_action(later(snapshot, first, 59.0))
+    due = next_action(later(snapshot, again, 60.0))
 
     assert (first.status.phase, healthy(first)) == (Phase.SCHEDULED, ("False", reason))
     assert reasons(first) == [reason]
-    assert first.look_again_s == 60.0
+    assert first.requeue_after_s == 60.0
     assert reasons(again) == []
     assert (due.status.phase, due.status.attempts, reasons(due)) == (Phase.PENDING, 1, [reason])
     assert due.delete_pod is not None
-    assert not due.by_force
+    assert not due.force
 
 
 def test_errors_that_take_turns_are_one_trouble() -> None:
-    sight = see(waiting("ErrImagePull"))
-    first = next_action(sight)
+    snapshot = see(waiting("ErrImagePull"))
+    first = next_action(snapshot)
 
     then = see(waiting("ImagePullBackOff"), now_s=130.0)
     second = next_action(later(replace(then, now_s=100.0), first, 30.0))
 
-    assert second.look_again_s == pytest.approx(30.0)
+    assert second.requeue_after_s == pytest.approx(30.0)
     assert reasons(second) == []
 
 
 def test_an_image_that_comes_after_all_is_no_trouble_any_more() -> None:
-    sight = see(waiting("ErrImagePull"))
-    first = next_action(sight)
+    snapshot = see(waiting("ErrImagePull"))
+    first = next_action(snapshot)
 
     step = next_action(later(see(running()), first, 5.0))
 
@@ -234,23 +236,23 @@ def test_what_only_takes_time_is_no_trouble(state: str) -> None:
 
 
 def test_a_node_that_is_gone_is_waited_for_a_moment_and_then_given_up() -> None:
-    sight = see(running(), nodes=())
+    snapshot = see(running(), nodes=())
 
-    first = next_action(sight)
-    step = next_action(later(sight, first, 10.0))
+    first = next_action(snapshot)
+    step = next_action(later(snapshot, first, 10.0))
 
     assert (first.status.phase, healthy(first)) == (Phase.RUNNING, ("False", "NodeLost"))
-    assert first.look_again_s == 10.0
+    assert first.requeue_after_s == 10.0
     assert (step.status.phase, step.status.disruptions) == (Phase.PENDING, 1)
     assert step.delete_pod is not None
-    assert step.by_force, "no kubelet is there to let it go"
+    assert step.force, "no kubelet is there to let it go"
 
 
 def test_a_node_that_is_not_ready_keeps_its_pod_until_its_taint_says_otherwise() -> None:
-    sight = see(running(), nodes=(make_node("n", ready=False),))
+    snapshot = see(running(), nodes=(make_node("n", ready=False),))
 
-    first = next_action(sight)
-    much_later = next_action(later(sight, first, 3600.0))
+    first = next_action(snapshot)
+    much_later = next_action(later(snapshot, first, 3600.0))
 
     assert healthy(first) == ("False", "NodeNotReady")
     assert much_later.status.phase is Phase.RUNNING
@@ -260,26 +262,26 @@ def test_a_node_that_is_not_ready_keeps_its_pod_until_its_taint_says_otherwise()
 def test_a_pod_that_a_silent_node_does_not_stop_is_deleted_by_force() -> None:
     pod = running(deleting=True)
     pod["metadata"]["deletionTimestamp"] = "1970-01-01T00:02:10Z"
-    sight = see(pod, nodes=(make_node("n", ready=False),))
+    snapshot = see(pod, nodes=(make_node("n", ready=False),))
 
-    first = next_action(sight)
-    early = next_action(later(sight, first, 20.0))
-    due = next_action(later(sight, first, 30.0))
+    first = next_action(snapshot)
+    early = next_action(later(snapshot, first, 20.0))
+    due = next_action(later(snapshot, first, 30.0))
 
     assert healthy(first) == ("False", "NodeLost")
     assert early.delete_pod is None, "its time to end is not over"
     assert due.delete_pod is not None
-    assert due.by_force
+    assert due.force
     assert (due.status.attempts, due.status.disruptions) == (1, 1)
 
 
 def test_a_pod_that_a_live_node_stops_is_only_waited_for() -> None:
-    sight = see(running(deleting=True))
+    snapshot = see(running(deleting=True))
 
-    step = next_action(later(sight, next_action(sight), 3600.0))
+    step = next_action(later(snapshot, next_action(snapshot), 3600.0))
 
     assert step.delete_pod is None
-    assert step.look_again_s is not None
+    assert step.requeue_after_s is not None
 
 
 @pytest.mark.parametrize(
@@ -288,10 +290,10 @@ def test_a_pod_that_a_live_node_stops_is_only_waited_for() -> None:
 def test_why_a_pod_vanished_is_remembered_from_before(by: str, reason: str) -> None:
     pod = running(deleting=True)
     pod["status"]["conditions"] = disruption(by)
-    sight = see(pod)
-    first = next_action(sight)
+    snapshot = see(pod)
+    first = next_action(snapshot)
 
-    gone = next_action(replace(later(sight, first, 1.0), pods={}))
+    gone = next_action(replace(later(snapshot, first, 1.0), pods={}))
 
     assert (healthy(first), reasons(first)) == (("False", reason), [reason])
     assert gone.status.phase is Phase.PENDING
@@ -312,8 +314,8 @@ def test_a_taint_of_a_node_that_is_not_ready_is_the_loss_of_the_node(
 
 
 def test_the_next_attempt_starts_without_the_troubles_of_the_last() -> None:
-    sight = see(running(), nodes=())
-    gave_up = next_action(later(sight, next_action(sight), 10.0))
+    snapshot = see(running(), nodes=())
+    gave_up = next_action(later(snapshot, next_action(snapshot), 10.0))
 
     assert healthy(gave_up) is None
 
@@ -325,10 +327,10 @@ def test_the_next_attempt_starts_without_the_troubles_of_the_last() -> None:
     "pod", [None, make_gated_pod(), running(), failed()], ids=["none", "gated", "running", "failed"]
 )
 def test_a_cancelled_task_ends_whatever_it_does(pod: Json | None) -> None:
-    sight = see(pod, cancel=True)
+    snapshot = see(pod, cancel=True)
 
-    step = next_action(sight)
-    after = next_action(later(sight, step, 1.0))
+    step = next_action(snapshot)
+    after = next_action(later(snapshot, step, 1.0))
 
     assert (step.status.phase, reasons(step)) == (Phase.FAILED, ["Cancelled"])
     alive = pod is not None and pod["status"]["phase"] != "Failed"
@@ -377,10 +379,10 @@ def test_a_queued_pod_of_a_model_that_was_replaced_makes_way_for_one_of_the_new(
 
 
 def test_a_running_pod_of_a_model_that_was_replaced_runs_on_and_says_so_once() -> None:
-    sight = see(of(running(), "b" * 64))
+    snapshot = see(of(running(), "b" * 64))
 
-    step = next_action(sight)
-    again = next_action(later(sight, step, 1.0))
+    step = next_action(snapshot)
+    again = next_action(later(snapshot, step, 1.0))
 
     assert step.status.phase is Phase.RUNNING
     assert find_condition(step.status.conditions, "ModelChanged") is not None
@@ -415,6 +417,6 @@ def test_every_troubled_step_is_at_rest_once_it_was_taken() -> None:
         see(running(), status={**RUNNING, "conditions": [condition("Healthy", "False")]}),
     ]
 
-    for sight in sights:
-        first = next_action(sight)
-        assert next_action(later(sight, first, 0.0)).status == first.status
+    for snapshot in sights:
+        first = next_action(snapshot)
+        assert next_action(later(snapshot, first, 0.0)).status == first.status

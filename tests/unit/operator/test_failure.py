@@ -111,8 +111,8 @@ def test_the_exit_code_of_somebody_elses_container_means_nothing_to_us() -> None
     ("limits", "device_bytes", "needs", "words"),
     [
         ({}, GIB, GIB + 1, "on a device with 1024 MiB"),
-        ({}, None, None, "for want of memory"),
-        ({"memory": "512Mi"}, GIB, GIB // 2 + 1, "by its limit of 512Mi"),
+        ({}, None, None, "out of memory"),
+        ({"memory": "512Mi"}, GIB, GIB // 2 + 1, "at its limit of 512Mi"),
         ({"memory": "2Gi"}, GIB, GIB + 1, "on a device with 1024 MiB"),
     ],
     ids=["the device's", "nobody knows", "its limit's", "the device's under its limit"],

@@ -27,7 +27,7 @@ def message(*, gated: bool, cordoned: bool = False, **spec: Any) -> str | None: 
     pod = make_gated_pod(name)
     model = make_model_profile()
     model["status"]["peakMemoryBytes"] = 2**20
-    sight = TaskSnapshot(
+    snapshot = TaskSnapshot(
         task=task,
         pods={name: (PodView.of(pod), pod)} if gated else {},
         models={"model": ModelProfile.model_validate(model)},
@@ -37,15 +37,16 @@ def message(*, gated: bool, cordoned: bool = False, **spec: Any) -> str | None: 
         nodes=nodes,
         devices={name: DeviceProfile.model_validate(each) for name, each in profiles.items()},
     )
-    return next_action(sight).status.message
+    return next_action(snapshot).status.message
 
 
 @pytest.mark.parametrize("gated", [True, False])
 def test_a_task_that_no_device_can_take_says_why(gated: bool) -> None:
     told = message(gated=gated, runtime=["cuda"])
 
-    reason = "its provider is cpu, the task asks for cuda"
-    assert told == f"no device can take it: d1: {reason}; d2: {reason}; d3: {reason}; and 1 more"
+    reason = "its provider is cpu, the task requires cuda"
+    devices = "; ".join(f"{name}: {reason}" for name in ("d1", "d2", "d3"))
+    assert told == f"no device can run the task: {devices}; and 1 more"
 
 
 @pytest.mark.parametrize("cordoned", [True, False])
@@ -74,5 +75,7 @@ def test_tasks_that_ask_for_the_same_are_told_the_same_until_somebody_looks_agai
     assert "d2" in at_first
     assert soon == at_first
     assert (
-        later == before == "no device can take it: d1: its provider is cpu, the task asks for cuda"
+        later
+        == before
+        == "no device can run the task: d1: its provider is cpu, the task requires cuda"
     )

@@ -71,7 +71,7 @@ class Setup:
         self.metrics = OperatorMetrics.on(CollectorRegistry())
         events = EventRecorder(self.cluster, "test")
         self.devices = DeviceReconciler(self.cluster, self.store, self.metrics, events, self.clock)
-        self.store.take_device(self.cluster.put(DEVICE_PROFILES, make_device_profile("d", "n")))
+        self.store.upsert_device(self.cluster.put(DEVICE_PROFILES, make_device_profile("d", "n")))
 
     async def learn(self, *tasks: InferenceTask) -> None:
         for task in tasks:
@@ -189,7 +189,7 @@ async def test_a_node_is_asked_to_measure_itself_even_if_that_fails_at_first() -
 async def test_a_node_that_is_to_measure_itself_anyway_is_not_asked_again() -> None:
     setup = Setup()
     asked = await setup.cluster.patch(DEVICE_PROFILES, "d", None, {"spec": {"reprobe": "please"}})
-    setup.store.take_device(asked)
+    setup.store.upsert_device(asked)
 
     await setup.learn(finished("a", 1.0, 2.0), finished("b", 2.0, 2.0))
 
@@ -200,7 +200,7 @@ async def test_a_wish_that_was_answered_and_taken_back_hinders_no_other() -> Non
     setup = Setup()
     answered = {"status": {"reprobed": "please"}}
     known = await setup.cluster.patch(DEVICE_PROFILES, "d", None, answered, subresource="status")
-    setup.store.take_device(known)
+    setup.store.upsert_device(known)
 
     await setup.learn(finished("a", 1.0, 2.0), finished("b", 2.0, 2.0))
 
@@ -215,7 +215,7 @@ async def test_after_the_new_measurement_nothing_old_comes_back() -> None:
     written = await setup.cluster.patch(
         DEVICE_PROFILES, "d", None, {"status": {"measuredAt": measured["measuredAt"]}}, "status"
     )
-    setup.store.take_device(written)
+    setup.store.upsert_device(written)
 
     await setup.devices.reconcile("d")
     await setup.learn(old)

@@ -180,7 +180,7 @@ def test_a_suspended_task_gets_no_pod() -> None:
     step = next_action(see(suspend=True))
 
     assert (step.status.phase, step.create_pod) == (Phase.PENDING, None)
-    assert step.status.message == "suspended; set spec.suspend to false to go on"
+    assert step.status.message == "suspended; set spec.suspend to false to resume"
 
 
 def test_a_template_that_is_no_pod_fails_the_task_by_the_name_of_the_field() -> None:
@@ -204,9 +204,9 @@ def test_a_crash_between_creating_the_pod_and_writing_it_down_is_healed() -> Non
 
 @pytest.mark.parametrize("pod", [None, make_gated_pod()], ids=["no pod", "gated"])
 def test_a_task_that_rejects_being_late_ends_at_its_deadline(pod: Json | None) -> None:
-    sight = see(QUEUED, pod=pod, now_s=90.0, deadline="90s", deadlinePolicy="Reject")
+    snapshot = see(QUEUED, pod=pod, now_s=90.0, deadline="90s", deadlinePolicy="Reject")
 
-    step = next_action(sight)
+    step = next_action(snapshot)
 
     assert step.status.phase is Phase.FAILED
     assert reasons(step) == ["DeadlineExceeded"]
@@ -219,7 +219,7 @@ def test_a_task_is_looked_at_again_at_its_deadline() -> None:
         see(QUEUED, pod=make_gated_pod(), now_s=30.0, deadline="90s", deadlinePolicy="Reject")
     )
 
-    assert step.look_again_s == 60.0
+    assert step.requeue_after_s == 60.0
     assert step.status.phase is Phase.QUEUED
 
 
@@ -362,7 +362,7 @@ def test_a_pod_that_is_being_deleted_is_waited_for() -> None:
     )
 
     assert step.status.phase is Phase.RUNNING
-    assert step.look_again_s is not None
+    assert step.requeue_after_s is not None
 
 
 # --- ends ----------------------------------------------------------------------------------------
@@ -450,7 +450,7 @@ def test_every_retry_waits_twice_as_long_up_to_a_limit(attempts: int, pause_s: f
     due = next_action(see(status, now_s=100.0 + pause_s, retries=100))
 
     assert early.create_pod is None
-    assert early.look_again_s == pytest.approx(1.0)
+    assert early.requeue_after_s == pytest.approx(1.0)
     assert due.create_pod is not None
 
 
@@ -497,11 +497,11 @@ def ended(**spec: Any) -> Json:  # noqa: ANN401
 
 
 def test_a_finished_task_stays_as_it_is() -> None:
-    sight = see(ended(), now_s=1e6)
+    snapshot = see(ended(), now_s=1e6)
 
-    step = next_action(sight)
+    step = next_action(snapshot)
 
-    assert step == Action(sight.task.status)
+    assert step == Action(snapshot.task.status)
 
 
 def test_a_finished_task_leaves_no_pod_behind() -> None:
@@ -514,12 +514,12 @@ def test_a_finished_task_goes_after_its_time_to_live() -> None:
     early = next_action(see(ended(), now_s=150.0, ttlAfterFinished="1m"))
     due = next_action(see(ended(), now_s=160.0, ttlAfterFinished="1m"))
 
-    assert (early.delete_task, early.look_again_s) == (False, 10.0)
+    assert (early.delete_task, early.requeue_after_s) == (False, 10.0)
     assert due.delete_task
 
 
 def test_every_step_is_at_rest_once_it_was_taken() -> None:
-    """The same sight with the status written leads to no other status: nothing flaps."""
+    """The same snapshot with the status written leads to no other status: nothing flaps."""
     sights = [
         see(),
         see(models={}),
@@ -529,7 +529,7 @@ def test_every_step_is_at_rest_once_it_was_taken() -> None:
         see(suspend=True),
     ]
 
-    for sight in sights:
-        first = next_action(sight)
-        task = sight.task.model_copy(update={"status": first.status})
-        assert next_action(replace(sight, task=task)).status == first.status
+    for snapshot in sights:
+        first = next_action(snapshot)
+        task = snapshot.task.model_copy(update={"status": first.status})
+        assert next_action(replace(snapshot, task=task)).status == first.status

@@ -9,7 +9,9 @@ from acesniper.operator.__main__ import main
     ("variable", "value", "why"),
     [
         pytest.param("ACESNIPER_WORKERS", "0", "ACESNIPER_WORKERS='0'", id="settings"),
-        pytest.param("ACESNIPER_KUBECONFIG", "missing", "no way to the cluster", id="cluster"),
+        pytest.param(
+            "ACESNIPER_KUBECONFIG", "missing", "cannot connect to a cluster", id="cluster"
+        ),
     ],
 )
 def test_what_is_wrong_at_the_start_is_told_in_a_line(

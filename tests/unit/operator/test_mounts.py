@@ -126,5 +126,5 @@ def test_an_input_is_given_with_its_digest_and_secret() -> None:
 
 
 def test_an_address_that_leaves_its_volume_makes_no_pod() -> None:
-    with pytest.raises(InvalidTask, match="leaves the volume"):
+    with pytest.raises(InvalidTask, match="must not leave its volume"):
         rendered("pvc://claim/../m.onnx")

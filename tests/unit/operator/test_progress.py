@@ -9,7 +9,7 @@ from acesniper.api.names import INFERENCE_TASKS
 from acesniper.api.v1alpha1 import InferenceTask
 from acesniper.domain.errors import Conflict
 from acesniper.operator.cache import ObjectCache
-from acesniper.operator.progress import RAREST_S, ProgressFollower, ask_pod
+from acesniper.operator.progress import MAX_PAUSE_S, ProgressFollower, ask_pod
 from acesniper.probe.progress import ProgressServer as Runner
 from builders import make_itask, make_pod
 from fake_cluster import Call, FakeCluster
@@ -30,14 +30,14 @@ class World:
         pod["metadata"]["ownerReferences"] = owner
         pod["spec"]["containers"] = [{"ports": [{"name": port, "containerPort": 8786}]}]
         pod["status"]["podIP"] = "10.0.0.7"
-        self.store.take_pod(pod)
+        self.store.upsert_pod(pod)
         self.asked: list[str] = []
         self.done: int | None = 40
         self.see()
         self.follower = ProgressFollower(self.cluster, self.store, self.clock, 5.0, ask=self.answer)
 
     def see(self) -> None:
-        self.store.take_task(self.cluster.one(INFERENCE_TASKS, "t", "default"))
+        self.store.upsert_task(self.cluster.one(INFERENCE_TASKS, "t", "default"))
 
     async def answer(self, url: str) -> RunnerProgress | None:
         self.asked.append(url)
@@ -96,7 +96,7 @@ async def test_a_pod_that_does_not_answer_is_asked_more_and_more_rarely() -> Non
         await world.round(float(at_s))
 
     assert world.written == []
-    assert 8 <= len(world.asked) <= 5 + 1000 / RAREST_S + 1
+    assert 8 <= len(world.asked) <= 5 + 1000 / MAX_PAUSE_S + 1
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,18 @@ def version(number: int) -> dict[str, str]:
 
 def test_what_a_late_watch_brings_does_not_undo_what_we_wrote() -> None:
     store = ObjectCache()
-    store.take_task(make_itask("t", status={"phase": "Queued"}, metadata=version(10)))
+    store.upsert_task(make_itask("t", status={"phase": "Queued"}, metadata=version(10)))
 
-    store.take_task(make_itask("t", status={}, metadata=version(9)))
+    store.upsert_task(make_itask("t", status={}, metadata=version(9)))
 
     assert store.tasks["default/t"].status.phase == "Queued"
 
 
 def test_a_new_object_of_the_same_name_replaces_the_old_one_whatever_its_version() -> None:
     store = ObjectCache()
-    store.take_task(make_itask("t", metadata=version(10)))
+    store.upsert_task(make_itask("t", metadata=version(10)))
 
-    store.take_task(make_itask("t", metadata={"uid": "new", **version(9)}))
+    store.upsert_task(make_itask("t", metadata={"uid": "new", **version(9)}))
 
     assert store.tasks["default/t"].metadata["uid"] == "new"
 
@@ -32,12 +32,12 @@ def test_the_end_of_an_old_object_does_not_take_its_successor_along() -> None:
     """Events of different objects may be handled in any order."""
     store = ObjectCache()
     old, new = make_itask("t"), make_itask("t", metadata={"uid": "new"})
-    store.take_task(old)
-    store.take_task(new)
+    store.upsert_task(old)
+    store.upsert_task(new)
 
-    store.drop_task(old)
+    store.delete_task(old)
     kept = "default/t" in store.tasks
-    store.drop_task(new)
+    store.delete_task(new)
 
     assert kept
     assert store.tasks == {}
@@ -45,51 +45,51 @@ def test_the_end_of_an_old_object_does_not_take_its_successor_along() -> None:
 
 def test_pods_are_found_by_the_task_that_owns_them() -> None:
     store = ObjectCache()
-    store.take_pod(make_pod("mine", task="t"))
-    store.take_pod(make_pod("labelled-like-mine", task="t") | {"spec": {"containers": []}})
+    store.upsert_pod(make_pod("mine", task="t"))
+    store.upsert_pod(make_pod("labelled-like-mine", task="t") | {"spec": {"containers": []}})
     store.pods["default/t"]["labelled-like-mine"][1]["metadata"]["ownerReferences"] = []
 
-    assert set(store.pods_of("default/t", "uid-default-t")) == {"mine"}
-    assert store.pods_of("default/t", "another-uid") == {}
+    assert set(store.owned_pods("default/t", "uid-default-t")) == {"mine"}
+    assert store.owned_pods("default/t", "another-uid") == {}
 
 
 def test_a_pod_without_a_task_is_nobodys() -> None:
     store = ObjectCache()
 
-    assert store.take_pod(make_pod(task=None)) is None
+    assert store.upsert_pod(make_pod(task=None)) is None
     assert store.pods == {}
 
 
 def test_a_pod_that_is_gone_wakes_its_task() -> None:
     store = ObjectCache()
-    store.take_pod(make_pod("p", task="t"))
+    store.upsert_pod(make_pod("p", task="t"))
 
     # A deletion seen in a gap carries no labels.
     metadata = {"name": "p", "namespace": "default", "uid": "uid-default-p"}
 
-    assert store.drop_pod({"metadata": {**metadata, "uid": "another"}}) is None
-    assert store.drop_pod({"metadata": metadata}) == "default/t"
+    assert store.delete_pod({"metadata": {**metadata, "uid": "another"}}) is None
+    assert store.delete_pod({"metadata": metadata}) == "default/t"
     assert store.pods == {}
 
 
 def test_tasks_are_found_by_the_model_they_wait_for() -> None:
     store = ObjectCache()
-    store.take_task(make_itask("named", model="net"))
-    store.take_task(make_itask("inline", model=None))
-    store.take_task(make_itask("other", model="other"))
-    store.take_task(make_itask("done", model="net", status={"phase": "Succeeded"}))
-    store.take_task(make_itask("elsewhere", "ns2", model="net"))
+    store.upsert_task(make_itask("named", model="net"))
+    store.upsert_task(make_itask("inline", model=None))
+    store.upsert_task(make_itask("other", model="other"))
+    store.upsert_task(make_itask("done", model="net", status={"phase": "Succeeded"}))
+    store.upsert_task(make_itask("elsewhere", "ns2", model="net"))
 
-    assert store.tasks_of_model("default/net") == ["default/named", "default/inline"]
-    assert store.tasks_of_model("default/net-b4-0123456789")[0] == "default/named"
+    assert store.tasks_waiting_for_model("default/net") == ["default/named", "default/inline"]
+    assert store.tasks_waiting_for_model("default/net-b4-0123456789")[0] == "default/named"
 
 
 def test_models_are_seen_per_namespace() -> None:
     store = ObjectCache()
-    store.take_model(make_model_profile("m", "a"))
-    store.take_model(make_model_profile("n", "b"))
+    store.upsert_model(make_model_profile("m", "a"))
+    store.upsert_model(make_model_profile("n", "b"))
 
-    models = store.models_in("a")
+    models = store.namespace_models("a")
 
     assert dict(models) == {"m": store.models["a/m"]}
     assert len(models) == 1
@@ -99,7 +99,7 @@ def test_what_cannot_be_read_is_said_and_not_kept() -> None:
     store = ObjectCache()
 
     with pytest.raises(InvalidInput, match="InferenceTask default/t cannot be read"):
-        store.take_task(make_itask("t", inferences=0))
+        store.upsert_task(make_itask("t", inferences=0))
 
     assert store.tasks == {}
 
@@ -109,11 +109,11 @@ def test_little_is_kept_of_a_task_that_has_finished() -> None:
     conditions = [condition("Placed", reason="Placed"), condition("Finished", reason="Succeeded")]
     status = {"phase": "Succeeded", "message": "observed 1 ms", "pod": "t-0", "attempts": 1}
     status |= {"conditions": conditions}
-    key = store.take_task(make_itask("t", status=status, metadata=version(10)))
+    key = store.upsert_task(make_itask("t", status=status, metadata=version(10)))
     pod = make_pod("t-0", task="t", phase="Succeeded", device="d", decision="{}")
-    store.take_pod(pod)
+    store.upsert_pod(pod)
 
-    store.settle_task(key)
+    store.compact_task(key)
 
     task, ((view, manifest),) = store.tasks[key], store.pods[key].values()
     assert (task.status.phase, task.status.attempts, task.status.pod) == ("Succeeded", 1, "t-0")
@@ -127,9 +127,9 @@ def test_little_is_kept_of_a_task_that_has_finished() -> None:
 def test_nothing_is_kept_that_is_never_asked_for() -> None:
     store = ObjectCache()
     written = {"managedFields": [{"manager": "someone"}], "resourceVersion": "1"}
-    key = store.take_task(make_itask("t", metadata=written))
+    key = store.upsert_task(make_itask("t", metadata=written))
     pod = make_pod("t-0", task="t", device="d", decision="{}")
-    store.take_pod({**pod, "spec": {**pod["spec"], "volumes": ["many"]}})
+    store.upsert_pod({**pod, "spec": {**pod["spec"], "volumes": ["many"]}})
 
     view, kept = store.pods[key]["t-0"]
     assert "managedFields" not in store.tasks[key].metadata

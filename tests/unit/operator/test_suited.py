@@ -12,23 +12,23 @@ from builders import make_device_profile, make_itask, make_model_profile, make_n
 def make_fleet() -> ObjectCache:
     """Two nodes with a device each, of which one is not ready, and two models."""
     store = ObjectCache()
-    store.take_node(make_node("n"))
-    store.take_node(make_node("away", labels={"away": "yes"}, ready=False))
+    store.upsert_node(make_node("n"))
+    store.upsert_node(make_node("away", labels={"away": "yes"}, ready=False))
     for node in ("n", "away"):
         profile = make_device_profile(node, node)
         profile["status"]["memoryBytes"] = 1000
-        store.take_device(profile)
+        store.upsert_device(profile)
     for name, memory_bytes in (("model", 100), ("large", 2000)):
         model = make_model_profile(name)
         model["status"]["peakMemoryBytes"] = memory_bytes
-        store.take_model(model)
+        store.upsert_model(model)
     return store
 
 
 def add_task(store: ObjectCache, number: int, name: str, **spec: Any) -> None:  # noqa: ANN401 - any field
     metadata = {"creationTimestamp": f"1970-01-01T00:00:{number:02}Z"}
     status = {"modelProfile": spec.get("model", "model")}
-    store.take_task(make_itask(name, metadata=metadata, status=status, **spec))
+    store.upsert_task(make_itask(name, metadata=metadata, status=status, **spec))
 
 
 def inside(window: AdmissionWindow) -> set[str]:
@@ -55,7 +55,7 @@ def test_what_no_device_can_run_keeps_nobody_out(asked: dict[str, Any]) -> None:
     window.refresh(0.0)
     first = inside(window)
     running = {"resourceVersion": "2"}
-    store.take_task(make_itask("a", status={"phase": "Running"}, metadata=running))
+    store.upsert_task(make_itask("a", status={"phase": "Running"}, metadata=running))
     window.refresh(10.0)
 
     assert first == {"a", "b"}

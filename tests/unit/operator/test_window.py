@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acesniper.operator.admission_window import (
-    FULL_S,
-    MOST_PER_S,
-    REFUSED_S,
-    SPARE,
+    QUOTA_BACKOFF,
+    REJECTION_BACKOFF,
+    RETRIES_PER_S,
+    SPARE_TASKS,
     AdmissionWindow,
-    RefusalBackoff,
+    RejectionBackoff,
     queue_order,
 )
 from acesniper.operator.cache import ObjectCache
@@ -22,7 +22,7 @@ def make_window(size: int, *names: str) -> AdmissionWindow:
     store = ObjectCache()
     for second, name in enumerate(names):
         created = f"1970-01-01T00:00:{second:02}Z"
-        store.take_task(make_itask(name, metadata={"creationTimestamp": created}))
+        store.upsert_task(make_itask(name, metadata={"creationTimestamp": created}))
     return AdmissionWindow(store, size)
 
 
@@ -32,7 +32,7 @@ def inside(window: AdmissionWindow) -> set[str]:
 
 def finish(window: AdmissionWindow, name: str) -> None:
     metadata = {"resourceVersion": "2"}
-    window.store.take_task(make_itask(name, status={"phase": "Running"}, metadata=metadata))
+    window.store.upsert_task(make_itask(name, status={"phase": "Running"}, metadata=metadata))
 
 
 def test_few_tasks_are_all_inside() -> None:
@@ -69,7 +69,7 @@ def test_a_task_that_comes_inside_because_others_are_deleted_is_told() -> None:
 
 def test_suspended_tasks_take_no_place() -> None:
     window = make_window(1, "b")
-    window.store.take_task(make_itask("a", suspend=True))
+    window.store.upsert_task(make_itask("a", suspend=True))
 
     assert window.refresh(0.0) == {"default/b"}
 
@@ -80,7 +80,7 @@ def test_the_window_has_two_tasks_for_each_slot_and_some_up_to_its_limit() -> No
     window.store.nodes["n"] = {"status": make_node(slots=30)["status"]}
     window.refresh(0.0)
 
-    assert (bare, window.size) == (SPARE, 60 + SPARE)
+    assert (bare, window.size) == (SPARE_TASKS, 60 + SPARE_TASKS)
     assert make_window(7).size == 7
 
 
@@ -88,7 +88,7 @@ def test_priorities_go_first_and_long_waiting_tasks_before_them() -> None:
     window = make_window(2, "a", "b", "c")
     window.store.priorities["high"] = 100
     metadata = {"creationTimestamp": "1970-01-01T00:00:09Z"}
-    window.store.take_task(make_itask("d", metadata=metadata, priorityClassName="high"))
+    window.store.upsert_task(make_itask("d", metadata=metadata, priorityClassName="high"))
 
     window.refresh(10.0)
     early = inside(window)
@@ -103,24 +103,24 @@ def test_the_window_follows_the_policy() -> None:
     window.policy = Policy("sjf-mct")
     for name, inferences in (("a", 9), ("b", 2), ("c", 5)):
         metadata = {"resourceVersion": "2"}
-        window.store.take_task(make_itask(name, metadata=metadata, inferences=inferences))
+        window.store.upsert_task(make_itask(name, metadata=metadata, inferences=inferences))
 
     window.refresh(0.0)
 
     assert inside(window) == {"b"}
 
 
-def test_a_namespace_that_may_have_no_more_pods_leaves_the_window_to_others() -> None:
+def test_a_namespace_without_quota_leaves_the_window_to_others() -> None:
     window = make_window(2, "a", "b", "c")
-    window.store.take_pod(make_gated_pod("a-0", task="a"))
-    window.store.take_task(make_itask("other", "elsewhere"))
-    window.store.take_task(make_itask("another", "elsewhere"))
+    window.store.upsert_pod(make_gated_pod("a-0", task="a"))
+    window.store.upsert_task(make_itask("other", "elsewhere"))
+    window.store.upsert_task(make_itask("another", "elsewhere"))
 
-    first_s, most_s = FULL_S
+    first_s, most_s = QUOTA_BACKOFF.first_s, QUOTA_BACKOFF.max_s
 
-    window.is_full("elsewhere", 0.0)
+    window.quota_exceeded("elsewhere", 0.0)
     without = window.refresh(0.5 * first_s)
-    window.is_full("default", 0.5 * first_s)
+    window.quota_exceeded("default", 0.5 * first_s)
     others = window.refresh(first_s)
     window.refresh(3 * most_s)
 
@@ -129,56 +129,56 @@ def test_a_namespace_that_may_have_no_more_pods_leaves_the_window_to_others() ->
     assert inside(window) == {"a", "elsewhere/another"}
 
 
-def test_what_a_full_namespace_refuses_once_is_not_asked_for_by_its_other_tasks() -> None:
+def test_no_task_of_a_namespace_without_quota_is_inside_but_those_with_a_pod() -> None:
     window = make_window(100, "a", "b", "c")
-    window.store.take_pod(make_gated_pod("a-0", task="a"))
-    window.store.take_task(make_itask("other", "elsewhere"))
+    window.store.upsert_pod(make_gated_pod("a-0", task="a"))
+    window.store.upsert_task(make_itask("other", "elsewhere"))
 
-    window.is_full("default", 0.0)
+    window.quota_exceeded("default", 0.0)
 
     assert inside(window) == {"a", "elsewhere/other"}
 
 
-def test_a_task_whose_first_attempt_has_ended_waits_for_room_like_any_other() -> None:
+def test_a_task_whose_attempt_has_ended_waits_for_quota_like_any_other() -> None:
     window = make_window(2, "a", "b")
-    window.store.take_pod(make_pod("a-0", task="a", node="n", phase="Failed"))
+    window.store.upsert_pod(make_pod("a-0", task="a", node="n", phase="Failed"))
     window.refresh(0.0)
 
-    window.is_full("default", 0.0)
+    window.quota_exceeded("default", 0.0)
 
     assert inside(window) == set()
-    assert window.refresh(FULL_S[1]) == {"default/a", "default/b"}
+    assert window.refresh(QUOTA_BACKOFF.max_s) == {"default/a", "default/b"}
 
 
 @pytest.mark.parametrize("why", ["full", "refused"])
-def test_what_was_refused_is_told_again_even_if_its_pause_was_over_before_anybody_looked(
+def test_a_rejected_task_enters_the_window_again_as_new(
     why: str,
 ) -> None:
     window = make_window(2, "a")
     window.refresh(0.0)
 
     if why == "full":
-        window.is_full("default", 0.0)
+        window.quota_exceeded("default", 0.0)
     else:
-        window.refused("default/a", 0.0)
+        window.pod_rejected("default/a", 0.0)
 
     assert window.refresh(100.0) == {"default/a"}
 
 
-def test_a_full_namespace_is_tried_more_and_more_rarely_until_a_pod_of_it_ends() -> None:
+def test_a_namespace_without_quota_backs_off_until_one_of_its_pods_ends() -> None:
     window = make_window(1, "a")
-    first_s, most_s = FULL_S
+    first_s, most_s = QUOTA_BACKOFF.first_s, QUOTA_BACKOFF.max_s
     tried_s, now_s = [], 0.0
     while now_s < 60.0:
         if window.refresh(now_s):
             tried_s.append(now_s)
-            window.is_full("default", now_s)
+            window.quota_exceeded("default", now_s)
         now_s += 0.5 * first_s
     pauses_s = [after - before for before, after in pairwise(tried_s)]
 
-    window.has_room("default")
+    window.quota_available("default")
     window.refresh(now_s)
-    window.is_full("default", now_s)
+    window.quota_exceeded("default", now_s)
     window.refresh(now_s + 0.5 * first_s)
 
     assert pauses_s[0] == first_s
@@ -186,16 +186,16 @@ def test_a_full_namespace_is_tried_more_and_more_rarely_until_a_pod_of_it_ends()
     assert window.refresh(now_s + first_s) == {"default/a"}
 
 
-def test_a_task_whose_pod_is_refused_leaves_its_place_to_others_for_longer_and_longer() -> None:
+def test_a_task_whose_pod_is_rejected_backs_off() -> None:
     window = make_window(1, "a", "b")
     window.refresh(0.0)
-    first_s, _ = REFUSED_S
+    first_s = REJECTION_BACKOFF.first_s
 
-    window.refused("default/a", 0.0)
+    window.pod_rejected("default/a", 0.0)
     at_once = inside(window)
     others = window.refresh(1.0)
     again = window.refresh(first_s)
-    window.refused("default/a", first_s)
+    window.pod_rejected("default/a", first_s)
     window.refresh(2.0 * first_s)
     longer = inside(window)
     window.refresh(3.0 * first_s)
@@ -207,35 +207,35 @@ def test_a_task_whose_pod_is_refused_leaves_its_place_to_others_for_longer_and_l
     assert inside(window) == {"a"}
 
 
-def test_very_many_that_are_refused_are_tried_at_a_bounded_pace() -> None:
-    refusals = RefusalBackoff(*REFUSED_S)
+def test_very_many_rejected_tasks_are_retried_at_a_bounded_rate() -> None:
+    rejections = RejectionBackoff(REJECTION_BACKOFF)
     keys = [f"t{number}" for number in range(2000)]
     step_s, tried = 10, []
 
     for now_s in map(float, range(0, 3000, step_s)):
-        due = set(keys) - refusals.pausing(now_s)
+        due = set(keys) - rejections.paused(now_s)
         tried.append(len(due))
         for key in due:
-            refusals.note(key, now_s)
+            rejections.rejected(key, now_s)
 
     last_s = 1000
-    assert sum(tried[-last_s // step_s :]) <= 1.1 * MOST_PER_S * last_s
+    assert sum(tried[-last_s // step_s :]) <= 1.1 * RETRIES_PER_S * last_s
 
 
-def test_a_task_whose_pod_was_made_after_all_is_refused_for_the_first_time_again() -> None:
+def test_creating_the_pod_resets_the_back_off_of_its_task() -> None:
     window = make_window(1, "a")
-    window.refused("default/a", 0.0)
-    window.made("default/a")
+    window.pod_rejected("default/a", 0.0)
+    window.pod_created("default/a")
 
-    window.refused("default/a", 0.0)
+    window.pod_rejected("default/a", 0.0)
 
-    assert window.refresh(REFUSED_S[0]) == {"default/a"}
+    assert window.refresh(REJECTION_BACKOFF.first_s) == {"default/a"}
 
 
-def test_a_clock_that_is_set_back_keeps_nobody_outside() -> None:
+def test_a_clock_that_is_set_back_ends_all_pauses() -> None:
     window = make_window(2, "a", "b", "c")
-    window.is_full("default", 9000.0)
-    window.refused("default/a", 9000.0)
+    window.quota_exceeded("default", 9000.0)
+    window.pod_rejected("default/a", 9000.0)
     before = window.refresh(9000.1)
 
     assert before == set()

@@ -21,7 +21,7 @@ def test_a_plain_task_fits_a_plain_device() -> None:
         pytest.param(
             make_task(providers=frozenset({"cuda", "openvino"})),
             make_device(provider="cpu"),
-            "its provider is cpu, the task asks for cuda, openvino",
+            "its provider is cpu, the task requires cuda, openvino",
             True,
             id="provider",
         ),

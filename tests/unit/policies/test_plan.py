@@ -19,7 +19,7 @@ def placed(plan: Plan) -> dict[str, tuple[str, float]]:
 
 
 def reasons(plan: Plan, snapshot: FleetSnapshot, task: str = "n/t") -> dict[str, str]:
-    verdicts = plan.verdicts(make_task(task).key, snapshot)
+    verdicts = plan.infeasible_devices(make_task(task).key, snapshot)
     return {device: verdict.reason for device, verdict in verdicts.items()}
 
 
@@ -116,8 +116,8 @@ def test_a_task_that_no_device_can_take_keeps_the_reason_of_each() -> None:
 
     assert placed(plan) == {"n/u": ("fast", 0.0)}
     assert reasons(plan, snapshot) == {
-        "fast": "its provider is cpu, the task asks for cuda",
-        "slow": "its provider is cpu, the task asks for cuda",
+        "fast": "its provider is cpu, the task requires cuda",
+        "slow": "its provider is cpu, the task requires cuda",
     }
 
 
@@ -129,7 +129,7 @@ def test_a_device_that_did_not_take_the_pod_is_avoided() -> None:
 
     assert placed(plan) == {"n/t": ("slow", 0.0)}
     assert reasons(plan, snapshot, "n/both")["fast"] == (
-        "kube-scheduler did not bind the task's pod there a moment ago"
+        "the task's pod recently failed to bind there"
     )
 
 
@@ -141,8 +141,8 @@ def test_reject_leaves_out_devices_that_would_be_too_late() -> None:
 
     assert plan.planned == ()
     assert reasons(plan, snapshot) == {
-        "fast": "would finish 10.0 s from now, after the deadline",
-        "slow": "would finish 10.0 s from now, after the deadline",
+        "fast": "would finish in 10.0 s, after the deadline",
+        "slow": "would finish in 10.0 s, after the deadline",
     }
 
 

@@ -11,7 +11,7 @@ from onnx import ModelProto, helper
 from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.atlas.networks import build_library, network_index
 from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION, SPREADS
-from acesniper.predictor.onnx.feature_extraction import MOST_LABELS
+from acesniper.predictor.onnx.feature_extraction import MAX_LABELS
 from acesniper.predictor.similarity import (
     DISTANCE_WORDS,
     FOREIGN,
@@ -115,7 +115,7 @@ def test_labels_of_a_huge_graph_are_bounded() -> None:
             nodes.append(helper.make_node(op, [source], [f"n{i}_{j}"]))
     found = features_of(make_model(nodes, {"x": [4, 4]}, ["n0_3"]))
 
-    assert 0 < len(found.labels) <= MOST_LABELS
+    assert 0 < len(found.labels) <= MAX_LABELS
 
 
 def test_a_library_is_built_from_any_folder(tmp_path: Path) -> None:

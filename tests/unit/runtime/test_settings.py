@@ -3,12 +3,21 @@ from pathlib import Path
 import pytest
 
 from acesniper.domain.errors import InvalidInput
+from acesniper.policies.policy import DEFAULT_POLICY
 from acesniper.runtime.settings import EnvironmentSettings, ExtenderSettings, OperatorSettings
 
 
 @pytest.mark.parametrize("part", [ExtenderSettings, OperatorSettings])
 def test_an_empty_environment_gives_the_defaults(part: type[EnvironmentSettings]) -> None:
     assert part.read({}) == part()
+
+
+def test_policy_defaults_are_those_of_the_default_policy() -> None:
+    settings = ExtenderSettings()
+
+    assert settings.policy == DEFAULT_POLICY.name
+    assert settings.aging_s == DEFAULT_POLICY.aging_s
+    assert settings.deadline_quantile == DEFAULT_POLICY.deadline_quantile
 
 
 def test_settings_are_read_from_prefixed_variables_and_typed() -> None:
@@ -30,7 +39,7 @@ def test_an_empty_kubeconfig_means_the_service_account() -> None:
     assert ExtenderSettings.read({"ACESNIPER_KUBECONFIG": ""}).kubeconfig is None
 
 
-def test_all_mistakes_are_shown_at_once_by_variable_and_value() -> None:
+def test_all_invalid_variables_are_reported_at_once() -> None:
     environment = {
         "ACESNIPER_PORT": "70000",
         "ACESNIPER_REPLAN_S": "0",
@@ -51,15 +60,15 @@ def test_all_mistakes_are_shown_at_once_by_variable_and_value() -> None:
 
 @pytest.mark.parametrize("value", [("POLICY", "magic"), ("POLICY_CLASSES", "batch=magic")])
 @pytest.mark.parametrize("part", [ExtenderSettings, OperatorSettings])
-def test_a_policy_nobody_knows_is_a_mistake_too(
+def test_an_unknown_policy_is_rejected_with_the_known_names(
     part: type[EnvironmentSettings], value: tuple[str, str]
 ) -> None:
-    name, given = value
-    with pytest.raises(InvalidInput, match=f"ACESNIPER_{name}='{given}': .* use one of"):
-        part.read({f"ACESNIPER_{name}": given})
+    name, policy = value
+    with pytest.raises(InvalidInput, match=f"ACESNIPER_{name}='{policy}': .* use one of"):
+        part.read({f"ACESNIPER_{name}": policy})
 
 
-def test_settings_never_change() -> None:
+def test_settings_are_immutable() -> None:
     settings = OperatorSettings()
 
     with pytest.raises(ValueError, match="frozen"):

@@ -18,7 +18,7 @@ labels: {a: b}
 """
 
 
-def test_a_value_is_what_its_comment_says() -> None:
+def test_the_comment_of_a_value_is_its_description() -> None:
     values = read_values(SOURCE)
 
     assert [(value.name, value.default, value.text) for value in values] == [
@@ -28,7 +28,7 @@ def test_a_value_is_what_its_comment_says() -> None:
     ]
 
 
-def test_a_value_without_a_comment_is_refused() -> None:
+def test_a_value_without_a_comment_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"image\.tag has no comment"):
         read_values("image:\n  tag: x\n")
 
@@ -42,7 +42,7 @@ def test_the_schema_has_the_limits_of_the_settings_and_no_other_names() -> None:
     assert properties["labels"]["additionalProperties"] == {"type": "string"}, "of any name"
 
 
-def test_a_setting_that_no_part_has_is_refused() -> None:
+def test_an_unknown_setting_is_rejected() -> None:
     with pytest.raises(ValueError, match="has no field wrokers"):
         values_schema(read_values(SOURCE.replace("workers", "wrokers")))
 
@@ -51,7 +51,7 @@ def test_a_setting_that_no_part_has_is_refused() -> None:
     ("value", "field"),
     [("workers", "workers"), ("maxGatedPods", "max_gated_pods"), ("replanS", "replan_s")],
 )
-def test_a_value_is_named_like_its_setting(value: str, field: str) -> None:
+def test_the_name_of_a_value_maps_to_its_setting(value: str, field: str) -> None:
     assert setting(value) == field
 
 

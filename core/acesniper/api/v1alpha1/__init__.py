@@ -1,7 +1,7 @@
-"""The resources of `acesniper.io/v1alpha1`: the one source of schemas, checks and documentation.
+"""The resources of `acesniper.io/v1alpha1`: source of schemas, validation and documentation.
 
-Every field's description is what `kubectl explain` prints. `acesniper.api.crd` turns these models
-into `crds/`. Messages of the rules name the field and the fix.
+`kubectl explain` shows the descriptions of the fields. `acesniper.api.crd` generates `crds/` from
+these models. Messages of validation rules name the field and the fix.
 """
 
 from acesniper.api.v1alpha1.device_profile import (

@@ -1,4 +1,4 @@
-"""Reconciles InferenceTasks: asks the life cycle what to do, and does it."""
+"""Reconciles InferenceTasks: decides on a snapshot of the cache, acts, and writes the status."""
 
 import logging
 from collections.abc import Callable
@@ -31,20 +31,20 @@ from acesniper.runtime.events import EventRecorder
 log = logging.getLogger(__name__)
 
 LATE_WATCH_S = 1.0
-"""When the API server knows better than our watch, we look again this much later."""
-MUTILATED = (
-    "an admission webhook takes the label acesniper.io/task or the owner from its pod; "
-    "let it leave both"
+"""When to requeue a task if the watch is behind the API server."""
+MUTATED_POD = (
+    "an admission webhook removes the label acesniper.io/task or the owner from the task's pod; "
+    "configure it to keep both"
 )
-TOLD_AFTER = 5
-"""Failures in a row after which a task says so: by then, some seconds have gone."""
-QUOTA = "exceeded quota"
-"""How the API server says that no other pod of the namespace would do better."""
+REPORT_AFTER_FAILURES = 5
+"""Consecutive failures after which a task reports them; most are over sooner."""
+QUOTA_EXCEEDED = "exceeded quota"
+"""Text of the API server's answer if no other pod of the namespace can be created either."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class TaskReconciler:
-    """One task at a time: look, decide, act, write down."""
+    """Reconciles one task per call."""
 
     cluster: Cluster
     store: ObjectCache
@@ -54,66 +54,66 @@ class TaskReconciler:
     image: str
     clock: Callable[[], float]
     start_patience_s: float = 300.0
-    """How long a container that cannot be started is waited for."""
+    """How long a container may fail to start before the attempt has failed."""
     cache: NodeCache | None = None
-    _nowhere: UnschedulableReasons = field(default_factory=dict)
-    _failed: dict[str, int] = field(default_factory=dict)
-    """Tasks that could not be taken a step further, and how often in a row."""
+    _unschedulable: UnschedulableReasons = field(default_factory=dict)
+    _failures: dict[str, int] = field(default_factory=dict)
+    """Consecutive failures by task."""
 
     async def reconcile(self, key: str) -> float | None:
-        """Bring one task a step further; returns when to look again, in seconds."""
+        """Take the next action for a task; returns the seconds until it is requeued."""
         task = self.store.tasks.get(key)
         if task is None:
-            self._failed.pop(key, None)
+            self._failures.pop(key, None)
             return None
         if task.metadata.get("deletionTimestamp"):
-            await self._let_go(key, task)
+            await self._delete_pods(key, task)
             return None
-        step = next_action(self._sight(key, task))
+        action = next_action(self._snapshot(key, task))
         try:
-            again_s = await self._take(task, step)
+            requeue_after_s = await self._execute(task, action)
         except NamespaceTerminating:
-            # Everything in it is being deleted, the task as well: nothing is left to do.
+            # Everything in the namespace is being deleted, this task as well.
             return None
         except NotFound:
             if await self.cluster.get(INFERENCE_TASKS, *_name_of(task)) is not None:
                 raise
-            # Deleted while no watch was looking.
+            # The watch missed the deletion.
             count_deleted(self.metrics, task)
             self.store.tasks.pop(key, None)
             return None
         except AcesniperError as error:
-            await self._hindered(key, task, str(error))
+            await self._report_failure(key, task, str(error))
             raise
-        self._failed.pop(key, None)
-        return again_s
+        self._failures.pop(key, None)
+        return requeue_after_s
 
-    async def _hindered(self, key: str, task: InferenceTask, why: str) -> None:
-        """Say what goes wrong again and again; most things go well the next time."""
-        count = self._failed[key] = self._failed.get(key, 0) + 1
-        if count != TOLD_AFTER:
+    async def _report_failure(self, key: str, task: InferenceTask, cause: str) -> None:
+        """Count a failure, and report it in the status once it has occurred several times."""
+        count = self._failures[key] = self._failures.get(key, 0) + 1
+        if count != REPORT_AFTER_FAILURES:
             return
-        text = f"cannot go on for now: {why}"
-        known = self.store.tasks.get(key, task)
-        phase = known.status.phase or Phase.PENDING
-        with suppress(AcesniperError):  # the API server may be what is away
+        text = f"cannot be reconciled for now: {cause}"
+        current = self.store.tasks.get(key, task)
+        phase = current.status.phase or Phase.PENDING
+        with suppress(AcesniperError):  # the API server may be what fails
             update = {"phase": phase, "message": text}
-            await self._write(known, known.status.model_copy(update=update))
-            await self._tell(task, Notice(Reason.RECONCILE_FAILED, text, warning=True))
+            await self._write(current, current.status.model_copy(update=update))
+            await self._record(task, Notice(Reason.RECONCILE_FAILED, text, warning=True))
 
-    async def _let_go(self, key: str, task: InferenceTask) -> None:
-        """Somebody's finalizer keeps a task that was deleted: its pods need not run for that."""
+    async def _delete_pods(self, key: str, task: InferenceTask) -> None:
+        """Delete the pods of a task that was deleted, but is kept by a finalizer."""
         if "orphan" in (task.metadata.get("finalizers") or ()):
-            return  # whoever deleted it wants to keep them
-        for pod, _ in self.store.pods_of(key, task.metadata["uid"]).values():
+            return  # deleted with --cascade=orphan: the pods stay
+        for pod, _ in self.store.owned_pods(key, task.metadata["uid"]).values():
             if not pod.finished and not pod.deleting:
                 await self.cluster.delete(PODS, pod.name, pod.namespace, pod.uid)
 
-    def _sight(self, key: str, task: InferenceTask) -> TaskSnapshot:
+    def _snapshot(self, key: str, task: InferenceTask) -> TaskSnapshot:
         return TaskSnapshot(
             task=task,
-            pods=self.store.pods_of(key, task.metadata["uid"]),
-            models=self.store.models_in(task.metadata["namespace"]),
+            pods=self.store.owned_pods(key, task.metadata["uid"]),
+            models=self.store.namespace_models(task.metadata["namespace"]),
             may_queue=key in self.window,
             now_s=self.clock(),
             image=self.image,
@@ -121,132 +121,143 @@ class TaskReconciler:
             nodes=self.store.nodes,
             devices=self.store.devices,
             start_patience_s=self.start_patience_s,
-            nowhere=self._nowhere,
+            unschedulable=self._unschedulable,
         )
 
-    async def _take(self, task: InferenceTask, step: Action) -> float | None:
+    async def _execute(self, task: InferenceTask, action: Action) -> float | None:
+        """Execute an action in the order of its fields."""
         name, namespace = _name_of(task)
-        if step.confirm_gone and await self._still_there(task, step.confirm_gone):
+        if action.confirm_gone and await self._pod_exists(task, action.confirm_gone):
             return LATE_WATCH_S
-        if step.create_model is not None:
-            await self._create_model(step.create_model, namespace)
-        if step.learn_memory is not None:
-            await self._learn_memory(namespace, *step.learn_memory)
-        if step.delete_pod is not None:
-            pod, grace_s = step.delete_pod, 0 if step.by_force else None
+        if action.create_model is not None:
+            await self._create_model(action.create_model, namespace)
+        if action.learn_memory is not None:
+            await self._learn_memory(namespace, *action.learn_memory)
+        if action.delete_pod is not None:
+            pod, grace_s = action.delete_pod, 0 if action.force else None
             await self.cluster.delete(PODS, pod.name, pod.namespace, uid=pod.uid, grace_s=grace_s)
-        if step.delete_task:
+        if action.delete_task:
             await self.cluster.delete(INFERENCE_TASKS, name, namespace, task.metadata["uid"])
             return None
-        if step.create_pod is not None:
-            step = await self._create_pod(task, step, step.create_pod)
-        await self._write(task, step.status)
-        for notice in step.notices:
-            await self._tell(task, notice)
-        return step.look_again_s
+        if action.create_pod is not None:
+            action = await self._create_pod(task, action, action.create_pod)
+        await self._write(task, action.status)
+        for notice in action.notices:
+            await self._record(task, notice)
+        return action.requeue_after_s
 
-    async def _still_there(self, task: InferenceTask, pod: str) -> bool:
+    async def _pod_exists(self, task: InferenceTask, name: str) -> bool:
+        """Whether the API server still has a pod of the task, which is then cached."""
         namespace = task.metadata["namespace"]
-        found = await self.cluster.get(PODS, pod, namespace)
-        if found is None or not _owns(task, found):
+        pod = await self.cluster.get(PODS, name, namespace)
+        if pod is None or not _owns(task, pod):
             return False
-        metadata = found["metadata"]
-        if self.store.take_pod(found) is None and not metadata.get("deletionTimestamp"):
-            # Somebody took its label away: no watch of ours sees it any more.
-            await self.cluster.delete(PODS, pod, namespace, metadata["uid"])
+        metadata = pod["metadata"]
+        if self.store.upsert_pod(pod) is None and not metadata.get("deletionTimestamp"):
+            # Its task label was removed, so the watch no longer delivers it.
+            await self.cluster.delete(PODS, name, namespace, metadata["uid"])
         return True
 
     async def _create_model(self, manifest: Json, namespace: str) -> None:
-        """Create a profile, or find that it was created before."""
+        """Create a ModelProfile, or get it if it exists."""
         try:
             model = await self.cluster.create(MODEL_PROFILES, manifest, namespace)
         except Conflict:
-            found = await self.cluster.get(MODEL_PROFILES, manifest["metadata"]["name"], namespace)
-            if found is None:
-                raise  # there is none: somebody has to try again
-            model = found
-        self.store.take_model(model)
+            name = manifest["metadata"]["name"]
+            existing = await self.cluster.get(MODEL_PROFILES, name, namespace)
+            if existing is None:
+                raise  # deleted meanwhile: retry
+            model = existing
+        self.store.upsert_model(model)
 
     async def _learn_memory(self, namespace: str, model: str, needs_bytes: int) -> None:
-        """Write into a profile what its model needs at least, unless it says as much already."""
-        known = self.store.models.get(namespaced_key(namespace, model))
-        if known is None or (known.status.needs_memory_bytes or 0) >= needs_bytes:
+        """Raise a ModelProfile's needsMemoryBytes to what its model needs at least."""
+        profile = self.store.models.get(namespaced_key(namespace, model))
+        if profile is None or (profile.status.needs_memory_bytes or 0) >= needs_bytes:
             return
         patch = {"status": {"needsMemoryBytes": needs_bytes}}
         written = await self.cluster.patch(
             MODEL_PROFILES, model, namespace, patch, subresource="status"
         )
-        self.store.take_model(written)
+        self.store.upsert_model(written)
 
-    async def _create_pod(self, task: InferenceTask, step: Action, manifest: Json) -> Action:
-        """Create the attempt's pod, or find that it was created before."""
-        namespace, ours = task.metadata["namespace"], True
+    async def _create_pod(self, task: InferenceTask, action: Action, manifest: Json) -> Action:
+        """Create the attempt's pod, or get it if it exists."""
+        namespace, created = task.metadata["namespace"], True
         try:
             pod = await self.cluster.create(PODS, manifest, namespace)
         except Conflict:
-            found = await self.cluster.get(PODS, manifest["metadata"]["name"], namespace)
-            if found is None:
+            existing = await self.cluster.get(PODS, manifest["metadata"]["name"], namespace)
+            if existing is None:
                 raise
-            pod, ours = found, False
+            pod, created = existing, False
         except InvalidInput as error:
-            return reject_invalid_pod(self._sight(_key_of(task), task), str(error))
+            return reject_invalid_pod(self._snapshot(_key_of(task), task), str(error))
         except NamespaceTerminating:
             raise
         except Forbidden as error:
-            if (bare := without_cache(manifest)) is not None:
-                # A namespace under a pod security standard lets no folder of the node in.
-                return await self._create_pod(task, step, bare)
-            return self._put_off(task, step, str(error))
+            if (uncached := without_cache(manifest)) is not None:
+                # Pod security standards forbid hostPath volumes.
+                return await self._create_pod(task, action, uncached)
+            return self._pod_rejected(task, action, str(error))
+        return await self._with_pod(task, action, pod, created=created)
+
+    async def _with_pod(
+        self, task: InferenceTask, action: Action, pod: Json, *, created: bool
+    ) -> Action:
+        """The action with the pod in its status, if the pod is the task's."""
         metadata = pod["metadata"]
-        if self.store.take_pod(pod) != _key_of(task) or not _owns(task, pod):
-            if ours:
-                await self.cluster.delete(PODS, metadata["name"], namespace, metadata["uid"])
-                return self._put_off(task, step, MUTILATED)
-            # Somebody else's pod has that name: take the next one.
-            return replace(step, status=next_incarnation(step.status), look_again_s=0.0)
-        self.window.made(_key_of(task))
-        made = {"pod": metadata["name"], "pod_uid": metadata["uid"]}
-        return replace(step, status=step.status.model_copy(update=made))
+        if self.store.upsert_pod(pod) == _key_of(task) and _owns(task, pod):
+            self.window.pod_created(_key_of(task))
+            update = {"pod": metadata["name"], "pod_uid": metadata["uid"]}
+            return replace(action, status=action.status.model_copy(update=update))
+        if created:
+            name, namespace = metadata["name"], task.metadata["namespace"]
+            await self.cluster.delete(PODS, name, namespace, metadata["uid"])
+            return self._pod_rejected(task, action, MUTATED_POD)
+        # Another owner's pod has this name: use the next name.
+        return replace(action, status=next_incarnation(action.status), requeue_after_s=0.0)
 
-    def _put_off(self, task: InferenceTask, step: Action, why: str) -> Action:
-        """Leave the place in the window to others, and say what is wrong."""
+    def _pod_rejected(self, task: InferenceTask, action: Action, cause: str) -> Action:
+        """Leave the admission window for a while, and report the cause."""
         key, now_s = _key_of(task), self.clock()
-        if QUOTA in why:
-            self.window.is_full(task.metadata["namespace"], now_s)
+        if QUOTA_EXCEEDED in cause:
+            self.window.quota_exceeded(task.metadata["namespace"], now_s)
         else:
-            # Of everybody's pods, it is our rights that are missing: an alert counts these.
+            # If every pod is rejected, permissions are missing: an alert counts these errors.
             self.metrics.reconcile_errors.labels("task").inc()
-            self.window.refused(key, now_s)
-        return pod_rejected(self._sight(key, task), step, why)
+            self.window.pod_rejected(key, now_s)
+        return pod_rejected(self._snapshot(key, task), action, cause)
 
-    async def _tell(self, task: InferenceTask, notice: Notice) -> None:
-        await self.events.tell("InferenceTask", task.metadata, notice, self.clock())
+    async def _record(self, task: InferenceTask, notice: Notice) -> None:
+        await self.events.record("InferenceTask", task.metadata, notice, self.clock())
 
     async def _write(self, task: InferenceTask, status: InferenceTaskStatus) -> None:
-        """Write the status if it differs, only over the version it was made from."""
+        """Write the status if it changed, on condition that the task's version is unchanged."""
         if status == task.status:
             return
-        wanted = status.model_dump(by_alias=True, mode="json")
-        known = task.status.model_dump(by_alias=True, mode="json")
+        before, after = (
+            version.model_dump(by_alias=True, mode="json") for version in (task.status, status)
+        )
         patch = {
             "metadata": {"resourceVersion": task.metadata["resourceVersion"]},
-            "status": merge_patch(known, wanted),
+            "status": merge_patch(before, after),
         }
         written = await self.cluster.patch(
             INFERENCE_TASKS, *_name_of(task), patch=patch, subresource="status"
         )
-        self.store.hearing.wrote("InferenceTask", task.metadata, written["metadata"])
-        self.store.take_task(written)
+        self.store.expect_event("InferenceTask", task.metadata, written["metadata"])
+        self.store.upsert_task(written)
         count_phase(self.metrics, self.store, task, status)
 
 
 def _owns(task: InferenceTask, pod: Json) -> bool:
     owners = pod["metadata"].get("ownerReferences") or ()
-    return any(each["uid"] == task.metadata["uid"] for each in owners)
+    return any(owner["uid"] == task.metadata["uid"] for owner in owners)
 
 
 def _key_of(task: InferenceTask) -> str:
-    return f"{task.metadata['namespace']}/{task.metadata['name']}"
+    return namespaced_key(task.metadata["namespace"], task.metadata["name"])
 
 
 def _name_of(task: InferenceTask) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""All that a decision about a task looks at."""
+"""Input and output of a decision about a task: `TaskSnapshot` and `Action`."""
 
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -10,17 +10,17 @@ from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, InferenceTaskSt
 from acesniper.operator.task.volumes import NodeCache
 
 UnschedulableReasons = MutableMapping[tuple[object, ...], tuple[float, str | None]]
-"""By demand: when somebody looked for a device that could take it, and why there was none."""
+"""Cache by demand: when it was computed, and why no device can take such a task."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskSnapshot:
-    """All that is known of a task at `now_s`.
+    """State of the cluster that a decision about one task depends on, at `now_s`.
 
-    `pods` are the pods it owns, by name, as (view, object). `models` finds a ModelProfile of its
-    namespace. `may_queue` says that its turn is near enough for a gated pod. `nodes` and `devices`
-    are those of the cluster; without `nodes`, no node is missed. A container that cannot be started
-    is given `start_patience_s`. `nowhere` remembers what other tasks found a moment ago.
+    `pods` are the pods that the task owns, by name, as (view, manifest). `models` are the
+    ModelProfiles of its namespace, by name. `may_queue` is True while the task is inside the
+    admission window. With `nodes` None, no node counts as lost. `start_patience_s` is how long a
+    container may fail to start. `unschedulable` is shared by all tasks.
     """
 
     task: InferenceTask
@@ -33,17 +33,19 @@ class TaskSnapshot:
     devices: Mapping[str, DeviceProfile] = field(default_factory=dict)
     start_patience_s: float = 300.0
     cache: NodeCache | None = None
-    nowhere: UnschedulableReasons = field(default_factory=dict)
+    unschedulable: UnschedulableReasons = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """The way from what is to what should be; done in the order of the fields.
+    """What the reconciler has to do, in the order of the fields; `status` is written last.
 
-    `confirm_gone` names a pod that must really be gone (asked of the API server, not of a watch
-    that may be late) before the rest is done. `learn_memory` is a model and the bytes it needs at
-    least. `by_force` deletes the pod without waiting for its node. `look_again_s` asks for another
-    look later.
+    Attributes:
+        confirm_gone: Pod that must not exist in the API server (the watch may be late) before the
+            rest is done.
+        learn_memory: A model and the bytes of memory that it needs at least.
+        force: Delete the pod without waiting for its kubelet.
+        requeue_after_s: Seconds until the next decision, if no event comes before.
     """
 
     status: InferenceTaskStatus
@@ -51,8 +53,8 @@ class Action:
     create_model: dict[str, Any] | None = None
     learn_memory: tuple[str, int] | None = None
     delete_pod: PodView | None = None
-    by_force: bool = False
+    force: bool = False
     create_pod: dict[str, Any] | None = None
     notices: tuple[Notice, ...] = field(default=())
     delete_task: bool = False
-    look_again_s: float | None = None
+    requeue_after_s: float | None = None

@@ -1,7 +1,8 @@
-"""The types of a node's outputs, from those of its inputs.
+"""Inference of the types of a node's outputs from those of its inputs.
 
-ONNX's own inference is asked node by node, so that no failure passes in silence: what contradicts
-itself is refused, and what stays unknown is visible.
+Uses ONNX's own inference node by node, so that no failure is ignored: a contradiction raises
+InvalidModel, and what cannot be inferred remains visibly unknown. Sequences of known length, as
+exporters write them for `split` and `stack`, are tracked element by element.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,49 +11,50 @@ import onnx
 from onnx import NodeProto, TensorProto, TypeProto, helper
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.predictor.onnx.infer_contrib import LIKE_FIRST, SAME, contributed_types
+from acesniper.predictor.onnx.infer_contrib import LIKE_FIRST, SAME, contrib_types
 from acesniper.predictor.onnx.matrix_products import CONVOLUTIONS, operand, weight
 from acesniper.predictor.onnx.node import CONTRIB_DOMAINS, STANDARD_DOMAINS, Node
 from acesniper.predictor.onnx.scope import Scope, dims_of, tensor_type
 
 Opsets = Mapping[str, int]
 
-LATE = {"GreaterOrEqual": 16, "LessOrEqual": 16, "Compress": 11}
-"""Operators whose inference came only with a later operator set, meaning the same."""
+INFERENCE_ADDED = {"GreaterOrEqual": 16, "LessOrEqual": 16, "Compress": 11}
+"""Operators whose inference was added in a later operator set, with the same meaning."""
 
-UNFIT = (
+INFERENCE_ERRORS = (
     *(RuntimeError, ValueError, TypeError, IndexError),
     *(onnx.shape_inference.InferenceError, onnx.defs.SchemaError, onnx.checker.ValidationError),
 )
-"""What inference raises for a node that contradicts itself."""
+"""Errors that ONNX's inference raises for a contradictory node."""
 
 
 def infer_types(proto: NodeProto, node: Node, scope: Scope, opsets: Opsets) -> list[TypeProto]:
-    """One type per output; an empty one where nothing is known. Raises InvalidModel."""
-    given = [scope.types[name] if name else None for name in proto.input]
+    """One type per output, empty if it is unknown. Raises InvalidModel (ShapeInferenceFailed)."""
+    input_types = [scope.types[name] if name else None for name in proto.input]
     try:
         _check_channels(node)
-        found = _schema_types(proto, scope, opsets)
-        if found is None and (node.domain in CONTRIB_DOMAINS or node.op in LIKE_FIRST):
-            found = contributed_types(proto, node, given)
+        types = _schema_types(proto, scope, opsets)
+        if types is None and (node.domain in CONTRIB_DOMAINS or node.op in LIKE_FIRST):
+            types = contrib_types(proto, node, input_types)
     except InvalidModel:
         raise
-    except UNFIT as error:
+    except INFERENCE_ERRORS as error:
         raise InvalidModel(
-            "ShapeInferenceFailed", f"{node.op} giving {', '.join(node.gives)}: {_first(error)}"
+            "ShapeInferenceFailed",
+            f"{node.op} node with output {', '.join(node.output_names)}: {_first_line(error)}",
         ) from error
-    known = dict(enumerate(found or ()))
-    return [known.get(i, TypeProto()) for i in range(len(proto.output))]
+    by_place = dict(enumerate(types or ()))
+    return [by_place.get(i, TypeProto()) for i in range(len(proto.output))]
 
 
 def _schema_types(proto: NodeProto, scope: Scope, opsets: Opsets) -> list[TypeProto] | None:
-    """What ONNX says; None where it has no schema or cannot tell."""
+    """Types inferred by ONNX; None if it has no schema or no inference for the operator."""
     domain = "" if proto.domain in STANDARD_DOMAINS else proto.domain
     if domain in CONTRIB_DOMAINS and proto.op_type in SAME:
-        proto, domain = _standard(proto), ""
+        proto, domain = _in_standard_domain(proto), ""
     version = opsets.get(domain, opsets.get("", 0) if domain == "" else 1)
-    if proto.op_type in LATE and domain == "":
-        version = max(version, LATE[proto.op_type])
+    if proto.op_type in INFERENCE_ADDED and domain == "":
+        version = max(version, INFERENCE_ADDED[proto.op_type])
     if not onnx.defs.has(proto.op_type, version, domain):
         return None
     schema = onnx.defs.get_schema(proto.op_type, version, domain)
@@ -62,15 +64,15 @@ def _schema_types(proto: NodeProto, scope: Scope, opsets: Opsets) -> list[TypePr
         kind.WhichOneof("value") for kind in types.values()
     ):
         return None
-    found = onnx.shape_inference.infer_node_outputs(
+    inferred = onnx.shape_inference.infer_node_outputs(
         *(schema, proto, types),
         input_data={name: scope.protos[name] for name in named if name in scope.protos},
-        opset_imports=[helper.make_opsetid(name, each) for name, each in opsets.items()],
+        opset_imports=[helper.make_opsetid(name, number) for name, number in opsets.items()],
     )
-    return [found.get(name, TypeProto()) for name in proto.output]
+    return [inferred.get(name, TypeProto()) for name in proto.output]
 
 
-def _standard(proto: NodeProto) -> NodeProto:
+def _in_standard_domain(proto: NodeProto) -> NodeProto:
     copy = NodeProto()
     copy.CopyFrom(proto)
     copy.domain = ""
@@ -78,7 +80,7 @@ def _standard(proto: NodeProto) -> NodeProto:
 
 
 def _check_channels(node: Node) -> None:
-    """Refuse a kernel that does not fit its image, which ONNX's inference lets pass."""
+    """Raise ValueError if a kernel does not match its image; ONNX's inference accepts that."""
     if node.op not in CONVOLUTIONS or node.op.startswith("Nhwc") or node.integer("channels_last"):
         return
     image, kernel = operand(node, 0).shape or (), weight(node).shape or ()
@@ -87,63 +89,59 @@ def _check_channels(node: Node) -> None:
     groups = max(1, node.integer("group", 1))
     if image[1] != kernel[1] * groups or kernel[0] % groups:
         raise ValueError(
-            f"a kernel of {kernel} in {groups} groups does not fit {image[1]} channels"
+            f"kernel {kernel} with {groups} groups does not match {image[1]} input channels"
         )
 
 
-def _first(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
 
 
-# TODO merge docstring of acesniper.predictor.onnx.infer:
-# Sequences of tensors whose length is known, as exporters of `split` and `stack` leave them.
-
-
 def sequence_types(proto: NodeProto, scope: Scope) -> list[TypeProto] | None:
-    """The type that an operator on sequences gives; None for others and unknown sequences.
+    """Output type of an operator on sequences; None for other operators and unknown sequences.
 
-    What a sequence holds is noted in the scope.
+    Records the elements of a sequence in the scope.
     """
     if proto.domain not in STANDARD_DOMAINS or "Sequence" not in proto.op_type or not proto.output:
         return None
-    held = _held(proto, scope)
-    if held is not None:
-        scope.sequences[proto.output[0]] = held
-        return [helper.make_sequence_type_proto(held[0] if held else _unknown(proto))]
+    elements = _new_sequence(proto, scope)
+    if elements is not None:
+        scope.sequences[proto.output[0]] = elements
+        return [helper.make_sequence_type_proto(elements[0] if elements else _empty_type(proto))]
     items = scope.sequences.get(proto.input[0]) if proto.input else None
     if not items:
         return None
     if proto.op_type == "SequenceAt":
         place = scope.number(proto.input[1])
-        found = None if place is None or not -len(items) <= place < len(items) else int(place)
-        return None if found is None else [items[found]]
+        is_inside = place is not None and -len(items) <= place < len(items)
+        return [items[int(place)]] if place is not None and is_inside else None
     if proto.op_type == "ConcatFromSequence":
         return _concatenated(proto, items)
     return None
 
 
-def _unknown(proto: NodeProto) -> TypeProto:
-    """The element of an empty sequence, of which only the type may be stated."""
-    stated = (a.i for a in proto.attribute if a.name == "dtype")
-    return tensor_type(next(stated, TensorProto.FLOAT), None)
+def _empty_type(proto: NodeProto) -> TypeProto:
+    """Element type of an empty sequence: the declared element type, without a shape."""
+    declared = (a.i for a in proto.attribute if a.name == "dtype")
+    return tensor_type(next(declared, TensorProto.FLOAT), None)
 
 
-def _held(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:
-    """The elements of a new sequence."""
+def _new_sequence(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:
+    """Element types of the sequence that a node creates; None if it creates none."""
     types = [scope.types[name] for name in proto.input if name]
     if proto.op_type == "SequenceEmpty":
         return []
     if proto.op_type == "SequenceConstruct":
         return types
     if proto.op_type == "SplitToSequence":
-        return _parts(proto, scope)
+        return _split_parts(proto, scope)
     if proto.op_type not in ("SequenceInsert", "SequenceErase"):
         return None
     inserted = types[1:2] if proto.op_type == "SequenceInsert" else []
     items = scope.sequences.get(proto.input[0])
-    stated = list(proto.input)[1 + len(inserted) :]
-    place = scope.number(stated[0]) if stated and items is not None else None
-    if items is None or (stated and place is None):
+    position = list(proto.input)[1 + len(inserted) :]
+    place = scope.number(position[0]) if position and items is not None else None
+    if items is None or (position and place is None):
         return None
     at = len(items) if place is None else int(place) % (len(items) + 1)
     if inserted:
@@ -152,7 +150,7 @@ def _held(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:
     return [*items[:at], *items[at + 1 :]]
 
 
-def _parts(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:
+def _split_parts(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:
     attributes = {a.name: a.i for a in proto.attribute}
     kind = scope.types[proto.input[0]]
     dims = dims_of(kind)
@@ -167,11 +165,11 @@ def _parts(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:
         size = 1 if split is None else max(1, int(split))
         sizes = [min(size, length - start) for start in range(0, length, size)]
     else:
-        sizes = [int(each) for each in split]
+        sizes = [int(size) for size in split]
     squeezed = split is None and not attributes.get("keepdims", 1)
     element = kind.tensor_type.elem_type
-    middle = [() if squeezed else (size,) for size in sizes]
-    return [tensor_type(element, (*dims[:axis], *each, *dims[axis + 1 :])) for each in middle]
+    middles = [() if squeezed else (size,) for size in sizes]
+    return [tensor_type(element, (*dims[:axis], *middle, *dims[axis + 1 :])) for middle in middles]
 
 
 def _concatenated(proto: NodeProto, items: Sequence[TypeProto]) -> list[TypeProto] | None:
@@ -186,5 +184,5 @@ def _concatenated(proto: NodeProto, items: Sequence[TypeProto]) -> list[TypeProt
     at = axis % max(1, len(first))
     sizes = [dims[at] for dims in map(dims_of, items) if dims is not None and len(dims) > at]
     total = sum(size for size in sizes if size is not None)
-    known = len(sizes) == len(items) and None not in sizes
-    return [tensor_type(element, (*first[:at], total if known else None, *first[at + 1 :]))]
+    is_known = len(sizes) == len(items) and None not in sizes
+    return [tensor_type(element, (*first[:at], total if is_known else None, *first[at + 1 :]))]

@@ -1,7 +1,7 @@
-"""Output shapes of the operators that onnxruntime's optimiser and quantiser write.
+"""Output types of onnxruntime's contrib operators, which ONNX's inference does not know.
 
-Their schemas are not part of ONNX. Most are a standard operator with more inputs, or with images
-whose channels come last: those ask the standard's own inference.
+Some have the type of their first input, some the shape of a standard operator, whose inference is
+used, and the rest a shape function here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,10 +19,10 @@ from acesniper.predictor.onnx.node import Node, op_names
 from acesniper.predictor.onnx.scope import Dims, dims_of, tensor_type
 
 Types = Sequence[TypeProto | None]
-"""Of the inputs; None where one is left out."""
+"""Types of the inputs; None for an omitted one."""
 
 OPSET = 13
-"""The operator set whose definitions are asked: the last in which reductions take attributes."""
+"""Operator set whose definitions are used: the last in which reductions take attributes."""
 
 LIKE_FIRST = op_names(
     "BiasAdd BiasGelu BiasSoftmax FastGelu Gelu GemmaRotaryEmbedding GroupNorm GroupNormalization "
@@ -30,8 +30,8 @@ LIKE_FIRST = op_names(
     "QuickGelu RotaryEmbedding SimplifiedLayerNormalization SkipGroupNorm SkipLayerNormalization "
     "SkipSimplifiedLayerNormalization Trilu UnfoldTensor"
 )
-"""The first output, and a fourth, have the type and shape of the first input; between them may come
-means and deviations along the last dimension."""
+"""Operators whose first and fourth outputs have the type and shape of the first input; the second
+and third, if any, are means and deviations along the last dimension."""
 
 STANDARD_FORM: Mapping[str, tuple[str, tuple[int, ...]]] = {
     **dict.fromkeys(("Conv", "FusedConv", "NhwcConv", "NhwcFusedConv"), ("Conv", (0, 1))),
@@ -51,43 +51,43 @@ STANDARD_FORM: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "QLinearWhere": ("Where", (0, 1, 4)),
     "QLinearReduceMean": ("ReduceMean", (0,)),
 }
-"""The standard operator that gives the same shape, and which inputs it takes."""
+"""The standard operator with the same output shape, and the positions of its inputs."""
 
 SAME = op_names("DequantizeLinear GatherND GridSample Pad QuantizeLinear Range Unique")
-"""Operators that mean what their namesakes in ONNX mean."""
+"""Operators with the meaning of the ONNX operator of the same name."""
 
 ELEMENT_OF = {
     **{"EmbedLayerNormalization": 5, "GatherBlockQuantized": 2, "QAttention": 3},
     **{"QLinearConcat": 2, "QLinearWhere": 1},
 }
-"""The input that tells the type of the result, if not the first."""
+"""Position of the input with the element type of the output, if not the first."""
 
 OWN_ATTRIBUTES = op_names(
     "activation activation_params activation_alpha activation_beta activation_gamma channels_last"
 )
 
 
-def contributed_types(proto: NodeProto, node: Node, given: Types) -> list[TypeProto] | None:
-    """The types of a node's outputs as far as they are known; None for an unknown operator."""
-    first = given[0] if given else None
+def contrib_types(proto: NodeProto, node: Node, input_types: Types) -> list[TypeProto] | None:
+    """Output types of a contrib operator as far as they are known; None for an unknown one."""
+    first = input_types[0] if input_types else None
     if first is None or dims_of(first) is None:
         return None
     if node.op in LIKE_FIRST:
         statistics = tensor_type(first.tensor_type.elem_type, (*(dims_of(first) or ())[:-1], 1))
         return [first, statistics, statistics, first]
     if node.op in STANDARD_FORM:
-        return _as_standard(proto, node, given)
+        return _as_standard(proto, node, input_types)
     shape = SHAPES.get(node.op)
-    if shape is None or not all(each.shape is not None for each in node.inputs):
+    if shape is None or not all(tensor.shape is not None for tensor in node.inputs):
         return None
-    element = _element(given, ELEMENT_OF.get(node.op, 0))
+    element = _element(input_types, ELEMENT_OF.get(node.op, 0))
     return [tensor_type(element, dims) for dims in shape(node)]
 
 
-def _as_standard(proto: NodeProto, node: Node, given: Types) -> list[TypeProto] | None:
+def _as_standard(proto: NodeProto, node: Node, input_types: Types) -> list[TypeProto] | None:
     op, places = STANDARD_FORM[node.op]
-    wanted = [given[i] if i < len(given) else None for i in places]
-    types = {f"i{i}": _floating(each, op, i) for i, each in enumerate(wanted) if each is not None}
+    inputs = [input_types[i] if i < len(input_types) else None for i in places]
+    types = {f"i{i}": _floating(kind, op, i) for i, kind in enumerate(inputs) if kind is not None}
     if len(types) != len(places):
         return None
     last = channels_last(node)
@@ -95,23 +95,25 @@ def _as_standard(proto: NodeProto, node: Node, given: Types) -> list[TypeProto] 
         types["i0"] = _move_channels(types["i0"], first=True)
     if node.op.startswith("Nhwc") and op == "Conv":
         types["i1"] = _move_channels(types["i1"], first=True)
-    asked = helper.make_node(op, list(types), ["o"])
-    asked.attribute.extend(a for a in proto.attribute if a.name not in OWN_ATTRIBUTES)
+    standard = helper.make_node(op, list(types), ["o"])
+    standard.attribute.extend(a for a in proto.attribute if a.name not in OWN_ATTRIBUTES)
     schema = onnx.defs.get_schema(op, OPSET, "")
     imports = [helper.make_opsetid("", OPSET)]
-    found = onnx.shape_inference.infer_node_outputs(schema, asked, types, opset_imports=imports)
-    result = _move_channels(found["o"], first=False) if last else found["o"]
-    return [tensor_type(_result_element(node, given), dims_of(result))]
+    inferred = onnx.shape_inference.infer_node_outputs(
+        schema, standard, types, opset_imports=imports
+    )
+    result = _move_channels(inferred["o"], first=False) if last else inferred["o"]
+    return [tensor_type(_result_element(node, input_types), dims_of(result))]
 
 
 def _floating(kind: TypeProto, op: str, place: int) -> TypeProto:
-    """The same shape in a type that the standard operator takes."""
+    """Same shape with an element type that the standard operator accepts."""
     element = TensorProto.BOOL if op == "Where" and place == 0 else TensorProto.FLOAT
     return tensor_type(element, dims_of(kind))
 
 
 def _move_channels(kind: TypeProto, *, first: bool) -> TypeProto:
-    """The channels moved first, or last."""
+    """Type with the channels moved to the first, or last, place."""
     dims = dims_of(kind) or ()
     if len(dims) < 3:
         return kind
@@ -119,20 +121,20 @@ def _move_channels(kind: TypeProto, *, first: bool) -> TypeProto:
     return tensor_type(kind.tensor_type.elem_type, moved)
 
 
-def _result_element(node: Node, given: Types) -> int:
-    """Quantised operators give the type of what they read, others that made floats of it float."""
+def _result_element(node: Node, input_types: Types) -> int:
+    """Element type of the output: that of the input, or float for operators that dequantise."""
     if node.op in ("MatMulIntegerToFloat", "DynamicQuantizeMatMul"):
         return int(TensorProto.FLOAT)
-    if node.op == "QGemm" and not any(node.feeds[7:8]):  # no scale of the result
+    if node.op == "QGemm" and not any(node.input_names[7:8]):  # no output scale
         return int(TensorProto.FLOAT)
     if node.op == "MatMulInteger16":
         return int(TensorProto.INT32)
-    return _element(given, ELEMENT_OF.get(node.op, 0))
+    return _element(input_types, ELEMENT_OF.get(node.op, 0))
 
 
-def _element(given: Types, place: int) -> int:
-    found = given[place] if place < len(given) else None
-    return int(found.tensor_type.elem_type) if found is not None else 0
+def _element(input_types: Types, place: int) -> int:
+    kind = input_types[place] if place < len(input_types) else None
+    return int(kind.tensor_type.elem_type) if kind is not None else 0
 
 
 def _shape(node: Node, place: int) -> tuple[int, ...]:
@@ -173,7 +175,7 @@ def _separate_heads(node: Node) -> list[Dims]:
     keys = key[2] if len(key) == 4 else key[1] if len(key) > 2 else query[-2]
     past = _shape(node, 5 if node.op.startswith("Decoder") else 6)
     total = total_keys(node, keys, past[2] if len(past) == 4 else 0)
-    caches: list[Dims] = [(query[0], heads, total, each // heads) for each in (query[-1], width)]
+    caches: list[Dims] = [(query[0], heads, total, size // heads) for size in (query[-1], width)]
     return [(*query[:-1], width), *caches]
 
 
@@ -193,7 +195,7 @@ def _embedded(node: Node) -> list[Dims]:
 
 
 def _gathered_blocks(node: Node) -> list[Dims]:
-    """Data of bytes hold several numbers each in the last dimension."""
+    """Byte tensors pack several numbers per element of the last dimension."""
     data, indices = list(_shape(node, 0)), _shape(node, 1)
     if operand(node, 0).item_bytes >= 1:
         data[-1] *= 8 // node.integer("bits", 4)
@@ -202,11 +204,11 @@ def _gathered_blocks(node: Node) -> list[Dims]:
 
 
 def _joined(node: Node) -> list[Dims]:
-    """Scale and zero point of the result come first, then three inputs for each part."""
-    parts = [each.shape or () for each in node.inputs[2::3]]
+    """Inputs: scale and zero point of the output, then three inputs per part."""
+    parts = [tensor.shape or () for tensor in node.inputs[2::3]]
     axis = node.integer("axis")
     joined = list(parts[0])
-    joined[axis] = sum(each[axis] for each in parts)
+    joined[axis] = sum(part[axis] for part in parts)
     return [tuple(joined)]
 
 
@@ -222,7 +224,7 @@ def _recurrent(node: Node) -> list[Dims]:
 
 
 def _blocked(node: Node) -> list[Dims]:
-    """Into the layout with blocks of channels, whose padding is not told."""
+    """Conversion to the blocked channel layout; its padding is unknown."""
     shape = _shape(node, 0)
     return [(shape[0], shape[-1], *shape[1:-1])] if node.integer("channels_last") else [shape]
 

@@ -1,8 +1,9 @@
-"""Heavy operators as the matrix products that they are.
+"""Heavy operators expressed as matrix products, whose shapes and FLOPs follow.
 
 A convolution is the product of its patches with its filters (im2col; Chellapilla et al. 2006), a
-recurrent layer one product per step, attention two per head. From these come the FLOPs, counted as
-2 x multiply-accumulates, and the shapes that tell how well a device runs them.
+recurrent layer one product per step, attention two per head, a mixture of experts a few per token.
+FLOPs are 2 x multiply-accumulates; efficiency on a device depends on the shapes. Masked
+products count in full, since runtimes compute them in full and FLOP counters count them so.
 """
 
 import math
@@ -16,7 +17,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class MatrixProduct:
-    """`count` products of the shape (rows x depth) @ (depth x columns)."""
+    """`count` products of shape (rows x depth) @ (depth x columns)."""
 
     count: float
     rows: float
@@ -42,41 +43,41 @@ MATRIX_PRODUCTS = op_names(
 )
 GEMMS = frozenset(("Gemm", "FusedGemm", "QGemm", "GemmFloat8"))
 PACKED_PRODUCTS = frozenset(("MatMulNBits", "MatMulBnb4"))
-"""Their weights are packed bits; attributes K and N say depth and columns."""
+"""Operators with bit-packed weights; attributes K and N give depth and columns."""
 
 RECURRENT = {"LSTM": 4, "DynamicQuantizeLSTM": 4, "GRU": 3, "RNN": 1}
-"""Gates of recurrent layers."""
+"""Number of gates of recurrent layers."""
 
 WEIGHT = {
     **dict.fromkeys(("QLinearConv", "QLinearConvTranspose", "QLinearMatMul", "QGemm"), 3),
     **dict.fromkeys(("QOrderedMatMul", "MoE", "QMoE"), 2),
 }
-"""Where the weight stands, if not second."""
+"""Position of the weight among the inputs, if it is not the second."""
 
 
 def operand(node: Node, index: int) -> Tensor:
-    """An input by position; NOTHING where it is left out."""
+    """Input by position; OMITTED if it is omitted."""
     return node.inputs[index] if index < len(node.inputs) else OMITTED
 
 
 def weight(node: Node) -> Tensor:
-    """The matrix or kernel of a heavy operator."""
+    """Weight matrix or kernel of a heavy operator."""
     return operand(node, WEIGHT.get(node.op, 1))
 
 
 def channels_last(node: Node) -> bool:
-    """Whether images lie in memory with their channels last."""
+    """Whether images have channels-last layout."""
     return node.op.startswith("Nhwc") or node.integer("channels_last") == 1 or node.nhwc
 
 
 def pixels(node: Node) -> int:
-    """The positions of an image that a convolution gives, without batch and channels."""
+    """Number of pixels of a convolution's output image."""
     shape = node.outputs[0].shape or ()
     return math.prod(shape[1:-1] if channels_last(node) else shape[2:])
 
 
 def window(node: Node) -> Shape:
-    """The spatial size of a convolution's kernel."""
+    """Spatial size of a convolution's kernel."""
     shape = weight(node).shape or ()
     return shape[1:-1] if node.op.startswith("Nhwc") else shape[2:]
 
@@ -130,7 +131,7 @@ def _packed(node: Node) -> Products:
 
 
 def _recurrent(node: Node) -> Products:
-    """A product over all steps for the input, and one per step for the state."""
+    """One product over all steps for the input, and one per step for the state."""
     steps, given, hidden = (operand(node, i).shape or () for i in range(3))
     if len(steps) < 3 or len(given) < 3 or len(hidden) < 3:
         return ()
@@ -145,31 +146,31 @@ def _recurrent(node: Node) -> Products:
 
 
 def _einsum(node: Node) -> Products:
-    """Two operands at a time, from the left, as runtimes do.
+    """Products of two operands at a time, from the left, as runtimes compute them.
 
-    What the operands share is summed over where nothing behind it needs it, and counts products
-    where something does; letters of one operand are its side.
+    A letter that both operands have is summed over if no later operand nor the result needs it,
+    and otherwise counts products; a letter of one operand is a row or a column.
     """
     sides, result, sizes = einsum_letters(node)
 
     def extent(letters: set[str]) -> float:
-        return float(math.prod(sizes[each] for each in letters))
+        return float(math.prod(sizes[letter] for letter in letters))
 
-    found = []
+    products = []
     left = sides[0] if sides else set()
     for place, right in enumerate(sides[1:], start=2):
         needed = result.union(*sides[place:])
         both, rows, columns = left & right, (left - right) & needed, (right - left) & needed
         counts, summed = extent(both & needed), extent(both - needed)
-        found.append(MatrixProduct(counts, extent(rows), extent(columns), summed))
+        products.append(MatrixProduct(counts, extent(rows), extent(columns), summed))
         left = (left | right) & needed
-    return tuple(found)
+    return tuple(products)
 
 
 def einsum_letters(node: Node) -> tuple[list[set[str]], set[str], Mapping[str, int]]:
-    """The letters of each operand, of the result, and their sizes; no operand for a misfit.
+    """Letters of each operand and of the result, and their sizes; no operands if they mismatch.
 
-    The dimensions that an ellipsis stands for get numbers, counted from the right, as letters.
+    The dimensions of an ellipsis are named by numbers, counted from the right.
     """
     terms, arrow, result = node.text("equation").replace(" ", "").partition("->")
     sizes: dict[str, int] = {}
@@ -204,25 +205,22 @@ PRODUCTS: Mapping[str, Callable[[Node], Products]] = {
 }
 
 
-# TODO merge docstring of acesniper.predictor.onnx.matrix_products:
-# Attention and mixtures of experts as matrix products.
-#
-# Full products are counted, masked ones too, as runtimes compute them and counters count them.
-
-PROJECTING = op_names(
+PROJECTING_ATTENTION = op_names(
     "Attention QAttention PackedAttention DecoderMaskedSelfAttention LongformerAttention"
 )
-"""Operators of com.microsoft that hold the product with the weights of Q, K and V."""
+"""Operators of com.microsoft that include the projection to Q, K and V."""
 
-SEPARATE = op_names("MultiHeadAttention DecoderMaskedMultiHeadAttention PackedMultiHeadAttention")
-GROUPED = frozenset(("GroupQueryAttention", "SparseAttention", "PagedAttention"))
+MULTI_HEAD_ATTENTION = op_names(
+    "MultiHeadAttention DecoderMaskedMultiHeadAttention PackedMultiHeadAttention"
+)
+GROUPED_ATTENTION = frozenset(("GroupQueryAttention", "SparseAttention", "PagedAttention"))
 EXPERTS = frozenset(("MoE", "QMoE"))
 
 
 def attention_products(
     batch: float, heads: float, queries: float, keys: float, *sizes: float
 ) -> Products:
-    """The two products of attention; `sizes` of a head in queries and values."""
+    """The two products of attention; `sizes` are the head sizes of queries and of values."""
     return (
         MatrixProduct(batch * heads, queries, keys, sizes[0]),
         MatrixProduct(batch * heads, queries, sizes[-1], keys),
@@ -230,7 +228,7 @@ def attention_products(
 
 
 def standard_attention(node: Node) -> Products:
-    """Attention of the standard (opset 23): 4-D, or 3-D with heads in attributes."""
+    """ONNX's Attention (opset 23): 4-D inputs, or 3-D with the heads in attributes."""
     query, key, value, past = (operand(node, i).shape or () for i in (0, 1, 2, 4))
     heads = node.integer("q_num_heads")
     groups = node.integer("kv_num_heads") or heads
@@ -243,11 +241,11 @@ def standard_attention(node: Node) -> Products:
         sizes, keys = (float(width), float(value[3])), key[2]
     else:
         return ()
-    return attention_products(batch, heads, length, keys + _length(past), *sizes)
+    return attention_products(batch, heads, length, keys + _cached_steps(past), *sizes)
 
 
 def linear_attention(node: Node) -> Products:
-    """A state of key x value per head, written and read once per step."""
+    """Linear attention: a key x value state per head, written and read once per step."""
     query, key, value = (operand(node, i).shape or () for i in range(3))
     heads, groups = node.integer("q_num_heads"), node.integer("kv_num_heads")
     if len(query) != 3 or len(key) != 3 or len(value) != 3 or heads < 1 or groups < 1:
@@ -267,7 +265,7 @@ def _projecting_qkv(node: Node) -> Products:
     batch, length = (given[0], given[1]) if len(given) == 3 else (1, given[0])
     parts = node.integers("qkv_hidden_sizes") or (matrix[1] // 3,) * 3
     past = {"Attention": 4, "QAttention": 8, "DecoderMaskedSelfAttention": 4}.get(node.op)
-    keys = total_keys(node, length, _length(operand(node, past).shape or ()) if past else 0)
+    keys = total_keys(node, length, _cached_steps(operand(node, past).shape or ()) if past else 0)
     if node.op == "LongformerAttention":
         keys = min(keys, 2 * node.integer("window", keys) + 1)
     project = MatrixProduct(1, batch * length, matrix[1], matrix[0])
@@ -285,14 +283,14 @@ def _separate_qkv(node: Node) -> Products:
     if len(query) == 5:  # Q, K and V in one: batch, length, heads, 3, size
         return attention_products(query[0], query[2], query[1], query[1], query[4])
     batch, length, width = query if len(query) == 3 else (1, *query)
-    past = _length(operand(node, 5 if node.op.startswith("Decoder") else 6).shape or ())
+    past = _cached_steps(operand(node, 5 if node.op.startswith("Decoder") else 6).shape or ())
     keys, depth = _keys(key, length), width / heads
     values = value[-1] / heads if len(value) in (2, 3) else depth
     return attention_products(batch, heads, length, total_keys(node, keys, past), depth, values)
 
 
 def _keys(key: Shape, length: int) -> int:
-    """How many keys: (batch, keys, width), (batch, heads, keys, size), or packed K and V."""
+    """Number of keys: (batch, keys, width), (batch, heads, keys, size), or packed K and V."""
     if len(key) == 4:
         return key[2]
     return key[1] if len(key) in (3, 5) else length
@@ -305,24 +303,24 @@ def _grouped(node: Node) -> Products:
         return ()
     batch, length, width = query if len(query) == 3 else (1, *query)
     size = width / heads if key else width / (heads + 2 * groups)
-    past = _length(operand(node, 3).shape or ()) if node.op != "PagedAttention" else 0
+    past = _cached_steps(operand(node, 3).shape or ()) if node.op != "PagedAttention" else 0
     return attention_products(batch, heads, length, total_keys(node, length, past), size)
 
 
 def _experts(node: Node) -> Products:
-    """Each token runs through its `k` experts: up (and gate), then down again."""
-    given, chosen = operand(node, 0).shape or (), node.integer("k", 1)
-    first, down, gate = (_inner(node, i) for i in range(3))
+    """Each token runs through `k` experts: up (and gate), then down."""
+    given, active = operand(node, 0).shape or (), node.integer("k", 1)
+    first, down, gate = (_hidden_width(node, i) for i in range(3))
     if not given or not first:
         return ()
     tokens, width = math.prod(given[:-1]), given[-1]
     hidden = first / 2 if node.integer("swiglu_fusion") else first
-    up = [MatrixProduct(chosen, tokens, inner, width) for inner in (first, gate) if inner]
-    return (*up, MatrixProduct(chosen, tokens, width if down else 0, hidden))
+    up = [MatrixProduct(active, tokens, inner, width) for inner in (first, gate) if inner]
+    return (*up, MatrixProduct(active, tokens, width if down else 0, hidden))
 
 
-def _inner(node: Node, layer: int) -> float:
-    """The width of an expert's inner side; packed weights tell it by their scales alone."""
+def _hidden_width(node: Node, layer: int) -> float:
+    """Hidden width of an expert; for packed weights it follows from the scales alone."""
     if node.op == "QMoE":
         shape = operand(node, 3 + 3 * layer).shape or ()
         return shape[1] if len(shape) > 1 else 0
@@ -332,19 +330,19 @@ def _inner(node: Node, layer: int) -> float:
 
 
 def total_keys(node: Node, given: int, past: int) -> int:
-    """All keys: those given and those kept, or a buffer that has room for both."""
+    """Number of keys: new and cached ones, or the size of a buffer for both."""
     return past if node.integer("past_present_share_buffer") and past else given + past
 
 
-def _length(cache: Shape) -> int:
-    """The steps in a cache of keys: (..., heads, steps, size)."""
+def _cached_steps(cache: Shape) -> int:
+    """Number of steps in a key cache of shape (..., heads, steps, size)."""
     return cache[-2] if len(cache) >= 4 else 0
 
 
 CONTRIB_ATTENTION: Mapping[str, Callable[[Node], Products]] = {
-    **dict.fromkeys(PROJECTING, _projecting_qkv),
-    **dict.fromkeys(SEPARATE, _separate_qkv),
-    **dict.fromkeys(GROUPED, _grouped),
+    **dict.fromkeys(PROJECTING_ATTENTION, _projecting_qkv),
+    **dict.fromkeys(MULTI_HEAD_ATTENTION, _separate_qkv),
+    **dict.fromkeys(GROUPED_ATTENTION, _grouped),
     **dict.fromkeys(EXPERTS, _experts),
 }
-"""By operators of com.microsoft."""
+"""Product functions by operator of com.microsoft."""

@@ -1,4 +1,4 @@
-"""A node with its tensors and attributes."""
+"""Nodes and tensors of a graph as the reader sees them, and access to ONNX's own structures."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,10 +17,10 @@ from onnx import (
 from acesniper.domain.errors import InvalidModel
 
 MAX_ELEMENTS = 1 << 40
-"""A tensor beyond this is a mistake or an attack: a tebi of elements fits no device."""
+"""Limit on the elements of a tensor; more than a tebi is a mistake or an attack."""
 
 KEPT_ELEMENTS = 4096
-"""Constants up to this size keep their values, because shapes may depend on them."""
+"""Constants up to this size keep their values, since shapes may depend on them."""
 
 
 ITEM_BYTES = {
@@ -40,7 +40,7 @@ ITEM_BYTES = {
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor's shape (None: unknown), bytes per element, and whether it never changes."""
+    """Shape of a tensor (None if unknown), bytes per element, and whether it is constant."""
 
     shape: tuple[int, ...] | None
     item_bytes: float
@@ -48,26 +48,26 @@ class Tensor:
 
     @property
     def elements(self) -> int:
-        """How many elements; 0 for an unknown shape."""
+        """Number of elements; 0 for an unknown shape."""
         return math.prod(self.shape) if self.shape is not None else 0
 
     @property
     def bytes(self) -> float:
-        """The size in memory; 0 for an unknown shape."""
+        """Size in memory; 0 for an unknown shape."""
         return self.elements * self.item_bytes
 
 
 OMITTED = Tensor((), 0.0, constant=True)
-"""An optional input left out."""
+"""Stands for an optional input that is omitted."""
 
 
 def checked_tensor(name: str, dims: Iterable[int], kind: int, constant: bool) -> Tensor:
-    """A tensor of known shape. Raises InvalidModel where the shape is absurd."""
+    """Tensor of known shape. Raises InvalidModel if the shape is absurd."""
     shape = tuple(int(dim) for dim in dims)
     if any(dim < 0 for dim in shape):
         raise InvalidModel("NotOnnx", f"tensor {name!r} has a negative dimension: {shape}")
     if math.prod(shape) > MAX_ELEMENTS:
-        raise InvalidModel("TooLarge", f"tensor {name!r} of shape {shape} fits no device")
+        raise InvalidModel("TooLarge", f"tensor {name!r} of shape {shape} has too many elements")
     return Tensor(shape, item_bytes(kind), constant)
 
 
@@ -77,17 +77,17 @@ def item_bytes(kind: int) -> float:
 
 
 def tensor_values(tensor: TensorProto) -> np.ndarray:
-    """The values a tensor holds itself. Raises InvalidModel (NotOnnx) for a damaged one."""
+    """Values stored in the tensor itself. Raises InvalidModel (NotOnnx) for a malformed one."""
     if tensor.data_location == TensorProto.EXTERNAL:
-        raise InvalidModel("NotOnnx", f"constant {tensor.name!r} lies outside of the file")
+        raise InvalidModel("NotOnnx", f"constant {tensor.name!r} is stored outside the file")
     try:
         return np.asarray(numpy_helper.to_array(tensor))
     except (ValueError, TypeError, KeyError) as error:
-        raise InvalidModel("NotOnnx", f"tensor {tensor.name!r} is damaged: {error}") from error
+        raise InvalidModel("NotOnnx", f"tensor {tensor.name!r} is malformed: {error}") from error
 
 
 def has_values(tensor: TensorProto) -> bool:
-    """Whether a tensor's values are in the file itself."""
+    """Whether a tensor's values are stored in the file itself."""
     fields = (tensor.raw_data, tensor.int64_data, tensor.int32_data, tensor.float_data)
     return tensor.data_location != TensorProto.EXTERNAL and any(
         len(field) for field in (*fields, tensor.double_data, tensor.uint64_data)
@@ -95,7 +95,7 @@ def has_values(tensor: TensorProto) -> bool:
 
 
 def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
-    """The graphs inside a node: branches and bodies."""
+    """Subgraphs of a node: branches and bodies."""
     for attribute in node.attribute:
         if attribute.type == AttributeProto.GRAPH:
             yield attribute.g
@@ -104,7 +104,7 @@ def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
 
 
 def has_subgraph(node: NodeProto) -> bool:
-    """Whether a node holds a graph."""
+    """Whether a node has a subgraph."""
     return next(subgraphs(node), None) is not None
 
 
@@ -117,7 +117,7 @@ def graphs(graph: GraphProto) -> Iterator[GraphProto]:
 
 
 def constant_tensors(graph: GraphProto) -> Iterator[TensorProto]:
-    """The weights and constants of a graph, without those nested in it."""
+    """Weights and constants of a graph, without those of its subgraphs."""
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)
@@ -130,11 +130,11 @@ def constant_tensors(graph: GraphProto) -> Iterator[TensorProto]:
 STANDARD_DOMAINS = ("", "ai.onnx")
 NHWC = "com.ms.internal.nhwc"
 CONTRIB_DOMAINS = ("com.microsoft", "com.microsoft.nchwc", NHWC)
-"""Domains of the operators that onnxruntime's optimiser and quantiser write."""
+"""Domains of onnxruntime's contrib operators, written by its optimiser and quantiser."""
 
 
 def op_names(text: str) -> frozenset[str]:
-    """Operator names parted by blanks."""
+    """Operator names in a whitespace-separated text."""
     return frozenset(text.split())
 
 
@@ -145,12 +145,11 @@ RANDOM = op_names(
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One operator with what is known of its tensors.
+    """One operator of a graph with the tensors that it reads and writes.
 
-    `repeats` is how often it runs per inference (loop bodies); `bounded` is False where that
-    count is unknown and taken as 1. `folded`: its value follows from shapes alone. `feeds` are the
-    names of its inputs, `gives` of its outputs. `open` are the dimensions, as VALUE:AXIS,
-    with which its unknown ones began.
+    `repeats` is the number of runs per inference (loop bodies); `bounded` is False if that number
+    is unknown and taken as 1. `folded` says that the value depends on shapes alone. `unknown_dims`
+    are the data-dependent dimensions, as VALUE:AXIS, that make the node's own dimensions unknown.
     """
 
     op: str
@@ -158,78 +157,74 @@ class Node:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     attributes: Mapping[str, object]
-    feeds: tuple[str, ...]
-    gives: tuple[str, ...]
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
     repeats: float = 1.0
     bounded: bool = True
     folded: bool = False
-    open: tuple[str, ...] = ()
+    unknown_dims: tuple[str, ...] = ()
 
     @property
     def standard(self) -> bool:
-        """Whether it is an operator of ONNX itself."""
+        """Whether the operator is one of ONNX itself."""
         return self.domain in STANDARD_DOMAINS
 
     @property
     def nhwc(self) -> bool:
-        """Whether its domain says that channels come last."""
+        """Whether the domain implies channels-last layout."""
         return self.domain == NHWC
 
     @property
     def name(self) -> str:
-        """The operator's name, with the domain if it is not ONNX's own."""
+        """Operator name, with the domain unless it is ONNX's own."""
         if self.standard:
             return self.op
         return f"{self.domain if self.domain in CONTRIB_DOMAINS else 'custom'}:{self.op}"
 
     def integer(self, attribute: str, default: int = 0) -> int:
-        """An attribute that is a whole number."""
-        found = self.attributes.get(attribute, default)
-        return found if isinstance(found, int) else default
+        """Integer attribute."""
+        value = self.attributes.get(attribute, default)
+        return value if isinstance(value, int) else default
 
     def integers(self, attribute: str) -> tuple[int, ...]:
-        """An attribute that is a list of whole numbers; empty where it is missing."""
-        found = self.attributes.get(attribute)
-        return tuple(found) if isinstance(found, (list, tuple)) else ()
+        """Attribute that is a list of integers; empty if it is missing."""
+        value = self.attributes.get(attribute)
+        return tuple(value) if isinstance(value, (list, tuple)) else ()
 
     def text(self, attribute: str) -> str:
-        """An attribute that is a string; empty where it is missing."""
-        found = self.attributes.get(attribute, b"")
-        return found.decode(errors="replace") if isinstance(found, bytes) else ""
+        """String attribute; empty if it is missing."""
+        value = self.attributes.get(attribute, b"")
+        return value.decode(errors="replace") if isinstance(value, bytes) else ""
 
     @property
     def constant(self) -> bool:
-        """Whether a runtime computes it once, when it loads the graph."""
-        return self.op not in RANDOM and all(each.constant for each in self.inputs)
+        """Whether a runtime can compute it once, when it loads the graph."""
+        return self.op not in RANDOM and all(tensor.constant for tensor in self.inputs)
 
     @property
     def shaped(self) -> bool:
-        """Whether every tensor it touches has a known shape."""
-        return all(each.shape is not None for each in (*self.inputs, *self.outputs))
+        """Whether all inputs and outputs have known shapes."""
+        return all(tensor.shape is not None for tensor in (*self.inputs, *self.outputs))
 
 
 def node_of(proto: NodeProto, tensor: Callable[[str], Tensor]) -> Node:
-    """A node whose inputs are known and whose outputs are not."""
+    """Node with known inputs; its outputs are added later."""
     return Node(
         op=proto.op_type,
         domain=proto.domain,
         inputs=tuple(tensor(name) for name in proto.input),
         outputs=(),
         attributes={a.name: _attribute(a) for a in proto.attribute},
-        feeds=tuple(proto.input),
-        gives=tuple(proto.output),
+        input_names=tuple(proto.input),
+        output_names=tuple(proto.output),
     )
 
 
 def _attribute(attribute: AttributeProto) -> object:
-    """Numbers, names and tensors; graphs are left out."""
+    """Value of an attribute: number, string, integers or tensor; None for others."""
     if attribute.type == AttributeProto.INTS:
         return tuple(attribute.ints)
     if attribute.type == AttributeProto.TENSOR:
         return attribute.t
     plain = (AttributeProto.INT, AttributeProto.FLOAT, AttributeProto.STRING)
     return helper.get_attribute_value(attribute) if attribute.type in plain else None
-
-
-# TODO merge docstring of acesniper.predictor.onnx.node:
-# What is known of the tensors of a graph: shape, size, and whether they are constant.

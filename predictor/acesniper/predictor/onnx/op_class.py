@@ -1,6 +1,7 @@
-"""Which class an operator belongs to, and what it costs.
+"""Classes and costs of operators, and the classified nodes of a graph.
 
-Operators of one class run through the same kind of kernel, so that one probe speaks for them.
+Operators of one class run through the same kind of kernel, so that one probe represents them. Nodes
+that a runtime fuses into a heavy neighbour are marked as such.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from acesniper.predictor.onnx.fusion import (
     DecomposedNorms,
     absorbed_conversions,
     decomposed_norms,
-    quantised_sizes,
+    with_quantised_sizes,
 )
 from acesniper.predictor.onnx.matrix_products import CONTRIB_ATTENTION as CONTRIBUTED_ATTENTION
 from acesniper.predictor.onnx.matrix_products import (
@@ -34,10 +35,10 @@ from acesniper.predictor.onnx.matrix_products import (
 from acesniper.predictor.onnx.node import CONTRIB_DOMAINS, Node, Tensor, op_names
 
 WIDE = 28 * 28
-"""Images of at least so many pixels stream activations; smaller ones stream weights."""
+"""Pixels from which on an image streams activations; smaller ones stream weights."""
 
 FEW_ROWS = 8
-"""A product with fewer rows is bound by reading its matrix once."""
+"""A product with fewer rows than this is bound by reading its matrix once."""
 
 
 VIEWS = op_names(
@@ -83,7 +84,7 @@ RARE = op_names(
     "DFT Det ImageDecoder Inverse MelWeightMatrix Multinomial NonMaxSuppression RegexFullMatch "
     "STFT StringConcat StringNormalizer StringSplit TfIdfVectorizer Unique"
 )
-"""Operators that no probe speaks for."""
+"""Operators without a probe that represents them."""
 
 MEMBERS = {
     **{FREE: VIEWS, "movement": MOVES, "pool": POOLS, "norm": NORMS},
@@ -101,33 +102,33 @@ CONTRIBUTED_PRODUCTS = {**STANDARD_PRODUCTS, **CONTRIBUTED_ATTENTION}
 
 
 def is_known(node: Node) -> bool:
-    """Whether the operator's domain is one whose operators are known."""
+    """Whether the operator is in a domain whose operators are known."""
     return node.standard or node.domain in CONTRIB_DOMAINS or node.op == "FlexAttention"
 
 
 def is_heavy(node: Node) -> bool:
     """Whether the operator is a matrix product."""
-    return is_known(node) and node.op in _counters(node)
+    return is_known(node) and node.op in _product_functions(node)
 
 
 def products_of(node: Node) -> Products:
-    """The matrix products of one run; none for light operators and unknown shapes."""
+    """Matrix products of one run; empty for light operators and unknown shapes."""
     if not is_heavy(node) or not node.outputs:
         return ()
-    return _counters(node)[node.op](node)
+    return _product_functions(node)[node.op](node)
 
 
 def flops(node: Node) -> float:
-    """2 x multiply-accumulates of one run; light operators count none."""
-    return sum(each.flops for each in products_of(node))
+    """FLOPs of one run, 2 x multiply-accumulates; 0 for light operators."""
+    return sum(product.flops for product in products_of(node))
 
 
-def _counters(node: Node) -> Mapping[str, Callable[[Node], Products]]:
+def _product_functions(node: Node) -> Mapping[str, Callable[[Node], Products]]:
     return CONTRIBUTED_PRODUCTS if node.domain in CONTRIB_DOMAINS else STANDARD_PRODUCTS
 
 
 def classify(node: Node) -> str:
-    """The class of a node; whether an elementwise one is fused depends on its neighbours."""
+    """Class of a node without regard to its neighbours."""
     if not is_known(node):
         return "unknown"
     if is_heavy(node):
@@ -144,7 +145,7 @@ def _heavy_class(node: Node) -> str:
         return "recurrent"
     if node.op in MATRIX_PRODUCTS | GEMMS | PACKED_PRODUCTS | EXPERTS:
         return _product_class(node)
-    if node.op == "Einsum" and any(each.constant for each in node.inputs):
+    if node.op == "Einsum" and any(tensor.constant for tensor in node.inputs):
         return _product_class(node)
     return "attention"
 
@@ -159,7 +160,7 @@ def _conv_class(node: Node) -> str:
         return "conv1d"
     if node.integer("group", 1) > 1:
         return f"depthwise_{size}" if depth == 1 else "grouped"
-    if all(each == 1 for each in window(node)):
+    if all(size == 1 for size in window(node)):
         return f"conv1x1_{size}" if pixels(node) * image[0] >= FEW_ROWS else "gemv"
     return "stem" if depth <= 4 else f"conv_{size}"
 
@@ -167,7 +168,7 @@ def _conv_class(node: Node) -> str:
 def _product_class(node: Node) -> str:
     if node.op not in PACKED_PRODUCTS | EXPERTS and not _weighted(node):
         return "attention"
-    if max((each.count * each.rows for each in products_of(node)), default=0) < FEW_ROWS:
+    if max((product.count * product.rows for product in products_of(node)), default=0) < FEW_ROWS:
         return "gemv"
     return "gemm" if node.op in GEMMS else "matmul"
 
@@ -177,15 +178,17 @@ def _weighted(node: Node) -> bool:
 
 
 def moved_bytes(node: Node) -> float:
-    """Bytes read and written by one run, each tensor once."""
-    written = sum(each.bytes for each in node.outputs)
-    if node.op in ("Gather", "GatherND", "GatherElements", "Slice"):  # reads only what it returns
+    """Bytes that one run reads and writes, counting each tensor once."""
+    written = sum(tensor.bytes for tensor in node.outputs)
+    if node.op in (
+        "Gather",
+        "GatherND",
+        "GatherElements",
+        "Slice",
+    ):  # reads only the elements that it outputs
         return 2 * written
-    return written + sum(each.bytes for each in node.inputs)
+    return written + sum(tensor.bytes for tensor in node.inputs)
 
-
-# TODO merge docstring of acesniper.predictor.onnx.op_class:
-# Nodes with their classes, after looking at their neighbours.
 
 ANCHORS = frozenset(HEAVY) | {"gemv"}
 """Classes whose kernels take a following activation along."""
@@ -193,16 +196,19 @@ ANCHORS = frozenset(HEAVY) | {"gemv"}
 
 @dataclass(frozen=True, slots=True)
 class ClassifiedNode:
-    """A node with its class after looking at its neighbours, and the one it has `alone`."""
+    """A node with its class, and the class that it has without regard to its neighbours.
+
+    `op_class` is "fused" if the node is computed by a neighbour's kernel; `own_class` is not.
+    """
 
     node: Node
-    kind: str
-    alone: str
+    op_class: str
+    own_class: str
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifiedGraph:
-    """The nodes of a model that run, in order, and the tensors that it takes and gives."""
+    """Nodes of a model that run, in order, and its input and output tensors."""
 
     nodes: tuple[ClassifiedNode, ...]
     inputs: tuple[Tensor, ...]
@@ -210,37 +216,39 @@ class ClassifiedGraph:
 
 
 def classify_nodes(nodes: Sequence[Node]) -> list[ClassifiedNode]:
-    """The nodes that run, with elementwise ones that ride on a heavy one marked as fused.
+    """The nodes that run, with elementwise ones that fuse into a heavy node marked as fused.
 
-    A node rides when all its changing inputs come from one heavy node: an activation, a bias, a
-    gate computed from the same value; the sum of a residual does not. A normalisation written out
-    in small operators counts where it ends, and the others ride on it.
+    A node fuses if all its non-constant inputs come from one heavy node: an activation, a bias, a
+    gate computed from the same value; the sum of a residual does not. A decomposed normalisation
+    counts at its last node, and its other nodes fuse into that one.
     """
     origin: dict[str, int] = {}
     result: list[ClassifiedNode] = []
-    vanishing, norms = absorbed_conversions(nodes), decomposed_norms(nodes)
-    for place, node in enumerate(quantised_sizes(nodes)):
+    absorbed, norms = absorbed_conversions(nodes), decomposed_norms(nodes)
+    for place, node in enumerate(with_quantised_sizes(nodes)):
         if (node.constant and node.inputs) or node.op == "Constant":
             continue
-        kind = alone = _kind(place, node, norms)
-        moving = [n for n, t in zip(node.feeds, node.inputs, strict=True) if n and not t.constant]
-        roots = {origin.get(name) for name in moving}
+        op_class = own_class = _own_class(place, node, norms)
+        variable = [
+            n for n, t in zip(node.input_names, node.inputs, strict=True) if n and not t.constant
+        ]
+        roots = {origin.get(name) for name in variable}
         root = roots.pop() if len(roots) == 1 else None
-        if place in vanishing or (root is not None and _may_ride(node, kind)):
-            kind = "fused"
-        anchored = kind in ANCHORS or place in norms.close
-        anchor = len(result) if anchored else root if kind in ("fused", FREE) else None
+        if place in absorbed or (root is not None and _can_fuse(node, op_class)):
+            op_class = "fused"
+        is_anchor = op_class in ANCHORS or place in norms.close
+        anchor = len(result) if is_anchor else root if op_class in ("fused", FREE) else None
         if anchor is not None and place not in norms.inner:
-            origin.update(dict.fromkeys(node.gives, anchor))
-        result.append(ClassifiedNode(node, kind, alone))
+            origin.update(dict.fromkeys(node.output_names, anchor))
+        result.append(ClassifiedNode(node, op_class, own_class))
     return result
 
 
-def _kind(place: int, node: Node, norms: DecomposedNorms) -> str:
+def _own_class(place: int, node: Node, norms: DecomposedNorms) -> str:
     if place in norms.close | norms.inner:
         return "norm" if place in norms.close else "fused"
     return FREE if node.folded else classify(node)
 
 
-def _may_ride(node: Node, kind: str) -> bool:
-    return kind == "elementwise" or (kind == "norm" and node.op == "BatchNormalization")
+def _can_fuse(node: Node, op_class: str) -> bool:
+    return op_class == "elementwise" or (op_class == "norm" and node.op == "BatchNormalization")

@@ -1,7 +1,11 @@
-"""Read a model's features from its ONNX file, in a process of its own.
+"""Reading of a model's features in a sandboxed child process.
 
-A model is foreign input: it may be broken, huge or hostile. It is opened by a child process with
-little memory, little time and no environment; whatever happens there ends as InvalidModel here.
+A model is untrusted input: it may be malformed, huge or hostile. A child process opens it, with
+limits on memory and time and an empty environment; every failure is raised as InvalidModel.
+
+The child is `python -m acesniper.predictor.onnx.sandbox REQUEST`. REQUEST is JSON (path, batch,
+shapes, memory_bytes, cpu_s); the response on standard output is one JSON object,
+`{"features": ...}` or `{"reason": ..., "message": ...}`.
 """
 
 import json
@@ -9,7 +13,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,10 +22,13 @@ from acesniper.domain.errors import InvalidModel, invalid_model_reason
 from acesniper.domain.model import ModelFeatures
 from acesniper.runtime.memory import available_bytes
 
+PARSED_RATIO = 2
+"""Memory for parsing relative to the file's size: the bytes of the file and the parsed model."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """What reading one model may take. `file_bytes` bounds the .onnx file itself."""
+    """Limits for reading one model; `file_bytes` is the maximum size of the .onnx file itself."""
 
     file_bytes: int = 1 << 30
     memory_bytes: int = 4 << 30
@@ -32,12 +39,12 @@ class ReadLimits:
 DEFAULT_LIMITS = ReadLimits()
 
 
-def container_limits() -> ReadLimits:
-    """Those in a container: a model that wants more than its room must end the reader alone."""
-    room = available_bytes()
-    if room is None:
+def container_limits(available: Callable[[], int | None] = available_bytes) -> ReadLimits:
+    """Limits inside a container: a model that needs too much memory may only end the child."""
+    memory_bytes = available()
+    if memory_bytes is None:
         return DEFAULT_LIMITS
-    return replace(DEFAULT_LIMITS, memory_bytes=min(room, DEFAULT_LIMITS.memory_bytes))
+    return replace(DEFAULT_LIMITS, memory_bytes=min(memory_bytes, DEFAULT_LIMITS.memory_bytes))
 
 
 def read_model(
@@ -47,21 +54,21 @@ def read_model(
     shapes: Mapping[str, int] | None = None,
     limits: ReadLimits = DEFAULT_LIMITS,
 ) -> ModelFeatures:
-    """The features of the model at `path` for one batch size and one set of input shapes.
+    """Features of the model at `path` for one batch size and one set of input shapes.
 
     A symbolic first dimension is the batch; other symbolic dimensions are bound by `shapes`.
     Raises InvalidModel, whose reason is one of NotFound, NotOnnx, TooLarge, TimedOut, OutOfMemory,
     ExternalDataOutside, UnboundDimension, FixedBatch, BadShape, UnsupportedInput,
     UnsupportedOpset, ShapeInferenceFailed, TooDeep, ReaderCrashed.
     """
-    answer = _ask(path, batch, dict(shapes or {}), limits)
-    features = answer["features"]
+    response = _read_in_child(path, batch, dict(shapes or {}), limits)
+    features = response["features"]
     if not isinstance(features, dict):
-        raise InvalidModel("ReaderCrashed", f"{path.name}: the reader's answer makes no sense")
+        raise InvalidModel("ReaderCrashed", f"{path.name}: malformed response of the model reader")
     return ModelFeatures(**features)
 
 
-def _ask(path: Path, batch: int, shapes: dict[str, int], limits: ReadLimits) -> Json:
+def _read_in_child(path: Path, batch: int, shapes: dict[str, int], limits: ReadLimits) -> Json:
     _check_file(path, limits)
     request = {
         "path": str(path.resolve()),
@@ -71,81 +78,75 @@ def _ask(path: Path, batch: int, shapes: dict[str, int], limits: ReadLimits) -> 
         "cpu_s": limits.cpu_s,
     }
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-I", "-m", "acesniper.predictor.onnx.sandbox", json.dumps(request)],
             capture_output=True,
             stdin=subprocess.DEVNULL,
-            # Nothing to leak, and no pool of threads that reserves memory of its own.
+            # No secrets to read, and no thread pools that reserve memory.
             env={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"},
             timeout=limits.wall_s,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        message = f"{path.name} was not read within {limits.wall_s:g} s"
+        message = f"reading {path.name} timed out after {limits.wall_s:g} s"
         raise InvalidModel("TimedOut", message) from error
-    return _answer(path.name, done)
+    return _response(path.name, process)
 
 
 def _check_file(path: Path, limits: ReadLimits) -> None:
     if not path.is_file():
-        raise InvalidModel("NotFound", f"there is no file {path}")
+        raise InvalidModel("NotFound", f"file {path} does not exist")
     size = path.stat().st_size
     if size > limits.file_bytes:
         raise InvalidModel(
             "TooLarge",
-            f"{path.name} has {size} bytes, more than {limits.file_bytes};"
-            " keep its weights in external data",
+            f"{path.name} has {size} bytes, the limit is {limits.file_bytes};"
+            " export it with its weights as external data",
         )
 
 
-def _answer(name: str, done: subprocess.CompletedProcess[bytes]) -> Json:
-    if done.returncode == 0 and done.stdout:
-        answer: Json = json.loads(done.stdout)
-        if "reason" in answer:
-            reason = invalid_model_reason(answer["reason"], "ReaderCrashed")
-            raise InvalidModel(reason, f"{name}: {answer['message']}")
-        return answer
-    last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-    if done.returncode == -signal.SIGXCPU:
-        raise InvalidModel("TimedOut", f"{name} takes too much computing time to read")
-    starved = any(word in done.stderr for word in (b"MemoryError", b"bad_alloc", b"Cannot alloc"))
-    if starved or done.returncode == -signal.SIGKILL:  # the kernel kills where a container's ends
-        raise InvalidModel("OutOfMemory", f"{name} takes too much memory to read")
-    raise InvalidModel("ReaderCrashed", f"{name} cannot be read: {last[0][:300]}")
-
-
-# TODO merge docstring of acesniper.predictor.onnx.sandbox:
-# The process that opens a foreign model: `python -m acesniper.predictor.onnx.sandbox REQUEST`.
-#
-# REQUEST is JSON (path, batch, shapes, memory_bytes, cpu_s). Standard output gets one JSON object,
-# `{"features": ...}` or `{"reason": ..., "message": ...}`.
-
-PARSED_RATIO = 2
-"""A parsed model takes its own size again, beside the bytes of the file."""
+def _response(name: str, process: subprocess.CompletedProcess[bytes]) -> Json:
+    if process.returncode == 0 and process.stdout:
+        response: Json = json.loads(process.stdout)
+        if "reason" in response:
+            reason = invalid_model_reason(response["reason"], "ReaderCrashed")
+            raise InvalidModel(reason, f"{name}: {response['message']}")
+        return response
+    last_lines = process.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+    if process.returncode == -signal.SIGXCPU:
+        raise InvalidModel("TimedOut", f"reading {name} exceeded the limit of CPU time")
+    # In a container, the kernel's OOM killer sends SIGKILL.
+    out_of_memory = process.returncode == -signal.SIGKILL or any(
+        word in process.stderr for word in (b"MemoryError", b"bad_alloc", b"Cannot alloc")
+    )
+    if out_of_memory:
+        raise InvalidModel("OutOfMemory", f"reading {name} exceeded the limit of memory")
+    raise InvalidModel("ReaderCrashed", f"cannot read {name}: {last_lines[0][:300]}")
 
 
 def apply_limits(memory_bytes: int, cpu_s: int) -> None:
-    """Take from this process what a hostile model could use: memory, time, files, cores."""
-    for what, most in (
+    """Limit the memory and CPU time of this process; it can write no files and no core dumps."""
+    for limit, maximum in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
     ):
-        resource.setrlimit(what, (most, most))
-    # The soft limit first, whose signal tells time from memory.
+        resource.setrlimit(limit, (maximum, maximum))
+    # The soft limit is the lower one: its signal distinguishes time from memory.
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
 
 
 def check_memory(file_bytes: int) -> None:
-    """Raise MemoryError where a file this large cannot be parsed; the parser would say "broken"."""
-    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    """Raise MemoryError if a file of this size cannot be parsed: the parser calls it malformed."""
+    maximum, _ = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    if most != resource.RLIM_INFINITY and used + PARSED_RATIO * file_bytes > most:
+    if maximum != resource.RLIM_INFINITY and used + PARSED_RATIO * file_bytes > maximum:
         raise MemoryError
 
 
 def extract_features(path: Path, batch: int, shapes: dict[str, int]) -> ModelFeatures:
-    """The features of the model at `path`; raises InvalidModel."""
+    """Features of the model at `path`, read in this process. Raises InvalidModel."""
+    # Deferred: the parent process needs none of them.
     from acesniper.predictor.onnx.feature_extraction import extract
     from acesniper.predictor.onnx.graph import load_graph
     from acesniper.predictor.similarity import nearest
@@ -156,22 +157,20 @@ def extract_features(path: Path, batch: int, shapes: dict[str, int]) -> ModelFea
 
 
 def main() -> None:
-    """Read the model that the request names, under its limits."""
-    from acesniper.domain.errors import InvalidModel
-
+    """Read the model that the request names, under its limits, and write the response."""
     request = json.loads(sys.argv[1])
     apply_limits(request["memory_bytes"], request["cpu_s"])
-    answer: dict[str, object]
+    response: dict[str, object]
     try:
-        found = extract_features(Path(request["path"]), request["batch"], request["shapes"])
-        answer = {"features": asdict(found)}
+        features = extract_features(Path(request["path"]), request["batch"], request["shapes"])
+        response = {"features": asdict(features)}
     except InvalidModel as error:
-        answer = {"reason": error.reason, "message": str(error)}
+        response = {"reason": error.reason, "message": str(error)}
     except MemoryError:
-        answer = {"reason": "OutOfMemory", "message": "reading the model takes too much memory"}
+        response = {"reason": "OutOfMemory", "message": "reading exceeded the limit of memory"}
     except RecursionError:
-        answer = {"reason": "TooDeep", "message": "the graph nests too deeply"}
-    sys.stdout.write(json.dumps(answer))
+        response = {"reason": "TooDeep", "message": "the graph is nested too deeply"}
+    sys.stdout.write(json.dumps(response))
 
 
 if __name__ == "__main__":

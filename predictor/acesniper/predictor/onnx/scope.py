@@ -1,4 +1,4 @@
-"""What is known of the values that a graph and the graphs inside it can see."""
+"""Scope of a graph: types, small constants and sequences of the values visible in it."""
 
 from collections import ChainMap
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ Dims = tuple[int | None, ...]
 
 
 class Scope:
-    """Types, small constant values and sequences by name; an inner graph sees the outer ones."""
+    """Types, small constant values and sequences by name; a subgraph sees the outer ones."""
 
     def __init__(self, outer: "Scope | None" = None) -> None:
         self.types: ChainMap[str, TypeProto] = _child_map(outer.types if outer else None)
@@ -34,39 +34,39 @@ class Scope:
         self.tensors: ChainMap[str, Tensor] = _child_map(outer.tensors if outer else None)
 
     def declare(self, name: str, kind: TypeProto, *, constant: bool = False) -> None:
-        """Make a value known. Raises InvalidModel where a name is given twice or a size absurd."""
+        """Declare a value. Raises InvalidModel for a name declared twice or an absurd size."""
         if name in self.types.maps[0]:
-            raise InvalidModel("NotOnnx", f"value {name!r} is given twice")
+            raise InvalidModel("NotOnnx", f"value {name!r} has more than one producer")
         self.types[name] = kind
         self.tensors[name] = tensor_of(name, kind, constant)
 
-    def hold(self, tensor: TensorProto) -> None:
-        """Make a weight known, and its values where it is small."""
+    def add_initializer(self, tensor: TensorProto) -> None:
+        """Declare a weight; a small one keeps its values."""
         checked_tensor(tensor.name, tensor.dims, tensor.data_type, constant=True)
         kind = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
         self.declare(tensor.name, kind, constant=True)
         if self.tensors[tensor.name].elements <= KEPT_ELEMENTS and has_values(tensor):
             self.protos[tensor.name] = tensor
 
-    def keep(self, name: str, value: np.ndarray) -> None:
-        """Remember the computed value of a small constant."""
+    def set_value(self, name: str, value: np.ndarray) -> None:
+        """Set the value of a constant; a large one is not kept."""
         if value.size <= KEPT_ELEMENTS:
             self.protos[name] = numpy_helper.from_array(value, name)
 
     def array(self, name: str) -> np.ndarray | None:
-        """The value of a small constant, None where it is not known."""
+        """Value of a small constant; None if it is unknown."""
         proto = self.protos.get(name)
         return None if proto is None else tensor_values(proto)
 
     def number(self, name: str) -> float | None:
-        """The value of a constant scalar."""
+        """Value of a constant scalar; None if it is unknown."""
         array = self.array(name) if name else None
         if array is None or array.size != 1 or array.dtype.kind not in "biuf":
             return None
         return float(array.ravel()[0])
 
     def tensor(self, name: str) -> Tensor:
-        """The tensor of a name; NOTHING for an input left out."""
+        """Tensor of a value; OMITTED for an optional input without one."""
         return self.tensors[name] if name else OMITTED
 
 
@@ -75,9 +75,9 @@ def _child_map(outer: ChainMap[str, T] | None) -> ChainMap[str, T]:
 
 
 def tensor_of(name: str, kind: TypeProto, constant: bool = False) -> Tensor:
-    """The tensor that a type describes; its shape is unknown where one dimension is.
+    """Tensor of a type; its shape is unknown if one of its dimensions is.
 
-    A sequence or the like holds tensors that count where they are taken out.
+    Sequences and the like have no size: their elements count once they are taken out.
     """
     if kind.WhichOneof("value") not in (None, "tensor_type", "sparse_tensor_type"):
         return Tensor((), 0.0, constant)
@@ -89,7 +89,7 @@ def tensor_of(name: str, kind: TypeProto, constant: bool = False) -> Tensor:
 
 
 def dims_of(kind: TypeProto) -> Dims | None:
-    """The dimensions of a tensor type, None for an unknown one; None for an unknown rank."""
+    """Dimensions of a tensor type, None for each unknown one; None if the rank is unknown."""
     tensor = kind.tensor_type
     if not kind.HasField("tensor_type") or not tensor.HasField("shape"):
         return None
@@ -100,18 +100,18 @@ def dims_of(kind: TypeProto) -> Dims | None:
 
 
 def tensor_type(element: int, dims: Iterable[int | None] | None) -> TypeProto:
-    """A tensor type; None for an unknown dimension or rank."""
-    made: TypeProto = helper.make_tensor_type_proto(element, None if dims is None else list(dims))
-    return made
+    """Tensor type with these dimensions; None stands for an unknown dimension or rank."""
+    kind: TypeProto = helper.make_tensor_type_proto(element, None if dims is None else list(dims))
+    return kind
 
 
 def type_of(value: np.ndarray) -> TypeProto:
-    """The type of a known value."""
+    """Tensor type of a known value."""
     return tensor_type(helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
 
 
 def merged_type(one: TypeProto, other: TypeProto) -> TypeProto:
-    """What two types have in common: dimensions that differ are unknown."""
+    """Most specific type that covers both: dimensions that differ are unknown."""
     if one.HasField("sequence_type"):
         return one
     left, right = dims_of(one), dims_of(other)

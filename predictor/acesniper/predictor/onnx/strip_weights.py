@@ -1,8 +1,9 @@
-"""Networks without their weights: a graph of some kilobytes that runs with weights drawn anew.
+"""Removal of weights from models, and random weights in their place.
 
-Latency does not depend on the values of weights, but for denormals and zeros, which drawn ones
-avoid. A large float weight becomes external data at a reserved location; all else (shapes, indices,
-norms, scalars) stays as it is, so that the graph means what it meant.
+A stripped graph has some kilobytes and runs with random weights. Latency does not depend on the
+values of weights, except for denormals and zeros, which random weights avoid. A large float weight
+becomes external data at a reserved location; everything else (shapes, indices, norms, scalars) is
+kept, so that the graph keeps its meaning.
 """
 
 import math
@@ -12,16 +13,16 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 LOCATION = "acesniper-drawn-weights"
-"""In place of a file's name; no file is ever opened for it."""
+"""Location of stripped weights, in place of a file name; no such file is ever opened."""
 
 MIN_ELEMENTS = 512
-"""Smaller tensors stay: they weigh little, and some of them carry meaning (epsilons, scales)."""
+"""Smaller tensors are kept: they are light, and some have a meaning (epsilons, scales)."""
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
 
 def strip_weights(model: ModelProto) -> ModelProto:
-    """The same graph with its large weights left out, in place; returns the model."""
+    """Remove the large weights in place; returns the model."""
     for tensor in model.graph.initializer:
         if (
             tensor.data_type in FLOATS
@@ -38,17 +39,17 @@ def strip_weights(model: ModelProto) -> ModelProto:
 
 
 def is_stripped(tensor: TensorProto) -> bool:
-    """Whether a tensor's values are to be drawn."""
+    """Whether a tensor's values were stripped."""
     return tensor.data_location == TensorProto.EXTERNAL and any(
-        each.key == "location" and each.value == LOCATION for each in tensor.external_data
+        entry.key == "location" and entry.value == LOCATION for entry in tensor.external_data
     )
 
 
 def draw_weights(model: ModelProto) -> ModelProto:
-    """Fill in weights where they were left out, in place; the same every time.
+    """Fill stripped weights with random values in place, the same every time.
 
     Normal with variance 1 / fan-in (LeCun et al., "Efficient BackProp", 1998), so that activations
-    neither vanish into denormals nor overflow, however deep the network.
+    neither become denormal nor overflow, whatever the depth of the network.
     """
     for tensor in model.graph.initializer:
         if is_stripped(tensor):
@@ -62,6 +63,6 @@ def draw_weights(model: ModelProto) -> ModelProto:
 
 
 def _fan_in(tensor: TensorProto) -> int:
-    """How many products a sum takes: all but the first dimension, or the rows of a matrix."""
-    dims = [int(each) for each in tensor.dims]
+    """Terms per output: all but the first dimension, or the smaller dimension of a matrix."""
+    dims = [int(dim) for dim in tensor.dims]
     return max(min(dims) if len(dims) == 2 else math.prod(dims[1:]), 1)

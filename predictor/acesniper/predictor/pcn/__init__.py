@@ -1,5 +1,9 @@
-"""PCN, the performance characterization network: from a model and a device to a latency.
+"""PCN, the performance characterization network: predicts latencies from models and devices.
 
-`inputs` turns both into arrays; `modules` and `network` are the network itself (torch); `training`
-fits it to the atlas and `export` writes it as ONNX; `serving` needs onnxruntime only.
+Serving (numpy and onnxruntime): `inputs` converts models and devices to arrays, `batching` caches
+and groups them, `network_file` runs the exported network, `posterior` corrects its predictions by
+observations, `conformal` gives the width of intervals, and `serve` is the predictor.
+Training (torch): `model` is the network, `gp` the posterior in torch, `dataset` the atlas as
+tensors, `train` fits, `export` writes the file, `fleet_runs` and `compare` retrain on a cluster's
+runs, and `evaluation` measures accuracy on hidden models and devices.
 """

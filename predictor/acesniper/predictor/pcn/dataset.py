@@ -1,13 +1,21 @@
-"""An atlas as the network learns from it: tensors, families and runtimes."""
+"""The training data: an atlas, and optionally the runs of a cluster, as arrays and tensors."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from acesniper.domain.device import HardwareVector
+from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
+from acesniper.predictor.atlas.latencies import read_latencies
+from acesniper.predictor.atlas.networks import network_index
+from acesniper.predictor.features import FEATURES_VERSION
+from acesniper.predictor.pcn.fleet_runs import FleetRuns
 from acesniper.predictor.pcn.inputs import (
     DeviceInputs,
     ModelInputs,
@@ -18,7 +26,8 @@ from acesniper.predictor.pcn.inputs import (
     scales,
 )
 from acesniper.predictor.pcn.model import DeviceTensors, KnownLatencies, ModelTensors
-from acesniper.predictor.probe_matrix import Suite
+from acesniper.predictor.probe_matrix import Suite, known_suite
+from acesniper.predictor.similarity import known_networks
 
 REFERENCE_FAMILY = "reference"
 """The family of the suite's whole networks: they run on every probed device, are never hidden."""
@@ -51,7 +60,7 @@ class AtlasDataset:
         """What inputs are divided by: from this dataset alone."""
         return scales(self.models, self.devices)
 
-    def take(self, models: np.ndarray, devices: np.ndarray) -> "Dataset":
+    def take(self, models: np.ndarray, devices: np.ndarray) -> "AtlasDataset":
         """Some of the networks and platforms."""
         return AtlasDataset(
             self.names[models],
@@ -112,10 +121,60 @@ def model_tensors(inputs: ModelInputs, by: Scales) -> ModelTensors:
     """Models as tensors, scaled."""
     scaled = (inputs.sizes - by.sizes_mean) / by.sizes_scale
     arrays = (inputs.work, inputs.size, inputs.shares, inputs.spread, scaled)
-    return ModelTensors(*(torch.tensor(each) for each in arrays))
+    return ModelTensors(*(torch.tensor(array) for array in arrays))
 
 
 def device_tensors(inputs: DeviceInputs, by: Scales) -> DeviceTensors:
     """Devices as tensors, scaled."""
     arrays = (inputs.seconds, inputs.shape / by.shape_scale, inputs.unusual)
-    return DeviceTensors(*(torch.tensor(each) for each in arrays))
+    return DeviceTensors(*(torch.tensor(array) for array in arrays))
+
+
+def atlas_dataset(folder: Path | None = None, fleet: FleetRuns | None = None) -> AtlasDataset:
+    """The atlas in `folder` (latencies.parquet, platforms.json) or the shipped one.
+
+    With a `fleet`, its devices and models are added to those of the atlas.
+
+    Raises InvalidInput where a network is unknown to the library or pyarrow is missing.
+    """
+    content, known, families = read_latencies(folder), known_networks(), network_index()
+    unknown = [name for name in content.networks if name not in known]
+    if unknown:
+        raise InvalidInput(
+            f"the library lacks {', '.join(unknown[:3])}; run python -m"
+            " acesniper.predictor.atlas.networks"
+        )
+    found = fleet or FleetRuns((), {})
+    networks = [(name, families[name]["family"], known[name]) for name in content.networks]
+    # The family of a cluster's model is unknown: it is a family of its own.
+    networks += [(key, key, features) for key, features in found.models.items()]
+    platforms = [
+        (platform.name, platform.runtime, platform.vector, platform.noise_floor)
+        for platform in content.platforms
+    ]
+    nan = float("nan")
+    platforms += [
+        (f"device {device.name}", device.runtime, device.vector, nan) for device in found.devices
+    ]
+    log_s = block_diagonal(content.log_s, found.latencies())
+    return build_dataset(networks, reference_features(), platforms, log_s, known_suite())
+
+
+def block_diagonal(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Both along the diagonal, nothing known elsewhere."""
+    rows, columns = one.shape
+    both = np.full((rows + other.shape[0], columns + other.shape[1]), np.nan)
+    both[:rows, :columns], both[rows:, columns:] = one, other
+    return both
+
+
+def reference_features() -> list[ModelFeatures]:
+    """The suite's whole networks as models, in the order of `inputs.reference_names`."""
+    text = (files("acesniper.predictor") / "references.json").read_text(encoding="utf-8")
+    content = json.loads(text)
+    if content["features_version"] != FEATURES_VERSION:
+        raise InvalidInput("references.json is stale: python -m acesniper.probe.workloads")
+    networks = content["networks"]
+    return [
+        ModelFeatures(FEATURES_VERSION, **networks[name]) for name in reference_names(known_suite())
+    ]

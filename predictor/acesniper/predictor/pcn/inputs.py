@@ -1,7 +1,7 @@
-"""What the network sees of models and of devices: arrays in one order, made without measurements.
+"""Arrays that the network takes for models and devices, in a fixed order.
 
-Versions of features and suite are checked by the callers; the order of everything here follows
-from `features` and `workloads` and travels in the ONNX file's metadata.
+Callers check the versions of features and suite. The order follows from `features` and
+`probe_matrix` and is recorded in the metadata of the network's file.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class ModelInputs:
     unit vectors of how work is spread; `sizes`: logs of totals.
     """
 
-    model_work: np.ndarray
+    work: np.ndarray
     size: np.ndarray
     shares: np.ndarray
     spread: np.ndarray
@@ -48,7 +48,7 @@ class ModelInputs:
 
     def take(self, rows: np.ndarray) -> "ModelInputs":
         """Some of the models."""
-        return ModelInputs(*(getattr(self, each.name)[rows] for each in fields(self)))
+        return ModelInputs(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +70,7 @@ class DeviceInputs:
 
     def take(self, rows: np.ndarray) -> "DeviceInputs":
         """Some of the devices."""
-        return DeviceInputs(*(getattr(self, each.name)[rows] for each in fields(self)))
+        return DeviceInputs(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,7 +173,7 @@ def _fixed_costs(suite: Suite) -> np.ndarray:
 
 
 def _sizes(totals: np.ndarray, suite: Suite) -> np.ndarray:
-    """Log of work per node over that of the term's probe; 0 where there is none."""
+    """Log of work per node over that of the term's probe; 0 without such nodes."""
     found = np.zeros((len(totals), TERMS))
     for i, (name, probe) in enumerate(PAIRS):
         unit = 0 if name in HEAVY else 1

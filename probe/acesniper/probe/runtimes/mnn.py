@@ -1,4 +1,4 @@
-"""MNN, a runtime for phones; its converter turns the graph into its form."""
+"""MNN, a runtime for phones, with its own converter."""
 
 import contextlib
 import os
@@ -30,12 +30,14 @@ class MnnSession:
 
     def run(self, feeds: Feeds) -> Mapping[str, np.ndarray]:
         """Run once. Reading an output waits for it."""
-        given = [_variable(feeds[each.name]) for each in self.inputs]
-        found = self._module.forward(given)  # type: ignore[attr-defined]
-        results = found if isinstance(found, list) else [found]
-        if len(results) != len(self._outputs) or any(each is None for each in results):
-            raise InvalidModel("Unloadable", "mnn gives no result")
-        return {n: np.array(each.read()) for n, each in zip(self._outputs, results, strict=True)}
+        given = [_variable(feeds[model_input.name]) for model_input in self.inputs]
+        outputs = self._module.forward(given)  # type: ignore[attr-defined]
+        results = outputs if isinstance(outputs, list) else [outputs]
+        if len(results) != len(self._outputs) or any(result is None for result in results):
+            raise InvalidModel("Unloadable", "mnn returns no result")
+        return {
+            n: np.array(result.read()) for n, result in zip(self._outputs, results, strict=True)
+        }
 
 
 class Mnn:
@@ -48,8 +50,8 @@ class Mnn:
     def load(self, model: bytes, options: RuntimeOptions) -> MnnSession:
         """Convert and load."""
         plain = with_initializers(model)
-        names = [each.name for each in inputs_of(plain)]
-        outputs = [each.name for each in plain.graph.output]
+        names = [model_input.name for model_input in inputs_of(plain)]
+        outputs = [output.name for output in plain.graph.output]
         settings = {
             "backend": "CPU",
             "numThread": options.threads,
@@ -70,25 +72,25 @@ class Mnn:
 
 
 def _variable(values: np.ndarray) -> object:
-    whole = np.issubdtype(values.dtype, np.integer)
-    kind = MNN.expr.int if whole else MNN.expr.float
-    plain = np.ascontiguousarray(values.astype(np.int32) if whole else values)
+    is_integer = np.issubdtype(values.dtype, np.integer)
+    kind = MNN.expr.int if is_integer else MNN.expr.float
+    plain = np.ascontiguousarray(values.astype(np.int32) if is_integer else values)
     return MNN.expr.const(plain, list(values.shape), MNN.expr.NCHW, kind)
 
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """The converter writes to the process's own output, which belongs to our tables."""
-    kept = os.dup(1)
-    with Path(os.devnull).open("w") as nothing:
-        os.dup2(nothing.fileno(), 1)
+    """Silence standard output: the converter writes to it, and so does the table."""
+    original = os.dup(1)
+    with Path(os.devnull).open("w") as null:
+        os.dup2(null.fileno(), 1)
         try:
             yield
         finally:
-            os.dup2(kept, 1)
-            os.close(kept)
+            os.dup2(original, 1)
+            os.close(original)
 
 
 def make() -> Runtime:
-    """The runtime, once its package is there."""
+    """The runtime; imports fail if its package is missing."""
     return Mnn()

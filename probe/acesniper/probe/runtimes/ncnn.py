@@ -1,4 +1,4 @@
-"""ncnn, a runtime for phones; pnnx turns the graph into its form."""
+"""ncnn, a runtime for phones; pnnx converts the graph."""
 
 import subprocess
 import tempfile
@@ -15,8 +15,8 @@ from acesniper.domain.errors import InvalidModel
 from acesniper.probe.runtimes import Feeds, Input, Runtime, RuntimeOptions
 from acesniper.probe.runtimes.onnx_model import inputs_of, with_initializers
 
-LONGEST_S = 120
-"""pnnx is ended after so many seconds: on some graphs it never comes back."""
+CONVERSION_TIMEOUT_S = 120
+"""Time limit for pnnx, which never terminates on some graphs."""
 
 
 class NcnnSession:
@@ -28,33 +28,33 @@ class NcnnSession:
         self.inputs = inputs
 
     def run(self, feeds: Feeds) -> Mapping[str, np.ndarray]:
-        """Run once; ncnn knows no batch, so the first dimension is left out where it is 1."""
+        """Run once; ncnn has no batch dimension, so a first dimension of 1 is dropped."""
         with self._net.create_extractor() as extractor:
-            for i, each in enumerate(self.inputs):
-                # A copy of its own: a layer may write into its input.
-                extractor.input(f"in{i}", ncnn.Mat(_without_batch(feeds[each.name])).clone())
-            found = {}
+            for i, model_input in enumerate(self.inputs):
+                # A copy, because a layer may write into its input.
+                extractor.input(f"in{i}", ncnn.Mat(_without_batch(feeds[model_input.name])).clone())
+            outputs = {}
             for i, name in enumerate(self._outputs):
                 code, result = extractor.extract(f"out{i}")
                 if code != 0:
                     raise InvalidModel("Unloadable", f"ncnn cannot run it: code {code}")
-                found[name] = np.array(result)[None]
-        return found
+                outputs[name] = np.array(result)[None]
+        return outputs
 
 
 class Ncnn:
-    """ncnn on the CPU: "bf16" stores in bfloat16; no optimisation means plain kernels."""
+    """ncnn on the CPU; "bf16" stores in bfloat16, and no optimisation means plain kernels."""
 
     name = "ncnn"
     version = version("ncnn")
     provider = "ncnn"
 
     def load(self, model: bytes, options: RuntimeOptions) -> NcnnSession:
-        """Convert and load. A batch above 1 is refused: ncnn would drop it."""
+        """Convert and load. Raises InvalidModel for a batch above 1, which ncnn would drop."""
         plain = with_initializers(model)
         inputs = inputs_of(plain)
-        if any(len(each.shape) > 1 and each.shape[0] != 1 for each in inputs):
-            raise InvalidModel("Unloadable", "ncnn runs a batch of 1 only")
+        if any(len(item.shape) > 1 and item.shape[0] != 1 for item in inputs):
+            raise InvalidModel("Unloadable", "ncnn supports a batch of 1 only")
         net = ncnn.Net()
         net.opt.num_threads = options.threads
         net.opt.use_bf16_storage = options.precision == "bf16"
@@ -66,10 +66,10 @@ class Ncnn:
             _convert(plain, Path(folder))
             parameters, weights = (Path(folder) / f"m.ncnn.{kind}" for kind in ("param", "bin"))
             if not parameters.exists() or net.load_param(str(parameters)) != 0:
-                raise InvalidModel("Unloadable", "ncnn cannot load it: a layer it does not know")
+                raise InvalidModel("Unloadable", "ncnn cannot load it: unsupported layer")
             if net.load_model(str(weights)) != 0:
                 raise InvalidModel("Unloadable", "ncnn cannot load its weights")
-        return NcnnSession(net, inputs, [each.name for each in plain.graph.output])
+        return NcnnSession(net, inputs, [output.name for output in plain.graph.output])
 
 
 def _without_batch(values: np.ndarray) -> np.ndarray:
@@ -83,16 +83,18 @@ def _convert(model: onnx.ModelProto, folder: Path) -> None:
     onnx.save(model, source)
     program = str(files("pnnx") / "pnnx")
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [program, str(source), "fp16=0"],
-            cwd=folder, capture_output=True, timeout=LONGEST_S, check=False,
+            cwd=folder, capture_output=True, timeout=CONVERSION_TIMEOUT_S, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise InvalidModel("Unloadable", "pnnx does not come to an end") from error
-    if done.returncode != 0:
-        raise InvalidModel("Unloadable", f"pnnx fails with {done.returncode}")
+        raise InvalidModel(
+            "Unloadable", f"pnnx did not finish within {CONVERSION_TIMEOUT_S} s"
+        ) from error
+    if process.returncode != 0:
+        raise InvalidModel("Unloadable", f"pnnx failed with exit code {process.returncode}")
 
 
 def make() -> Runtime:
-    """The runtime, once its packages are there."""
+    """The runtime; imports fail if a package is missing."""
     return Ncnn()

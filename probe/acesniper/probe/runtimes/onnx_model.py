@@ -50,7 +50,9 @@ def _constant_of(
     node: onnx.NodeProto, initializers: dict[str, onnx.TensorProto]
 ) -> onnx.TensorProto | None:
     """The constant output of a node; None if its output is not constant."""
-    attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    attributes = {
+        attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute
+    }
     if node.op_type == "Constant" and "value" in attributes:
         tensor = onnx.TensorProto()
         tensor.CopyFrom(attributes["value"])

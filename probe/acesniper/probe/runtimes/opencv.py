@@ -1,4 +1,4 @@
-"""OpenCV's dnn module: a runtime with kernels of its own."""
+"""OpenCV's dnn module, a runtime with its own kernels."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ class OpenCvSession:
         self.inputs = inputs
 
     def run(self, feeds: Feeds) -> Mapping[str, np.ndarray]:
-        """Run once. Raises InvalidModel where a layer turns out to be unsupported only now."""
+        """Run once. Raises InvalidModel if a layer proves to be unsupported at run time."""
         try:
             for name, values in feeds.items():
                 self._net.setInput(values, name)
@@ -39,15 +39,17 @@ class OpenCv:
     provider = "opencv"
 
     def load(self, model: bytes, options: RuntimeOptions) -> OpenCvSession:
-        """Load; without optimisation no convolution runs by Winograd's algorithm."""
+        """Load; without optimisation, convolutions do not use Winograd's algorithm."""
         cv2.setNumThreads(options.threads)
-        plain = onnx.shape_inference.infer_shapes(with_initializers(model))  # it asks for them
+        plain = onnx.shape_inference.infer_shapes(
+            with_initializers(model)
+        )  # OpenCV needs the shapes
         try:
             net = cv2.dnn.readNetFromONNX(np.frombuffer(plain.SerializeToString(), dtype=np.uint8))
             net.enableWinograd(options.optimise)
         except cv2.error as error:
             raise InvalidModel("Unloadable", f"opencv cannot load it: {_short(error)}") from error
-        return OpenCvSession(net, inputs_of(plain), [each.name for each in plain.graph.output])
+        return OpenCvSession(net, inputs_of(plain), [output.name for output in plain.graph.output])
 
 
 def _short(error: Exception) -> str:
@@ -55,6 +57,6 @@ def _short(error: Exception) -> str:
 
 
 def make() -> Runtime:
-    """The runtime, once its package is there."""
+    """The runtime; imports fail if its package is missing."""
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     return OpenCv()

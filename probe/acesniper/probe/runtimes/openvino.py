@@ -21,7 +21,7 @@ class VinoSession:
 
     def run(self, feeds: Feeds) -> Mapping[str, np.ndarray]:
         """Run once."""
-        results = self._request.infer([feeds[each.name] for each in self.inputs])
+        results = self._request.infer([feeds[model_input.name] for model_input in self.inputs])
         return {name: results[i] for i, name in enumerate(self._outputs)}
 
 
@@ -49,5 +49,5 @@ class OpenVino:
 
 
 def make() -> Runtime:
-    """The runtime, once its package is there."""
+    """The runtime; imports fail if its package is missing."""
     return OpenVino()

@@ -1,4 +1,4 @@
-"""onnxruntime: the runtime of production."""
+"""onnxruntime, the runtime of tasks."""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,10 +30,10 @@ class OrtSession:
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
-        self._outputs = [each.name for each in session.get_outputs()]
+        self._outputs = [output.name for output in session.get_outputs()]
         self.inputs: Sequence[Input] = tuple(
-            Input(each.name, tuple(each.shape), np.dtype(TYPES.get(each.type, np.float32)))
-            for each in session.get_inputs()
+            Input(item.name, tuple(item.shape), np.dtype(TYPES.get(item.type, np.float32)))
+            for item in session.get_inputs()
         )
 
     def run(self, feeds: Feeds) -> Mapping[str, np.ndarray]:
@@ -49,7 +49,7 @@ class OnnxRuntime:
     provider = "cpu"
 
     def load(self, model: bytes, options: RuntimeOptions) -> OrtSession:
-        """Load with denormals flushed: a few of them cost more than the whole network."""
+        """Load with denormals flushed to zero: a few of them cost more than the whole network."""
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = options.threads
         settings.inter_op_num_threads = 1
@@ -68,5 +68,5 @@ class OnnxRuntime:
 
 
 def make() -> Runtime:
-    """The runtime, once its package is there."""
+    """The runtime; imports fail if its package is missing."""
     return OnnxRuntime()

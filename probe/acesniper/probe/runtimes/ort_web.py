@@ -1,7 +1,8 @@
 """onnxruntime's WebAssembly build in Node.js, as browsers run it.
 
 Needs `node` and the npm package onnxruntime-web; ACESNIPER_NODE_PACKAGES names the folder that
-holds `node_modules`. The model runs in a child process; a run includes the way there and back.
+contains `node_modules`. The model runs in a child process; latencies include the pipe in both
+directions.
 """
 
 import json
@@ -22,7 +23,7 @@ PACKAGE = Path("node_modules") / "onnxruntime-web"
 
 
 class Worker:
-    """The child process and the frames to and from it."""
+    """Child process that runs a model, and the frames exchanged with it."""
 
     def __init__(self, folder: Path, threads: int) -> None:
         script = str(files("acesniper.probe.runtimes") / "web_worker.mjs")
@@ -31,24 +32,24 @@ class Worker:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
 
-    def ask(
+    def request(
         self, head: Mapping[str, object], parts: Sequence[bytes] = ()
     ) -> tuple[dict[str, list[object]], list[bytes]]:
-        """The answer's head and bytes. Raises InvalidModel (Unloadable)."""
+        """Head and bytes of the response to a request. Raises InvalidModel (Unloadable)."""
         text = json.dumps({**head, "sizes": [len(part) for part in parts]}).encode()
-        assert self._process.stdin is not None  # noqa: S101 (a pipe was asked for)
+        assert self._process.stdin is not None  # noqa: S101 (a pipe was requested)
         try:
-            for each in (len(text).to_bytes(4, "little"), text, *parts):
-                self._process.stdin.write(each)
+            for frame in (len(text).to_bytes(4, "little"), text, *parts):
+                self._process.stdin.write(frame)
             self._process.stdin.flush()
             length = int.from_bytes(self._exactly(4), "little")
-            answer = json.loads(self._exactly(length))
-            found = [self._exactly(size) for size in answer["sizes"]]
+            response = json.loads(self._exactly(length))
+            data = [self._exactly(size) for size in response["sizes"]]
         except (BrokenPipeError, EOFError) as error:
-            raise InvalidModel("Unloadable", "onnxruntime-web ended unexpectedly") from error
-        if "error" in answer:
-            raise InvalidModel("Unloadable", f"onnxruntime-web cannot run it: {answer['error']}")
-        return answer, found
+            raise InvalidModel("Unloadable", "onnxruntime-web exited unexpectedly") from error
+        if "error" in response:
+            raise InvalidModel("Unloadable", f"onnxruntime-web cannot run it: {response['error']}")
+        return response, data
 
     def close(self) -> None:
         """End the child."""
@@ -56,7 +57,7 @@ class Worker:
         self._process.communicate()
 
     def _exactly(self, size: int) -> bytes:
-        assert self._process.stdout is not None  # noqa: S101 (a pipe was asked for)
+        assert self._process.stdout is not None  # noqa: S101 (a pipe was requested)
         data = self._process.stdout.read(size)
         if len(data) < size:
             raise EOFError
@@ -64,7 +65,7 @@ class Worker:
 
 
 class WebSession:
-    """A loaded model in the child; the same feeds are sent only once."""
+    """A loaded model in the child; the same feeds are sent once."""
 
     def __init__(self, worker: Worker, inputs: Sequence[Input], outputs: Sequence[str]) -> None:
         self._worker = worker
@@ -75,16 +76,16 @@ class WebSession:
     def run(self, feeds: Feeds) -> Mapping[str, np.ndarray]:
         """Run once."""
         if feeds is self._fed:
-            head, parts = self._worker.ask({"kind": "run"})
+            head, parts = self._worker.request({"kind": "run"})
         else:
-            head, parts = self._worker.ask(
+            head, parts = self._worker.request(
                 {
                     "kind": "feed",
                     "names": list(feeds),
-                    "types": [str(each.dtype) for each in feeds.values()],
-                    "shapes": [list(each.shape) for each in feeds.values()],
+                    "types": [str(values.dtype) for values in feeds.values()],
+                    "shapes": [list(values.shape) for values in feeds.values()],
                 },
-                [each.tobytes() for each in feeds.values()],
+                [values.tobytes() for values in feeds.values()],
             )
             self._fed = feeds
         arrays = [
@@ -113,19 +114,21 @@ class OnnxRuntimeWeb:
         plain = with_initializers(model)
         worker = Worker(self._folder, options.threads)
         try:
-            worker.ask({"kind": "load", "optimise": options.optimise}, [plain.SerializeToString()])
+            worker.request(
+                {"kind": "load", "optimise": options.optimise}, [plain.SerializeToString()]
+            )
         except InvalidModel:
             worker.close()
             raise
-        return WebSession(worker, inputs_of(plain), [each.name for each in plain.graph.output])
+        return WebSession(worker, inputs_of(plain), [output.name for output in plain.graph.output])
 
 
 def make() -> Runtime:
-    """The runtime, once its package is there. Raises InvalidInput."""
+    """The runtime. Raises InvalidInput if its package is missing."""
     folder = Path(os.environ.get(FOLDER, "."))
     if not (folder / PACKAGE / "package.json").is_file():
         raise InvalidInput(
-            f"there is no {PACKAGE} in {folder}: npm install onnxruntime-web, and name the folder"
+            f"{PACKAGE} not found in {folder}: run npm install onnxruntime-web, and set the folder"
             f" in {FOLDER}"
         )
     return OnnxRuntimeWeb(folder)

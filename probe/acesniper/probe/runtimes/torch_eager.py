@@ -1,4 +1,4 @@
-"""PyTorch run operator by operator, over the module that onnx2torch makes of the graph."""
+"""PyTorch in eager mode, on the module that onnx2torch converts the graph to."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -29,19 +29,19 @@ class TorchSession:
         self.inputs = inputs
 
     def run(self, feeds: Feeds) -> Mapping[str, np.ndarray]:
-        """Run once. Raises InvalidModel where an operator turns out to be unsupported only now."""
-        given = [torch.from_numpy(feeds[each.name]) for each in self.inputs]
+        """Run once. Raises InvalidModel if an operator proves to be unsupported at run time."""
+        given = [torch.from_numpy(feeds[model_input.name]) for model_input in self.inputs]
         try:
             with torch.inference_mode(), torch.backends.mkldnn.flags(enabled=self._onednn):
-                found = self._module(*given)
+                outputs = self._module(*given)
         except (RuntimeError, TypeError, IndexError, ValueError, NotImplementedError) as error:
             raise InvalidModel("Unloadable", f"torch cannot run it: {str(error)[:200]}") from error
-        results = found if isinstance(found, (tuple, list)) else [found]
-        return {name: each.numpy() for name, each in zip(self._outputs, results, strict=True)}
+        results = outputs if isinstance(outputs, (tuple, list)) else [outputs]
+        return {name: result.numpy() for name, result in zip(self._outputs, results, strict=True)}
 
 
 class Torch:
-    """PyTorch on the CPU; without optimisation its own kernels stand in for oneDNN's."""
+    """PyTorch on the CPU; without optimisation it uses its own kernels instead of oneDNN's."""
 
     name = "torch"
     version: str = torch.__version__.split("+")[0]
@@ -56,12 +56,12 @@ class Torch:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 module = onnx2torch.convert(plain).eval()
-        except Exception as error:  # the converter raises whatever its parts raise
+        except Exception as error:  # the converter raises errors of any type
             raise InvalidModel("Unloadable", f"torch cannot load it: {str(error)[:200]}") from error
-        outputs = [each.name for each in plain.graph.output]
+        outputs = [output.name for output in plain.graph.output]
         return TorchSession(module, inputs_of(plain), outputs, onednn=options.optimise)
 
 
 def make() -> Runtime:
-    """The runtime, once its packages are there."""
+    """The runtime; imports fail if a package is missing."""
     return Torch()

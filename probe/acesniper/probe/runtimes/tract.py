@@ -1,4 +1,4 @@
-"""tract, a runtime in Rust: one thread, few fusions, other kernels than the rest."""
+"""tract, a single-threaded runtime in Rust with few fusions and its own kernels."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -26,19 +26,21 @@ class TractSession:
 
     def run(self, feeds: Feeds) -> Mapping[str, np.ndarray]:
         """Run once."""
-        results = self._runnable.run([feeds[each.name] for each in self.inputs])
-        return {name: each.to_numpy() for name, each in zip(self._outputs, results, strict=True)}
+        results = self._runnable.run([feeds[model_input.name] for model_input in self.inputs])
+        return {
+            name: result.to_numpy() for name, result in zip(self._outputs, results, strict=True)
+        }
 
 
 class Tract:
-    """tract on one core; threads, precision and optimisation cannot be chosen."""
+    """tract on one core; threads, precision and optimisation are fixed."""
 
     name = "tract"
     version = version("tract")
     provider = "tract"
 
     def load(self, model: bytes, options: RuntimeOptions) -> TractSession:
-        """Load through a temporary file, the only way in."""
+        """Load through a temporary file: tract reads models from files only."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
             path.write_bytes(model)
@@ -54,5 +56,5 @@ class Tract:
 
 
 def make() -> Runtime:
-    """The runtime, once its package is there."""
+    """The runtime; imports fail if its package is missing."""
     return Tract()

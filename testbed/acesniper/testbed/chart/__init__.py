@@ -1,1 +1,1 @@
-"""What is generated for the chart: the schema and the table of its values, the scheduler's file."""
+"""Generated files of the chart: values schema and reference, scheduler configuration, dashboard."""

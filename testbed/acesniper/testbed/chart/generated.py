@@ -1,4 +1,7 @@
-"""The generated files of the chart: written by `make generate`, compared by `make check`."""
+"""Generated files of the chart and its reference pages.
+
+`make generate` writes them, `make check` compares them with their sources.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,14 +14,14 @@ from acesniper.extender import metrics as extender
 from acesniper.operator import metrics as operator
 from acesniper.runtime.metrics import Declaration, Label
 from acesniper.testbed.chart.dashboard import dashboard
-from acesniper.testbed.chart.values_schema import Value, read_values, values_schema
+from acesniper.testbed.chart.values_schema import TYPES, Value, read_values, values_schema
 
 ROOT = Path(__file__).parents[4]
 CHART = Path("charts/acesniper")
 
 
 def files(root: Path = ROOT) -> dict[Path, str]:
-    """Path to text of every generated file."""
+    """Return the content of every generated file by its path."""
     values = read_values((root / CHART / "values.yaml").read_text(encoding="utf-8"))
     scheduler = yaml.safe_dump(SchedulerConfig().manifest(), sort_keys=False)
     return {
@@ -33,7 +36,7 @@ def files(root: Path = ROOT) -> dict[Path, str]:
 
 
 def drift(root: Path = ROOT) -> list[Path]:
-    """The generated files that are out of date."""
+    """Return the generated files that differ from their sources."""
     return [
         path
         for path, text in files(root).items()
@@ -42,7 +45,7 @@ def drift(root: Path = ROOT) -> list[Path]:
 
 
 def write(root: Path = ROOT) -> list[Path]:
-    """Write the files that are out of date, and return their paths."""
+    """Write the generated files that differ, and return their paths."""
     changed = drift(root)
     for path in changed:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,16 +55,18 @@ def write(root: Path = ROOT) -> list[Path]:
 
 def _table(values: Sequence[Value]) -> str:
     rows = [
-        f"| `{value.name}` | `{json.dumps(value.default)}` | {value.text} |" for value in values
+        f"| `{value.name}` | {TYPES[type(value.default)]} | `{json.dumps(value.default)}` "
+        f"| {value.text} |"
+        for value in values
     ]
     return "\n".join(
         [
-            "# Values of the chart",
+            "# Chart values",
             "",
             "Generated from `charts/acesniper/values.yaml` by `make generate`; do not edit.",
             "",
-            "| value | default | what it does |",
-            "|---|---|---|",
+            "| value | type | default | description |",
+            "|---|---|---|---|",
             *rows,
             "",
         ]
@@ -69,7 +74,7 @@ def _table(values: Sequence[Value]) -> str:
 
 
 def _rules(folder: Path) -> str:
-    """RBAC rules of the components, which `acesniper doctor` checks."""
+    """Return the rights of all components, which `acesniper doctor` verifies."""
     suffix = "-rules.yaml"
     rules = {
         path.name.removesuffix(suffix): yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -89,49 +94,49 @@ LARGE: Mapping[str, int] = {
     "provider": 8,
     "reason": 40,
 }
-"""Cluster size for which the number of series is stated; reasons include those of Kubernetes."""
+"""The cluster size for which the number of series is computed; reasons are a fixed set."""
 HEAD = """# Metrics
 
-Generated from what the parts declare (`make generate`); do not edit. Names and units follow
-Prometheus' rules: base units, `_total` for what only grows. Extender and operator each have a
-`/metrics` of their own ([monitoring](../guide/monitoring.md)).
+Generated from the declarations in the code by `make generate`; do not edit. Names and units follow
+the Prometheus conventions: base units, and the suffix `_total` for counters. Extender and operator
+each serve `/metrics` ([monitoring](../guide/monitoring.md)).
 
-Labels have a known set of values, or one for each device, model, runtime provider or reason. The
-last column is how many series a metric has at most with {device:,} devices, {model:,} models,
-{provider} providers and {reason} reasons: **{total:,}** in all.
+Labels have a fixed set of values, or one per device, model, runtime provider or reason. The last
+column is the maximum number of series with {device:,} devices, {model:,} models,
+{provider} providers and {reason} reasons: **{total:,}** in total.
 """
 
 
 def all_declarations() -> list[Declaration]:
-    """The declarations of all components."""
+    """Return the declarations of all components."""
     return [declaration for part in PARTS.values() for declaration in part]
 
 
 def metrics_page() -> str:
-    """The text of the page."""
+    """Return docs/reference/metrics.md."""
     total = sum(declaration.series(LARGE) for declaration in all_declarations())
     lines = [HEAD.format(**LARGE, total=total)]
-    for part, declared in PARTS.items():
+    for part, declarations in PARTS.items():
         lines += [f"## {part}", ""]
         lines += [
-            "| metric | type | unit | labels | what it tells | series |",
+            "| metric | type | unit | labels | description | series |",
             "|---|---|---|---|---|---:|",
         ]
-        lines += [_row(declaration) for declaration in declared]
+        lines += [_row(declaration) for declaration in declarations]
         lines.append("")
     return "\n".join(lines)
 
 
-def _row(declaration: Declaration) -> str:
-    labels = "; ".join(_label(label) for label in declaration.labels)
-    cells = (
-        f"`{declaration.shown}`",
-        declaration.kind.__name__.lower(),
-        declaration.unit,
+def _row(metric: Declaration) -> str:
+    labels = "; ".join(_label(label) for label in metric.labels)
+    cells = [
+        f"`{metric.shown}`",
+        metric.kind.__name__.lower(),
+        metric.unit,
         labels,
-        declaration.help.replace("|", r"\|"),
-        f"{declaration.series(LARGE):,}",
-    )
+        metric.help.replace("|", r"\|"),
+        f"{metric.series(LARGE):,}",
+    ]
     return f"| {' | '.join(cells)} |"
 
 

@@ -1,4 +1,7 @@
-"""values.schema.json: types from the defaults, limits from the settings of the parts."""
+"""The chart's values and values.schema.json.
+
+Types follow from the defaults, limits from the settings of the components.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +24,7 @@ from acesniper.runtime.settings import (
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value: its path such as `image.tag`, its default, and its comment."""
+    """A chart value: its path such as `image.tag`, its default and its description."""
 
     path: tuple[str, ...]
     default: Any
@@ -29,15 +32,15 @@ class Value:
 
     @property
     def name(self) -> str:
-        """The path as Helm's `--set` takes it."""
+        """The path in the notation of Helm's `--set`."""
         return ".".join(self.path)
 
 
 def read_values(source: str) -> Sequence[Value]:
-    """All values in the order of the file.
+    """Return all values of values.yaml, in the order of the file.
 
     Raises:
-        ValueError: a value that is no group has no comment.
+        ValueError: A value has no comment; only groups may have none.
     """
     lines = source.splitlines()
     return list(_walk(yaml.compose(source), lines, ()))
@@ -56,7 +59,7 @@ def _walk(node: Any, lines: Sequence[str], path: tuple[str, ...]) -> Iterator[Va
 
 
 def _comment(lines: Sequence[str], line: int) -> str:
-    """The comment directly above a line, as one line of text."""
+    """Return the comment directly above a line, joined to one line."""
     comment: list[str] = []
     while line > 0 and lines[line - 1].lstrip().startswith("#"):
         line -= 1
@@ -65,7 +68,7 @@ def _comment(lines: Sequence[str], line: int) -> str:
 
 
 def nested(values: Sequence[Value]) -> Mapping[str, Any]:
-    """The values as a tree whose leaves are the `Value`s."""
+    """Return the values as a tree with `Value` objects as leaves."""
     tree: dict[str, Any] = {}
     for value in values:
         branch = tree
@@ -75,7 +78,7 @@ def nested(values: Sequence[Value]) -> Mapping[str, Any]:
     return tree
 
 
-# --- its schema -----------------------------------------------------------------------------------
+# --- values.schema.json ---------------------------------------------------------------------------
 
 SETTINGS: Mapping[str, type[EnvironmentSettings]] = {
     "operator": OperatorSettings,
@@ -83,10 +86,10 @@ SETTINGS: Mapping[str, type[EnvironmentSettings]] = {
     "probe": ProbeSettings,
     "scheduling": PolicySettings,
 }
-"""Group of a component in values.yaml, and its settings class."""
+"""The group of a component in values.yaml, and the class of its settings."""
 
 _REGISTRY = "[a-z0-9]([a-z0-9._-]|:[0-9]|/[a-z0-9])*"
-"""Without `https://` before it and `/` after it, which would make image names invalid."""
+"""A registry without scheme and without trailing slash, as image names require."""
 
 LIMITS: Mapping[str, Json] = {
     "mirror": {"pattern": f"^({_REGISTRY})?$"},
@@ -94,7 +97,7 @@ LIMITS: Mapping[str, Json] = {
     "scheduler.image.registry": {"pattern": f"^{_REGISTRY}$"},
     "imagePullSecrets": {"items": {"type": "string"}},
     "networkPolicy.apiServerPorts": {
-        # Without one, all ports would be open.
+        # An empty list of ports in a NetworkPolicy allows all ports.
         "minItems": 1,
         "items": {"type": "integer", "minimum": 1, "maximum": 65535},
     },
@@ -113,10 +116,10 @@ LIMITS: Mapping[str, Json] = {
     "scheduler.qps": {"minimum": 1},
     "scheduling.settings.policyClasses": {"type": "string"},
 }
-"""Limits that neither a default nor a setting's type implies."""
+"""Constraints that follow neither from a default nor from a setting's type."""
 
 _KEPT = ("type", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-_TYPES: Mapping[type, str] = {
+TYPES: Mapping[type, str] = {
     bool: "boolean",
     int: "integer",
     float: "number",
@@ -127,32 +130,31 @@ _TYPES: Mapping[type, str] = {
 
 
 def values_schema(values: Sequence[Value]) -> Json:
-    """The JSON schema of all values; unknown names are refused."""
+    """Return the JSON schema of all values, which rejects unknown names."""
     root = _group(nested(values))
-    # Helm passes this to every sub-chart.
+    # Helm passes `global` to every subchart.
     root["properties"]["global"] = {"type": "object"}
     return {"$schema": "http://json-schema.org/draft-07/schema#", **root}
 
 
 def _group(tree: Mapping[str, Any]) -> Json:
     properties = {
-        key: _leaf(branch) if isinstance(branch, Value) else _group(branch)
-        for key, branch in tree.items()
+        key: _leaf(node) if isinstance(node, Value) else _group(node) for key, node in tree.items()
     }
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
 _NAMED: Mapping[str, Json] = {
-    # `--set` converts what looks like a number or boolean; labels must be strings.
+    # `--set` converts values to numbers and booleans; labels must be strings.
     "nodeSelector": {"additionalProperties": {"type": "string"}},
     "labels": {"additionalProperties": {"type": "string"}},
     "tolerations": {"items": {"type": "object"}},
 }
-"""Schemas of values by name, in any group."""
+"""Constraints by name, independent of the path."""
 
 
 def _leaf(value: Value) -> Json:
-    schema: Json = {"description": value.text, "type": _TYPES[type(value.default)]}
+    schema: Json = {"description": value.text, "type": TYPES[type(value.default)]}
     schema |= _NAMED.get(value.path[-1], {})
     if "settings" in value.path:
         schema |= _of_setting(SETTINGS[value.path[0]], setting(value.path[-1]))
@@ -160,13 +162,13 @@ def _leaf(value: Value) -> Json:
 
 
 def _of_setting(part: type[EnvironmentSettings], name: str) -> Json:
-    """Type and limits of a setting, from its class."""
-    field = part.model_json_schema()["properties"].get(name)
-    if field is None:
+    """Return type and limits of a setting from its class."""
+    schema = part.model_json_schema()["properties"].get(name)
+    if schema is None:
         raise ValueError(f"values.yaml: {part.__name__} has no field {name}")
-    return {key: field[key] for key in _KEPT if key in field}
+    return {key: schema[key] for key in _KEPT if key in schema}
 
 
 def setting(name: str) -> str:
-    """The field of a value: max_gated_pods for maxGatedPods."""
+    """Return the name of a value's field: maxGatedPods sets max_gated_pods."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

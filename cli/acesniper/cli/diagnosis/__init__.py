@@ -1,1 +1,0 @@
-"""What `acesniper doctor` knows: `sight` is all that is read, `checks` judge it without asking."""

@@ -1,0 +1,1 @@
+"""Accuracy of PCN on families and devices that were hidden from training."""
