@@ -236,10 +236,10 @@ def yolo(b: GraphBuilder, x: str) -> str:
     deep = b.conv(b.concat(pooled), 128, 1, act="Silu")
     fine = _partial(b, b.concat([b.upsample(deep), stages[1]]), 64)
     heads = []
-    for each in (fine, deep):
-        y = b.conv(b.conv(each, 64, act="Silu"), 85, 1)
+    for feature in (fine, deep):
+        y = b.conv(b.conv(feature, 64, act="Silu"), 85, 1)
         heads.append(b.reshape(y, 85, -1))
-    return b.add("Concat", heads, (85, sum(b.shape(each)[1] for each in heads)), axis=2)
+    return b.add("Concat", heads, (85, sum(b.shape(head)[1] for head in heads)), axis=2)
 
 
 def tagger(b: GraphBuilder, x: str) -> str:

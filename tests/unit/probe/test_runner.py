@@ -74,7 +74,7 @@ def test_a_folder_of_inputs_is_taken_in_turn(model: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("array", "message"),
-    [(np.zeros((3, 8), np.float32), "has shape"), (np.asarray([{}]), "cannot be read")],
+    [(np.zeros((3, 8), np.float32), "has shape"), (np.asarray([{}]), "cannot read")],
     ids=["shape", "pickle"],
 )
 def test_an_input_that_does_not_fit_is_refused(
