@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 (a program and its modules, not a package)
-"""Give a process only a share of the processor: a cgroup as root, else stop and go.
+"""Limit the CPU time of a process: by a cgroup as root, else by stopping and continuing it.
 
 With the cgroup the kernel enforces the quota over periods of 100 ms, as a container's CPU limit
 does. Without root, SIGSTOP and SIGCONT imitate it with the same period; a process with two threads
@@ -37,7 +37,7 @@ def run_limited(
 
 
 def _make_group(quota: float) -> Path | None:
-    """A cgroup with that limit, None where this user or system has no way to make one."""
+    """A cgroup with this limit; None if this user or system cannot create one."""
     v1 = CGROUP_V1.is_dir()
     group = (CGROUP_V1 if v1 else CGROUP_V2) / f"acesniper-{os.getpid()}"
     micros = int(PERIOD_S * 1e6)

@@ -1,11 +1,11 @@
 # ruff: noqa: INP001 (a program and its modules, not a package)
 """Measure the example platforms: `python examples/devices/measure.py [--quick] [--only NAME ...]`.
 
-With `--profiles` the devices are only probed again, and the latencies are kept.
+With `--profiles` the devices are only probed, and the latencies are kept.
 
 For each platform a child process probes it (NAME.yaml) and another measures every example model on
-it (a row each of latencies.csv). The predictor is given the profiles and never sees the latencies.
-Wants a quiet machine; needs the packages of the extra `runtimes`.
+it (rows of latencies.csv). The predictor gets the profiles and never sees the latencies. Needs a
+quiet machine and the packages of the extra `runtimes`.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def probe(platform: Platform, folder: Path, *, quick: bool) -> None:
 
 
 def collect(platform: Platform, folder: Path, *, quick: bool) -> list[dict[str, str]]:
-    """The latencies of the models on one platform."""
+    """Measure the latencies of the models on one platform."""
     table = folder / f".{platform.name}.csv"
     named = ["--device", platform.name, "--output", str(table)]
     _run(platform, ["collect", str(MODELS), *named], quick=quick)
@@ -43,7 +43,7 @@ def collect(platform: Platform, folder: Path, *, quick: bool) -> list[dict[str, 
 
 
 def _run(platform: Platform, command: Sequence[str], *, quick: bool) -> None:
-    """`acesniper` with a command, as the platform is run."""
+    """Run `acesniper` with a command under the limits of the platform."""
     full = [*ACESNIPER, *command, *platform.options(), *(["--quick"] if quick else [])]
     environment = {**os.environ, **platform.environment()}
     run_limited(full, environment, platform.quota, platform.threads)
@@ -64,23 +64,23 @@ def merge(path: Path, fresh: Sequence[dict[str, str]], names: Iterable[str]) -> 
 
 
 def main() -> None:
-    """Measure all platforms, or those named."""
+    """Measure all platforms, or those of --only."""
     parser = argparse.ArgumentParser(description="Measure the example platforms.")
-    parser.add_argument("--quick", action="store_true", help="to try the program, not to keep")
+    parser.add_argument("--quick", action="store_true", help="less precise, to try the program")
     parser.add_argument("--profiles", action="store_true", help="probe only, keep the latencies")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="some platforms")
-    parser.add_argument("--folder", type=Path, default=HERE, help="where results go")
-    asked = parser.parse_args()
-    asked.folder.mkdir(parents=True, exist_ok=True)
-    chosen = [platform for platform in PLATFORMS if not asked.only or platform.name in asked.only]
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="only these platforms")
+    parser.add_argument("--folder", type=Path, default=HERE, help="output folder")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    chosen = [item for item in PLATFORMS if not options.only or item.name in options.only]
     for platform in chosen:
         start = time.monotonic()
-        probe(platform, asked.folder, quick=asked.quick)
-        rows = [] if asked.profiles else collect(platform, asked.folder, quick=asked.quick)
+        probe(platform, options.folder, quick=options.quick)
+        rows = [] if options.profiles else collect(platform, options.folder, quick=options.quick)
         if rows:
-            merge(asked.folder / "latencies.csv", rows, [platform.name])
-        taken = time.monotonic() - start
-        sys.stderr.write(f"{platform.name}: {len(rows)} models, {taken:.0f} s\n")
+            merge(options.folder / "latencies.csv", rows, [platform.name])
+        duration_s = time.monotonic() - start
+        sys.stderr.write(f"{platform.name}: {len(rows)} models, {duration_s:.0f} s\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 (a program and its modules, not a package)
-"""The example platforms: one machine made into many by runtime, threads, instruction set and quota.
+"""Example platforms: one machine with different runtimes, threads, instruction sets and quotas.
 
-They differ as real devices do: by what they are good at, not only by how fast they are.
+They differ as real devices do, in the operators they are fast at and not only in speed.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """How a platform is run. `quota` limits it, in cores; `isa` is what oneDNN may use."""
+    """Configuration of a platform. `quota` is a limit in cores; `isa` limits oneDNN."""
 
     name: str
     runtime: str = "onnxruntime"
@@ -20,13 +20,13 @@ class Platform:
     optimise: bool = True
 
     def options(self) -> list[str]:
-        """The options of `acesniper probe` and `acesniper collect`."""
+        """Options of `acesniper probe` and `acesniper collect`."""
         given = ["--runtime", self.runtime, "--threads", str(self.threads)]
         given += ["--precision", self.precision]
         return given if self.optimise else [*given, "--no-optimise"]
 
     def environment(self) -> dict[str, str]:
-        """What the runtime reads from the environment."""
+        """Environment variables for the runtime."""
         return {"ONEDNN_MAX_CPU_ISA": self.isa} if self.isa else {}
 
 

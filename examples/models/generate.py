@@ -1,8 +1,8 @@
 # ruff: noqa: INP001 (a program and its modules, not a package)
-"""Write the example networks into the folder of this file: `python examples/models/generate.py`.
+"""Write the example networks into this folder: `python examples/models/generate.py`.
 
 `index.json` lists each with its SHA-256, the values of its symbolic dimensions and its published
-multiply-accumulates (in millions, for batch 1), where there is a published number.
+multiply-accumulates (in millions, for batch 1), if there is a published number.
 """
 
 import hashlib

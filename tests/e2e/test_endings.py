@@ -231,7 +231,7 @@ def test_a_cancelled_task_frees_its_device_and_stays_cancelled(
 
     assert condition(status, "Finished")["reason"] == "Cancelled"
     assert "Cancelled" in fleet.events(namespace, "long")
-    with pytest.raises(CommandFailed, match="cannot be taken back"):
+    with pytest.raises(CommandFailed, match="cannot be reset"):
         patch(fleet, "itask", "long", namespace, {"spec": {"cancel": False}})
 
 
@@ -240,7 +240,7 @@ def test_what_a_running_task_is_cannot_be_changed(fleet: FleetOfFive, namespace:
 
     for change in ({"inferences": 1}, {"model": "resnet18"}, {"runtime": ["cuda"]}):
         (field,) = change
-        with pytest.raises(CommandFailed, match=f"spec.{field} cannot be changed"):
+        with pytest.raises(CommandFailed, match=f"spec.{field} is immutable"):
             patch(fleet, "itask", "long", namespace, {"spec": change})
 
     fleet.system.plane.kubectl("delete", "itask", "long", "-n", namespace)

@@ -84,7 +84,7 @@ def manifest(kind: str, spec: object, name: str = "x") -> str:
         pytest.param(
             "ModelProfile",
             {"source": {**SOURCE, "uri": "pvc://claim/m.onnx", "secret": "keys"}},
-            "spec.source.secret is for http(s)://, s3:// and oci:// only",
+            "spec.source.secret is valid only for http(s)://, s3:// and oci://",
             id="a secret for a volume",
         ),
         pytest.param(
@@ -153,7 +153,7 @@ def test_what_a_task_runs_cannot_be_changed(
     system.plane.kubectl("create", "-f", "-", stdin=json.dumps(document))
 
     patch = json.dumps({"spec": {field: value}})
-    with pytest.raises(CommandFailed, match=rf"spec\.{field} cannot be changed"):
+    with pytest.raises(CommandFailed, match=rf"spec\.{field} is immutable"):
         system.plane.kubectl("patch", "itask", "x", "-n", namespace, "--type=merge", "-p", patch)
 
 

@@ -101,8 +101,8 @@ async def test_a_file_larger_than_allowed_is_given_up_at_the_limit(
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/nothing-here", "answers 404 Not Found"),
-        ("/loop", "answers 302"),
+        ("/nothing-here", "responds 404 Not Found"),
+        ("/loop", "responds 302"),
         ("/to-a-file", "file:///etc/passwd' is not allowed"),
         ("/cut-off", "cannot be fetched"),
     ],

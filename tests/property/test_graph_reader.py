@@ -75,7 +75,7 @@ def test_features_of_any_graph_are_finite_and_not_negative(
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=400))
-def test_random_bytes_are_refused_and_never_crash(content: bytes) -> None:
+def test_random_bytes_are_rejected_without_a_crash(content: bytes) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "m.onnx"
         path.write_bytes(content)
@@ -86,7 +86,7 @@ def test_random_bytes_are_refused_and_never_crash(content: bytes) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_a_garbled_model_is_read_or_refused(data: st.DataObject) -> None:
+def test_a_garbled_model_is_read_or_rejected(data: st.DataObject) -> None:
     content = bytearray(linear_model().SerializeToString())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -104,7 +104,7 @@ def test_a_garbled_model_is_read_or_refused(data: st.DataObject) -> None:
 
 @settings(max_examples=4, deadline=None)
 @given(st.binary(min_size=1, max_size=200))
-def test_the_child_process_refuses_as_well(content: bytes) -> None:
+def test_the_child_process_rejects_them_as_well(content: bytes) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "m.onnx"
         path.write_bytes(content)
@@ -133,10 +133,10 @@ ADDING = [
 
 @settings(max_examples=30, deadline=None)
 @given(LAYERS, LAYERS, st.integers(1, 8), st.integers(4, 32))
-def test_two_graphs_side_by_side_cost_the_sum_of_both(
+def test_two_parallel_graphs_cost_the_sum_of_both(
     one: list[str], other: list[str], channels: int, size: int
 ) -> None:
-    models = [onnx.load_model_from_string(build(each, channels, size)) for each in (one, other)]
+    models = [onnx.load_model_from_string(build(layers, channels, size)) for layers in (one, other)]
 
     both = features_of(joined(*models))
     parts = [features_of(model) for model in models]
@@ -165,7 +165,7 @@ def test_arithmetic_and_activations_grow_with_the_batch(
 
 @settings(max_examples=30, deadline=None)
 @given(LAYERS, st.integers(1, 16), st.integers(1, 40))
-def test_a_spread_shares_out_what_its_classes_add_up_to(
+def test_a_spread_adds_up_to_the_total_of_its_classes(
     layers: list[str], channels: int, size: int
 ) -> None:
     features = features_of(onnx.load_model_from_string(build(layers, channels, size)))
@@ -174,10 +174,10 @@ def test_a_spread_shares_out_what_its_classes_add_up_to(
     for spread in ("flops_by_rows", "flops_by_columns", "flops_by_depth"):
         total = sum(value for name, value in values.items() if name.startswith(spread))
         assert total == pytest.approx(features.flops)
-    for each in SPREADS:
-        if each.name == "bytes_by_size":
-            assert sum(values[name] for name in each.features) == pytest.approx(
-                values[f"{each.of}.bytes"]
+    for axis in SPREADS:
+        if axis.name == "bytes_by_size":
+            assert sum(values[name] for name in axis.features) == pytest.approx(
+                values[f"{axis.of}.bytes"]
             )
 
 
@@ -229,23 +229,23 @@ def one_operator(draw: st.DrawFn) -> onnx.ModelProto:
     kinds = [draw(st.sampled_from([np.float32, np.int64, np.bool_])) for _ in range(count)]
     feeds = [f"i{i}" if draw(st.integers(0, 7)) else "" for i in range(count)]
     gives = [f"o{i}" for i in range(outputs)]
-    chosen = {each: draw(ATTRIBUTES) for each in attributes if draw(st.booleans())}
+    chosen = {name: draw(ATTRIBUTES) for name in attributes if draw(st.booleans())}
     tensors = list(zip(feeds, shapes, kinds, constants, strict=True))
     graph = helper.make_graph(
         [helper.make_node(name, feeds, gives, domain=domain, **chosen)],
         "one",
         [
             helper.make_tensor_value_info(
-                each, helper.np_dtype_to_tensor_dtype(np.dtype(kind)), [d or 1 for d in shape]
+                name, helper.np_dtype_to_tensor_dtype(np.dtype(kind)), [d or 1 for d in shape]
             )
-            for each, shape, kind, constant in tensors
-            if each and not constant
+            for name, shape, kind, constant in tensors
+            if name and not constant
         ],
-        [helper.make_tensor_value_info(each, 1, None) for each in gives],
+        [helper.make_tensor_value_info(name, 1, None) for name in gives],
         [
-            numpy_helper.from_array(np.ones(shape, kind), each)
-            for each, shape, kind, constant in tensors
-            if each and constant
+            numpy_helper.from_array(np.ones(shape, kind), name)
+            for name, shape, kind, constant in tensors
+            if name and constant
         ],
     )
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
@@ -254,7 +254,7 @@ def one_operator(draw: st.DrawFn) -> onnx.ModelProto:
 
 @settings(max_examples=200, deadline=None)
 @given(one_operator())
-def test_an_operator_with_senseless_inputs_is_read_or_refused(model: onnx.ModelProto) -> None:
+def test_an_operator_with_invalid_inputs_is_read_or_rejected(model: onnx.ModelProto) -> None:
     try:
         features = features_of(model)
     except InvalidModel:

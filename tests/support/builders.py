@@ -24,7 +24,7 @@ from acesniper.domain.device import Device, DeviceId, HardwareVector, NodeName
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey, Task, TaskKey
-from acesniper.policies.estimates import Estimates, FleetSnapshot, LatencyRow, StartRow
+from acesniper.policies.estimates import Estimates, FleetSnapshot, PredictionRow, StartRow
 from acesniper.predictor.base import LatencyArrays, Observations
 
 SHA256 = "a" * 64
@@ -82,10 +82,10 @@ def make_snapshot(
     return FleetSnapshot(now_s, estimates, running)
 
 
-def make_row(latency_s: Sequence[float], spread: float = 2.0) -> LatencyRow:
+def make_row(latency_s: Sequence[float], spread: float = 2.0) -> PredictionRow:
     """Latencies on each device, NaN where unknown; the interval is `spread` times to both sides."""
     seconds = np.array(latency_s, float)
-    return LatencyRow(seconds, seconds / spread, seconds * spread, "test")
+    return PredictionRow(seconds, seconds / spread, seconds * spread, "test")
 
 
 class WorkPredictor:

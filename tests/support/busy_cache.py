@@ -1,4 +1,4 @@
-"""Models of a few bytes, and a process that is busy with them in a node's cache."""
+"""Models of a few bytes, and a process that keeps using them through a node's cache."""
 
 import hashlib
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def filling(name: str, size: int = 100) -> Callable[[Path], object]:
 
 
 def busy(folder: Path, seed: int) -> None:
-    """A pod's life: models taken, used and left, in a cache that holds two of five."""
+    """Use models in rotation, in a cache with room for two of five."""
     cache = ModelCache(folder, most_bytes=2 * 5000)
     for turn in range(40):
         names = [f"model-{(seed * 7 + turn * step) % 5}" for step in (1, 3)]

@@ -1,4 +1,4 @@
-"""One example model in every place that a model can be in."""
+"""One example model in every kind of location that a model can have."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ CLAIM = "data"
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An address, and the Secret that opens it."""
+    """An address, and the Secret with its credentials."""
 
     uri: str
     secret: str | None = None
@@ -50,7 +50,7 @@ class Deliveries:
         return Delivery(f"hostpath://{self._copy('host')}")
 
     def _claim(self) -> Delivery:
-        """A volume that can be written: outputs go there, too."""
+        """A writable volume, also for outputs."""
         model = self._copy("volume")
         capacity = {"storage": "1Gi"}
         shared: dict[str, Any] = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}

@@ -1,4 +1,4 @@
-"""A machine whose clocks move only while something runs."""
+"""Simulated machine whose clocks advance only while an item runs."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ Run = Callable[[], None]
 
 
 class Machine:
-    """Stands for the module `time` and for the kernel's count of interruptions."""
+    """Double of the module `time` and of the kernel's count of preemptions."""
 
     def __init__(self) -> None:
         self.now_s = self.cpu_s = 0.0
@@ -24,7 +24,7 @@ class Machine:
         return self.cpu_s
 
     def item(self, duration: Callable[[], float]) -> Run:
-        """An item that works for a duration asked anew for each run."""
+        """An item whose duration is drawn for each run."""
 
         def run() -> None:
             seconds = duration()
@@ -34,7 +34,7 @@ class Machine:
         return run
 
     def interrupted(self, duration: Callable[[], float], away: Iterable[float]) -> Run:
-        """An item that others keep off the processor for a while in each run; 0 for none."""
+        """An item that is preempted for a while in each run; 0 for no preemption."""
         run, absences = self.item(duration), iter(away)
 
         def interrupted() -> None:
@@ -46,7 +46,7 @@ class Machine:
         return interrupted
 
     def limited(self, duration: Callable[[], float], quota_s: float, period_s: float = 0.1) -> Run:
-        """An item of a process that may compute for `quota_s` in each period."""
+        """An item of a process with `quota_s` of CPU time per period."""
 
         def run() -> None:
             left_s = duration()
@@ -65,7 +65,7 @@ class Machine:
 
 
 def make_machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine on which everything that is timed runs from now on."""
+    """Replace the clocks of `measure` by those of a simulated machine."""
     machine = Machine()
     monkeypatch.setattr(measure, "time", machine)
     monkeypatch.setattr(measure, "involuntary_switches", lambda: machine.interruptions)

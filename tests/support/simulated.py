@@ -6,7 +6,7 @@ import numpy as np
 
 from acesniper.domain.device import Device, DeviceId, NodeName
 from acesniper.domain.task import ModelKey, Task, TaskKey
-from acesniper.policies.estimates import LatencyRow
+from acesniper.policies.estimates import PredictionRow
 from acesniper.policies.policy import Policy
 from acesniper.simulator.cluster import SimulatedCluster
 from acesniper.simulator.simulation import DeviceFault, Simulation
@@ -26,11 +26,11 @@ def make_cluster(latency_s: Sequence[Sequence[float]]) -> SimulatedCluster:
     )
 
 
-def make_rows(latency_s: Sequence[Sequence[float]]) -> dict[ModelKey, LatencyRow]:
+def make_rows(latency_s: Sequence[Sequence[float]]) -> dict[ModelKey, PredictionRow]:
     """What is believed, without any doubt."""
     cells = np.array(latency_s, float)
     columns = {ModelKey(f"m{i}"): cells[:, i] for i in range(cells.shape[1])}
-    return {model: LatencyRow(each, each, each, "believed") for model, each in columns.items()}
+    return {model: PredictionRow(each, each, each, "believed") for model, each in columns.items()}
 
 
 def make_arrivals(*at_s: float, model: int = 0, inferences: int = 1) -> list[Task]:

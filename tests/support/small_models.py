@@ -54,7 +54,7 @@ def save(model: ModelProto, path: Path) -> Path:
 
 
 def features_of(model: ModelProto, batch: int = 1, **shapes: int) -> ModelFeatures:
-    """What the child process finds, without the process: tests of many graphs have no time."""
+    """Features as the child process extracts them, but in this process, which is faster."""
     with TemporaryDirectory() as folder:
         return extract_features(save(model, Path(folder) / "m.onnx"), batch, shapes)
 

@@ -1,4 +1,4 @@
-"""Children that measure badly, importable by the processes that tests start."""
+"""Faulty child processes for measurements, importable by the processes that tests start."""
 
 import os
 import threading
@@ -13,7 +13,7 @@ def latency(seconds: float) -> Latency:
 
 
 def crashing(pipe: Connection, _: LatencyJob) -> None:
-    """A runtime that brings its process down over one model."""
+    """A runtime that crashes its process on one model."""
     while True:
         if pipe.recv().path.stem == "deadly":
             os._exit(1)
@@ -21,6 +21,6 @@ def crashing(pipe: Connection, _: LatencyJob) -> None:
 
 
 def hanging(pipe: Connection, _: LatencyJob) -> None:
-    """A runtime that never comes back."""
+    """A runtime that hangs."""
     pipe.recv()
     threading.Event().wait()

@@ -20,7 +20,7 @@ MAX_TEST_NAME = 80
 # Module -> reason for its length.
 LONG_MODULES = {
     "acesniper.api.reasons": "the table of all reasons, one entry each",
-    "acesniper.api.v1alpha1.task": "the schema of one resource, with its documentation",
+    "acesniper.api.v1alpha1.inference_task": "the schema of one resource, with its documentation",
     "acesniper.testbed.chart.queries": "the panels of the dashboard, declarative",
 }
 # Public class names that are defined twice -> reason.

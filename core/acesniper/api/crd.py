@@ -1,4 +1,4 @@
-"""Writes the CustomResourceDefinitions from the pydantic models.
+"""Generates the CustomResourceDefinitions from the pydantic models.
 
 `python -m acesniper.api.crd DIR...` writes them; with `--check` it only says what would change, and
 exits 1 if anything would. The generator refuses what a structural schema cannot say.

@@ -11,11 +11,11 @@ from acesniper.domain.task import TaskKey
 
 
 class Candidate(TaskCandidate):
-    """A device with every term of the sum, in seconds."""
+    """A candidate device with each term of its finish estimate, in seconds."""
 
     @classmethod
     def of(cls, completion: FinishEstimate) -> "Candidate":
-        """A candidate of the plan, on the wire."""
+        """Convert a finish estimate of the plan."""
         return cls(
             device=completion.device.id,
             node=completion.device.node,
@@ -32,7 +32,7 @@ class Candidate(TaskCandidate):
         )
 
     def sentence(self) -> str:
-        """The sum, for people."""
+        """The terms and their sum as text."""
         terms = [
             ("backlog", self.backlog_seconds),
             ("cold start", self.cold_start_seconds),
@@ -87,11 +87,11 @@ class Decision(ApiType):
         return found if found.candidates else None
 
     def record(self) -> TaskDecision:
-        """What a task's status keeps of it."""
+        """The decision for the status of the task."""
         return TaskDecision.model_validate(self.model_dump())
 
     def sentence(self) -> str:
-        """Where and why, for people: the chosen candidate and the next best."""
+        """The selected candidate and the next best as text."""
         if not self.candidates:
             return "no prediction; placed as the stock scheduler would"
         best, *others = (each.sentence() for each in self.candidates)

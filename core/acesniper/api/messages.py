@@ -24,7 +24,7 @@ Elapsed = Annotated[float, Field(ge=0, le=MAX_LATENCY_S)]
 """Reported times are untrusted, and predictions learn from them: they must be valid."""
 
 
-class RunnerReport(BaseModel):
+class TaskReport(BaseModel):
     """Report of a runner at its end, version 1; times in seconds."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -59,10 +59,10 @@ def parse_progress(content: bytes) -> RunnerProgress | None:
         return None
 
 
-def parse_report(message: str) -> RunnerReport | None:
+def parse_report(message: str) -> TaskReport | None:
     """The report in a termination message; None if it is not one, as of a user's own container."""
     try:
-        return RunnerReport.model_validate_json(message)
+        return TaskReport.model_validate_json(message)
     except ValidationError:
         return None
 

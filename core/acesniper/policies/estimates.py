@@ -62,7 +62,7 @@ Demand = tuple[ModelKey, frozenset[str], tuple[tuple[str, str], ...], int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LatencyRow:
+class PredictionRow:
     """One inference of a model on every device, in seconds: median and central 90 % interval.
 
     Arrays over devices; NaN where there is no prediction. `source` names the predictor.
@@ -134,7 +134,7 @@ class Estimates:
     """
 
     devices: Sequence[Device]
-    rows: Mapping[ModelKey, LatencyRow]
+    rows: Mapping[ModelKey, PredictionRow]
     labels: Mapping[DeviceId, Mapping[str, str]] = field(default_factory=dict)
     starts: Mapping[ModelKey, StartRow] = field(default_factory=dict)
     lane_of: Mapping[DeviceId, int] = field(init=False)
@@ -142,7 +142,7 @@ class Estimates:
     device_of: Sequence[Device] = field(init=False)
     """The device of each lane."""
     _places: Integers = field(init=False)
-    _cache: dict[Demand, tuple[LatencyRow | None, StartRow | None, LaneTerms]] = field(
+    _cache: dict[Demand, tuple[PredictionRow | None, StartRow | None, LaneTerms]] = field(
         default_factory=dict
     )
     _typical: Floats | None = None
@@ -183,7 +183,7 @@ class Estimates:
             float(terms.transfer_s[lane]),
         )
 
-    def _terms(self, task: Task, row: LatencyRow | None, start: StartRow | None) -> LaneTerms:
+    def _terms(self, task: Task, row: PredictionRow | None, start: StartRow | None) -> LaneTerms:
         count = len(self.devices)
         cold_s = np.zeros(count) if start is None else start.cold_s
         transfer_s = np.zeros(count) if start is None else start.transfer_s
@@ -239,11 +239,11 @@ def _evenly_spaced(models: Sequence[ModelKey], most: int) -> Sequence[ModelKey]:
     return models[:: -(-len(models) // most)] if models else ()
 
 
-def _without_gaps(row: LatencyRow | None, count: int) -> tuple[Floats, Floats, Floats, Bools]:
+def _without_gaps(row: PredictionRow | None, count: int) -> tuple[Floats, Floats, Floats, Bools]:
     """The arrays of a row with gaps filled, and where the gaps were."""
     if row is None:
         gaps = np.full(count, np.nan)
-        row = LatencyRow(gaps, gaps, gaps, NEUTRAL)
+        row = PredictionRow(gaps, gaps, gaps, NEUTRAL)
     unknown = np.isnan(row.latency_s)
     middle_s = NEUTRAL_S if unknown.all() else float(np.median(row.latency_s[~unknown]))
     return (

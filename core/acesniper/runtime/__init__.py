@@ -1,1 +1,1 @@
-"""Adapters to the outside: the cluster, settings, logs, metrics."""
+"""Adapters: Kubernetes API, settings, logs, metrics and file downloads."""

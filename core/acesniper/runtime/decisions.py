@@ -1,4 +1,4 @@
-"""Where the decision about a task is found: on its pod while there is one, then in its status."""
+"""The current decision about a task: from its pod while there is one, otherwise from its status."""
 
 from acesniper.api.decision import Decision
 from acesniper.api.names import PODS
@@ -8,11 +8,11 @@ from acesniper.runtime.client import Cluster
 
 
 async def decision_about(cluster: Cluster, task: InferenceTask) -> Decision | None:
-    """What its pod carries, which is the newest, else what its status keeps."""
+    """The decision in the annotation of the pod, which is newer, or the one in the status."""
     if task.status.pod and task.status.phase not in FINISHED:
         pod = await cluster.get(PODS, task.status.pod, task.metadata["namespace"])
-        fresh = Decision.read(PodView.of(pod).decision) if pod else None
-        if fresh is not None:
-            return fresh
-    kept = task.status.decision
-    return Decision.model_validate(kept.model_dump()) if kept else None
+        from_pod = Decision.read(PodView.of(pod).decision) if pod else None
+        if from_pod is not None:
+            return from_pod
+    recorded = task.status.decision
+    return Decision.model_validate(recorded.model_dump()) if recorded else None

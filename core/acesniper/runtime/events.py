@@ -1,8 +1,7 @@
-"""Events under `kubectl describe`.
+"""Kubernetes Events about our objects, as shown by `kubectl describe`.
 
-A task is told of in some five events, each a request as dear as any other. So they are rationed: a
-few hundred at once and some a second. Under a burst of thousands of tasks, only warnings and a part
-of the rest are told; the status of an object says everything in any case.
+A task causes about five events, and each is a request to the API server. Normal events are limited
+by a token bucket; warnings are always sent. The status of an object is complete in any case.
 """
 
 import hashlib
@@ -22,17 +21,17 @@ from acesniper.runtime.client import Cluster
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_CHARS = 1000
-"""The API server refuses longer messages (1,024)."""
+"""The API server rejects messages longer than 1,024 characters."""
 CLUSTER_SCOPED_NAMESPACE = "default"
-"""Where events about cluster-wide objects go, by convention."""
+"""Namespace of events about cluster-scoped objects, by convention."""
 
 
 def to_event(
     kind: str, metadata: Mapping[str, Any], notice: Notice, now_s: float, component: str
 ) -> Json:
-    """The Event object of a notice; the same notice has the same name, so that it is told once."""
-    said = f"{metadata['uid']} {notice.reason} {notice.message}"
-    digest = hashlib.sha256(said.encode()).hexdigest()[:12]
+    """The Event of a notice; equal notices have equal names, so that each is sent once."""
+    identity = f"{metadata['uid']} {notice.reason} {notice.message}"
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     when = rfc3339(now_s)[:19] + "Z"
     namespace = metadata.get("namespace")
     return {
@@ -61,7 +60,7 @@ def to_event(
 
 @dataclass(frozen=True, slots=True)
 class EventRecorder:
-    """Posts notices as `component`: all warnings, and of the rest what the ration allows."""
+    """Sends events as `component`: all warnings, and normal events within the limit."""
 
     cluster: Cluster
     component: str
@@ -70,16 +69,16 @@ class EventRecorder:
     async def tell(
         self, kind: str, metadata: Mapping[str, Any], notice: Notice, now_s: float
     ) -> None:
-        """Post a notice. What cannot be told is logged: an event is never worth a failure."""
+        """Send an event. Failures are logged and not raised."""
         if not notice.warning and not self.bucket.take(now_s):
-            log.debug("event %s of %s not told: too many", notice.reason, metadata["name"])
+            log.debug("event %s of %s not sent: rate limit", notice.reason, metadata["name"])
             return
         manifest = to_event(kind, metadata, notice, now_s, self.component)
         try:
             await self.cluster.create(EVENTS, manifest, manifest["metadata"]["namespace"])
         except Conflict:
-            return  # told before
+            return  # sent before
         except NamespaceTerminating:
-            return  # its namespace goes, and with it whoever would read it
+            return  # the event would be deleted with its namespace
         except AcesniperError as error:
-            log.warning("event %s not told: %s", notice.reason, error)
+            log.warning("event %s not sent: %s", notice.reason, error)

@@ -1,7 +1,7 @@
-"""Who may act: a Lease that one process at a time holds, and that others watch go stale.
+"""Leader election of replicas through a Lease.
 
-Clocks of different machines are never compared: whether a lease is stale is judged by how long we
-ourselves have seen it unchanged.
+Clocks of different machines are never compared: a Lease has expired when this process has seen it
+unchanged for the duration of the Lease (docs/adr/0019 compares the official client's election).
 """
 
 import asyncio
@@ -20,29 +20,29 @@ from acesniper.runtime.client import Cluster
 log = logging.getLogger(__name__)
 
 RENEWALS_PER_LEASE = 4
-"""Tries to renew within the time that a lease lasts."""
+"""Renewal attempts within the duration of a Lease."""
 
 
 @dataclass(slots=True)
 class ObservedLease:
-    """How long a lease has not changed before our eyes. `clock` is monotonic, in seconds."""
+    """Age of the last observed change of a Lease; `clock` is monotonic, in seconds."""
 
     clock: Callable[[], float]
     _last: object = None
     _since_s: float | None = None
 
     def unchanged_s(self, lease: Json | None) -> float:
-        """Note the lease as it is now (None: there is none); seconds since it was different."""
+        """Record the Lease (None: it does not exist); returns seconds since its last change."""
         spec = (lease or {}).get("spec") or {}
-        found = (spec.get("holderIdentity"), spec.get("renewTime"))
-        if self._since_s is None or found != self._last:
-            self._last, self._since_s = found, self.clock()
+        record = (spec.get("holderIdentity"), spec.get("renewTime"))
+        if self._since_s is None or record != self._last:
+            self._last, self._since_s = record, self.clock()
         return self.clock() - self._since_s
 
 
 @dataclass(slots=True)
 class LeaderElection:
-    """Holds a lease as long as it can."""
+    """Acquires a Lease, and renews it as long as possible."""
 
     cluster: Cluster
     namespace: str
@@ -52,46 +52,46 @@ class LeaderElection:
     clock: Callable[[], float]
     wall_clock: Callable[[], float]
     on_change: Callable[[], None] = lambda: None
-    """Told when we come to hold it."""
+    """Called when this process becomes the leader."""
     _until_s: float = float("-inf")
     _others: ObservedLease | None = None
 
     def held(self) -> bool:
-        """Whether nobody else can hold it now."""
+        """Whether this process is the leader: no other process can hold the Lease now."""
         return self.clock() < self._until_s
 
     async def run(self) -> None:
-        """Take the lease and renew it for ever; gives it back when cancelled."""
+        """Acquire and renew the Lease forever; releases it when cancelled."""
         try:
             while True:
-                await self._try()
+                await self._attempt()
                 await asyncio.sleep(self.duration_s / RENEWALS_PER_LEASE)
         finally:
             if self.held():
                 self._until_s = float("-inf")
-                await self._give_back()
+                await self._release()
 
-    async def _try(self) -> None:
-        asked_s, held = self.clock(), self.held()
+    async def _attempt(self) -> None:
+        started_s, held = self.clock(), self.held()
         try:
-            # An answer that comes later is worth nothing, and the next try may be heard.
+            # A later response is useless, and the next attempt may succeed.
             async with asyncio.timeout(self.duration_s / 2):
-                taken = await self._take()
+                taken = await self._acquire()
         except Conflict:
-            return  # another one was faster; we see who, next time
+            return  # another process acquired it
         except (AcesniperError, TimeoutError) as error:
             log.warning("lease %s not renewed: %s", self.name, error)
             return
         if taken:
-            # Others count from the moment they see it, which is later.
-            self._until_s = asked_s + self.duration_s
+            # Other processes count from when they observe the renewal, which is later.
+            self._until_s = started_s + self.duration_s
             if not held:
-                log.info("holds the lease %s", self.name)
+                log.info("acquired lease %s", self.name)
                 self.on_change()
 
-    async def _take(self) -> bool:
-        found = await self.cluster.get(LEASES, self.name, self.namespace)
-        if found is None:
+    async def _acquire(self) -> bool:
+        lease = await self.cluster.get(LEASES, self.name, self.namespace)
+        if lease is None:
             metadata = {"name": self.name, "namespace": self.namespace}
             manifest = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
             spec = self._spec()
@@ -99,14 +99,14 @@ class LeaderElection:
                 LEASES, {**manifest, "metadata": metadata, "spec": spec}, self.namespace
             )
             return True
-        if not self._free(found):
+        if not self._is_available(lease):
             return False
-        version = {"resourceVersion": found["metadata"]["resourceVersion"]}
+        version = {"resourceVersion": lease["metadata"]["resourceVersion"]}
         patch = {"metadata": version, "spec": self._spec()}
         await self.cluster.patch(LEASES, self.name, self.namespace, patch)
         return True
 
-    def _free(self, lease: Json) -> bool:
+    def _is_available(self, lease: Json) -> bool:
         spec = lease.get("spec") or {}
         if self._others is None:
             self._others = ObservedLease(self.clock)
@@ -118,19 +118,19 @@ class LeaderElection:
     def _spec(self) -> dict[str, Any]:
         return {
             "holderIdentity": self.identity,
-            # Whole seconds, never fewer than we hold it for.
+            # An integer, never shorter than `duration_s`.
             "leaseDurationSeconds": ceil(self.duration_s),
             "renewTime": micro_time(self.wall_clock()),
         }
 
-    async def _give_back(self) -> None:
+    async def _release(self) -> None:
         patch = {"spec": {"holderIdentity": "", "renewTime": micro_time(self.wall_clock())}}
         try:
             await self.cluster.patch(LEASES, self.name, self.namespace, patch)
         except (AcesniperError, NotFound) as error:
-            log.info("lease %s not given back: %s", self.name, error)
+            log.info("lease %s not released: %s", self.name, error)
 
 
 def micro_time(seconds: float) -> str:
-    """A time as Leases want it: with exactly six digits after the second."""
+    """A time in the MicroTime format of Leases, with six fractional digits."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,4 +1,4 @@
-"""Log lines: JSON in clusters, text on terminals."""
+"""Log output: JSON in clusters, text on terminals."""
 
 import json
 import logging
@@ -8,10 +8,10 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; what was passed as `extra` becomes fields."""
+    """Formats a record as one line of JSON; fields of `extra` are included."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record as JSON."""
+        """Format a record as JSON."""
         line: dict[str, object] = {
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
             "level": record.levelname.lower(),
@@ -25,7 +25,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(log_format: str, level: str) -> None:
-    """Send all loggers to standard error in the given format."""
+    """Send all log records to standard error in the given format."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JsonFormatter()

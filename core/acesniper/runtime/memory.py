@@ -1,6 +1,6 @@
-"""How much memory is left in the container that this process runs in.
+"""Memory that is available in the container of this process.
 
-Where it is used up, the kernel ends the container's processes, all of them on most clusters.
+A container that exceeds its memory limit is OOM-killed, on most clusters with all its processes.
 """
 
 import resource
@@ -11,15 +11,15 @@ LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
-"""Of version 2 and 1 of the kernel's control groups, as a container sees its own."""
+"""Limit files of cgroup v2 and v1, as seen in a container."""
 UNLIMITED_BYTES = 1 << 60
-"""Version 1 writes the largest number of pages instead of none."""
+"""cgroup v1 reports a huge number instead of no limit."""
 SPARE_BYTES = 128 << 20
-"""For what this process will use beyond what it uses now."""
+"""Reserve for further allocations of this process."""
 
 
 def available_bytes(limits: Sequence[Path] = LIMITS) -> int | None:
-    """What another process may have beside this one; None where no limit is known."""
+    """Memory that another process may use in addition to this one; None without a limit."""
     limit = _limit_bytes(limits)
     if limit is None:
         return None

@@ -1,7 +1,7 @@
-"""How a part declares its metrics: once, with help and labels whose values are known beforehand.
+"""Declaration of metrics: name, help and labels, whose values are known in advance.
 
-A dataclass per part lists them; its instruments, the generated reference page and the number of
-series all follow from the same lines.
+Each part lists its metrics in a dataclass. The instruments, the generated reference page and the
+number of series are derived from it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ UNITS = ("seconds", "ratio", "bytes")
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label and all its values; or none of them, but what there is one value of for each."""
+    """A label with all its values, or with one value for each object of a type (`per`)."""
 
     name: str
     values: tuple[str, ...] = ()
@@ -33,16 +33,16 @@ class Label:
 
     @classmethod
     def of(cls, name: str, *values: str) -> Self:
-        """A label with these values only."""
+        """A label with a fixed set of values."""
         return cls(name, values)
 
     @classmethod
     def per_each(cls, per: str) -> Self:
-        """A label named for what there is one value of for each: device, model, provider."""
+        """A label with one value per object of a type: device, model or provider."""
         return cls(per, per=per)
 
     def size(self, sizes: Mapping[str, int]) -> int:
-        """How many values it has where there are so many of each thing."""
+        """Number of values, given the number of objects of each type."""
         return sizes[self.per] if self.per else len(self.values)
 
 
@@ -53,7 +53,7 @@ MODEL = Label.per_each("model")
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """One metric, as Prometheus shows it."""
+    """Declaration of one metric."""
 
     kind: type[Counter] | type[Gauge] | type[Histogram] | type[Summary]
     name: str
@@ -63,47 +63,51 @@ class Declaration:
 
     @property
     def shown(self) -> str:
-        """Its name in queries, less what a histogram or summary adds."""
+        """The name in queries, without the suffixes of histograms and summaries."""
         return f"{self.name}_total" if self.kind is Counter else self.name
 
     @property
     def unit(self) -> str:
-        """The base unit that the name ends with; empty for a plain number."""
-        return next((each for each in UNITS if f"_{each}" in self.name), "")
+        """The base unit in the name; empty for a count."""
+        return next((unit for unit in UNITS if f"_{unit}" in self.name), "")
 
     @property
     def label_names(self) -> list[str]:
         """The names of the labels."""
-        return [each.name for each in self.labels]
+        return [label.name for label in self.labels]
 
     @property
     def series_names(self) -> tuple[str, ...]:
-        """The names of the series that can be asked for."""
+        """The names of the series."""
         if self.kind is Histogram:
-            return tuple(f"{self.name}_{each}" for each in ("bucket", "count", "sum"))
+            return tuple(f"{self.name}_{suffix}" for suffix in ("bucket", "count", "sum"))
         if self.kind is Summary:
             return f"{self.name}_count", f"{self.name}_sum"
         return (self.shown,)
 
     def series(self, sizes: Mapping[str, int]) -> int:
-        """How many series there are at most."""
-        each = 1
+        """Maximum number of series."""
+        per_label_set = 1
         if self.kind is Histogram:
-            each = len(self.buckets) + 3  # +Inf, count and sum
+            per_label_set = len(self.buckets) + 3  # +Inf, count and sum
         elif self.kind is Summary:
-            each = 2
-        return each * prod(label.size(sizes) for label in self.labels)
+            per_label_set = 2
+        return per_label_set * prod(label.size(sizes) for label in self.labels)
 
     def on(self, registry: CollectorRegistry) -> Counter | Gauge | Histogram | Summary:
-        """The instrument, on a registry."""
+        """Create the instrument in a registry."""
         if self.kind is Histogram:
             return Histogram(
-                *(self.name, self.help, self.label_names), registry=registry, buckets=self.buckets
+                self.name,
+                self.help,
+                self.label_names,
+                registry=registry,
+                buckets=self.buckets,
             )
         return self.kind(self.name, self.help, self.label_names, registry=registry)
 
     def family(self, values: Sequence[tuple[str, float]]) -> GaugeMetricFamily:
-        """A gauge with one label or none, with values that were read just now."""
+        """A gauge with at most one label and the given current values."""
         family = GaugeMetricFamily(self.name, self.help, labels=self.label_names)
         for key, value in values:
             family.add_metric([key] if self.labels else [], value)
@@ -111,22 +115,22 @@ class Declaration:
 
 
 def counter(name: str, text: str, *labels: Label) -> Any:  # noqa: ANN401 - the field's type says it
-    """A field that is a Counter; Prometheus shows the name with `_total` behind it."""
+    """A Counter field; Prometheus appends `_total` to the name."""
     return _field(Declaration(Counter, name, text, labels))
 
 
 def gauge(name: str, text: str, *labels: Label) -> Any:  # noqa: ANN401
-    """A field that is a Gauge."""
+    """A Gauge field."""
     return _field(Declaration(Gauge, name, text, labels))
 
 
 def summary(name: str, text: str, *labels: Label) -> Any:  # noqa: ANN401
-    """A field that is a Summary: a count and a sum."""
+    """A Summary field: a count and a sum."""
     return _field(Declaration(Summary, name, text, labels))
 
 
 def histogram(name: str, text: str, *labels: Label, buckets: Sequence[float]) -> Any:  # noqa: ANN401
-    """A field that is a Histogram."""
+    """A Histogram field."""
     return _field(Declaration(Histogram, name, text, labels, tuple(map(float, buckets))))
 
 
@@ -135,15 +139,15 @@ def _field(declaration: Declaration) -> Any:  # noqa: ANN401
 
 
 class Instruments:
-    """Base of a part's dataclass of metrics."""
+    """Base class of the metrics of a part."""
 
     @classmethod
     def on(cls, registry: CollectorRegistry) -> Self:
-        """All instruments, on a registry."""
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, which nobody asks for
-        return cls(*(each.on(registry) for each in cls.declarations()))
+        """Create all instruments in a registry."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series per metric, without use
+        return cls(*(declaration.on(registry) for declaration in cls.declarations()))
 
     @classmethod
     def declarations(cls) -> list[Declaration]:
-        """What the fields declare, in their order."""
-        return [each.metadata[METRIC] for each in fields(cls)]  # type: ignore[arg-type]
+        """The declarations of the fields, in order."""
+        return [item.metadata[METRIC] for item in fields(cls)]  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
-"""One GET to the API server as the pod we run in, without the Kubernetes client.
+"""GET requests to the API server from inside a pod, without the Kubernetes client.
 
-The client and what it needs take 60 MiB; a probe that only waits must stay far below that.
+The client and its dependencies take 60 MiB, too much for a probe that mostly sleeps.
 """
 
 import json
@@ -18,48 +18,48 @@ from typing import Any, Self
 from acesniper.domain.errors import InvalidInput, Unavailable
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where a pod finds its token and the cluster's certificate authority."""
+"""Folder of the service account's token and the cluster's certificate authority."""
 TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class PodApi:
-    """The API server as seen from a pod."""
+    """Access to the API server with the service account of this pod."""
 
     url: str
     account: Path = ACCOUNT
 
     @classmethod
     def here(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """The API server that a pod's environment names.
+        """The API server from the environment of the pod.
 
         Raises:
-            InvalidInput: it names none: this is no pod.
+            InvalidInput: the environment is not that of a pod.
         """
         try:
-            host, port = (environment[f"KUBERNETES_SERVICE_{each}"] for each in ("HOST", "PORT"))
+            host, port = (environment[f"KUBERNETES_SERVICE_{part}"] for part in ("HOST", "PORT"))
         except KeyError as error:
             raise InvalidInput(
-                f"no way to the cluster: {error} is not set; run in a pod"
+                f"cannot connect to a cluster: {error} is not set; run in a pod"
             ) from error
         return cls(f"https://{f'[{host}]' if ':' in host else host}:{port}")
 
     def get(self, path: str) -> dict[str, Any] | None:
-        """The object at a URL path, None when there is none.
+        """The object at a URL path; None if it does not exist.
 
         Raises:
-            Unavailable: the API server does not answer, or the right is missing.
+            Unavailable: the API server does not answer, or a permission is missing.
         """
         try:
-            # Read each time: the kubelet renews the token about once an hour.
+            # Read every time, as the kubelet renews the token about once an hour.
             token = (self.account / "token").read_text()
             context = ssl.create_default_context(cafile=str(self.account / "ca.crt"))
             request = urllib.request.Request(  # noqa: S310 - https only, as built above
                 self.url + path, headers={"Authorization": f"Bearer {token}"}
             )
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as answer:  # noqa: S310
-                found: dict[str, Any] = json.load(answer)
-                return found
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as response:  # noqa: S310
+                parsed: dict[str, Any] = json.load(response)
+                return parsed
         except urllib.error.HTTPError as error:
             if error.code == HTTPStatus.NOT_FOUND:
                 return None

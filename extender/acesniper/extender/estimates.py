@@ -13,10 +13,10 @@ from acesniper.domain.task import ModelKey
 from acesniper.extender.cache.cold_start import CachedStarts, ColdStarts
 from acesniper.extender.cache.devices import DeviceIndex
 from acesniper.extender.latency_table import LatencyTable, LatencyView
-from acesniper.policies.estimates import Estimates, LatencyRow
+from acesniper.policies.estimates import Estimates, PredictionRow
 
 
-class CachedRows(Mapping[ModelKey, LatencyRow]):
+class CachedRows(Mapping[ModelKey, PredictionRow]):
     """Rows of the table, made when they are first asked for and kept until they change.
 
     A plan may read them in another thread: what was made of one state of the table is kept
@@ -25,7 +25,7 @@ class CachedRows(Mapping[ModelKey, LatencyRow]):
 
     def __init__(self, seen: LatencyView, devices: Sequence[DeviceId]) -> None:
         self._columns = seen.columns_of(devices)
-        self._state: tuple[LatencyView, dict[ModelKey, LatencyRow]] = seen, {}
+        self._state: tuple[LatencyView, dict[ModelKey, PredictionRow]] = seen, {}
 
     def show(self, seen: LatencyView, changed: Collection[ModelKey]) -> None:
         """Show another state of the table, in which these models have changed."""
@@ -34,7 +34,7 @@ class CachedRows(Mapping[ModelKey, LatencyRow]):
             kept.pop(model, None)
         self._state = seen, kept
 
-    def __getitem__(self, model: ModelKey) -> LatencyRow:
+    def __getitem__(self, model: ModelKey) -> PredictionRow:
         seen, made = self._state
         row = made.get(model)
         if row is None:
@@ -47,12 +47,12 @@ class CachedRows(Mapping[ModelKey, LatencyRow]):
     def __len__(self) -> int:
         return len(self._state[0].rows)
 
-    def _row(self, seen: LatencyView, model: ModelKey) -> LatencyRow:
+    def _row(self, seen: LatencyView, model: ModelKey) -> PredictionRow:
         if model not in seen.rows:
             raise KeyError(model)
         latency_s, spread = seen.over(model, self._columns)
         factor = np.exp(spread)
-        return LatencyRow(latency_s, latency_s / factor, latency_s * factor, seen.source)
+        return PredictionRow(latency_s, latency_s / factor, latency_s * factor, seen.source)
 
 
 @dataclass(slots=True)

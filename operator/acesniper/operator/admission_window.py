@@ -19,7 +19,7 @@ from acesniper.domain.backoff import Backoff
 from acesniper.domain.device import Device, DeviceId, NodeName
 from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.operator.cache import ObjectCache
-from acesniper.policies.estimates import Estimates, FleetSnapshot, LatencyRow, check_feasibility
+from acesniper.policies.estimates import Estimates, FleetSnapshot, PredictionRow, check_feasibility
 from acesniper.policies.plan import make_plan
 from acesniper.policies.policy import Policy
 
@@ -223,9 +223,9 @@ def queue_order(
     return [*first, *(task.key for task in rest)]
 
 
-def _latency_row(seconds: float) -> LatencyRow:
+def _latency_row(seconds: float) -> PredictionRow:
     latency_s = np.array([seconds])
-    return LatencyRow(latency_s, latency_s, latency_s, "fastest")
+    return PredictionRow(latency_s, latency_s, latency_s, "fastest")
 
 
 def _unconstrained(task: Task) -> Task:

@@ -39,7 +39,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class LatencyRow:
+class LatencyRecord:
     """One measured latency: `latency_ms` of one batch in the quietest pass, and its variation.
 
     `spread` is (highest - lowest) / lowest over the passes; `median_ms` and `p90_ms` are over the
@@ -69,7 +69,7 @@ class LatencyRow:
     measured_at: str
 
 
-COLUMNS = tuple(column.name for column in fields(LatencyRow))
+COLUMNS = tuple(column.name for column in fields(LatencyRecord))
 
 Measure = Callable[[ModelCase], Latency]
 """Measures one model once. Raises InvalidModel for one that cannot run on this platform."""
@@ -82,7 +82,7 @@ def collect(
     *,
     passes: int = 2,
     progress: Callable[[str], None] = lambda _: None,
-) -> Iterator[LatencyRow]:
+) -> Iterator[LatencyRecord]:
     """Rows for the models that run on this platform; `progress` receives names and failures.
 
     Each pass loads every model again, so that noise affects different models in different passes;
@@ -114,10 +114,10 @@ def _row(
     *,
     platform: PlatformFacts,
     measured_at: str,
-) -> LatencyRow:
+) -> LatencyRecord:
     best = min(passes, key=lambda latency: latency.seconds)
     compared = [run.disagreement for run in passes if run.disagreement is not None]
-    return LatencyRow(
+    return LatencyRecord(
         device=target.device,
         runtime=target.runtime,
         model=case.path.stem,
@@ -141,7 +141,7 @@ def _row(
     )
 
 
-def write_rows(rows: Sequence[LatencyRow], output: Path | None) -> None:
+def write_rows(rows: Sequence[LatencyRecord], output: Path | None) -> None:
     """Write rows to a file (.parquet, else CSV), or as CSV to standard output."""
     if output is not None and output.suffix == ".parquet":
         _write_parquet(rows, output)
@@ -156,7 +156,7 @@ def write_rows(rows: Sequence[LatencyRow], output: Path | None) -> None:
             file.close()
 
 
-def _write_parquet(rows: Sequence[LatencyRow], output: Path) -> None:
+def _write_parquet(rows: Sequence[LatencyRecord], output: Path) -> None:
     try:
         arrow = importlib.import_module("pyarrow")
         parquet = importlib.import_module("pyarrow.parquet")
@@ -166,7 +166,7 @@ def _write_parquet(rows: Sequence[LatencyRow], output: Path) -> None:
         ) from error
     kinds = {str: arrow.string(), int: arrow.int32(), float: arrow.float64(), bool: arrow.bool_()}
     optional = {"disagreement": float, "isa": str, "cpu_quota": float}
-    types = {**LatencyRow.__annotations__, **optional}
+    types = {**LatencyRecord.__annotations__, **optional}
     schema = arrow.schema([(name, kinds[types[name]]) for name in COLUMNS])
     table = arrow.Table.from_pylist([asdict(row) for row in rows], schema=schema)
     parquet.write_table(table, output, compression="zstd")

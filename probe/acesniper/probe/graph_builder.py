@@ -1,4 +1,4 @@
-"""Build ONNX graphs layer by layer, with weights that take no room.
+"""Builder of ONNX graphs, layer by layer, with weights that need no space in the file.
 
 A weight is a `ConstantOfShape` node that runtimes fold when they load the graph, so that a whole
 ResNet is a file of some kilobytes. Each weight has its own value, or else a runtime would merge
@@ -14,7 +14,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape
 
 OPSET = 17
 LAYER_NORM_SINCE = 17
-"""The first operator set with a LayerNormalization; before it, exporters spell the norm out."""
+"""First operator set with LayerNormalization; exporters of older ones decompose the norm."""
 IR_VERSION = 8
 Dimension = int | str
 
@@ -36,7 +36,7 @@ class GraphBuilder:
         self._count = 0
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """The dimensions after the batch; a symbolic one stands as 0."""
+        """Dimensions after the batch; 0 for a symbolic one."""
         return self._shapes[name]
 
     def input(
@@ -71,7 +71,7 @@ class GraphBuilder:
         return self._initializer(np.asarray(value, dtype=np.float32))
 
     def weight(self, *shape: int, fan_in: int = 100) -> str:
-        """A float32 tensor filled with about 1 / fan_in, a value no other weight has."""
+        """A float32 tensor filled with about 1 / fan_in, a value that no other weight has."""
         self._count += 1
         value = np.float32((1 + self._count * 1e-4) / fan_in)
         if self._dense:
@@ -172,7 +172,7 @@ class GraphBuilder:
         return self.activation(self.add("Add", [a, b], self.shape(a)), act)
 
     def concat(self, parts: Sequence[str]) -> str:
-        """Join along the channels."""
+        """Concatenation along the channels."""
         first = self.shape(parts[0])
         channels = sum(self.shape(part)[0] for part in parts)
         return self.add("Concat", parts, (channels, *first[1:]), axis=1)
@@ -206,7 +206,7 @@ class GraphBuilder:
         return self.add("GlobalAveragePool", [x], (self.shape(x)[0], 1, 1))
 
     def flatten(self, x: str) -> str:
-        """All dimensions after the batch as one."""
+        """Flatten all dimensions after the batch."""
         return self.add("Flatten", [x], (math.prod(self.shape(x)),), axis=1)
 
     def gemm(self, x: str, out: int, act: str | None = None) -> str:
@@ -222,7 +222,7 @@ class GraphBuilder:
         return self.activation(self.add("Add", [product, self.weight(out)], (*lead, out)), act)
 
     def layer_norm(self, x: str) -> str:
-        """Layer normalisation over the last dimension, spelled out where the set lacks it."""
+        """Layer normalisation over the last dimension, decomposed in old operator sets."""
         shape = self.shape(x)
         weights = [self.weight(shape[-1], fan_in=1), self.weight(shape[-1])]
         if self._opset >= LAYER_NORM_SINCE:
@@ -239,7 +239,7 @@ class GraphBuilder:
         return self.add("ReduceMean", [x], (*self.shape(x)[:-1], 1), axes=[-1], keepdims=1)
 
     def batch_norm(self, x: str, act: str | None = None) -> str:
-        """A batch normalisation that no convolution before it can take up."""
+        """A batch normalisation that cannot be folded into a convolution before it."""
         channels = self.shape(x)[0]
         scale, variance = self.weight(channels, fan_in=1), self.weight(channels, fan_in=1)
         weights = [scale, self.weight(channels), self.weight(channels), variance]
@@ -247,11 +247,11 @@ class GraphBuilder:
 
     def reshape(self, x: str, *dims: int) -> str:
         """A new shape after the batch; 0 copies a dimension, -1 is inferred by the runtime."""
-        known = [self.shape(x)[i] if d == 0 else d for i, d in enumerate(dims)]
-        if -1 in known:
-            rest = math.prod(d for d in known if d != -1)
-            known[known.index(-1)] = math.prod(self.shape(x)) // rest if rest else 0
-        return self.add("Reshape", [x, self.constant([0, *dims])], known)
+        sizes = [self.shape(x)[i] if d == 0 else d for i, d in enumerate(dims)]
+        if -1 in sizes:
+            rest = math.prod(d for d in sizes if d != -1)
+            sizes[sizes.index(-1)] = math.prod(self.shape(x)) // rest if rest else 0
+        return self.add("Reshape", [x, self.constant([0, *dims])], sizes)
 
     def transpose(self, x: str, *order: int) -> str:
         """Permute the dimensions after the batch; `order` counts the batch as 0."""
@@ -297,7 +297,7 @@ class GraphBuilder:
             hidden_size=hidden,
             direction=direction,
         )
-        # Named though unused, as exporters do: a runtime was seen to write them past its memory.
+        # Named though unused, as exporters do: one runtime wrote out of bounds otherwise.
         self._nodes[-1].output.extend([f"{y}_hidden", f"{y}_cell"])
         joined = self.add("Transpose", [y], (batch, ways, hidden), perm=[0, 2, 1, 3])
         dims = self.constant([0, 0, ways * hidden])

@@ -64,7 +64,7 @@ def measure_latency(
     """Latency of the model at `path`.
 
     `reference` is a folder of outputs: those of this model are compared with the stored ones, or
-    stored if the folder has none. Raises InvalidModel with the reasons of loading, NotFinite or
+    stored if none exist. Raises InvalidModel with the reasons of loading, NotFinite or
     WrongResult.
     """
     model = bound_model(path, batch, shapes, one_of_many=True)

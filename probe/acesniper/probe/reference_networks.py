@@ -1,4 +1,4 @@
-"""Whole reference networks: small forms of the families that most models belong to.
+"""Reference networks: small forms of the families that most models belong to.
 
 Each has the stem, the blocks and the head of its family at a size that takes a laptop core one to
 a few milliseconds. What one operator class cannot show (fusions, layouts, hand-overs between
@@ -88,7 +88,7 @@ def efficientnet(b: GraphBuilder, x: str) -> str:
 
 
 def densenet(b: GraphBuilder, x: str) -> str:
-    """DenseNet, growth 16: norms that cannot be folded, and many joins (Huang et al. 2017)."""
+    """DenseNet, growth 16: unfoldable norms, many concatenations (Huang et al. 2017)."""
     x = b.pool(b.conv(x, 32, 7, stride=2, act="Relu"), 3, 2, pad=1)
     for stage, layers in enumerate((4, 6, 6)):
         if stage:
@@ -115,7 +115,7 @@ def _half(b: GraphBuilder, x: str, which: int) -> str:
 
 
 def shufflenet(b: GraphBuilder, x: str) -> str:
-    """ShuffleNetV2 with fewer blocks: split, join and shuffle channels (Ma et al. 2018)."""
+    """ShuffleNetV2 with fewer blocks: split, concatenate and shuffle channels (Ma et al. 2018)."""
     x = b.pool(b.conv(x, 24, stride=2, act="Relu"), 3, 2, pad=1)
     for channels, blocks in ((116, 3), (232, 4), (464, 2)):
         half = channels // 2
@@ -151,7 +151,7 @@ def inception(b: GraphBuilder, x: str) -> str:
 
 
 def convnext(b: GraphBuilder, x: str) -> str:
-    """ConvNeXt: 7x7 depthwise, layer norms, and the layout turned twice a block (Liu 2022)."""
+    """ConvNeXt: 7x7 depthwise, layer norms, and the layout transposed twice a block (Liu 2022)."""
     x = b.conv(x, 48, 4, stride=4, pad=0)
     for stage, channels in enumerate((48, 96, 192)):
         if stage:
@@ -189,7 +189,7 @@ def bert(b: GraphBuilder, x: str) -> str:
 
 
 def mixer(b: GraphBuilder, x: str) -> str:
-    """MLP-Mixer: dense layers over tokens and over channels in turn (Tolstikhin et al. 2021)."""
+    """MLP-Mixer: dense layers over tokens and channels alternately (Tolstikhin et al. 2021)."""
     x = _patches(b, x, 192, 16)
     tokens = b.shape(x)[0]
     for _ in range(4):
@@ -215,7 +215,7 @@ def unet(b: GraphBuilder, x: str) -> str:
 
 
 def _partial(b: GraphBuilder, x: str, channels: int) -> str:
-    """A cross-stage partial block: half of the channels pass a bottleneck, all are joined."""
+    """A cross-stage partial block: half of the channels pass a bottleneck, then all join."""
     y = b.conv(x, channels, 1, act="Silu")
     first, second = _half(b, y, 0), _half(b, y, 1)
     half = channels // 2
@@ -236,8 +236,8 @@ def yolo(b: GraphBuilder, x: str) -> str:
     deep = b.conv(b.concat(pooled), 128, 1, act="Silu")
     fine = _partial(b, b.concat([b.upsample(deep), stages[1]]), 64)
     heads = []
-    for feature in (fine, deep):
-        y = b.conv(b.conv(feature, 64, act="Silu"), 85, 1)
+    for scale in (fine, deep):
+        y = b.conv(b.conv(scale, 64, act="Silu"), 85, 1)
         heads.append(b.reshape(y, 85, -1))
     return b.add("Concat", heads, (85, sum(b.shape(head)[1] for head in heads)), axis=2)
 
@@ -263,4 +263,4 @@ REFERENCES: Mapping[str, Reference] = {
     "net_unet": Reference((3, 96, 96), unet),
     "net_tagger": Reference((1, 128), tagger, batch=48),
 }
-"""By the name of the probe."""
+"""Reference networks by the name of their probe."""

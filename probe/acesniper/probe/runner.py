@@ -52,7 +52,7 @@ class RunSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunnerReport:
+class RunReport:
     """Result of a run; `inferences` counts the finished batches."""
 
     version: int
@@ -77,7 +77,7 @@ def run_model(
     options: RuntimeOptions,
     *,
     progress: Callable[[int], object] = lambda _: None,
-) -> RunnerReport:
+) -> RunReport:
     """Run every batch; `progress` receives the number of finished batches, 0 before the first.
 
     On SIGTERM the current batch is finished and the report covers the batches so far. Raises
@@ -103,7 +103,7 @@ def run_model(
             progress(number + 1)
             if terminating():
                 break
-    return RunnerReport(
+    return RunReport(
         version=REPORT_VERSION,
         model=spec.model.name,
         sha256=digest,

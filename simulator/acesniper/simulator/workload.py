@@ -1,4 +1,7 @@
-"""The tasks of one run: when they come, which models they run, how often, by when."""
+"""Tasks of a simulation: arrival times, models, numbers of inferences and deadlines.
+
+Arrivals are generated at a mean rate or read from a trace file.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -14,7 +14,7 @@ def test_a_duration_is_read_as_go_reads_it(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "90", "s", "-1s", "1d", "1 s", "1s "])
 def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match="is no duration; write 90s, 15m or 1h30m"):
+    with pytest.raises(ValueError, match="is not a duration; use 90s, 15m or 1h30m"):
         duration_s(text)
 
 

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from acesniper.domain.errors import Unavailable
-from acesniper.probe.agent import MAX_BACKOFF_S, Agent, Profile
+from acesniper.probe import VERSION
+from acesniper.probe.agent import MAX_BACKOFF_S, Agent, Profile, reason_to_measure
+from acesniper.probe.suite import VERSION as SUITE_VERSION
 
 CHECK_S = 60.0
 
@@ -61,7 +63,7 @@ class World:
             agent.run(wait)
 
 
-def test_a_node_is_measured_once_and_then_looked_at() -> None:
+def test_a_node_is_measured_once_and_then_checked() -> None:
     world = World()
 
     world.run(rounds=3)
@@ -71,7 +73,7 @@ def test_a_node_is_measured_once_and_then_looked_at() -> None:
     assert world.published == 3
 
 
-def test_a_node_answers_what_it_was_asked() -> None:
+def test_a_measurement_answers_the_requested_reprobe() -> None:
     world = World({"spec": {"reprobe": "please"}})
 
     world.run(rounds=2)
@@ -79,7 +81,7 @@ def test_a_node_answers_what_it_was_asked() -> None:
     assert world.answered == ["please"]
 
 
-def test_a_node_that_fails_tries_again_with_growing_pauses_and_is_not_ready() -> None:
+def test_failures_back_off_exponentially_and_keep_the_pod_unready() -> None:
     world = World(broken=6)
 
     world.run(rounds=6)
@@ -88,7 +90,7 @@ def test_a_node_that_fails_tries_again_with_growing_pauses_and_is_not_ready() ->
     assert world.published == 0
 
 
-def test_a_node_that_fails_for_weeks_goes_on_trying() -> None:
+def test_the_back_off_stays_bounded_after_weeks_of_failures() -> None:
     agent = Agent(
         suite_version="2",
         profile=lambda: None,
@@ -100,7 +102,7 @@ def test_a_node_that_fails_for_weeks_goes_on_trying() -> None:
     assert agent.check(5000) == (5001, MAX_BACKOFF_S)
 
 
-def test_an_empty_wish_asks_for_nothing() -> None:
+def test_an_empty_reprobe_requests_nothing() -> None:
     world = World({"spec": {"reprobe": ""}})
 
     world.run(rounds=3)
@@ -108,7 +110,7 @@ def test_an_empty_wish_asks_for_nothing() -> None:
     assert world.answered == [None]
 
 
-def test_a_node_that_recovers_starts_over() -> None:
+def test_a_success_resets_the_back_off() -> None:
     world = World(broken=2)
 
     world.run(rounds=4)
@@ -117,8 +119,49 @@ def test_a_node_that_recovers_starts_over() -> None:
     assert world.published == 2
 
 
-def test_the_waiting_probe_loads_nothing_large() -> None:
+def test_the_waiting_agent_imports_no_large_library() -> None:
     code = "import sys, acesniper.probe.__main__; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
 
     assert not {"kubernetes", "numpy", "onnx", "onnxruntime", "aiohttp"} & set(loaded)
+
+
+MEASURED = {"readings": {"null": {"seconds": 1e-6}}, "suiteVersion": VERSION}
+
+
+@pytest.mark.parametrize(
+    ("profile", "reason"),
+    [
+        pytest.param(None, "it has no DeviceProfile", id="none"),
+        pytest.param(
+            {"spec": {"node": "a"}}, "its DeviceProfile has no readings", id="written by hand"
+        ),
+        pytest.param({"status": MEASURED}, None, id="holds"),
+        pytest.param(
+            {"status": {**MEASURED, "suiteVersion": "1"}},
+            f"it was measured with suite 1, the current suite is {VERSION}",
+            id="older suite",
+        ),
+        pytest.param(
+            {"spec": {"reprobe": "now"}, "status": MEASURED},
+            "spec.reprobe requests 'now'",
+            id="asked",
+        ),
+        pytest.param(
+            {"spec": {"reprobe": "now"}, "status": {**MEASURED, "reprobed": "now"}},
+            None,
+            id="answered",
+        ),
+        pytest.param(
+            {"spec": {"reprobe": "new"}, "status": {**MEASURED, "reprobed": "now"}},
+            "spec.reprobe requests 'new'",
+            id="asked again",
+        ),
+    ],
+)
+def test_a_node_is_measured_only_for_a_reason(profile: Profile | None, reason: str | None) -> None:
+    assert reason_to_measure(profile, VERSION) == reason
+
+
+def test_the_agent_and_the_suite_have_one_version() -> None:
+    assert VERSION == SUITE_VERSION

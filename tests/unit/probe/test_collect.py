@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.probe.collect import COLUMNS, LatencyRow, ModelCase, Target, collect, write_rows
+from acesniper.probe.collect import COLUMNS, LatencyRecord, ModelCase, Target, collect, write_rows
 from acesniper.probe.isolation import Isolated, LatencyJob
 from acesniper.probe.latency import Latency, LatencyEffort, measure_latency
 from acesniper.probe.runtimes import RuntimeOptions, runtime
@@ -26,17 +26,17 @@ def measured(path: Path, reference: Path | None = None) -> Latency:
     return measure_latency(path, 1, {}, ORT, RuntimeOptions(), effort=SHORT, reference=reference)
 
 
-def test_a_row_per_model_and_a_word_for_each_that_cannot_run(model: Path, tmp_path: Path) -> None:
+def test_each_model_gives_a_row_or_a_reported_failure(model: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no model")
-    heard: list[str] = []
+    messages: list[str] = []
     with Isolated(LatencyJob("onnxruntime", RuntimeOptions(), SHORT)) as child:
         rows = list(
             collect(
                 [ModelCase(model, 4), ModelCase(broken)],
                 TARGET,
                 child.measure,
-                progress=heard.append,
+                progress=messages.append,
             )
         )
 
@@ -46,10 +46,10 @@ def test_a_row_per_model_and_a_word_for_each_that_cannot_run(model: Path, tmp_pa
     assert rows[0].latency_ms > 0
     assert rows[0].passes == 2
     assert COLUMNS[:5] == ("device", "runtime", "model", "batch", "latency_ms")
-    assert any("NotOnnx" in each for each in heard)
+    assert any("NotOnnx" in message for message in messages)
 
 
-def test_a_language_model_is_given_ids_and_masks_that_it_takes(tmp_path: Path) -> None:
+def test_a_language_model_gets_valid_ids_and_masks(tmp_path: Path) -> None:
     """As transformers are exported: two segments, and what is masked gets the least float."""
     nodes = [
         helper.make_node("Gather", ["words", "ids"], ["w"]),
@@ -70,19 +70,19 @@ def test_a_language_model_is_given_ids_and_masks_that_it_takes(tmp_path: Path) -
     }
     given = ("ids", "types", "mask")
     model = make_model(nodes, {name: [1, 8] for name in given}, weights=weights)
-    for each in model.graph.input:
-        each.type.tensor_type.elem_type = TensorProto.INT64
+    for value in model.graph.input:
+        value.type.tensor_type.elem_type = TensorProto.INT64
 
     assert measured(save(model, tmp_path / "m.onnx")).seconds > 0
 
 
-def test_sizes_are_for_those_models_that_have_the_dimension(model: Path) -> None:
+def test_sizes_apply_to_models_that_have_the_dimension(model: Path) -> None:
     shapes = {"sequence": 4}
 
     assert measure_latency(model, 1, shapes, ORT, RuntimeOptions(), effort=SHORT).seconds > 0
 
 
-def test_the_quietest_pass_counts_and_the_spread_is_told() -> None:
+def test_the_quietest_pass_counts_and_the_spread_is_reported() -> None:
     passes = iter([latency(0.012), latency(0.010)])
 
     (row,) = collect([ModelCase(Path("m.onnx"))], TARGET, lambda _: next(passes))
@@ -98,7 +98,7 @@ def test_outputs_are_compared_with_those_of_the_first_runtime(model: Path, tmp_p
     assert (first.disagreement, again.disagreement) == (0.0, 0.0)
 
 
-def test_a_wrong_result_is_no_latency(model: Path, tmp_path: Path) -> None:
+def test_a_wrong_result_is_rejected(model: Path, tmp_path: Path) -> None:
     reference = tmp_path / "reference"
     measured(model, reference)
     (kept,) = reference.iterdir()
@@ -110,7 +110,7 @@ def test_a_wrong_result_is_no_latency(model: Path, tmp_path: Path) -> None:
     assert caught.value.reason == "WrongResult"
 
 
-def test_a_result_that_is_not_finite_is_no_latency(tmp_path: Path) -> None:
+def test_a_result_that_is_not_finite_is_rejected(tmp_path: Path) -> None:
     endless = linear_model()
     zero = helper.make_tensor("zero", 1, [], [0.0])
     endless.graph.initializer.append(zero)
@@ -124,18 +124,18 @@ def test_a_result_that_is_not_finite_is_no_latency(tmp_path: Path) -> None:
     assert caught.value.reason == "NotFinite"
 
 
-def test_a_crash_loses_one_model_and_not_the_rest() -> None:
-    heard: list[str] = []
+def test_a_crash_loses_one_model_only() -> None:
+    messages: list[str] = []
     names = ("a", "deadly", "b")
     with Isolated(LatencyJob("onnxruntime", RuntimeOptions(), SHORT), serve=crashing) as child:
         wanted = [ModelCase(Path(f"{name}.onnx")) for name in names]
-        rows = list(collect(wanted, TARGET, child.measure, passes=1, progress=heard.append))
+        rows = list(collect(wanted, TARGET, child.measure, passes=1, progress=messages.append))
 
     assert [row.model for row in rows] == ["a", "b"]
-    assert any("Crashed" in each for each in heard)
+    assert any("Crashed" in message for message in messages)
 
 
-def test_a_model_that_never_ends_is_given_up() -> None:
+def test_a_model_that_hangs_times_out() -> None:
     job = LatencyJob("onnxruntime", RuntimeOptions(), SHORT)
     with (
         Isolated(job, timeout_s=0.1, serve=hanging) as child,
@@ -146,12 +146,12 @@ def test_a_model_that_never_ends_is_given_up() -> None:
     assert caught.value.reason == "TimedOut"
 
 
-def test_rows_survive_the_way_through_parquet(tmp_path: Path) -> None:
+def test_rows_survive_a_round_trip_through_parquet(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     rows = list(collect([ModelCase(Path("m.onnx"))], TARGET, lambda _: latency(0.01)))
 
     write_rows(rows, tmp_path / "rows.parquet")
 
     assert [
-        LatencyRow(**each) for each in parquet.read_table(tmp_path / "rows.parquet").to_pylist()
+        LatencyRecord(**row) for row in parquet.read_table(tmp_path / "rows.parquet").to_pylist()
     ] == rows

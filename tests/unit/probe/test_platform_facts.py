@@ -26,7 +26,7 @@ def test_a_quota_of_cgroup_v2_counts_in_cores(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path / "membership", tmp_path / "root") == 1.5
 
 
-def test_the_tightest_quota_on_the_way_up_counts(tmp_path: Path) -> None:
+def test_the_lowest_quota_of_the_ancestors_counts(tmp_path: Path) -> None:
     write(tmp_path / "membership", "0::/pod/container\n")
     write(tmp_path / "root/pod/container/cpu.max", "200000 100000")
     write(tmp_path / "root/pod/cpu.max", "50000 100000")
@@ -45,7 +45,7 @@ def test_a_quota_of_cgroup_v1_counts_in_cores(
     assert cpu_quota(tmp_path / "membership", tmp_path / "root") == cores
 
 
-def test_a_board_names_itself(tmp_path: Path) -> None:
+def test_a_board_has_its_name_from_the_device_tree(tmp_path: Path) -> None:
     write(tmp_path / "cpuinfo", "processor : 0\nModel : Raspberry Pi 4 Model B Rev 1.4\n")
 
     assert cpu_model(tmp_path / "cpuinfo") == "Raspberry Pi 4 Model B Rev 1.4"

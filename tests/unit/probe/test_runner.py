@@ -2,13 +2,14 @@ import hashlib
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from acesniper.domain.errors import InvalidInput, InvalidModel
-from acesniper.probe.runner import RunSpec, run_model, to_folder
+from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
+from acesniper.probe.runner import MAX_KEPT, Durations, RunSpec, run_model, to_folder
 from acesniper.probe.runtimes import RuntimeOptions, runtime
 from small_models import linear_model, save
 
@@ -51,12 +52,12 @@ def test_outputs_of_given_inputs_are_written(model: Path, tmp_path: Path) -> Non
     run_model(job, ORT, RuntimeOptions())
 
     written = sorted((tmp_path / "out").iterdir())
-    assert [each.name for each in written] == ["batch-000000.npz", "batch-000001.npz"]
+    assert [path.name for path in written] == ["batch-000000.npz", "batch-000001.npz"]
     with np.load(written[0]) as content:
         assert content["y"].tolist() == [[4.0] * 4] * 2
 
 
-def test_a_folder_of_inputs_is_taken_in_turn(model: Path, tmp_path: Path) -> None:
+def test_a_folder_of_inputs_is_used_in_rotation(model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     for number in range(2):
@@ -68,7 +69,7 @@ def test_a_folder_of_inputs_is_taken_in_turn(model: Path, tmp_path: Path) -> Non
         RuntimeOptions(),
     )
 
-    sums = [float(np.load(each)["y"].sum()) for each in sorted((tmp_path / "out").iterdir())]
+    sums = [float(np.load(path)["y"].sum()) for path in sorted((tmp_path / "out").iterdir())]
     assert sums == [0.0, 32.0, 0.0]
 
 
@@ -77,7 +78,7 @@ def test_a_folder_of_inputs_is_taken_in_turn(model: Path, tmp_path: Path) -> Non
     [(np.zeros((3, 8), np.float32), "has shape"), (np.asarray([{}]), "cannot read")],
     ids=["shape", "pickle"],
 )
-def test_an_input_that_does_not_fit_is_refused(
+def test_an_input_that_does_not_match_is_rejected(
     model: Path, tmp_path: Path, array: np.ndarray, message: str
 ) -> None:
     np.save(tmp_path / "x.npy", array, allow_pickle=True)
@@ -86,7 +87,7 @@ def test_an_input_that_does_not_fit_is_refused(
         run_model(RunSpec(model, source=tmp_path / "x.npy"), ORT, RuntimeOptions())
 
 
-def test_sigterm_ends_the_run_after_the_batch_at_work(model: Path) -> None:
+def test_sigterm_ends_the_run_after_the_current_batch(model: Path) -> None:
     def stop_at_three(done: int) -> None:
         if done == 3:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -108,3 +109,38 @@ def test_a_model_that_the_runtime_cannot_load_is_unloadable(tmp_path: Path) -> N
         run_model(RunSpec(save(broken, tmp_path / "m.onnx")), ORT, RuntimeOptions())
 
     assert caught.value.reason == "Unloadable"
+
+
+@pytest.mark.parametrize("count", [1, 10, MAX_KEPT - 1, MAX_KEPT, MAX_KEPT + 1, 5 * MAX_KEPT])
+def test_quantiles_cover_all_runs(count: int) -> None:
+    durations = Durations()
+    for number in range(count):
+        durations.add(float(number))
+
+    assert durations.count == count
+    for share in (0.5, 0.9):
+        assert durations.quantile(share) == pytest.approx(share * (count - 1), rel=1e-3)
+
+
+def test_memory_for_durations_is_bounded() -> None:
+    durations = Durations()
+    for _ in range(10 * MAX_KEPT):
+        durations.add(1.0)
+
+    assert sys.getsizeof(durations._kept) <= 2 * sys.getsizeof([1.0] * MAX_KEPT)
+
+
+def test_a_full_volume_is_reported_and_leaves_no_partial_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(file: object, **arrays: np.ndarray) -> None:
+        raise OSError(28, "No space left on device")
+
+    write = to_folder(tmp_path / "out")
+    write(0, {"y": np.ones(3)})
+    monkeypatch.setattr(np, "savez", fill)
+
+    with pytest.raises(Unavailable, match="No space left"):
+        write(1, {"y": np.ones(3)})
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["batch-000000.npz"]

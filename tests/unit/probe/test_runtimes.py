@@ -18,14 +18,14 @@ def test_runtimes_agree_on_what_a_probe_computes(name: str, optimise: bool) -> N
 
     session = runtime(name).load(data, RuntimeOptions(optimise=optimise))
 
-    assert [(each.name, each.shape) for each in session.inputs] == [("x", (1, 3, 128, 128))]
+    assert [(item.name, item.shape) for item in session.inputs] == [("x", (1, 3, 128, 128))]
     (expected,) = reference.run(feeds).values()
     (found,) = session.run(feeds).values()
     np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_no_model_is_unloadable(name: str) -> None:
+def test_a_file_that_is_not_a_model_is_unloadable(name: str) -> None:
     with pytest.raises(InvalidModel) as caught:
         runtime(name).load(b"no model", RuntimeOptions())
 

@@ -8,12 +8,12 @@ from acesniper.runtime.artifacts import DownloadLimits
 from acesniper.testbed.demo.examples import serve_folder
 
 
-def test_a_file_is_used_where_it_is(tmp_path: Path) -> None:
+def test_a_local_file_is_used_in_place(tmp_path: Path) -> None:
     with local_model(str(tmp_path / "model.onnx")) as model:
         assert model.path == tmp_path / "model.onnx"
 
 
-def test_an_address_is_fetched_and_removed_afterwards(tmp_path: Path) -> None:
+def test_a_download_is_removed_afterwards(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"weights")
 
     with serve_folder(tmp_path) as url, local_model(f"{url}/model.onnx") as model:
@@ -23,7 +23,7 @@ def test_an_address_is_fetched_and_removed_afterwards(tmp_path: Path) -> None:
     assert not model.path.exists()
 
 
-def test_a_file_beyond_the_limit_is_refused(tmp_path: Path) -> None:
+def test_a_file_above_the_limit_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"x" * 101)
 
     with (
@@ -34,7 +34,7 @@ def test_a_file_beyond_the_limit_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_what_is_not_there_may_come_later(tmp_path: Path) -> None:
+def test_a_missing_file_on_a_server_is_retryable(tmp_path: Path) -> None:
     with (
         serve_folder(tmp_path) as url,
         pytest.raises(Unavailable, match="404"),
@@ -44,6 +44,6 @@ def test_what_is_not_there_may_come_later(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://host/model.onnx"])
-def test_other_schemes_are_refused(where: str) -> None:
+def test_other_schemes_are_rejected(where: str) -> None:
     with pytest.raises(InvalidInput, match="use one of http://"), local_model(where):
         pass

@@ -1,5 +1,6 @@
 import json
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -9,18 +10,24 @@ import pytest
 from acesniper.predictor.analytical import CLASS_PROBES, FUSED_PARTNER
 from acesniper.predictor.features import CLASSES
 from acesniper.predictor.probe_matrix import PROBE_FAMILIES, known_suite
+from acesniper.probe import suite
 from acesniper.probe.feeds import random_feeds
-from acesniper.probe.runtimes import Input
+from acesniper.probe.runtimes import Input, RuntimeOptions, runtime
 from acesniper.probe.suite import (
     FILE_READ,
     HEAVY,
     LOAD,
+    LOAD_BYTES,
     MEMORY,
     PROBES,
     SENTINEL,
     SUITE,
     TRANSFERS,
     VERSION,
+    copy_memory,
+    load_model,
+    load_test_model,
+    read_file,
 )
 from acesniper.probe.workloads import mean_output, workload
 
@@ -48,9 +55,9 @@ def test_no_value_inside_a_probe_is_denormal_or_overflows(name: str) -> None:
     model = PROBES[name].build()
     made = [output for node in model.graph.node for output in node.output]
     model.graph.output.extend(
-        onnx.helper.make_tensor_value_info(each, onnx.TensorProto.FLOAT, None)
-        for each in made
-        if each not in {output.name for output in model.graph.output}
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        for name in made
+        if name not in {output.name for output in model.graph.output}
     )
     session = onnxruntime.InferenceSession(model.SerializeToString())  # denormals not flushed
     feeds = random_feeds([Input("x", tuple(session.get_inputs()[0].shape), np.dtype("f4"))])
@@ -61,7 +68,7 @@ def test_no_value_inside_a_probe_is_denormal_or_overflows(name: str) -> None:
         assert (np.abs(values[values != 0]) > np.finfo(np.float32).tiny).all()
 
 
-def test_a_norm_spelled_out_counts_as_one_norm() -> None:
+def test_a_decomposed_norm_counts_as_one_norm() -> None:
     spelled = {node.op_type for node in PROBES["norm"].build().graph.node}
 
     assert "LayerNormalization" not in spelled
@@ -77,7 +84,7 @@ def test_the_predictor_knows_this_suite() -> None:
 
 
 @pytest.mark.parametrize("name", ["conv_wide_64", "fused", "norm", "net_vit"])
-def test_the_predictor_knows_what_a_probe_asks_for(
+def test_the_predictor_knows_the_workload_of_a_probe(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     content = json.loads((files("acesniper.predictor") / "workloads.json").read_text())
@@ -86,14 +93,14 @@ def test_the_predictor_knows_what_a_probe_asks_for(
     assert content["mean_output"][name] == pytest.approx(mean_output(PROBES[name]), rel=1e-3)
 
 
-def test_every_class_has_a_probe_that_speaks_for_it() -> None:
+def test_every_class_is_represented_by_a_probe() -> None:
     assert set(CLASS_PROBES) == set(CLASSES)
     assert {probe for speakers in CLASS_PROBES.values() for probe in speakers} <= set(PROBES)
     assert {probe for family in PROBE_FAMILIES for probe in family} <= {*PROBES, MEMORY}
     assert FUSED_PARTNER in PROBES
 
 
-def test_what_is_run_under_load_is_in_the_suite() -> None:
+def test_probes_under_load_are_in_the_suite() -> None:
     assert set(HEAVY) <= {*PROBES, MEMORY}
     assert set(TRANSFERS) == {MEMORY, LOAD, FILE_READ}
 
@@ -104,3 +111,56 @@ def test_every_heavy_class_has_a_probe() -> None:
     silent = {kind for kind, count in zip(CLASSES, nodes, strict=True) if count == 0}
     assert silent == {"other", "unknown"}
     assert SENTINEL in PROBES
+
+
+def test_the_model_to_load_has_the_stated_weights() -> None:
+    model = load_test_model()
+
+    onnx.checker.check_model(model, full_check=True)
+    weights = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
+    matrices = [tensor for tensor in weights if tensor.ndim > 1]
+    assert sum(matrix.nbytes for matrix in matrices) == LOAD_BYTES
+    assert len(np.unique(np.concatenate(matrices))) > 1e6
+
+
+def test_a_load_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "LOAD_BYTES", 4 << 20)
+    loaded = []
+
+    class Counting:
+        name, version, provider = "counting", "1", "cpu"
+
+        def load(self, model: bytes, options: RuntimeOptions) -> object:
+            loaded.append(len(model))
+            return runtime("onnxruntime").load(model, options)
+
+    run = load_model(Counting(), RuntimeOptions())  # type: ignore[arg-type]
+    run()
+
+    assert len(loaded) == 2
+    assert loaded[0] > 4 << 20
+
+
+def test_the_copy_moves_the_stated_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "MEMORY_BYTES", 1 << 10)
+    copied: list[int] = []
+
+    def copyto(target: np.ndarray, source: np.ndarray) -> None:
+        copied.append(target.nbytes + source.nbytes)
+
+    monkeypatch.setattr(np, "copyto", copyto)
+
+    copy_memory()()
+
+    assert copied == [1 << 10]
+
+
+def test_a_file_is_read_and_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(suite, "FILE_BYTES", 3 << 20)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    found = read_file()
+
+    assert found is not None
+    assert found.seconds > 0
+    assert list(tmp_path.iterdir()) == []

@@ -165,7 +165,7 @@ def test_what_is_larger_than_allowed_is_given_up(tmp_path: Path) -> None:
 def test_a_signature_in_an_address_is_not_repeated_in_messages(tmp_path: Path) -> None:
     with (
         server(lambda handler: give(handler, 403)) as host,
-        pytest.raises(Unavailable, match="answers 403") as caught,
+        pytest.raises(Unavailable, match="responds 403") as caught,
     ):
         fetch(f"http://{host}/m.onnx?signature=geheim", tmp_path)
 
@@ -190,7 +190,7 @@ def test_a_secret_that_is_missing_is_named(tmp_path: Path) -> None:
 def test_a_broken_docker_configuration_is_not_repeated() -> None:
     secret = Credentials({".dockerconfigjson": '{"auths": geheim'})
 
-    with pytest.raises(InvalidInput, match="is no JSON") as caught:
+    with pytest.raises(InvalidInput, match="is not JSON") as caught:
         secret.basic("host")
 
     assert "geheim" not in str(caught.value)

@@ -65,7 +65,7 @@ async def test_what_cannot_be_told_is_logged(caplog: pytest.LogCaptureFixture) -
     with caplog.at_level(logging.WARNING):
         await tell(cluster, Notice(Reason.PLACED, "on n1"))
 
-    assert "event Placed not told: create is not for you" in caplog.text
+    assert "event Placed not sent: create is not for you" in caplog.text
 
 
 async def test_in_a_namespace_that_goes_nothing_is_told_and_nothing_logged(

@@ -1,10 +1,10 @@
-"""The resources of `acesniper.io/v1alpha1`: the one source of schemas, checks and documentation.
+"""The resources of `acesniper.io/v1alpha1`: source of schemas, validation and documentation.
 
-Every field's description is what `kubectl explain` prints. `acesniper.api.crd` turns these models
-into `crds/`. Messages of the rules name the field and the fix.
+`kubectl explain` shows the descriptions of the fields. `acesniper.api.crd` generates `crds/` from
+these models. Messages of validation rules name the field and the fix.
 """
 
-from acesniper.api.v1alpha1.device import (
+from acesniper.api.v1alpha1.device_profile import (
     DEVICE_COLUMNS,
     DEVICE_RULES,
     DeviceObservation,
@@ -13,16 +13,7 @@ from acesniper.api.v1alpha1.device import (
     DeviceProfileStatus,
     DeviceReading,
 )
-from acesniper.api.v1alpha1.model import (
-    MODEL_COLUMNS,
-    MODEL_RULES,
-    DeviceClassLatency,
-    ModelProfile,
-    ModelProfileSpec,
-    ModelProfileStatus,
-)
-from acesniper.api.v1alpha1.schema import NAME_RULE, ApiType, Condition, ModelSource, Seconds
-from acesniper.api.v1alpha1.task import (
+from acesniper.api.v1alpha1.inference_task import (
     FINISHED,
     TASK_COLUMNS,
     TASK_RULES,
@@ -40,6 +31,15 @@ from acesniper.api.v1alpha1.task import (
     TaskPrediction,
     TaskProgress,
 )
+from acesniper.api.v1alpha1.model_profile import (
+    MODEL_COLUMNS,
+    MODEL_RULES,
+    DeviceClassLatency,
+    ModelProfile,
+    ModelProfileSpec,
+    ModelProfileStatus,
+)
+from acesniper.api.v1alpha1.schema import NAME_RULE, ApiType, Condition, ModelSource, Seconds
 
 __all__ = [
     "DEVICE_COLUMNS",

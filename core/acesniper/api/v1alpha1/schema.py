@@ -17,7 +17,7 @@ _DURATION_UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 @dataclass(frozen=True, slots=True)
 class RawSchema:
-    """Replaces what pydantic would generate for a field by a raw schema."""
+    """Annotation that replaces the schema pydantic would generate for a field."""
 
     raw: dict[str, Any]
 
@@ -29,7 +29,7 @@ class RawSchema:
 
 @dataclass(frozen=True, slots=True)
 class CelRule:
-    """A CEL rule over `spec`, and the message a person gets when it does not hold."""
+    """A CEL validation rule over `spec`, and the message if it does not hold."""
 
     expression: str
     message: str
@@ -37,7 +37,7 @@ class CelRule:
 
 @dataclass(frozen=True, slots=True)
 class PrinterColumn:
-    """A column of `kubectl get`; priority 1 shows only with `-o wide`."""
+    """A column of `kubectl get`; priority 1 is shown only with `-o wide`."""
 
     name: str
     path: str
@@ -49,10 +49,10 @@ def duration_s(text: str) -> float:
     """Seconds of a duration such as 1h30m.
 
     Raises:
-        ValueError: the text is no duration.
+        ValueError: the text is not a duration.
     """
     if not re.match(DURATION_PATTERN, text):
-        raise ValueError(f"{text!r} is no duration; write 90s, 15m or 1h30m")
+        raise ValueError(f"{text!r} is not a duration; use 90s, 15m or 1h30m")
     return sum(
         float(number) * _DURATION_UNITS_S[unit]
         for number, _, unit in re.findall(r"([0-9]+(\.[0-9]+)?)(ms|h|m|s)", text)
@@ -62,32 +62,32 @@ def duration_s(text: str) -> float:
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 SHA256_PATTERN = r"^[a-f0-9]{64}$"
 CREDENTIALS_DESCRIPTION = (
-    "Secret of the same namespace that opens the store: mounted into the pod, read nowhere else. "
-    "Keys: username and password, token, accessKeyId and secretAccessKey (sessionToken, endpoint, "
-    "region), .dockerconfigjson, ca.crt."
+    "Name of a Secret in the same namespace with the credentials of the store; it is mounted into "
+    "the pod and not read by the operator. Keys: username and password, token, accessKeyId and "
+    "secretAccessKey (sessionToken, endpoint, region), .dockerconfigjson, ca.crt."
 )
 
 Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=253)]
 Dimension = Annotated[int, Field(ge=0, le=1_000_000_000)]
-"""0 for what is still empty, as the past of a decoder at its first step."""
+"""0 is valid: the key-value cache of a decoder is empty at the first step."""
 
 Shapes = Annotated[dict[str, Dimension], Field(max_length=32)]
 TIME_PATTERN = (
     r"^([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-[0-9]{2}-[0-9]{2}"
     r"T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[-+]([01][0-9]|2[0-3]):[0-9]{2})$"
 )
-"""Of what the format date-time admits, all that is a time: no year 0, no zone a whole day off."""
+"""Stricter than the format date-time: no year 0 and no offset of a whole day."""
 
 Seconds = Annotated[float, Field(ge=0, le=1e30)]
-"""So that sums and ratios of them are numbers, too."""
+"""Bounded so that sums and ratios stay finite."""
 LatencySeconds = Annotated[float, Field(ge=MIN_LATENCY_S, le=MAX_LATENCY_S)]
 Time = Annotated[str, Field(pattern=TIME_PATTERN, json_schema_extra={"format": "date-time"})]
 FreeForm = Annotated[dict[str, Any], RawSchema({"x-kubernetes-preserve-unknown-fields": True})]
 
 
 class ApiType(BaseModel):
-    """camelCase outside, snake_case inside; unknown fields are kept out, as the API server does."""
+    """Base of API types: camelCase in JSON; unknown fields are dropped, as by the API server."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, validate_by_name=True, extra="ignore", frozen=True
@@ -95,39 +95,43 @@ class ApiType(BaseModel):
 
 
 class ModelSource(ApiType):
-    """Where a model's ONNX file is, and which bytes it must be."""
+    """URI and digest of an ONNX file."""
 
     uri: str = Field(
         pattern=MODEL_PATTERN,
         max_length=2048,
-        description="Where the ONNX file is: http(s)://HOST/PATH, s3://BUCKET/KEY (with "
-        "?endpoint=https://HOST for another store than AWS), oci://REGISTRY/REPOSITORY "
-        "(oci+http:// without TLS), pvc://CLAIM/PATH, configmap://NAME/KEY or "
-        "hostpath:///PATH. Claims and ConfigMaps are those of the same namespace.",
+        description="URI of the ONNX file: http(s)://HOST/PATH, s3://BUCKET/KEY (with "
+        "?endpoint=https://HOST for a store other than AWS), "
+        "oci://REGISTRY/REPOSITORY (oci+http:// without TLS), pvc://CLAIM/PATH, "
+        "configmap://NAME/KEY or hostpath:///PATH. Claims and ConfigMaps are those "
+        "of the same namespace.",
     )
     sha256: str = Field(
         pattern=SHA256_PATTERN,
-        description="SHA-256 of the file in lower-case hex, as `sha256sum FILE` prints it. "
-        "A file with another digest is never used.",
+        description="SHA-256 digest of the file in lower-case hex, as printed by `sha256sum "
+        "FILE`. A file with another digest is rejected.",
     )
     secret: Name | None = Field(default=None, description=CREDENTIALS_DESCRIPTION)
 
 
 class Condition(ApiType):
-    """One aspect of an object's state, by the Kubernetes API conventions."""
+    """One aspect of the state of an object, by the Kubernetes API conventions."""
 
-    type: str = Field(description="The aspect, in CamelCase.")
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
-    reason: str = Field(description="Why, as one CamelCase word for machines.")
-    message: str = Field(default="", description="Why, as a sentence for people.")
-    last_transition_time: Time = Field(description="When the status last changed.")
+    type: str = Field(description="Type of the condition, in CamelCase.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether the condition holds.")
+    reason: str = Field(
+        description="Reason for the last transition as one CamelCase word; see "
+        "docs/reference/conditions.md."
+    )
+    message: str = Field(default="", description="Explanation in one sentence.")
+    last_transition_time: Time = Field(description="Time of the last change of the status.")
     observed_generation: int | None = Field(
-        default=None, description="The generation of the spec that this was seen for."
+        default=None, description="Generation of the spec that the condition was observed for."
     )
 
 
 def conditions_field(description: str) -> Any:  # noqa: ANN401 - as pydantic's Field
-    """A list of conditions by type; `description` names the types."""
+    """A field for a list of conditions, keyed by type."""
     return Field(
         default_factory=list,
         description=description,
@@ -139,22 +143,22 @@ def conditions_field(description: str) -> Any:  # noqa: ANN401 - as pydantic's F
 
 
 def immutable(field: str) -> CelRule:
-    """The rule that a field of the spec keeps its value."""
+    """The rule that a field of the spec is immutable."""
     same = (
         f"has(self.{field}) == has(oldSelf.{field}) && "
         f"(!has(self.{field}) || self.{field} == oldSelf.{field})"
     )
-    return CelRule(same, f"spec.{field} cannot be changed; delete the object and create a new one")
+    return CelRule(same, f"spec.{field} is immutable; delete the object and create a new one")
 
 
 def address_rules(field: str) -> tuple[CelRule, CelRule]:
-    """What a pattern cannot say well of an optional field with `uri` and `secret`."""
+    """Rules for an optional field with `uri` and `secret` that a pattern cannot express."""
     there = f"!has(self.{field})"
     mounted = "matches('^(pvc|configmap|hostpath)://')"
     return (
         CelRule(
             f"{there} || !has(self.{field}.secret) || !self.{field}.uri.{mounted}",
-            f"spec.{field}.secret is for http(s)://, s3:// and oci:// only; leave it out",
+            f"spec.{field}.secret is valid only for http(s)://, s3:// and oci://; remove it",
         ),
         CelRule(
             f"{there} || !self.{field}.uri.matches('^(pvc|hostpath)://.*/[.][.](/.*)?$')",

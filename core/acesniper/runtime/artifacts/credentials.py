@@ -1,4 +1,4 @@
-"""What opens a store: the keys of a Secret, as a folder that a pod has mounted."""
+"""Credentials of a store: the keys of a Secret that is mounted as a folder."""
 
 import base64
 import json
@@ -20,31 +20,31 @@ KEYS = (
     "ca.crt",
     ".dockerconfigjson",
 )
-"""Those of `kubernetes.io/basic-auth` and `kubernetes.io/dockerconfigjson` among them."""
+"""Including those of `kubernetes.io/basic-auth` and `kubernetes.io/dockerconfigjson`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Values by key. They are never shown: this object may be logged."""
+    """Values by key; they are not part of the repr, so that the object may be logged."""
 
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(cls, folder: Path | None) -> "Credentials":
-        """The keys of a mounted Secret; none without a folder.
+        """Read the keys of a mounted Secret; without a folder, no credentials.
 
         Raises:
-            InvalidInput: the folder has none of the keys, or one of them is no text.
+            InvalidInput: the folder has none of the keys, or a value is not text.
         """
         if folder is None:
             return NO_CREDENTIALS
-        found = {key: _text(folder / key) for key in KEYS if (folder / key).is_file()}
-        if not found:
+        values = {key: _text(folder / key) for key in KEYS if (folder / key).is_file()}
+        if not values:
             raise InvalidInput(f"the Secret in {folder} has none of the keys {', '.join(KEYS)}")
-        return cls(found)
+        return cls(values)
 
     def get(self, key: str) -> str:
-        """A value, empty if there is none."""
+        """The value of a key; empty if it is missing."""
         return self.values.get(key, "")
 
     def authorization(self, host: str = "") -> str:
@@ -56,7 +56,7 @@ class Credentials:
         return ""
 
     def basic(self, host: str = "") -> str:
-        """User and password, encoded; those that a Docker configuration has for the host, too."""
+        """Encoded user and password, also from a Docker configuration for the host."""
         if user := self.get("username"):
             return base64.b64encode(f"{user}:{self.get('password')}".encode()).decode()
         if config := self.get(".dockerconfigjson"):
@@ -71,16 +71,16 @@ def _text(path: Path) -> str:
     try:
         return path.read_text().strip()
     except UnicodeDecodeError:
-        raise InvalidInput(f"the Secret's key {path.name} is no text") from None
+        raise InvalidInput(f"the Secret's key {path.name} is not text") from None
 
 
 def _docker_auth(config: str, host: str) -> str:
     try:
-        found = json.loads(config)
+        parsed = json.loads(config)
     except (ValueError, RecursionError) as error:
-        # Without the cause: its text repeats what could not be read.
-        raise InvalidInput("the Secret's .dockerconfigjson is no JSON") from error
-    servers = found.get("auths") if isinstance(found, dict) else None
+        # Without the content, which may hold a password.
+        raise InvalidInput("the Secret's .dockerconfigjson is not JSON") from error
+    servers = parsed.get("auths") if isinstance(parsed, dict) else None
     if not isinstance(servers, dict):
         raise InvalidInput("the Secret's .dockerconfigjson has no object `auths`")
     for server, entry in servers.items():

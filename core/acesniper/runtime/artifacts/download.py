@@ -1,4 +1,4 @@
-"""Brings one file here: bounded in size and time, and only the bytes that were asked for."""
+"""Download of one file, limited in size and time and verified by its digest."""
 
 import hashlib
 from collections.abc import Iterator
@@ -18,10 +18,7 @@ CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class DownloadLimits:
-    """The largest file, and the longest time.
-
-    The defaults are for pods: how large a model may be is the operator's to say.
-    """
+    """Limits of a download: file size and total time. The defaults are those of task pods."""
 
     most_bytes: int = 16 << 30
     total_s: float = 3600.0
@@ -38,16 +35,16 @@ def download(
     """Write the file to `target` and return its SHA-256.
 
     Raises:
-        Unavailable: it cannot be had now.
-        InvalidModel: TooLarge, DigestMismatch: it will never be what was asked for.
+        Unavailable: the file cannot be fetched now.
+        InvalidModel: TooLarge or DigestMismatch; a retry is useless.
     """
     digest = hashlib.sha256()
     size = 0
     deadline = Deadline.after(limits.total_s)
-    with _open(address, sha256 or "", credentials, deadline) as answer:
+    with _open(address, sha256 or "", credentials, deadline) as response:
         try:
             with target.open("wb") as file:
-                for chunk in _chunks(answer, address):
+                for chunk in _chunks(response, address):
                     size += len(chunk)
                     if size > limits.most_bytes:
                         limit = f"{limits.most_bytes / 2**20:.0f} MiB"
@@ -55,12 +52,12 @@ def download(
                     digest.update(chunk)
                     file.write(chunk)
         except OSError as error:
-            raise Unavailable(f"{address.shown} cannot be kept here: {error}") from error
-    found = digest.hexdigest()
-    if sha256 is not None and found != sha256.lower():
-        text = f"{address.shown} has sha256 {found}, not {sha256}, which was asked for"
+            raise Unavailable(f"{address.shown} cannot be stored: {error}") from error
+    actual = digest.hexdigest()
+    if sha256 is not None and actual != sha256.lower():
+        text = f"{address.shown} has sha256 {actual}, expected {sha256}"
         raise InvalidModel("DigestMismatch", text)
-    return found
+    return actual
 
 
 def _open(
@@ -79,10 +76,10 @@ def _open(
     )
 
 
-def _chunks(answer: HTTPResponse, address: Address) -> Iterator[bytes]:
-    """What comes, as it comes; a whole body or Unavailable."""
+def _chunks(response: HTTPResponse, address: Address) -> Iterator[bytes]:
+    """The body in chunks; raises Unavailable if it is incomplete."""
     with translated(address.shown):
-        while chunk := answer.read1(CHUNK_BYTES):
+        while chunk := response.read1(CHUNK_BYTES):
             yield chunk
-        if answer.length:
-            raise ValueError(f"cut off, {answer.length} bytes are missing")
+        if response.length:
+            raise ValueError(f"incomplete, {response.length} bytes are missing")

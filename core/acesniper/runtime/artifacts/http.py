@@ -1,4 +1,8 @@
-"""One HTTP request, bounded in time, whose credentials stay with the host they are for."""
+"""HTTP requests with a total time limit, whose credentials are sent to their host only.
+
+A socket timeout restarts with every byte: a server that sends one byte now and then, in a header or
+in the length of a chunk, could keep its client busy for weeks. So connections have a deadline.
+"""
 
 import io
 import socket
@@ -20,23 +24,23 @@ from acesniper.domain.errors import Unavailable
 from acesniper.runtime.artifacts.credentials import NO_CREDENTIALS, Credentials
 
 SOCKET_TIMEOUT_S = 30.0
-"""A server that says nothing for so long is given up."""
+"""Timeout of a connection without data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When a file must have come; by the monotonic clock."""
+    """End of a transfer, on the monotonic clock."""
 
     total_s: float
     at_s: float
 
     @classmethod
     def after(cls, total_s: float) -> "Deadline":
-        """So many seconds from now."""
+        """A deadline this many seconds from now."""
         return cls(total_s, time.monotonic() + total_s)
 
-    def patience_s(self) -> float:
-        """How long to wait for the next bytes. Raises TimeoutError when the time is up."""
+    def remaining_s(self) -> float:
+        """Timeout for the next bytes; raises TimeoutError after the deadline."""
         left_s = self.at_s - time.monotonic()
         if left_s <= 0:
             raise TimeoutError(f"not finished after {self.total_s:g} s")
@@ -44,72 +48,72 @@ class Deadline:
 
 
 class _Plain(socket.socket):
-    """A socket that reads until its deadline."""
+    """A socket that applies a deadline to reads."""
 
     deadline: Deadline
 
     def recv_into(self, *arguments: Any, **options: Any) -> int:  # noqa: ANN401 - as the base's
-        self.settimeout(self.deadline.patience_s())
+        self.settimeout(self.deadline.remaining_s())
         try:
             return super().recv_into(*arguments, **options)
         except TimeoutError:
-            self.deadline.patience_s()  # says which time was up
+            self.deadline.remaining_s()  # reports the total time if that is exceeded
             raise
 
 
 class _Secure(_Plain, ssl.SSLSocket):
-    """Over TLS, whose `recv_into` is the next in line."""
+    """A TLS socket with a deadline; `recv_into` calls that of SSLSocket."""
 
 
 class _SecureConnection(HTTPSConnection):
     deadline: Deadline
 
     def connect(self) -> None:
-        # Shaking hands does not read by `recv_into`, and ends by the socket's timeout as a whole.
+        # The TLS handshake does not use `recv_into`; the socket timeout limits it as a whole.
         super().connect()
         self.sock.deadline = self.deadline  # type: ignore[union-attr]  # a _Secure, by the context
 
 
 class Http(HTTPHandler):
-    """Opens http:// until a deadline."""
+    """Opens http:// URLs with a deadline."""
 
     def __init__(self, deadline: Deadline) -> None:
-        """`deadline` ends whatever is opened."""
+        """Apply `deadline` to every connection."""
         super().__init__()
         self._deadline = deadline
 
     def http_open(self, req: Request) -> HTTPResponse:
-        """Open it, as urllib asks for it."""
+        """Open a URL, as called by urllib."""
 
         def connection(host: str, **options: Any) -> HTTPConnection:  # noqa: ANN401 - urllib's
-            return _ending(HTTPConnection(host, **options), self._deadline)
+            return _with_deadline(HTTPConnection(host, **options), self._deadline)
 
         return self.do_open(connection, req)
 
 
 class Https(HTTPSHandler):
-    """Opens https:// until a deadline."""
+    """Opens https:// URLs with a deadline."""
 
     def __init__(self, deadline: Deadline, trust: ssl.SSLContext) -> None:
-        """`trust` says whom to believe."""
+        """Verify servers with `trust`."""
         super().__init__()
         trust.sslsocket_class = _Secure
         self._deadline = deadline
         self._trust = trust
 
     def https_open(self, req: Request) -> HTTPResponse:
-        """Open it, as urllib asks for it."""
+        """Open a URL, as called by urllib."""
 
         def connection(host: str, **options: Any) -> HTTPConnection:  # noqa: ANN401 - urllib's
-            made = _SecureConnection(host, context=self._trust, **options)
-            made.deadline = self._deadline
-            return _ending(made, self._deadline)
+            connection = _SecureConnection(host, context=self._trust, **options)
+            connection.deadline = self._deadline
+            return _with_deadline(connection, self._deadline)
 
         return self.do_open(connection, req)
 
 
-def _ending(connection: HTTPConnection, deadline: Deadline) -> HTTPConnection:
-    """The connection, so that it connects by `_connected`: before it speaks to a proxy or TLS."""
+def _with_deadline(connection: HTTPConnection, deadline: Deadline) -> HTTPConnection:
+    """The connection with `_connected` as its connect function, also for proxies and TLS."""
 
     def connect(where: tuple[str, int], *_: object) -> socket.socket:
         return _connected(where, deadline)
@@ -119,13 +123,13 @@ def _ending(connection: HTTPConnection, deadline: Deadline) -> HTTPConnection:
 
 
 def _connected(where: tuple[str, int], deadline: Deadline) -> socket.socket:
-    """A socket to one of a host's addresses; a name may stand for thousands of dead ones."""
+    """A socket to one of the host's addresses, within the deadline for all of them."""
     failure = OSError(f"{where[0]} has no address")
     for family, kind, protocol, _, address in socket.getaddrinfo(*where, type=socket.SOCK_STREAM):
         plain = _Plain(family, kind, protocol)
         plain.deadline = deadline
         try:
-            plain.settimeout(deadline.patience_s())
+            plain.settimeout(deadline.remaining_s())
             plain.connect(address)
         except OSError as error:
             plain.close()
@@ -138,15 +142,15 @@ def _connected(where: tuple[str, int], deadline: Deadline) -> socket.socket:
 MAX_REDIRECTS = 3
 URL_SAFE_CHARS = "%/:?#[]@!$&'()*+,;=~"
 MAX_TEXT_CHARS = 200
-"""Of what a server says of itself; such text goes into conditions and onto terminals."""
+"""Limit of server-provided text in messages, conditions and terminal output."""
 
 
 class HttpStatusError(Unavailable):
-    """The server answered, but not with what was asked for."""
+    """The server responded with an error status."""
 
     def __init__(self, shown: str, status: int, reason: str, headers: Message) -> None:
         hint = "; see the Secret that `secret` names" if status in (401, 403) else ""
-        super().__init__(f"{shown} answers {status} {printable(reason)}{hint}")
+        super().__init__(f"{shown} responds {status} {printable(reason)}{hint}")
         self.status = status
         self.headers = headers
 
@@ -165,7 +169,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         scheme = urlsplit(newurl).scheme
         if scheme != "https" and scheme != req.type:
-            raise urllib.error.URLError(f"it is redirected from {req.type} to {scheme}")
+            raise urllib.error.URLError(f"redirect from {req.type} to {scheme} is not allowed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -179,38 +183,38 @@ def request(
     method: str = "GET",
     body: bytes | None = None,
 ) -> HTTPResponse:
-    """The answer to one request, open; reading it ends by the deadline, too.
+    """Send a request and return the open response; the deadline also applies to reading it.
 
-    Headers are not sent on to where the server redirects to: some of them are credentials.
+    Headers may hold credentials and are not sent to the target of a redirect.
 
     Raises:
-        Refused: any status but 2xx.
-        Unavailable: there is no answer.
+        HttpStatusError: the status is not 2xx.
+        Unavailable: there is no response.
     """
     with translated(shown):
-        # Spaces and letters beyond ASCII are written as people see them.
+        # URLs may contain unescaped spaces and non-ASCII letters.
         url = quote(url, safe=URL_SAFE_CHARS)
-        asked = urllib.request.Request(url, method=method)  # noqa: S310 - by the opener
-        asked.add_header("User-Agent", "acesniper")
+        prepared = urllib.request.Request(url, method=method)  # noqa: S310 - by the opener
+        prepared.add_header("User-Agent", "acesniper")
         if body is not None:
-            # A file is sent piece by piece, each in its time: a slow line may take minutes.
-            asked.data = io.BytesIO(body)
-            asked.add_unredirected_header("Content-Length", str(len(body)))
+            # Sent in chunks, each with its own timeout, as a slow link may take minutes.
+            prepared.data = io.BytesIO(body)
+            prepared.add_unredirected_header("Content-Length", str(len(body)))
         for name, value in headers.items():
-            asked.add_unredirected_header(name, _sendable(value))
+            prepared.add_unredirected_header(name, _sendable(value))
         try:
-            answer: HTTPResponse = _opener(credentials, deadline).open(
-                asked, timeout=SOCKET_TIMEOUT_S
+            response: HTTPResponse = _opener(credentials, deadline).open(
+                prepared, timeout=SOCKET_TIMEOUT_S
             )
         except urllib.error.HTTPError as error:
             with error:
                 raise HttpStatusError(shown, error.code, error.reason, error.headers) from None
-        return answer
+        return response
 
 
 @contextmanager
 def translated(shown: str) -> Iterator[None]:
-    """Turn what goes wrong on the way into Unavailable."""
+    """Translate transport errors into `Unavailable`."""
     try:
         yield
     except (OSError, HTTPException, ValueError) as error:
@@ -219,19 +223,21 @@ def translated(shown: str) -> Iterator[None]:
 
 
 def printable(text: str) -> str:
-    """Of what a server says, what people may be shown."""
-    return "".join(each if each.isprintable() else " " for each in text[:MAX_TEXT_CHARS])
+    """Server-provided text that is safe to show: printable and limited in length."""
+    return "".join(
+        character if character.isprintable() else " " for character in text[:MAX_TEXT_CHARS]
+    )
 
 
 def _sendable(value: str) -> str:
-    """The value of a header. What cannot be one is not repeated: it may be a credential."""
+    """A valid header value; the error does not quote it, as it may be a credential."""
     if not (value.isascii() and value.isprintable()):
-        raise ValueError("the credentials hold a line break or another character no header takes")
+        raise ValueError("the credentials contain a character that is invalid in an HTTP header")
     return value
 
 
 def _opener(credentials: Credentials, deadline: Deadline) -> urllib.request.OpenerDirector:
-    """An opener for http and https only; urllib's own would open files, too."""
+    """An opener for http and https only; the default one also opens files."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -248,7 +254,7 @@ def _opener(credentials: Credentials, deadline: Deadline) -> urllib.request.Open
 
 @cache
 def _trust(authority: str) -> ssl.SSLContext:
-    """Whom to believe: the system's authorities, and one more. Reading them takes a while."""
+    """TLS context with the system's authorities and one more; cached, as loading is slow."""
     context = ssl.create_default_context()
     if authority:
         context.load_verify_locations(cadata=authority)

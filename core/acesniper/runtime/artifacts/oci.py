@@ -1,7 +1,7 @@
-"""A file that was pushed to an OCI registry as an artifact, as `oras push REPOSITORY FILE` does.
+"""Files in OCI registries, pushed as artifacts by `oras push REPOSITORY FILE`.
 
-Such a file is a layer of its own, whose digest is that of the file. So there is nothing to look up:
-the digest that the task gives names the blob. A tag may move, the digest does not.
+Such a file is a layer whose digest is that of the file, so the task's digest names the blob and no
+manifest is needed.
 
 https://github.com/opencontainers/distribution-spec
 """
@@ -25,14 +25,14 @@ from acesniper.runtime.artifacts.http import (
 )
 
 REGISTRY_HOSTS = {"docker.io": "registry-1.docker.io"}
-"""Where a registry does not answer at the name that images have."""
+"""Host of a registry, if it differs from the name in image references."""
 MAX_TOKEN_BYTES = 1 << 20
 
 
 def get_blob(
     address: Address, sha256: str, credentials: Credentials, deadline: Deadline
 ) -> HTTPResponse:
-    """The blob of that digest, open. Raises Unavailable."""
+    """Open the blob of a digest; raises Unavailable."""
     scheme = "http" if address.scheme == "oci+http" else "https"
     repository = re.sub(r"(:[^/:]+)?(@[^/]+)?$", "", address.path)
     host = REGISTRY_HOSTS.get(address.host, address.host)
@@ -43,15 +43,15 @@ def get_blob(
         if refused.status != HTTPStatus.NOT_FOUND:
             raise
         raise Unavailable(
-            f"{address.shown} has no blob of the digest {sha256}; is it that of the file, pushed as"
-            " it is (`oras push`)?"
+            f"{address.shown} has no blob with the digest {sha256}; push the file"
+            " uncompressed (`oras push`) and give its digest"
         ) from refused
 
 
 def _with_authorization(
     url: str, address: Address, credentials: Credentials, deadline: Deadline
 ) -> HTTPResponse:
-    """The answer to a GET, asked again with what the registry demands."""
+    """Send a GET, and repeat it with the authorization that the registry demands."""
     ask = partial(request, url, shown=address.shown, credentials=credentials, deadline=deadline)
     try:
         return ask({})
@@ -65,33 +65,35 @@ def _with_authorization(
 def _authorization(
     challenge: str, address: Address, credentials: Credentials, deadline: Deadline
 ) -> str:
-    """What the registry asks for: user and password, or a token bought with them."""
+    """The Authorization header: user and password, or a token obtained with them."""
     kind, _, rest = challenge.partition(" ")
     basic = credentials.basic(address.host)
     if kind.lower() != "bearer":
         return f"Basic {basic}"
-    asked = dict(re.findall(r'(\w+)="([^"]*)"', rest))
-    realm = asked.pop("realm", "")
+    parameters = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+    realm = parameters.pop("realm", "")
     if not realm.startswith("https://") and address.scheme != "oci+http":
-        raise Unavailable(f"{address.shown} sells its tokens without TLS, at {realm}")
-    query = urlencode({name: asked[name] for name in ("service", "scope") if name in asked})
+        raise Unavailable(f"{address.shown} issues its tokens without TLS, at {realm}")
+    query = urlencode(
+        {name: parameters[name] for name in ("service", "scope") if name in parameters}
+    )
     headers = {"Authorization": f"Basic {basic}"} if basic else {}
     shown = f"the registry's {printable(realm)}"
     url = f"{realm}?{query}"
     with (
-        request(url, headers, shown=shown, credentials=credentials, deadline=deadline) as answer,
+        request(url, headers, shown=shown, credentials=credentials, deadline=deadline) as response,
         translated(shown),
     ):
-        return f"Bearer {_token(answer.read(MAX_TOKEN_BYTES))}"
+        return f"Bearer {_token(response.read(MAX_TOKEN_BYTES))}"
 
 
 def _token(content: bytes) -> str:
-    """The token in a registry's answer. Raises ValueError where there is none."""
+    """The token in the response of a registry; raises ValueError if it is missing."""
     try:
-        found = json.loads(content)
+        parsed = json.loads(content)
     except RecursionError as error:
-        raise ValueError("its answer nests too deeply") from error
-    token = found.get("token") or found.get("access_token") if isinstance(found, dict) else None
+        raise ValueError("the response is nested too deeply") from error
+    token = parsed.get("token") or parsed.get("access_token") if isinstance(parsed, dict) else None
     if not isinstance(token, str):
-        raise ValueError("there is no token in its answer")
+        raise ValueError("the response has no token")
     return token

@@ -1,6 +1,7 @@
-"""Objects of an S3-compatible store: one GET, one PUT, signed where there are credentials.
+"""Objects of S3-compatible stores: one GET or PUT, signed if there are credentials.
 
-Buckets are named in the path, which every such store understands.
+Buckets are addressed by path, which all such stores support. Requests are signed with AWS Signature
+Version 4: https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
 """
 
 import hashlib
@@ -25,23 +26,23 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A bucket, and what is needed to get at it; `s3://BUCKET/PREFIX` names both."""
+    """Access to a bucket; the address is `s3://BUCKET/PREFIX`."""
 
     address: Address
     credentials: Credentials
     clock: Callable[[], datetime] = _now
 
     def get(self, deadline: Deadline) -> HTTPResponse:
-        """The object at the address, open. Raises Unavailable."""
-        return self._ask("GET", self.address.path, b"", self.address.shown, deadline)
+        """Open the object at the address; raises Unavailable."""
+        return self._send("GET", self.address.path, b"", self.address.shown, deadline)
 
     def put(self, name: str, content: bytes) -> None:
-        """Write an object below the address, whole or not at all. Raises Unavailable."""
+        """Write an object below the address atomically; raises Unavailable."""
         key = f"{self.address.path.rstrip('/')}/{name}".lstrip("/")
         shown = f"s3://{self.address.host}/{key}"
-        self._ask("PUT", key, content, shown, Deadline.after(MAX_PUT_S)).close()
+        self._send("PUT", key, content, shown, Deadline.after(MAX_PUT_S)).close()
 
-    def _ask(
+    def _send(
         self, method: str, key: str, body: bytes, shown: str, deadline: Deadline
     ) -> HTTPResponse:
         url = f"{self._endpoint()}/{quote(self.address.host)}/{quote(key, safe='/~')}"
@@ -95,7 +96,7 @@ def signed_headers(
     region: str,
     now: datetime,
 ) -> dict[str, str]:
-    """The headers that make a request be let in; `url` is encoded already and has no query."""
+    """Headers of a signed request; `url` is encoded and has no query."""
     parts = urlsplit(url)
     digest = hashlib.sha256(body).hexdigest()
     stamp = f"{now:%Y%m%dT%H%M%SZ}"
@@ -117,7 +118,7 @@ def signed_headers(
     sent["authorization"] = (
         f"{ALGORITHM} Credential={key_id}/{scope}, SignedHeaders={names}, Signature={signature}"
     )
-    # The client sends its own, the same.
+    # urllib sends the same Host header.
     del sent["host"]
     return sent
 

@@ -10,7 +10,7 @@ from typing import Any
 from acesniper.api.conditions import find_condition, with_condition
 from acesniper.api.convert import prediction_text
 from acesniper.api.decision import Decision
-from acesniper.api.messages import RunnerReport, terminated_state
+from acesniper.api.messages import TaskReport, terminated_state
 from acesniper.api.reasons import ConditionType, Notice, Reason
 from acesniper.api.units import duration_text, epoch_s, rfc3339
 from acesniper.api.v1alpha1 import (
@@ -249,7 +249,7 @@ def predicted_outcome(decision: Decision, created_s: float) -> TaskPrediction:
 
 
 def observed_outcome(
-    report: RunnerReport | None, pod: Mapping[str, Any], created_s: float, now_s: float
+    report: TaskReport | None, pod: Mapping[str, Any], created_s: float, now_s: float
 ) -> tuple[TaskObservation, str]:
     """The observation of a finished pod, from its report and its times; and a sentence about it.
 

@@ -36,7 +36,7 @@ class NetworkEntry(TypedDict):
 
 
 def archive() -> Path:
-    """The archive beside this module: an ONNX file for each network, and index.json."""
+    """Path of the shipped archive: an ONNX file for each network, and index.json."""
     return Path(str(files("acesniper.predictor.atlas") / "networks.zip"))
 
 

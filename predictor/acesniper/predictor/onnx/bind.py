@@ -71,7 +71,6 @@ def _sizes(
     """Sizes of dimensions by name; symbolic first dimensions are the batch."""
     if batch < 1 or any(size < 0 for size in shapes.values()):
         given = {"batch": batch, **shapes}
-        given = {"batch": batch, **shapes}
         raise InvalidModel(
             "BadShape", f"the batch must be at least 1 and sizes at least 0, not {given}"
         )

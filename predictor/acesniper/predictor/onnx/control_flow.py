@@ -30,7 +30,7 @@ def subgraph_runs(proto: NodeProto, node: Node, scope: Scope) -> list[SubgraphRu
     if not node.standard:
         return []
     inner = {a.name: a.g for a in proto.attribute if a.HasField("g")}
-    given = [scope.types[name] if name else TypeProto() for name in proto.input]
+    input_types = [scope.types[name] if name else TypeProto() for name in proto.input]
     if node.op == "If":
         return _branches(inner, scope.number(proto.input[0]) if proto.input else None)
     body = inner.get("body", GraphProto())
@@ -38,9 +38,11 @@ def subgraph_runs(proto: NodeProto, node: Node, scope: Scope) -> list[SubgraphRu
         counter, condition = tensor_type(TensorProto.INT64, ()), tensor_type(TensorProto.BOOL, ())
         sequences = enumerate(scope.sequences.get(name) for name in proto.input)
         empty = frozenset(place for place, items in sequences if items is not None and not items)
-        return [SubgraphRun(body, [counter, condition, *given[2:]], _trips(proto, scope), empty)]
+        return [
+            SubgraphRun(body, [counter, condition, *input_types[2:]], _trips(proto, scope), empty)
+        ]
     if node.op == "Scan":
-        return [_scan(body, node, given)]
+        return [_scan(body, node, input_types)]
     if node.op == "SequenceMap":
         elements = [scope.sequences.get(name, ()) for name in proto.input]
         types = [e[0] if e else TypeProto() for e in elements]
@@ -61,30 +63,34 @@ def output_types(
         if len(branches) == 1:
             return list(branches[0])
         return [merged_type(one, other) for one, other in zip(*branches, strict=False)]
-    given = list(results[0])
+    result_types = list(results[0])
     if node.op == "Loop":
         carried = len(node.input_names) - 2
         before = runs[0].inputs[2:]
-        kept = [merged_type(a, b) for a, b in zip(before, given[1 : 1 + carried], strict=False)]
-        return [*kept, *(_stacked(kind, runs[0].repeats) for kind in given[1 + carried :])]
+        kept = [
+            merged_type(a, b) for a, b in zip(before, result_types[1 : 1 + carried], strict=False)
+        ]
+        return [*kept, *(_stacked(kind, runs[0].repeats) for kind in result_types[1 + carried :])]
     if node.op == "Scan":
         carried = len(node.input_names) - node.integer("num_scan_inputs", 1)
-        axes = node.integers("scan_output_axes") or (0,) * len(given)
-        stacked = zip(given[carried:], axes, strict=False)
+        axes = node.integers("scan_output_axes") or (0,) * len(result_types)
+        stacked = zip(result_types[carried:], axes, strict=False)
         length = runs[0].repeats
-        return [*given[:carried], *(_stacked(kind, length, axis) for kind, axis in stacked)]
-    return [helper.make_sequence_type_proto(kind) for kind in given]
+        return [*result_types[:carried], *(_stacked(kind, length, axis) for kind, axis in stacked)]
+    return [helper.make_sequence_type_proto(kind) for kind in result_types]
 
 
 def sequence_elements(
-    proto: NodeProto, run: SubgraphRun, given: Sequence[TypeProto], inner: Scope
+    proto: NodeProto, run: SubgraphRun, result_types: Sequence[TypeProto], inner: Scope
 ) -> dict[str, Sequence[TypeProto]]:
     """Elements of the sequences that a map outputs or a loop extends once per iteration."""
     count = int(run.repeats or 0)
     if not 0 < count <= KEPT_ELEMENTS:
         return {}
     if proto.op_type == "SequenceMap":
-        return {name: [kind] * count for name, kind in zip(proto.output, given, strict=False)}
+        return {
+            name: [kind] * count for name, kind in zip(proto.output, result_types, strict=False)
+        }
     elements: dict[str, Sequence[TypeProto]] = {}
     for place, (name, value) in enumerate(zip(proto.output, run.graph.output[1:], strict=False), 2):
         filled = inner.sequences.get(value.name, ())
@@ -93,10 +99,12 @@ def sequence_elements(
     return elements
 
 
-def generalised(run: SubgraphRun, given: Sequence[TypeProto]) -> SubgraphRun | None:
+def generalised(run: SubgraphRun, result_types: Sequence[TypeProto]) -> SubgraphRun | None:
     """Run of a loop in which the dimensions that its body changes are unknown; None if none do."""
     carried = run.inputs[2:]
-    after = [merged_type(a, b) for a, b in zip(carried, given[1 : 1 + len(carried)], strict=False)]
+    after = [
+        merged_type(a, b) for a, b in zip(carried, result_types[1 : 1 + len(carried)], strict=False)
+    ]
     if len(after) != len(carried) or all(
         dims_of(a) == dims_of(b) for a, b in zip(carried, after, strict=True)
     ):
@@ -124,10 +132,13 @@ def _trips(proto: NodeProto, scope: Scope) -> float | None:
     return trips if trips is not None and 0 <= trips < MAX_TRIPS else None
 
 
-def _scan(body: GraphProto, node: Node, given: Sequence[TypeProto]) -> SubgraphRun:
+def _scan(body: GraphProto, node: Node, input_types: Sequence[TypeProto]) -> SubgraphRun:
     """Run of a Scan: each scanned input without the axis along which it is scanned."""
     count = node.integer("num_scan_inputs", 1)
-    states, scanned = given[: len(given) - count], given[len(given) - count :]
+    states, scanned = (
+        input_types[: len(input_types) - count],
+        input_types[len(input_types) - count :],
+    )
     axes = node.integers("scan_input_axes") or (0,) * count
     length: int | None = None
     slices = []

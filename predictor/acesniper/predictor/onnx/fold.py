@@ -18,7 +18,7 @@ from acesniper.predictor.onnx.node import KEPT_ELEMENTS, RANDOM, Node, has_subgr
 from acesniper.predictor.onnx.scope import Scope, dims_of
 
 Array = np.ndarray
-Given = Sequence[Array | None]
+Inputs = Sequence[Array | None]
 
 MAX_REFERENCE_ELEMENTS = 64
 """Maximum elements of a result for which the slow reference evaluator is used."""
@@ -42,10 +42,10 @@ def fold(
         return _constant(proto)
     if any(name and name not in scope.protos for name in proto.input) or not any(proto.input):
         return None
-    given = [scope.array(name) if name else None for name in proto.input]
+    inputs = [scope.array(name) if name else None for name in proto.input]
     try:
         with np.errstate(all="ignore"):
-            results = _computed(proto, node, given, types, opset)
+            results = _computed(proto, node, inputs, types, opset)
     except FAILURES:
         return None  # unknown shapes are reported later
     if len(results) < len(proto.output):
@@ -60,12 +60,12 @@ def _typed(value: Array, kind: TypeProto) -> Array:
 
 
 def _computed(
-    proto: NodeProto, node: Node, given: Given, types: Sequence[TypeProto], opset: int
+    proto: NodeProto, node: Node, inputs: Inputs, types: Sequence[TypeProto], opset: int
 ) -> Sequence[Array]:
     if node.op in FOLDABLE:
-        if not _stays_small(node, given):
+        if not _stays_small(node, inputs):
             return ()
-        result = FOLDABLE[node.op](node, given)
+        result = FOLDABLE[node.op](node, inputs)
         return result if isinstance(result, list) else [result]
     shapes = [dims_of(kind) for kind in types]
     small = all(
@@ -74,22 +74,22 @@ def _computed(
     )
     if node.op in RANDOM or has_subgraph(proto) or not small:
         return ()
-    return _by_reference(proto, given, opset)
+    return _by_reference(proto, inputs, opset)
 
 
-def _by_reference(proto: NodeProto, given: Given, opset: int) -> Sequence[Array]:
+def _by_reference(proto: NodeProto, inputs: Inputs, opset: int) -> Sequence[Array]:
     """Outputs of a rare operator by ONNX's reference evaluator, which is slow."""
     feeds = {
-        name: value for name, value in zip(proto.input, given, strict=True) if value is not None
+        name: value for name, value in zip(proto.input, inputs, strict=True) if value is not None
     }
-    inputs = [
+    input_infos = [
         helper.make_tensor_value_info(
             name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
         )
         for name, value in feeds.items()
     ]
     outputs = [helper.make_empty_tensor_value_info(name) for name in proto.output if name]
-    graph = helper.make_graph([proto], "fold", inputs, outputs)
+    graph = helper.make_graph([proto], "fold", input_infos, outputs)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     return [np.asarray(output) for output in ReferenceEvaluator(model).run(None, feeds)]
 
@@ -123,9 +123,9 @@ def _constant(proto: NodeProto) -> Sequence[Array] | None:
     return None
 
 
-def _stays_small(node: Node, given: Given) -> bool:
+def _stays_small(node: Node, inputs: Inputs) -> bool:
     """Whether the result is small; some operators turn a tiny input into a huge output."""
-    operands = [value for value in given if value is not None]
+    operands = [value for value in inputs if value is not None]
     if not operands:
         return False
     if node.op == "Range":
@@ -142,16 +142,16 @@ def _stays_small(node: Node, given: Given) -> bool:
     return True
 
 
-def _first(given: Given) -> Array:
-    if not given or given[0] is None:
+def _first(inputs: Inputs) -> Array:
+    if not inputs or inputs[0] is None:
         raise ValueError
-    return given[0]
+    return inputs[0]
 
 
-def _second(given: Given) -> Array:
-    if len(given) < 2 or given[1] is None:
+def _second(inputs: Inputs) -> Array:
+    if len(inputs) < 2 or inputs[1] is None:
         raise ValueError
-    return given[1]
+    return inputs[1]
 
 
 def _divide(one: Array, other: Array) -> Array:
@@ -162,41 +162,41 @@ def _divide(one: Array, other: Array) -> Array:
     return np.asarray(quotient * np.sign(one) * np.sign(other), dtype=one.dtype)
 
 
-def _modulo(node: Node, given: Given) -> Array:
+def _modulo(node: Node, inputs: Inputs) -> Array:
     function = np.fmod if node.integer("fmod") else np.mod
-    return np.asarray(function(_first(given), _second(given)))
+    return np.asarray(function(_first(inputs), _second(inputs)))
 
 
-def _power(_: Node, given: Given) -> Array:
-    return np.asarray(np.power(_first(given), _second(given)), dtype=_first(given).dtype)
+def _power(_: Node, inputs: Inputs) -> Array:
+    return np.asarray(np.power(_first(inputs), _second(inputs)), dtype=_first(inputs).dtype)
 
 
-def _axes(node: Node, given: Given, place: int = 1) -> tuple[int, ...] | None:
+def _axes(node: Node, inputs: Inputs, place: int = 1) -> tuple[int, ...] | None:
     """Axes from the attribute (old operator sets) or the input (new ones)."""
-    if len(given) > place and (axes := given[place]) is not None:
+    if len(inputs) > place and (axes := inputs[place]) is not None:
         return tuple(int(axis) for axis in axes.ravel())
     return node.integers("axes") or None
 
 
-def _gather(node: Node, given: Given) -> Array:
-    return np.take(_first(given), _second(given), axis=node.integer("axis"))
+def _gather(node: Node, inputs: Inputs) -> Array:
+    return np.take(_first(inputs), _second(inputs), axis=node.integer("axis"))
 
 
-def _concat(node: Node, given: Given) -> Array:
+def _concat(node: Node, inputs: Inputs) -> Array:
     return np.concatenate(
-        [value for value in given if value is not None], axis=node.integer("axis")
+        [value for value in inputs if value is not None], axis=node.integer("axis")
     )
 
 
-def _slice(node: Node, given: Given) -> Array:
-    data = _first(given)
-    if len(given) == 1:  # before operator set 10
+def _slice(node: Node, inputs: Inputs) -> Array:
+    data = _first(inputs)
+    if len(inputs) == 1:  # before operator set 10
         starts, ends = node.integers("starts"), node.integers("ends")
         axes, steps = node.integers("axes") or tuple(range(len(starts))), (1,) * len(starts)
     else:
-        starts, ends = _axes(node, given, 1) or (), _axes(node, given, 2) or ()
-        axes = _axes(node, given, 3) or tuple(range(len(starts)))
-        steps = _axes(node, given, 4) or (1,) * len(starts)
+        starts, ends = _axes(node, inputs, 1) or (), _axes(node, inputs, 2) or ()
+        axes = _axes(node, inputs, 3) or tuple(range(len(starts)))
+        steps = _axes(node, inputs, 4) or (1,) * len(starts)
     index = [slice(None)] * data.ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         backwards_to_start = step < 0 and end < -data.shape[axis]
@@ -204,62 +204,62 @@ def _slice(node: Node, given: Given) -> Array:
     return data[tuple(index)]
 
 
-def _unsqueeze(node: Node, given: Given) -> Array:
-    return np.expand_dims(_first(given), _axes(node, given) or ())
+def _unsqueeze(node: Node, inputs: Inputs) -> Array:
+    return np.expand_dims(_first(inputs), _axes(node, inputs) or ())
 
 
-def _squeeze(node: Node, given: Given) -> Array:
-    return np.squeeze(_first(given), _axes(node, given))
+def _squeeze(node: Node, inputs: Inputs) -> Array:
+    return np.squeeze(_first(inputs), _axes(node, inputs))
 
 
-def _reshape(node: Node, given: Given) -> Array:
-    data, target = _first(given), [int(dim) for dim in _second(given)]
+def _reshape(node: Node, inputs: Inputs) -> Array:
+    data, target = _first(inputs), [int(dim) for dim in _second(inputs)]
     if not node.integer("allowzero"):
         target = [dim or data.shape[i] for i, dim in enumerate(target)]
     return data.reshape(target)
 
 
-def _cast(node: Node, given: Given) -> Array:
-    return _first(given).astype(helper.tensor_dtype_to_np_dtype(node.integer("to")))
+def _cast(node: Node, inputs: Inputs) -> Array:
+    return _first(inputs).astype(helper.tensor_dtype_to_np_dtype(node.integer("to")))
 
 
-def _filled(node: Node, given: Given) -> Array:
+def _filled(node: Node, inputs: Inputs) -> Array:
     value = node.attributes.get("value")
     fill = tensor_values(value) if isinstance(value, TensorProto) else np.zeros(1, np.float32)
-    return np.full([int(dim) for dim in _first(given)], fill.ravel()[0], fill.dtype)
+    return np.full([int(dim) for dim in _first(inputs)], fill.ravel()[0], fill.dtype)
 
 
-def _clip(node: Node, given: Given) -> Array:
+def _clip(node: Node, inputs: Inputs) -> Array:
     """Bounds from the attributes (old operator sets) or the inputs (new ones)."""
-    data = _first(given)
+    data = _first(inputs)
     for place, name, function in ((1, "min", np.maximum), (2, "max", np.minimum)):
-        bound = given[place] if len(given) > place else node.attributes.get(name)
+        bound = inputs[place] if len(inputs) > place else node.attributes.get(name)
         if isinstance(bound, (float, np.ndarray)):
             data = np.asarray(function(data, bound), dtype=data.dtype)
     return data
 
 
-def _range(_: Node, given: Given) -> Array:
-    start, limit, delta = (np.ravel(value)[0] for value in given if value is not None)
-    return np.arange(start, limit, delta, dtype=_first(given).dtype)
+def _range(_: Node, inputs: Inputs) -> Array:
+    start, limit, delta = (np.ravel(value)[0] for value in inputs if value is not None)
+    return np.arange(start, limit, delta, dtype=_first(inputs).dtype)
 
 
-def _expand(_: Node, given: Given) -> Array:
-    data, target = _first(given), tuple(int(dim) for dim in _second(given))
+def _expand(_: Node, inputs: Inputs) -> Array:
+    data, target = _first(inputs), tuple(int(dim) for dim in _second(inputs))
     return np.broadcast_to(data, np.broadcast_shapes(data.shape, target))
 
 
-def _tile(_: Node, given: Given) -> Array:
-    return np.tile(_first(given), [int(count) for count in _second(given)])
+def _tile(_: Node, inputs: Inputs) -> Array:
+    return np.tile(_first(inputs), [int(count) for count in _second(inputs)])
 
 
-def _transpose(node: Node, given: Given) -> Array:
-    return np.transpose(_first(given), node.integers("perm") or None)
+def _transpose(node: Node, inputs: Inputs) -> Array:
+    return np.transpose(_first(inputs), node.integers("perm") or None)
 
 
-def _split(node: Node, given: Given) -> list[Array]:
-    data, axis = _first(given), node.integer("axis")
-    parts = _axes(node, given) or node.integers("split")
+def _split(node: Node, inputs: Inputs) -> list[Array]:
+    data, axis = _first(inputs), node.integer("axis")
+    parts = _axes(node, inputs) or node.integers("split")
     if not parts:
         size = -(-data.shape[axis] // len(node.output_names))
         cuts = list(range(size, data.shape[axis], size))
@@ -268,26 +268,26 @@ def _split(node: Node, given: Given) -> list[Array]:
     return list(np.split(data, cuts, axis))
 
 
-def _where(_: Node, given: Given) -> Array:
-    condition, one, other = given
+def _where(_: Node, inputs: Inputs) -> Array:
+    condition, one, other = inputs
     if condition is None or one is None or other is None:
         raise ValueError
     return np.where(condition, one, other)
 
 
-def _reduce(function: Callable[..., Array]) -> Callable[[Node, Given], Array]:
-    def reduced(node: Node, given: Given) -> Array:
-        axes = _axes(node, given)
+def _reduce(function: Callable[..., Array]) -> Callable[[Node, Inputs], Array]:
+    def reduced(node: Node, inputs: Inputs) -> Array:
+        axes = _axes(node, inputs)
         if axes is None and node.integer("noop_with_empty_axes"):
-            return _first(given)
+            return _first(inputs)
         keep = bool(node.integer("keepdims", 1))
-        return np.asarray(function(_first(given), axis=axes, keepdims=keep))
+        return np.asarray(function(_first(inputs), axis=axes, keepdims=keep))
 
     return reduced
 
 
-def _scatter(_: Node, given: Given) -> Array:
-    data, indices, updates = given
+def _scatter(_: Node, inputs: Inputs) -> Array:
+    data, indices, updates = inputs
     if data is None or indices is None or updates is None:
         raise ValueError
     result = data.copy()
@@ -295,24 +295,26 @@ def _scatter(_: Node, given: Given) -> Array:
     return result
 
 
-def _cumsum(node: Node, given: Given) -> Array:
+def _cumsum(node: Node, inputs: Inputs) -> Array:
     if node.integer("exclusive") or node.integer("reverse"):
         raise ValueError
-    return np.cumsum(_first(given), axis=int(_second(given).ravel()[0]), dtype=_first(given).dtype)
+    return np.cumsum(
+        _first(inputs), axis=int(_second(inputs).ravel()[0]), dtype=_first(inputs).dtype
+    )
 
 
-def _unary(function: Callable[[Array], Array]) -> Callable[[Node, Given], Array]:
-    return lambda _, given: np.asarray(function(_first(given)))
+def _unary(function: Callable[[Array], Array]) -> Callable[[Node, Inputs], Array]:
+    return lambda _, inputs: np.asarray(function(_first(inputs)))
 
 
-def _binary(function: Callable[[Array, Array], Array]) -> Callable[[Node, Given], Array]:
-    return lambda _, given: np.asarray(function(_first(given), _second(given)))
+def _binary(function: Callable[[Array, Array], Array]) -> Callable[[Node, Inputs], Array]:
+    return lambda _, inputs: np.asarray(function(_first(inputs), _second(inputs)))
 
 
-def _many(function: Callable[[Array, Array], Array]) -> Callable[[Node, Given], Array]:
-    def folded(_: Node, given: Given) -> Array:
-        result = _first(given)
-        for value in given[1:]:
+def _many(function: Callable[[Array, Array], Array]) -> Callable[[Node, Inputs], Array]:
+    def folded(_: Node, inputs: Inputs) -> Array:
+        result = _first(inputs)
+        for value in inputs[1:]:
             if value is not None:
                 result = np.asarray(function(result, value))
         return result
@@ -320,7 +322,7 @@ def _many(function: Callable[[Array, Array], Array]) -> Callable[[Node, Given], 
     return folded
 
 
-BINARY: Mapping[str, Callable[[Node, Given], Array]] = {
+BINARY: Mapping[str, Callable[[Node, Inputs], Array]] = {
     **{"Add": _binary(np.add), "Sub": _binary(np.subtract), "Mul": _binary(np.multiply)},
     **{"Div": _binary(_divide), "Pow": _power, "Mod": _modulo},
     **{"Equal": _binary(np.equal), "And": _binary(np.logical_and), "Or": _binary(np.logical_or)},
@@ -329,7 +331,7 @@ BINARY: Mapping[str, Callable[[Node, Given], Array]] = {
     **{"Xor": _binary(np.logical_xor), "Max": _many(np.maximum), "Min": _many(np.minimum)},
     "Where": _where,
 }
-FOLDABLE: Mapping[str, Callable[[Node, Given], Array | list[Array]]] = {
+FOLDABLE: Mapping[str, Callable[[Node, Inputs], Array | list[Array]]] = {
     **BINARY,
     **{"Abs": _unary(np.abs), "Neg": _unary(np.negative), "Not": _unary(np.logical_not)},
     **{"Floor": _unary(np.floor), "Ceil": _unary(np.ceil), "Sqrt": _unary(np.sqrt)},

@@ -30,12 +30,12 @@ INFERENCE_ERRORS = (
 
 def infer_types(proto: NodeProto, node: Node, scope: Scope, opsets: Opsets) -> list[TypeProto]:
     """One type per output, empty if it is unknown. Raises InvalidModel (ShapeInferenceFailed)."""
-    given = [scope.types[name] if name else None for name in proto.input]
+    input_types = [scope.types[name] if name else None for name in proto.input]
     try:
         _check_channels(node)
         types = _schema_types(proto, scope, opsets)
         if types is None and (node.domain in CONTRIB_DOMAINS or node.op in LIKE_FIRST):
-            types = contrib_types(proto, node, given)
+            types = contrib_types(proto, node, input_types)
     except InvalidModel:
         raise
     except INFERENCE_ERRORS as error:

@@ -67,26 +67,26 @@ OWN_ATTRIBUTES = op_names(
 )
 
 
-def contrib_types(proto: NodeProto, node: Node, given: Types) -> list[TypeProto] | None:
+def contrib_types(proto: NodeProto, node: Node, input_types: Types) -> list[TypeProto] | None:
     """Output types of a contrib operator as far as they are known; None for an unknown one."""
-    first = given[0] if given else None
+    first = input_types[0] if input_types else None
     if first is None or dims_of(first) is None:
         return None
     if node.op in LIKE_FIRST:
         statistics = tensor_type(first.tensor_type.elem_type, (*(dims_of(first) or ())[:-1], 1))
         return [first, statistics, statistics, first]
     if node.op in STANDARD_FORM:
-        return _as_standard(proto, node, given)
+        return _as_standard(proto, node, input_types)
     shape = SHAPES.get(node.op)
     if shape is None or not all(tensor.shape is not None for tensor in node.inputs):
         return None
-    element = _element(given, ELEMENT_OF.get(node.op, 0))
+    element = _element(input_types, ELEMENT_OF.get(node.op, 0))
     return [tensor_type(element, dims) for dims in shape(node)]
 
 
-def _as_standard(proto: NodeProto, node: Node, given: Types) -> list[TypeProto] | None:
+def _as_standard(proto: NodeProto, node: Node, input_types: Types) -> list[TypeProto] | None:
     op, places = STANDARD_FORM[node.op]
-    inputs = [given[i] if i < len(given) else None for i in places]
+    inputs = [input_types[i] if i < len(input_types) else None for i in places]
     types = {f"i{i}": _floating(kind, op, i) for i, kind in enumerate(inputs) if kind is not None}
     if len(types) != len(places):
         return None
@@ -103,7 +103,7 @@ def _as_standard(proto: NodeProto, node: Node, given: Types) -> list[TypeProto] 
         schema, standard, types, opset_imports=imports
     )
     result = _move_channels(inferred["o"], first=False) if last else inferred["o"]
-    return [tensor_type(_result_element(node, given), dims_of(result))]
+    return [tensor_type(_result_element(node, input_types), dims_of(result))]
 
 
 def _floating(kind: TypeProto, op: str, place: int) -> TypeProto:
@@ -121,7 +121,7 @@ def _move_channels(kind: TypeProto, *, first: bool) -> TypeProto:
     return tensor_type(kind.tensor_type.elem_type, moved)
 
 
-def _result_element(node: Node, given: Types) -> int:
+def _result_element(node: Node, input_types: Types) -> int:
     """Element type of the output: that of the input, or float for operators that dequantise."""
     if node.op in ("MatMulIntegerToFloat", "DynamicQuantizeMatMul"):
         return int(TensorProto.FLOAT)
@@ -129,11 +129,11 @@ def _result_element(node: Node, given: Types) -> int:
         return int(TensorProto.FLOAT)
     if node.op == "MatMulInteger16":
         return int(TensorProto.INT32)
-    return _element(given, ELEMENT_OF.get(node.op, 0))
+    return _element(input_types, ELEMENT_OF.get(node.op, 0))
 
 
-def _element(given: Types, place: int) -> int:
-    kind = given[place] if place < len(given) else None
+def _element(input_types: Types, place: int) -> int:
+    kind = input_types[place] if place < len(input_types) else None
     return int(kind.tensor_type.elem_type) if kind is not None else 0
 
 

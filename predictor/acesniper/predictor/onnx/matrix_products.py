@@ -2,7 +2,7 @@
 
 A convolution is the product of its patches with its filters (im2col; Chellapilla et al. 2006), a
 recurrent layer one product per step, attention two per head, a mixture of experts a few per token.
-FLOPs are 2 x multiply-accumulates; the shapes tell how efficiently a device computes them. Masked
+FLOPs are 2 x multiply-accumulates; efficiency on a device depends on the shapes. Masked
 products count in full, since runtimes compute them in full and FLOP counters count them so.
 """
 

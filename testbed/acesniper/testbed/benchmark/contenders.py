@@ -14,7 +14,7 @@ from acesniper.api.reasons import ConditionType, Reason
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import ModelProfileStatus, ModelSource
 from acesniper.domain.task import ModelKey
-from acesniper.policies.estimates import LatencyRow
+from acesniper.policies.estimates import PredictionRow
 from acesniper.predictor.csv import SUITE
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.simulator.cluster import SimulatedCluster
@@ -119,7 +119,7 @@ def model_profiles(names: ObjectNames, side: Contender) -> list[Json]:
 def write_predictions(
     path: Path,
     names: ObjectNames,
-    believed: Mapping[ModelKey, LatencyRow],
+    believed: Mapping[ModelKey, PredictionRow],
     cluster: SimulatedCluster,
     scale: float,
 ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from acesniper.api.names import INFERENCE_TASKS, PODS
 from acesniper.domain.task import ModelKey, Task
-from acesniper.policies.estimates import LatencyRow
+from acesniper.policies.estimates import PredictionRow
 from acesniper.runtime.client import Cluster as KubernetesCluster
 from acesniper.simulator.cluster import SimulatedCluster
 from acesniper.simulator.statistics import CompletedTask
@@ -82,7 +82,7 @@ class Experiment:
 
     cluster: SimulatedCluster
     tasks: Sequence[Task]
-    believed: Mapping[ModelKey, LatencyRow]
+    believed: Mapping[ModelKey, PredictionRow]
     scale: float = 1.0
     environment: Mapping[str, str] = field(default_factory=dict)
     """Further settings of our parts."""

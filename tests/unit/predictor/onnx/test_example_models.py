@@ -7,7 +7,7 @@ from acesniper.predictor.onnx.sandbox import read_model
 from small_models import MODELS
 
 INDEX = json.loads((MODELS / "index.json").read_text())
-PUBLISHED = {name: each for name, each in INDEX.items() if each["published_mmacs"]}
+PUBLISHED = {name: entry for name, entry in INDEX.items() if entry["published_mmacs"]}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -42,7 +42,7 @@ def test_arithmetic_grows_with_the_batch_and_parameters_do_not() -> None:
 
 
 @pytest.mark.parametrize("name", INDEX)
-def test_files_are_the_ones_in_the_index_and_small(name: str) -> None:
+def test_the_example_files_match_the_index_and_are_small(name: str) -> None:
     data = (MODELS / INDEX[name]["file"]).read_bytes()
 
     assert hashlib.sha256(data).hexdigest() == INDEX[name]["sha256"]

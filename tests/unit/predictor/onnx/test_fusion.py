@@ -88,7 +88,7 @@ def test_fused_operators_keep_the_arithmetic_and_move_less(
     assert fused.values["unknown.nodes"] == fused.values["unshaped.nodes"] == 0
 
 
-def test_blocked_layouts_are_read(tmp_path: Path) -> None:
+def test_blocked_layouts_are_supported(tmp_path: Path) -> None:
     plain = features_of(shipped(KEYWORDS))
 
     blocked = optimised(

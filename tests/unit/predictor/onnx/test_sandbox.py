@@ -41,7 +41,7 @@ def test_a_dense_layer_counts_its_products_and_weights(tmp_path: Path) -> None:
     assert features.operators == {"MatMul": 1, "Relu": 1}
 
 
-def test_garbage_is_not_onnx(tmp_path: Path) -> None:
+def test_random_bytes_are_not_onnx(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(b"this is a picture of a cat")
 
@@ -69,13 +69,13 @@ def test_a_file_over_the_limit_is_too_large(tmp_path: Path) -> None:
     assert refusal(path, limits=ReadLimits(file_bytes=10)).reason == "TooLarge"
 
 
-def test_a_slow_reader_is_stopped(tmp_path: Path) -> None:
+def test_a_slow_read_times_out(tmp_path: Path) -> None:
     path = save(linear_model(), tmp_path / "m.onnx")
 
     assert refusal(path, limits=ReadLimits(wall_s=0.01)).reason == "TimedOut"
 
 
-def test_a_reader_that_wants_too_much_memory_is_stopped(tmp_path: Path) -> None:
+def test_a_read_that_needs_too_much_memory_is_stopped(tmp_path: Path) -> None:
     bomb = make_model(
         [
             helper.make_node("ConstantOfShape", ["dims"], ["big"]),
@@ -90,7 +90,7 @@ def test_a_reader_that_wants_too_much_memory_is_stopped(tmp_path: Path) -> None:
     assert refusal(path, limits=ReadLimits(memory_bytes=200 << 20)).reason == "OutOfMemory"
 
 
-def test_an_absurd_tensor_fits_no_device(tmp_path: Path) -> None:
+def test_an_absurdly_large_tensor_is_rejected(tmp_path: Path) -> None:
     model = make_model([helper.make_node("Relu", ["x"], ["y"])], {"x": [1, 1 << 40, 1 << 20]})
 
     assert refusal(save(model, tmp_path / "m.onnx")).reason == "TooLarge"
@@ -108,7 +108,7 @@ def test_an_unbound_dimension_is_named_with_the_fix(tmp_path: Path) -> None:
     assert read_model(path, shapes={"length": 5}).values["elementwise.bytes"] == 2 * 4 * 5 * 8
 
 
-def test_a_size_for_a_dimension_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_size_for_an_unknown_dimension_is_rejected(tmp_path: Path) -> None:
     model = make_model([helper.make_node("Relu", ["x"], ["y"])], {"x": ["batch", "length", 8]})
 
     error = refusal(save(model, tmp_path / "m.onnx"), shapes={"lenght": 5})
@@ -126,7 +126,7 @@ def test_a_dimension_without_a_name_is_bound_by_its_axis(tmp_path: Path) -> None
     assert read_model(path, shapes={"x:1": 5}).values["elementwise.nodes"] == 1
 
 
-def test_a_past_may_be_empty() -> None:
+def test_a_key_cache_may_be_empty() -> None:
     nodes = [
         helper.make_node("Concat", ["past", "x"], ["all"], axis=1),
         helper.make_node("MatMul", ["all", "w"], ["y"]),
@@ -139,14 +139,14 @@ def test_a_past_may_be_empty() -> None:
         features_of(model, 2, steps=-1)
 
 
-def test_a_batch_that_the_model_cannot_have_is_refused(tmp_path: Path) -> None:
+def test_a_batch_other_than_the_fixed_one_is_rejected(tmp_path: Path) -> None:
     path = save(linear_model(batch=1), tmp_path / "m.onnx")
 
     assert refusal(path, batch=2).reason == "FixedBatch"
     assert read_model(path).flops > 0
 
 
-def test_shapes_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+def test_contradictory_shapes_are_rejected(tmp_path: Path) -> None:
     model = make_model(
         [helper.make_node("MatMul", ["x", "w"], ["y"])],
         {"x": [1, 7]},
@@ -156,7 +156,7 @@ def test_shapes_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     assert refusal(save(model, tmp_path / "m.onnx")).reason == "ShapeInferenceFailed"
 
 
-def test_a_shape_that_depends_on_values_is_refused_before_heavy_work(tmp_path: Path) -> None:
+def test_data_dependent_shapes_are_rejected_before_heavy_work(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("NonZero", ["x"], ["where"]),
         helper.make_node("Cast", ["where"], ["found"], to=TensorProto.FLOAT),
@@ -236,7 +236,7 @@ def test_a_loop_body_counts_once_per_trip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("location", ["/etc/passwd", "../secret.bin", "link.bin"])
-def test_weights_outside_the_folder_are_refused(tmp_path: Path, location: str) -> None:
+def test_weights_outside_the_folder_are_rejected(tmp_path: Path, location: str) -> None:
     home = tmp_path / "home"
     home.mkdir()
     (tmp_path / "secret.bin").write_bytes(b"0" * 128)
@@ -289,7 +289,7 @@ def test_a_shape_beyond_the_end_of_its_file_is_unknown(tmp_path: Path) -> None:
     ]
     weights = {"w": np.ones((4, 8), np.float32), "shape": np.asarray([-1, 4])}
     model = make_model(nodes, {"x": [2, 16]}, weights=weights)
-    external = next(each for each in model.graph.initializer if each.name == "shape")
+    external = next(tensor for tensor in model.graph.initializer if tensor.name == "shape")
     external.ClearField("raw_data")
     external.data_location = TensorProto.EXTERNAL
     for key, value in (("location", "data"), ("offset", "8"), ("length", "16")):
@@ -299,7 +299,7 @@ def test_a_shape_beyond_the_end_of_its_file_is_unknown(tmp_path: Path) -> None:
     assert refusal(save(model, tmp_path / "m.onnx")).reason == "ShapeInferenceFailed"
 
 
-def test_the_child_process_sees_no_environment(
+def test_the_child_process_has_an_empty_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "onnx.py").write_text("raise SystemExit('taken over')")

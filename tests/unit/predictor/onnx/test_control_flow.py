@@ -56,7 +56,7 @@ def test_a_known_condition_runs_one_branch() -> None:
         )
 
 
-def test_a_condition_that_follows_from_shapes_is_known() -> None:
+def test_a_condition_on_shapes_is_folded() -> None:
     nodes = [
         helper.make_node("Shape", ["x"], ["dims"]),
         helper.make_node("Gather", ["dims", "first"], ["n"]),
@@ -94,7 +94,7 @@ def test_loops_in_loops_multiply() -> None:
     assert features.values["unbounded_loop.nodes"] == 0
 
 
-def test_a_loop_without_a_known_end_counts_once_and_says_so() -> None:
+def test_a_loop_of_unknown_length_counts_once_and_is_reported() -> None:
     model = make_model([loop([product("state", "next")])], {"x": [16, 8]}, weights=WEIGHT)
     model.graph.input.append(helper.make_tensor_value_info("trips", INT64, []))
 
@@ -124,7 +124,7 @@ def test_a_loop_over_rows_knows_its_slices() -> None:
     assert features.values["unshaped.nodes"] == 0
 
 
-def test_heavy_work_on_a_state_that_grows_is_refused() -> None:
+def test_heavy_work_on_a_growing_state_is_rejected() -> None:
     body = [
         product("state", "h"),
         helper.make_node("Concat", ["state", "h"], ["next"], axis=0),
@@ -146,7 +146,7 @@ def test_a_scan_runs_once_per_element() -> None:
     assert features.values["output.bytes"] == 4 * 5 * 16 * 8
 
 
-def test_parts_of_a_split_are_found_again() -> None:
+def test_parts_of_a_split_sequence_keep_their_shapes() -> None:
     nodes = [
         helper.make_node("SplitToSequence", ["x", "sizes"], ["parts"], axis=0),
         helper.make_node("SequenceAt", ["parts", "second"], ["part"]),
@@ -164,7 +164,7 @@ def test_parts_of_a_split_are_found_again() -> None:
 
 
 @pytest.mark.parametrize("trips", [5, None], ids=["known trips", "unknown trips"])
-def test_a_list_that_a_loop_fills_has_an_element_per_turn(trips: int | None) -> None:
+def test_a_sequence_filled_by_a_loop_has_an_element_per_iteration(trips: int | None) -> None:
     body = helper.make_graph(
         [
             helper.make_node("Identity", ["go"], ["go_on"]),
@@ -199,7 +199,7 @@ def test_a_list_that_a_loop_fills_has_an_element_per_turn(trips: int | None) -> 
         assert features_of(model).flops == 2 * trips * ONE_PRODUCT
 
 
-def test_a_map_over_a_list_runs_once_per_element() -> None:
+def test_a_sequence_map_runs_once_per_element() -> None:
     body = graph([product("each", "given")], {"given": FLOAT}, {"each": (FLOAT, None)})
     nodes = [
         helper.make_node("SplitToSequence", ["x", "size"], ["parts"], axis=0),
@@ -212,7 +212,7 @@ def test_a_map_over_a_list_runs_once_per_element() -> None:
     assert features_of(make_model(nodes, {"x": [48, 8]}, weights=weights)).flops == 6 * ONE_PRODUCT
 
 
-def test_light_work_behind_a_size_that_the_data_tell_is_counted() -> None:
+def test_light_work_of_data_dependent_size_is_counted() -> None:
     nodes = [
         helper.make_node("NonMaxSuppression", ["boxes", "scores", "most"], ["found"]),
         helper.make_node("Cast", ["found"], ["y"], to=FLOAT),
@@ -223,7 +223,7 @@ def test_light_work_behind_a_size_that_the_data_tell_is_counted() -> None:
     assert features_of(model).values["unshaped.nodes"] == 2
 
 
-def test_a_size_that_depends_on_the_data_can_be_stated() -> None:
+def test_a_data_dependent_size_can_be_given() -> None:
     nodes = [
         helper.make_node("NonZero", ["x"], ["where"]),
         helper.make_node("Transpose", ["where"], ["turned"]),
@@ -237,7 +237,7 @@ def test_a_size_that_depends_on_the_data_can_be_stated() -> None:
     assert features_of(model, **{"where:1": 12}).flops == 2 * 12 * 2 * 8
 
 
-def test_shapes_that_the_file_states_serve_where_an_operator_is_unknown() -> None:
+def test_declared_shapes_are_used_for_unknown_operators() -> None:
     nodes = [
         helper.make_node("Magic", ["x"], ["m"], domain="example.org"),
         product("m", "y"),
@@ -252,7 +252,7 @@ def test_shapes_that_the_file_states_serve_where_an_operator_is_unknown() -> Non
     assert features_of(model).flops == ONE_PRODUCT
 
 
-def test_shapes_stated_for_another_batch_are_not_believed() -> None:
+def test_shapes_declared_for_another_batch_are_ignored() -> None:
     nodes = [
         helper.make_node("Magic", ["x"], ["m"], domain="example.org"),
         product("m", "y"),
@@ -268,7 +268,7 @@ def test_shapes_stated_for_another_batch_are_not_believed() -> None:
     assert features_of(model, batch=16).flops == ONE_PRODUCT
 
 
-def test_functions_are_looked_into() -> None:
+def test_local_functions_are_inlined() -> None:
     body = [helper.make_node("MatMul", ["a", "b"], ["c"]), helper.make_node("Relu", ["c"], ["d"])]
     opset = [helper.make_opsetid("", 17)]
     function = helper.make_function("example.org", "Dense", ["a", "b"], ["d"], body, opset)
@@ -286,7 +286,7 @@ def test_functions_are_looked_into() -> None:
     assert features.operators == {"MatMul": 1, "Relu": 1}
 
 
-def test_weights_of_an_inner_graph_are_counted() -> None:
+def test_weights_of_a_subgraph_are_counted() -> None:
     heavy = graph([helper.make_node("MatMul", ["x", "own"], ["a"])], {"a": FLOAT})
     heavy.initializer.append(numpy_helper.from_array(np.ones((8, 4), np.float32), "own"))
     node = helper.make_node("If", ["c"], ["y"], then_branch=heavy, else_branch=heavy)

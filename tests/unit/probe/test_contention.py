@@ -15,19 +15,19 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     return make_machine(monkeypatch)
 
 
-def test_what_remains_of_a_device_that_grows_hot(machine: Machine) -> None:
+def test_sustained_readings_show_thermal_throttling(machine: Machine) -> None:
     item = machine.item(lambda: 0.01 if machine.now_s < 2 else 0.015)
 
     assert sustained({"a": item}, heat_s=4.0, alone=True) == {"a": pytest.approx(0.015)}
 
 
-def test_interrupted_runs_say_nothing_of_heat(machine: Machine) -> None:
+def test_interrupted_runs_do_not_count_as_sustained(machine: Machine) -> None:
     item = machine.interrupted(lambda: 0.01, itertools.cycle([0.05, 0.05, 0.0]))
 
     assert sustained({"a": item}, heat_s=4.0, alone=True) == {"a": pytest.approx(0.01)}
 
 
-def test_an_item_that_was_always_interrupted_has_its_cpu_time_or_no_reading(
+def test_an_always_interrupted_item_has_its_cpu_time_or_no_reading(
     machine: Machine,
 ) -> None:
     item = machine.interrupted(lambda: 0.01, itertools.repeat(0.05))
@@ -36,7 +36,7 @@ def test_an_item_that_was_always_interrupted_has_its_cpu_time_or_no_reading(
     assert sustained({"a": item}, heat_s=4.0, alone=False) == {}
 
 
-def test_the_neighbour_says_when_it_works_and_ends_with_its_parent(
+def test_the_neighbour_reports_ready_and_ends_with_its_parent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parents = iter((7, 7, 7, 1))
@@ -49,7 +49,7 @@ def test_the_neighbour_says_when_it_works_and_ends_with_its_parent(
     assert list(parents) == []
 
 
-def test_a_neighbour_that_cannot_start_leaves_no_reading(
+def test_without_a_neighbour_there_is_no_contended_reading(
     monkeypatch: pytest.MonkeyPatch, machine: Machine
 ) -> None:
     monkeypatch.setattr(contention, "NEIGHBOUR", (sys.executable, "-c", "pass"))

@@ -34,7 +34,7 @@ def cycle() -> ModelProto:
 
 
 def dangling_input() -> ModelProto:
-    return make_model([helper.make_node("Add", ["x", "nowhere"], ["y"])], {"x": [4]})
+    return make_model([helper.make_node("Add", ["x", "missing"], ["y"])], {"x": [4]})
 
 
 def missing_output() -> ModelProto:
@@ -61,13 +61,13 @@ def nameless_operator() -> ModelProto:
             two_weights_of_one_name, "NotOnnx", "more than one producer", id="duplicate weight"
         ),
         pytest.param(cycle, "NotOnnx", "'b', which is produced by a later node", id="cycle"),
-        pytest.param(dangling_input, "NotOnnx", "'nowhere'", id="dangling input"),
+        pytest.param(dangling_input, "NotOnnx", "'missing'", id="dangling input"),
         pytest.param(missing_output, "NotOnnx", "output 'z'", id="missing output"),
         pytest.param(negative_weight, "NotOnnx", "negative", id="negative dimension"),
         pytest.param(nameless_operator, "ShapeInferenceFailed", "cannot infer", id="no operator"),
     ],
 )
-def test_a_broken_graph_is_refused(
+def test_a_malformed_graph_is_rejected(
     make: Callable[[], ModelProto], reason: str, message: str
 ) -> None:
     with pytest.raises(InvalidModel, match=message) as caught:
@@ -75,7 +75,7 @@ def test_a_broken_graph_is_refused(
     assert caught.value.reason == reason
 
 
-def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(linear_model().SerializeToString().replace(b"MatMul", b"Mat\xffMul"[:6]))
 
@@ -85,7 +85,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sequence", "optional", "map"])
-def test_inputs_that_are_no_tensors_are_refused(kind: str) -> None:
+def test_inputs_other_than_tensors_are_rejected(kind: str) -> None:
     tensor = helper.make_tensor_type_proto(TensorProto.FLOAT, [4])
     types = {
         "sequence": helper.make_sequence_type_proto(tensor),
@@ -100,7 +100,7 @@ def test_inputs_that_are_no_tensors_are_refused(kind: str) -> None:
     assert caught.value.reason == "UnsupportedInput"
 
 
-def test_strings_pass_through() -> None:
+def test_string_tensors_are_read() -> None:
     nodes = [
         helper.make_node("StringNormalizer", ["names"], ["lower"], case_change_action="LOWER"),
         *RELU,
@@ -112,7 +112,7 @@ def test_strings_pass_through() -> None:
     assert features_of(model).values["other.nodes"] == 1
 
 
-def test_a_sparse_weight_counts_as_the_matrix_it_stands_for() -> None:
+def test_a_sparse_weight_counts_as_its_dense_matrix() -> None:
     model = make_model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": [16, 8]})
     values = numpy_helper.from_array(np.ones(2, np.float32), "w")
     places = numpy_helper.from_array(np.asarray([0, 5]), "places")
@@ -161,7 +161,7 @@ def test_weights_as_constant_nodes_are_weights() -> None:
     assert features.values["matmul.flops"] == 2 * 16 * 128 * 64
 
 
-def test_what_only_depends_on_weights_costs_nothing_at_run_time() -> None:
+def test_constant_expressions_cost_nothing_at_run_time() -> None:
     nodes = [
         helper.make_node("Transpose", ["w"], ["turned"]),
         helper.make_node("MatMul", ["x", "turned"], ["y"]),
@@ -175,7 +175,7 @@ def test_what_only_depends_on_weights_costs_nothing_at_run_time() -> None:
     assert features.parameters == 64 * 128
 
 
-def test_a_graph_that_nests_without_end_is_refused() -> None:
+def test_a_graph_nested_too_deeply_is_rejected() -> None:
     inner = helper.make_graph(
         [helper.make_node("Identity", ["x"], ["deep"])],
         "deepest",
@@ -196,7 +196,7 @@ def test_a_graph_that_nests_without_end_is_refused() -> None:
 
 
 @pytest.mark.parametrize("opset", range(9, onnx.defs.onnx_opset_version() + 1))
-def test_every_operator_set_is_read_alike(opset: int) -> None:
+def test_every_operator_set_gives_the_same_features(opset: int) -> None:
     nodes = [
         helper.make_node("Conv", ["x", "k"], ["c"], pads=[1, 1, 1, 1]),
         helper.make_node("BatchNormalization", ["c", *["s"] * 4], ["b"]),
@@ -221,7 +221,7 @@ def test_every_operator_set_is_read_alike(opset: int) -> None:
     }
 
 
-def test_a_function_that_calls_itself_is_refused() -> None:
+def test_a_recursive_function_is_rejected() -> None:
     model = make_model([helper.make_node("F", ["x"], ["y"], domain="own")], {"x": [4]})
     opset = helper.make_opsetid("own", 1)
     again = helper.make_node("F", ["x"], ["y"], domain="own")
@@ -233,7 +233,7 @@ def test_a_function_that_calls_itself_is_refused() -> None:
     assert caught.value.reason == "NotOnnx"
 
 
-def test_a_newer_operator_set_than_known_is_refused() -> None:
+def test_an_operator_set_newer_than_supported_is_rejected() -> None:
     model = linear_model()
     model.opset_import[0].version = onnx.defs.onnx_opset_version() + 1
 
@@ -262,7 +262,7 @@ def spelled_out(op: str, last: list[str]) -> ModelProto:
     return make_model(nodes, {"x": [16, 8]}, weights=weights, opset=13)
 
 
-def test_a_normalisation_in_small_operators_is_one_normalisation() -> None:
+def test_a_decomposed_normalisation_is_recognised() -> None:
     values = features_of(spelled_out("Div", ["d", "s"])).values
 
     assert values["norm.nodes"] == 1
@@ -270,14 +270,14 @@ def test_a_normalisation_in_small_operators_is_one_normalisation() -> None:
     assert values["bytes_by_norm.layer"] == values["norm.bytes"]
 
 
-def test_something_like_a_normalisation_is_none() -> None:
+def test_a_similar_pattern_is_not_taken_for_a_normalisation() -> None:
     values = features_of(spelled_out("Div", ["h", "s"])).values
 
     assert values["norm.nodes"] == 0
     assert values["pool.nodes"] == 2
 
 
-def test_arithmetic_of_padding_is_folded_whatever_the_exporter_wrote() -> None:
+def test_padding_arithmetic_of_exporters_is_folded() -> None:
     """As torch exports padding of p = max(0, (ceil(9 / 2) - 1) * 2 + 3 - 9), halved by floor."""
     scalars = {"size": 4.5, "one": 1.0, "stride": 2.0, "kernel": 3.0, "length": 9.0, "zero": 0.0}
     nodes = [

@@ -3,8 +3,7 @@
 `flops` in the index of the atlas is what torch.utils.flop_counter.FlopCounterMode (torch 2.15)
 counted while the original module ran (atlas/export.py): 2 per multiply-accumulate of matrix
 products, convolutions and attention, nothing for biases, activations and norms, as here. It sees no
-arithmetic inside LSTMs, which oneDNN runs as one operator: their formula stands below.
-"""
+arithmetic inside LSTMs, which oneDNN runs as one operator: their formula stands below."""
 
 from collections.abc import Mapping
 
@@ -28,7 +27,7 @@ def one_of_each_family() -> Mapping[str, str]:
 NETWORKS = sorted(one_of_each_family().values())
 
 
-def test_the_counter_saw_many_networks_of_many_families() -> None:
+def test_the_reference_counter_covers_many_families() -> None:
     assert len(NETWORKS) >= 50
     assert all(network_index()[name]["flops"] > 0 for name in NETWORKS)
 

@@ -207,8 +207,8 @@ CASES = {
 
 
 def model_of(case: Case) -> ModelProto:
-    named = {f"i{i}": each for i, each in enumerate(case.operands) if each is not None}
-    feeds = [f"i{i}" if each is not None else "" for i, each in enumerate(case.operands)]
+    named = {f"i{i}": operand for i, operand in enumerate(case.operands) if operand is not None}
+    feeds = [f"i{i}" if operand is not None else "" for i, operand in enumerate(case.operands)]
     gives = [f"o{i}" for i in range(len(case.outputs))]
     node = helper.make_node(case.op, feeds, gives, domain="com.microsoft", **case.attributes)
     graph = helper.make_graph(
@@ -232,10 +232,10 @@ def value(name: str, kind: type, shape: tuple[int, ...] | None = None) -> object
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_shapes_are_those_that_the_runtime_gives(name: str, tmp_path: Path) -> None:
+def test_shapes_match_those_of_onnxruntime(name: str, tmp_path: Path) -> None:
     path = save(model_of(CASES[name]), tmp_path / "m.onnx")
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    operands = [each for each in CASES[name].operands if each and each.value is None]
+    operands = [operand for operand in CASES[name].operands if operand and operand.value is None]
     given: dict[str, np.ndarray] = {
         value.name: np.ones(operand.shape, operand.kind)
         for value, operand in zip(session.get_inputs(), operands, strict=True)
@@ -250,27 +250,27 @@ def test_shapes_are_those_that_the_runtime_gives(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_arithmetic_is_that_of_the_definition(name: str) -> None:
+def test_flops_follow_the_definition(name: str) -> None:
     features = features_of(model_of(CASES[name]))
 
     assert features.flops == CASES[name].flops
     assert features.values["unknown.nodes"] == features.values["unshaped.nodes"] == 0
 
 
-def test_an_operator_of_the_runtime_that_nobody_knows_is_reported() -> None:
+def test_an_unknown_contrib_operator_is_reported() -> None:
     features = features_of(model_of(Case("BeamOfLight", [Tensor((2, 3))])))
 
     assert features.operators == {"com.microsoft:BeamOfLight": 1}
     assert features.values["unknown.nodes"] == 1
 
 
-def test_packed_attention_without_its_runtime_is_read_by_its_definition() -> None:
+def test_packed_attention_follows_its_definition() -> None:
     case = Case("MultiHeadAttention", [Tensor((2, 7, 4, 3, 8))], attributes={"num_heads": 4})
 
     assert features_of(model_of(case)).flops == 2 * 2 * 4 * 7 * 7 * 16
 
 
-def test_weights_of_four_bits_are_told_from_their_packing() -> None:
+def test_four_bit_weights_are_recognised_by_their_packing() -> None:
     values = features_of(model_of(CASES["MatMulNBits"])).values
 
     assert values["flops_by_type.int4"] == CASES["MatMulNBits"].flops

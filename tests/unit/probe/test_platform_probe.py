@@ -63,7 +63,7 @@ def few_probes(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(suite, size, 4 << 20)
 
 
-def test_a_probe_run_reads_every_probe_with_facts_beside_them() -> None:
+def test_a_probe_run_has_all_readings_and_platform_facts() -> None:
     result = probe(runtime("onnxruntime"), RuntimeOptions(), effort=TINY)
 
     assert (result.vector.suite, result.vector.version) == (SUITE, VERSION)
@@ -74,14 +74,14 @@ def test_a_probe_run_reads_every_probe_with_facts_beside_them() -> None:
     assert result.threads == 1
 
 
-def test_a_probe_that_cannot_run_is_absent_and_named() -> None:
+def test_a_probe_that_cannot_run_is_listed_as_missing() -> None:
     result = probe(Picky(runtime("onnxruntime")), RuntimeOptions(), effort=TINY)
 
     assert "norm" not in result.vector.readings
     assert result.missing == ("norm",)
 
 
-def test_a_kernel_that_skips_its_work_is_no_reading() -> None:
+def test_a_kernel_that_computes_wrongly_has_no_reading() -> None:
     result = probe(Lazy(runtime("onnxruntime")), RuntimeOptions(), effort=TINY)
 
     assert result.missing == ("gemv",)
@@ -106,7 +106,7 @@ def test_only_heavy_probes_are_run_again_under_load(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("cores", "quota"), [(1, None), (2, 0.5)], ids=["one core", "one quota for both"]
 )
-def test_where_no_neighbour_can_be_had_nothing_is_said_of_it(
+def test_without_a_second_core_there_is_no_contended_reading(
     monkeypatch: pytest.MonkeyPatch, cores: int, quota: float | None
 ) -> None:
     monkeypatch.setattr(platform_probe, "HEAVY", ("gemv",))
@@ -119,7 +119,7 @@ def test_where_no_neighbour_can_be_had_nothing_is_said_of_it(
     assert result.vector.readings["gemv"].loaded_s is None
 
 
-def test_a_disk_without_room_leaves_that_reading_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_has_no_file_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/proc")
 
     result = probe(runtime("onnxruntime"), RuntimeOptions(), effort=TINY)
@@ -127,14 +127,14 @@ def test_a_disk_without_room_leaves_that_reading_out(monkeypatch: pytest.MonkeyP
     assert result.missing == (FILE_READ,)
 
 
-def test_a_quota_below_the_threads_is_noted() -> None:
+def test_a_quota_below_the_threads_is_recorded() -> None:
     result = probe(runtime("onnxruntime"), RuntimeOptions(), effort=TINY, cpu_quota=0.5)
 
     assert result.cpu_quota == 0.5
 
 
 @pytest.mark.parametrize("form", ["yaml", "json"])
-def test_a_profile_survives_its_file(tmp_path: Path, form: str) -> None:
+def test_a_profile_survives_a_round_trip_through_a_file(tmp_path: Path, form: str) -> None:
     result = probe(runtime("onnxruntime"), RuntimeOptions(), effort=TINY)
     path = tmp_path / "device"
 
@@ -149,7 +149,7 @@ def test_a_profile_survives_its_file(tmp_path: Path, form: str) -> None:
     ["[", "kind: Pod", "kind: DeviceProfile", "\x00"],
     ids=["broken", "another kind", "no measurement", "binary"],
 )
-def test_a_file_that_is_no_profile_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_without_a_profile_is_rejected(tmp_path: Path, text: str) -> None:
     path = tmp_path / "device.yaml"
     path.write_text(text)
 
@@ -157,7 +157,7 @@ def test_a_file_that_is_no_profile_is_refused(tmp_path: Path, text: str) -> None
         read_profile(path)
 
 
-def test_an_unknown_runtime_is_named_with_the_known_ones() -> None:
+def test_the_error_for_an_unknown_runtime_lists_the_known_ones() -> None:
     with pytest.raises(InvalidInput, match="onnxruntime, openvino, tract"):
         runtime("caffe")
 

@@ -27,10 +27,10 @@ def use(cache: ModelCache, name: str) -> None:
 
 
 def models(cache: ModelCache) -> set[str]:
-    return {each.name for each in cache.folder.iterdir() if not each.name.startswith(".")}
+    return {path.name for path in cache.folder.iterdir() if not path.name.startswith(".")}
 
 
-def test_a_model_is_filled_once_and_found_by_the_next(tmp_path: Path) -> None:
+def test_a_model_is_downloaded_once(tmp_path: Path) -> None:
     cache = ModelCache(tmp_path, ROOM)
     use(cache, "a")
 
@@ -38,7 +38,7 @@ def test_a_model_is_filled_once_and_found_by_the_next(tmp_path: Path) -> None:
         assert path.read_bytes() == content("a")
 
 
-def test_what_was_cut_off_is_never_used_and_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupted_download_is_never_used(tmp_path: Path) -> None:
     cache = ModelCache(tmp_path, ROOM)
 
     def half(path: Path) -> None:
@@ -52,7 +52,7 @@ def test_what_was_cut_off_is_never_used_and_leaves_nothing(tmp_path: Path) -> No
     assert not list(tmp_path.glob(".filling-*-*"))
 
 
-def test_what_a_killed_pod_left_is_cleared_away(tmp_path: Path) -> None:
+def test_partial_files_of_killed_pods_are_removed(tmp_path: Path) -> None:
     cache = ModelCache(tmp_path, ROOM)
     left = tmp_path / f".filling-{digest('a')[0]}-killed"
     left.write_bytes(b"half")
@@ -62,7 +62,7 @@ def test_what_a_killed_pod_left_is_cleared_away(tmp_path: Path) -> None:
     assert not left.exists()
 
 
-def test_a_damaged_model_is_fetched_again(tmp_path: Path) -> None:
+def test_a_corrupt_model_is_downloaded_again(tmp_path: Path) -> None:
     cache = ModelCache(tmp_path, ROOM)
     use(cache, "a")
     (tmp_path / digest("a")).write_bytes(b"damaged")
@@ -71,7 +71,7 @@ def test_a_damaged_model_is_fetched_again(tmp_path: Path) -> None:
         assert path.read_bytes() == content("a")
 
 
-def test_the_model_used_longest_ago_goes_first(tmp_path: Path) -> None:
+def test_the_least_recently_used_model_is_removed_first(tmp_path: Path) -> None:
     cache = ModelCache(tmp_path, most_bytes=250)
     for age, name in enumerate(("a", "b")):
         use(cache, name)
@@ -84,7 +84,7 @@ def test_the_model_used_longest_ago_goes_first(tmp_path: Path) -> None:
     assert models(cache) == {digest("a"), digest("c")}
 
 
-def test_a_model_in_use_is_never_removed_however_little_room_there_is(tmp_path: Path) -> None:
+def test_a_model_in_use_is_never_removed(tmp_path: Path) -> None:
     cache = ModelCache(tmp_path, most_bytes=0)
 
     with cache.held(digest("a"), filling("a")) as path:
@@ -94,7 +94,7 @@ def test_a_model_in_use_is_never_removed_however_little_room_there_is(tmp_path: 
     assert models(cache) == set()
 
 
-def test_two_pods_that_want_the_same_model_fetch_it_once(tmp_path: Path) -> None:
+def test_two_pods_download_the_same_model_once(tmp_path: Path) -> None:
     cache = ModelCache(tmp_path, ROOM)
     fetches = []
     began, finish = Event(), Event()
@@ -121,7 +121,7 @@ def test_two_pods_that_want_the_same_model_fetch_it_once(tmp_path: Path) -> None
     assert len(fetches) == 1
 
 
-def test_many_processes_never_see_another_file_than_the_one_they_asked_for(tmp_path: Path) -> None:
+def test_concurrent_processes_only_see_the_requested_file(tmp_path: Path) -> None:
     start = multiprocessing.get_context("spawn")
     pods = [start.Process(target=busy, args=(tmp_path, seed)) for seed in range(4)]
     for pod in pods:
@@ -130,10 +130,10 @@ def test_many_processes_never_see_another_file_than_the_one_they_asked_for(tmp_p
         pod.join()
 
     assert [pod.exitcode for pod in pods] == [0, 0, 0, 0]
-    assert sum(each.stat().st_size for each in tmp_path.iterdir() if each.is_file()) <= 2 * 5000
+    assert sum(path.stat().st_size for path in tmp_path.iterdir() if path.is_file()) <= 2 * 5000
 
 
-def test_a_model_removed_in_the_moment_before_it_is_locked_is_fetched_again(
+def test_a_model_removed_before_it_is_locked_is_downloaded_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = ModelCache(tmp_path, ROOM)
@@ -153,6 +153,6 @@ def test_a_model_removed_in_the_moment_before_it_is_locked_is_fetched_again(
         assert path.read_bytes() == content("a")
 
 
-def test_a_folder_that_cannot_be_written_is_no_cache(tmp_path: Path) -> None:
+def test_a_read_only_folder_is_not_used_as_a_cache(tmp_path: Path) -> None:
     assert ModelCache(tmp_path, ROOM).usable()
     assert not ModelCache(tmp_path / "none", ROOM).usable()

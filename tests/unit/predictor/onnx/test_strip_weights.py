@@ -28,10 +28,10 @@ def network(width: int = 64) -> onnx.ModelProto:
 
 
 def values(model: onnx.ModelProto) -> dict[str, np.ndarray]:
-    return {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
-def test_a_graph_without_weights_reads_like_the_whole_one(tmp_path: Path) -> None:
+def test_a_stripped_graph_has_the_same_features(tmp_path: Path) -> None:
     whole, light = tmp_path / "whole.onnx", tmp_path / "light.onnx"
     onnx.save(network(), whole)
     light.write_bytes(strip_weights(network()).SerializeToString())
@@ -40,7 +40,7 @@ def test_a_graph_without_weights_reads_like_the_whole_one(tmp_path: Path) -> Non
     assert read_model(light) == read_model(whole)
 
 
-def test_weights_are_drawn_alike_each_time_and_keep_the_signal_alive() -> None:
+def test_random_weights_are_reproducible_and_keep_activations_in_range() -> None:
     first, again = (
         values(draw_weights(strip_weights(network(512)))),
         values(draw_weights(strip_weights(network(512)))),
@@ -57,7 +57,7 @@ def test_small_tensors_keep_their_values() -> None:
     assert np.array_equal(values(draw_weights(strip_weights(network())))["b"], original)
 
 
-def test_an_archive_gives_back_what_was_packed(tmp_path: Path) -> None:
+def test_an_archive_survives_a_round_trip(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "one.onnx").write_bytes(strip_weights(network()).SerializeToString())
@@ -72,7 +72,7 @@ def test_an_archive_gives_back_what_was_packed(tmp_path: Path) -> None:
     assert network_index(tmp_path / "networks.zip")["one"]["family"] == "f"
 
 
-def test_the_shipped_atlas_is_as_wide_as_promised() -> None:
+def test_the_shipped_atlas_covers_the_documented_families() -> None:
     families = {entry["family"] for entry in network_index().values()}
 
     assert len(network_index()) >= 150

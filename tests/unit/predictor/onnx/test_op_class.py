@@ -204,7 +204,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_heavy_operator_costs_what_its_definition_says(name: str) -> None:
+def test_the_flops_of_a_heavy_operator_follow_its_definition(name: str) -> None:
     case = CASES[name]
     weights = {key: np.ones(shape, np.float32) for key, shape in case.weights.items()}
 
@@ -228,7 +228,7 @@ def test_no_operator_is_both_light_and_heavy() -> None:
     assert LIGHT_CLASS.keys() & STANDARD_PRODUCTS.keys() == set()
 
 
-def test_a_convolution_that_does_not_fit_its_image_is_refused() -> None:
+def test_a_kernel_that_does_not_match_its_image_is_rejected() -> None:
     model = make_model(
         [node("Conv", "x w")], {"x": [1, 5, 8, 8]}, weights={"w": np.ones((4, 3, 3, 3), np.float32)}
     )
@@ -238,7 +238,7 @@ def test_a_convolution_that_does_not_fit_its_image_is_refused() -> None:
     assert caught.value.reason == "ShapeInferenceFailed"
 
 
-def test_a_large_image_and_a_small_one_with_the_same_arithmetic_differ_in_their_spread() -> None:
+def test_image_size_changes_the_spread_even_with_equal_flops() -> None:
     def conv(size: int, channels: int) -> Mapping[str, float]:
         kernel = np.ones((channels, channels, 1, 1), np.float32)
         image: dict[str, Dims] = {"x": [1, channels, size, size]}
