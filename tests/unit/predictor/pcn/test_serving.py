@@ -205,7 +205,7 @@ def test_a_device_without_the_reference_networks_is_predicted_with_more_doubt(
     assert table.spread[0, 1] > table.spread[0, 0]
 
 
-def test_a_probe_that_relatives_filled_in_widens_the_interval_of_models_that_rest_on_it(
+def test_an_imputed_probe_widens_the_interval_of_dependent_models(
     predictor: PcnPredictor,
 ) -> None:
     partial = without(DEVICE, "conv_wide_16", "conv_wide_64")
