@@ -195,7 +195,7 @@ class ModelReconciler:
         self.store.upsert_model(written)
 
     async def _tell(self, profile: ModelProfile, notice: Notice) -> None:
-        await self.events.tell("ModelProfile", profile.metadata, notice, self.clock())
+        await self.events.record("ModelProfile", profile.metadata, notice, self.clock())
 
 
 def _learned(profile: ModelProfile) -> dict[str, int | None]:

@@ -26,12 +26,12 @@ Pattern = Callable[[int, float, np.random.Generator], np.ndarray]
 
 
 def poisson(count: int, rate_per_s: float, draw: np.random.Generator) -> np.ndarray:
-    """One by one, independent of each other."""
+    """A Poisson process: independent single arrivals."""
     return np.asarray(np.cumsum(draw.exponential(1.0 / rate_per_s, count)))
 
 
 def bursts(count: int, rate_per_s: float, draw: np.random.Generator) -> np.ndarray:
-    """Twenty at a time, the bursts independent of each other."""
+    """A Poisson process of bursts of 20 tasks."""
     instants = poisson(-(-count // BURST), rate_per_s / BURST, draw)
     return np.repeat(instants, BURST)[:count]
 
@@ -127,7 +127,7 @@ def make_tasks(workload: SimulatedWorkload, cluster: SimulatedCluster, seed: int
     Raises:
         InvalidInput: the trace names a model that the cluster does not have.
     """
-    # A draw of its own for each question: another load moves arrivals, and nothing else.
+    # Independent generators, so that another load changes the arrivals and nothing else.
     whens, models, sizes, dues = (np.random.default_rng([seed, 2, stream]) for stream in range(4))
     arrivals = workload.trace or (Arrival(0.0),) * workload.tasks
     count = len(arrivals)
@@ -174,4 +174,4 @@ def _stretched(instants: Sequence[float], load: float | None, capacity: float) -
     stretch = 1.0
     if load is not None and last_s > first_s:
         stretch = len(instants) / (load * capacity) / (last_s - first_s)
-    return [(instant - first_s) * stretch for instant in instants]
+    return [(instant_s - first_s) * stretch for instant_s in instants]

@@ -88,9 +88,7 @@ def test_the_wire_is_camel_case() -> None:
     ("field", "value"),
     [("inferences", -1), ("inferences", 10**400), ("runSeconds", 1e308), ("runSeconds", -1.0)],
 )
-def test_a_foreign_decision_is_ignored_unless_its_numbers_are_valid(
-    field: str, value: float
-) -> None:
+def test_a_decision_with_invalid_numbers_is_ignored(field: str, value: float) -> None:
     written = json.loads(decision(completion("d1")).model_dump_json(by_alias=True))
     written["candidates"][0][field] = value
 
