@@ -170,7 +170,7 @@ def remaining_s(pod: "PodView", now_s: float) -> float:
 
 
 def device_table(rows: Sequence[DeviceRow], *, wide: bool) -> "Table | str":
-    """The rows as a table, or a hint if there are none."""
+    """The rows as a table, or a hint if there are no devices."""
     from rich.table import Table
 
     if not rows:

@@ -119,7 +119,7 @@ class DeviceReconciler:
         self.metrics.drifts.inc()
         if condition is not None:
             notice = Notice(Reason.LATENCY_DRIFT, condition.message, warning=True)
-            await self.events.tell("DeviceProfile", profile.metadata, notice, now_s)
+            await self.events.record("DeviceProfile", profile.metadata, notice, now_s)
 
     async def reconcile_node(self, name: str) -> None:
         """Set a node's slots to those of its devices; none without devices."""

@@ -205,7 +205,7 @@ class ModelReconciler:
         self.store.upsert_model(written)
 
     async def _record(self, profile: ModelProfile, notice: Notice) -> None:
-        await self.events.tell("ModelProfile", profile.metadata, notice, self.clock())
+        await self.events.record("ModelProfile", profile.metadata, notice, self.clock())
 
 
 def _learned_fields(profile: ModelProfile) -> dict[str, int | None]:

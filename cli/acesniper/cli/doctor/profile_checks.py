@@ -103,7 +103,7 @@ def _device_profile(profile: Json, inventory: Inventory) -> Iterator[Finding]:
         yield Finding(
             f"its node {node_name} does not exist",
             where,
-            "delete the profile if the node was removed for good",
+            "delete the profile if the node was removed permanently",
             f"kubectl delete deviceprofile {name}",
             severity=Severity.WARNING,
         )

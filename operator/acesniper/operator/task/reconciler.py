@@ -230,7 +230,7 @@ class TaskReconciler:
         return pod_rejected(self._snapshot(key, task), action, cause)
 
     async def _record(self, task: InferenceTask, notice: Notice) -> None:
-        await self.events.tell("InferenceTask", task.metadata, notice, self.clock())
+        await self.events.record("InferenceTask", task.metadata, notice, self.clock())
 
     async def _write(self, task: InferenceTask, status: InferenceTaskStatus) -> None:
         """Write the status if it changed, on condition that the task's version is unchanged."""
