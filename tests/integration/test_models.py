@@ -147,7 +147,7 @@ async def test_a_small_model_may_lie_in_a_config_map(tmp_path: Path) -> None:
 
 
 async def test_a_config_map_that_is_missing_may_still_come(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match="there is no ConfigMap 'other'"):
+    with pytest.raises(Unavailable, match="ConfigMap 'other' not found"):
         await fetch("configmap://other/net", tmp_path, cluster=config_maps())
 
 
