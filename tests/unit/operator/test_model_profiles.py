@@ -15,7 +15,7 @@ MODEL = ModelFeatures("1", {}, 1.0, 1.0, 1, 1, {}, {})
 
 
 class Echo:
-    """Predicts what the device's one reading says."""
+    """Predicts the device's only reading."""
 
     def predict(self, model: ModelFeatures, device: HardwareVector) -> Prediction | None:
         if device.version != "1":
@@ -37,7 +37,7 @@ def profile(name: str, architecture: str, seconds: float, version: str = "1") ->
     return DeviceProfile(metadata={"name": name}, spec=DeviceProfileSpec(node=name), status=status)
 
 
-def test_devices_are_summed_up_by_provider_and_architecture() -> None:
+def test_latencies_are_summarised_by_provider_and_architecture() -> None:
     devices = [
         profile("a", "arm64", 3.0),
         profile("b", "amd64", 1.0),
@@ -47,7 +47,7 @@ def test_devices_are_summed_up_by_provider_and_architecture() -> None:
 
     found = class_latencies(Echo(), MODEL, devices)
 
-    assert [(each.device_class, each.devices) for each in found] == [
+    assert [(latency.device_class, latency.devices) for latency in found] == [
         ("cpu/amd64", 1),
         ("cpu/arm64", 3),
     ]
