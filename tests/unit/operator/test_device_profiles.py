@@ -201,8 +201,8 @@ class LearningSetup:
         return self.cluster.one(DEVICE_PROFILES, "d")
 
     def latencies(self) -> list[float]:
-        found = convert.observed_runs(DeviceProfile.model_validate(self.profile()).status)
-        return [run.latency_s for run in found]
+        runs = convert.observed_runs(DeviceProfile.model_validate(self.profile()).status)
+        return [run.latency_s for run in runs]
 
     def drifting(self) -> str:
         conditions = self.profile()["status"]["conditions"]
@@ -266,9 +266,9 @@ async def test_a_slower_device_is_probed_again_and_drops_older_runs() -> None:
     assert setup.latencies() == [2.0, 2.1, 2.0]
     assert setup.drifting() == "True"
     assert setup.profile()["spec"]["reprobe"].startswith("drift-")
-    (told,) = setup.cluster.created(EVENTS)
-    assert (told["reason"], told["type"]) == ("LatencyDrift", "Warning")
-    assert told["metadata"]["namespace"] == "default"
+    (event,) = setup.cluster.created(EVENTS)
+    assert (event["reason"], event["type"]) == ("LatencyDrift", "Warning")
+    assert event["metadata"]["namespace"] == "default"
     assert setup.metrics.drifts._value.get() == 1
 
 
@@ -320,8 +320,8 @@ async def test_no_second_probe_is_requested_while_one_is_pending() -> None:
 async def test_a_completed_and_removed_request_does_not_block_the_next() -> None:
     setup = LearningSetup()
     answered = {"status": {"reprobed": "please"}}
-    known = await setup.cluster.patch(DEVICE_PROFILES, "d", None, answered, subresource="status")
-    setup.store.upsert_device(known)
+    patched = await setup.cluster.patch(DEVICE_PROFILES, "d", None, answered, subresource="status")
+    setup.store.upsert_device(patched)
 
     await setup.learn(finished("a", 1.0, 2.0), finished("b", 2.0, 2.0))
 
@@ -391,7 +391,7 @@ def test_the_stored_runs_of_a_device_are_bounded_in_bytes() -> None:
 
 @pytest.mark.parametrize(("seen_s", "expected_s"), [(1e300, 1.0), (1e-300, 1.0), (1.0, 0.0)])
 def test_an_invalid_latency_is_not_recorded(seen_s: float, expected_s: float) -> None:
-    told = finished("t", 1.0, seen_s).model_dump(by_alias=True, mode="json")
-    told["status"]["predicted"]["latencySeconds"] = expected_s
+    manifest = finished("t", 1.0, seen_s).model_dump(by_alias=True, mode="json")
+    manifest["status"]["predicted"]["latencySeconds"] = expected_s
 
-    assert convert.finished_run(InferenceTask.model_validate(told)) is None
+    assert convert.finished_run(InferenceTask.model_validate(manifest)) is None

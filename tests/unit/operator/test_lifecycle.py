@@ -278,15 +278,15 @@ def unschedulable() -> Json:
 
 
 def test_a_scheduling_failure_has_one_event_and_a_condition_until_the_pod_runs() -> None:
-    told = next_action(see(QUEUED, pod=unschedulable()))
-    withdrawn = next_action(replace(see(), task=with_status(told.status)))
+    reported = next_action(see(QUEUED, pod=unschedulable()))
+    withdrawn = next_action(replace(see(), task=with_status(reported.status)))
     gone = withdrawn.status
     waiting = next_action(replace(see(), task=with_status(gone)))
     again = next_action(replace(see(pod=unschedulable()), task=with_status(waiting.status)))
     running = see(running_status(), pod=make_pod(node="n", phase="Running"))
-    placed = next_action(replace(running, task=with_status(told.status)))
+    placed = next_action(replace(running, task=with_status(reported.status)))
 
-    assert reasons(told) == ["Unschedulable"]
+    assert reasons(reported) == ["Unschedulable"]
     assert "Insufficient cpu" in str(waiting.status.message)
     assert reasons(again) == []
     assert "runs on n" in str(placed.status.message)

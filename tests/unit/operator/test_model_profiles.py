@@ -45,19 +45,19 @@ def test_latencies_are_summarised_by_provider_and_architecture() -> None:
         profile("d", "arm64", 9.0),
     ]
 
-    found = class_latencies(Echo(), MODEL, devices)
+    latencies = class_latencies(Echo(), MODEL, devices)
 
-    assert [(latency.device_class, latency.devices) for latency in found] == [
+    assert [(latency.device_class, latency.devices) for latency in latencies] == [
         ("cpu/amd64", 1),
         ("cpu/arm64", 3),
     ]
-    arm = found[1]
+    arm = latencies[1]
     assert (arm.fastest_seconds, arm.median_seconds, arm.slowest_seconds) == (2.0, 3.0, 9.0)
 
 
 def test_devices_that_cannot_be_predicted_are_left_out() -> None:
     unmeasured = DeviceProfile(metadata={"name": "u"}, spec=DeviceProfileSpec(node="u"))
 
-    found = class_latencies(Echo(), MODEL, [unmeasured, profile("old", "arm64", 1.0, "0")])
+    latencies = class_latencies(Echo(), MODEL, [unmeasured, profile("old", "arm64", 1.0, "0")])
 
-    assert found == []
+    assert latencies == []

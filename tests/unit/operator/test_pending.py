@@ -57,18 +57,18 @@ def message(*, gated: bool, cordoned: bool = False, **spec: Any) -> str | None: 
 
 @pytest.mark.parametrize("gated", [True, False])
 def test_a_task_that_no_device_can_run_reports_why(gated: bool) -> None:
-    told = message(gated=gated, runtime=["cuda"])
+    text = message(gated=gated, runtime=["cuda"])
 
     reason = "its provider is cpu, the task requires cuda"
     devices = "; ".join(f"{name}: {reason}" for name in ("d1", "d2", "d3"))
-    assert told == f"no device can run the task: {devices}; and 1 more"
+    assert text == f"no device can run the task: {devices}; and 1 more"
 
 
 @pytest.mark.parametrize("cordoned", [True, False])
 def test_a_task_that_one_device_can_run_waits_without_a_reason(cordoned: bool) -> None:
-    told = message(gated=True, cordoned=cordoned, nodeSelector={"rack": "a"})
+    text = message(gated=True, cordoned=cordoned, nodeSelector={"rack": "a"})
 
-    assert told == "waits for a device"
+    assert text == "waits for a device"
 
 
 def test_tasks_with_equal_requests_share_an_unschedulable_reason_until_it_expires() -> None:

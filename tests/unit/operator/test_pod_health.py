@@ -47,10 +47,10 @@ def disrupted(reason: str) -> list[Json]:
     ],
 )
 def test_an_attempt_ended_by_the_cluster_is_the_clusters_fault(condition: str, reason: str) -> None:
-    found = attempt_failure(failed(exit_code=143, conditions=disrupted(condition)), spec(), None)
+    failure = attempt_failure(failed(exit_code=143, conditions=disrupted(condition)), spec(), None)
 
-    assert (found.reason, found.fault) == (reason, Fault.CLUSTER)
-    assert found.message == "pod pod: why"
+    assert (failure.reason, failure.fault) == (reason, Fault.CLUSTER)
+    assert failure.message == "pod pod: why"
 
 
 @pytest.mark.parametrize(
@@ -69,22 +69,22 @@ def test_an_attempt_ended_or_rejected_by_its_node_is_the_clusters_fault(
     pod = make_pod(node="n", phase="Failed")
     pod["status"] |= {"reason": status_reason, "message": "The node was low on resource: memory"}
 
-    found = attempt_failure(pod, spec(), None)
+    failure = attempt_failure(pod, spec(), None)
 
-    assert (found.reason, found.fault) == (reason, Fault.CLUSTER)
+    assert (failure.reason, failure.fault) == (reason, Fault.CLUSTER)
 
 
 def test_an_exit_code_is_the_applications_fault_and_costs_a_retry() -> None:
-    found = attempt_failure(failed(exit_code=3, message="oops"), spec(), None)
+    failure = attempt_failure(failed(exit_code=3, message="oops"), spec(), None)
 
-    assert (found.reason, found.fault) == ("AttemptFailed", Fault.APPLICATION)
-    assert found.message == "pod pod: Error, exit code 3: oops"
+    assert (failure.reason, failure.fault) == ("AttemptFailed", Fault.APPLICATION)
+    assert failure.message == "pod pod: Error, exit code 3: oops"
 
 
 def test_a_permanent_exit_code_of_the_task_is_final() -> None:
-    found = attempt_failure(failed(exit_code=42), spec(permanentExitCodes=[41, 42]), None)
+    failure = attempt_failure(failed(exit_code=42), spec(permanentExitCodes=[41, 42]), None)
 
-    assert (found.reason, found.fault) == ("PermanentExitCode", Fault.FINAL)
+    assert (failure.reason, failure.fault) == ("PermanentExitCode", Fault.FINAL)
 
 
 @pytest.mark.parametrize(
@@ -96,15 +96,15 @@ def test_a_permanent_exit_code_of_the_task_is_final() -> None:
     ],
 )
 def test_input_that_the_runner_rejects_is_not_retried(words: str, reason: str) -> None:
-    found = attempt_failure(failed(exit_code=2, message=words), spec(), None)
+    failure = attempt_failure(failed(exit_code=2, message=words), spec(), None)
 
-    assert (found.reason, found.fault) == (reason, Fault.FINAL)
+    assert (failure.reason, failure.fault) == (reason, Fault.FINAL)
 
 
 def test_exit_codes_of_other_containers_are_ignored() -> None:
-    found = attempt_failure(failed(exit_code=2), spec(template={"spec": {}}), None)
+    failure = attempt_failure(failed(exit_code=2), spec(template={"spec": {}}), None)
 
-    assert found.fault is Fault.APPLICATION
+    assert failure.fault is Fault.APPLICATION
 
 
 @pytest.mark.parametrize(
@@ -122,11 +122,11 @@ def test_out_of_memory_reports_the_memory_that_was_insufficient(
 ) -> None:
     pod = failed(exit_code=137, reason="OOMKilled", limits=limits)
 
-    found = attempt_failure(pod, spec(), device_bytes)
+    failure = attempt_failure(pod, spec(), device_bytes)
 
-    assert (found.reason, found.fault) == ("OutOfMemory", Fault.APPLICATION)
-    assert found.needs_memory_bytes == needs
-    assert words in found.message
+    assert (failure.reason, failure.fault) == ("OutOfMemory", Fault.APPLICATION)
+    assert failure.needs_memory_bytes == needs
+    assert words in failure.message
 
 
 def test_an_eviction_for_memory_is_an_eviction() -> None:

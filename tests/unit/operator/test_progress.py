@@ -149,10 +149,10 @@ async def test_the_runner_and_the_operator_use_the_same_format() -> None:
     runner(3)
 
     with runner.served(0) as port:
-        found = await ask_pod(f"http://127.0.0.1:{port}/")
+        answer = await ask_pod(f"http://127.0.0.1:{port}/")
 
-    assert found is not None
-    assert (found.done, found.total) == (3, 10)
+    assert answer is not None
+    assert (answer.done, answer.total) == (3, 10)
 
 
 async def test_an_invalid_answer_is_ignored(unused_tcp_port: int) -> None:

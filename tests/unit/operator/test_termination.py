@@ -57,11 +57,11 @@ def see(
     profiles = {name: make_device_profile(name) for name in devices or {}}
     for name, memory_bytes in (devices or {}).items():
         profiles[name]["status"]["memoryBytes"] = memory_bytes
-    found = {"model": make_model_profile()} if models is None else models
+    manifests = {"model": make_model_profile()} if models is None else models
     return TaskSnapshot(
         task=task,
         pods=pods,
-        models={name: ModelProfile.model_validate(model) for name, model in found.items()},
+        models={name: ModelProfile.model_validate(model) for name, model in manifests.items()},
         may_queue=True,
         now_s=now_s,
         image="runner:1",
