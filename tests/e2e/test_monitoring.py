@@ -216,7 +216,7 @@ def test_an_alert_fires_when_a_restarted_watch_stalls_again(
         prometheus.wait_until(lambda: "AcesniperWatchStalled" in prometheus.firing(), timeout_s=300)
 
         assert proxy.stalled_watches > 0
-    prometheus.wait_until(lambda: "AcesniperWatchDeaf" not in prometheus.firing())
+    prometheus.wait_until(lambda: "AcesniperWatchStalled" not in prometheus.firing())
 
 
 def pod(name: str, namespace: str, **labels: str) -> dict[str, object]:
