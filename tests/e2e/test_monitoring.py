@@ -90,7 +90,7 @@ def undeclared(prometheus: Prometheus, series: str, label: Label) -> set[str]:
 def test_alerts_fire_for_injected_faults_and_stop_once_they_are_fixed(
     fleet: FleetOfFive, prometheus: Prometheus, namespace: str
 ) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     profile = fleet.devices[0].profile
     old = {**profile, "metadata": {"name": "measured-long-ago"}, "spec": {"node": "is-gone"}}
@@ -144,7 +144,7 @@ def test_alerts_fire_when_latencies_differ_from_predictions(
     fleet: FleetOfFive, prometheus: Prometheus, namespace: str
 ) -> None:
     """Devices are five times slower for one batch of tasks, and unchanged for the next."""
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     steady = dict(fleet.emulator.latencies)
     slow = {key: 5 * seconds for key, seconds in steady.items()}
@@ -176,7 +176,7 @@ def test_alerts_fire_when_latencies_differ_from_predictions(
 def test_an_alert_fires_while_the_operator_cannot_reconcile(
     fleet: FleetOfFive, prometheus: Prometheus, namespace: str
 ) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     system = fleet.system
     with (
