@@ -4,7 +4,7 @@ Devices and models are those of a table of measured latencies. KWOK plays the no
 ends each pod when its true latency is over. The same tasks come three times: as InferenceTasks with
 what the predictor makes of k reference networks per device, as InferenceTasks with the truth (the
 oracle), and as plain pods that ask for the same slots, for the stock scheduler. The simulator's
-figures for the same tasks stand beside them: what is above them is the price of the real thing,
+figures for the same tasks are printed as well; the difference is the overhead of the control plane,
 which a larger --time-scale (longer tasks, arriving as much more slowly) makes smaller. Times are in
 the table's seconds.
 
@@ -66,8 +66,8 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def believed(given: argparse.Namespace, table: MeasuredTable) -> LatencyEstimate:
-    """What our side is told."""
+def given_predictions(given: argparse.Namespace, table: MeasuredTable) -> LatencyEstimate:
+    """Return the predictions that Ace-Sniper receives."""
     named = match_names(read_references(given.references), table.models) if given.references else []
     return LatencySource.parse(given.predictor, given.k, named).estimate(table, given.seed)
 
@@ -76,27 +76,27 @@ def simulated(setting: Experiment, truth: LatencyEstimate, policy: str) -> Docum
     """The figures of the same tasks without a cluster."""
     true_rows = latency_rows(setting.cluster, truth, "true")
     found = {}
-    for side, name, told in (
+    for side, name, rows in (
         (OURS, policy, setting.believed),
         (ORACLE, policy, true_rows),
         (STOCK, STOCK_POLICY, true_rows),
     ):
         rules = Policy(name, aging_s=inf)
-        done = Simulation(setting.cluster, told, rules, setting.tasks).run()
+        done = Simulation(setting.cluster, rows, rules, setting.tasks).run()
         found[side.namespace] = asdict(run_statistics(done))
     return found
 
 
 def measured(played: Mapping[Contender, ContenderResult]) -> Document:
-    """The figures of the real thing, and what it cost beside the tasks, in real seconds."""
+    """The figures of the real control plane, and its overhead in real seconds."""
     return {
         side.namespace: {
-            **asdict(run_statistics(each.finished)),
-            "request_s": fmean(each.request_s),
-            "emulation_lag_s": median(each.lag_s),
-            "admitting_s": fmean(each.admitting_s) if each.admitting_s else 0.0,
+            **asdict(run_statistics(outcome.finished)),
+            "request_s": fmean(outcome.request_s),
+            "emulation_lag_s": median(outcome.lag_s),
+            "admitting_s": fmean(outcome.admitting_s) if outcome.admitting_s else 0.0,
         }
-        for side, each in played.items()
+        for side, outcome in played.items()
     }
 
 
@@ -136,14 +136,14 @@ def shown(real: Document, model: Document, title: str) -> Shown:
             *(found["mean_wait_s"], found["mean_response_s"], found["p95_response_s"]),
             *(found["throughput_per_s"],),
             *(model[name]["mean_response_s"], model[name]["p95_response_s"]),
-            *(1e3 * found[each] for each in ("request_s", "admitting_s", "emulation_lag_s")),
+            *(1e3 * found[figure] for figure in ("request_s", "admitting_s", "emulation_lag_s")),
         )
         table.add_row(name, *(f"{value:.2f}" for value in values))
     return table
 
 
 def setting_of(
-    given: argparse.Namespace, table: MeasuredTable, belief: LatencyEstimate
+    given: argparse.Namespace, table: MeasuredTable, prediction: LatencyEstimate
 ) -> Experiment:
     """The cluster and tasks of a seed."""
     cluster: SimulatedCluster = select_cluster(table, given.nodes, given.seed)
@@ -153,7 +153,7 @@ def setting_of(
     )
     environment = {"ACESNIPER_POLICY": given.policy}
     return Experiment(
-        cluster, tasks, latency_rows(cluster, belief, "listed"), given.time_scale, environment
+        cluster, tasks, latency_rows(cluster, prediction, "listed"), given.time_scale, environment
     )
 
 
@@ -164,8 +164,8 @@ def main() -> None:
         parse_columns(given.device_column), parse_columns(given.model_column), given.latency_column
     )
     table = read_table(given.latencies, columns)
-    truth, belief = LatencySource().estimate(table, 0), believed(given, table)
-    setting = setting_of(given, table, belief)
+    truth, prediction = LatencySource().estimate(table, 0), given_predictions(given, table)
+    setting = setting_of(given, table, prediction)
     model = simulated(setting, truth, given.policy)
     try:
         real = measured(run(setting, given.timeout))

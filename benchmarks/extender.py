@@ -8,7 +8,7 @@ after the other. The echo is the same server with an application that only retur
         [--json FILE]
 
 With `--tasks N` that many tasks wait meanwhile, every device is busy, and the planner plans all of
-them anew without a pause, which is the worst that can happen to an answer.
+them continuously, which is the worst case for a response.
 """
 
 import argparse
@@ -74,8 +74,8 @@ class Guess:
         observed: Observations = (),
     ) -> base.LatencyArrays:
         """A latency made from the numbers at hand."""
-        paces = [each.readings["probe"].seconds for each in devices]
-        latency = np.outer([each.flops for each in models], paces)
+        paces = [device.readings["probe"].seconds for device in devices]
+        latency = np.outer([model.flops for model in models], paces)
         return base.LatencyArrays(latency, np.full_like(latency, 0.5))
 
 
@@ -185,7 +185,7 @@ def serve_echo(port: int, size: int, _: int) -> None:
 
 
 def serve(app: Any, port: int, planning: Extender | None = None) -> None:  # noqa: ANN401 - any ASGI application
-    """Serve an application the way the extender is served, its planner beside it."""
+    """Serve an application like the extender, with its planner in the same process."""
     config = uvicorn.Config(app, host="127.0.0.1", port=port, access_log=False, log_config=None)
 
     async def run() -> None:
@@ -271,7 +271,7 @@ def measure(nodes: int, requests: int, tasks: int) -> list[Result]:
             with Server(serve_echo, size) as echo:
                 bare, _ = echo.times_ms("/", asked, requests)
             (p50, p99), (echo_p50, echo_p99) = (
-                [quantile(each, share) for share in (0.5, 0.99)] for each in (times, bare)
+                [quantile(durations, share) for share in (0.5, 0.99)] for durations in (times, bare)
             )
             found.append(Result(nodes, tasks, verb, p50, p99, echo_p50, echo_p99, p50 / echo_p50))
     return found
@@ -301,17 +301,17 @@ def main() -> None:
         for nodes in options.nodes or [500, 5000]
         for result in measure(nodes, options.requests, options.tasks)
     ]
-    for each in results:
+    for result in results:
         figures = (
-            *(each.p50_ms, each.p99_ms, each.echo_p50_ms, each.echo_p99_ms),
-            each.ratio,
+            *(result.p50_ms, result.p99_ms, result.echo_p50_ms, result.echo_p99_ms),
+            result.ratio,
         )
-        table.add_row(str(each.nodes), each.verb, *(f"{value:.2f}" for value in figures))
+        table.add_row(str(result.nodes), result.verb, *(f"{value:.2f}" for value in figures))
     console = Console(file=sys.stdout)
     console.print(table)
     console.print(f"{machine()}")
     if options.json:
-        document = {"machine": machine(), "results": [asdict(each) for each in results]}
+        document = {"machine": machine(), "results": [asdict(result) for result in results]}
         options.json.write_text(json.dumps(document, indent=2) + "\n")
 
 

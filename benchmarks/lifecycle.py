@@ -95,7 +95,9 @@ class Fleet:
     @property
     def run_s(self) -> float:
         """Mean run time over all devices and models."""
-        return fmean(self.inferences[model] * each for (_, model), each in self.latencies.items())
+        return fmean(
+            self.inferences[model] * latency_s for (_, model), latency_s in self.latencies.items()
+        )
 
 
 def fleet(nodes: int, slots: int, run_s: float) -> Fleet:
@@ -111,7 +113,7 @@ def fleet(nodes: int, slots: int, run_s: float) -> Fleet:
         profile["spec"] |= {"node": name, "slots": slots}
         profiles.append(profile)
         latencies |= {(name, model): device.latency_s[model] for model in models}
-    typical = {model: median(each.latency_s[model] for each in devices) for model in models}
+    typical = {model: median(device.latency_s[model] for device in devices) for model in models}
     return Fleet(
         [ready_node(profile["metadata"]["name"]) for profile in profiles],
         profiles,
@@ -157,7 +159,7 @@ def counted(plane: ControlPlane) -> tuple[Counter[str], Counter[str]]:
                 if (part := sample.labels["flow_schema"]) in PARTS:
                     parts[part] += round(sample.value)
             elif sample.name == "apiserver_request_total":
-                named = [sample.labels[each] for each in ("verb", "resource", "subresource")]
+                named = [sample.labels[label] for label in ("verb", "resource", "subresource")]
                 calls[" ".join(filter(None, named))] += round(sample.value)
     return parts, calls
 
@@ -206,9 +208,9 @@ def register(plane: ControlPlane, made: Fleet, url: str) -> None:
 
 async def live(plane: ControlPlane, made: Fleet, tasks: int) -> "Times":
     """Apply all tasks, and play the kubelets until all have finished."""
-    times, told = Times({}, {}, {}), asyncio.Event()
+    times, finished = Times({}, {}, {}), asyncio.Event()
     async with Cluster.connect(plane.kubeconfig("admin")) as cluster:
-        names = [each["metadata"]["name"] for each in made.nodes]
+        names = [node["metadata"]["name"] for node in made.nodes]
         kubelets = HollowKubelets(cluster, names, made.latencies, times.bound_s)
 
         def take(_: str, task: Json) -> None:
@@ -217,7 +219,7 @@ async def live(plane: ControlPlane, made: Fleet, tasks: int) -> "Times":
                 raise NotReady(f"{task['metadata']['name']}: {task['status'].get('message')}")
             if phase == "Succeeded":
                 times.finished_s.setdefault(task["metadata"]["name"], time.time())
-                told.set()
+                finished.set()
 
         async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
             ready = asyncio.Event()
@@ -228,12 +230,12 @@ async def live(plane: ControlPlane, made: Fleet, tasks: int) -> "Times":
             feeding = group.create_task(apply(cluster, made, tasks, times))
             with shown(tasks) as bar:
                 while len(times.finished_s) < tasks:
-                    told.clear()
-                    await told.wait()
+                    finished.clear()
+                    await finished.wait()
                     bar.update(bar.task_ids[0], completed=len(times.finished_s))
             await feeding
-            for each in playing:
-                each.cancel()
+            for kubelet in playing:
+                kubelet.cancel()
     return times
 
 
@@ -322,7 +324,7 @@ def summarised(
 
 
 def table(found: Result, cost: Cost) -> list[Table]:
-    """What was found, for people."""
+    """Return the results as text."""
     figures = Table("figure", "value", title=f"{found.tasks} tasks at once")
     for name, value in asdict(found).items():
         figures.add_row(name, f"{value:,.1f}" if isinstance(value, float) else f"{value:,}")
@@ -348,8 +350,8 @@ def main() -> None:
     given = parser.parse_args()
     found, cost = measure(given)
     console = Console(file=sys.stdout)
-    for each in table(found, cost):
-        console.print(each)
+    for row in table(found, cost):
+        console.print(row)
     machine = {"python": platform.python_version(), "cores": os.cpu_count()}
     print("everything on this machine:", machine)
     if given.json:

@@ -1,7 +1,7 @@
 """How soon the page shows in a browser, and what it costs on the wire.
 
 Serves the page of a synthetic fleet and opens each view in Chromium with an empty cache: seconds to
-the first paint and to the view's data, bytes received. Beside each, the same for a bare page that
+the first paint and to the view's data, bytes received. Also the same for a bare page that
 only says "hello", which is what browser and machine take anyway.
 
     python benchmarks/page.py [--fleet 5x3 --fleet 5000x1000] [--pictures docs/images] [--json FILE]
@@ -100,17 +100,20 @@ def main() -> None:
                 if options.pictures:
                     take_pictures(browser, address, devices, options.pictures)
     table = Table("fleet", "view", "first paint s", "hello s", "data s", "kB")
-    for each in results:
-        seconds = (each.first_paint_s, each.hello_s, each.data_s)
+    for result in results:
+        seconds = (result.first_paint_s, result.hello_s, result.data_s)
         table.add_row(
-            each.fleet, each.view, *(f"{value:.2f}" for value in seconds), f"{each.kilobytes:.0f}"
+            result.fleet,
+            result.view,
+            *(f"{value:.2f}" for value in seconds),
+            f"{result.kilobytes:.0f}",
         )
     machine = {"python": platform.python_version(), "machine": platform.platform()}
     console = Console(file=sys.stdout)
     console.print(table)
     console.print(f"{machine}")
     if options.json:
-        document = {"machine": machine, "results": [asdict(each) for each in results]}
+        document = {"machine": machine, "results": [asdict(result) for result in results]}
         options.json.write_text(json.dumps(document, indent=2) + "\n")
 
 

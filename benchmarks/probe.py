@@ -1,4 +1,4 @@
-"""How well two probes of this device agree, left alone and beside a busy loop on the same core.
+"""Agreement of two probes of this device, idle and with a busy loop on the same core.
 
     python benchmarks/probe.py [--runtime NAME] [--threads N] [--quick]
 
@@ -37,7 +37,7 @@ def differences(first: ProbeResult, second: ProbeResult) -> Mapping[str, float]:
 def line(what: str, first: ProbeResult, second: ProbeResult) -> str:
     """The differences of two runs in a sentence."""
     found = differences(first, second)
-    worst = ", ".join(f"{name} {each:.0%}" for name, each in list(found.items())[:WORST])
+    worst = ", ".join(f"{name} {change:.0%}" for name, change in list(found.items())[:WORST])
     values = list(found.values())
     return (
         f"{what}: median {np.median(values):.1%}, 90th percentile {np.quantile(values, 0.9):.1%},"
@@ -59,7 +59,7 @@ def busy_loop() -> Iterator[None]:
 
 
 def main() -> None:
-    """Probe three times, the third time beside the loop, and print how the runs agree."""
+    """Probe three times, the third time with the loop, and print the agreement of the runs."""
     parser = argparse.ArgumentParser(description="How well two probes of this device agree.")
     parser.add_argument("--runtime", default="onnxruntime")
     parser.add_argument("--threads", type=int, default=1)
@@ -75,7 +75,7 @@ def main() -> None:
     out.print(line("two runs", first, second))
     with busy_loop():
         third = once()
-    out.print(line("alone and beside a busy loop", second, third))
+    out.print(line("idle and with a busy loop", second, third))
 
 
 if __name__ == "__main__":

@@ -109,11 +109,11 @@ def pod_of(task: Json, number: int, nodes: int, phase: str) -> Json:
     # What the API server adds: half of what it sends.
     pod["metadata"]["managedFields"] = [
         {
-            "manager": each,
+            "manager": manager,
             "operation": "Update",
             "fieldsV1": {f"f:field-{n}": {} for n in range(40)},
         }
-        for each in ("operator", "planner", "kubelet")
+        for manager in ("operator", "planner", "kubelet")
     ]
     if phase == "Pending":
         return pod | {"status": {"phase": "Pending"}}
@@ -167,10 +167,10 @@ def cluster(pods: int, nodes: int) -> Mapping[str, Sequence[bytes]]:
         "inferencetasks": tasks,
         "pods": listed,
     }
-    return {kind: [json.dumps(each).encode() for each in found] for kind, found in kinds.items()}
+    return {kind: [json.dumps(item).encode() for item in found] for kind, found in kinds.items()}
 
 
-def serve(port: int, objects: Mapping[str, Sequence[bytes]], heard: Connection) -> None:
+def serve(port: int, objects: Mapping[str, Sequence[bytes]], requests: Connection) -> None:
     """The fake API server; says when each list was answered."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -187,7 +187,7 @@ def serve(port: int, objects: Mapping[str, Sequence[bytes]], heard: Connection) 
         more = str(last) if last < len(found) else ""
         head = json.dumps({"resourceVersion": "1", "continue": more}).encode()
         body = b'{"metadata":%s,"items":[%s]}' % (head, b",".join(found[first:last]))
-        heard.send((kind, time.time()))
+        requests.send((kind, time.time()))
         return web.Response(body=body, content_type="application/json")
 
     app = web.Application()
@@ -240,7 +240,7 @@ def measure(pods: int, nodes: int, folder: Path) -> Result:
         server.kill()
     lists = list(drain(ours))
     listed_s = max(at for _, at in lists)
-    size = sum(len(each) for found in objects.values() for each in found) / 1e6
+    size = sum(len(item) for items in objects.values() for item in items) / 1e6
     first_s = min(at for _, at in lists)
     return Result(
         *(pods, nodes, size, first_s - started_s, listed_s - started_s),
@@ -249,7 +249,7 @@ def measure(pods: int, nodes: int, folder: Path) -> Result:
 
 
 def drain(connection: Connection) -> Iterator[tuple[str, float]]:
-    """What was said so far."""
+    """Return the output so far."""
     while connection.poll():
         yield connection.recv()
 

@@ -1,7 +1,7 @@
 """What people who look at the page do to the answers that kube-scheduler waits for.
 
 Asks the extender of a fleet of N nodes, whose planner plans waiting tasks without a pause, once
-with nobody at the page and once with viewers who go through its views; prints both.
+without viewers of the web UI and once with viewers who open all views; prints both.
 
     python benchmarks/viewers.py [--nodes 5000] [--tasks 10000] [--viewers 5] [--requests 2000]
 """
@@ -58,8 +58,8 @@ def serve_both(port: int, nodes: int, tasks: int) -> None:
 
     async def run() -> None:
         async with asyncio.TaskGroup() as group:
-            for each in (state.planner.run(), stir(state), page.serve(), main.serve()):
-                group.create_task(each)
+            for service in (state.planner.run(), stir(state), page.serve(), main.serve()):
+                group.create_task(service)
 
     uvloop.run(run())
 
@@ -92,11 +92,11 @@ def main() -> None:
         with Server(serve_both, options.nodes, options.tasks) as server:
             looks = context.Semaphore(0)
             looking = [
-                context.Process(target=look, args=(server.port + 1, each, looks), daemon=True)
-                for each in range(viewers)
+                context.Process(target=look, args=(server.port + 1, number, looks), daemon=True)
+                for number in range(viewers)
             ]
-            for each in looking:
-                each.start()
+            for viewer in looking:
+                viewer.start()
             for _ in looking:
                 looks.acquire()  # starting takes the machine more than looking does
             server.times_ms("/prioritize", asked, WARM)
@@ -104,9 +104,9 @@ def main() -> None:
                 times, _ = server.times_ms(f"/{verb}", asked, options.requests)
                 shown = (f"{quantile(times, share):.2f}" for share in (0.5, 0.99))
                 table.add_row(str(viewers), verb, *shown)
-            for each in looking:
-                each.terminate()
-                each.join()
+            for viewer in looking:
+                viewer.terminate()
+                viewer.join()
     console = Console(file=sys.stdout)
     console.print(table)
     console.print(f"{machine()}")

@@ -252,7 +252,7 @@ async def test_a_run_that_nothing_confirms_is_counted_as_doubted() -> None:
 
     await setup.learn(finished("a", 1.0, 3.0), finished("b", 2.0, 1.0))
 
-    assert setup.metrics.runs_doubted._value.get() == 1
+    assert setup.metrics.runs_discounted._value.get() == 1
 
 
 def test_what_a_device_remembers_is_bounded_in_bytes() -> None:
