@@ -1,7 +1,7 @@
-"""What people who look at the page do to the answers that kube-scheduler waits for.
+"""Effect of the page's viewers on the response time of the extender.
 
-Asks the extender of a fleet of N nodes, whose planner plans waiting tasks without a pause, once
-without viewers of the web UI and once with viewers who open all views; prints both.
+Sends requests to the extender of a fleet of N nodes, whose planner plans queued tasks without a
+pause, first without viewers and then with viewers who cycle through the page; prints both.
 
     python benchmarks/viewers.py [--nodes 5000] [--tasks 10000] [--viewers 5] [--requests 2000]
 """
@@ -36,11 +36,11 @@ from acesniper.runtime.settings import ExtenderSettings
 VIEWS = ("summary", "fleet?sort=backlog", "latency?height=40", "plan", "accuracy", "tasks")
 EVERY_S = 2.0
 WARM = 200
-"""Requests that are not counted: the server has just started."""
+"""Number of warm-up requests."""
 
 
 def quiet(app: Starlette, port: int) -> uvicorn.Config:
-    """How both are served."""
+    """Configuration of a server."""
     return uvicorn.Config(app, host="127.0.0.1", port=port, access_log=False, log_config=None)
 
 
@@ -58,14 +58,14 @@ def serve_both(port: int, nodes: int, tasks: int) -> None:
 
     async def run() -> None:
         async with asyncio.TaskGroup() as group:
-            for service in (state.planner.run(), stir(state), page.serve(), main.serve()):
-                group.create_task(service)
+            for job in (state.planner.run(), stir(state), page.serve(), main.serve()):
+                group.create_task(job)
 
     uvloop.run(run())
 
 
 def look(port: int, viewer: int, looks: Semaphore) -> None:
-    """Look for ever at one view after the other, as a browser does."""
+    """Load one view after the other until terminated, as a browser does."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     for turn in itertools.count(viewer):
         began_s = time.monotonic()
