@@ -98,10 +98,10 @@ class World:
         if self.cluster.all(NODES):
             self.cluster.remove(NODES, NODE)
 
-    def silence_node(self) -> None:
+    def fail_node(self) -> None:
         self.cluster.put(NODES, make_node(NODE, ready=False))
 
-    def mend_node(self) -> None:
+    def restore_node(self) -> None:
         self.cluster.put(NODES, make_node(NODE))
 
     def replace_model(self) -> None:
@@ -167,7 +167,7 @@ def _ended(pod: Json) -> bool:
 
 EVENTS = [
     *("bind", "start", "succeed", "fail", "want_memory", "stick", "evict", "go", "lose_node"),
-    *("silence_node", "mend_node", "replace_model", "suspend", "resume", "cancel", "wait"),
+    *("fail_node", "restore_node", "replace_model", "suspend", "resume", "cancel", "wait"),
 ]
 FAULTS = ["fine", "killed", "done all the same", "conflict"]
 steps = st.lists(
@@ -213,7 +213,7 @@ def test_no_history_leads_to_two_pods_or_to_writes_after_the_end(
 def test_every_task_ends_once_the_faults_are_over(history: list[tuple[str, list[str]]]) -> None:
     async def recover() -> Phase | None:
         world = await _play(history)
-        for event in ("mend_node", "resume", "go", "wait", "bind", "start", "succeed", "wait"):
+        for event in ("restore_node", "resume", "go", "wait", "bind", "start", "succeed", "wait"):
             getattr(world, event)()
             await world.settle([])
         return world.operator.phase
