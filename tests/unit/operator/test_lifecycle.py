@@ -457,7 +457,7 @@ def test_every_retry_waits_twice_as_long_up_to_a_limit(attempts: int, pause_s: f
 
 
 def test_waiting_for_a_retry_writes_nothing_new() -> None:
-    """A write causes an event and thereby another reconciliation, without end."""
+    """A write causes an event, which requeues the task: it would never stop."""
     first = next_action(see(retrying(1), now_s=101.0))
 
     second = next_action(replace(see(now_s=102.5), task=with_status(first.status)))

@@ -115,7 +115,7 @@ def test_exit_codes_of_other_containers_are_ignored() -> None:
         ({"memory": "512Mi"}, GIB, GIB // 2 + 1, "at its limit of 512Mi"),
         ({"memory": "2Gi"}, GIB, GIB + 1, "on a device with 1024 MiB"),
     ],
-    ids=["the device's", "nobody knows", "its limit's", "the device's under its limit"],
+    ids=["the device's", "unknown", "its limit's", "the device's under its limit"],
 )
 def test_out_of_memory_reports_the_memory_that_was_insufficient(
     limits: Json, device_bytes: int | None, needs: int | None, words: str

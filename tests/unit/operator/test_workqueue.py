@@ -15,9 +15,9 @@ Handle = Callable[[str], Awaitable[float | None]]
 
 @asynccontextmanager
 async def working(
-    handle: Handle, workers: int = 2, told: list[str] | None = None
+    handle: Handle, workers: int = 2, failed_keys: list[str] | None = None
 ) -> AsyncIterator[WorkQueue[str]]:
-    queue = WorkQueue(handle, told.append) if told is not None else WorkQueue(handle)
+    queue = WorkQueue(handle, failed_keys.append) if failed_keys is not None else WorkQueue(handle)
     running = asyncio.create_task(queue.run(workers))
     try:
         yield queue
@@ -103,15 +103,15 @@ async def test_different_keys_are_processed_concurrently() -> None:
 async def test_failures_are_retried_with_back_off_up_to_a_limit() -> None:
     handle, called_s = failing(*[Unavailable("away")] * 11)
 
-    told: list[str] = []
+    failed_keys: list[str] = []
 
-    async with working(handle, told=told) as queue:
+    async with working(handle, failed_keys=failed_keys) as queue:
         queue.add("a")
         await asyncio.sleep(600.0)
 
     expected = [min(RETRY.first_s * 2**count, RETRY.max_s) for count in range(11)]
     assert pauses(called_s) == pytest.approx(expected)
-    assert told == ["a"] * 11
+    assert failed_keys == ["a"] * 11
 
 
 @in_virtual_time
@@ -176,19 +176,19 @@ async def test_an_unexpected_exception_for_one_key_does_not_stop_the_others(
 ) -> None:
     """A bug with one object must not stop the operator for all others."""
     done: list[str] = []
-    told: list[str] = []
+    failed_keys: list[str] = []
 
     async def handle(key: str) -> None:
         if key == "bad":
-            raise TypeError("what we did not think of")
+            raise TypeError("a bug")
         done.append(key)
 
     with caplog.at_level(logging.ERROR):
-        async with working(handle, 1, told) as queue:
+        async with working(handle, 1, failed_keys) as queue:
             queue.add("bad")
             queue.add("good")
             await asyncio.sleep(1.0)
 
     assert done == ["good"]
-    assert set(told) == {"bad"}
-    assert "what we did not think of" in caplog.text
+    assert set(failed_keys) == {"bad"}
+    assert "a bug" in caplog.text
