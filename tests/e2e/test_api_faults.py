@@ -1,16 +1,13 @@
 """The API server fails, stalls or is down: no task is lost, no task runs twice."""
 
 import random
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from acesniper.testbed.deployment import EXTENDER, OPERATOR, SCHEDULER
+from acesniper.testbed.deployment import EXTENDER, OPERATOR
 from acesniper.testbed.faults.chaos import kill_at_random
 from acesniper.testbed.faults.proxy import FaultProxy
-from acesniper.testbed.processes import Child
 from fault_workload import FaultWorkload
 from fleet_of_five import FleetOfFive
 
@@ -102,35 +99,15 @@ def test_a_control_plane_that_is_down(work: FaultWorkload, down: str) -> None:
     work.apply(10)
     work.has_run(5)
 
-    with restarted_by_a_kubelet(plane.children[SCHEDULER]):
-        plane.kill(down)
-        plane.children[OPERATOR].exited_within(DOWNTIME_S[down])
-        plane.start(down)
-        plane.children["kube-controller-manager"].wait_until(plane.api_answers("/readyz"))
-        work.apply(10)
+    plane.kill(down)
+    plane.children[OPERATOR].exited_within(DOWNTIME_S[down])
+    plane.start(down)
+    plane.children["kube-controller-manager"].wait_until(plane.api_answers("/readyz"))
+    work.apply(10)
 
-        work.check()
+    work.check()
     assert plane.children[OPERATOR].running
     assert plane.children[EXTENDER].running
-
-
-@contextmanager
-def restarted_by_a_kubelet(child: Child) -> Iterator[None]:
-    """Restart a process whenever it exits, as kube-scheduler does when it loses its lease."""
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.2):
-            if not child.running:
-                child.start()
-
-    kubelet = threading.Thread(target=watch, name=f"kubelet-of-{child.name}")
-    kubelet.start()
-    try:
-        yield
-    finally:
-        over.set()
-        kubelet.join()
 
 
 def test_a_device_that_takes_five_times_as_long(work: FaultWorkload) -> None:

@@ -2,6 +2,7 @@ import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +83,27 @@ def test_a_process_that_ignores_sigterm_is_killed(children: Children) -> None:
     child.stop(grace_s=0.1)
 
     assert child.returncode == -signal.SIGKILL
+
+
+def test_a_process_that_exits_by_itself_is_restarted(children: Children) -> None:
+    child = children.spawn("lost", SLEEPER, restart=True)
+    first = child.pid
+
+    os.kill(first, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while child.pid == first and time.monotonic() < deadline:
+        child.exited_within(0.05)
+
+    assert child.pid != first
+
+
+def test_a_process_that_was_killed_on_purpose_is_not_restarted(children: Children) -> None:
+    child = children.spawn("victim", SLEEPER, restart=True)
+
+    child.kill()
+    child.restart_if_exited()
+
+    assert not child.running
 
 
 def test_extra_environment_reaches_the_process(children: Children) -> None:
