@@ -29,7 +29,7 @@ def test_every_task_is_planned_once_or_refused_by_every_device(
 ) -> None:
     plan = make_plan(tasks, snapshot, policy)
 
-    planned = [each.task.key for each in plan.planned]
+    planned = [planned.task.key for planned in plan.planned]
     assert len(planned) == len(set(planned))
     if policy.name not in NEVER_WAITING:
         assert sorted([*planned, *plan.unplanned]) == sorted(task.key for task in tasks)
@@ -67,7 +67,9 @@ def test_only_as_many_tasks_start_now_as_slots_are_really_free(
     plan = make_plan(tasks, snapshot, policy)
 
     for device in snapshot.estimates.devices:
-        starting = [each for each in plan.planned if each.starts_now and each.device == device]
+        starting = [
+            planned for planned in plan.planned if planned.starts_now and planned.device == device
+        ]
         busy = len(snapshot.busy_s.get(device.id, ()))
         assert len(starting) <= max(device.slots - busy, 0)
 
@@ -111,7 +113,9 @@ def test_a_plan_that_ends_early_starts_the_same_tasks(
     tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     def starting(plan: Plan) -> list[tuple[str, str]]:
-        return [(each.task.key, each.device.id) for each in plan.planned if each.starts_now]
+        return [
+            (planned.task.key, planned.device.id) for planned in plan.planned if planned.starts_now
+        ]
 
     whole = make_plan(tasks, snapshot, policy)
     early = make_plan(tasks, snapshot, policy, starting_only=True)
@@ -127,7 +131,7 @@ def test_a_plan_that_ends_early_starts_the_same_tasks(
 def test_among_equal_tasks_nobody_overtakes(
     snapshot: FleetSnapshot, created: list[float], name: str
 ) -> None:
-    assume(any(each.schedulable for each in snapshot.estimates.devices))
+    assume(any(device.schedulable for device in snapshot.estimates.devices))
     tasks = [
         make_task(f"default/t{number}", "default/m1", created_s=created_s)
         for number, created_s in enumerate(created)
@@ -135,9 +139,9 @@ def test_among_equal_tasks_nobody_overtakes(
 
     plan = make_plan(tasks, snapshot, Policy(name, aging_s=1e9))
 
-    finish_s = {each.task.key: each.finish_s for each in plan.planned}
+    finish_s = {planned.task.key: planned.finish_s for planned in plan.planned}
     in_turn = [
-        finish_s[task.key] for task in sorted(tasks, key=lambda each: (each.created_s, each.key))
+        finish_s[task.key] for task in sorted(tasks, key=lambda task: (task.created_s, task.key))
     ]
     assert in_turn == sorted(in_turn)
 
@@ -153,7 +157,7 @@ def test_more_backlog_never_makes_a_device_more_attractive(
     task = make_task("default/t", "default/m1")
 
     def chosen(of: FleetSnapshot) -> list[DeviceId]:
-        return [each.device.id for each in make_plan([task], of, Policy()).planned]
+        return [planned.device.id for planned in make_plan([task], of, Policy()).planned]
 
     if chosen(snapshot) != [device.id]:
         assert chosen(busier) == chosen(snapshot)
@@ -167,7 +171,9 @@ def test_a_task_that_waited_too_long_is_not_overtaken_by_one_that_did_not(
 
     plan = make_plan([*tasks, old], snapshot, Policy(name, aging_s=1e6))
 
-    assert [each.task.key for each in plan.planned[:1]] == [old.key] or old.key in plan.unplanned
+    assert [planned.task.key for planned in plan.planned[:1]] == [
+        old.key
+    ] or old.key in plan.unplanned
 
 
 @given(tasks=task_lists(), behind=task_lists(), snapshot=snapshots(), policy=policies)

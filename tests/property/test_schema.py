@@ -53,11 +53,11 @@ def allows(schema: dict[str, Any], value: object) -> bool:
             return bool(schema["type"] == "integer" and low <= value <= high)
         case list():
             fits = len(value) <= schema.get("maxItems", len(value))
-            return fits and all(allows(schema["items"], each) for each in value)
+            return fits and all(allows(schema["items"], item) for item in value)
         case dict():
             fits = len(value) <= schema.get("maxProperties", len(value))
             return fits and all(
-                allows(schema["additionalProperties"], each) for each in value.values()
+                allows(schema["additionalProperties"], item) for item in value.values()
             )
     raise AssertionError(value)
 

@@ -19,7 +19,7 @@ SECONDS = floats(0.125, 8.0)
 
 class World(NamedTuple):
     latency_s: list[list[float]]
-    believed_s: list[list[float]]
+    predicted_s: list[list[float]]
 
 
 @st.composite
@@ -54,11 +54,17 @@ def faults(draw: st.DrawFn, devices: int) -> list[DeviceFault]:
 
 def conserved(tasks: list[Task], done: list[CompletedTask]) -> None:
     """Every task ran once, after it came; no device ran two at a time."""
-    assert sorted(each.task.key for each in done) == sorted(task.key for task in tasks)
-    assert [each.finished_s for each in done] == sorted(each.finished_s for each in done)
-    assert all(each.started_s >= each.task.created_s for each in done)
-    for device in {each.device for each in done}:
-        own = sorted((each.started_s, each.finished_s) for each in done if each.device == device)
+    assert sorted(completed.task.key for completed in done) == sorted(task.key for task in tasks)
+    assert [completed.finished_s for completed in done] == sorted(
+        completed.finished_s for completed in done
+    )
+    assert all(completed.started_s >= completed.task.created_s for completed in done)
+    for device in {completed.device for completed in done}:
+        own = sorted(
+            (completed.started_s, completed.finished_s)
+            for completed in done
+            if completed.device == device
+        )
         assert all(end_s <= start_s for (_, end_s), (start_s, _) in pairwise(own))
 
 
@@ -67,13 +73,13 @@ def conserved(tasks: list[Task], done: list[CompletedTask]) -> None:
 def test_no_task_is_lost_or_run_twice(data: st.DataObject, world: World, policy: str) -> None:
     tasks = data.draw(arrivals(len(world.latency_s[0])))
 
-    done = simulate(world.latency_s, tasks, believed_s=world.believed_s, policy=policy)
+    done = simulate(world.latency_s, tasks, predicted_s=world.predicted_s, policy=policy)
 
     conserved(tasks, done)
-    for each in done:
-        latency_s = world.latency_s[each.device][int(each.task.model[1:])]
-        ran_s = each.finished_s - each.started_s
-        np.testing.assert_allclose(ran_s, each.task.inferences * latency_s, rtol=1e-9)
+    for completed in done:
+        latency_s = world.latency_s[completed.device][int(completed.task.model[1:])]
+        ran_s = completed.finished_s - completed.started_s
+        np.testing.assert_allclose(ran_s, completed.task.inferences * latency_s, rtol=1e-9)
 
 
 @settings(max_examples=150)
@@ -83,14 +89,14 @@ def test_no_work_is_lost_with_a_device(data: st.DataObject, world: World, policy
     broken = data.draw(faults(len(world.latency_s)))
 
     done = simulate(
-        world.latency_s, tasks, believed_s=world.believed_s, policy=policy, faults=broken
+        world.latency_s, tasks, predicted_s=world.predicted_s, policy=policy, faults=broken
     )
 
     conserved(tasks, done)
-    lost = {each.device: each for each in broken if each.factor == float("inf")}
-    for each in done:
-        if (fault := lost.get(each.device)) is not None:
-            assert each.finished_s <= fault.from_s or each.started_s >= fault.to_s
+    lost = {fault.device: fault for fault in broken if fault.factor == float("inf")}
+    for completed in done:
+        if (fault := lost.get(completed.device)) is not None:
+            assert completed.finished_s <= fault.from_s or completed.started_s >= fault.to_s
 
 
 @given(st.data(), worlds())
@@ -98,9 +104,11 @@ def test_little_s_law_holds(data: st.DataObject, world: World) -> None:
     """Tasks in the system, counted along the way, are arrivals per second times the response."""
     tasks = data.draw(arrivals(len(world.latency_s[0])))
 
-    done = simulate(world.latency_s, tasks, believed_s=world.believed_s)
+    done = simulate(world.latency_s, tasks, predicted_s=world.predicted_s)
 
-    steps = [(each.task.created_s, 1) for each in done] + [(each.finished_s, -1) for each in done]
+    steps = [(completed.task.created_s, 1) for completed in done] + [
+        (completed.finished_s, -1) for completed in done
+    ]
     there, area, before_s = 0, 0.0, min(steps)[0]
     for at_s, step in sorted(steps):
         area += there * (at_s - before_s)
@@ -115,7 +123,7 @@ def test_the_same_tasks_give_the_same_run(data: st.DataObject, world: World, pol
     tasks = data.draw(arrivals(len(world.latency_s[0])))
 
     once, again = (
-        simulate(world.latency_s, tasks, believed_s=world.believed_s, policy=policy)
+        simulate(world.latency_s, tasks, predicted_s=world.predicted_s, policy=policy)
         for _ in range(2)
     )
 

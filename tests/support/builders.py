@@ -68,17 +68,17 @@ def make_snapshot(
 ) -> FleetSnapshot:
     """A snapshot; `latency[model][device]` in seconds, models in namespace `default`."""
     rows = {
-        ModelKey(f"default/{model}"): make_row([row.get(each.id, nan) for each in devices])
+        ModelKey(f"default/{model}"): make_row([row.get(device.id, nan) for device in devices])
         for model, row in (latency or {}).items()
     }
     start = StartRow(np.full(len(devices), cold_s), np.zeros(len(devices)))
     estimates = Estimates(
         tuple(devices),
         rows,
-        {DeviceId(each): value for each, value in (labels or {}).items()},
+        {DeviceId(node): value for node, value in (labels or {}).items()},
         dict.fromkeys(rows, start),
     )
-    running = {DeviceId(each): tuple(sorted(value)) for each, value in (busy or {}).items()}
+    running = {DeviceId(device): tuple(sorted(value)) for device, value in (busy or {}).items()}
     return FleetSnapshot(now_s, estimates, running)
 
 
@@ -111,7 +111,7 @@ class WorkPredictor:
     ) -> LatencyArrays:
         """All pairs, NaN where there is no prediction."""
         rows = [
-            [each.latency_s if each else nan for each in row]
+            [prediction.latency_s if prediction else nan for prediction in row]
             for row in self.predict_all(models, devices)
         ]
         latency = np.array(rows, float).reshape(len(models), len(devices))
@@ -290,7 +290,7 @@ def make_pod(
         metadata["deletionTimestamp"] = EPOCH
     spec: Json = {"containers": [{"name": "runner", "resources": {"limits": limits}}]}
     if gates:
-        spec["schedulingGates"] = [{"name": each} for each in gates]
+        spec["schedulingGates"] = [{"name": gate} for gate in gates]
     if node is not None:
         spec["nodeName"] = node
     if affinity is not None:

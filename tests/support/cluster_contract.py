@@ -260,7 +260,7 @@ class ClusterContract:
 
         async def names(labels: str) -> set[str]:
             found, _ = await cluster.list(CONFIG_MAPS, namespace, labels)
-            return {each["metadata"]["name"] for each in found}
+            return {obj["metadata"]["name"] for obj in found}
 
         assert {"a", "b", "c"} <= await names("")
         assert await names("x/y") == {"a", "b"}
@@ -274,7 +274,7 @@ class ClusterContract:
         found, _ = await cluster.list(CONFIG_MAPS)
 
         assert (namespace, "a") in {
-            (each["metadata"]["namespace"], each["metadata"]["name"]) for each in found
+            (obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in found
         }
 
     async def test_a_list_of_cluster_objects_needs_no_namespace(self, cluster: Cluster) -> None:

@@ -63,9 +63,9 @@ def _new_conditions(before: Json, after: Json) -> list[tuple[str | None, str, st
     """(type, status, reason) of the conditions that a patch wrote."""
     known = before.get("status", {}).get("conditions") or []
     return [
-        (each["type"], each["status"], each["reason"])
-        for each in after["status"].get("conditions") or []
-        if each not in known
+        (condition["type"], condition["status"], condition["reason"])
+        for condition in after["status"].get("conditions") or []
+        if condition not in known
     ]
 
 
@@ -125,7 +125,7 @@ class FakeCluster(Cluster):
         self, kind: Kind, namespace: str | None = None, labels: str = ""
     ) -> AsyncIterator[tuple[Objects, str]]:
         self._note("list", kind, "")
-        found = [copy.deepcopy(each) for each in self.all(kind, namespace) if _has(each, labels)]
+        found = [copy.deepcopy(obj) for obj in self.all(kind, namespace) if _has(obj, labels)]
         yield found, str(self._state.version)
 
     async def create(self, kind: Kind, manifest: Json, namespace: str | None = None) -> Json:
@@ -220,7 +220,7 @@ class FakeCluster(Cluster):
                 raise ResourceVersionExpired(
                     f"too old resource version: {seen} ({self._state.compacted})"
                 )
-            for change in [each for each in self._history if each.version > seen]:
+            for change in [change for change in self._history if change.version > seen]:
                 seen = change.version
                 event = _event(change, namespace, labels) if change.kind == kind else None
                 if event is not None:
@@ -274,9 +274,9 @@ class FakeCluster(Cluster):
     def created(self, kind: Kind) -> Objects:
         """Every object of a kind that ever was, as it was when it was new."""
         return [
-            each.after
-            for each in self._history
-            if each.kind == kind and each.before is None and each.after is not None
+            change.after
+            for change in self._history
+            if change.kind == kind and change.before is None and change.after is not None
         ]
 
     # --- inside --------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def test_other_conditions_are_left_alone() -> None:
         ready(True, 10.0), ConditionType.STALE, False, Reason.PROFILE_CURRENT, "", 20.0
     )
 
-    assert [each.type for each in both] == ["Ready", "Stale"]
+    assert [condition.type for condition in both] == ["Ready", "Stale"]
     assert condition_is_true(both, "Ready")
     assert not condition_is_true(both, "Stale")
 

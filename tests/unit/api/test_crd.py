@@ -17,9 +17,9 @@ def schema_of(resource: Resource) -> dict[str, Any]:
 
 
 def fields(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name, each in schema.get("properties", {}).items():
-        yield f"{path}.{name}", each
-        yield from fields(each, f"{path}.{name}")
+    for name, field in schema.get("properties", {}).items():
+        yield f"{path}.{name}", field
+        yield from fields(field, f"{path}.{name}")
     for below in ("items", "additionalProperties"):
         if isinstance(each := schema.get(below), Mapping):
             yield from fields(each, f"{path}[]")
@@ -34,26 +34,28 @@ def test_the_files_in_the_repository_are_what_the_models_say() -> None:
     assert drift([ROOT / "crds", ROOT / "charts/acesniper/files/crds"]) == []
 
 
-@pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.kind)
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
 def test_every_field_is_described(resource: Resource) -> None:
     schema = schema_of(resource)
     top = {".apiVersion", ".kind", ".metadata"}
 
-    bare = [path for path, each in fields(schema) if path not in top and "description" not in each]
+    bare = [
+        path for path, field in fields(schema) if path not in top and "description" not in field
+    ]
 
     assert bare == []
 
 
-@pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.kind)
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
 def test_every_column_shows_a_field_that_exists(resource: Resource) -> None:
     paths = {path for path, _ in fields(schema_of(resource))}
 
     shown = [column.path.split("[")[0] for column in resource.columns]
 
-    assert [each for each in shown if each not in paths | {".metadata.creationTimestamp"}] == []
+    assert [path for path in shown if path not in paths | {".metadata.creationTimestamp"}] == []
 
 
-@pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.kind)
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
 def test_every_rule_speaks_of_fields_that_exist_and_tells_the_fix(resource: Resource) -> None:
     spec = schema_of(resource)["properties"]["spec"]
 

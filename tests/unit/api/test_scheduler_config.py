@@ -52,7 +52,7 @@ def test_an_extender_over_https_is_never_trusted_blindly() -> None:
 def test_the_clusters_own_scheduler_goes_on_with_all_other_pods() -> None:
     manifest = SchedulerConfig(embedded=True).manifest()
 
-    names = [each["schedulerName"] for each in manifest["profiles"]]
+    names = [profile["schedulerName"] for profile in manifest["profiles"]]
     assert names == ["default-scheduler", "ace-sniper"]
     assert "leaderElection" not in manifest
 
@@ -61,7 +61,7 @@ def test_another_pod_schedules_and_plans_within_fifteen_seconds() -> None:
     """A renewal is seen one try later at the latest, goes stale, and is taken by the next try."""
     election = SchedulerConfig().manifest()["leaderElection"]
     lease_s, renew_s, retry_s = (
-        duration_s(election[each]) for each in ("leaseDuration", "renewDeadline", "retryPeriod")
+        duration_s(election[name]) for name in ("leaseDuration", "renewDeadline", "retryPeriod")
     )
     longest_try_s = 2.2 * retry_s  # client-go adds up to 1.2 of it at random
     planner_s = ExtenderSettings().lease_s

@@ -15,9 +15,9 @@ def cost(
     **lanes: int,
 ) -> list[float]:
     choice = TaskLanes(make_task(), np.array(busy_s), np.array(misfit or [0.0] * len(busy_s)))
-    queued = np.array([int(each > 0) for each in free_s])
+    queued = np.array([int(seconds > 0) for seconds in free_s])
     costs = PLACEMENTS[rule](choice, Lanes(np.array(free_s), queued, **lanes))
-    return [float(each) for each in costs]
+    return [float(value) for value in costs]
 
 
 def test_a_busy_fast_device_is_worth_waiting_for() -> None:

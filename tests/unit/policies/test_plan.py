@@ -15,7 +15,7 @@ LATENCY = {"model": {"fast": 1.0, "slow": 10.0}}
 
 def placed(plan: Plan) -> dict[str, tuple[str, float]]:
     """Task to (device, start)."""
-    return {each.task.key: (each.device.id, each.start_s) for each in plan.planned}
+    return {planned.task.key: (planned.device.id, planned.start_s) for planned in plan.planned}
 
 
 def reasons(plan: Plan, snapshot: FleetSnapshot, task: str = "n/t") -> dict[str, str]:
@@ -53,7 +53,7 @@ def test_two_tasks_never_get_the_same_free_slot() -> None:
     plan = make_plan(tasks, make_snapshot([FAST], LATENCY), Policy())
 
     assert placed(plan) == {"n/a": ("fast", 0.0), "n/b": ("fast", 1.0)}
-    assert [each.starts_now for each in plan.planned] == [True, False]
+    assert [planned.starts_now for planned in plan.planned] == [True, False]
 
 
 def test_a_device_with_two_slots_starts_two_tasks_now() -> None:
@@ -62,7 +62,7 @@ def test_a_device_with_two_slots_starts_two_tasks_now() -> None:
 
     plan = make_plan(tasks, make_snapshot([device], LATENCY), Policy())
 
-    assert [each.starts_now for each in plan.planned] == [True, True, False]
+    assert [planned.starts_now for planned in plan.planned] == [True, True, False]
     assert placed(plan)["n/c"] == ("fast", 1.0)
 
 
@@ -94,7 +94,9 @@ def test_without_a_prediction_the_median_of_the_others_is_expected_very_wide() -
     snapshot = make_snapshot([unknown, other, third], {"model": {"other": 3.0, "third": 5.0}})
 
     plan = make_plan([make_task()], snapshot, Policy())
-    (guess,) = (each for each in plan.planned[0].candidates if each.device == unknown)
+    (guess,) = (
+        candidate for candidate in plan.planned[0].candidates if candidate.device == unknown
+    )
 
     assert guess.prediction.latency_s == 4.0
     assert guess.prediction.source == "neutral"
@@ -213,7 +215,7 @@ def test_a_priority_class_has_its_own_rules() -> None:
 
     plan = make_plan([long, short], make_snapshot([FAST], LATENCY), policy)
 
-    assert [each.task.key for each in plan.planned] == ["n/short", "n/long"]
+    assert [planned.task.key for planned in plan.planned] == ["n/short", "n/long"]
 
 
 def test_a_task_explores_the_least_known_of_nearly_equal_devices() -> None:
@@ -249,7 +251,7 @@ def test_a_queue_of_a_device_keeps_its_tasks(rules: str) -> None:
     after = make_plan(tasks, idle, policy_by_name(rules), previous=before)
 
     def devices(plan: Plan) -> dict[str, str]:
-        return {each.task.key: each.device.id for each in plan.planned}
+        return {planned.task.key: planned.device.id for planned in plan.planned}
 
     assert devices(after) == devices(before)
 
@@ -258,13 +260,13 @@ def test_a_queue_of_a_device_keeps_its_tasks(rules: str) -> None:
 def test_a_queue_ends_with_its_device(left: list[Device]) -> None:
     tasks = [make_task(f"n/{number}") for number in range(6)]
     before = make_plan(tasks, make_snapshot([FAST, SLOW], LATENCY), policy_by_name("random-queue"))
-    assert {each.device.id for each in before.planned} == {"fast", "slow"}
+    assert {planned.device.id for planned in before.planned} == {"fast", "slow"}
 
     after = make_plan(
         tasks, make_snapshot(left, LATENCY), policy_by_name("random-queue"), previous=before
     )
 
-    assert {each.device.id for each in after.planned} == {"slow"}
+    assert {planned.device.id for planned in after.planned} == {"slow"}
     assert len(after.planned) == len(tasks)
 
 
@@ -278,8 +280,8 @@ def test_the_round_goes_on_from_plan_to_plan() -> None:
     two = make_plan([first, second], snapshot, policy_by_name("round-robin-queue"), previous=one)
     three = make_plan([second, third], snapshot, policy_by_name("round-robin-queue"), previous=two)
 
-    assert [each.device.id for each in two.planned] == ["a", "b"]
-    assert [each.device.id for each in three.planned] == ["b", "c"]
+    assert [planned.device.id for planned in two.planned] == ["a", "b"]
+    assert [planned.device.id for planned in three.planned] == ["b", "c"]
 
 
 @pytest.mark.parametrize("rules", ["any-free", "fastest-free"])
@@ -311,14 +313,14 @@ def test_a_task_that_cannot_be_planned_takes_no_slot() -> None:
 
 @pytest.mark.parametrize("rules", sorted(BATCHES))
 def test_tasks_that_nothing_can_run_leave_the_batch_to_others(rules: str) -> None:
-    stuck = [make_task(f"n/stuck-{each}", providers=frozenset({"cuda"})) for each in range(3)]
+    stuck = [make_task(f"n/stuck-{number}", providers=frozenset({"cuda"})) for number in range(3)]
     later = make_task("n/later", created_s=1.0)
     snapshot = make_snapshot([make_device("d")], {"model": {"d": 1.0}}, now_s=1.0)
 
     plan = make_plan([*stuck, later], snapshot, Policy(rules, batch_size=2))
 
-    assert [each.task.key for each in plan.planned] == ["n/later"]
-    assert set(plan.unplanned) == {each.key for each in stuck}
+    assert [planned.task.key for planned in plan.planned] == ["n/later"]
+    assert set(plan.unplanned) == {task.key for task in stuck}
 
 
 def test_a_decision_keeps_the_best_few_candidates_best_first() -> None:
@@ -327,7 +329,7 @@ def test_a_decision_keeps_the_best_few_candidates_best_first() -> None:
 
     plan = make_plan([make_task()], make_snapshot(devices, latency), Policy(candidates_kept=3))
 
-    assert [each.device.id for each in plan.planned[0].candidates] == ["d", "c", "b"]
+    assert [candidate.device.id for candidate in plan.planned[0].candidates] == ["d", "c", "b"]
 
 
 def test_candidates_are_devices_not_their_slots() -> None:
@@ -336,7 +338,7 @@ def test_candidates_are_devices_not_their_slots() -> None:
 
     plan = make_plan([make_task()], make_snapshot(devices, latency), Policy())
 
-    assert [each.device.id for each in plan.planned[0].candidates] == ["a", "b"]
+    assert [candidate.device.id for candidate in plan.planned[0].candidates] == ["a", "b"]
 
 
 def test_a_task_held_back_has_no_candidates_yet() -> None:

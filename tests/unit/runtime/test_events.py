@@ -17,7 +17,7 @@ async def tell(cluster: FakeCluster, *notices: Notice) -> list[str]:
     recorder = EventRecorder(cluster, "test")
     for now_s, notice in enumerate(notices):
         await recorder.record("InferenceTask", METADATA, notice, float(now_s))
-    return [each["message"] for each in cluster.all(EVENTS, "ns")]
+    return [event["message"] for event in cluster.all(EVENTS, "ns")]
 
 
 def test_an_event_points_at_its_object() -> None:
@@ -95,21 +95,5 @@ async def test_a_burst_is_told_in_part_but_for_its_warnings() -> None:
         for notice in said:
             await recorder.record("InferenceTask", METADATA, notice, 0.0)
 
-    told = [each["reason"] for each in cluster.all(EVENTS, "ns")]
+    told = [event["reason"] for event in cluster.all(EVENTS, "ns")]
     assert (told.count("Placed"), told.count("PodLost")) == (2, 5)
-
-
-@pytest.mark.parametrize(
-    ("later_s", "taken"),
-    [
-        pytest.param(0.5, 0, id="half a one is none"),
-        pytest.param(3.0, 3, id="one a second"),
-        pytest.param(1e6, 4, id="never more than at once"),
-        pytest.param(-1e6, 0, id="a clock that was set back"),
-    ],
-)
-def test_a_token_bucket_refills_with_time(later_s: float, taken: int) -> None:
-    bucket = TokenBucket(burst=4, per_s=1)
-    assert [bucket.take(0.0) for _ in range(5)] == [True] * 4 + [False]
-
-    assert sum(bucket.take(later_s) for _ in range(6)) == taken

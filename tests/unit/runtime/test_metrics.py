@@ -39,7 +39,7 @@ def samples(registry: CollectorRegistry) -> list[str]:
 
 def use_up(instruments: Instruments, registry: CollectorRegistry) -> int:
     """Use every value of every label, and count the series that gives."""
-    held = [getattr(instruments, each.name) for each in fields(instruments)]  # type: ignore[arg-type]  # each part's is a dataclass
+    held = [getattr(instruments, field.name) for field in fields(instruments)]  # type: ignore[arg-type]  # each part's is a dataclass
     for declaration, instrument in zip(instruments.declarations(), held, strict=True):
         if declaration.labels:
             for values in product(*(every_value(label) for label in declaration.labels)):
@@ -72,16 +72,16 @@ def test_the_number_of_series_is_the_one_that_is_stated(part: type[Instruments])
 
     found = use_up(part.on(registry), registry)
 
-    assert found == sum(each.series(SMALL) for each in part.declarations())
+    assert found == sum(declaration.series(SMALL) for declaration in part.declarations())
 
 
 def test_a_large_fleet_makes_no_more_series_than_stated() -> None:
-    found = sum(each.series(LARGE) for each in all_declarations())
+    found = sum(declaration.series(LARGE) for declaration in all_declarations())
 
     assert STATED - 1000 < found <= STATED
 
 
-@pytest.mark.parametrize("each", all_declarations(), ids=lambda each: each.name)
+@pytest.mark.parametrize("each", all_declarations(), ids=lambda declaration: declaration.name)
 def test_names_follow_the_rules_of_prometheus(each: Declaration) -> None:
     assert each.name.startswith("acesniper_")
     assert not each.name.endswith(("_total", "_count", "_sum", "_bucket"))
@@ -90,5 +90,7 @@ def test_names_follow_the_rules_of_prometheus(each: Declaration) -> None:
 
 
 def test_at_most_one_label_of_a_metric_is_without_bounds() -> None:
-    for each in all_declarations():
-        assert sum(label.per in ("device", "model") for label in each.labels) <= 1, each.name
+    for declaration in all_declarations():
+        assert sum(label.per in ("device", "model") for label in declaration.labels) <= 1, (
+            declaration.name
+        )

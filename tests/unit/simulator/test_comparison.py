@@ -112,9 +112,9 @@ def test_what_is_done_is_told_along_the_way() -> None:
 
     def watch(done: Iterator[RunStatistics], total: int) -> Iterator[RunStatistics]:
         told.append(total)
-        for each in done:
-            shown.append(each)
-            yield each
+        for completed in done:
+            shown.append(completed)
+            yield completed
 
     (line,) = compare(SCENARIO, ["fcfs-mct"], LatencySource.parse("noise:0.1"), [1], watch=watch)
 

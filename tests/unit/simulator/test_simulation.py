@@ -15,7 +15,10 @@ Played = dict[str, tuple[int, float, float]]
 
 def played(finished: list[CompletedTask]) -> Played:
     """Task to its device, start and end."""
-    return {each.task.key: (each.device, each.started_s, each.finished_s) for each in finished}
+    return {
+        completed.task.key: (completed.device, completed.started_s, completed.finished_s)
+        for completed in finished
+    }
 
 
 def test_a_task_waits_for_the_fast_device_until_the_slow_one_would_finish_it_first() -> None:
@@ -36,7 +39,7 @@ def test_the_fastest_free_device_is_not_waited_for() -> None:
 
 
 def test_a_task_runs_its_true_time_whatever_was_believed() -> None:
-    done = played(simulate([[4.0], [2.0]], make_arrivals(0.0), believed_s=[[1.0], [3.0]]))
+    done = played(simulate([[4.0], [2.0]], make_arrivals(0.0), predicted_s=[[1.0], [3.0]]))
 
     assert done == {"t/0": (0, 0.0, 4.0)}
 
@@ -49,7 +52,7 @@ def test_inferences_multiply_the_latency() -> None:
 
 def test_a_task_that_is_overdue_is_waited_for_only_so_long() -> None:
     """As in the extender: a tenth of what it has run is expected to be left of it."""
-    done = played(simulate([[20.0], [1.6]], make_arrivals(0.0, 0.5), believed_s=[[1.0], [1.6]]))
+    done = played(simulate([[20.0], [1.6]], make_arrivals(0.0, 0.5), predicted_s=[[1.0], [1.6]]))
 
     # At 6.5 s the first device is expected to be free in 0.65 s: 0.65 + 1 is later than 1.6.
     assert done["t/1"] == (1, 6.5, 8.1)
@@ -112,4 +115,4 @@ def test_waits_on_one_device_follow_lindley() -> None:
 
     done = simulate([[work_s]], make_arrivals(*at_s.tolist()))
 
-    np.testing.assert_allclose([each.wait_s for each in done], expected, atol=1e-9)
+    np.testing.assert_allclose([completed.wait_s for completed in done], expected, atol=1e-9)

@@ -55,14 +55,14 @@ def test_every_group_is_there_before_one_comes_twice() -> None:
     names = ("a|cpu", "a|gpu", "a|npu", "b|cpu", "c|cpu", "c|gpu")
     table = make_table([[1.0]] * 6, names)
 
-    groups = [device_group(each.id) for each in select_cluster(table, 3, 5).devices]
+    groups = [device_group(device.id) for device in select_cluster(table, 3, 5).devices]
 
     assert sorted(groups) == ["a", "b", "c"]
 
 
 def test_seeds_draw_different_devices_and_the_same_seed_the_same() -> None:
     table = make_table([[float(i + 1)] for i in range(20)])
-    drawn = [[each.id for each in select_cluster(table, 5, seed).devices] for seed in (1, 1, 2)]
+    drawn = [[device.id for device in select_cluster(table, 5, seed).devices] for seed in (1, 1, 2)]
 
     assert drawn[0] == drawn[1] != drawn[2]
 
@@ -70,7 +70,7 @@ def test_seeds_draw_different_devices_and_the_same_seed_the_same() -> None:
 def test_more_devices_than_there_are_come_again_under_other_names() -> None:
     cluster = select_cluster(make_table([[1.0], [2.0]]), 5, 1)
 
-    assert len({each.id for each in cluster.devices}) == 5
+    assert len({device.id for device in cluster.devices}) == 5
     assert sorted(cluster.rows.tolist()) in ([0, 0, 0, 1, 1], [0, 0, 1, 1, 1])
 
 

@@ -21,7 +21,7 @@ def candidate(cluster: FakeCluster, identity: str) -> LeaderElection:
 
 @asynccontextmanager
 async def running(*candidates: LeaderElection) -> AsyncIterator[None]:
-    jobs = [asyncio.create_task(each.run()) for each in candidates]
+    jobs = [asyncio.create_task(candidate.run()) for candidate in candidates]
     try:
         yield
     finally:

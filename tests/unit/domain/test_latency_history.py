@@ -1,9 +1,17 @@
+import random
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from acesniper.domain.latency_history import (
+    MAX_FACTOR,
     MAX_RUNS,
+    MIN_FACTOR,
     RUNS_PER_MODEL,
+    TARGET_COVERAGE,
     ObservedRun,
+    adapted_factor,
     drift_start_s,
     is_outlier,
     newest_runs,
@@ -31,8 +39,8 @@ def test_the_newest_runs_of_each_model_are_remembered() -> None:
 
     kept = newest_runs(often[:5], [*often[5:], once])
 
-    assert [each.at_s for each in kept] == [0.5, 4.0, 5.0, 6.0, 7.0, 8.0]
-    assert sum(each.model == "n/m" for each in kept) == RUNS_PER_MODEL
+    assert [observed.at_s for observed in kept] == [0.5, 4.0, 5.0, 6.0, 7.0, 8.0]
+    assert sum(observed.model == "n/m" for observed in kept) == RUNS_PER_MODEL
 
 
 def test_a_device_remembers_a_bounded_number_of_runs() -> None:
@@ -99,9 +107,9 @@ def test_a_run_that_nothing_confirms_is_doubted_until_another_does() -> None:
     usual = [run(float(at), 1.05, model=f"n/m{at}") for at in range(4)]
     odd = run(9.0, 3.0, model="n/odd")
 
-    alone = {each.model: each for each in observed_latencies([*usual, odd])}
+    alone = {latency.model: latency for latency in observed_latencies([*usual, odd])}
     again = run(10.0, 3.0, model="n/odd")
-    confirmed = {each.model: each for each in observed_latencies([*usual, odd, again])}
+    confirmed = {latency.model: latency for latency in observed_latencies([*usual, odd, again])}
 
     assert is_outlier(odd, [*usual, odd])
     assert alone[odd.model].variance > 0.25
@@ -114,3 +122,23 @@ def test_a_run_off_like_all_others_of_its_device_is_believed() -> None:
 
     assert not is_outlier(slow[-1], slow)
     assert observed_latencies(slow)[-1].variance < 0.002
+
+
+@pytest.mark.parametrize("scatter", [0.15, 0.2, 0.4])
+def test_in_the_long_run_the_promised_share_ends_inside(scatter: float) -> None:
+    draw = random.Random(f"{scatter}")  # noqa: S311 - latencies, not a secret
+    factor, hits = 1.0, 0
+    for number in range(4000):
+        missed = abs(draw.gauss(0.0, scatter)) > 0.3 * factor
+        factor = adapted_factor(factor, [missed])
+        hits += not missed if number >= 1000 else 0
+
+    assert hits / 3000 == pytest.approx(TARGET_COVERAGE, abs=0.01)
+
+
+@given(st.floats(MIN_FACTOR, MAX_FACTOR), st.lists(st.booleans(), max_size=200))
+def test_widths_stay_in_bounds_and_misses_never_narrow(factor: float, missed: list[bool]) -> None:
+    after = adapted_factor(factor, missed)
+
+    assert MIN_FACTOR <= after <= MAX_FACTOR
+    assert adapted_factor(after, [True]) >= after >= adapted_factor(after, [False])

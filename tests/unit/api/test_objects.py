@@ -1,6 +1,9 @@
+import pytest
+
 from acesniper.api.names import PLAN_GATE
-from acesniper.api.objects import PodView
+from acesniper.api.objects import Json, PodView, merge_patch
 from builders import make_gated_pod, make_pod
+from fake_cluster import merged
 
 
 def test_a_gated_pod_names_its_gates() -> None:
@@ -29,7 +32,7 @@ def test_a_pod_is_bound_when_the_condition_says_so_else_when_its_node_took_it() 
 
 
 def test_a_pod_ends_well_or_not() -> None:
-    ended = {each: PodView.of(make_pod(phase=each)).finished for each in ("Running", "Failed")}
+    ended = {phase: PodView.of(make_pod(phase=phase)).finished for phase in ("Running", "Failed")}
 
     assert ended == {"Running": False, "Failed": True}
     assert PodView.of(make_pod(phase="Succeeded")).finished
@@ -60,3 +63,19 @@ def test_a_bare_pod_is_read_with_defaults() -> None:
     )
     assert not view.deleting
     assert PodView.of(make_gated_pod(deleting=True)).deleting
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "patch"),
+    [
+        pytest.param({"a": 1}, {"a": 1}, {}, id="nothing to do"),
+        pytest.param({"a": 1}, {"a": 2, "b": 3}, {"a": 2, "b": 3}, id="set"),
+        pytest.param({"a": 1, "b": 2}, {"b": 2}, {"a": None}, id="removed"),
+        pytest.param({"m": {"x": 1, "y": 2}}, {"m": {"y": 2}}, {"m": {"x": None}}, id="in a map"),
+        pytest.param({"l": [1, 2]}, {"l": [2]}, {"l": [2]}, id="lists are replaced"),
+        pytest.param({"m": None}, {"m": {"x": 1}}, {"m": {"x": 1}}, id="a map out of nothing"),
+    ],
+)
+def test_a_patch_is_the_way_from_before_to_after(before: Json, after: Json, patch: Json) -> None:
+    assert merge_patch(before, after) == patch
+    assert merged(before, patch) == after

@@ -65,8 +65,8 @@ def saying(
         finally:
             over.set()
             listening.shutdown(socket.SHUT_RDWR)
-            for each in threads:
-                each.join()
+            for thread in threads:
+                thread.join()
 
 
 def fetch(uri: str, folder: Path, **secret: str) -> str:

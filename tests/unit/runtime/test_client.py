@@ -1,9 +1,13 @@
 """The adapter against a server that answers anything."""
 
 import asyncio
+import gc
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import ssl
+import threading
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +27,8 @@ from acesniper.domain.errors import (
 )
 from acesniper.runtime.api_errors import MAX_ERROR_CHARS
 from acesniper.runtime.client import Cluster
+from acesniper.testbed import credentials
+from acesniper.testbed.credentials import Authority
 from cluster_contract import take
 from local_server import serving
 
@@ -141,7 +147,7 @@ async def test_a_watch_reads_lines_however_they_are_cut() -> None:
         {"type": "ADDED", "object": {"metadata": {"name": name, "text": name * 100_000}}}
         for name in ("a", "b")
     ]
-    data = "".join(json.dumps(each) + "\n" for each in events).encode()
+    data = "".join(json.dumps(event) + "\n" for event in events).encode()
 
     async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -173,10 +179,10 @@ async def test_a_watch_that_falls_silent_ends_after_its_last_line() -> None:
         settings.host = url
         async with client.ApiClient(configuration=settings) as api:
             cluster = Cluster(api, watch_idle_timeout_s=0.05)
-            heard = [each async for each in cluster.watch(NODES, "1")]
+            heard = [event async for event in cluster.watch(NODES, "1")]
         ended.set()
 
-    assert [each.object["metadata"]["name"] for each in heard] == ["a"]
+    assert [event.object["metadata"]["name"] for event in heard] == ["a"]
 
 
 async def test_a_watch_that_has_lost_its_place_is_gone() -> None:
@@ -238,3 +244,71 @@ async def test_a_long_list_comes_in_pages_of_one_version() -> None:
         {"limit": "500", "labelSelector": "a=b"},
         {"limit": "500", "labelSelector": "a=b", "continue": "there"},
     ]
+
+
+PATIENCE_S = 10.0
+
+
+@contextmanager
+def hanging_server(authority: Authority, hangs: threading.Event) -> Iterator[int]:
+    """The port of an API server that says one event, and then nothing, not even farewell."""
+    serving = authority.serving("serving")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(serving.cert, serving.key)
+    told, over, ports = threading.Event(), threading.Event(), list[int]()
+
+    async def watch(request: web.Request) -> web.StreamResponse:
+        stream = web.StreamResponse()
+        await stream.prepare(request)
+        await stream.write(json.dumps({"type": "ADDED", "object": {}}).encode() + b"\n")
+        hangs.set()
+        over.wait(PATIENCE_S)  # and with this task the whole loop
+        return stream
+
+    async def serve() -> None:
+        app = web.Application()
+        app.router.add_get("/{path:.*}", watch)
+        runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+        ports.append(runner.addresses[0][1])
+        told.set()
+        await asyncio.to_thread(over.wait, PATIENCE_S)
+        await runner.cleanup()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="server")
+    thread.start()
+    try:
+        assert told.wait(PATIENCE_S)
+        yield ports[0]
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_watch_that_is_ended_waits_for_no_farewell(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ca")
+    client, hangs = authority.client("somebody", "somebody"), threading.Event()
+
+    async def look(path: Path) -> str:
+        async with Cluster.connect(path) as cluster:
+            watch = cluster.watch(PODS, "1")
+            event = await anext(watch)
+            await asyncio.to_thread(hangs.wait, PATIENCE_S)
+            await watch.aclose()
+            return event.type
+
+    with warnings.catch_warnings(record=True) as told, hanging_server(authority, hangs) as port:
+        warnings.simplefilter("always", ResourceWarning)
+        path = credentials.write_kubeconfig(
+            tmp_path / "kubeconfig",
+            port=port,
+            ca=authority.ca.cert,
+            user="somebody",
+            client=client,
+        )
+        seen = asyncio.run(look(path))
+        gc.collect()
+
+    assert seen == "ADDED"
+    assert [str(warning.message) for warning in told] == []

@@ -1,6 +1,13 @@
 import pytest
 
-from acesniper.api.units import duration_s, duration_text, epoch_s, rfc3339
+from acesniper.api.units import (
+    duration_s,
+    duration_text,
+    epoch_s,
+    parse_count,
+    parse_quantity,
+    rfc3339,
+)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +60,32 @@ def test_a_time_after_all_calendars_is_the_last_day() -> None:
 )
 def test_a_duration_is_shown_with_three_digits_and_a_unit(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("quantity", "number"),
+    [
+        ("512Mi", 512 * 2**20),
+        ("1.5Gi", 1.5 * 2**30),
+        ("100Ki", 102400),
+        ("2G", 2 * 10**9),
+        ("128974848", 128974848),
+        ("129e6", 129 * 10**6),
+        ("1500m", 1),
+        (0, 0),
+        (None, None),
+        ("much", None),
+        ("5Xi", None),
+        ("1e999", None),
+    ],
+)
+def test_an_amount_of_memory_is_a_number_of_bytes(quantity: object, number: int | None) -> None:
+    assert parse_quantity(quantity) == number
+
+
+@pytest.mark.parametrize(
+    ("quantity", "number"),
+    [("1k", 1000), ("1e3", 1000), ("1Ki", 1024), ("9E", 9 * 10**18), ("7", 7), (3, 3), (None, 0)],
+)
+def test_a_count_of_slots_is_a_whole_number(quantity: str | int | None, number: int) -> None:
+    assert parse_count(quantity) == number

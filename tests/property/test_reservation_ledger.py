@@ -36,7 +36,11 @@ def test_a_backlog_is_the_sum_of_what_is_promised(
 ) -> None:
     ledger = filled(made)
 
-    expected_s = [each.remaining_s(now_s) for each in made.values() if each.device == device]
+    expected_s = [
+        reservation.remaining_s(now_s)
+        for reservation in made.values()
+        if reservation.device == device
+    ]
     assert math.isclose(ledger.backlog_s(device, now_s), math.fsum(expected_s), abs_tol=1e-9)
     assert list(ledger.busy_s(device, now_s)) == sorted(expected_s)
 
@@ -87,8 +91,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def expire(self, now_s: float) -> None:
         late = {
             pod
-            for pod, each in self.left.items()
-            if each.expires_s is not None and each.expires_s <= now_s
+            for pod, reservation in self.left.items()
+            if reservation.expires_s is not None and reservation.expires_s <= now_s
         }
         assert set(self.ledger.expire(now_s)) == late
         for pod in late:
@@ -98,7 +102,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def a_rebuilt_ledger_is_the_same(self) -> None:
         assert backlogs(self.ledger, 1.0) == backlogs(filled(self.left), 1.0)
         assert set(self.ledger) == set(self.left)
-        assert set(self.ledger.devices()) == {each.device for each in self.left.values()}
+        assert set(self.ledger.devices()) == {
+            reservation.device for reservation in self.left.values()
+        }
 
 
 TestLedgerHistory = LedgerMachine.TestCase
