@@ -24,7 +24,7 @@ NEVER_WAITING = ("any-free", "fastest-free")
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
-def test_every_task_is_planned_once_or_refused_by_every_device(
+def test_every_task_is_planned_once_or_infeasible_on_every_device(
     tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     plan = make_plan(tasks, snapshot, policy)
@@ -39,7 +39,7 @@ def test_every_task_is_planned_once_or_refused_by_every_device(
         assert not any(verdict.feasible for verdict in verdicts.values())
 
 
-def most_at_once(spans: list[tuple[float, float]]) -> int:
+def max_overlap(spans: list[tuple[float, float]]) -> int:
     """The largest number of spans that overlap at any start."""
     return max(
         (sum(start <= at < end for start, end in spans) for at, _ in spans),
@@ -57,11 +57,11 @@ def test_no_device_ever_has_more_tasks_than_slots(
     for planned in plan.planned:
         spans[planned.device.id].append((planned.start_s, planned.finish_s))
     for device in snapshot.estimates.devices:
-        assert most_at_once(spans[device.id]) <= device.slots
+        assert max_overlap(spans[device.id]) <= device.slots
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
-def test_only_as_many_tasks_start_now_as_slots_are_really_free(
+def test_no_more_tasks_start_now_than_slots_are_free(
     tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     plan = make_plan(tasks, snapshot, policy)
@@ -75,7 +75,7 @@ def test_only_as_many_tasks_start_now_as_slots_are_really_free(
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
-def test_a_device_is_never_given_what_it_cannot_run(
+def test_a_device_is_never_assigned_an_infeasible_task(
     tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     for planned in make_plan(tasks, snapshot, policy).planned:
@@ -86,7 +86,7 @@ def test_a_device_is_never_given_what_it_cannot_run(
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
-def test_candidates_begin_with_the_chosen_device_and_its_own_terms(
+def test_the_first_candidate_is_the_chosen_device_with_its_terms(
     tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     for planned in make_plan(tasks, snapshot, policy).planned:
@@ -109,7 +109,7 @@ def test_a_plan_does_not_depend_on_the_order_of_its_input(
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
-def test_a_plan_that_ends_early_starts_the_same_tasks(
+def test_a_starting_only_plan_starts_the_same_tasks(
     tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     def starting(plan: Plan) -> list[tuple[str, str]]:
@@ -128,7 +128,7 @@ def test_a_plan_that_ends_early_starts_the_same_tasks(
     created=st.lists(floats(0, 100), min_size=1, max_size=10),
     name=st.sampled_from(ORDERED),
 )
-def test_among_equal_tasks_nobody_overtakes(
+def test_equal_tasks_finish_in_order_of_creation(
     snapshot: FleetSnapshot, created: list[float], name: str
 ) -> None:
     assume(any(device.schedulable for device in snapshot.estimates.devices))
@@ -140,14 +140,14 @@ def test_among_equal_tasks_nobody_overtakes(
     plan = make_plan(tasks, snapshot, Policy(name, aging_s=1e9))
 
     finish_s = {planned.task.key: planned.finish_s for planned in plan.planned}
-    in_turn = [
+    finishes_by_creation_s = [
         finish_s[task.key] for task in sorted(tasks, key=lambda task: (task.created_s, task.key))
     ]
-    assert in_turn == sorted(in_turn)
+    assert finishes_by_creation_s == sorted(finishes_by_creation_s)
 
 
 @given(snapshot=snapshots(), more_s=seconds, data=st.data())
-def test_more_backlog_never_makes_a_device_more_attractive(
+def test_a_longer_backlog_never_attracts_a_task(
     snapshot: FleetSnapshot, more_s: float, data: st.DataObject
 ) -> None:
     assume(snapshot.estimates.devices)
@@ -164,7 +164,7 @@ def test_more_backlog_never_makes_a_device_more_attractive(
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), name=st.sampled_from(rule_names()))
-def test_a_task_that_waited_too_long_is_not_overtaken_by_one_that_did_not(
+def test_an_aged_task_is_planned_first(
     tasks: list[Task], snapshot: FleetSnapshot, name: str
 ) -> None:
     old = make_task("a/old", "default/m1", created_s=-1e9)
@@ -177,7 +177,7 @@ def test_a_task_that_waited_too_long_is_not_overtaken_by_one_that_did_not(
 
 
 @given(tasks=task_lists(), behind=task_lists(), snapshot=snapshots(), policy=policies)
-def test_tasks_behind_take_nothing_from_those_that_are_ready(
+def test_tasks_behind_do_not_change_the_plan_of_ready_tasks(
     tasks: list[Task], behind: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     others = [replace(task, key=type(task.key)(f"other/{task.key}")) for task in behind]

@@ -6,15 +6,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from acesniper.domain.device import DeviceId
 from acesniper.domain.reservations import PodUid, Reservation, ReservationLedger
-from strategies import NAMES, device_ids, pod_uids, promises, seconds
+from strategies import NAMES, device_ids, pod_uids, reservations, seconds
 
-Promises = dict[PodUid, Reservation]
+Reservations = dict[PodUid, Reservation]
 
 
-def filled(made: Promises) -> ReservationLedger:
+def filled(reserved: Reservations) -> ReservationLedger:
     ledger = ReservationLedger()
-    for pod, promise in made.items():
-        ledger.reserve(pod, promise)
+    for pod, reservation in reserved.items():
+        ledger.reserve(pod, reservation)
     return ledger
 
 
@@ -22,32 +22,34 @@ def backlogs(ledger: ReservationLedger, now_s: float) -> dict[str, tuple[float, 
     return {name: ledger.busy_s(DeviceId(name), now_s) for name in NAMES}
 
 
-@given(promise=promises(), now_s=seconds)
-def test_what_remains_is_never_negative_nor_nothing(promise: Reservation, now_s: float) -> None:
-    remaining_s = promise.remaining_s(now_s)
+@given(reservation=reservations(), now_s=seconds)
+def test_the_remaining_time_is_positive_and_finite(reservation: Reservation, now_s: float) -> None:
+    remaining_s = reservation.remaining_s(now_s)
 
     assert remaining_s > 0.0
     assert math.isfinite(remaining_s)
 
 
-@given(made=st.dictionaries(pod_uids, promises()), device=device_ids, now_s=seconds)
-def test_a_backlog_is_the_sum_of_what_is_promised(
-    made: Promises, device: DeviceId, now_s: float
+@given(reserved=st.dictionaries(pod_uids, reservations()), device=device_ids, now_s=seconds)
+def test_a_backlog_is_the_sum_of_the_reservations(
+    reserved: Reservations, device: DeviceId, now_s: float
 ) -> None:
-    ledger = filled(made)
+    ledger = filled(reserved)
 
     expected_s = [
         reservation.remaining_s(now_s)
-        for reservation in made.values()
+        for reservation in reserved.values()
         if reservation.device == device
     ]
     assert math.isclose(ledger.backlog_s(device, now_s), math.fsum(expected_s), abs_tol=1e-9)
     assert list(ledger.busy_s(device, now_s)) == sorted(expected_s)
 
 
-@given(made=st.dictionaries(pod_uids, promises()), new=promises(), now_s=seconds)
-def test_releasing_restores_what_was_before(made: Promises, new: Reservation, now_s: float) -> None:
-    ledger = filled(made)
+@given(reserved=st.dictionaries(pod_uids, reservations()), new=reservations(), now_s=seconds)
+def test_a_release_restores_the_previous_backlogs(
+    reserved: Reservations, new: Reservation, now_s: float
+) -> None:
+    ledger = filled(reserved)
     before = backlogs(ledger, now_s)
 
     ledger.reserve(PodUid("new"), new)
@@ -56,54 +58,54 @@ def test_releasing_restores_what_was_before(made: Promises, new: Reservation, no
     assert backlogs(ledger, now_s) == before
 
 
-@given(made=st.dictionaries(pod_uids, promises()), now_s=seconds, data=st.data())
-def test_the_order_of_promises_does_not_matter(
-    made: Promises, now_s: float, data: st.DataObject
+@given(reserved=st.dictionaries(pod_uids, reservations()), now_s=seconds, data=st.data())
+def test_the_order_of_reservations_does_not_matter(
+    reserved: Reservations, now_s: float, data: st.DataObject
 ) -> None:
-    shuffled = dict(data.draw(st.permutations(list(made.items()))))
+    shuffled = dict(data.draw(st.permutations(list(reserved.items()))))
 
-    assert backlogs(filled(shuffled), now_s) == backlogs(filled(made), now_s)
+    assert backlogs(filled(shuffled), now_s) == backlogs(filled(reserved), now_s)
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """Any history leads to the same ledger as promising what is left, once."""
+    """Any history gives the same ledger as adding the remaining reservations once."""
 
     def __init__(self) -> None:
         super().__init__()
         self.ledger = ReservationLedger()
-        self.left: Promises = {}
+        self.remaining: Reservations = {}
 
-    @rule(pod=pod_uids, promise=promises())
-    def promise(self, pod: PodUid, promise: Reservation) -> None:
-        self.ledger.reserve(pod, promise)
-        kept = self.ledger.get(pod)
-        assert kept is not None
-        assert (kept.device, kept.expected_s) == (promise.device, promise.expected_s)
-        self.left[pod] = kept
+    @rule(pod=pod_uids, reservation=reservations())
+    def reserve(self, pod: PodUid, reservation: Reservation) -> None:
+        self.ledger.reserve(pod, reservation)
+        stored = self.ledger.get(pod)
+        assert stored is not None
+        assert (stored.device, stored.expected_s) == (reservation.device, reservation.expected_s)
+        self.remaining[pod] = stored
 
     @rule(pod=pod_uids)
     def release(self, pod: PodUid) -> None:
-        assert self.ledger.release(pod) is (pod in self.left)
-        self.left.pop(pod, None)
+        assert self.ledger.release(pod) is (pod in self.remaining)
+        self.remaining.pop(pod, None)
 
-    @precondition(lambda self: self.left)
+    @precondition(lambda self: self.remaining)
     @rule(now_s=seconds)
     def expire(self, now_s: float) -> None:
         late = {
             pod
-            for pod, reservation in self.left.items()
+            for pod, reservation in self.remaining.items()
             if reservation.expires_s is not None and reservation.expires_s <= now_s
         }
         assert set(self.ledger.expire(now_s)) == late
         for pod in late:
-            del self.left[pod]
+            del self.remaining[pod]
 
     @invariant()
     def a_rebuilt_ledger_is_the_same(self) -> None:
-        assert backlogs(self.ledger, 1.0) == backlogs(filled(self.left), 1.0)
-        assert set(self.ledger) == set(self.left)
+        assert backlogs(self.ledger, 1.0) == backlogs(filled(self.remaining), 1.0)
+        assert set(self.ledger) == set(self.remaining)
         assert set(self.ledger.devices()) == {
-            reservation.device for reservation in self.left.values()
+            reservation.device for reservation in self.remaining.values()
         }
 
 

@@ -1,4 +1,4 @@
-"""What holds in every simulated run, under any policy, belief and fault."""
+"""Invariants of every simulated run under any policy, predictions and faults."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -42,18 +42,18 @@ def arrivals(draw: st.DrawFn, models: int) -> list[Task]:
 
 @st.composite
 def faults(draw: st.DrawFn, devices: int) -> list[DeviceFault]:
-    hit = draw(st.lists(st.integers(0, devices - 1), unique=True))
+    faulty = draw(st.lists(st.integers(0, devices - 1), unique=True))
     times = st.tuples(floats(0.0, 20.0), floats(0.5, 20.0))
-    found = []
-    for device in hit:
+    drawn = []
+    for device in faulty:
         from_s, span_s = draw(times)
         factor = draw(st.sampled_from([2.0, 5.0, float("inf")]))
-        found.append(DeviceFault(device, from_s, from_s + span_s, factor))
-    return found
+        drawn.append(DeviceFault(device, from_s, from_s + span_s, factor))
+    return drawn
 
 
-def conserved(tasks: list[Task], done: list[CompletedTask]) -> None:
-    """Every task ran once, after it came; no device ran two at a time."""
+def check_conservation(tasks: list[Task], done: list[CompletedTask]) -> None:
+    """Check that every task ran once after its arrival, and no device ran two at a time."""
     assert sorted(completed.task.key for completed in done) == sorted(task.key for task in tasks)
     assert [completed.finished_s for completed in done] == sorted(
         completed.finished_s for completed in done
@@ -75,7 +75,7 @@ def test_no_task_is_lost_or_run_twice(data: st.DataObject, world: World, policy:
 
     done = simulate(world.latency_s, tasks, predicted_s=world.predicted_s, policy=policy)
 
-    conserved(tasks, done)
+    check_conservation(tasks, done)
     for completed in done:
         latency_s = world.latency_s[completed.device][int(completed.task.model[1:])]
         ran_s = completed.finished_s - completed.started_s
@@ -84,7 +84,7 @@ def test_no_task_is_lost_or_run_twice(data: st.DataObject, world: World, policy:
 
 @settings(max_examples=150)
 @given(st.data(), worlds(), st.sampled_from(rule_names()))
-def test_no_work_is_lost_with_a_device(data: st.DataObject, world: World, policy: str) -> None:
+def test_no_task_is_lost_with_a_device(data: st.DataObject, world: World, policy: str) -> None:
     tasks = data.draw(arrivals(len(world.latency_s[0])))
     broken = data.draw(faults(len(world.latency_s)))
 
@@ -92,7 +92,7 @@ def test_no_work_is_lost_with_a_device(data: st.DataObject, world: World, policy
         world.latency_s, tasks, predicted_s=world.predicted_s, policy=policy, faults=broken
     )
 
-    conserved(tasks, done)
+    check_conservation(tasks, done)
     lost = {fault.device: fault for fault in broken if fault.factor == float("inf")}
     for completed in done:
         if (fault := lost.get(completed.device)) is not None:
@@ -100,8 +100,8 @@ def test_no_work_is_lost_with_a_device(data: st.DataObject, world: World, policy
 
 
 @given(st.data(), worlds())
-def test_little_s_law_holds(data: st.DataObject, world: World) -> None:
-    """Tasks in the system, counted along the way, are arrivals per second times the response."""
+def test_littles_law_holds(data: st.DataObject, world: World) -> None:
+    """The mean number of tasks in the system is the arrival rate times the mean response time."""
     tasks = data.draw(arrivals(len(world.latency_s[0])))
 
     done = simulate(world.latency_s, tasks, predicted_s=world.predicted_s)
@@ -109,13 +109,15 @@ def test_little_s_law_holds(data: st.DataObject, world: World) -> None:
     steps = [(completed.task.created_s, 1) for completed in done] + [
         (completed.finished_s, -1) for completed in done
     ]
-    there, area, before_s = 0, 0.0, min(steps)[0]
+    in_system, area, before_s = 0, 0.0, min(steps)[0]
     for at_s, step in sorted(steps):
-        area += there * (at_s - before_s)
-        there, before_s = there + step, at_s
+        area += in_system * (at_s - before_s)
+        in_system, before_s = in_system + step, at_s
     span_s = max(steps)[0] - min(steps)[0]
-    found = run_statistics(done)
-    np.testing.assert_allclose(area / span_s, found.throughput_per_s * found.mean_response_s)
+    statistics = run_statistics(done)
+    np.testing.assert_allclose(
+        area / span_s, statistics.throughput_per_s * statistics.mean_response_s
+    )
 
 
 @given(st.data(), worlds(), st.sampled_from(rule_names()))

@@ -1,4 +1,4 @@
-"""What a pod that reads a model says, and what the operator makes of it."""
+"""Termination messages of model readers and runners."""
 
 import base64
 import json
@@ -20,37 +20,37 @@ MODELS = Path(__file__).parents[3] / "examples/models"
 
 @pytest.mark.parametrize("name", ["densenet121", "efficientnet_b0"])
 def test_a_large_graph_fits_into_a_termination_message(name: str) -> None:
-    found = read_model(MODELS / f"{name}.onnx")
+    features = read_model(MODELS / f"{name}.onnx")
 
-    message = messages.pack_features(found)
-    told = messages.unpack_features(message, FEATURE_NAMES)
+    message = messages.pack_features(features)
+    unpacked = messages.unpack_features(message, FEATURE_NAMES)
 
     assert len(message) < 0.7 * messages.MAX_MESSAGE_BYTES
-    assert told is not None
-    assert told.values == pytest.approx(found.values, rel=1e-6)
-    assert (told.operators, told.labels) == (found.operators, found.labels)
+    assert unpacked is not None
+    assert unpacked.values == pytest.approx(features.values, rel=1e-6)
+    assert (unpacked.operators, unpacked.labels) == (features.operators, features.labels)
 
 
-def test_a_model_that_cannot_be_used_is_told_with_its_reason() -> None:
-    message = messages.pack_error(InvalidModel("DigestMismatch", "it has another"))
+def test_an_invalid_model_keeps_its_reason_in_the_message() -> None:
+    message = messages.pack_error(InvalidModel("DigestMismatch", "the digest differs"))
 
-    with pytest.raises(InvalidModel, match="it has another") as caught:
+    with pytest.raises(InvalidModel, match="the digest differs") as caught:
         messages.unpack_features(message, ())
 
     assert caught.value.reason == "DigestMismatch"
 
 
-def test_a_model_that_cannot_be_had_now_may_be_later() -> None:
-    with pytest.raises(Unavailable, match="away"):
-        messages.unpack_features(messages.pack_error(Unavailable("away")), ())
+def test_a_temporary_failure_keeps_its_type_in_the_message() -> None:
+    with pytest.raises(Unavailable, match="the store is down"):
+        messages.unpack_features(messages.pack_error(Unavailable("the store is down")), ())
 
 
 @pytest.mark.parametrize("message", ["", "Traceback ...", "OOM", "c$@", "0" * 4096])
-def test_last_words_of_another_kind_are_no_answer(message: str) -> None:
+def test_an_unknown_termination_message_has_no_features(message: str) -> None:
     assert messages.unpack_features(message, ()) is None
 
 
-HONEST = {
+VALID = {
     "version": "1",
     "values": {},
     "flops": 1e9,
@@ -79,23 +79,23 @@ HONEST = {
     ],
     ids=str,
 )
-def test_who_may_make_pods_may_not_make_up_features(forged: dict[str, Any]) -> None:
+def test_forged_features_are_ignored(forged: dict[str, Any]) -> None:
     names = ("work",)
 
-    assert messages.unpack_features(messages._pack({"features": HONEST}), names) is not None
-    assert messages.unpack_features(messages._pack({"features": HONEST | forged}), names) is None
+    assert messages.unpack_features(messages._pack({"features": VALID}), names) is not None
+    assert messages.unpack_features(messages._pack({"features": VALID | forged}), names) is None
 
 
-def test_a_message_that_nests_too_deeply_is_no_answer() -> None:
+def test_a_deeply_nested_message_is_ignored() -> None:
     text = b"[" * 100_000
 
     assert messages.unpack_features(base64.b85encode(zlib.compress(text)).decode(), ()) is None
 
 
 def test_a_report_is_read_and_newer_fields_are_ignored() -> None:
-    said = {"version": 1, "latency_median_s": 0.25, "latency_p90_s": 0.5, "from_the_future": 1}
+    content = {"version": 1, "latency_median_s": 0.25, "latency_p90_s": 0.5, "from_the_future": 1}
 
-    report = parse_report(json.dumps(said))
+    report = parse_report(json.dumps(content))
 
     assert report is not None
     assert (report.latency_median_s, report.latency_p90_s) == (0.25, 0.5)
@@ -118,11 +118,11 @@ def test_a_report_is_read_and_newer_fields_are_ignored() -> None:
         '{"fetch_s": 1e300}',
     ],
 )
-def test_the_last_words_of_another_container_are_no_report(message: str) -> None:
+def test_an_unknown_termination_message_is_no_report(message: str) -> None:
     assert parse_report(message) is None
 
 
-def test_the_runner_is_heard_among_other_containers() -> None:
+def test_the_state_of_the_runner_is_used_among_other_containers() -> None:
     pod = make_pod(terminated={"exitCode": 0, "message": "mine"})
     sidecar = {"name": "sidecar", "state": {"terminated": {"message": "not mine"}}}
     pod["status"]["containerStatuses"].insert(0, sidecar)
@@ -130,12 +130,12 @@ def test_the_runner_is_heard_among_other_containers() -> None:
     assert terminated_state(pod)["message"] == "mine"
 
 
-def test_without_a_runner_the_first_container_is_heard() -> None:
+def test_without_a_runner_the_state_of_the_first_container_is_used() -> None:
     pod = make_pod(terminated={"exitCode": 3})
     pod["status"]["containerStatuses"][0]["name"] = "own"
 
     assert terminated_state(pod) == {"exitCode": 3}
 
 
-def test_a_pod_that_still_runs_has_said_nothing() -> None:
+def test_a_running_pod_has_no_terminated_state() -> None:
     assert terminated_state(make_pod()) == {}

@@ -14,12 +14,12 @@ from acesniper.api.units import (
     ("text", "seconds"),
     [("90s", 90.0), ("1h30m", 5400.0), ("1.5h", 5400.0), ("250ms", 0.25), ("1m1s1ms", 61.001)],
 )
-def test_a_duration_is_read_as_go_reads_it(text: str, seconds: float) -> None:
+def test_a_duration_is_parsed_like_in_go(text: str, seconds: float) -> None:
     assert duration_s(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["", "90", "s", "-1s", "1d", "1 s", "1s "])
-def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
+def test_an_invalid_duration_is_rejected_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration; use 90s, 15m or 1h30m"):
         duration_s(text)
 
@@ -32,15 +32,15 @@ def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
         ("1970-01-01T01:00:10+01:00", 10.0),
     ],
 )
-def test_a_time_is_read_whatever_its_zone(timestamp: str, seconds: float) -> None:
+def test_a_timestamp_is_parsed_in_any_time_zone(timestamp: str, seconds: float) -> None:
     assert epoch_s(timestamp) == seconds
 
 
-def test_a_time_is_written_in_utc_with_milliseconds() -> None:
+def test_a_timestamp_is_written_in_utc_with_milliseconds() -> None:
     assert rfc3339(1.5) == "1970-01-01T00:00:01.500Z"
 
 
-def test_a_time_after_all_calendars_is_the_last_day() -> None:
+def test_a_timestamp_is_capped_at_the_year_9999() -> None:
     assert rfc3339(1e300) == "9999-12-31T00:00:00.000Z"
 
 
@@ -58,7 +58,7 @@ def test_a_time_after_all_calendars_is_the_last_day() -> None:
         (7200.0, "2.0 h"),
     ],
 )
-def test_a_duration_is_shown_with_three_digits_and_a_unit(seconds: float, text: str) -> None:
+def test_a_duration_has_three_digits_and_a_unit(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
 
 
@@ -79,7 +79,7 @@ def test_a_duration_is_shown_with_three_digits_and_a_unit(seconds: float, text: 
         ("1e999", None),
     ],
 )
-def test_an_amount_of_memory_is_a_number_of_bytes(quantity: object, number: int | None) -> None:
+def test_a_memory_quantity_is_parsed_to_bytes(quantity: object, number: int | None) -> None:
     assert parse_quantity(quantity) == number
 
 
@@ -87,5 +87,5 @@ def test_an_amount_of_memory_is_a_number_of_bytes(quantity: object, number: int 
     ("quantity", "number"),
     [("1k", 1000), ("1e3", 1000), ("1Ki", 1024), ("9E", 9 * 10**18), ("7", 7), (3, 3), (None, 0)],
 )
-def test_a_count_of_slots_is_a_whole_number(quantity: str | int | None, number: int) -> None:
+def test_a_slot_quantity_is_parsed_to_an_integer(quantity: str | int | None, number: int) -> None:
     assert parse_count(quantity) == number

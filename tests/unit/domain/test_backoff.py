@@ -6,10 +6,10 @@ from acesniper.domain.backoff import TokenBucket
 @pytest.mark.parametrize(
     ("later_s", "taken"),
     [
-        pytest.param(0.5, 0, id="half a one is none"),
-        pytest.param(3.0, 3, id="one a second"),
-        pytest.param(1e6, 4, id="never more than at once"),
-        pytest.param(-1e6, 0, id="a clock that was set back"),
+        pytest.param(0.5, 0, id="no half tokens"),
+        pytest.param(3.0, 3, id="one per second"),
+        pytest.param(1e6, 4, id="at most the burst"),
+        pytest.param(-1e6, 0, id="clock set back"),
     ],
 )
 def test_a_token_bucket_refills_with_time(later_s: float, taken: int) -> None:
