@@ -82,7 +82,7 @@ def _learned(model: Json) -> bool:
     return "needsMemoryBytes" in model["status"]
 
 
-def test_an_image_that_cannot_be_pulled_is_told_and_given_up(
+def test_an_image_that_cannot_be_pulled_fails_the_task(
     by_hand: PlayedByHand, fleet: FleetOfFive, namespace: str
 ) -> None:
     fleet.apply([by_hand.task("unknown", retries=0)])

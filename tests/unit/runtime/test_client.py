@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from kubernetes.aio import client
 
 from acesniper.api.names import NODES, PODS, Kind
 from acesniper.domain.errors import (
@@ -25,6 +24,7 @@ from acesniper.domain.errors import (
     Throttled,
     Unavailable,
 )
+from acesniper.runtime.api_connection import ApiConnection, Configuration
 from acesniper.runtime.api_errors import MAX_ERROR_CHARS
 from acesniper.runtime.client import Cluster
 from acesniper.testbed import credentials
@@ -38,9 +38,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @asynccontextmanager
 async def cluster_with(handler: Handler) -> AsyncIterator[Cluster]:
     async with serving(handler) as url:
-        settings = client.Configuration()
+        settings = Configuration()
         settings.host = url
-        async with client.ApiClient(configuration=settings) as api:
+        async with ApiConnection(settings) as api:
             yield Cluster(api)
 
 
@@ -124,9 +124,9 @@ async def test_throttling_keeps_the_retry_after_of_the_server(header: str, pause
 
 
 async def test_a_refused_connection_is_unavailable(unused_tcp_port: int) -> None:
-    settings = client.Configuration()
+    settings = Configuration()
     settings.host = f"http://127.0.0.1:{unused_tcp_port}"
-    async with client.ApiClient(configuration=settings) as api:
+    async with ApiConnection(settings) as api:
         with pytest.raises(Unavailable, match="the API server does not answer"):
             await Cluster(api).list(NODES)
 
@@ -175,9 +175,9 @@ async def test_an_idle_watch_ends_without_an_error_after_the_timeout() -> None:
         return response
 
     async with serving(stream) as url:
-        settings = client.Configuration()
+        settings = Configuration()
         settings.host = url
-        async with client.ApiClient(configuration=settings) as api:
+        async with ApiConnection(settings) as api:
             cluster = Cluster(api, watch_idle_timeout_s=0.05)
             received = [event async for event in cluster.watch(NODES, "1")]
         ended.set()

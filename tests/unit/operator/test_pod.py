@@ -19,7 +19,7 @@ def rendered(**spec: Any) -> dict[str, Any]:  # noqa: ANN401
     return render_pod(task(**spec), "model-b4", SOURCE, "runner:1")
 
 
-def test_a_plain_task_becomes_this_pod() -> None:
+def test_a_plain_task_renders_to_this_pod() -> None:
     pod = rendered(batchSize=4, inferences=100, inputShapes={"height": 224, "width": 320})
 
     assert pod == {
@@ -100,7 +100,7 @@ def test_a_plain_task_becomes_this_pod() -> None:
     }
 
 
-def test_an_own_template_is_kept_and_completed() -> None:
+def test_a_template_is_kept_and_completed() -> None:
     template = {
         "metadata": {"labels": {"team": "a"}, "annotations": {"note": "b"}},
         "spec": {
@@ -125,7 +125,7 @@ def test_an_own_template_is_kept_and_completed() -> None:
     spec = pod["spec"]
     assert pod["metadata"]["labels"]["team"] == "a"
     assert pod["metadata"]["annotations"]["note"] == "b"
-    assert [each["name"] for each in spec["schedulingGates"]] == ["own/gate", PLAN_GATE]
+    assert [gate["name"] for gate in spec["schedulingGates"]] == ["own/gate", PLAN_GATE]
     assert (spec["schedulerName"], spec["restartPolicy"]) == ("ace-sniper", "Never")
     assert spec["nodeSelector"] == {"disk": "ssd", "zone": "a"}
     assert spec["tolerations"][:2] == [{"key": "x"}, {"key": "y"}]
@@ -143,12 +143,12 @@ def test_an_own_template_is_kept_and_completed() -> None:
     ],
     ids=["one taint", "all taints"],
 )
-def test_who_says_how_long_to_stay_on_a_silent_node_is_not_overruled(
+def test_tolerations_of_unreachable_nodes_in_the_spec_are_kept(
     tolerations: list[dict[str, Any]], left: list[str]
 ) -> None:
     spec = rendered(tolerations=tolerations)["spec"]
 
-    assert [each["key"] for each in spec["tolerations"][len(tolerations) :]] == left
+    assert [toleration["key"] for toleration in spec["tolerations"][len(tolerations) :]] == left
 
 
 def test_without_a_runner_container_the_first_takes_the_slot() -> None:
@@ -186,24 +186,24 @@ def test_rendering_changes_nothing_of_the_task() -> None:
         ),
     ],
 )
-def test_a_template_of_another_shape_is_refused_by_the_name_of_the_field(
+def test_an_invalid_template_is_rejected_and_names_the_field(
     template: dict[str, Any], message: str
 ) -> None:
-    """The schema lets any JSON through there."""
+    """The schema accepts any JSON there."""
     with pytest.raises(InvalidTask, match=message):
         rendered(template=template)
 
 
-def test_limits_of_another_shape_are_refused_by_the_name_of_the_field() -> None:
+def test_invalid_limits_are_rejected_and_name_the_field() -> None:
     with pytest.raises(InvalidTask, match=r"^spec\.resources\.limits must be an object"):
         rendered(resources={"limits": "x"})
 
 
-def test_a_toleration_of_another_shape_is_left_to_the_api_server() -> None:
+def test_an_invalid_toleration_is_left_to_the_api_server() -> None:
     assert rendered(tolerations=[{"key": ["x"]}])["spec"]["tolerations"][0] == {"key": ["x"]}
 
 
-def test_of_a_templates_metadata_only_that_of_a_template_is_taken() -> None:
+def test_only_labels_annotations_and_finalizers_of_a_template_are_used() -> None:
     metadata = {"labels": {"a": "b"}, "annotations": {"c": "d"}, "finalizers": ["e/f"]}
     others = {"resourceVersion": "5", "uid": "u", "generateName": "g-"}
 
@@ -223,7 +223,7 @@ def test_of_a_templates_metadata_only_that_of_a_template_is_taken() -> None:
         {"metadata": {"labels": None}, "spec": {"schedulingGates": None, "nodeSelector": None}},
     ],
 )
-def test_null_is_as_good_as_absent_inside_a_template(template: dict[str, Any]) -> None:
+def test_null_in_a_template_equals_absent(template: dict[str, Any]) -> None:
     pod = rendered(template=template, nodeSelector={"a": "b"})
 
     assert pod["spec"]["schedulingGates"] == [{"name": PLAN_GATE}]

@@ -15,7 +15,7 @@ MODEL = ModelFeatures("1", {}, 1.0, 1.0, 1, 1, {}, {})
 
 
 class Echo:
-    """Predicts what the device's one reading says."""
+    """Predicts the device's only reading."""
 
     def predict(self, model: ModelFeatures, device: HardwareVector) -> Prediction | None:
         if device.version != "1":
@@ -37,7 +37,7 @@ def profile(name: str, architecture: str, seconds: float, version: str = "1") ->
     return DeviceProfile(metadata={"name": name}, spec=DeviceProfileSpec(node=name), status=status)
 
 
-def test_devices_are_summed_up_by_provider_and_architecture() -> None:
+def test_latencies_are_summarised_by_provider_and_architecture() -> None:
     devices = [
         profile("a", "arm64", 3.0),
         profile("b", "amd64", 1.0),
@@ -45,19 +45,19 @@ def test_devices_are_summed_up_by_provider_and_architecture() -> None:
         profile("d", "arm64", 9.0),
     ]
 
-    found = class_latencies(Echo(), MODEL, devices)
+    latencies = class_latencies(Echo(), MODEL, devices)
 
-    assert [(each.device_class, each.devices) for each in found] == [
+    assert [(latency.device_class, latency.devices) for latency in latencies] == [
         ("cpu/amd64", 1),
         ("cpu/arm64", 3),
     ]
-    arm = found[1]
+    arm = latencies[1]
     assert (arm.fastest_seconds, arm.median_seconds, arm.slowest_seconds) == (2.0, 3.0, 9.0)
 
 
 def test_devices_that_cannot_be_predicted_are_left_out() -> None:
     unmeasured = DeviceProfile(metadata={"name": "u"}, spec=DeviceProfileSpec(node="u"))
 
-    found = class_latencies(Echo(), MODEL, [unmeasured, profile("old", "arm64", 1.0, "0")])
+    latencies = class_latencies(Echo(), MODEL, [unmeasured, profile("old", "arm64", 1.0, "0")])
 
-    assert found == []
+    assert latencies == []

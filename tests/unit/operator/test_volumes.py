@@ -1,4 +1,4 @@
-"""How a task's pod gets at its model, its input and its outputs."""
+"""Volumes and arguments for a task's model, input and outputs."""
 
 from typing import Any
 
@@ -36,8 +36,12 @@ def after(pod: Json, option: str) -> str:
 
 def mounted(pod: Json, path: str) -> tuple[Json, bool]:
     """The volume at a path, and whether it can be written."""
-    (mount,) = (each for each in container(pod)["volumeMounts"] if each["mountPath"] == path)
-    (volume,) = (each for each in pod["spec"]["volumes"] if each["name"] == mount["name"])
+    (mount,) = (
+        candidate for candidate in container(pod)["volumeMounts"] if candidate["mountPath"] == path
+    )
+    (volume,) = (
+        candidate for candidate in pod["spec"]["volumes"] if candidate["name"] == mount["name"]
+    )
     return {key: value for key, value in volume.items() if key != "name"}, "readOnly" not in mount
 
 
@@ -65,7 +69,7 @@ def mounted(pod: Json, path: str) -> tuple[Json, bool]:
     ],
     ids=["pvc", "configmap", "hostpath"],
 )
-def test_a_model_in_a_volume_is_read_there(uri: str, file: str, folder: str, volume: Json) -> None:
+def test_a_model_in_a_volume_is_mounted(uri: str, file: str, folder: str, volume: Json) -> None:
     pod = rendered(uri, cache=CACHE)
 
     assert container(pod)["args"][:2] == ["run", file]
@@ -73,7 +77,7 @@ def test_a_model_in_a_volume_is_read_there(uri: str, file: str, folder: str, vol
     assert "--cache" not in container(pod)["args"]
 
 
-def test_a_secret_is_mounted_and_stands_nowhere_else() -> None:
+def test_a_secret_is_mounted_and_not_in_the_environment_or_arguments() -> None:
     pod = rendered("s3://bucket/m.onnx", secret="keys")
 
     assert after(pod, "--secret") == "/run/acesniper/model"
@@ -81,7 +85,7 @@ def test_a_secret_is_mounted_and_stands_nowhere_else() -> None:
     assert mounted(pod, "/run/acesniper/model") == (volume, False)
 
 
-def test_a_fetched_model_stays_in_the_nodes_cache() -> None:
+def test_a_downloaded_model_uses_the_nodes_cache() -> None:
     pod = rendered("https://host/m.onnx", cache=CACHE)
 
     volume, writable = mounted(pod, after(pod, "--cache"))
@@ -90,14 +94,14 @@ def test_a_fetched_model_stays_in_the_nodes_cache() -> None:
     assert after(pod, "--cache-bytes") == "1000"
 
 
-def test_without_a_cache_nothing_of_the_node_is_mounted() -> None:
+def test_without_a_cache_no_host_path_is_mounted() -> None:
     pod = rendered("https://host/m.onnx", cache=CACHE)
 
     assert without_cache(pod) == rendered("https://host/m.onnx")
     assert without_cache(rendered("https://host/m.onnx")) is None
 
 
-def test_outputs_go_below_the_tasks_name_into_a_claim_that_can_be_written() -> None:
+def test_outputs_go_below_the_tasks_name_into_a_writable_claim() -> None:
     pod = rendered("pvc://data/m.onnx", output={"uri": "pvc://data/out/"})
 
     assert after(pod, "--output") == "/mnt/acesniper/claims/data/out/t"
@@ -116,7 +120,7 @@ def test_outputs_go_below_the_tasks_name_in_a_bucket() -> None:
     assert after(pod, "--output-secret") == "/run/acesniper/output"
 
 
-def test_an_input_is_given_with_its_digest_and_secret() -> None:
+def test_an_input_has_arguments_for_its_digest_and_secret() -> None:
     given = {"uri": "https://host/x.npy", "sha256": SHA256, "secret": "keys"}
     pod = rendered("https://host/m.onnx", input=given)
 
@@ -125,6 +129,6 @@ def test_an_input_is_given_with_its_digest_and_secret() -> None:
     assert after(pod, "--input-secret") == "/run/acesniper/input"
 
 
-def test_an_address_that_leaves_its_volume_makes_no_pod() -> None:
+def test_an_address_outside_its_volume_is_rejected() -> None:
     with pytest.raises(InvalidTask, match="must not leave its volume"):
         rendered("pvc://claim/../m.onnx")

@@ -1,4 +1,4 @@
-"""Every way a task can end or be disturbed, by level: `docs/reference/endings.md` lists them."""
+"""Endings and disruptions of tasks, as listed in `docs/reference/endings.md`, and run times."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,11 +7,12 @@ import pytest
 
 from acesniper.api.conditions import find_condition
 from acesniper.api.objects import Json, PodView
+from acesniper.api.units import epoch_s, rfc3339
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile, Phase
 from acesniper.operator.task.lifecycle import next_action
 from acesniper.operator.task.pod import pod_name
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
-from acesniper.operator.task.termination import MAX_DISRUPTIONS
+from acesniper.operator.task.termination import MAX_DISRUPTIONS, observed_outcome
 from builders import (
     condition,
     make_device_profile,
@@ -56,22 +57,22 @@ def see(
     profiles = {name: make_device_profile(name) for name in devices or {}}
     for name, memory_bytes in (devices or {}).items():
         profiles[name]["status"]["memoryBytes"] = memory_bytes
-    found = {"model": make_model_profile()} if models is None else models
+    manifests = {"model": make_model_profile()} if models is None else models
     return TaskSnapshot(
         task=task,
         pods=pods,
-        models={name: ModelProfile.model_validate(each) for name, each in found.items()},
+        models={name: ModelProfile.model_validate(model) for name, model in manifests.items()},
         may_queue=True,
         now_s=now_s,
         image="runner:1",
-        nodes=None if nodes is None else {each["metadata"]["name"]: each for each in nodes},
-        devices={name: DeviceProfile.model_validate(each) for name, each in profiles.items()},
+        nodes=None if nodes is None else {node["metadata"]["name"]: node for node in nodes},
+        devices={name: DeviceProfile.model_validate(profile) for name, profile in profiles.items()},
         start_patience_s=60.0,
     )
 
 
 def later(snapshot: TaskSnapshot, step: Action, seconds: float) -> TaskSnapshot:
-    """The same snapshot after a step was written down, some time later."""
+    """The same snapshot after an action was executed, some time later."""
     task = snapshot.task.model_copy(update={"status": step.status})
     return replace(snapshot, task=task, now_s=snapshot.now_s + seconds)
 
@@ -120,7 +121,7 @@ def test_a_disruption_is_an_attempt_but_costs_no_retry() -> None:
     assert reasons(step) == ["Evicted"]
 
 
-def test_after_many_disruptions_a_task_is_given_up() -> None:
+def test_a_task_fails_after_the_limit_of_disruptions() -> None:
     status = {**RUNNING, "attempts": MAX_DISRUPTIONS, "disruptions": MAX_DISRUPTIONS}
     pod = failed(143, conditions=disruption("PreemptionByScheduler"))
 
@@ -138,14 +139,14 @@ def test_disruptions_leave_all_retries_to_the_application() -> None:
     assert str(step.status.message).endswith("retry 1 of 1")
 
 
-def test_a_final_failure_is_not_tried_again() -> None:
+def test_a_final_failure_is_not_retried() -> None:
     step = next_action(see(failed(42), permanentExitCodes=[42], retries=5))
 
     assert step.status.phase is Phase.FAILED
     assert "a retry would fail as well" in str(step.status.message)
 
 
-def test_want_of_memory_is_told_to_the_model_and_tried_on_a_larger_device() -> None:
+def test_out_of_memory_is_recorded_at_the_model_and_retried_on_a_larger_device() -> None:
     step = next_action(see(failed(137, "OOMKilled"), devices={"d": GIB, "larger": 2 * GIB}))
 
     assert step.status.phase is Phase.PENDING
@@ -153,7 +154,7 @@ def test_want_of_memory_is_told_to_the_model_and_tried_on_a_larger_device() -> N
     assert reasons(step) == ["OutOfMemory"]
 
 
-def test_want_of_memory_on_the_largest_device_is_the_end() -> None:
+def test_out_of_memory_on_the_largest_device_fails_the_task() -> None:
     step = next_action(see(failed(137, "OOMKilled"), devices={"d": GIB, "same": GIB}))
 
     assert step.status.phase is Phase.FAILED
@@ -161,7 +162,7 @@ def test_want_of_memory_on_the_largest_device_is_the_end() -> None:
     assert str(step.status.message).endswith("no device has more memory")
 
 
-def test_a_device_of_another_runtime_is_no_larger_device() -> None:
+def test_a_device_of_another_runtime_does_not_count_as_larger() -> None:
     snapshot = see(
         failed(137, "OOMKilled"), devices={"d": GIB, "larger": 2 * GIB}, runtime=["cuda"]
     )
@@ -169,7 +170,7 @@ def test_a_device_of_another_runtime_is_no_larger_device() -> None:
     assert next_action(snapshot).status.phase is Phase.FAILED
 
 
-# --- what does not start -------------------------------------------------------------------------
+# --- containers that do not start ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_a_device_of_another_runtime_is_no_larger_device() -> None:
         ("CreateContainerConfigError", "ContainerNotStarted"),
     ],
 )
-def test_what_does_not_start_is_told_at_once_and_given_up_after_a_while(
+def test_a_start_failure_is_reported_and_fails_the_attempt_after_a_timeout(
     state: str, reason: str
 ) -> None:
     snapshot = see(waiting(state))
@@ -198,7 +199,7 @@ def test_what_does_not_start_is_told_at_once_and_given_up_after_a_while(
     assert not due.force
 
 
-def test_errors_that_take_turns_are_one_trouble() -> None:
+def test_alternating_errors_are_one_problem() -> None:
     snapshot = see(waiting("ErrImagePull"))
     first = next_action(snapshot)
 
@@ -209,7 +210,7 @@ def test_errors_that_take_turns_are_one_trouble() -> None:
     assert reasons(second) == []
 
 
-def test_an_image_that_comes_after_all_is_no_trouble_any_more() -> None:
+def test_a_pulled_image_resolves_the_problem() -> None:
     snapshot = see(waiting("ErrImagePull"))
     first = next_action(snapshot)
 
@@ -218,7 +219,7 @@ def test_an_image_that_comes_after_all_is_no_trouble_any_more() -> None:
     assert (step.status.phase, healthy(step)) == (Phase.RUNNING, ("True", "PodHealthy"))
 
 
-def test_an_image_that_cannot_be_one_ends_the_task_at_once() -> None:
+def test_an_invalid_image_name_fails_the_task_immediately() -> None:
     step = next_action(see(waiting("InvalidImageName"), retries=5))
 
     assert (step.status.phase, reasons(step)) == (Phase.FAILED, ["InvalidImageName"])
@@ -226,7 +227,7 @@ def test_an_image_that_cannot_be_one_ends_the_task_at_once() -> None:
 
 
 @pytest.mark.parametrize("state", ["ContainerCreating", "PodInitializing"])
-def test_what_only_takes_time_is_no_trouble(state: str) -> None:
+def test_a_slow_start_is_not_a_problem(state: str) -> None:
     step = next_action(see(waiting(state)))
 
     assert (healthy(step), reasons(step)) == (None, [])
@@ -235,7 +236,7 @@ def test_what_only_takes_time_is_no_trouble(state: str) -> None:
 # --- nodes ---------------------------------------------------------------------------------------
 
 
-def test_a_node_that_is_gone_is_waited_for_a_moment_and_then_given_up() -> None:
+def test_a_pod_of_a_deleted_node_is_lost_after_a_grace_period() -> None:
     snapshot = see(running(), nodes=())
 
     first = next_action(snapshot)
@@ -248,7 +249,7 @@ def test_a_node_that_is_gone_is_waited_for_a_moment_and_then_given_up() -> None:
     assert step.force, "no kubelet is there to let it go"
 
 
-def test_a_node_that_is_not_ready_keeps_its_pod_until_its_taint_says_otherwise() -> None:
+def test_a_node_that_is_not_ready_keeps_its_pod_until_its_taint_evicts_it() -> None:
     snapshot = see(running(), nodes=(make_node("n", ready=False),))
 
     first = next_action(snapshot)
@@ -259,7 +260,7 @@ def test_a_node_that_is_not_ready_keeps_its_pod_until_its_taint_says_otherwise()
     assert much_later.delete_pod is None
 
 
-def test_a_pod_that_a_silent_node_does_not_stop_is_deleted_by_force() -> None:
+def test_a_pod_that_an_unreachable_node_does_not_terminate_is_force_deleted() -> None:
     pod = running(deleting=True)
     pod["metadata"]["deletionTimestamp"] = "1970-01-01T00:02:10Z"
     snapshot = see(pod, nodes=(make_node("n", ready=False),))
@@ -275,7 +276,7 @@ def test_a_pod_that_a_silent_node_does_not_stop_is_deleted_by_force() -> None:
     assert (due.status.attempts, due.status.disruptions) == (1, 1)
 
 
-def test_a_pod_that_a_live_node_stops_is_only_waited_for() -> None:
+def test_a_pod_that_a_ready_node_terminates_is_not_force_deleted() -> None:
     snapshot = see(running(deleting=True))
 
     step = next_action(later(snapshot, next_action(snapshot), 3600.0))
@@ -287,7 +288,7 @@ def test_a_pod_that_a_live_node_stops_is_only_waited_for() -> None:
 @pytest.mark.parametrize(
     ("by", "reason"), [("PreemptionByScheduler", "Preempted"), ("EvictionByEvictionAPI", "Evicted")]
 )
-def test_why_a_pod_vanished_is_remembered_from_before(by: str, reason: str) -> None:
+def test_the_reason_of_a_vanished_pod_comes_from_its_last_status(by: str, reason: str) -> None:
     pod = running(deleting=True)
     pod["status"]["conditions"] = disruption(by)
     snapshot = see(pod)
@@ -304,29 +305,27 @@ def test_why_a_pod_vanished_is_remembered_from_before(by: str, reason: str) -> N
 
 
 @pytest.mark.parametrize(("ready", "reason"), [(True, "NodeTainted"), (False, "NodeLost")])
-def test_a_taint_of_a_node_that_is_not_ready_is_the_loss_of_the_node(
-    ready: bool, reason: str
-) -> None:
+def test_a_not_ready_taint_is_reported_as_a_lost_node(ready: bool, reason: str) -> None:
     pod = running()
     pod["status"]["conditions"] = disruption("DeletionByTaintManager")
 
     assert healthy(next_action(see(pod, nodes=(make_node("n", ready=ready),)))) == ("False", reason)
 
 
-def test_the_next_attempt_starts_without_the_troubles_of_the_last() -> None:
+def test_the_next_attempt_starts_without_the_problems_of_the_last() -> None:
     snapshot = see(running(), nodes=())
     gave_up = next_action(later(snapshot, next_action(snapshot), 10.0))
 
     assert healthy(gave_up) is None
 
 
-# --- people --------------------------------------------------------------------------------------
+# --- users ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "pod", [None, make_gated_pod(), running(), failed()], ids=["none", "gated", "running", "failed"]
 )
-def test_a_cancelled_task_ends_whatever_it_does(pod: Json | None) -> None:
+def test_a_cancelled_task_ends_in_any_state(pod: Json | None) -> None:
     snapshot = see(pod, cancel=True)
 
     step = next_action(snapshot)
@@ -344,11 +343,13 @@ def test_a_task_that_succeeded_before_it_was_cancelled_has_succeeded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("finished", "status", "told"),
+    ("finished", "status", "expected_events"),
     [("00:00:59Z", "True", ["Succeeded"]), ("00:01:01Z", "False", ["DeadlineMissed", "Succeeded"])],
     ids=["in time", "late"],
 )
-def test_a_success_says_whether_it_was_in_time(finished: str, status: str, told: list[str]) -> None:
+def test_a_success_reports_whether_the_deadline_was_met(
+    finished: str, status: str, expected_events: list[str]
+) -> None:
     ended = {"exitCode": 0, "finishedAt": f"1970-01-01T{finished}"}
     pod = make_pod(node="n", phase="Succeeded", terminated=ended)
 
@@ -356,10 +357,10 @@ def test_a_success_says_whether_it_was_in_time(finished: str, status: str, told:
 
     met = find_condition(step.status.conditions, "DeadlineMet")
     assert met is not None
-    assert (met.status, reasons(step)) == (status, told)
+    assert (met.status, reasons(step)) == (status, expected_events)
 
 
-# --- what changes under a task -------------------------------------------------------------------
+# --- changes of the model or the spec ------------------------------------------------------------
 
 
 def of(pod: Json, digest: str = "a" * 64, generation: int = 1) -> Json:
@@ -370,7 +371,7 @@ def of(pod: Json, digest: str = "a" * 64, generation: int = 1) -> Json:
     return pod
 
 
-def test_a_queued_pod_of_a_model_that_was_replaced_makes_way_for_one_of_the_new() -> None:
+def test_a_queued_pod_of_a_replaced_model_is_recreated() -> None:
     step = next_action(see(of(make_gated_pod(), "b" * 64), status={}))
 
     assert step.delete_pod is not None
@@ -378,7 +379,7 @@ def test_a_queued_pod_of_a_model_that_was_replaced_makes_way_for_one_of_the_new(
     assert reasons(step) == ["ModelChanged"]
 
 
-def test_a_running_pod_of_a_model_that_was_replaced_runs_on_and_says_so_once() -> None:
+def test_a_running_pod_of_a_replaced_model_continues_with_one_event() -> None:
     snapshot = see(of(running(), "b" * 64))
 
     step = next_action(snapshot)
@@ -389,7 +390,7 @@ def test_a_running_pod_of_a_model_that_was_replaced_runs_on_and_says_so_once() -
     assert (reasons(step), reasons(again)) == (["ModelChanged"], [])
 
 
-def test_a_queued_pod_of_an_older_spec_makes_way_for_one_of_the_new() -> None:
+def test_a_queued_pod_of_an_older_spec_is_recreated() -> None:
     step = next_action(see(of(make_gated_pod()), status={}, generation=2))
 
     assert step.delete_pod is not None
@@ -403,11 +404,11 @@ def test_a_queued_pod_that_is_up_to_date_stays(pod: Json) -> None:
     assert next_action(see(pod, status={})).delete_pod is None
 
 
-def test_a_queued_pod_waits_for_a_model_that_is_missing_for_now() -> None:
+def test_a_queued_pod_is_kept_while_its_model_is_missing() -> None:
     assert next_action(see(of(make_gated_pod()), status={}, models={})).delete_pod is None
 
 
-def test_every_troubled_step_is_at_rest_once_it_was_taken() -> None:
+def test_no_action_on_a_problem_repeats_once_it_was_executed() -> None:
     sights = [
         see(running(), nodes=()),
         see(running(), nodes=(make_node("n", ready=False),)),
@@ -420,3 +421,35 @@ def test_every_troubled_step_is_at_rest_once_it_was_taken() -> None:
     for snapshot in sights:
         first = next_action(snapshot)
         assert next_action(later(snapshot, first, 0.0)).status == first.status
+
+
+BOUND_S = 10_000.0
+
+
+def finished_pod(skew_s: float, *, late_s: float = 0.0) -> dict[str, Any]:
+    """Accepted `late_s` after its binding, started 1 s and ended 6 s later, by the node's clock."""
+    taken_s = BOUND_S + late_s + skew_s
+    ended = {"startedAt": rfc3339(taken_s + 1.0), "finishedAt": rfc3339(taken_s + 6.0)}
+    pod = make_pod(node="n", phase="Succeeded", terminated=ended, started=rfc3339(taken_s))
+    bound = {"type": "PodScheduled", "status": "True", "lastTransitionTime": rfc3339(BOUND_S)}
+    pod["status"]["conditions"] = [bound]
+    return pod
+
+
+@pytest.mark.parametrize("skew_s", [-86400.0, -3600.0, -1.0, 0.0, 1.0, 3600.0, 86400.0])
+def test_times_are_those_of_the_api_server_with_any_clock_of_the_node(skew_s: float) -> None:
+    created_s, now_s = BOUND_S - 4.0, BOUND_S + 7.0
+
+    observed, _ = observed_outcome(None, finished_pod(skew_s), created_s, now_s)
+
+    assert observed.container_seconds == pytest.approx(1.0, abs=1.0)
+    assert observed.wait_seconds == pytest.approx(5.0, abs=1.0)
+    assert epoch_s(str(observed.finish_time)) == pytest.approx(BOUND_S + 6.0, abs=1.0)
+
+
+def test_a_late_start_of_a_pod_is_not_a_clock_error() -> None:
+    now_s = BOUND_S + 607.0
+
+    observed, _ = observed_outcome(None, finished_pod(0.0, late_s=600.0), BOUND_S, now_s)
+
+    assert (observed.container_seconds, observed.wait_seconds) == (601.0, 601.0)

@@ -55,7 +55,7 @@ def counted(before: dict[str, object], after: InferenceTaskStatus) -> CollectorR
     return registry
 
 
-def test_a_success_tells_its_times_and_how_good_the_prediction_was() -> None:
+def test_a_success_counts_its_times_and_the_prediction_error() -> None:
     registry = counted({"phase": "Running"}, succeeded())
 
     def sum_of(name: str, **labels: str) -> float | None:
@@ -71,7 +71,7 @@ def test_a_success_tells_its_times_and_how_good_the_prediction_was() -> None:
     assert sum_of("model_prediction_error_ratio", model="default/model") == 0.2
 
 
-def test_a_success_adds_what_was_predicted_and_what_was_observed() -> None:
+def test_a_success_adds_the_predicted_and_the_observed_time() -> None:
     registry = counted({"phase": "Running"}, succeeded(1.25))
 
     by_provider = {"provider": "cuda"}
@@ -85,7 +85,7 @@ def test_a_success_adds_what_was_predicted_and_what_was_observed() -> None:
 @pytest.mark.parametrize(
     ("latency_s", "outcome"), [(0.7, "below"), (0.8, "inside"), (1.2, "inside"), (1.3, "above")]
 )
-def test_a_success_says_where_in_the_interval_it_was(latency_s: float, outcome: str) -> None:
+def test_a_success_counts_its_position_in_the_interval(latency_s: float, outcome: str) -> None:
     registry = counted({"phase": "Running"}, succeeded(latency_s))
 
     labels = {"provider": "cuda", "outcome": outcome}
@@ -118,7 +118,7 @@ def test_a_failed_attempt_is_counted_by_its_reason() -> None:
     assert registry.get_sample_value(name, {"reason": "PodLost"}) == 1.0
 
 
-def test_an_ending_is_counted_by_how_and_whether_in_time() -> None:
+def test_an_ending_is_counted_by_reason_and_deadline() -> None:
     met = {**FINISHED, "type": "DeadlineMet", "status": "False", "reason": "DeadlineMissed"}
     status = {"phase": "Succeeded", "conditions": [FINISHED, met]}
     registry = counted({"phase": "Running"}, InferenceTaskStatus.model_validate(status))
@@ -129,9 +129,7 @@ def test_an_ending_is_counted_by_how_and_whether_in_time() -> None:
 
 
 @pytest.mark.parametrize(("phase", "number"), [("Running", 1.0), ("Failed", None)])
-def test_a_task_that_is_deleted_before_its_end_ended_by_that(
-    phase: str, number: float | None
-) -> None:
+def test_a_task_deleted_before_its_end_counts_as_deleted(phase: str, number: float | None) -> None:
     registry = CollectorRegistry()
     task = InferenceTask.model_validate(make_itask(status={"phase": phase}))
 

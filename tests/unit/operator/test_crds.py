@@ -1,4 +1,4 @@
-"""An operator that is started before the definitions of its resources are installed."""
+"""An operator that starts before its CRDs are installed."""
 
 import json
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from virtual_time import in_virtual_time, now_s
 
 
 class Installing(FakeCluster):
-    """Each question is answered by the next of `answers`: names that are served, or an error."""
+    """Answers each request with the next of `answers`: names that are served, or an error."""
 
     def __init__(self, *answers: Sequence[str] | Exception) -> None:
         super().__init__()
         self.answers = list(answers)
 
     async def fetch(self, path: str) -> RawResponse:
-        """What the API server says of a group."""
+        """The discovery document of the group."""
         assert path == "/apis/acesniper.io/v1alpha1"
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
@@ -28,7 +28,7 @@ class Installing(FakeCluster):
 
 
 @in_virtual_time
-async def test_it_waits_until_all_of_them_are_served() -> None:
+async def test_it_waits_until_all_resources_are_served() -> None:
     some, all_ = sorted(RESOURCES)[:1], sorted(RESOURCES)
     cluster = Installing(NotFound("404"), Unavailable("away"), some, all_)
 
@@ -39,7 +39,7 @@ async def test_it_waits_until_all_of_them_are_served() -> None:
 
 
 @in_virtual_time
-async def test_it_waits_for_nothing_where_they_are() -> None:
+async def test_it_returns_immediately_if_all_resources_are_served() -> None:
     before = now_s()
 
     await wait_until_served(Installing([*RESOURCES, "inferencetasks/status"]))

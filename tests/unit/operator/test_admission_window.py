@@ -1,4 +1,5 @@
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,15 @@ from acesniper.operator.admission_window import (
 )
 from acesniper.operator.cache import ObjectCache
 from acesniper.policies.policy import Policy, rule_names
-from builders import make_gated_pod, make_itask, make_node, make_pod, make_task
+from builders import (
+    make_device_profile,
+    make_gated_pod,
+    make_itask,
+    make_model_profile,
+    make_node,
+    make_pod,
+    make_task,
+)
 
 
 def make_window(size: int, *names: str) -> AdmissionWindow:
@@ -35,13 +44,13 @@ def finish(window: AdmissionWindow, name: str) -> None:
     window.store.upsert_task(make_itask(name, status={"phase": "Running"}, metadata=metadata))
 
 
-def test_few_tasks_are_all_inside() -> None:
+def test_few_tasks_are_all_in_the_window() -> None:
     window = make_window(3, "a", "b")
 
     assert inside(window) == {"a", "b"}
 
 
-def test_of_many_tasks_the_first_are_inside() -> None:
+def test_of_many_tasks_the_first_are_in_the_window() -> None:
     window = make_window(2, "a", "b", "c")
 
     assert window.refresh(0.0) == {"default/a", "default/b"}
@@ -58,7 +67,7 @@ def test_the_window_moves_on_when_a_task_is_placed() -> None:
     assert window.refresh(0.0) == set()
 
 
-def test_a_task_that_comes_inside_because_others_are_deleted_is_told() -> None:
+def test_a_task_that_enters_because_others_are_deleted_is_requeued() -> None:
     window = make_window(2, "a", "b", "c")
     window.refresh(0.0)
 
@@ -129,7 +138,7 @@ def test_a_namespace_without_quota_leaves_the_window_to_others() -> None:
     assert inside(window) == {"a", "elsewhere/another"}
 
 
-def test_no_task_of_a_namespace_without_quota_is_inside_but_those_with_a_pod() -> None:
+def test_in_a_namespace_without_quota_only_tasks_with_a_pod_are_in_the_window() -> None:
     window = make_window(100, "a", "b", "c")
     window.store.upsert_pod(make_gated_pod("a-0", task="a"))
     window.store.upsert_task(make_itask("other", "elsewhere"))
@@ -246,7 +255,7 @@ def test_a_clock_that_is_set_back_ends_all_pauses() -> None:
     tasks=st.lists(st.tuples(st.integers(1, 99), st.integers(0, 9)), max_size=30),
     name=st.sampled_from(rule_names()),
 )
-def test_every_task_has_one_turn_whatever_the_policy(
+def test_every_task_has_one_position_with_any_policy(
     tasks: list[tuple[int, int]], name: str
 ) -> None:
     made = [
@@ -256,4 +265,61 @@ def test_every_task_has_one_turn_whatever_the_policy(
 
     turns = queue_order(made, {}, Policy(name), 10.0)
 
-    assert sorted(turns) == sorted(each.key for each in made)
+    assert sorted(turns) == sorted(task.key for task in made)
+
+
+def make_fleet() -> ObjectCache:
+    """Two nodes with a device each, of which one is not ready, and two models."""
+    store = ObjectCache()
+    store.upsert_node(make_node("n"))
+    store.upsert_node(make_node("away", labels={"away": "yes"}, ready=False))
+    for node in ("n", "away"):
+        profile = make_device_profile(node, node)
+        profile["status"]["memoryBytes"] = 1000
+        store.upsert_device(profile)
+    for name, memory_bytes in (("model", 100), ("large", 2000)):
+        model = make_model_profile(name)
+        model["status"]["peakMemoryBytes"] = memory_bytes
+        store.upsert_model(model)
+    return store
+
+
+def add_task(store: ObjectCache, number: int, name: str, **spec: Any) -> None:  # noqa: ANN401 - any field
+    metadata = {"creationTimestamp": f"1970-01-01T00:00:{number:02}Z"}
+    status = {"modelProfile": spec.get("model", "model")}
+    store.upsert_task(make_itask(name, metadata=metadata, status=status, **spec))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param({"runtime": ["cuda"]}, id="provider"),
+        pytest.param({"nodeSelector": {"disk": "fast"}}, id="label"),
+        pytest.param({"model": "large"}, id="memory"),
+        pytest.param({"nodeSelector": {"away": "yes"}}, id="a node that is not ready"),
+    ],
+)
+def test_tasks_that_no_device_can_run_block_no_others(asked: dict[str, Any]) -> None:
+    store = make_fleet()
+    for number, name in enumerate(("stuck-1", "stuck-2", "stuck-3")):
+        add_task(store, number, name, **asked)
+    for number, name in enumerate(("a", "b"), start=3):
+        add_task(store, number, name)
+    window = AdmissionWindow(store, 2)
+
+    window.refresh(0.0)
+    first = inside(window)
+    running = {"resourceVersion": "2"}
+    store.upsert_task(make_itask("a", status={"phase": "Running"}, metadata=running))
+    window.refresh(10.0)
+
+    assert first == {"a", "b"}
+    assert inside(window) == {"b", "stuck-1"}, "with room in the window, they enter as well"
+
+
+def test_without_devices_the_first_tasks_are_in_the_window() -> None:
+    store = ObjectCache()
+    for number, name in enumerate(("a", "b", "c")):
+        add_task(store, number, name)
+
+    assert AdmissionWindow(store, 2).refresh(0.0) == {"default/a", "default/b"}

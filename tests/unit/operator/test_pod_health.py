@@ -1,4 +1,4 @@
-"""Whose fault a failed pod is: one case for each rule."""
+"""Classification of failed pods: one case for each rule."""
 
 from typing import Any
 
@@ -46,11 +46,11 @@ def disrupted(reason: str) -> list[Json]:
         ("SomethingNew", "Evicted"),
     ],
 )
-def test_what_the_cluster_ended_is_the_clusters_fault(condition: str, reason: str) -> None:
-    found = attempt_failure(failed(exit_code=143, conditions=disrupted(condition)), spec(), None)
+def test_an_attempt_ended_by_the_cluster_is_the_clusters_fault(condition: str, reason: str) -> None:
+    failure = attempt_failure(failed(exit_code=143, conditions=disrupted(condition)), spec(), None)
 
-    assert (found.reason, found.fault) == (reason, Fault.CLUSTER)
-    assert found.message == "pod pod: why"
+    assert (failure.reason, failure.fault) == (reason, Fault.CLUSTER)
+    assert failure.message == "pod pod: why"
 
 
 @pytest.mark.parametrize(
@@ -63,28 +63,28 @@ def test_what_the_cluster_ended_is_the_clusters_fault(condition: str, reason: st
         ("OutOfcpu", "RejectedByNode"),
     ],
 )
-def test_what_its_node_ended_or_never_took_is_the_clusters_fault(
+def test_an_attempt_ended_or_rejected_by_its_node_is_the_clusters_fault(
     status_reason: str, reason: str
 ) -> None:
     pod = make_pod(node="n", phase="Failed")
     pod["status"] |= {"reason": status_reason, "message": "The node was low on resource: memory"}
 
-    found = attempt_failure(pod, spec(), None)
+    failure = attempt_failure(pod, spec(), None)
 
-    assert (found.reason, found.fault) == (reason, Fault.CLUSTER)
+    assert (failure.reason, failure.fault) == (reason, Fault.CLUSTER)
 
 
 def test_an_exit_code_is_the_applications_fault_and_costs_a_retry() -> None:
-    found = attempt_failure(failed(exit_code=3, message="oops"), spec(), None)
+    failure = attempt_failure(failed(exit_code=3, message="oops"), spec(), None)
 
-    assert (found.reason, found.fault) == ("AttemptFailed", Fault.APPLICATION)
-    assert found.message == "pod pod: Error, exit code 3: oops"
+    assert (failure.reason, failure.fault) == ("AttemptFailed", Fault.APPLICATION)
+    assert failure.message == "pod pod: Error, exit code 3: oops"
 
 
-def test_an_exit_code_that_the_task_calls_permanent_is_final() -> None:
-    found = attempt_failure(failed(exit_code=42), spec(permanentExitCodes=[41, 42]), None)
+def test_a_permanent_exit_code_of_the_task_is_final() -> None:
+    failure = attempt_failure(failed(exit_code=42), spec(permanentExitCodes=[41, 42]), None)
 
-    assert (found.reason, found.fault) == ("PermanentExitCode", Fault.FINAL)
+    assert (failure.reason, failure.fault) == ("PermanentExitCode", Fault.FINAL)
 
 
 @pytest.mark.parametrize(
@@ -95,16 +95,16 @@ def test_an_exit_code_that_the_task_calls_permanent_is_final() -> None:
         ("error: no such shape", "InvalidInput"),
     ],
 )
-def test_what_our_runner_cannot_use_is_not_tried_again(words: str, reason: str) -> None:
-    found = attempt_failure(failed(exit_code=2, message=words), spec(), None)
+def test_input_that_the_runner_rejects_is_not_retried(words: str, reason: str) -> None:
+    failure = attempt_failure(failed(exit_code=2, message=words), spec(), None)
 
-    assert (found.reason, found.fault) == (reason, Fault.FINAL)
+    assert (failure.reason, failure.fault) == (reason, Fault.FINAL)
 
 
-def test_the_exit_code_of_somebody_elses_container_means_nothing_to_us() -> None:
-    found = attempt_failure(failed(exit_code=2), spec(template={"spec": {}}), None)
+def test_exit_codes_of_other_containers_are_ignored() -> None:
+    failure = attempt_failure(failed(exit_code=2), spec(template={"spec": {}}), None)
 
-    assert found.fault is Fault.APPLICATION
+    assert failure.fault is Fault.APPLICATION
 
 
 @pytest.mark.parametrize(
@@ -115,22 +115,22 @@ def test_the_exit_code_of_somebody_elses_container_means_nothing_to_us() -> None
         ({"memory": "512Mi"}, GIB, GIB // 2 + 1, "at its limit of 512Mi"),
         ({"memory": "2Gi"}, GIB, GIB + 1, "on a device with 1024 MiB"),
     ],
-    ids=["the device's", "nobody knows", "its limit's", "the device's under its limit"],
+    ids=["the device's", "unknown", "its limit's", "the device's under its limit"],
 )
-def test_want_of_memory_says_how_much_was_too_little(
+def test_out_of_memory_reports_the_memory_that_was_insufficient(
     limits: Json, device_bytes: int | None, needs: int | None, words: str
 ) -> None:
     pod = failed(exit_code=137, reason="OOMKilled", limits=limits)
 
-    found = attempt_failure(pod, spec(), device_bytes)
+    failure = attempt_failure(pod, spec(), device_bytes)
 
-    assert (found.reason, found.fault) == ("OutOfMemory", Fault.APPLICATION)
-    assert found.needs_memory_bytes == needs
-    assert words in found.message
+    assert (failure.reason, failure.fault) == ("OutOfMemory", Fault.APPLICATION)
+    assert failure.needs_memory_bytes == needs
+    assert words in failure.message
 
 
 def test_an_eviction_for_memory_is_an_eviction() -> None:
-    """The node was full: that says nothing of what the model needs."""
+    """The node was full, which does not show what the model needs."""
     pod = failed(exit_code=137, reason="OOMKilled", conditions=disrupted("TerminationByKubelet"))
 
     assert attempt_failure(pod, spec(), GIB).needs_memory_bytes is None
