@@ -22,7 +22,7 @@ def ours(installed: FreshFleet, request: pytest.FixtureRequest) -> Iterator[str]
     plane = installed.system.plane
     name = request.node.name.replace("_", "-")[:50].rstrip("-")
     plane.kubectl("create", "namespace", name)
-    installed.add_models(name)
+    installed.add_model(name)
     installed.wait_idle()
     yield name
     plane.kubectl("delete", "namespace", name, "--wait=false")

@@ -373,7 +373,7 @@ async def test_an_unconfirmed_outlier_is_counted() -> None:
 
     await setup.learn(finished("a", 1.0, 3.0), finished("b", 2.0, 1.0))
 
-    assert setup.metrics.runs_doubted._value.get() == 1
+    assert setup.metrics.runs_discounted._value.get() == 1
 
 
 def test_the_stored_runs_of_a_device_are_bounded_in_bytes() -> None:

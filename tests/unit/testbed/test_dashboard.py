@@ -16,7 +16,7 @@ UNITS = {"short", "s", "percentunit", "bytes"}
 REPLICATED = (
     *("acesniper_queue_length", "acesniper_queue_overdue_length", "acesniper_queue_age_seconds"),
     *("acesniper_backlog_seconds", "acesniper_profile_age_seconds"),
-    *("acesniper_profile_noise_ratio", "acesniper_planner_away"),
+    *("acesniper_profile_noise_ratio", "acesniper_planner_down"),
     "acesniper_watch_event_age_seconds",
 )
 """Gauges that every replica exports."""
