@@ -69,7 +69,7 @@ def options() -> argparse.Namespace:
 def believed(given: argparse.Namespace, table: MeasuredTable) -> LatencyEstimate:
     """What our side is told."""
     named = match_names(read_references(given.references), table.models) if given.references else []
-    return LatencySource.parse(given.predictor, given.k, named).believes(table, given.seed)
+    return LatencySource.parse(given.predictor, given.k, named).estimate(table, given.seed)
 
 
 def simulated(setting: Experiment, truth: LatencyEstimate, policy: str) -> Document:
@@ -164,7 +164,7 @@ def main() -> None:
         parse_columns(given.device_column), parse_columns(given.model_column), given.latency_column
     )
     table = read_table(given.latencies, columns)
-    truth, belief = LatencySource().believes(table, 0), believed(given, table)
+    truth, belief = LatencySource().estimate(table, 0), believed(given, table)
     setting = setting_of(given, table, belief)
     model = simulated(setting, truth, given.policy)
     try:

@@ -38,6 +38,7 @@ from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.extender.__main__ import relax_garbage_collector, shorten_switch_interval
 from acesniper.extender.app import create_app
+from acesniper.extender.watch_events import WatchEvents
 from acesniper.extender.wiring import Extender
 from acesniper.predictor import base
 from acesniper.predictor.base import Observations
@@ -84,15 +85,15 @@ def name_of(number: int) -> str:
 
 
 def fill(state: Extender, nodes: int) -> None:
-    """Put nodes, devices and models into the fleet, as its watches would."""
+    """Put nodes, devices and models into the cache, as its watches would."""
     ready = [{"type": "Ready", "status": "True"}]
     for number in range(nodes):
         name = name_of(number)
         seconds = 0.001 * (1 + number % 97)
-        state.fleet.take_node(
+        WatchEvents(state.cache).node(
             "UPSERT", {"metadata": {"name": name}, "spec": {}, "status": {"conditions": ready}}
         )
-        state.fleet.take_device_profile(
+        WatchEvents(state.cache).device_profile(
             "UPSERT",
             {
                 "metadata": {"name": f"{name}-cpu"},
@@ -108,18 +109,18 @@ def fill(state: Extender, nodes: int) -> None:
         metadata = {"name": f"model-{number}", "namespace": "default"}
         spec = {"source": {"uri": "http://models/x.onnx", "sha256": "0" * 64}}
         status = {"featuresVersion": "1", "features": {}, "flops": float(number + 1)}
-        state.fleet.take_model_profile(
+        WatchEvents(state.cache).model_profile(
             "UPSERT", {"metadata": metadata, "spec": spec, "status": status}
         )
-    if (news := state.fleet.table.news()) is not None:
-        state.fleet.take_predictions(news.predicted(Guess()))
+    if (news := state.cache.table.pending()) is not None:
+        state.cache.commit_predictions(news.predicted(Guess()))
 
 
 def let_wait(state: Extender, nodes: int, tasks: int) -> None:
     """Make every device busy, and tasks wait with their gated pods."""
     bound = {"conditions": [], "phase": "Running", "startTime": rfc3339(time.time())}
     for number in range(nodes):
-        state.fleet.take_pod(
+        WatchEvents(state.cache).pod(
             "UPSERT", pod(f"busy-{number}", number, node=name_of(number)) | {"status": bound}
         )
     for number in range(tasks):
@@ -131,8 +132,12 @@ def let_wait(state: Extender, nodes: int, tasks: int) -> None:
         profile = f"model-{number % MODELS}"
         spec = {"model": profile, "inferences": 100 + number % 1000}
         status = {"phase": "Queued", "modelProfile": profile}
-        state.fleet.take_task("UPSERT", {"metadata": metadata, "spec": spec, "status": status})
-        state.fleet.take_pod("UPSERT", pod(metadata["name"], number, gates=[{"name": PLAN_GATE}]))
+        WatchEvents(state.cache).task(
+            "UPSERT", {"metadata": metadata, "spec": spec, "status": status}
+        )
+        WatchEvents(state.cache).pod(
+            "UPSERT", pod(metadata["name"], number, gates=[{"name": PLAN_GATE}])
+        )
 
 
 def pod(task: str, number: int, **spec: object) -> dict[str, object]:
@@ -152,7 +157,7 @@ def pod(task: str, number: int, **spec: object) -> dict[str, object]:
 
 
 def serve_extender(port: int, nodes: int, tasks: int) -> None:
-    """Serve the real application with a filled fleet."""
+    """Serve the real application with a filled cache."""
     registry = CollectorRegistry()
     state = Extender.build(ExtenderSettings(settle_s=0.0), Mock(), Guess(), registry)
     fill(state, nodes)
@@ -196,7 +201,7 @@ def serve(app: Any, port: int, planning: Extender | None = None) -> None:  # noq
 async def stir(state: Extender) -> None:
     """Something always changes: a plan follows on the other."""
     while True:
-        state.fleet.changed.set()
+        state.cache.changed.set()
         await asyncio.sleep(0.001)
 
 

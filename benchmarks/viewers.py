@@ -45,7 +45,7 @@ def quiet(app: Starlette, port: int) -> uvicorn.Config:
 
 
 def serve_both(port: int, nodes: int, tasks: int) -> None:
-    """Serve a filled fleet, and its page on the next port."""
+    """Serve a filled cache, and the page on the next port."""
     registry = CollectorRegistry()
     state = Extender.build(ExtenderSettings(settle_s=0.0), Mock(), Guess(), registry)
     fill(state, nodes)

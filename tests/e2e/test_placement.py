@@ -145,7 +145,7 @@ def test_a_pod_of_ours_is_placed_while_the_extender_is_down(
     "path", ["/explain?pod=unknown", "/explain?pod=default/unknown"], ids=["uid", "name"]
 )
 def test_explaining_an_unknown_pod_names_the_valid_forms(fleet: FleetOfFive, path: str) -> None:
-    with pytest.raises(Exception, match="give its UID or namespace/name"):
+    with pytest.raises(Exception, match="pass its UID or namespace/name"):
         fleet.system.ask(path)
 
 

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from acesniper.api.decision import Decision
 from acesniper.api.names import PODS
 from acesniper.extender.app import create_app, create_health_app
+from acesniper.extender.watch_events import WatchEvents
 from acesniper.extender.wiring import Extender
 from acesniper.runtime.settings import ExtenderSettings
 from acesniper.runtime.watch import STALLED_AFTER_S, UPSERT
@@ -47,10 +48,10 @@ def setup() -> Setup:
         ExtenderSettings(container_start_s=0.0), FakeCluster(), WorkPredictor(), registry
     )
     for name, pace in (("a", 1.0), ("b", 2.0)):
-        state.fleet.take_node(UPSERT, make_node(f"node-{name}"))
-        state.fleet.take_device_profile(UPSERT, make_device_profile(name, pace=pace))
-    state.fleet.take_model_profile(UPSERT, make_model_profile())
-    predict_news(state.fleet)
+        WatchEvents(state.cache).node(UPSERT, make_node(f"node-{name}"))
+        WatchEvents(state.cache).device_profile(UPSERT, make_device_profile(name, pace=pace))
+    WatchEvents(state.cache).model_profile(UPSERT, make_model_profile())
+    predict_news(state.cache)
     return Setup(create_app(state, registry), state)
 
 
@@ -112,8 +113,8 @@ async def test_a_client_that_goes_in_the_middle_of_its_question_is_no_error(
 
 
 async def test_a_decision_is_explained_by_uid_and_by_name(setup: Setup) -> None:
-    setup.state.fleet.take_pod(UPSERT, POD)
-    setup.state.book.write("u", Decision(decided_at=1.0, policy="fcfs-mct"))
+    WatchEvents(setup.state.cache).pod(UPSERT, POD)
+    setup.state.decisions.put("u", Decision(decided_at=1.0, policy="fcfs-mct"))
 
     by_uid = await call(setup.app, "GET", "/explain?pod=u")
     by_name = await call(setup.app, "GET", "/explain?pod=default/p")
@@ -125,11 +126,11 @@ async def test_a_decision_is_explained_by_uid_and_by_name(setup: Setup) -> None:
 
 async def test_what_an_extender_before_us_decided_is_explained_by_the_pod(setup: Setup) -> None:
     task, pod = make_waiting("t")
-    setup.state.fleet.take_task(UPSERT, task)
-    setup.state.fleet.take_pod(UPSERT, pod)
-    ((_, _, decision),) = setup.state.planner.decide()
+    WatchEvents(setup.state.cache).task(UPSERT, task)
+    WatchEvents(setup.state.cache).pod(UPSERT, pod)
+    ((_, _, decision),) = setup.state.planner.plan_now()
     written = make_pod("old", task="t", device="a", decision=decision, node="node-a")
-    setup.state.fleet.take_pod(UPSERT, written)
+    WatchEvents(setup.state.cache).pod(UPSERT, written)
 
     answer = await call(setup.app, "GET", "/explain?pod=default/old")
 
@@ -145,16 +146,16 @@ async def test_what_was_never_decided_is_not_found_and_the_help_says_how(
     answer = await call(setup.app, "GET", f"/explain?pod={pod}")
 
     assert answer.status == 404
-    detail = f"no decision for pod {pod!r}; give its UID or namespace/name"
+    detail = f"no decision for pod {pod!r}; pass its UID or namespace/name"
     assert answer.json == {"detail": detail}
 
 
 async def test_the_plan_shows_who_goes_where_and_when(setup: Setup) -> None:
     for name in ("t1", "t2"):
         task, pod = make_waiting(name)
-        setup.state.fleet.take_task(UPSERT, task)
-        setup.state.fleet.take_pod(UPSERT, pod)
-    setup.state.planner.decide()
+        WatchEvents(setup.state.cache).task(UPSERT, task)
+        WatchEvents(setup.state.cache).pod(UPSERT, pod)
+    setup.state.planner.plan_now()
 
     rows = (await call(setup.app, "GET", "/plan")).json
 
@@ -180,7 +181,7 @@ async def test_it_is_not_ready_before_latencies_are_predicted(setup: Setup) -> N
 
     answer = await call(setup.app, "GET", "/readyz")
 
-    assert (answer.status, answer.json) == (503, {"detail": "not known yet: latencies"})
+    assert (answer.status, answer.json) == (503, {"detail": "not synced yet: latencies"})
 
 
 async def test_it_is_healthy_from_the_start(setup: Setup) -> None:
@@ -226,7 +227,7 @@ async def test_who_hears_nothing_any_more_is_not_live(
     answer = await call(setup.app, "GET", "/healthz")
 
     assert answer.status == 503
-    assert b"nothing was heard for minutes of pods" in answer.body
+    assert b"no watch events for minutes for pods" in answer.body
 
 
 async def test_health_has_a_port_of_its_own_where_nothing_else_is_told(setup: Setup) -> None:

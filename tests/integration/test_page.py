@@ -147,14 +147,14 @@ async def test_the_fleet_is_listed_with_speed_backlog_and_health(small: Extender
 
     speeds = [each["speed"] for each in fleet["devices"]]
     backlog = {each["device"]: each["backlogSeconds"] for each in fleet["devices"]}
-    worried = {each["device"] for each in fleet["devices"] if each["worries"]}
+    with_problems = {each["device"] for each in fleet["devices"] if each["problems"]}
     assert fleet["matching"] == 5
     assert speeds == sorted(speeds, reverse=True)
     assert speeds[0] == fleet["fastest"]
-    ledger, now_s = small.fleet.ledger, small.fleet.clock()
-    for device in small.fleet.devices:
+    ledger, now_s = small.cache.ledger, small.cache.clock()
+    for device in small.cache.devices:
         assert backlog[device.id] == pytest.approx(ledger.backlog_s(device.id, now_s), abs=5.0)
-    assert worried == {"n100-0003"}
+    assert with_problems == {"n100-0003"}
 
 
 async def test_the_list_is_searched_and_paged(large: Extender) -> None:
@@ -168,7 +168,7 @@ async def test_the_list_is_searched_and_paged(large: Extender) -> None:
 async def test_every_pair_is_in_the_heat_map_of_a_small_fleet(small: Extender) -> None:
     heat = await ask(small, "latency")
 
-    table = small.fleet.table.view()
+    table = small.cache.table.view()
     for y, row in enumerate(heat["rows"]):
         for x, column in enumerate(heat["columns"]):
             place = table.rows[row["first"]], table.columns[column["first"]]
@@ -222,10 +222,10 @@ async def test_a_task_that_is_deleted_leaves_the_list_and_stays_in_the_accuracy(
     state = page_state(5, 3, finished=2)
     listed, _ = await page_of(state).cluster.list(INFERENCE_TASKS)
     (gone,) = (each for each in listed if each["metadata"]["name"] == "night-0001")
-    page_of(state).sightings.take(UPSERT, gone)
+    page_of(state).history.apply(UPSERT, gone)
     # As a list after a lost watch tells it: nothing but who it was.
     kept = {key: gone["metadata"][key] for key in ("uid", "name", "namespace")}
-    page_of(state).sightings.take(DELETE, {"metadata": kept})
+    page_of(state).history.apply(DELETE, {"metadata": kept})
 
     listed, accuracy = await ask(state, "tasks"), await ask(state, "accuracy")
 
@@ -253,7 +253,7 @@ async def test_a_task_says_why_it_is_there_term_by_term(small: Extender) -> None
 
 async def test_a_waiting_task_says_where_the_plan_wants_it(small: Extender) -> None:
     waits = next(
-        each for each in small.planner.plan.planned if not small.fleet.ledger.get(pod_uid(each))
+        each for each in small.planner.plan.planned if not small.cache.ledger.get(pod_uid(each))
     )
 
     found = await ask(small, f"tasks/{waits.task.key}")
@@ -270,7 +270,7 @@ async def test_an_unknown_task_is_not_found(small: Extender) -> None:
     answer = await get(small, "/api/tasks/default/nobody")
 
     assert answer.status == 404
-    assert answer.json == {"detail": "there is no InferenceTask 'nobody' in 'default'"}
+    assert answer.json == {"detail": "InferenceTask 'nobody' not found in namespace 'default'"}
 
 
 async def test_without_the_api_server_it_says_so(

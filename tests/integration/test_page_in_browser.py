@@ -124,18 +124,18 @@ def test_a_small_fleets_latencies_can_be_read_with_their_intervals(
         cells = visit.page.locator("table.cells td small")
         expect(cells).to_have_count(15)
         assert all(" to " in text for text in cells.all_inner_texts())
-        assert len(small.fleet.table.view().rows) == 3
+        assert len(small.cache.table.view().rows) == 3
 
 
 def test_a_large_heat_map_is_walked_with_the_keyboard(browser: Browser, large_address: str) -> None:
     with visiting(browser, large_address) as visit:
         visit.open("latency")
-        told = visit.page.locator(".told")
-        before = told.inner_text()
+        reading = visit.page.locator(".reading")
+        before = reading.inner_text()
         visit.page.locator(".map canvas").focus()
         for key in ("ArrowDown", "ArrowRight", "ArrowRight"):
             visit.page.keyboard.press(key)
-        expect(told).not_to_have_text(before)
+        expect(reading).not_to_have_text(before)
 
         visit.page.keyboard.press("Enter")
         expect(visit.page.get_by_text("Models 26 to 50 of 1,000")).to_be_visible()
@@ -243,4 +243,4 @@ def test_it_says_when_the_extender_does_not_answer(browser: Browser) -> None:
         expect(visit.page.get_by_role("status")).to_have_text("live")
         visit.page.context.set_offline(True)
 
-        expect(visit.page.get_by_role("status")).to_contain_text("no answer for", timeout=20_000)
+        expect(visit.page.get_by_role("status")).to_contain_text("no response for", timeout=20_000)

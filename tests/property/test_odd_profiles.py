@@ -21,6 +21,7 @@ from acesniper.extender.cache.decisions import DecisionCache
 from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.planner import Planner
+from acesniper.extender.watch_events import WatchEvents
 from acesniper.operator.device_profiles import updated_profile_status
 from acesniper.operator.model_profiles import class_latencies
 from acesniper.policies.policy import Policy
@@ -97,22 +98,24 @@ def odd_profiles(draw: st.DrawFn) -> Json:
 @settings(max_examples=40, deadline=None)
 def test_an_odd_profile_spoils_no_plan_and_nothing_that_is_written(profile: Json) -> None:
     read = DeviceProfile.model_validate(profile)
-    fleet = ClusterCache(LatencyTable(predictor()), Clock(NOW_S))
+    cache = ClusterCache(LatencyTable(predictor()), Clock(NOW_S))
     model = convert.to_model_status(features()).model_dump(by_alias=True, mode="json")
-    fleet.take_model_profile(UPSERT, make_model_profile(status=model))
+    WatchEvents(cache).model_profile(UPSERT, make_model_profile(status=model))
     for each in (profile, profile_of(devices()[1])):
-        fleet.take_node(UPSERT, make_node(each["spec"]["node"]))
-        fleet.take_device_profile(UPSERT, each)
+        WatchEvents(cache).node(UPSERT, make_node(each["spec"]["node"]))
+        WatchEvents(cache).device_profile(UPSERT, each)
     for name in ("a", "b", "c"):
         task, pod = make_waiting(name, inferences=10**9)
-        fleet.take_task(UPSERT, task)
-        fleet.take_pod(UPSERT, pod)
-    predict_news(fleet)
+        WatchEvents(cache).task(UPSERT, task)
+        WatchEvents(cache).pod(UPSERT, pod)
+    predict_news(cache)
     metrics = ExtenderMetrics.on(CollectorRegistry())
-    admitting = Admission(fleet, FakeCluster(), DecisionCache(), metrics)
-    planner = Planner(fleet, admitting, Policy(), metrics)
+    admission = Admission(
+        cache=cache, cluster=FakeCluster(), decisions=DecisionCache(), metrics=metrics
+    )
+    planner = Planner(cache=cache, admission=admission, policy=Policy(), metrics=metrics)
 
-    decided = planner.decide()
+    decided = planner.plan_now()
 
     assert decided, "the other device goes on"
     for _, _, decision in decided:
@@ -120,7 +123,7 @@ def test_an_odd_profile_spoils_no_plan_and_nothing_that_is_written(profile: Json
     written = [
         updated_profile_status(read, [], NOW_S).model_dump(by_alias=True, mode="json"),
         [each.model_dump() for each in class_latencies(predictor(), features(), [read])],
-        [(each.start_s, each.busy_s) for each in planner.rows()],
-        [fleet.ledger.backlog_s(DeviceId(each.id), NOW_S) for each in fleet.devices],
+        [(each.start_s, each.busy_s) for each in planner.queue()],
+        [cache.ledger.backlog_s(DeviceId(each.id), NOW_S) for each in cache.devices],
     ]
     json.dumps(written, allow_nan=False)

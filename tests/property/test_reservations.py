@@ -1,4 +1,4 @@
-"""The ledger of a live fleet, through any sequence of what watches can bring."""
+"""The ledger of a live cache, through any sequence of what watches can bring."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -18,6 +18,7 @@ from acesniper.domain.task import Task, TaskKey
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.cache.reservations import TIMESTAMP_RESOLUTION_S
 from acesniper.extender.latency_table import LatencyTable
+from acesniper.extender.watch_events import WatchEvents
 from acesniper.runtime.watch import DELETE, UPSERT
 from builders import (
     WorkPredictor,
@@ -57,19 +58,19 @@ def decision_for(device: str, run_s: float) -> Decision:
     return Decision(task="default/task", decided_at=0.0, policy="test", candidates=[candidate])
 
 
-def told(fleet: ClusterCache, objects: Iterable[tuple[str, Json]]) -> ClusterCache:
-    """A fleet that was told of objects, as a first list tells."""
+def told(cache: ClusterCache, objects: Iterable[tuple[str, Json]]) -> ClusterCache:
+    """A cache that was told of objects, as a first list tells."""
     take = {
-        "node": fleet.take_node,
-        "profile": fleet.take_device_profile,
-        "model": fleet.take_model_profile,
-        "pod": fleet.take_pod,
-        "task": fleet.take_task,
+        "node": WatchEvents(cache).node,
+        "profile": WatchEvents(cache).device_profile,
+        "model": WatchEvents(cache).model_profile,
+        "pod": WatchEvents(cache).pod,
+        "task": WatchEvents(cache).task,
     }
     for kind, obj in objects:
         take[kind](UPSERT, obj)
-    predict_news(fleet)
-    return fleet
+    predict_news(cache)
+    return cache
 
 
 def new_fleet(clock: Clock) -> ClusterCache:
@@ -77,7 +78,7 @@ def new_fleet(clock: Clock) -> ClusterCache:
 
 
 class FleetMachine(RuleBasedStateMachine):
-    """A cluster that does what clusters do, and the fleet that follows it."""
+    """A cluster that does what clusters do, and the cache that follows it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,11 +102,11 @@ class FleetMachine(RuleBasedStateMachine):
     def remove(self, kind: str, name: str) -> None:
         obj = self.objects.pop((kind, name))
         take = {
-            "node": self.live.take_node,
-            "profile": self.live.take_device_profile,
-            "model": self.live.take_model_profile,
-            "pod": self.live.take_pod,
-            "task": self.live.take_task,
+            "node": WatchEvents(self.live).node,
+            "profile": WatchEvents(self.live).device_profile,
+            "model": WatchEvents(self.live).model_profile,
+            "pod": WatchEvents(self.live).pod,
+            "task": WatchEvents(self.live).task,
         }
         take[kind](DELETE, obj)
 
@@ -241,7 +242,7 @@ class FleetMachine(RuleBasedStateMachine):
 
     @rule()
     def reservations_expire(self) -> None:
-        for pod in self.live.expired():
+        for pod in self.live.expire_reservations():
             self.reserved.discard(pod.uid)
             if ("pod", pod.name) in self.objects:
                 self.remove("pod", pod.name)
@@ -254,7 +255,7 @@ class FleetMachine(RuleBasedStateMachine):
         return {
             each.uid: each
             for each in views
-            if not each.finished and self.live.devices.of_pod(each) is not None
+            if not each.finished and self.live.devices.device_of(each) is not None
         }
 
     @invariant()
@@ -276,21 +277,21 @@ class FleetMachine(RuleBasedStateMachine):
                 assert_same(self.live.ledger.get(uid), rebuilt.ledger.get(uid))
             assert self.queue(self.live) == self.queue(rebuilt)
 
-    def queue(self, fleet: ClusterCache) -> list[dict[TaskKey, object]]:
+    def queue(self, cache: ClusterCache) -> list[dict[TaskKey, object]]:
         """What waits, less what only the live one can know: reservations, devices to avoid."""
         own = {
             f"default/{PodView.of(pod).task}"
             for pod in self.pods(gated=True)
             if pod["metadata"]["uid"] in self.reserved
         }
-        waiting = fleet.waiting
+        pending = cache.pending
         return [
             {
                 key: replace(each, excluded=frozenset()) if isinstance(each, Task) else each
                 for key, each in place.items()
                 if key not in own
             }
-            for place in (waiting.ready, waiting.behind, waiting.gated)
+            for place in (pending.gated, pending.ungated, pending.gated_pods)
         ]
 
     @invariant()

@@ -1,4 +1,4 @@
-"""Fleets that were told of devices, models, tasks and pods."""
+"""Fleets that were filled with devices, models, tasks and pods."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +13,7 @@ from acesniper.extender.filter_score import FilterScore
 from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.protocol import ExtenderArgs, Metadata, Pod
+from acesniper.extender.watch_events import WatchEvents
 from acesniper.runtime.watch import UPSERT
 from builders import (
     WorkPredictor,
@@ -32,21 +33,21 @@ def make_fleet(
     paces: Mapping[str, float], clock: Clock | None = None, work: float = 1.0
 ) -> ClusterCache:
     """Devices by name and pace (seconds per unit of work), each on `node-NAME`; one `model`."""
-    fleet = ClusterCache(
+    cache = ClusterCache(
         LatencyTable(WorkPredictor()), clock or Clock(), start_times=ColdStartEstimator(AT_ONCE)
     )
     for name, pace in paces.items():
-        fleet.take_node(UPSERT, make_node(f"node-{name}"))
-        fleet.take_device_profile(UPSERT, make_device_profile(name, pace=pace))
-    fleet.take_model_profile(UPSERT, make_model_profile(work=work))
-    predict_news(fleet)
-    return fleet
+        WatchEvents(cache).node(UPSERT, make_node(f"node-{name}"))
+        WatchEvents(cache).device_profile(UPSERT, make_device_profile(name, pace=pace))
+    WatchEvents(cache).model_profile(UPSERT, make_model_profile(work=work))
+    predict_news(cache)
+    return cache
 
 
-def predict_news(fleet: ClusterCache) -> None:
+def predict_news(cache: ClusterCache) -> None:
     """Bring the latency table up to date, as the planner does before it plans."""
-    if (news := fleet.table.news()) is not None:
-        fleet.take_predictions(news.predicted(fleet.table.predictor))
+    if (news := cache.table.pending()) is not None:
+        cache.commit_predictions(news.predicted(cache.table.predictor))
 
 
 def make_waiting(name: str, **spec: Any) -> tuple[Json, Json]:  # noqa: ANN401 - as make_itask
@@ -55,8 +56,12 @@ def make_waiting(name: str, **spec: Any) -> tuple[Json, Json]:  # noqa: ANN401 -
     return make_itask(name, status=status, **spec), make_gated_pod(f"{name}-0", task=name)
 
 
-def make_answers(fleet: ClusterCache, book: DecisionCache | None = None) -> FilterScore:
-    return FilterScore(fleet, book or DecisionCache(), ExtenderMetrics.on(CollectorRegistry()))
+def make_answers(cache: ClusterCache, book: DecisionCache | None = None) -> FilterScore:
+    return FilterScore(
+        cache=cache,
+        decisions=book or DecisionCache(),
+        metrics=ExtenderMetrics.on(CollectorRegistry()),
+    )
 
 
 def make_args(*names: str, uid: str = "u", labels: Mapping[str, str] | None = None) -> ExtenderArgs:

@@ -7,17 +7,18 @@ import time
 from collections.abc import Sequence
 from hashlib import blake2b
 from math import exp
+from typing import Any
 
 import numpy as np
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
 from acesniper.api.names import INFERENCE_TASKS, PLAN_GATE, PODS
-from acesniper.api.objects import Json
 from acesniper.api.units import rfc3339
 from acesniper.domain.device import DeviceId, HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
+from acesniper.extender.watch_events import WatchEvents
 from acesniper.extender.wiring import Extender
 from acesniper.predictor.base import LatencyArrays, Observations
 from acesniper.runtime.settings import ExtenderSettings
@@ -26,6 +27,7 @@ from builders import condition, make_device_profile, make_itask, make_model_prof
 from builders import make_pod as pod_of
 from fake_cluster import FakeCluster
 
+Json = dict[str, Any]
 KINDS = (
     ("pi4", "cpu", 9.0, "Raspberry Pi 4, 4 cores"),
     ("pi5", "cpu", 3.6, "Raspberry Pi 5, 4 cores"),
@@ -89,8 +91,8 @@ def page_state(devices: int, models: int, finished: int = 400) -> Extender:
     now_s = time.time()
     names = [_add_device(state, number, now_s) for number in range(devices)]
     known = [_add_model(state, number) for number in range(models)]
-    if (news := state.fleet.table.news()) is not None:
-        state.fleet.take_predictions(news.predicted(state.fleet.table.predictor))
+    if (news := state.cache.table.pending()) is not None:
+        state.cache.commit_predictions(news.predicted(state.cache.table.predictor))
     for number in range(finished):
         _tell(state, cluster, _finished(number, names, known, now_s))
     for number, name in enumerate(names):
@@ -98,8 +100,8 @@ def page_state(devices: int, models: int, finished: int = 400) -> Extender:
             _run(state, cluster, number, name, known, now_s)
     for number in range(min(max(3, devices), WAITING) if models else 0):
         _wait(state, cluster, number, known, now_s)
-    for pod, device, decision in state.planner.decide():
-        state.book.write(pod.uid, decision)
+    for pod, device, decision in state.planner.plan_now():
+        state.decisions.put(pod.uid, decision)
         del device
     return state
 
@@ -109,7 +111,7 @@ def _add_device(state: Extender, number: int, now_s: float) -> str:
     name, node = f"{kind}-{number:04d}", f"edge-{number:04d}"
     pace *= exp(0.35 * (share("pace", number) - 0.5))
     well = share("health", number)
-    state.fleet.take_node(UPSERT, make_node(node, ready=well < 0.97 or number < 4))
+    WatchEvents(state.cache).node(UPSERT, make_node(node, ready=well < 0.97 or number < 4))
     worries = [each for each, at in (("Drifting", 0.06), ("Noisy", 0.03)) if well < at]
     if number == 3:
         worries = ["Drifting"]
@@ -125,7 +127,7 @@ def _add_device(state: Extender, number: int, now_s: float) -> str:
     if share("learned", number) < 0.6:
         ratio = exp(0.3 * (share("ratio", number) - 0.5))
         profile["status"]["calibration"] = f"{ratio:.2f} x predicted, 12 runs of 3 models"
-    state.fleet.take_device_profile(UPSERT, profile)
+    WatchEvents(state.cache).device_profile(UPSERT, profile)
     return name
 
 
@@ -135,12 +137,12 @@ def _add_model(state: Extender, number: int) -> str:
     profile = make_model_profile(name, work=work * exp(1.2 * (share("work", name) - 0.5)))
     profile["status"]["features"]["taste"] = 0.2 + share("taste", network)
     profile["status"]["parameters"] = int(5e6 * work)
-    state.fleet.take_model_profile(UPSERT, profile)
+    WatchEvents(state.cache).model_profile(UPSERT, profile)
     return name
 
 
 def _latency_s(state: Extender, model: str, device: str) -> float:
-    table = state.fleet.table.view()
+    table = state.cache.table.view()
     row, column = table.rows[ModelKey(f"default/{model}")], table.columns[DeviceId(device)]
     return float(table.latency[row, column])
 
@@ -278,7 +280,7 @@ def _run(
         decision=Decision.model_validate({"task": f"default/{task}", **status["decision"]}),
     )
     cluster.put(PODS, pod)
-    state.fleet.take_pod(UPSERT, pod)
+    WatchEvents(state.cache).pod(UPSERT, pod)
 
 
 def _wait(
@@ -293,7 +295,7 @@ def _wait(
     )
     pod = pod_of(f"{name}-0", task=name, model=model, gates=[PLAN_GATE])
     cluster.put(PODS, pod)
-    state.fleet.take_pod(UPSERT, pod)
+    WatchEvents(state.cache).pod(UPSERT, pod)
 
 
 def _tell(state: Extender, cluster: FakeCluster, task: Json) -> None:

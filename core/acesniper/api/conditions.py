@@ -10,7 +10,7 @@ from acesniper.api.v1alpha1 import Condition
 
 def find_condition(conditions: Sequence[Condition], kind: str) -> Condition | None:
     """The condition of a type."""
-    return next((each for each in conditions if each.type == kind), None)
+    return next((condition for condition in conditions if condition.type == kind), None)
 
 
 def condition_is_true(conditions: Sequence[Condition], kind: str) -> bool:
@@ -43,4 +43,4 @@ def with_condition(
     if before is None:
         return [*conditions, changed]
     # In its place: the same conditions in another order would be another status to write.
-    return [changed if each.type == kind else each for each in conditions]
+    return [changed if old.type == kind else old for old in conditions]

@@ -1,1 +1,1 @@
-"""The scheduler extender and the planner beside it."""
+"""The kube-scheduler extender, the planner that runs in its process, and the page."""

@@ -1,4 +1,4 @@
-"""Starts the extender: settings, adapters, application, run."""
+"""Entry point of the extender: reads the settings, builds the application and serves it."""
 
 import asyncio
 import gc
@@ -35,26 +35,54 @@ log = logging.getLogger(__name__)
 SWITCH_INTERVAL_S = 0.0002
 
 
-def relax_garbage_collector() -> None:
-    """Let garbage collections come rarely.
+def main() -> int:
+    """Run the extender; returns 2 if its settings are invalid."""
+    try:
+        settings = ExtenderSettings.read(os.environ)
+        logs.configure(settings.log_format, settings.log_level)
+        uvloop.run(serve(settings))
+    except InvalidInput as error:
+        sys.stderr.write(f"acesniper extender: {error}\n")
+        return 2
+    return 0
 
-    A full one over the mirrors of a large cluster stops every answer for tens of milliseconds, and
-    nothing here makes cycles in bulk.
-    """
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
 
-
-def shorten_switch_interval() -> None:
-    """Let the event loop take its turn from a thread that plans after a fraction of a millisecond.
-
-    By default a thread may keep the interpreter for 5 ms, and an answer needs several turns.
-    """
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+async def serve(settings: ExtenderSettings) -> None:
+    """Serve until the process receives a signal to stop."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    predictor = predictor_of(settings)
+    async with Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster:
+        extender = Extender.build(settings, cluster, predictor, registry)
+        config = uvicorn.Config(
+            create_app(extender, registry),
+            host=settings.host,
+            port=settings.port,
+            access_log=False,
+            log_config=None,
+            **tls_options(settings.tls_folder),
+        )
+        relax_garbage_collector()
+        shorten_switch_interval()
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(extender.run())]
+            if settings.health_port:
+                health = create_health_app(extender, registry)
+                background.append(group.create_task(serve_health(health, settings.health_port)))
+            if extender.page is not None:
+                background.append(group.create_task(serve_page(extender.page, settings)))
+            if isinstance(predictor, ReplaceablePredictor):
+                ModelMetrics.on(registry, predictor)
+                follow = predictor.follow(extender.cache.invalidate_predictions)
+                background.append(group.create_task(follow))
+            await uvicorn.Server(config).serve()
+            for task in background:
+                task.cancel()
 
 
 def predictor_of(settings: ExtenderSettings) -> LatencyPredictor:
-    """The listed predictions where a file is set, else the network."""
+    """Return the predictor: from a CSV file if one is set, else the network."""
     if settings.predictions is not None:
         return CsvPredictor.read(settings.predictions)
     if settings.network is not None:
@@ -62,8 +90,8 @@ def predictor_of(settings: ExtenderSettings) -> LatencyPredictor:
     return default_predictor()
 
 
-def tls(folder: Path | None) -> dict[str, Any]:
-    """What uvicorn is told, so that nobody without a certificate is answered."""
+def tls_options(folder: Path | None) -> dict[str, Any]:
+    """Return the uvicorn options that require a client certificate."""
     if folder is None:
         return {}
     return {
@@ -74,51 +102,35 @@ def tls(folder: Path | None) -> dict[str, Any]:
     }
 
 
-async def serve(settings: ExtenderSettings) -> None:
-    """Serve until the process is told to stop."""
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    GCCollector(registry=registry)
-    predictor = predictor_of(settings)
-    async with Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster:
-        state = Extender.build(settings, cluster, predictor, registry)
-        config = uvicorn.Config(
-            create_app(state, registry),
-            host=settings.host,
-            port=settings.port,
-            access_log=False,
-            log_config=None,
-            **tls(settings.tls_folder),
-        )
-        relax_garbage_collector()
-        shorten_switch_interval()
-        async with asyncio.TaskGroup() as group:
-            background = [group.create_task(state.run())]
-            if settings.health_port:
-                health = create_health_app(state, registry)
-                background.append(group.create_task(serve_health(health, settings.health_port)))
-            if state.page is not None:
-                background.append(group.create_task(serve_page(state.page, settings)))
-            if isinstance(predictor, ReplaceablePredictor):
-                ModelMetrics.on(registry, predictor)
-                replacing = predictor.follow(state.fleet.predict_anew)
-                background.append(group.create_task(replacing))
-            await uvicorn.Server(config).serve()
-            for each in background:
-                each.cancel()
+def relax_garbage_collector() -> None:
+    """Make garbage collections rare.
+
+    A full one over the cache of a large cluster blocks all responses for tens of milliseconds, and
+    few cycles are created here.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+
+
+def shorten_switch_interval() -> None:
+    """Let the event loop interrupt a planning thread after a fraction of a millisecond.
+
+    By default a thread may hold the interpreter for 5 ms, and a response needs several switches.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
 class SecondaryServer(uvicorn.Server):
-    """A server beside another one, which is told by signals when to stop."""
+    """A server next to the main one, which alone handles signals."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone."""
+        """Install no signal handlers."""
         yield
 
 
 async def serve_health(health: FastAPI, port: int) -> None:
-    """Say to the kubelet and to Prometheus, which ask from outside, how we are."""
+    """Serve health and metrics to the kubelet and Prometheus, which connect from outside."""
     config = uvicorn.Config(
         health,
         host="0.0.0.0",  # noqa: S104
@@ -130,7 +142,7 @@ async def serve_health(health: FastAPI, port: int) -> None:
 
 
 async def serve_page(page: Page, settings: ExtenderSettings) -> None:
-    """Serve the page on its own port, until cancelled; without it, all else goes on."""
+    """Serve the page on its own port until cancelled. The extender works without it."""
     config = uvicorn.Config(
         page.app(settings.page_host),
         host=settings.page_host,
@@ -140,20 +152,8 @@ async def serve_page(page: Page, settings: ExtenderSettings) -> None:
     )
     try:
         await SecondaryServer(config).serve()
-    except SystemExit:  # uvicorn's way to say that the port is taken
-        log.error("the page is not served: port %d is taken", settings.page_port)
-
-
-def main() -> int:
-    """The program; 2 if its settings are wrong."""
-    try:
-        settings = ExtenderSettings.read(os.environ)
-        logs.configure(settings.log_format, settings.log_level)
-        uvloop.run(serve(settings))
-    except InvalidInput as error:
-        sys.stderr.write(f"acesniper extender: {error}\n")
-        return 2
-    return 0
+    except SystemExit:  # raised by uvicorn when the port is in use
+        log.error("page not served: port %d is in use", settings.page_port)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the planner tells the API server: let a pod go, refuse it, or take it back."""
+"""Admission of gated pods: the requests by which the planner's decisions reach the API server."""
 
 import asyncio
 import logging
@@ -21,58 +21,46 @@ log = logging.getLogger(__name__)
 MAX_CONCURRENT_REQUESTS = 32
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Admission:
-    """Each call is one request; what fails is undone in the ledger, and the next plan goes on."""
+    """Admits, refuses and withdraws pods, with one request each.
 
-    fleet: ClusterCache
+    A request that fails is undone in the ledger, and the next plan decides again.
+    """
+
+    cache: ClusterCache
     cluster: Cluster
-    book: DecisionCache
+    decisions: DecisionCache
     metrics: ExtenderMetrics
-    _lanes: asyncio.Semaphore = field(
+    _concurrent: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
     )
     _refusing: set[str] = field(default_factory=set)
 
     async def admit(self, pod: PodView, device: Device, decision: Decision) -> None:
         """Open the gate of a pod whose slot is reserved."""
-        self.book.write(pod.uid, decision)
+        self.decisions.put(pod.uid, decision)
         annotations = {
             DEVICE_ANNOTATION: device.id,
             DECISION_ANNOTATION: decision.model_dump_json(by_alias=True, exclude={"answered"}),
         }
-        told = {"task": decision.task, "pod": pod.uid}
+        fields = {"task": decision.task, "pod": pod.uid}
         try:
-            async with self._lanes:
+            async with self._concurrent:
                 await self.cluster.patch(
                     PODS, pod.name, pod.namespace, admission_patch(pod, device, annotations)
                 )
         except AcesniperError as error:
-            if not await self._was_admitted(pod):
-                # The pod changed or is gone: the reservation falls, the next plan decides anew.
-                self.fleet.withdraw(pod)
+            if not await self._may_be_admitted(pod):
+                self.cache.cancel_reservation(pod)
                 self._count("failed", "API server")
-                log.warning("not admitted: %s", error, extra=told)
+                log.warning("pod not admitted: %s", error, extra=fields)
                 return
         self._count("planned")
-        log.info("admitted: %s", decision.sentence(), extra=told)
-
-    async def _was_admitted(self, pod: PodView) -> bool:
-        """Whether a request that failed did its work all the same, as far as anyone can tell.
-
-        While nobody can, the slot stays reserved: the reservation expires by itself.
-        """
-        try:
-            found = await self.cluster.get(PODS, pod.name, pod.namespace)
-        except AcesniperError:
-            return True
-        if found is None:
-            return False
-        now = PodView.of(found)
-        return now.uid == pod.uid and not now.gated
+        log.info("pod admitted: %s", decision.sentence(), extra=fields)
 
     async def refuse(self, pod: PodView, reason: str) -> None:
-        """Tell the operator, by an annotation, that a task's deadline is out of reach."""
+        """Annotate a pod whose deadline cannot be met; the operator then ends its task."""
         if pod.uid in self._refusing:
             return
         self._refusing.add(pod.uid)
@@ -80,41 +68,56 @@ class Admission:
         try:
             await self.cluster.patch(PODS, pod.name, pod.namespace, patch)
         except AcesniperError as error:
-            log.warning("not refused: %s", error, extra={"pod": pod.key})
+            log.warning("pod not annotated as refused: %s", error, extra={"pod": pod.key})
             return
         finally:
             self._refusing.discard(pod.uid)
         self._count("refused", "deadline")
 
     async def withdraw(self, pod: PodView) -> None:
-        """Delete a pod that was admitted and not bound in time, unless it was just now."""
+        """Delete a pod that was admitted and not bound in time, unless it has changed since."""
         self._count("expired", "not bound in time")
-        log.warning("admitted but not bound in time; withdrawn", extra={"pod": pod.key})
+        log.warning("pod withdrawn: not bound in time after its admission", extra={"pod": pod.key})
         try:
             await self.cluster.delete(
                 PODS, pod.name, pod.namespace, uid=pod.uid, version=pod.resource_version
             )
         except AcesniperError as error:
-            log.warning("not withdrawn: %s", error, extra={"pod": pod.key})
-            self.fleet.renew(pod)
+            log.warning("pod not withdrawn: %s", error, extra={"pod": pod.key})
+            self.cache.renew_reservation(pod)
+
+    async def _may_be_admitted(self, pod: PodView) -> bool:
+        """Whether a request that failed may have taken effect.
+
+        While that is unknown the slot stays reserved, until the reservation expires.
+        """
+        try:
+            manifest = await self.cluster.get(PODS, pod.name, pod.namespace)
+        except AcesniperError:
+            return True
+        if manifest is None:
+            return False
+        current = PodView.of(manifest)
+        return current.uid == pod.uid and not current.gated
 
     def _count(self, outcome: str, reason: str = "") -> None:
         self.metrics.decisions.labels("admit", outcome, reason).inc()
 
 
 def admission_patch(pod: PodView, device: Device, annotations: Mapping[str, str]) -> dict[str, Any]:
-    """A merge patch for a gated pod: gate gone, affinity narrowed, reasons written.
+    """Return the merge patch that admits a gated pod to the node of a device.
 
-    The node's name is ANDed into every term of the pod's own required affinity, which is all the
-    API server allows for a gated pod, and not at all later; the resource version makes a pod that
-    changed meanwhile a conflict.
+    It removes the gate, narrows the node affinity and writes the annotations. The node's name is
+    added to every term of the pod's required affinity; the API server allows nothing else for a
+    gated pod, and nothing at all later. With the resource version, a pod that changed in the
+    meantime is a conflict.
     """
     affinity = dict(pod.affinity)
     node_affinity = dict(affinity.get("nodeAffinity") or {})
     required = node_affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
-    here = {"key": "metadata.name", "operator": "In", "values": [device.node]}
+    on_node = {"key": "metadata.name", "operator": "In", "values": [device.node]}
     terms = [
-        {**term, "matchFields": [*term.get("matchFields", ()), here]}
+        {**term, "matchFields": [*term.get("matchFields", ()), on_node]}
         for term in required.get("nodeSelectorTerms") or [{}]
     ]
     node_affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": terms}

@@ -1,4 +1,4 @@
-"""The HTTP face of the extender: parse, call, answer."""
+"""HTTP application of the extender: scheduler requests, `/explain`, `/plan`, health and metrics."""
 
 import asyncio
 import logging
@@ -24,89 +24,96 @@ from acesniper.extender.wiring import Extender
 
 log = logging.getLogger(__name__)
 
-Answer = Callable[[ExtenderArgs], FilterResult | list[HostPriority]]
+Respond = Callable[[ExtenderArgs], FilterResult | list[HostPriority]]
 
 
-def create_app(state: Extender, registry: CollectorRegistry) -> FastAPI:
-    """The application over a state that watches keep fresh.
+def create_app(extender: Extender, registry: CollectorRegistry) -> FastAPI:
+    """Return the application.
 
-    Every route is a coroutine: FastAPI runs plain functions in threads, over mappings that the
-    watches change meanwhile.
+    Every route is a coroutine: FastAPI runs plain functions in threads, where watch events would
+    change the mappings while they are read.
     """
     app = FastAPI(title="Ace-Sniper extender", docs_url=None, redoc_url=None)
-    answers = FilterScore(state.fleet, state.book, state.metrics, state.strangers.note)
+    filter_score = FilterScore(
+        cache=extender.cache,
+        decisions=extender.decisions,
+        metrics=extender.metrics,
+        on_unknown=extender.no_prediction_events.enqueue,
+    )
 
     async def filter_(request: Request) -> Response:
-        return await _answer("filter", request, answers.filter, state.metrics)
+        return await _respond("filter", request, filter_score.filter, extender.metrics)
 
     async def prioritize(request: Request) -> Response:
-        return await _answer("prioritize", request, answers.prioritize, state.metrics)
+        return await _respond("prioritize", request, filter_score.prioritize, extender.metrics)
 
-    # kube-scheduler's two questions skip FastAPI's parameter handling: they have none, and every
-    # tenth of a millisecond is one of a scheduling cycle.
+    # The scheduler's two routes bypass FastAPI's parameter handling, which they do not need: it
+    # takes tenths of a millisecond of every scheduling cycle.
     for path, endpoint in (("/filter", filter_), ("/prioritize", prioritize)):
         app.router.routes.append(Route(path, endpoint, methods=["POST"]))
 
     @app.get("/explain")
     async def explain(pod: str) -> dict[str, object]:
-        decision = state.decision(pod)
+        decision = extender.decision(pod)
         if decision is None:
-            raise HTTPException(404, f"no decision for pod {pod!r}; give its UID or namespace/name")
+            raise HTTPException(404, f"no decision for pod {pod!r}; pass its UID or namespace/name")
         return decision.model_dump(by_alias=True) | {"text": decision.sentence()}
 
     @app.get("/plan")
     async def plan() -> list[dict[str, object]]:
-        return state.plan_rows()
+        return extender.plan_rows()
 
-    add_health(app, state, registry)
+    _add_health_routes(app, extender, registry)
     return app
 
 
-async def _answer(
-    verb: str, request: Request, answer: Answer, metrics: ExtenderMetrics
+def create_health_app(extender: Extender, registry: CollectorRegistry) -> FastAPI:
+    """Return an application with health and metrics only.
+
+    It is served on a port of its own, which the kubelet and Prometheus can reach: unlike plans and
+    decisions, these are not confidential.
+    """
+    app = FastAPI(title="Ace-Sniper extender: health", docs_url=None, redoc_url=None)
+    _add_health_routes(app, extender, registry)
+    return app
+
+
+def _add_health_routes(app: FastAPI, extender: Extender, registry: CollectorRegistry) -> None:
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        if stalled := extender.stalled():
+            raise HTTPException(503, f"no watch events for minutes for {', '.join(stalled)}")
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    async def readyz() -> dict[str, str]:
+        if missing := extender.unsynced():
+            raise HTTPException(503, f"not synced yet: {', '.join(missing)}")
+        return {"status": "ok"}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        extender.gauges.sample()
+        content = await asyncio.to_thread(generate_latest, registry)
+        return Response(content, media_type=CONTENT_TYPE_LATEST)
+
+
+async def _respond(
+    verb: str, request: Request, respond: Respond, metrics: ExtenderMetrics
 ) -> Response:
     try:
         body = await request.body()
         started_s = time.perf_counter()
         args = decode_args(body)
     except ClientDisconnect:
-        return Response("gone in the middle of its question", status_code=400)
+        return Response("the client disconnected during the request", status_code=400)
     except (msgspec.MsgspecError, RecursionError) as error:
-        # kube-scheduler takes any status but 200 as "the extender is away", which fits; it does not
-        # say what it was answered.
+        # kube-scheduler treats every status but 200 as an unavailable extender and does not log
+        # the body, so it is logged here.
         text = f"not an ExtenderArgs with NodeNames (nodeCacheCapable: true): {error}"
-        log.warning("/%s was asked what is %s", verb, text)
+        log.warning("invalid /%s request: %s", verb, text)
         return Response(text, status_code=400)
-    content = encode(answer(args))
+    content = encode(respond(args))
     metrics.request_nodes.labels(verb).observe(len(args.node_names))
     metrics.request_seconds.labels(verb).observe(time.perf_counter() - started_s)
     return Response(content, media_type="application/json")
-
-
-def create_health_app(state: Extender, registry: CollectorRegistry) -> FastAPI:
-    """An application of these routes alone."""
-    app = FastAPI(title="Ace-Sniper extender: health", docs_url=None, redoc_url=None)
-    add_health(app, state, registry)
-    return app
-
-
-def add_health(app: FastAPI, state: Extender, registry: CollectorRegistry) -> None:
-    """Add the routes to an application."""
-
-    @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        if deaf := state.deaf():
-            raise HTTPException(503, f"nothing was heard for minutes of {', '.join(deaf)}")
-        return {"status": "ok"}
-
-    @app.get("/readyz")
-    async def readyz() -> dict[str, str]:
-        if missing := state.unsynced():
-            raise HTTPException(503, f"not known yet: {', '.join(missing)}")
-        return {"status": "ok"}
-
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        state.sampled.sample()
-        content = await asyncio.to_thread(generate_latest, registry)
-        return Response(content, media_type=CONTENT_TYPE_LATEST)

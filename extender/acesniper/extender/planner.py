@@ -1,12 +1,12 @@
-"""Plans at every event, and admits what should start now.
+"""The planner: plans pending tasks at every event, and admits those that should start now.
 
-A task's pod waits behind a scheduling gate. When the plan says that its device has a free slot now,
-the planner reserves the slot in the ledger and opens the gate towards that node. Pods that were
-admitted and never bound are withdrawn (deleted by UID); the operator makes them anew, gated, and no
-retry is counted.
+The pod of a task waits behind a scheduling gate. When the plan finds a free slot for it, the
+planner reserves the slot in the ledger and opens the gate towards that node. Pods that were
+admitted and not bound in time are withdrawn (deleted by UID). The operator then creates them again,
+gated; no retry is counted.
 
-Predictions and plans are made in another thread, on what nothing changes. The world goes on
-meanwhile: on the event loop, before a slot is reserved, everything is looked at once more.
+Predictions and plans are computed in another thread, from an immutable snapshot, while watch events
+are applied. Before a slot is reserved, everything is checked again on the event loop.
 """
 
 import asyncio
@@ -28,136 +28,145 @@ from acesniper.policies.select import is_explored
 
 OffLoop = Callable[..., Awaitable[Any]]
 MANY_UNGATED = 1000
-"""With more tasks that have no pod yet, plans leave them out but for one in a while: nothing of
-them can start, and they change nothing for those that can."""
+"""With more ungated tasks than this, most plans leave them out: they cannot start and do not change
+what the others get."""
 FULL_PLAN_INTERVAL_S = 10.0
-"""How often all are planned nevertheless, for those who ask when a task's turn will come."""
+"""How often ungated tasks are planned nevertheless, for estimates of their start."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Planner:
-    """Turns events into plans, and plans into admissions."""
+    """Turns events into plans, and plans into admissions.
 
-    fleet: ClusterCache
-    admitting: Admission
+    Attributes:
+        replan_s: longest time between two plans while tasks are pending or running.
+        batch_s: events within this time share one plan.
+        off_loop: runs a function in another thread.
+        may_act: whether this replica holds the planner's lease.
+        plan: the latest plan.
+        planned_at_s: when it was made, in seconds since the epoch.
+        ungated_plan: the ungated tasks in the latest plan that included them.
+        predicted: set once the latency table was complete.
+    """
+
+    cache: ClusterCache
+    admission: Admission
     policy: Policy
     metrics: ExtenderMetrics
     replan_s: float = 1.0
-    settle_s: float = 0.02
+    batch_s: float = 0.02
     off_loop: OffLoop = asyncio.to_thread
-    """How to work out what takes long."""
     may_act: Callable[[], bool] = lambda: True
-    """Whether no other planner acts; asked before anything is planned or admitted."""
     plan: Plan = field(default_factory=Plan)
-    made_s: float = 0.0
-    """When the plan was made, in seconds since the epoch."""
-    queue: tuple[PlannedTask, ...] = ()
-    """What the last plan of everything said of the tasks that had no pod then."""
+    planned_at_s: float = 0.0
+    ungated_plan: tuple[PlannedTask, ...] = ()
     predicted: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the latency table was complete."""
-    _all_planned_s: float = float("-inf")
+    _full_plan_at_s: float = float("-inf")
 
     async def run(self) -> None:
-        """Plan for ever: at every event, and every `replan_s` while tasks wait or run."""
-        async with asyncio.TaskGroup() as calls:
+        """Plan at every event, and every `replan_s` while tasks are pending or running."""
+        async with asyncio.TaskGroup() as requests:
             while True:
-                await self._news()
-                self.fleet.changed.clear()
+                await self._wait_for_events()
+                self.cache.changed.clear()
                 await self._predict()
                 if self.may_act():
-                    await self._plan(calls)
+                    await self._plan_and_act(requests)
                 else:
-                    self._tell_nothing()
+                    self._reset_queue_metrics()
 
-    async def _news(self) -> None:
-        idle = not len(self.fleet.waiting) and not len(self.fleet.ledger)
+    def plan_now(self) -> list[tuple[PodView, Device, Decision]]:
+        """Plan and reserve in this thread."""
+        return list(self.reserve(PlanningSnapshot.of(self.cache).decide(self.policy, self.plan)))
+
+    def reserve(self, result: PlanningResult) -> Iterator[tuple[PodView, Device, Decision]]:
+        """Reserve a slot for each starting task that is still pending and whose slot is free."""
+        self.plan, self.planned_at_s = result.plan, result.snapshot.now_s
+        if result.snapshot.ungated:
+            gated = result.snapshot.gated_pods
+            self.ungated_plan = tuple(
+                planned for planned in self.plan.planned if planned.task.key not in gated
+            )
+        self._set_queue_metrics()
+        self.metrics.plan_moves.inc(result.moved)
+        for planned, decision in result.starting:
+            task, device = planned.task, planned.device
+            pod = self._gated_pod(result, task.key)
+            if pod is not None and self.cache.has_free_slot(device.id):
+                self.cache.reserve(pod, device, planned.busy_s)
+                start = self.cache.cold_starts.cold_start(task.model, device)
+                update = {"pulls_image": start.pulls, "fetches_model": start.fetches}
+                self._count_exploration(task)
+                yield pod, device, decision.model_copy(update=update)
+
+    def queue(self) -> Iterator[PlannedTask]:
+        """Yield the plan in order, then ungated tasks from the last plan that included them."""
+        yield from self.plan.planned
+        in_plan = {planned.task.key for planned in self.plan.planned}
+        ungated = self.cache.pending.ungated
+        for planned in self.ungated_plan:
+            if planned.task.key in ungated and planned.task.key not in in_plan:
+                yield planned
+
+    async def _wait_for_events(self) -> None:
+        idle = not len(self.cache.pending) and not len(self.cache.ledger)
         try:
             async with asyncio.timeout(None if idle else self.replan_s):
-                await self.fleet.changed.wait()
+                await self.cache.changed.wait()
         except TimeoutError:
             return
-        await asyncio.sleep(self.settle_s)
+        await asyncio.sleep(self.batch_s)
 
     async def _predict(self) -> None:
         """Bring the latency table up to date."""
-        if (news := self.fleet.table.news()) is not None:
+        table = self.cache.table
+        if (pending := table.pending()) is not None:
             with self.metrics.predict_seconds.time():
-                done = await self.off_loop(news.predicted, self.fleet.table.predictor)
-            self.fleet.take_predictions(done)
+                predictions = await self.off_loop(pending.predicted, table.predictor)
+            self.cache.commit_predictions(predictions)
         self.predicted.set()
 
-    async def _plan(self, calls: asyncio.TaskGroup) -> None:
-        picture = self._picture()
+    async def _plan_and_act(self, requests: asyncio.TaskGroup) -> None:
+        snapshot = self._snapshot()
         with self.metrics.plan_seconds.time():
-            decisions = await self.off_loop(picture.decide, self.policy, self.plan)
+            result = await self.off_loop(snapshot.decide, self.policy, self.plan)
         if not self.may_act():
             return
-        for pod, device, decision in self.reserve(decisions):
-            calls.create_task(self.admitting.admit(pod, device, decision))
-        for pod in self.fleet.expired():
-            calls.create_task(self.admitting.withdraw(pod))
-        for task, reason in decisions.hopeless.items():
-            if (waits := self._still_waits(decisions, task)) is not None:
-                calls.create_task(self.admitting.refuse(waits, reason))
+        for pod, device, decision in self.reserve(result):
+            requests.create_task(self.admission.admit(pod, device, decision))
+        for pod in self.cache.expire_reservations():
+            requests.create_task(self.admission.withdraw(pod))
+        for task, reason in result.unschedulable.items():
+            if (gated_pod := self._gated_pod(result, task)) is not None:
+                requests.create_task(self.admission.refuse(gated_pod, reason))
 
-    def rows(self) -> Iterator[PlannedTask]:
-        """The plan in its order, and behind it what is known of tasks that it left out."""
-        yield from self.plan.planned
-        planned = {each.task.key for each in self.plan.planned}
-        behind = self.fleet.waiting.behind
-        yield from (
-            each for each in self.queue if each.task.key in behind and each.task.key not in planned
-        )
+    def _snapshot(self) -> PlanningSnapshot:
+        """Take a snapshot, without ungated tasks while there are very many of them."""
+        snapshot = PlanningSnapshot.of(self.cache)
+        recent = snapshot.now_s - self._full_plan_at_s < FULL_PLAN_INTERVAL_S
+        if recent and len(snapshot.ungated) > MANY_UNGATED and not self.policy.keeps_devices:
+            return replace(snapshot, ungated=())
+        self._full_plan_at_s = snapshot.now_s
+        return snapshot
 
-    def _picture(self) -> PlanningSnapshot:
-        """What to plan on: everything, or only what can start while very many wait behind it."""
-        picture = self.fleet.picture()
-        recent = picture.now_s - self._all_planned_s < FULL_PLAN_INTERVAL_S
-        if recent and len(picture.behind) > MANY_UNGATED and not self.policy.keeps_devices:
-            return replace(picture, behind=())
-        self._all_planned_s = picture.now_s
-        return picture
-
-    def decide(self) -> list[tuple[PodView, Device, Decision]]:
-        """Plan and reserve here and now."""
-        return list(self.reserve(self.fleet.picture().decide(self.policy, self.plan)))
-
-    def reserve(self, decisions: PlanningResult) -> Iterator[tuple[PodView, Device, Decision]]:
-        """Promise a slot to every task that should start now, still waits, and still finds room."""
-        self.plan, self.made_s = decisions.plan, decisions.picture.now_s
-        if decisions.picture.behind:
-            gated = decisions.picture.gated
-            self.queue = tuple(each for each in self.plan.planned if each.task.key not in gated)
-        self._tell_queue()
-        self.metrics.plan_moves.inc(decisions.moved)
-        for planned, decision in decisions.starting:
-            pod = self._still_waits(decisions, planned.task.key)
-            if pod is not None and self.fleet.has_room(planned.device.id):
-                self.fleet.reserve(pod, planned.device, planned.busy_s)
-                at = self.fleet.cold_starts.circumstances(planned.task.model, planned.device)
-                brought = {"pulls_image": at.pulls, "fetches_model": at.fetches}
-                self._count_exploration(planned.task)
-                yield pod, planned.device, decision.model_copy(update=brought)
-
-    def _still_waits(self, decisions: PlanningResult, task: TaskKey) -> PodView | None:
-        before = decisions.picture.gated[task]
-        return self.fleet.still_waits(task, before.uid)
+    def _gated_pod(self, result: PlanningResult, task: TaskKey) -> PodView | None:
+        return self.cache.gated_pod(task, result.snapshot.gated_pods[task].uid)
 
     def _count_exploration(self, task: Task) -> None:
         rules = self.policy.rules_for(task.priority_class)
         if is_explored(task, rules.placement, self.policy):
             self.metrics.explored.inc()
 
-    def _tell_queue(self) -> None:
-        waiting, now_s = self.fleet.waiting, self.fleet.clock()
-        self.metrics.queue_length.set(len(waiting))
-        self.metrics.queue_overdue.set(waiting.overdue(now_s))
-        self.metrics.queue_age_seconds.set(waiting.oldest_s(now_s))
+    def _set_queue_metrics(self) -> None:
+        pending, now_s = self.cache.pending, self.cache.clock()
+        self.metrics.queue_length.set(len(pending))
+        self.metrics.queue_overdue.set(pending.overdue_count(now_s))
+        self.metrics.queue_age_seconds.set(pending.oldest_age_s(now_s))
         self.metrics.planned_at.set(now_s)
 
-    def _tell_nothing(self) -> None:
-        """Another replica tells of the queue: ours would be added to it, and grow old."""
+    def _reset_queue_metrics(self) -> None:
+        """Report no queue: the replica that holds the lease does, and sums would count it twice."""
         metrics = self.metrics
-        for each in (metrics.queue_length, metrics.queue_overdue, metrics.queue_age_seconds):
-            each.set(0)
+        for gauge in (metrics.queue_length, metrics.queue_overdue, metrics.queue_age_seconds):
+            gauge.set(0)
         metrics.planned_at.set(0)

@@ -1,14 +1,14 @@
-"""The scheduler extender's wire format: kube-scheduler's Go structs carry no JSON tags.
+"""Wire format of the scheduler extender protocol: kube-scheduler's Go structs have no JSON tags.
 
-msgspec reads only the fields named here, which is most of what keeps a request under a
-millisecond; everything else in the pod is skipped.
+msgspec decodes only the fields declared here and skips the rest of the pod, which keeps a request
+below a millisecond.
 """
 
 import msgspec
 
 
 class Metadata(msgspec.Struct):
-    """Of the pod in question."""
+    """Metadata of the pod to schedule."""
 
     name: str = ""
     namespace: str = ""
@@ -18,20 +18,20 @@ class Metadata(msgspec.Struct):
 
 
 class Pod(msgspec.Struct):
-    """The pod to place."""
+    """The pod to schedule."""
 
     metadata: Metadata
 
 
 class ExtenderArgs(msgspec.Struct):
-    """What `/filter` and `/prioritize` are asked: names only (`nodeCacheCapable: true`)."""
+    """Request of `/filter` and `/prioritize`, with node names only (`nodeCacheCapable: true`)."""
 
     pod: Pod = msgspec.field(name="Pod")
     node_names: list[str] = msgspec.field(name="NodeNames")
 
 
 class FilterResult(msgspec.Struct):
-    """The answer of `/filter`."""
+    """Response of `/filter`."""
 
     node_names: list[str] = msgspec.field(name="NodeNames")
     failed: dict[str, str] = msgspec.field(name="FailedNodes", default_factory=dict)
@@ -42,10 +42,9 @@ class FilterResult(msgspec.Struct):
 
 
 class HostPriority(msgspec.Struct, gc=False):
-    """One entry of the answer of `/prioritize`; the score is 0 to 10.
+    """One entry of the response of `/prioritize`; the score is 0 to 10.
 
-    Thousands are made per answer and hold nothing but a string and a number: the garbage collector
-    need not know them.
+    Not tracked by the garbage collector: a response has thousands, without references to others.
     """
 
     host: str = msgspec.field(name="Host")
@@ -59,7 +58,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def decode_args(body: bytes) -> ExtenderArgs:
-    """Read a request.
+    """Decode a request.
 
     Raises:
         msgspec.ValidationError: it is not what kube-scheduler sends with nodeCacheCapable.
@@ -67,6 +66,6 @@ def decode_args(body: bytes) -> ExtenderArgs:
     return _args.decode(body)
 
 
-def encode(answer: FilterResult | list[HostPriority]) -> bytes:
-    """Write an answer."""
-    return _encoder.encode(answer)
+def encode(response: FilterResult | list[HostPriority]) -> bytes:
+    """Encode a response."""
+    return _encoder.encode(response)

@@ -1,7 +1,7 @@
-"""What a plan is made on: everything at one moment, which nothing changes afterwards.
+"""The planning snapshot: an immutable copy of the state that one plan is made from.
 
-It is taken on the event loop in a fraction of a millisecond; the plan itself, and the reasons for
-what it decides, may be worked out in another thread while watches go on.
+It is taken on the event loop in a fraction of a millisecond. The plan and the reasons of its
+decisions may then be computed in another thread while watch events are applied.
 """
 
 from collections import defaultdict
@@ -14,46 +14,73 @@ from acesniper.api.objects import PodView
 from acesniper.domain.device import DeviceId
 from acesniper.domain.reservations import Reservation
 from acesniper.domain.task import Task, TaskKey
+from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.policies.estimates import Estimates, FleetSnapshot, check_feasibility
 from acesniper.policies.plan import DEADLINE_TEXT, Plan, PlannedTask, make_plan
 from acesniper.policies.policy import Policy
 
-REASONS_KEPT = 10
+MAX_REASONS = 10
+"""Devices whose reason a decision keeps."""
+MAX_DEADLINE_REASONS = 3
+"""Devices that the message about an unreachable deadline names."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanningSnapshot:
-    """Tasks that are `ready` have their pod, in `gated`; those `behind` have none yet."""
+    """Pending tasks, reservations and estimates at `now_s`, in seconds since the epoch.
+
+    Attributes:
+        gated: pending tasks whose gated pod exists; these can be admitted.
+        ungated: pending tasks without a pod; they are planned behind the others.
+        gated_pods: the pod of each task in `gated`.
+    """
 
     now_s: float
     estimates: Estimates
-    promises: Sequence[Reservation]
-    ready: Sequence[Task]
-    behind: Sequence[Task]
-    gated: Mapping[TaskKey, PodView]
+    reservations: Sequence[Reservation]
+    gated: Sequence[Task]
+    ungated: Sequence[Task]
+    gated_pods: Mapping[TaskKey, PodView]
 
-    def snapshot(self) -> FleetSnapshot:
-        """The fleet, for a plan."""
-        busy: dict[DeviceId, list[float]] = defaultdict(list)
-        for each in self.promises:
-            busy[each.device] += [each.remaining_s(self.now_s)] * each.slots
-        running = {device: tuple(sorted(each)) for device, each in busy.items()}
+    @classmethod
+    def of(cls, cache: ClusterCache) -> "PlanningSnapshot":
+        """Take a snapshot of the cluster cache."""
+        now_s = cache.clock()
+        cache.pending.reset_backoff(now_s)
+        return cls(
+            now_s=now_s,
+            estimates=cache.estimates.current(),
+            reservations=cache.ledger.reservations(),
+            gated=tuple(cache.pending.gated.values()),
+            ungated=tuple(cache.pending.ungated.values()),
+            gated_pods=dict(cache.pending.gated_pods),
+        )
+
+    def fleet(self) -> FleetSnapshot:
+        """Return the devices with the remaining time of each occupied slot."""
+        busy_s: dict[DeviceId, list[float]] = defaultdict(list)
+        for reservation in self.reservations:
+            remaining_s = reservation.remaining_s(self.now_s)
+            busy_s[reservation.device] += [remaining_s] * reservation.slots
+        running = {device: tuple(sorted(seconds)) for device, seconds in busy_s.items()}
         return FleetSnapshot(self.now_s, self.estimates, running)
 
     def decide(self, policy: Policy, previous: Plan) -> "PlanningResult":
-        """Plan everything that waits, and say why what starts now starts where it does."""
-        snapshot = self.snapshot()
-        plan = make_plan(self.ready, snapshot, policy, self.behind, previous)
+        """Plan all pending tasks, and record the reasons for those that start now."""
+        fleet = self.fleet()
+        plan = make_plan(self.gated, fleet, policy, self.ungated, previous)
+        reasons = _RefusalReasons(self.estimates)
         starting = [
-            each for each in plan.planned if each.starts_now and each.task.key in self.gated
+            (planned, self._decision(planned, policy, reasons.of(planned.task)))
+            for planned in plan.planned
+            if planned.starts_now and planned.task.key in self.gated_pods
         ]
-        reasons = _Reasons(self.estimates)
         return PlanningResult(
-            self,
-            plan,
-            [(each, self._decision(each, policy, reasons.of(each.task))) for each in starting],
-            dict(self._out_of_reach(plan, snapshot)),
-            _moved(previous, plan),
+            snapshot=self,
+            plan=plan,
+            starting=starting,
+            unschedulable=dict(self._unschedulable(plan, fleet)),
+            moved=_count_moved(previous, plan),
         )
 
     def _decision(
@@ -62,55 +89,66 @@ class PlanningSnapshot:
         rules = policy.rules_for(planned.task.priority_class)
         return Decision.of(planned.task.key, planned.candidates, self.now_s, rules.name, refused)
 
-    def _out_of_reach(self, plan: Plan, snapshot: FleetSnapshot) -> Iterator[tuple[TaskKey, str]]:
-        """Tasks that reject being late and that no device could finish in time, and why.
+    def _unschedulable(self, plan: Plan, fleet: FleetSnapshot) -> Iterator[tuple[TaskKey, str]]:
+        """Yield tasks that must not be late and that no device can finish in time, with reasons.
 
-        A device that is only away for now leaves hope.
+        A task is left out while a device that is only temporarily unavailable might do it.
         """
         for task in plan.unplanned:
-            pod = self.gated.get(task)
+            pod = self.gated_pods.get(task)
             if pod is None or pod.refused is not None:
                 continue
-            refused = plan.infeasible_devices(task, snapshot)
+            verdicts = plan.infeasible_devices(task, fleet)
             late = [
-                each for each, verdict in refused.items() if verdict.reason.endswith(DEADLINE_TEXT)
+                device
+                for device, verdict in verdicts.items()
+                if verdict.reason.endswith(DEADLINE_TEXT)
             ]
-            if late and all(verdict.lasting for verdict in refused.values()):
-                reasons = "; ".join(f"{device} {refused[device].reason}" for device in late[:3])
+            if late and all(verdict.lasting for verdict in verdicts.values()):
+                named = late[:MAX_DEADLINE_REASONS]
+                reasons = "; ".join(f"{device} {verdicts[device].reason}" for device in named)
                 yield task, f"no device can meet the deadline: {reasons}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanningResult:
-    """A plan; what starts now, with its reasons; and tasks that come too late, with theirs.
+    """A plan and the decisions that follow from it.
 
-    `moved` counts the tasks whose device is another than in the plan before.
+    Attributes:
+        snapshot: what the plan was made from.
+        starting: tasks to admit now, with their decisions.
+        unschedulable: tasks that no device can finish before their deadline, with the reason.
+        moved: number of tasks that the previous plan gave to another device.
     """
 
-    picture: PlanningSnapshot
+    snapshot: PlanningSnapshot
     plan: Plan
     starting: Sequence[tuple[PlannedTask, Decision]]
-    hopeless: Mapping[TaskKey, str]
+    unschedulable: Mapping[TaskKey, str]
     moved: int = 0
 
 
-def _moved(before: Plan, after: Plan) -> int:
-    was = {each.task.key: each.device.id for each in before.planned}
-    return sum(was.get(each.task.key, each.device.id) != each.device.id for each in after.planned)
+def _count_moved(before: Plan, after: Plan) -> int:
+    devices = {planned.task.key: planned.device.id for planned in before.planned}
+    return sum(
+        devices.get(planned.task.key, planned.device.id) != planned.device.id
+        for planned in after.planned
+    )
 
 
-class _Reasons:
-    """Why devices cannot take a task: the first few, for people; once for all of a demand."""
+class _RefusalReasons:
+    """Why devices cannot run a task: the first few, computed once per distinct demand."""
 
     def __init__(self, estimates: Estimates) -> None:
         self._estimates = estimates
-        self._known: dict[tuple[object, ...], Mapping[str, str]] = {}
+        self._by_demand: dict[tuple[object, ...], Mapping[str, str]] = {}
 
     def of(self, task: Task) -> Mapping[str, str]:
         demand = (task.providers, task.node_selector, task.memory_bytes)
-        if (known := self._known.get(demand)) is None:
-            known = self._known[demand] = dict(islice(self._refused(task), REASONS_KEPT))
-        return known
+        if (reasons := self._by_demand.get(demand)) is None:
+            reasons = dict(islice(self._refused(task), MAX_REASONS))
+            self._by_demand[demand] = reasons
+        return reasons
 
     def _refused(self, task: Task) -> Iterator[tuple[str, str]]:
         for device in self._estimates.devices:

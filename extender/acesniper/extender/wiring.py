@@ -1,4 +1,4 @@
-"""Everything the extender's process holds: the fleet, its watches, the planner, the book."""
+"""Builds the objects of the extender's process and connects them."""
 
 import asyncio
 import time
@@ -35,6 +35,7 @@ from acesniper.extender.metrics import (
 from acesniper.extender.page.routes import Page
 from acesniper.extender.page.tasks import TaskHistory
 from acesniper.extender.planner import Planner
+from acesniper.extender.watch_events import WatchEvents
 from acesniper.policies.policy import Policy
 from acesniper.runtime.client import Cluster, WriteGuard
 from acesniper.runtime.events import EventRecorder
@@ -43,21 +44,21 @@ from acesniper.runtime.settings import ExtenderSettings
 from acesniper.runtime.watch import Reflector
 
 WatchHandler = Callable[[str, Json], None]
-"""Is told what changed and how."""
+"""Receives the change (UPSERT or DELETE) and the object."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Extender:
-    """The parts of the process, wired once."""
+    """The objects of the process: cluster cache, watches, planner, decisions, metrics and page."""
 
-    fleet: ClusterCache
-    book: DecisionCache
+    cache: ClusterCache
+    decisions: DecisionCache
     metrics: ExtenderMetrics
     planner: Planner
-    leadership: LeaderElection
-    strangers: NoPredictionEvents
+    leader_election: LeaderElection
+    no_prediction_events: NoPredictionEvents
     reflectors: list[Reflector]
-    sampled: SampledGauges
+    gauges: SampledGauges
     page: Page | None = None
 
     @classmethod
@@ -68,96 +69,97 @@ class Extender:
         predictor: LatencyTablePredictor,
         registry: CollectorRegistry,
     ) -> "Extender":
-        """Wire the parts.
+        """Build everything from the settings.
 
         Raises:
             ValueError: a policy's name is unknown.
         """
-        guess = StartDefaults(
-            settings.container_start_s,
-            settings.image_pull_mb_per_s * MB,
-            settings.model_fetch_mb_per_s * MB,
-            settings.model_load_mb_per_s * MB,
-        )
-        fleet = ClusterCache(
-            LatencyTable(predictor), time.time, settings.bind_timeout_s, ColdStartEstimator(guess)
-        )
-        book, metrics = DecisionCache(), ExtenderMetrics.on(registry)
-        policy = Policy(
-            settings.policy,
-            settings.policy_classes,
-            settings.aging_s,
-            settings.deadline_quantile,
-            settings.explore_share,
-        )
-        leadership = LeaderElection(
-            *(cluster, settings.lease_namespace, PLANNER_LEASE, settings.identity),
+        cache = _cache(settings, predictor)
+        decisions, metrics = DecisionCache(), ExtenderMetrics.on(registry)
+        leader_election = LeaderElection(
+            cluster,
+            settings.lease_namespace,
+            PLANNER_LEASE,
+            settings.identity,
             settings.lease_s,
             time.monotonic,
             time.time,
-            fleet.changed.set,
+            cache.changed.set,
         )
-        # A plan that was made while we led is not carried out when we do not lead any more.
-        admitting = Admission(fleet, cluster.guarded(WriteGuard(leadership.held)), book, metrics)
         planner = Planner(
-            *(fleet, admitting, policy, metrics, settings.replan_s, settings.settle_s),
-            may_act=leadership.held,
+            cache=cache,
+            admission=Admission(
+                cache=cache,
+                # A plan made while leading must not be carried out after the lease is lost.
+                cluster=cluster.guarded(WriteGuard(leader_election.held)),
+                decisions=decisions,
+                metrics=metrics,
+            ),
+            policy=_policy(settings),
+            metrics=metrics,
+            replan_s=settings.replan_s,
+            batch_s=settings.settle_s,
+            may_act=leader_election.held,
         )
-        page = Page(fleet, planner, cluster, TaskHistory()) if settings.page else None
-        take_task: WatchHandler = fleet.take_task
-        if page is not None:
-            take_task = _both(fleet.take_task, page.sightings.take)
-        reflectors = [
-            Reflector(cluster, NODES, fleet.take_node),
-            Reflector(cluster, DEVICE_PROFILES, fleet.take_device_profile),
-            Reflector(cluster, MODEL_PROFILES, fleet.take_model_profile),
-            Reflector(cluster, INFERENCE_TASKS, take_task),
-            Reflector(cluster, PODS, fleet.take_pod),
-        ]
-        strangers = NoPredictionEvents(EventRecorder(cluster, "acesniper-extender"), time.time)
-        sampled = _sampled(fleet, reflectors)
-        registry.register(sampled)
-        return cls(fleet, book, metrics, planner, leadership, strangers, reflectors, sampled, page)
+        page = None
+        if settings.page:
+            page = Page(cache=cache, planner=planner, cluster=cluster, history=TaskHistory())
+        reflectors = _reflectors(cluster, WatchEvents(cache), page)
+        gauges = _sampled_gauges(cache, reflectors)
+        registry.register(gauges)
+        return cls(
+            cache=cache,
+            decisions=decisions,
+            metrics=metrics,
+            planner=planner,
+            leader_election=leader_election,
+            no_prediction_events=NoPredictionEvents(
+                EventRecorder(cluster, "acesniper-extender"), time.time
+            ),
+            reflectors=reflectors,
+            gauges=gauges,
+            page=page,
+        )
 
     async def run(self) -> None:
-        """Follow the cluster and plan, until cancelled. No plan is made on half a picture."""
+        """Watch the cluster and plan until cancelled; plan only once all kinds are synced."""
         async with asyncio.TaskGroup() as group:
             for reflector in self.reflectors:
                 group.create_task(reflector.run())
-            group.create_task(self.strangers.run())
+            group.create_task(self.no_prediction_events.run())
             for reflector in self.reflectors:
                 await reflector.synced.wait()
-            group.create_task(self.leadership.run())
+            group.create_task(self.leader_election.run())
             group.create_task(self.planner.run())
 
     def unsynced(self) -> list[str]:
-        """Kinds whose first list has not come yet; and latencies, until they are predicted."""
-        kinds = [each.kind.plural for each in self.reflectors if not each.synced.is_set()]
+        """Return kinds without an initial list, and "latencies" until they are predicted."""
+        kinds = [watch.kind.plural for watch in self.reflectors if not watch.synced.is_set()]
         return kinds if self.planner.predicted.is_set() else [*kinds, "latencies"]
 
-    def deaf(self) -> list[str]:
-        """Kinds of which nothing was heard for minutes: this process sees the cluster no more."""
-        return [kind for each in self.reflectors for kind in each.liveness.stalled()]
+    def stalled(self) -> list[str]:
+        """Return kinds whose watch has received neither events nor bookmarks for minutes."""
+        return [kind for reflector in self.reflectors for kind in reflector.liveness.stalled()]
 
     def decision(self, pod: str) -> Decision | None:
-        """The decision about a pod, given by UID or `namespace/name`.
+        """Return the decision about a pod, given by UID or `namespace/name`.
 
-        What an extender before us decided is read from the pod.
+        One that was made before a restart, or by another replica, is read from the pod.
         """
         uid = self.pod_uid(pod)
         if uid is None:
             return None
-        view = self.fleet.pods.get(PodUid(uid))
-        return self.book.read(uid) or (Decision.read(view.decision) if view else None)
+        view = self.cache.pods.get(PodUid(uid))
+        return self.decisions.get(uid) or (Decision.read(view.decision) if view else None)
 
     def pod_uid(self, pod: str) -> str | None:
-        """The UID of a pod given as `namespace/name`, or a UID itself."""
+        """Return the UID of a pod given by `namespace/name`, or a given UID itself."""
         if "/" not in pod:
             return pod
-        return next((uid for uid, view in self.fleet.pods.items() if view.key == pod), None)
+        return next((uid for uid, view in self.cache.pods.items() if view.key == pod), None)
 
     def plan_rows(self) -> list[dict[str, object]]:
-        """The running plan, in order: task, device, when, how long (seconds from now)."""
+        """Return the current plan in order: task, device, start and duration, in seconds."""
         return [
             {
                 "task": planned.task.key,
@@ -165,35 +167,73 @@ class Extender:
                 "startsInSeconds": planned.start_s,
                 "busySeconds": planned.busy_s,
             }
-            for planned in self.planner.rows()
+            for planned in self.planner.queue()
         ]
 
 
+def _cache(settings: ExtenderSettings, predictor: LatencyTablePredictor) -> ClusterCache:
+    defaults = StartDefaults(
+        settings.container_start_s,
+        settings.image_pull_mb_per_s * MB,
+        settings.model_fetch_mb_per_s * MB,
+        settings.model_load_mb_per_s * MB,
+    )
+    return ClusterCache(
+        table=LatencyTable(predictor),
+        clock=time.time,
+        bind_timeout_s=settings.bind_timeout_s,
+        start_times=ColdStartEstimator(defaults),
+    )
+
+
+def _policy(settings: ExtenderSettings) -> Policy:
+    return Policy(
+        name=settings.policy,
+        classes=settings.policy_classes,
+        aging_s=settings.aging_s,
+        deadline_quantile=settings.deadline_quantile,
+        explore_share=settings.explore_share,
+    )
+
+
+def _reflectors(cluster: Cluster, events: WatchEvents, page: Page | None) -> list[Reflector]:
+    tasks: WatchHandler = events.task
+    if page is not None:
+        tasks = _both(events.task, page.history.apply)
+    return [
+        Reflector(cluster, NODES, events.node),
+        Reflector(cluster, DEVICE_PROFILES, events.device_profile),
+        Reflector(cluster, MODEL_PROFILES, events.model_profile),
+        Reflector(cluster, INFERENCE_TASKS, tasks),
+        Reflector(cluster, PODS, events.pod),
+    ]
+
+
 def _both(first: WatchHandler, second: WatchHandler) -> WatchHandler:
-    def take(change: str, manifest: Json) -> None:
+    def handle(change: str, manifest: Json) -> None:
         first(change, manifest)
         second(change, manifest)
 
-    return take
+    return handle
 
 
-def _sampled(fleet: ClusterCache, reflectors: Sequence[Reflector]) -> SampledGauges:
-    """Gauges that are read when asked."""
+def _sampled_gauges(cache: ClusterCache, reflectors: Sequence[Reflector]) -> SampledGauges:
+    """Gauges whose values are read from the live state at each scrape."""
 
     def backlog() -> Iterable[tuple[str, float]]:
-        now_s = fleet.clock()
-        for device in fleet.devices:
-            yield device.id, fleet.ledger.backlog_s(device.id, now_s)
+        now_s = cache.clock()
+        for device in cache.devices:
+            yield device.id, cache.ledger.backlog_s(device.id, now_s)
 
     def profile_age() -> Iterable[tuple[str, float]]:
-        now_s = fleet.clock()
-        for device, measured_at in fleet.devices.measured_at.items():
+        now_s = cache.clock()
+        for device, measured_at in cache.devices.measured_at.items():
             yield device, max(now_s - epoch_s(measured_at), 0.0)
 
     def watch_age() -> Iterable[tuple[str, float]]:
         now_s = time.monotonic()
-        for each in reflectors:
-            if each.synced.is_set():
-                yield each.kind.plural, now_s - each.last_event_s
+        for reflector in reflectors:
+            if reflector.synced.is_set():
+                yield reflector.kind.plural, now_s - reflector.last_event_s
 
     return SampledGauges(((BACKLOG, backlog), (PROFILE_AGE, profile_age), (WATCH_AGE, watch_age)))

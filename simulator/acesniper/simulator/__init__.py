@@ -1,6 +1,6 @@
-"""What a cluster would do: the scheduler's own policies and ledger on measured latencies.
+"""Discrete-event simulation of a cluster: our policies and reservations on measured latencies.
 
-A table of measured latencies is the truth; what the scheduler believes is that truth, the truth
-with an error, or what a predictor says of devices it knows a few readings of. Discrete events, no
-clock: the same seed gives the same result. Only `selection` and `arrivals` are given files.
+A table of measured latencies is the ground truth. The scheduler plans with that truth, with the
+truth plus an error, or with predictions for devices of which it knows a few readings. There is no
+clock: equal seeds give equal results. Only `cluster` and `workload` read files.
 """

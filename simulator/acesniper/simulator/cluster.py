@@ -1,10 +1,10 @@
-"""Which devices and models of a table make the simulated cluster.
+"""Selection of the devices and models of a table for a simulated cluster.
 
-A table has gaps, and no latency is invented. So devices are taken most measured first, together
-with the models that all of these have run, as many as make the largest block without a gap. A
-cluster of a given size is drawn from the devices of that block: from one group of devices (all
-units of a board, say) after the other, so that every group is there before one comes twice. Asked
-for more devices than there are, it has several of a kind.
+A table has gaps, and no latency is invented: devices are taken in order of their number of
+measurements, with the models that all of them have run, such that the block without gaps is the
+largest. A cluster of a given size is drawn from the devices of that block, alternating between
+groups of devices (such as the units of one board). If more devices are requested than there are,
+devices are repeated.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ def select_cluster(table: MeasuredTable, size: int | None, seed: int) -> Simulat
         rows = _drawn(table, rows, size, np.random.default_rng([seed, 1]))
     names = _unique([table.devices[row] for row in rows])
     return SimulatedCluster(
-        tuple(Device(DeviceId(each), NodeName(each), PROVIDER, 1, 0) for each in names),
+        tuple(Device(DeviceId(name), NodeName(name), PROVIDER, 1, 0) for name in names),
         tuple(table.models[column] for column in columns),
         rows,
         columns,

@@ -1,6 +1,6 @@
-"""Policies side by side, over seeds, each next to its oracle.
+"""Comparison of policies over several seeds, each with its oracle.
 
-The oracle is the same policy on the same tasks with the true latencies.
+The oracle is the same policy on the same tasks, with the true latencies.
 """
 
 import multiprocessing
@@ -32,11 +32,10 @@ from acesniper.simulator.workload import SimulatedWorkload, make_tasks
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scenario:
-    """What every policy is put through; `size` None takes all devices the table allows.
+    """Conditions under which policies are compared; `size` None: all usable devices of the table.
 
-    A task that has waited for `aging_s` goes first, to where it finishes first. By default none
-    does: aging would turn any policy that lets tasks wait into another. With `learn` beliefs follow
-    what finished tasks took.
+    `aging_s` is that of the policy. By default there is no aging, as it would replace any policy
+    that lets tasks wait. With `learn`, estimates are updated from finished tasks.
     """
 
     table: MeasuredTable
@@ -58,7 +57,7 @@ class SimulationJob:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRow:
-    """A policy's figures, means over the seeds, and its mean response over its oracle's."""
+    """Mean statistics of a policy, and its mean response time divided by that of its oracle."""
 
     policy: str
     predictor: str
@@ -68,13 +67,13 @@ class ComparisonRow:
 
 
 ShowProgress = Callable[[Iterator[RunStatistics], int], Iterable[RunStatistics]]
-"""Passes on what is done, of so many, and may show it."""
+"""Passes on the results, given their total number, and may show the progress."""
 
 
 def compared_policies() -> list[str]:
-    """The policies to set side by side: all, but of minimum execution time one is enough.
+    """The policies to compare: all, but minimum execution time in one order only.
 
-    It sends every task to the fastest device, whose queue grows for ever in any order.
+    It places every task on the fastest device, whose queue grows without bound in any order.
     """
     return [name for name in rule_names() if name == "fcfs-met" or not name.endswith("-met")]
 
@@ -87,7 +86,7 @@ def compare(
     processes: int = 1,
     watch: ShowProgress = lambda done, _: done,
 ) -> list[ComparisonRow]:
-    """A line for each policy.
+    """One row for each policy.
 
     Raises:
         InvalidInput: the table, the trace or the references do not fit each other.
@@ -97,12 +96,12 @@ def compare(
     jobs = [
         SimulationJob(policy, side, seed) for policy in policies for side in sides for seed in seeds
     ]
-    # Fitting takes longer than a run and is the same for all.
-    trained = predictor.believes(scenario.table, 0) if predictor.kind == TRAINED else None
+    # Fitting takes longer than a run and does not depend on the seed.
+    trained = predictor.estimate(scenario.table, 0) if predictor.kind == TRAINED else None
     done = watch(_played(partial(_figures, scenario, trained), jobs, processes), len(jobs))
     found: dict[tuple[str, LatencySource], list[RunStatistics]] = {}
-    for job, each in zip(jobs, done, strict=True):
-        found.setdefault((job.policy, job.predictor), []).append(each)
+    for job, statistics in zip(jobs, done, strict=True):
+        found.setdefault((job.policy, job.predictor), []).append(statistics)
     return [
         _line(policy, predictor, scenario, found[policy, predictor], found[policy, oracle])
         for policy in policies
@@ -112,14 +111,14 @@ def compare(
 def simulate_policy(
     scenario: Scenario, belief: LatencyEstimate, policy: str, seed: int
 ) -> list[CompletedTask]:
-    """One policy on one seed's cluster and tasks."""
+    """Simulate one policy on the cluster and tasks of one seed."""
     cluster = select_cluster(scenario.table, scenario.size, seed)
     tasks = make_tasks(scenario.workload, cluster, seed)
     faults = scenario.faults.drawn(len(cluster.devices), tasks[-1].created_s, seed)
-    believed = latency_rows(cluster, belief, "simulated")
-    learner = OnlineLearner(cluster, belief, believed) if scenario.learn else None
+    estimates = latency_rows(cluster, belief, "simulated")
+    learner = OnlineLearner(cluster, belief, estimates) if scenario.learn else None
     rules = Policy(policy, aging_s=scenario.aging_s)
-    return Simulation(cluster, believed, rules, tasks, faults, learner).run()
+    return Simulation(cluster, estimates, rules, tasks, faults, learner).run()
 
 
 def _played(
@@ -128,7 +127,7 @@ def _played(
     if processes == 1 or len(jobs) == 1:
         yield from map(run, jobs)
         return
-    context = multiprocessing.get_context("spawn")  # a fork copies locks that threads hold
+    context = multiprocessing.get_context("spawn")  # fork would copy locks held by other threads
     with ProcessPoolExecutor(min(processes, len(jobs)), context) as pool:
         yield from pool.map(run, jobs)
 
@@ -137,7 +136,7 @@ def _figures(
     scenario: Scenario, trained: LatencyEstimate | None, job: SimulationJob
 ) -> RunStatistics:
     known = trained if job.predictor.kind == TRAINED else None
-    belief = known or job.predictor.believes(scenario.table, job.seed)
+    belief = known or job.predictor.estimate(scenario.table, job.seed)
     return run_statistics(simulate_policy(scenario, belief, job.policy, job.seed))
 
 

@@ -1,6 +1,7 @@
-"""What the scheduler believes that models take: the truth, the truth with an error, a prediction.
+"""Latencies that the simulated scheduler plans with: true, noisy or predicted, and online learning.
 
-What of it changes with the tasks that finish is in `learning`.
+With online learning, the latency of a finished task replaces that of its model on its device. A
+predictor fitted to other devices also updates its predictions of the device's other models.
 """
 
 import math
@@ -24,15 +25,15 @@ from acesniper.simulator.cluster import SimulatedCluster
 
 TRUE, TRAINED, NOISE = "true", "trained", "noise"
 TAIL = 1.645
-"""How many deviations from the middle the ends of a central 90 % interval lie."""
+"""Standard deviations from the median to the ends of a central 90 % interval."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TransferFit:
-    """What predicts a device anew from more readings of it.
+    """Predicts a device from its readings and the latencies of other devices.
 
-    `shown` (devices, models) is what was known of each device before any task ran there, in ln ms;
-    `others[of[row]]` are the devices (without gaps) that row's predictions are fitted to.
+    `shown` (devices, models) are the readings of each device before any task, in ln ms;
+    `others[of[row]]` are the devices (without gaps) that the predictions of a row are fitted to.
     """
 
     shown: np.ndarray
@@ -40,7 +41,7 @@ class TransferFit:
     of: np.ndarray
 
     def predict(self, row: int, readings: np.ndarray) -> np.ndarray:
-        """All models of a device (models,), given readings that are NaN where there is none."""
+        """Latencies of all models on a device, shape (models,); missing readings are NaN."""
         columns = np.flatnonzero(np.isfinite(readings)).tolist()
         others = self.others[int(self.of[row])]
         return np.asarray(transfer(others, readings[columns][None], columns).middle[0])
@@ -48,7 +49,7 @@ class TransferFit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LatencyEstimate:
-    """The middle and the ends of the 90 % interval of every cell of a table, in ln ms."""
+    """Median and ends of the 90 % interval of every cell of a table, in ln ms."""
 
     middle: np.ndarray
     low: np.ndarray
@@ -58,10 +59,10 @@ class LatencyEstimate:
 
 @dataclass(frozen=True, slots=True)
 class LatencySource:
-    """Where beliefs come from: `true`, `trained`, or `noise` of a mean relative error.
+    """Source of latencies: `true`, `trained`, or `noise` with a mean relative error.
 
-    A trained one is given `k` readings of each device: of the references, or of models that it
-    chooses by the devices it is trained on.
+    A trained source has `k` readings of each device: of the references, or of models selected on
+    the devices it is trained on.
     """
 
     kind: str = TRUE
@@ -74,7 +75,7 @@ class LatencySource:
         """Read `true`, `trained` or `noise:0.11`.
 
         Raises:
-            InvalidInput: it is none of these.
+            InvalidInput: the text is none of these.
         """
         kind, _, error = text.partition(":")
         if text in (TRUE, TRAINED):
@@ -86,8 +87,8 @@ class LatencySource:
     def __str__(self) -> str:
         return f"{self.kind}:{self.error:g}" if self.kind == NOISE else self.kind
 
-    def believes(self, table: MeasuredTable, seed: int) -> LatencyEstimate:
-        """What it says of a table's cells; only an error depends on the seed."""
+    def estimate(self, table: MeasuredTable, seed: int) -> LatencyEstimate:
+        """Estimates of all cells of a table; the seed affects only noise."""
         if self.kind == TRAINED:
             return cross_fitted(table, self.k, self.references)
         if self.kind == NOISE:
@@ -96,7 +97,7 @@ class LatencySource:
 
 
 def _share(text: str) -> float | None:
-    """A number from 0 on, if it is one."""
+    """A non-negative finite number, or None."""
     try:
         found = float(text)
     except ValueError:
@@ -107,7 +108,7 @@ def _share(text: str) -> float | None:
 def cross_fitted(table: MeasuredTable, k: int, references: Sequence[str] = ()) -> LatencyEstimate:
     """Predict each device by a fit on other groups of devices, given its k readings.
 
-    The readings themselves are believed as they are.
+    The readings themselves are used unchanged.
     """
     middle, low, high, readings = (np.full_like(table.log_ms, np.nan) for _ in range(4))
     others, of = [], np.zeros(len(table.devices), int)
@@ -117,15 +118,15 @@ def cross_fitted(table: MeasuredTable, k: int, references: Sequence[str] = ()) -
         cut = split_table(table, named, new, ())
         found = predict_table(cut)
         shown = np.isfinite(cut.known)
-        for into, each in ((middle, found.middle), (low, found.low), (high, found.high)):
-            into[fold] = np.where(shown, table.log_ms, each)[fold]
+        for target, values in ((middle, found.middle), (low, found.low), (high, found.high)):
+            target[fold] = np.where(shown, table.log_ms, values)[fold]
         readings[fold], of[fold] = cut.known[fold], number
         others.append(impute(table.log_ms[~fold]))
     return LatencyEstimate(middle, low, high, TransferFit(readings, tuple(others), of))
 
 
 def _chosen(table: MeasuredTable, fold: np.ndarray, k: int) -> list[str]:
-    """The models to run on the devices of a fold, chosen by what the others took."""
+    """The models to run on the devices of a fold, selected on the other devices."""
     known = impute(table.log_ms[~fold])
     return [table.models[column] for column in choose_models(known, k)]
 
@@ -153,16 +154,16 @@ def deviation_for(error: float) -> float:
 
 
 MIN_LOG_CHANGE = 1e-3
-"""An observation this near to what is believed (log seconds) teaches nothing."""
+"""Observations closer than this to the estimate (log seconds) are ignored."""
 
 
 def latency_rows(
     cluster: SimulatedCluster, belief: LatencyEstimate, source: str
 ) -> dict[ModelKey, PredictionRow]:
-    """What is believed of the cluster's models, in seconds over its devices."""
+    """Estimated latencies of the cluster's models, in seconds over its devices."""
     cells = np.ix_(cluster.rows, cluster.columns)
     spans = (belief.middle, belief.low, belief.high)
-    middle, low, high = (np.exp(each[cells]) / 1e3 for each in spans)
+    middle, low, high = (np.exp(values[cells]) / 1e3 for values in spans)
     return {
         ModelKey(model): PredictionRow(middle[:, column], low[:, column], high[:, column], source)
         for column, model in enumerate(cluster.models)
@@ -171,20 +172,20 @@ def latency_rows(
 
 @dataclass(slots=True, eq=False)
 class OnlineLearner:
-    """Replaces rows of `believed` by what is learned in one run."""
+    """Replaces rows of `estimates` by what is learned during a run."""
 
     cluster: SimulatedCluster
     belief: LatencyEstimate
-    believed: dict[ModelKey, PredictionRow]
+    estimates: dict[ModelKey, PredictionRow]
     _seen: dict[int, np.ndarray] = field(default_factory=dict)
-    """What is known of a device's models, by its place: ln ms, NaN where not measured."""
+    """Readings of each device by its index: ln ms, NaN where missing."""
 
     def observe(self, device: int, model: int, latency_s: float) -> None:
-        """Take note of a finished task's latency on a device of the cluster."""
-        row = self.believed[ModelKey(self.cluster.models[model])]
+        """Learn the latency of a finished task on a device of the cluster."""
+        row = self.estimates[ModelKey(self.cluster.models[model])]
         if abs(np.log(latency_s / row.latency_s[device])) < MIN_LOG_CHANGE:
             return
-        self._believe(device, model, latency_s, 0.0)
+        self._replace(device, model, latency_s, 0.0)
         if self.belief.fit is None:
             return
         table_row = int(self.cluster.rows[device])
@@ -194,13 +195,13 @@ class OnlineLearner:
         for place, column in enumerate(self.cluster.columns.tolist()):
             if np.isnan(seen[column]):
                 margin = self.belief.high[table_row, column] - self.belief.middle[table_row, column]
-                self._believe(device, place, float(np.exp(predicted[column]) / 1e3), float(margin))
+                self._replace(device, place, float(np.exp(predicted[column]) / 1e3), float(margin))
 
-    def _believe(self, device: int, model: int, latency_s: float, margin: float) -> None:
-        """A new row, as plans may still hold the old one."""
+    def _replace(self, device: int, model: int, latency_s: float, margin: float) -> None:
+        """Create a new row, as plans may still use the old one."""
         key = ModelKey(self.cluster.models[model])
-        row = self.believed[key]
+        row = self.estimates[key]
         spans = row.latency_s.copy(), row.low_s.copy(), row.high_s.copy()
         for values, sign in zip(spans, (0.0, -1.0, 1.0), strict=True):
             values[device] = latency_s * np.exp(sign * margin)
-        self.believed[key] = PredictionRow(*spans, row.source)
+        self.estimates[key] = PredictionRow(*spans, row.source)

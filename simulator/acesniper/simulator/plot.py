@@ -1,4 +1,4 @@
-"""A picture of a comparison (matplotlib): what each policy makes tasks wait, and answers in."""
+"""Plot of a comparison of policies: waiting and response times (matplotlib)."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

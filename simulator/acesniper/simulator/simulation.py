@@ -1,8 +1,8 @@
-"""One run: discrete events, the scheduler's ledger and its plan, in the plainest loop.
+"""One run of a discrete-event simulation with the scheduler's reservations and plan.
 
-What the scheduler knows, it knows as in a cluster: of a running task the predicted remainder that
-the ledger keeps, not its end; of a device that became slower nothing; of one that was lost, that it
-is away. It plans at every event, and while a device stands idle though tasks wait, every second.
+The scheduler knows what it would know in a cluster: of a running task the predicted remainder, not
+the actual end; of a slow device nothing; of a lost device that it is gone. It plans at every event
+and, while a device is idle and tasks wait, every second.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,15 +27,15 @@ from acesniper.simulator.latency_source import OnlineLearner
 from acesniper.simulator.statistics import CompletedTask
 
 WINDOW = (0.3, 0.6)
-"""Faults last from here to there, as shares of the time in which tasks arrive."""
+"""Start and end of faults, as shares of the time during which tasks arrive."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceFault:
-    """From `from_s` to `to_s` a device takes `factor` times as long; if infinite, it is lost.
+    """From `from_s` to `to_s` a device takes `factor` times as long; infinite: it is lost.
 
-    What runs on a lost device is run again from its start, on any device. An infinite `to_s` means
-    for good.
+    Tasks that run on a lost device are restarted on any device. An infinite `to_s` means that the
+    fault is permanent.
     """
 
     device: int
@@ -46,29 +46,32 @@ class DeviceFault:
 
 @dataclass(frozen=True, slots=True)
 class FaultRates:
-    """The shares of devices that are lost, and that become `factor` times slower."""
+    """Shares of devices that are lost, and that become `factor` times slower."""
 
     lost: float = 0.0
     slow: float = 0.0
     factor: float = 3.0
 
     def drawn(self, devices: int, span_s: float, seed: int) -> list[DeviceFault]:
-        """Faults of a run in which tasks arrive for `span_s`; no device has two."""
+        """Draw the faults of a run in which tasks arrive for `span_s`; at most one per device."""
         order = np.random.default_rng([seed, 3]).permutation(devices).tolist()
         lost, slow = round(self.lost * devices), round(self.slow * devices)
         from_s, to_s = (share * span_s for share in WINDOW)
         return [
-            *(DeviceFault(each, from_s, to_s) for each in order[:lost]),
-            *(DeviceFault(each, from_s, to_s, self.factor) for each in order[lost : lost + slow]),
+            *(DeviceFault(device, from_s, to_s) for device in order[:lost]),
+            *(
+                DeviceFault(device, from_s, to_s, self.factor)
+                for device in order[lost : lost + slow]
+            ),
         ]
 
 
 REPLAN_S = 1.0
-"""As the extender's setting of that name."""
+"""Default of the extender's setting of this name."""
 
 
 class EventKind(IntEnum):
-    """What happens, in the order in which it does at one instant."""
+    """Types of events, in their order at equal times."""
 
     FINISH = 0
     PACE = 1
@@ -78,7 +81,7 @@ class EventKind(IntEnum):
 
 @dataclass(slots=True, eq=False)
 class RunningTask:
-    """A task on a device: `left_s` of work as of `since_s`, at the device's usual pace."""
+    """A running task: `left_s` of work remained at `since_s`, at the device's normal speed."""
 
     task: Task
     device: int
@@ -89,28 +92,28 @@ class RunningTask:
 
 
 class Simulation:
-    """The state of a run; `run` plays it to its end."""
+    """State of a simulation; `run` executes it to its end."""
 
     def __init__(
         self,
         cluster: SimulatedCluster,
-        believed: Mapping[ModelKey, PredictionRow],
+        estimated_rows: Mapping[ModelKey, PredictionRow],
         policy: Policy,
         tasks: Sequence[Task],
         faults: Sequence[DeviceFault] = (),
         learner: OnlineLearner | None = None,
     ) -> None:
-        """`believed` is what the scheduler plans with; a learner may replace its rows."""
+        """The scheduler plans with `estimated_rows`, whose rows a learner may replace."""
         self._cluster = cluster
-        self._rows = believed
+        self._rows = estimated_rows
         self._policy = policy
         self._learner = learner
-        # A queue on each device is joined on arrival, whether anything is free or not.
+        # Rules with a queue per device place tasks on arrival, whether a device is free or not.
         self._starting_only = RuleSet.named(policy.name).placement not in QUEUE_PLACEMENTS
         self._place = {device.id: place for place, device in enumerate(cluster.devices)}
         self._column = {ModelKey(model): column for column, model in enumerate(cluster.models)}
         self._pace = [1.0] * len(cluster.devices)
-        self._estimates = Estimates(cluster.devices, believed)
+        self._estimates = Estimates(cluster.devices, estimated_rows)
         self._ledger = ReservationLedger()
         self._plan = Plan()
         self._waiting: dict[TaskKey, Task] = {}
@@ -206,9 +209,9 @@ class Simulation:
         self._ledger.release(PodUid(run.task.key))
 
     def _change_pace(self, device: int, factor: float, now_s: float) -> None:
-        """The device is lost, comes back, or takes `factor` times its usual time from now on."""
+        """Change a device's speed: it is lost (infinite), restored or `factor` times slower."""
         before, self._pace[device] = self._pace[device], factor
-        for run in [each for each in self._running.values() if each.device == device]:
+        for run in [task for task in self._running.values() if task.device == device]:
             run.left_s -= (now_s - run.since_s) / before
             run.since_s, run.ends_s = now_s, inf
             if isinf(factor):
@@ -220,6 +223,6 @@ class Simulation:
             self._estimates = Estimates(self._devices(), self._rows)
 
     def _devices(self) -> list[Device]:
-        """The devices, those that are away marked so."""
+        """The devices; lost ones are not schedulable."""
         pairs = zip(self._cluster.devices, self._pace, strict=True)
         return [replace(device, schedulable=not isinf(pace)) for device, pace in pairs]

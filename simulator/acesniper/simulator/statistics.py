@@ -1,4 +1,4 @@
-"""What became of the tasks of a run, and the figures that are told of it."""
+"""Finished tasks of a simulation, and statistics over them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -10,7 +10,7 @@ from acesniper.domain.task import Task
 
 @dataclass(frozen=True, slots=True)
 class CompletedTask:
-    """A task that ran: on the device `device`, in the last of `attempts` from `started_s` on."""
+    """A finished task: its device, and start and finish of the last of `attempts`."""
 
     task: Task
     device: int
@@ -36,7 +36,7 @@ class CompletedTask:
 
 @dataclass(frozen=True, slots=True)
 class RunStatistics:
-    """Of one run, or the means over several. `deadline_misses` counts tasks that were late."""
+    """Statistics of one run, or means over several; `deadline_misses` counts late tasks."""
 
     mean_wait_s: float
     p95_wait_s: float
@@ -47,22 +47,22 @@ class RunStatistics:
 
 
 def run_statistics(finished: Sequence[CompletedTask]) -> RunStatistics:
-    """The figures of a run; its throughput is from the first arrival to the last finish."""
-    wait_s = np.array([each.wait_s for each in finished])
-    response_s = np.array([each.response_s for each in finished])
-    first_s = min(each.task.created_s for each in finished)
-    span_s = max(each.finished_s for each in finished) - first_s
+    """Statistics of a run; throughput is over the time from first arrival to last finish."""
+    wait_s = np.array([task.wait_s for task in finished])
+    response_s = np.array([task.response_s for task in finished])
+    first_s = min(item.task.created_s for item in finished)
+    span_s = max(task.finished_s for task in finished) - first_s
     return RunStatistics(
         float(wait_s.mean()),
         float(np.quantile(wait_s, 0.95)),
         float(response_s.mean()),
         float(np.quantile(response_s, 0.95)),
         len(finished) / span_s,
-        float(sum(each.late for each in finished)),
+        float(sum(task.late for task in finished)),
     )
 
 
 def mean_statistics(runs: Sequence[RunStatistics]) -> RunStatistics:
     """The means over runs."""
-    values = [[getattr(each, field.name) for field in fields(RunStatistics)] for each in runs]
+    values = [[getattr(run, field.name) for field in fields(RunStatistics)] for run in runs]
     return RunStatistics(*(float(value) for value in np.mean(values, axis=0)))

@@ -9,7 +9,7 @@ from acesniper.domain.device import HardwareVector, Reading
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import FinishEstimate
 from acesniper.domain.task import ModelKey
-from acesniper.extender.cache.cold_start import REFRESH_S, CachedStarts, ColdStarts
+from acesniper.extender.cache.cold_start import REFRESH_S, CachedStarts, ColdStartCache
 from acesniper.extender.latency_table import LatencyTable, MeasuredDevice
 from builders import (
     WorkPredictor,
@@ -26,12 +26,12 @@ IMAGE = "registry.example/runner:1"
 A, B = make_device("a"), make_device("b")
 
 
-def make_cold_starts() -> ColdStarts:
+def make_cold_starts() -> ColdStartCache:
     table = LatencyTable(WorkPredictor())
     features = ModelFeatures("1", {"work": 1.0}, 0.0, 0.0, 25_000_000, 0, {}, {})
     table.set_model(MODEL, features)
     table.set_device(A.id, MeasuredDevice(HardwareVector("hrm", "1", {"pace": Reading(1.0, 0.0)})))
-    return ColdStarts(table, ColdStartEstimator())
+    return ColdStartCache(table, ColdStartEstimator())
 
 
 def node(name: str, *images: str, boot: str = "1") -> dict[str, object]:
@@ -64,12 +64,12 @@ def finished(load_s: float, *, pulls: bool = False, fetches: bool = False) -> In
 
 def test_an_image_is_pulled_where_the_node_does_not_list_it() -> None:
     starts = make_cold_starts()
-    starts.take_node("node-a", node("node-a", "pause", IMAGE))
-    starts.take_node("node-b", node("node-b", "pause"))
-    starts.take_pod(pod())
+    starts.set_node("node-a", node("node-a", "pause", IMAGE))
+    starts.set_node("node-b", node("node-b", "pause"))
+    starts.upsert_pod(pod())
 
-    pulls = [starts.circumstances(MODEL, each).pulls for each in (A, B)]
-    start = starts.start(MODEL, [A, B])
+    pulls = [starts.cold_start(MODEL, each).pulls for each in (A, B)]
+    start = starts.start_row(MODEL, [A, B])
 
     assert pulls == [False, True]
     assert start.cold_s[1] - start.cold_s[0] > 10.0
@@ -77,22 +77,22 @@ def test_an_image_is_pulled_where_the_node_does_not_list_it() -> None:
 
 def test_a_node_that_lists_nothing_says_nothing_about_pulls() -> None:
     starts = make_cold_starts()
-    starts.take_node("node-a", node("node-a"))
-    starts.take_pod(pod())
+    starts.set_node("node-a", node("node-a"))
+    starts.upsert_pod(pod())
 
-    assert not starts.circumstances(MODEL, A).pulls
+    assert not starts.cold_start(MODEL, A).pulls
 
 
 def test_what_ran_on_a_node_is_there_until_it_boots_again() -> None:
     starts = make_cold_starts()
     for name in ("node-a", "node-b"):
-        starts.take_node(name, node(name, "pause"))
-    starts.take_pod(pod("node-a", "Running"))
+        starts.set_node(name, node(name, "pause"))
+    starts.upsert_pod(pod("node-a", "Running"))
 
-    ran = starts.circumstances(MODEL, A)
-    elsewhere = starts.circumstances(MODEL, B)
-    starts.take_node("node-a", node("node-a", "pause", boot="2"))
-    booted = starts.circumstances(MODEL, A)
+    ran = starts.cold_start(MODEL, A)
+    elsewhere = starts.cold_start(MODEL, B)
+    starts.set_node("node-a", node("node-a", "pause", boot="2"))
+    booted = starts.cold_start(MODEL, A)
 
     assert (ran.fetches, ran.pulls) == (False, False)
     assert (elsewhere.fetches, elsewhere.pulls) == (True, True)
@@ -102,22 +102,22 @@ def test_what_ran_on_a_node_is_there_until_it_boots_again() -> None:
 def test_a_finished_task_teaches_once_however_often_it_is_seen() -> None:
     starts, twice = make_cold_starts(), make_cold_starts()
 
-    starts.take_task(finished(40.0))
-    twice.take_task(finished(40.0))
-    twice.take_task(finished(40.0))
+    starts.learn(finished(40.0))
+    twice.learn(finished(40.0))
+    twice.learn(finished(40.0))
 
-    learned = starts.start(MODEL, [A]).cold_s[0]
-    assert learned > make_cold_starts().start(MODEL, [A]).cold_s[0] + 5.0
-    assert twice.start(MODEL, [A]).cold_s[0] == learned
+    learned = starts.start_row(MODEL, [A]).cold_s[0]
+    assert learned > make_cold_starts().start_row(MODEL, [A]).cold_s[0] + 5.0
+    assert twice.start_row(MODEL, [A]).cold_s[0] == learned
 
 
 def test_first_and_later_fetches_are_learned_apart() -> None:
     first, later = make_cold_starts(), make_cold_starts()
 
-    first.take_task(finished(1.0, fetches=True))
-    later.take_task(finished(1.0, fetches=False))
+    first.learn(finished(1.0, fetches=True))
+    later.learn(finished(1.0, fetches=False))
 
-    assert first.start(MODEL, [A]).transfer_s[0] > later.start(MODEL, [A]).transfer_s[0]
+    assert first.start_row(MODEL, [A]).transfer_s[0] > later.start_row(MODEL, [A]).transfer_s[0]
 
 
 def test_what_was_learned_comes_into_the_estimates_after_a_while() -> None:
@@ -125,7 +125,7 @@ def test_what_was_learned_comes_into_the_estimates_after_a_while() -> None:
     shown = CachedStarts(starts, [A], 0.0)
     before = shown[MODEL]
 
-    starts.take_task(finished(40.0))
+    starts.learn(finished(40.0))
     shown.refresh(REFRESH_S / 2)
     soon = shown[MODEL]
     shown.refresh(REFRESH_S)

@@ -8,24 +8,24 @@ def decision(policy: str) -> Decision:
 
 def test_a_later_decision_replaces_an_earlier_one() -> None:
     book = DecisionCache()
-    book.write("pod", decision("first"))
+    book.put("pod", decision("first"))
 
-    book.write("pod", decision("second"))
+    book.put("pod", decision("second"))
 
-    assert book.read("pod") == decision("second")
+    assert book.get("pod") == decision("second")
 
 
 def test_the_oldest_fall_out_of_a_full_book() -> None:
     book = DecisionCache(limit=2)
     for pod in ("a", "b", "a", "c"):
-        book.write(pod, decision(pod))
+        book.put(pod, decision(pod))
 
-    assert [book.read(pod) is not None for pod in ("a", "b", "c")] == [True, False, True]
+    assert [book.get(pod) is not None for pod in ("a", "b", "c")] == [True, False, True]
 
 
 def test_an_answer_for_an_unknown_pod_is_not_kept() -> None:
     book = DecisionCache()
 
-    book.answered("pod", "node")
+    book.set_answered("pod", "node")
 
-    assert book.read("pod") is None
+    assert book.get("pod") is None

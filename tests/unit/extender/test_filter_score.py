@@ -10,6 +10,7 @@ from acesniper.extender.cache.decisions import DecisionCache
 from acesniper.extender.filter_score import NO_DEVICE, FilterScore
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.protocol import HostPriority, Pod
+from acesniper.extender.watch_events import WatchEvents
 from acesniper.runtime.watch import UPSERT
 from builders import make_device_profile, make_gated_pod, make_model_profile, make_node, make_pod
 from fleets import make_answers, make_args, make_fleet, predict_news
@@ -19,10 +20,10 @@ SERVER = {MODEL_LABEL: "model"}
 TASK = {MODEL_LABEL: "model", TASK_LABEL: "task"}
 
 
-def reserve(fleet: ClusterCache, uid: str, device: str, expected_s: float = 10.0) -> None:
-    found = fleet.devices.get(DeviceId(device))
+def reserve(cache: ClusterCache, uid: str, device: str, expected_s: float = 10.0) -> None:
+    found = cache.devices.get(DeviceId(device))
     assert found is not None
-    fleet.reserve(PodView.of(make_gated_pod(uid=uid)), found, expected_s)
+    cache.reserve(PodView.of(make_gated_pod(uid=uid)), found, expected_s)
 
 
 def scores(answer: list[HostPriority]) -> dict[str, int]:
@@ -33,13 +34,13 @@ def scores(answer: list[HostPriority]) -> dict[str, int]:
 
 
 def test_a_planned_pod_goes_to_its_node_only() -> None:
-    fleet = make_fleet({"a": 1.0, "b": 2.0})
-    reserve(fleet, "u", "b")
+    cache = make_fleet({"a": 1.0, "b": 2.0})
+    reserve(cache, "u", "b")
 
-    answer = make_answers(fleet).filter(make_args("node-a", "node-b", uid="u", labels=TASK))
+    answer = make_answers(cache).filter(make_args("node-a", "node-b", uid="u", labels=TASK))
 
     assert answer.node_names == ["node-b"]
-    assert answer.failed == {"node-a": "planned for node-b"}
+    assert answer.failed == {"node-a": "the task is planned for node node-b"}
 
 
 def test_a_pod_that_another_planner_admitted_says_itself_where_it_goes() -> None:
@@ -53,20 +54,20 @@ def test_a_pod_that_another_planner_admitted_says_itself_where_it_goes() -> None
 
 
 def test_a_planned_pod_whose_node_is_not_offered_goes_nowhere() -> None:
-    fleet = make_fleet({"a": 1.0, "b": 2.0})
-    reserve(fleet, "u", "b")
+    cache = make_fleet({"a": 1.0, "b": 2.0})
+    reserve(cache, "u", "b")
 
-    answer = make_answers(fleet).filter(make_args("node-a", uid="u", labels=TASK))
+    answer = make_answers(cache).filter(make_args("node-a", uid="u", labels=TASK))
 
     assert answer.node_names == []
-    assert answer.failed == {"node-a": "planned for node-b"}
+    assert answer.failed == {"node-a": "the task is planned for node node-b"}
 
 
 def test_an_opted_in_pod_may_go_where_its_model_is_predicted() -> None:
-    fleet = make_fleet({"a": 1.0})
-    fleet.take_node(UPSERT, make_node("node-x"))
+    cache = make_fleet({"a": 1.0})
+    WatchEvents(cache).node(UPSERT, make_node("node-x"))
 
-    answer = make_answers(fleet).filter(make_args("node-a", "node-x", labels=SERVER))
+    answer = make_answers(cache).filter(make_args("node-a", "node-x", labels=SERVER))
 
     assert answer.node_names == ["node-a"]
     assert answer.failed == {"node-x": NO_DEVICE}
@@ -80,22 +81,27 @@ def test_a_pod_without_a_model_may_go_anywhere() -> None:
 
 
 def test_a_pod_of_an_unknown_model_may_go_anywhere_and_is_noted() -> None:
-    strangers: list[Pod] = []
+    unknown: list[Pod] = []
     metrics = ExtenderMetrics.on(CollectorRegistry())
-    answers = FilterScore(make_fleet({"a": 1.0}), DecisionCache(), metrics, strangers.append)
+    answers = FilterScore(
+        cache=make_fleet({"a": 1.0}),
+        decisions=DecisionCache(),
+        metrics=metrics,
+        on_unknown=unknown.append,
+    )
     args = make_args("node-a", "node-x", labels={MODEL_LABEL: "unheard-of"})
 
     answer = answers.filter(args)
 
     assert answer.node_names == ["node-a", "node-x"]
-    assert strangers == [args.pod]
+    assert unknown == [args.pod]
 
 
 def test_a_model_that_no_device_predicts_yet_may_go_anywhere() -> None:
-    fleet = make_fleet({})
-    fleet.take_node(UPSERT, make_node("node-x"))
+    cache = make_fleet({})
+    WatchEvents(cache).node(UPSERT, make_node("node-x"))
 
-    answer = make_answers(fleet).filter(make_args("node-x", labels=SERVER))
+    answer = make_answers(cache).filter(make_args("node-x", labels=SERVER))
 
     assert answer.node_names == ["node-x"]
 
@@ -112,22 +118,22 @@ def test_only_names_that_were_asked_about_are_answered() -> None:
 
 
 def test_the_answer_is_noted_in_the_book() -> None:
-    fleet, book = make_fleet({"a": 1.0}), DecisionCache()
-    reserve(fleet, "u", "a")
-    book.write("u", Decision(decided_at=0.0, policy="fcfs-mct"))
+    cache, book = make_fleet({"a": 1.0}), DecisionCache()
+    reserve(cache, "u", "a")
+    book.put("u", Decision(decided_at=0.0, policy="fcfs-mct"))
 
-    make_answers(fleet, book).filter(make_args("node-a", uid="u", labels=TASK))
+    make_answers(cache, book).filter(make_args("node-a", uid="u", labels=TASK))
 
-    decision = book.read("u")
+    decision = book.get("u")
     assert decision is not None
     assert decision.answered == "node-a"
 
 
 def test_a_cordoned_node_is_not_predicted_for() -> None:
-    fleet = make_fleet({"a": 1.0, "b": 2.0})
-    fleet.take_node(UPSERT, make_node("node-a", cordoned=True))
+    cache = make_fleet({"a": 1.0, "b": 2.0})
+    WatchEvents(cache).node(UPSERT, make_node("node-a", cordoned=True))
 
-    answer = make_answers(fleet).filter(make_args("node-a", "node-b", labels=SERVER))
+    answer = make_answers(cache).filter(make_args("node-a", "node-b", labels=SERVER))
 
     assert answer.node_names == ["node-b"]
 
@@ -144,20 +150,20 @@ def test_the_first_to_finish_gets_ten_and_one_twice_as_late_five() -> None:
 
 
 def test_the_wait_for_a_slot_counts() -> None:
-    fleet = make_fleet({"fast": 1.0, "slow": 2.0})
-    reserve(fleet, "other", "fast", expected_s=19.0)
+    cache = make_fleet({"fast": 1.0, "slow": 2.0})
+    reserve(cache, "other", "fast", expected_s=19.0)
 
-    ranking = make_answers(fleet).prioritize(make_args("node-fast", "node-slow", labels=SERVER))
+    ranking = make_answers(cache).prioritize(make_args("node-fast", "node-slow", labels=SERVER))
 
     assert scores(ranking) == {"node-fast": 1, "node-slow": 10}
 
 
 def test_a_node_with_an_idle_device_has_no_wait() -> None:
-    fleet = make_fleet({"a": 1.0, "b": 1.0})
-    fleet.take_device_profile(UPSERT, make_device_profile("a-gpu", "node-a", pace=1.0))
-    reserve(fleet, "other", "a-gpu", expected_s=1000.0)
+    cache = make_fleet({"a": 1.0, "b": 1.0})
+    WatchEvents(cache).device_profile(UPSERT, make_device_profile("a-gpu", "node-a", pace=1.0))
+    reserve(cache, "other", "a-gpu", expected_s=1000.0)
 
-    ranking = make_answers(fleet).prioritize(make_args("node-a", "node-b", labels=SERVER))
+    ranking = make_answers(cache).prioritize(make_args("node-a", "node-b", labels=SERVER))
 
     assert scores(ranking) == {"node-a": 10, "node-b": 10}
 
@@ -187,61 +193,61 @@ def test_a_question_about_no_node_has_an_empty_answer() -> None:
     assert answers.filter(make_args(labels=SERVER)).node_names == []
 
 
-# --- what the fleet heard ------------------------------------------------------------------------
+# --- watch events ------------------------------------------------------------------------
 
 
 def test_a_bound_pod_keeps_its_reservation_and_a_finished_one_frees_it() -> None:
-    fleet, clock = make_fleet({"a": 1.0}), Clock()
-    fleet.clock = clock
-    reserve(fleet, "u", "a")
+    cache, clock = make_fleet({"a": 1.0}), Clock()
+    cache.clock = clock
+    reserve(cache, "u", "a")
 
-    fleet.take_pod(UPSERT, make_pod(uid="u", node="node-a", device="a", phase="Running"))
+    WatchEvents(cache).pod(UPSERT, make_pod(uid="u", node="node-a", device="a", phase="Running"))
     clock.now_s = 1000.0
-    expired = fleet.expired()
-    bound = fleet.ledger.get(PodUid("u"))
-    fleet.take_pod(UPSERT, make_pod(uid="u", node="node-a", device="a", phase="Succeeded"))
+    expired = cache.expire_reservations()
+    bound = cache.ledger.get(PodUid("u"))
+    WatchEvents(cache).pod(UPSERT, make_pod(uid="u", node="node-a", device="a", phase="Succeeded"))
 
     assert expired == []
     assert bound is not None
     assert bound.expires_s is None
-    assert fleet.ledger.get(PodUid("u")) is None
+    assert cache.ledger.get(PodUid("u")) is None
 
 
 def test_a_restarted_extender_finds_the_promises_in_the_pods() -> None:
-    fleet = make_fleet({"a": 1.0})
+    cache = make_fleet({"a": 1.0})
 
-    fleet.take_pod(UPSERT, make_pod(uid="u", node="node-a", device="a", phase="Running"))
+    WatchEvents(cache).pod(UPSERT, make_pod(uid="u", node="node-a", device="a", phase="Running"))
 
-    assert fleet.ledger.backlog_s(DeviceId("a"), 0.0) == 1.0
+    assert cache.ledger.backlog_s(DeviceId("a"), 0.0) == 1.0
 
 
 def test_a_pod_that_came_before_its_device_is_counted_once_that_is_known() -> None:
-    fleet = make_fleet({})
-    fleet.take_pod(UPSERT, make_pod(uid="u", node="node-a", device="a"))
+    cache = make_fleet({})
+    WatchEvents(cache).pod(UPSERT, make_pod(uid="u", node="node-a", device="a"))
 
-    fleet.take_node(UPSERT, make_node("node-a"))
-    fleet.take_device_profile(UPSERT, make_device_profile("a"))
+    WatchEvents(cache).node(UPSERT, make_node("node-a"))
+    WatchEvents(cache).device_profile(UPSERT, make_device_profile("a"))
 
-    assert list(fleet.ledger) == ["u"]
+    assert list(cache.ledger) == ["u"]
 
 
 def test_what_anyone_wrote_into_a_pods_annotations_breaks_nothing() -> None:
-    fleet = make_fleet({"a": 1.0})
+    cache = make_fleet({"a": 1.0})
 
-    fleet.take_pod(UPSERT, make_pod(uid="u", node="node-a", decision="{}", slots="1k"))
+    WatchEvents(cache).pod(UPSERT, make_pod(uid="u", node="node-a", decision="{}", slots="1k"))
 
-    assert fleet.ledger.backlog_s(DeviceId("a"), 0.0) == 1.0
+    assert cache.ledger.backlog_s(DeviceId("a"), 0.0) == 1.0
 
 
 def test_a_model_that_is_read_again_is_predicted_again() -> None:
-    fleet = make_fleet({"a": 1.0, "b": 2.0})
-    answers, args = make_answers(fleet), make_args("node-a", "node-b", labels=SERVER)
+    cache = make_fleet({"a": 1.0, "b": 2.0})
+    answers, args = make_answers(cache), make_args("node-a", "node-b", labels=SERVER)
     before = scores(answers.prioritize(args))
 
-    fleet.take_device_profile(UPSERT, make_device_profile("a", pace=4.0))
-    predict_news(fleet)
+    WatchEvents(cache).device_profile(UPSERT, make_device_profile("a", pace=4.0))
+    predict_news(cache)
     after = scores(answers.prioritize(args))
-    fleet.take_model_profile(UPSERT, make_model_profile(work=None))
+    WatchEvents(cache).model_profile(UPSERT, make_model_profile(work=None))
     unknown = scores(answers.prioritize(args))
 
     assert (before, after) == ({"node-a": 10, "node-b": 5}, {"node-a": 5, "node-b": 10})

@@ -24,7 +24,7 @@ def hardware(pace: float, version: str = "1", *seen: ObservedLatency) -> Measure
 
 def seconds(table: LatencyTable) -> dict[str, dict[str, float]]:
     """What a view of the table shows."""
-    table.settle()
+    table.predict_pending()
     seen = table.view()
     columns = seen.columns_of(list(seen.columns))
     return {
@@ -43,7 +43,7 @@ def test_every_model_meets_every_device_in_any_order() -> None:
     first.set_model(M, model(2.0))
     first.set_device(D, hardware(3.0))
     second.set_device(D, hardware(3.0))
-    second.settle()
+    second.predict_pending()
     second.set_model(M, model(2.0))
 
     assert seconds(first) == seconds(second) == {"ns/m": {"d": 6.0}}
@@ -54,7 +54,7 @@ def test_a_change_of_either_is_predicted_anew() -> None:
     table = LatencyTable(WorkPredictor())
     table.set_model(M, model(2.0))
     table.set_device(D, hardware(3.0))
-    table.settle()
+    table.predict_pending()
 
     table.set_device(D, hardware(5.0))
     table.set_model(M, model(10.0))
@@ -66,7 +66,7 @@ def test_what_is_gone_is_forgotten() -> None:
     table = LatencyTable(WorkPredictor())
     table.set_model(M, model(2.0))
     table.set_device(D, hardware(3.0))
-    table.settle()
+    table.predict_pending()
 
     table.set_device(D, None)
     without_device = seconds(table)
@@ -111,7 +111,7 @@ def test_the_predictor_hears_what_ran_on_a_device() -> None:
     table.set_model(M, model(2.0))
     gone = ObservedLatency(ModelKey("ns/gone"), 1.0, 0.0)
     table.set_device(D, hardware(3.0, "1", ObservedLatency(M, 7.0, 0.01), gone))
-    table.settle()
+    table.predict_pending()
 
     ((heard,),) = predictor.heard
     assert (heard.model, heard.latency_s, heard.variance) == (model(2.0), 7.0, 0.01)
@@ -123,7 +123,7 @@ def test_a_device_that_needs_wider_intervals_gets_them() -> None:
     usual = hardware(3.0)
     table.set_device(D, usual)
     table.set_device(DeviceId("restless"), replace(usual, interval_factor=2.0))
-    table.settle()
+    table.predict_pending()
 
     seen = table.view()
     latency, spread = seen.over(M, seen.columns_of([D, DeviceId("restless")]))
@@ -150,8 +150,8 @@ def test_all_that_is_new_is_predicted_in_one_call() -> None:
     for number in range(10):
         table.set_device(DeviceId(f"d{number}"), hardware(1.0 + number))
         table.set_model(ModelKey(f"ns/m{number}"), model(1.0 + number))
-    table.settle()
-    table.settle()
+    table.predict_pending()
+    table.predict_pending()
 
     assert predictor.calls == 1
 
@@ -173,13 +173,13 @@ def test_another_network_predicts_everything_anew() -> None:
     table = LatencyTable(predictor)
     table.set_model(M, model(2.0))
     table.set_device(D, hardware(3.0))
-    in_the_making = table.news()
+    in_the_making = table.pending()
     assert in_the_making is not None
     by_the_old = in_the_making.predicted(predictor)
 
     predictor.slower = 10.0
-    table.predict_anew()
-    table.take(by_the_old)
+    table.invalidate()
+    table.commit(by_the_old)
 
     assert seconds(table) == {"ns/m": {"d": 60.0}}
 
@@ -188,12 +188,12 @@ def test_what_changes_while_it_is_predicted_stays_new() -> None:
     table = LatencyTable(WorkPredictor())
     table.set_model(M, model(2.0))
     table.set_device(D, hardware(3.0))
-    news = table.news()
+    news = table.pending()
     assert news is not None
     table.set_device(D, hardware(5.0))
     table.set_device(DeviceId("late"), hardware(1.0))
 
-    table.take(news.predicted(table.predictor))
+    table.commit(news.predicted(table.predictor))
 
     assert table.latency_s(M, D) is None, "not of the vector that it has no more"
     assert seconds(table) == {"ns/m": {"d": 10.0, "late": 2.0}}
@@ -203,15 +203,15 @@ def test_a_view_does_not_change() -> None:
     table = LatencyTable(WorkPredictor())
     table.set_model(M, model(2.0))
     table.set_device(D, hardware(3.0))
-    table.settle()
+    table.predict_pending()
     seen = table.view()
     column = seen.columns_of([D])
 
     table.set_device(D, hardware(5.0))
-    table.settle()
+    table.predict_pending()
     table.set_device(D, None)
     table.set_device(DeviceId("other"), hardware(7.0))
-    table.settle()
+    table.predict_pending()
 
     assert seen.over(M, column)[0].tolist() == [6.0]
     assert seconds(table) == {"ns/m": {"other": 14.0}}
@@ -231,7 +231,7 @@ def test_an_interval_is_a_number_however_little_is_known() -> None:
     table = LatencyTable(WorkPredictor())
     table.set_model(M, model(1.0))
     table.set_device(D, replace(hardware(3.0), interval_factor=1e4))
-    table.settle()
+    table.predict_pending()
 
     _, (spread,) = table.view().over(M, table.view().columns_of([D]))
     assert spread == MAX_SPREAD

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from acesniper.extender.metrics import VERDICT, ModelMetrics
+from acesniper.extender.metrics import VERDICT_FILE, ModelMetrics
 from acesniper.predictor.factory import SHIPPED, ReplaceablePredictor
 
 
@@ -33,7 +33,7 @@ def test_the_last_retraining_is_a_metric(tmp_path: Path) -> None:
         "old": {**figures, "median_error_pct": 5.0},
         "new": {**figures, "median_error_pct": 6.0},
     }
-    (tmp_path / VERDICT).write_text(json.dumps(verdict))
+    (tmp_path / VERDICT_FILE).write_text(json.dumps(verdict))
 
     found = told(tmp_path)
 
@@ -44,6 +44,6 @@ def test_the_last_retraining_is_a_metric(tmp_path: Path) -> None:
 
 
 def test_a_verdict_that_nobody_can_read_is_no_metric(tmp_path: Path) -> None:
-    (tmp_path / VERDICT).write_text('["what"]')
+    (tmp_path / VERDICT_FILE).write_text('["what"]')
 
     assert len(told(tmp_path)) == 2

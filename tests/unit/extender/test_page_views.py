@@ -11,7 +11,7 @@ from acesniper.extender.page.views import (
     BuildView,
     Content,
     ViewCache,
-    number,
+    int_parameter,
 )
 
 
@@ -34,7 +34,7 @@ class Making:
 
     def __init__(self, cost_s: float = 0.0) -> None:
         self.now_s, self.cost_s, self.made = 100.0, cost_s, 0
-        self.views = ViewCache(clock=self.now, spent=self.now, sleep=self.sleep)
+        self.views = ViewCache(clock=self.now, thread_time=self.now, sleep=self.sleep)
 
     def now(self) -> float:
         return self.now_s
@@ -54,11 +54,11 @@ class Making:
 async def test_a_view_is_made_once_a_second_however_many_look() -> None:
     making = Making()
 
-    first = await making.views.answer(request(), making.take)
+    first = await making.views.respond(request(), making.take)
     making.now_s += 0.9
-    second = await making.views.answer(request(), making.take)
+    second = await making.views.respond(request(), making.take)
     making.now_s += 0.1
-    third = await making.views.answer(request(), making.take)
+    third = await making.views.respond(request(), making.take)
 
     assert (first.body, second.body, third.body) == (
         b'{"made":1}',
@@ -71,7 +71,7 @@ async def test_after_a_view_nothing_is_made_for_a_while() -> None:
     making = Making(cost_s=0.5)
 
     for offset in range(3):
-        await making.views.answer(request(query=f"offset={offset}"), making.take)
+        await making.views.respond(request(query=f"offset={offset}"), making.take)
 
     assert making.now_s - 100.0 == pytest.approx(3 * 0.5 + 2 * REST_FACTOR * 0.5)
 
@@ -80,15 +80,15 @@ async def test_what_is_kept_has_a_bound() -> None:
     making = Making()
 
     for offset in range(3 * MAX_VIEWS):
-        await making.views.answer(request(query=f"offset={offset}"), making.take)
+        await making.views.respond(request(query=f"offset={offset}"), making.take)
 
-    assert len(making.views._made) == MAX_VIEWS
+    assert len(making.views._views) == MAX_VIEWS
 
 
 def test_a_browser_that_has_it_gets_no_body() -> None:
     content = Content.of(b"x" * 1000, "text/plain")
 
-    answer = content.answer(request(if_none_match=content.tag))
+    answer = content.response(request(if_none_match=content.tag))
 
     assert (answer.status_code, answer.body) == (304, b"")
 
@@ -96,8 +96,8 @@ def test_a_browser_that_has_it_gets_no_body() -> None:
 def test_large_bodies_are_packed_for_those_who_unpack_them() -> None:
     content = Content.of(b"x" * 1000, "text/plain")
 
-    packed = content.answer(request(accept_encoding="gzip, br"))
-    plain = content.answer(request())
+    packed = content.response(request(accept_encoding="gzip, br"))
+    plain = content.response(request())
 
     assert packed.headers["content-encoding"] == "gzip"
     assert gzip.decompress(bytes(packed.body)) == plain.body
@@ -108,4 +108,4 @@ def test_large_bodies_are_packed_for_those_who_unpack_them() -> None:
     ("text", "found"), [("", 7), ("3", 3), ("-3", 0), ("99", 50)], ids=["none", "some", "-", "+"]
 )
 def test_numbers_stay_within_bounds(text: str, found: int) -> None:
-    assert number({"limit": text}, "limit", 7, 50) == found
+    assert int_parameter({"limit": text}, "limit", 7, 50) == found

@@ -7,6 +7,7 @@ from acesniper.domain.prediction import FinishEstimate
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.cache.reservations import MAX_EXPECTED_S
 from acesniper.extender.latency_table import LatencyTable
+from acesniper.extender.watch_events import WatchEvents
 from acesniper.runtime.watch import UPSERT
 from builders import (
     WorkPredictor,
@@ -22,46 +23,46 @@ from virtual_time import Clock
 
 
 def test_a_device_may_be_named_like_its_node() -> None:
-    fleet = ClusterCache(LatencyTable(WorkPredictor()), Clock())
-    fleet.take_node(UPSERT, make_node("same"))
-    fleet.take_device_profile(UPSERT, make_device_profile("same", "same"))
+    cache = ClusterCache(LatencyTable(WorkPredictor()), Clock())
+    WatchEvents(cache).node(UPSERT, make_node("same"))
+    WatchEvents(cache).device_profile(UPSERT, make_device_profile("same", "same"))
     running = make_pod(node="same", device="same")
 
-    fleet.take_pod(UPSERT, running)
-    busy = fleet.ledger.backlog_s(DeviceId("same"), 0.0)
-    fleet.take_pod(UPSERT, {**running, "status": {"phase": "Succeeded"}})
+    WatchEvents(cache).pod(UPSERT, running)
+    busy = cache.ledger.backlog_s(DeviceId("same"), 0.0)
+    WatchEvents(cache).pod(UPSERT, {**running, "status": {"phase": "Succeeded"}})
 
     assert busy > 0.0
-    assert len(fleet.ledger) == 0
+    assert len(cache.ledger) == 0
 
 
 def test_a_runner_that_is_slower_than_predicted_lengthens_its_devices_backlog() -> None:
     clock = Clock(1000.0)
-    fleet = ClusterCache(LatencyTable(WorkPredictor()), clock)
-    fleet.take_node(UPSERT, make_node("n"))
-    fleet.take_device_profile(UPSERT, make_device_profile("d", "n"))
-    fleet.take_pod(UPSERT, make_pod(uid="u", node="n", device="d", phase="Running"))
+    cache = ClusterCache(LatencyTable(WorkPredictor()), clock)
+    WatchEvents(cache).node(UPSERT, make_node("n"))
+    WatchEvents(cache).device_profile(UPSERT, make_device_profile("d", "n"))
+    WatchEvents(cache).pod(UPSERT, make_pod(uid="u", node="n", device="d", phase="Running"))
     clock.now_s = 1060.0
     progress = {"text": "", "done": 20, "total": 100, "runSeconds": 50.0}
     progress["seenAt"] = rfc3339(clock.now_s)
     status = {"phase": "Running", "podUid": "u", "progress": progress}
 
-    fleet.take_task(UPSERT, make_itask("task", status=status, inferences=100))
-    told_s = fleet.ledger.backlog_s(DeviceId("d"), clock.now_s)
+    WatchEvents(cache).task(UPSERT, make_itask("task", status=status, inferences=100))
+    told_s = cache.ledger.backlog_s(DeviceId("d"), clock.now_s)
     clock.now_s = 1160.0
-    later_s = fleet.ledger.backlog_s(DeviceId("d"), clock.now_s)
+    later_s = cache.ledger.backlog_s(DeviceId("d"), clock.now_s)
 
     assert told_s == 200.0
     assert later_s == 100.0
 
 
 def test_a_pod_that_says_it_takes_for_ever_leaves_backlogs_that_are_numbers() -> None:
-    fleet = ClusterCache(LatencyTable(WorkPredictor()), Clock())
-    fleet.take_node(UPSERT, make_node("n"))
-    fleet.take_device_profile(UPSERT, make_device_profile("d", "n"))
+    cache = ClusterCache(LatencyTable(WorkPredictor()), Clock())
+    WatchEvents(cache).node(UPSERT, make_node("n"))
+    WatchEvents(cache).device_profile(UPSERT, make_device_profile("d", "n"))
     for_ever = FinishEstimate(make_device("d", "n"), make_prediction(1e20), 10**9)
     decision = Decision.of(make_task().key, (for_ever,), 0.0, "fcfs-mct", {})
 
-    fleet.take_pod(UPSERT, make_pod(node="n", device="d", decision=decision))
+    WatchEvents(cache).pod(UPSERT, make_pod(node="n", device="d", decision=decision))
 
-    assert fleet.ledger.backlog_s(DeviceId("d"), 0.0) == MAX_EXPECTED_S
+    assert cache.ledger.backlog_s(DeviceId("d"), 0.0) == MAX_EXPECTED_S

@@ -21,7 +21,7 @@ def test_a_predictor_is_told_as_it_was_asked_for(text: str) -> None:
 
 
 def test_the_truth_is_believed_without_doubt() -> None:
-    belief = LatencySource.parse("true").believes(TABLE, 1)
+    belief = LatencySource.parse("true").estimate(TABLE, 1)
 
     for each in (belief.middle, belief.low, belief.high):
         np.testing.assert_array_equal(each, TABLE.log_ms)
@@ -37,7 +37,7 @@ def test_noise_has_the_mean_error_it_is_asked_for(error: float) -> None:
 def test_noise_is_of_the_seed_and_its_interval_holds_nine_in_ten() -> None:
     table = MeasuredTable(TABLE.devices * 20, TABLE.models, np.tile(TABLE.log_ms, (20, 1)))
     noise = LatencySource.parse("noise:0.2")
-    one, again, other = (noise.believes(table, seed) for seed in (1, 1, 2))
+    one, again, other = (noise.estimate(table, seed) for seed in (1, 1, 2))
 
     inside = ((one.low <= table.log_ms) & (table.log_ms <= one.high)).mean()
 

@@ -23,24 +23,24 @@ def learner(belief: LatencyEstimate, table: MeasuredTable = TABLE) -> OnlineLear
 
 
 def test_rows_are_the_beliefs_in_seconds() -> None:
-    found = learner(LatencySource.parse("noise:0.2").believes(TABLE, 1))
+    found = learner(LatencySource.parse("noise:0.2").estimate(TABLE, 1))
 
-    row = found.believed[ModelKey(TABLE.models[3])]
+    row = found.estimates[ModelKey(TABLE.models[3])]
     np.testing.assert_allclose(row.latency_s, np.exp(found.belief.middle[:, 3]) / 1e3)
     np.testing.assert_allclose(row.high_s, np.exp(found.belief.high[:, 3]) / 1e3)
 
 
 def test_what_a_task_took_is_believed_of_its_device_and_model_alone() -> None:
-    found = learner(LatencySource.parse("noise:0.2").believes(TABLE, 1))
-    before = dict(found.believed)
+    found = learner(LatencySource.parse("noise:0.2").estimate(TABLE, 1))
+    before = dict(found.estimates)
 
     found.observe(2, 5, 0.125)
 
-    row, old = (each[ModelKey(TABLE.models[5])] for each in (found.believed, before))
+    row, old = (each[ModelKey(TABLE.models[5])] for each in (found.estimates, before))
     assert (row.low_s[2], row.latency_s[2], row.high_s[2]) == (0.125, 0.125, 0.125)
     np.testing.assert_array_equal(np.delete(row.latency_s, 2), np.delete(old.latency_s, 2))
     assert old.latency_s[2] != 0.125  # a plan may still hold it
-    changed = [model for model in before if found.believed[model] is not before[model]]
+    changed = [model for model in before if found.estimates[model] is not before[model]]
     assert changed == [TABLE.models[5]]
 
 
@@ -58,7 +58,7 @@ def test_a_fit_without_news_predicts_what_was_believed() -> None:
 
 def test_a_fit_predicts_a_device_s_other_models_better_for_what_ran_there() -> None:
     def error(found: OnlineLearner) -> float:
-        believed = np.array([found.believed[ModelKey(each)].latency_s[4] for each in TABLE.models])
+        believed = np.array([found.estimates[ModelKey(each)].latency_s[4] for each in TABLE.models])
         unknown = np.ones(len(TABLE.models), bool)
         unknown[:12] = False
         wrong = np.abs(np.log(1e3 * believed) - TABLE.log_ms[4])[unknown]
@@ -71,17 +71,17 @@ def test_a_fit_predicts_a_device_s_other_models_better_for_what_ran_there() -> N
         found.observe(4, model, float(np.exp(TABLE.log_ms[4, model]) / 1e3))
 
     assert 0.0 < error(found) < before
-    believed = [found.believed[ModelKey(each)].latency_s[4] for each in TABLE.models[:12]]
+    believed = [found.estimates[ModelKey(each)].latency_s[4] for each in TABLE.models[:12]]
     np.testing.assert_allclose(np.log(1e3 * np.array(believed)), TABLE.log_ms[4, :12])
 
 
 def test_what_is_believed_already_teaches_nothing() -> None:
-    found = learner(LatencySource.parse("true").believes(TABLE, 1))
-    before = dict(found.believed)
+    found = learner(LatencySource.parse("true").estimate(TABLE, 1))
+    before = dict(found.estimates)
 
     found.observe(2, 5, float(np.exp(TABLE.log_ms[2, 5]) / 1e3))
 
-    assert found.believed == before
+    assert found.estimates == before
 
 
 def test_learning_brings_a_policy_nearer_to_its_oracle() -> None:

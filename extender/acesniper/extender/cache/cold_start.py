@@ -1,13 +1,19 @@
-"""Cold starts on this fleet: which node has which image and model, and what starts took so far."""
+"""Cold starts: which node has which image and model, and the start times learned from tasks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from acesniper.api.objects import Json, PodView, namespaced_key
+from acesniper.api.objects import PodView, namespaced_key
 from acesniper.api.v1alpha1 import InferenceTask, Phase
-from acesniper.domain.cold_start import IMAGE_BYTES, ColdStart, ColdStartEstimator, ObservedStart
+from acesniper.domain.cold_start import (
+    IMAGE_BYTES,
+    ColdStart,
+    ColdStartEstimator,
+    ObservedStart,
+)
 from acesniper.domain.device import Device
 from acesniper.domain.task import ModelKey
 from acesniper.extender.latency_table import LatencyTable
@@ -15,57 +21,59 @@ from acesniper.policies.estimates import StartRow
 
 BYTES_PER_PARAMETER = 4.0
 REFRESH_S = 10.0
-"""What was learned changes the estimates this often at most: each time, all are worked out anew."""
+"""Minimum time between two updates of the estimates by what was learned: each recomputes all."""
 
 
 @dataclass(slots=True)
 class NodeContents:
-    """What a node has: images as it reports them, and what we saw run there since it booted."""
+    """Images that a node lists, and the models and images that ran there since it booted."""
 
     boot: str = ""
     images: frozenset[str] = frozenset()
     ran: set[str] = field(default_factory=set)
-    """Models and images."""
 
 
 @dataclass(slots=True)
-class ColdStarts:
-    """Told of nodes, pods and finished tasks; asked for the start of a model on a device."""
+class ColdStartCache:
+    """Expected cold start of any model on any device, from what nodes hold and tasks took.
+
+    `changed` is set when estimates may differ from before.
+    """
 
     table: LatencyTable
-    times: ColdStartEstimator = field(default_factory=ColdStartEstimator)
+    estimator: ColdStartEstimator = field(default_factory=ColdStartEstimator)
     changed: bool = False
     _nodes: dict[str, NodeContents] = field(default_factory=dict)
     _image_bytes: dict[str, float] = field(default_factory=dict)
     _image_of: dict[ModelKey, str] = field(default_factory=dict)
-    _taught: dict[str, str | None] = field(default_factory=dict)
-    """Finished tasks by UID, and the pod that taught us."""
+    _learned_from: dict[str, str | None] = field(default_factory=dict)
+    """Finished tasks by UID, with the pod whose start was learned."""
 
-    def take_node(self, name: str, node: Json | None) -> None:
-        """A node changed; None: it is gone."""
+    def set_node(self, name: str, node: Mapping[str, Any] | None) -> None:
+        """Upsert a node, or delete it (None)."""
         if node is None:
             self._nodes.pop(name, None)
             return
         status = node.get("status", {})
         boot = str(status.get("nodeInfo", {}).get("bootID", ""))
-        known = self._nodes.get(name)
-        if known is None or known.boot != boot:
-            known = self._nodes[name] = NodeContents(boot)
+        contents = self._nodes.get(name)
+        if contents is None or contents.boot != boot:
+            contents = self._nodes[name] = NodeContents(boot)
             self.changed = True
         listed = status.get("images") or ()
-        images = frozenset(each for image in listed for each in image.get("names") or ())
-        if images != known.images:
-            known.images = images
+        images = frozenset(name for image in listed for name in image.get("names") or ())
+        if images != contents.images:
+            contents.images = images
             self.changed = True
             for image in listed:
                 size = float(image.get("sizeBytes") or 0)
                 self._image_bytes |= dict.fromkeys(image.get("names") or (), size)
 
-    def take_pod(self, pod: PodView) -> None:
-        """A pod was seen: what runs on a node is there afterwards."""
+    def upsert_pod(self, pod: PodView) -> None:
+        """Record the model and image of a pod as present on the node it runs on."""
         if pod.model is None:
             return
-        model = ModelKey(namespaced_key(pod.namespace, str(pod.model)))
+        model = ModelKey(namespaced_key(pod.namespace, pod.model))
         if self._image_of.get(model) != pod.image:
             self._image_of[model] = pod.image
             self.changed = True
@@ -75,58 +83,72 @@ class ColdStarts:
                 ran.update((model, pod.image))
                 self.changed = True
 
-    def take_task(self, resource: InferenceTask) -> None:
-        """A task was seen: once it succeeded, it tells what its start took."""
+    def learn(self, resource: InferenceTask) -> None:
+        """Learn the start times of a task that succeeded where the planner placed it."""
         status, uid = resource.status, str(resource.metadata.get("uid"))
         decision, observed = status.decision, status.observed
         if status.phase is not Phase.SUCCEEDED or decision is None or observed is None:
             return
-        if not decision.candidates or self._taught.get(uid, "") == status.pod_uid:
+        if not decision.candidates or self._learned_from.get(uid, "") == status.pod_uid:
             return
-        self._taught[uid] = status.pod_uid
-        model = ModelKey(namespaced_key(resource.metadata["namespace"], str(status.model_profile)))
+        self._learned_from[uid] = status.pod_uid
         chosen = decision.candidates[0]
         if chosen.node != status.node:
-            return  # placed by somebody else
-        at = self._at(
-            *(chosen.node, chosen.device, model),
+            return  # another scheduler placed it
+        start = self._cold_start(
+            node=chosen.node,
+            device=chosen.device,
+            model=ModelKey(
+                namespaced_key(resource.metadata["namespace"], str(status.model_profile))
+            ),
             pulls=decision.pulls_image,
             fetches=decision.fetches_model,
         )
-        seen = ObservedStart(
+        times = ObservedStart(
             observed.container_seconds, observed.fetch_seconds, observed.load_seconds
         )
-        self.times.learn(at, seen)
+        self.estimator.learn(start, times)
         self.changed = True
 
-    def drop_task(self, manifest: Json) -> None:
-        """A task is gone."""
-        self._taught.pop(str(manifest["metadata"].get("uid")), None)
+    def delete_task(self, uid: str) -> None:
+        """Drop the record that a task was learned from; what was learned stays."""
+        self._learned_from.pop(uid, None)
 
-    def circumstances(self, model: ModelKey, device: Device) -> ColdStart:
-        """Of a start that would happen now."""
-        here = self._nodes.get(device.node)
+    def cold_start(self, model: ModelKey, device: Device) -> ColdStart:
+        """Return what a start of a model on a device would involve now."""
+        contents = self._nodes.get(device.node)
         image = self._image_of.get(model, "")
-        there = here is None or not here.images or image in here.images or image in here.ran
-        return self._at(
-            *(device.node, device.id, model),
-            pulls=bool(image) and not there,
-            fetches=here is None or model not in here.ran,
+        present = (
+            contents is None
+            or not contents.images
+            or image in contents.images
+            or image in contents.ran
+        )
+        return self._cold_start(
+            node=device.node,
+            device=device.id,
+            model=model,
+            pulls=bool(image) and not present,
+            fetches=contents is None or model not in contents.ran,
         )
 
-    def start(self, model: ModelKey, devices: Sequence[Device]) -> StartRow:
-        """What a model's start takes on each device."""
-        at = [self.circumstances(model, each) for each in devices]
-        cold_s = np.fromiter(map(self.times.cold_s, at), float, len(at))
-        return StartRow(cold_s, np.fromiter(map(self.times.transfer_s, at), float, len(at)))
+    def start_row(self, model: ModelKey, devices: Sequence[Device]) -> StartRow:
+        """Return the expected start times of a model on each device."""
+        starts = [self.cold_start(model, device) for device in devices]
+        return StartRow(
+            np.fromiter(map(self.estimator.cold_s, starts), float, len(starts)),
+            np.fromiter(map(self.estimator.transfer_s, starts), float, len(starts)),
+        )
 
-    def _at(
-        self, node: str, device: str, model: ModelKey, *, pulls: bool, fetches: bool
+    def _cold_start(
+        self, *, node: str, device: str, model: ModelKey, pulls: bool, fetches: bool
     ) -> ColdStart:
-        found = self.table.features(model)
+        features = self.table.features(model)
         return ColdStart(
-            *(node, device, model),
-            model_bytes=BYTES_PER_PARAMETER * found.parameters if found else 0.0,
+            node=node,
+            device=device,
+            model=model,
+            model_bytes=BYTES_PER_PARAMETER * features.parameters if features else 0.0,
             image_bytes=self._image_bytes.get(self._image_of.get(model, "")) or IMAGE_BYTES,
             pulls=pulls,
             fetches=fetches,
@@ -134,31 +156,33 @@ class ColdStarts:
 
 
 class CachedStarts(Mapping[ModelKey, StartRow]):
-    """Starts on some devices, worked out when they are first asked for, and kept for a while.
+    """Start times over a list of devices, computed on first access and kept for a while.
 
     A plan may read them in another thread.
     """
 
-    def __init__(self, cold_starts: ColdStarts, devices: Sequence[Device], now_s: float) -> None:
+    def __init__(
+        self, cold_starts: ColdStartCache, devices: Sequence[Device], now_s: float
+    ) -> None:
         self._cold_starts, self._devices = cold_starts, devices
-        self._made: dict[ModelKey, StartRow] = {}
+        self._rows: dict[ModelKey, StartRow] = {}
         self._since_s = now_s
 
     def refresh(self, now_s: float) -> None:
-        """Forget what was worked out, if it is old and something was learned meanwhile."""
+        """Drop the cached rows if they are old and something was learned since."""
         if self._cold_starts.changed and now_s - self._since_s >= REFRESH_S:
-            self._made, self._since_s = {}, now_s
+            self._rows, self._since_s = {}, now_s
             self._cold_starts.changed = False
 
     def __getitem__(self, model: ModelKey) -> StartRow:
-        made = self._made
-        start = made.get(model)
-        if start is None:
-            start = made[model] = self._cold_starts.start(model, self._devices)
-        return start
+        rows = self._rows
+        row = rows.get(model)
+        if row is None:
+            row = rows[model] = self._cold_starts.start_row(model, self._devices)
+        return row
 
     def __iter__(self) -> Iterator[ModelKey]:
-        return iter(self._made)
+        return iter(self._rows)
 
     def __len__(self) -> int:
-        return len(self._made)
+        return len(self._rows)

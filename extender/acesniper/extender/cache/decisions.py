@@ -1,4 +1,4 @@
-"""The book of decisions: what was decided for each pod and why, bounded in size."""
+"""Cache of placement decisions, so that `/explain` can return the reasons of a recent one."""
 
 from collections import OrderedDict
 
@@ -6,24 +6,24 @@ from acesniper.api.decision import Decision
 
 
 class DecisionCache:
-    """Decisions by pod UID; the oldest fall out beyond `limit`."""
+    """The latest decision for each pod, by pod UID; the oldest are evicted beyond `limit`."""
 
     def __init__(self, limit: int = 20_000) -> None:
         self._limit = limit
         self._decisions: OrderedDict[str, Decision] = OrderedDict()
 
-    def write(self, pod: str, decision: Decision) -> None:
-        """Note a decision for a pod; a later one replaces it."""
+    def get(self, pod: str) -> Decision | None:
+        """Return the latest decision for a pod; None if there is none or it was evicted."""
+        return self._decisions.get(pod)
+
+    def put(self, pod: str, decision: Decision) -> None:
+        """Store a decision for a pod in place of an earlier one."""
         self._decisions[pod] = decision
         self._decisions.move_to_end(pod)
         while len(self._decisions) > self._limit:
             self._decisions.popitem(last=False)
 
-    def answered(self, pod: str, node: str) -> None:
-        """Note the one node that `/filter` answered for a pod."""
+    def set_answered(self, pod: str, node: str) -> None:
+        """Record the node that `/filter` returned for a pod."""
         if (decision := self._decisions.get(pod)) is not None:
             self._decisions[pod] = decision.model_copy(update={"answered": node})
-
-    def read(self, pod: str) -> Decision | None:
-        """The last decision for a pod, None if there was none or it is too old."""
-        return self._decisions.get(pod)

@@ -1,7 +1,7 @@
-"""The tasks that wait for a device, kept ready for the planner one event at a time.
+"""Pending tasks: those that can be planned and hold no device yet.
 
-Ten thousand of them are handed over by copying three dictionaries: everything else was done when
-their events came.
+They are kept ready for the planner one event at a time, so that a snapshot of ten thousand of them
+costs no more than a copy of three dictionaries.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,124 +16,131 @@ from acesniper.domain.reservations import PodUid
 from acesniper.domain.task import ModelKey, Task, TaskKey
 
 AVOID_DEVICE_S = 60.0
-"""How long a device that did not take a task's pod is not chosen for it again."""
+"""How long a device is excluded for a task whose pod was not bound there in time."""
 
 
 @dataclass(slots=True)
 class PendingTasks:
-    """`ready` tasks have a gated pod, in `gated`; those `behind` have none yet.
+    """Pending tasks, split by whether their gated pod exists.
 
-    `memory_bytes` says what a model needs, None for one that was not read; `promised` whether a pod
-    has a promise already.
+    Attributes:
+        memory_bytes: returns the memory that a model needs; None if its profile is not ready.
+        reserved: returns whether a pod holds a reservation.
+        gated: tasks whose gated pod exists; these can be admitted.
+        ungated: tasks without a pod; they are planned behind the others.
+        gated_pods: the pod of each task in `gated`.
     """
 
     memory_bytes: Callable[[ModelKey], int | None]
-    promised: Callable[[PodUid], bool]
-    ready: dict[TaskKey, Task] = field(default_factory=dict)
-    behind: dict[TaskKey, Task] = field(default_factory=dict)
-    gated: dict[TaskKey, PodView] = field(default_factory=dict)
+    reserved: Callable[[PodUid], bool]
+    gated: dict[TaskKey, Task] = field(default_factory=dict)
+    ungated: dict[TaskKey, Task] = field(default_factory=dict)
+    gated_pods: dict[TaskKey, PodView] = field(default_factory=dict)
     _tasks: dict[TaskKey, Task] = field(default_factory=dict)
-    """Those that are neither finished nor suspended nor being deleted."""
+    """All tasks that are not finished, suspended or being deleted."""
     _pods: dict[TaskKey, dict[PodUid, PodView]] = field(default_factory=dict)
-    _of_model: dict[ModelKey, set[TaskKey]] = field(default_factory=dict)
-    _avoided: dict[TaskKey, dict[DeviceId, float]] = field(default_factory=dict)
+    _by_model: dict[ModelKey, set[TaskKey]] = field(default_factory=dict)
+    _avoid_until_s: dict[TaskKey, dict[DeviceId, float]] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.ready) + len(self.behind)
+        return len(self.gated) + len(self.ungated)
 
-    def oldest_s(self, now_s: float) -> float:
-        """Age of the task that waits longest; 0 if none does."""
-        created = (each.created_s for each in chain(self.ready.values(), self.behind.values()))
-        return max(now_s - min(created, default=now_s), 0.0)
+    def oldest_age_s(self, now_s: float) -> float:
+        """Age of the oldest pending task in seconds; 0 if there is none."""
+        created_s = (task.created_s for task in self._pending())
+        return max(now_s - min(created_s, default=now_s), 0.0)
 
-    def overdue(self, now_s: float) -> int:
-        """How many still wait although their deadline has passed."""
-        waiting = chain(self.ready.values(), self.behind.values())
-        return sum(each.deadline_s is not None and each.deadline_s < now_s for each in waiting)
+    def overdue_count(self, now_s: float) -> int:
+        """Number of pending tasks whose deadline has passed."""
+        deadlines_s = (task.deadline_s for task in self._pending())
+        return sum(deadline_s is not None and deadline_s < now_s for deadline_s in deadlines_s)
 
-    def take_task(self, key: TaskKey, resource: InferenceTask | None) -> None:
-        """A task was made or changed; None: it is gone."""
+    def set_task(self, key: TaskKey, resource: InferenceTask | None) -> None:
+        """Upsert a task, or delete it (None)."""
         before = self._tasks.pop(key, None)
         if before is not None:
-            self._of_model[before.model].discard(key)
+            self._by_model[before.model].discard(key)
         if resource is None:
-            self._avoided.pop(key, None)
-        elif (task := _plannable(resource)) is not None:
+            self._avoid_until_s.pop(key, None)
+        elif (task := _plannable_task(resource)) is not None:
             self._tasks[key] = task
-            self._of_model.setdefault(task.model, set()).add(key)
-        self.look_again(key)
+            self._by_model.setdefault(task.model, set()).add(key)
+        self.invalidate(key)
 
-    def take_pod(self, pod: PodView) -> None:
-        """A pod of a task was seen."""
+    def upsert_pod(self, pod: PodView) -> None:
+        """Upsert a pod; one that belongs to no task is ignored."""
         if pod.task is not None:
             key = task_key(pod)
             self._pods.setdefault(key, {})[pod.uid] = pod
-            self.look_again(key)
+            self.invalidate(key)
 
-    def drop_pod(self, pod: PodView) -> None:
-        """A pod of a task is gone."""
+    def delete_pod(self, pod: PodView) -> None:
+        """Delete a pod."""
         key = task_key(pod)
         pods = self._pods.get(key, {})
         if pods.pop(pod.uid, None) is not None:
             if not pods:
                 del self._pods[key]
-            self.look_again(key)
+            self.invalidate(key)
 
-    def model_changed(self, model: ModelKey) -> None:
-        """A model was read, or is gone."""
-        for key in tuple(self._of_model.get(model, ())):
-            self.look_again(key)
+    def avoid_device(self, pod: PodView, device: DeviceId, now_s: float) -> None:
+        """Exclude a device for the task of a pod for `AVOID_DEVICE_S`."""
+        self._avoid_until_s.setdefault(task_key(pod), {})[device] = now_s + AVOID_DEVICE_S
+        self.invalidate(task_key(pod))
 
-    def avoid(self, pod: PodView, device: DeviceId, now_s: float) -> None:
-        """Do not choose a device for a pod's task for a while."""
-        self._avoided.setdefault(task_key(pod), {})[device] = now_s + AVOID_DEVICE_S
-        self.look_again(task_key(pod))
+    def reset_backoff(self, now_s: float) -> None:
+        """Make devices whose exclusion has ended eligible again."""
+        for key, until_s in tuple(self._avoid_until_s.items()):
+            remaining = {device: end_s for device, end_s in until_s.items() if end_s > now_s}
+            if len(remaining) < len(until_s):
+                self._avoid_until_s[key] = remaining
+                if not remaining:
+                    del self._avoid_until_s[key]
+                self.invalidate(key)
 
-    def forgive(self, now_s: float) -> None:
-        """Devices that were avoided for long enough may be chosen again."""
-        for key, until_s in tuple(self._avoided.items()):
-            left = {device: end_s for device, end_s in until_s.items() if end_s > now_s}
-            if len(left) < len(until_s):
-                self._avoided[key] = left
-                if not left:
-                    del self._avoided[key]
-                self.look_again(key)
+    def invalidate_model(self, model: ModelKey) -> None:
+        """Derive the tasks of a model again: its profile became ready or was deleted."""
+        for key in tuple(self._by_model.get(model, ())):
+            self.invalidate(key)
 
-    def look_again(self, key: TaskKey) -> None:
-        """Put a task where it belongs now."""
-        self.ready.pop(key, None)
-        self.behind.pop(key, None)
+    def invalidate(self, key: TaskKey) -> None:
+        """Derive again whether a task is pending, and whether its pod is gated."""
         self.gated.pop(key, None)
-        task, pod = self._tasks.get(key), None
-        for each in self._live(key):
-            if not each.gated or self.promised(each.uid):
+        self.ungated.pop(key, None)
+        self.gated_pods.pop(key, None)
+        task, gated_pod = self._tasks.get(key), None
+        for pod in self._active_pods(key):
+            if not pod.gated or self.reserved(pod.uid):
                 return  # admitted
-            if each.other_gates:
-                return  # nothing can start it but who has put that gate there
-            pod = each
+            if pod.other_gates:
+                return  # another controller has to remove its own gate first
+            gated_pod = pod
         memory_bytes = self.memory_bytes(task.model) if task is not None else None
         if task is None or memory_bytes is None:
             return
-        excluded = frozenset(self._avoided.get(key, ()))
+        excluded = frozenset(self._avoid_until_s.get(key, ()))
         task = replace(task, memory_bytes=memory_bytes, excluded=excluded)
-        if pod is None:
-            self.behind[key] = task
+        if gated_pod is None:
+            self.ungated[key] = task
         else:
-            # The API server has looked the priority class up for the pod.
-            self.ready[key] = replace(task, priority=pod.priority)
-            self.gated[key] = pod
+            # Admission in the API server resolved the priority class in the pod.
+            self.gated[key] = replace(task, priority=gated_pod.priority)
+            self.gated_pods[key] = gated_pod
 
-    def _live(self, key: TaskKey) -> Iterable[PodView]:
+    def _pending(self) -> Iterable[Task]:
+        return chain(self.gated.values(), self.ungated.values())
+
+    def _active_pods(self, key: TaskKey) -> Iterable[PodView]:
         pods = self._pods.get(key, {}).values()
         return (pod for pod in pods if not pod.finished and not pod.deleting)
 
 
 def task_key(pod: PodView) -> TaskKey:
-    """The task of a pod."""
+    """Return the key of the task that a pod belongs to."""
     return TaskKey(namespaced_key(pod.namespace, str(pod.task)))
 
 
-def _plannable(resource: InferenceTask) -> Task | None:
+def _plannable_task(resource: InferenceTask) -> Task | None:
     status = resource.status
     if status.phase in FINISHED or resource.spec.suspend or not status.model_profile:
         return None

@@ -1,1 +1,1 @@
-"""The page: what the fleet does and why, read-only, in a browser."""
+"""The page: a read-only view of the fleet, the plan and the tasks in a browser."""

@@ -1,4 +1,4 @@
-"""Why a task is where it is: the terms of each candidate, and where it stands."""
+"""Explanation of one task: its state, and the terms of each candidate device."""
 
 from acesniper.api import convert
 from acesniper.api.names import INFERENCE_TASKS
@@ -22,21 +22,22 @@ STATUS_FIELDS = {
 
 
 async def explain(cluster: Cluster, planner: Planner, namespace: str, name: str) -> Json | None:
-    """The task as the API server has it now, with its decision; None if there is no such task.
+    """Return a task as the API server has it now, with its decision; None if it does not exist.
 
     Raises:
-        Unavailable: the API server does not answer.
+        Unavailable: the API server does not respond.
     """
     manifest = await cluster.get(INFERENCE_TASKS, name, namespace)
     if manifest is None:
         return None
+    key = namespaced_key(namespace, name)
     task = convert.parse_resource(InferenceTask, manifest)
     decision = await decision_about(cluster, task)
     status = task.status.model_dump(
         by_alias=True, mode="json", exclude_none=True, include=STATUS_FIELDS
     )
-    found: Json = {
-        "task": namespaced_key(namespace, name),
+    explanation: Json = {
+        "task": key,
         "createdAt": task.metadata.get("creationTimestamp"),
         "inferences": task.spec.inferences,
         "deadline": task.spec.deadline,
@@ -45,22 +46,22 @@ async def explain(cluster: Cluster, planner: Planner, namespace: str, name: str)
         "phase": task.status.phase or Phase.PENDING,
     }
     if decision is not None:
-        found["decision"] = decision.record().model_dump(by_alias=True, mode="json")
-        found["text"] = decision.sentence()
-    elif (planned := _planned(planner, TaskKey(namespaced_key(namespace, name)))) is not None:
-        found["planned"] = planned
-    return found
+        explanation["decision"] = decision.record().model_dump(by_alias=True, mode="json")
+        explanation["text"] = decision.sentence()
+    elif (planned := _planned(planner, TaskKey(key))) is not None:
+        explanation["planned"] = planned
+    return explanation
 
 
 def _planned(planner: Planner, task: TaskKey) -> Json | None:
-    """Where the plan wants it, while it waits."""
-    for place, each in enumerate(planner.plan.planned):
-        if each.task.key == task:
+    """Where the plan has a pending task."""
+    for position, planned in enumerate(planner.plan.planned):
+        if planned.task.key == task:
             return {
-                "device": each.device.id,
-                "node": each.device.node,
-                "startsInSeconds": round(each.start_s, 2),
-                "busySeconds": round(each.busy_s, 2),
-                "before": place,
+                "device": planned.device.id,
+                "node": planned.device.node,
+                "startsInSeconds": round(planned.start_s, 2),
+                "busySeconds": round(planned.busy_s, 2),
+                "before": position,
             }
     return None

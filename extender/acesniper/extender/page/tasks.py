@@ -1,4 +1,4 @@
-"""Tasks as a list, and how well the finished ones were predicted."""
+"""Views of the tasks: the list, and the accuracy of predictions for finished ones."""
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -7,16 +7,17 @@ from math import exp, log
 from statistics import median
 from typing import Any
 
-from acesniper.api.objects import Json, namespaced_key
+from acesniper.api.objects import Json, namespaced_key, object_key
 from acesniper.api.units import epoch_s
 from acesniper.runtime.watch import DELETE
 
-FINISHED_KEPT = 1000
+MAX_FINISHED = 1000
+"""Finished tasks that are kept for the accuracy view."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSummary:
-    """A task as it was last seen. Latencies are of one inference, in seconds."""
+    """A task in its latest state. Latencies are of one inference, in seconds."""
 
     task: str
     uid: str
@@ -36,10 +37,10 @@ class TaskSummary:
 
     @classmethod
     def of(cls, manifest: Json) -> "TaskSummary":
-        """Read a task as the API server wrote it."""
+        """Read a task from its manifest."""
         metadata, spec = manifest["metadata"], manifest.get("spec") or {}
         status: Mapping[str, Any] = manifest.get("status") or {}
-        expected, seen = status.get("predicted") or {}, status.get("observed") or {}
+        predicted, observed = status.get("predicted") or {}, status.get("observed") or {}
         return cls(
             task=namespaced_key(metadata["namespace"], metadata["name"]),
             uid=str(metadata.get("uid", "")),
@@ -49,116 +50,122 @@ class TaskSummary:
             inferences=int(spec.get("inferences") or 1),
             node=str(status.get("node") or ""),
             device=str(status.get("device") or ""),
-            predicted_s=expected.get("latencySeconds"),
-            low_s=expected.get("lowSeconds"),
-            high_s=expected.get("highSeconds"),
-            observed_s=seen.get("latencyMedianSeconds"),
-            started_s=_when(seen.get("startTime")),
-            finished_s=_when(seen.get("finishTime")),
+            predicted_s=predicted.get("latencySeconds"),
+            low_s=predicted.get("lowSeconds"),
+            high_s=predicted.get("highSeconds"),
+            observed_s=observed.get("latencyMedianSeconds"),
+            started_s=_epoch_or_none(observed.get("startTime")),
+            finished_s=_epoch_or_none(observed.get("finishTime")),
             message=str(status.get("message") or ""),
         )
 
     @property
-    def compared(self) -> bool:
-        """Whether it tells how good its prediction was."""
+    def comparable(self) -> bool:
+        """Whether it has both a predicted and an observed latency."""
         return self.phase == "Succeeded" and bool(self.predicted_s) and bool(self.observed_s)
 
 
 @dataclass(slots=True)
 class TaskHistory:
-    """All tasks there are, and the newest finished ones, which stay when their task is deleted."""
+    """All tasks, and the latest finished ones, which are kept when their task is deleted."""
 
     tasks: dict[str, TaskSummary] = field(default_factory=dict)
-    finished: deque[TaskSummary] = field(default_factory=lambda: deque(maxlen=FINISHED_KEPT))
-    _told: set[str] = field(default_factory=set)
-    """UIDs of tasks that were noted as finished."""
+    finished: deque[TaskSummary] = field(default_factory=lambda: deque(maxlen=MAX_FINISHED))
+    _recorded: set[str] = field(default_factory=set)
+    """UIDs of tasks in `finished`."""
 
-    def take(self, change: str, manifest: Json) -> None:
-        """A task was made, changed or is gone."""
+    def apply(self, change: str, manifest: Json) -> None:
+        """Apply a watch event."""
         if change == DELETE:
-            # Found missing in a list, it comes with nothing but its name and its UID.
+            # A deletion that was detected by a list has the name and UID only.
             metadata = manifest["metadata"]
-            self.tasks.pop(namespaced_key(metadata["namespace"], metadata["name"]), None)
-            self._told.discard(str(metadata["uid"]))
+            self.tasks.pop(object_key(manifest), None)
+            self._recorded.discard(str(metadata["uid"]))
             return
-        seen = TaskSummary.of(manifest)
-        self.tasks[seen.task] = seen
-        if seen.compared and seen.uid not in self._told:
-            self._told.add(seen.uid)
-            self.finished.append(seen)
-
-
-def _when(text: str | None) -> float | None:
-    return epoch_s(text) if text else None
+        summary = TaskSummary.of(manifest)
+        self.tasks[summary.task] = summary
+        if summary.comparable and summary.uid not in self._recorded:
+            self._recorded.add(summary.uid)
+            self.finished.append(summary)
 
 
 def task_list(
     tasks: Sequence[TaskSummary], phase: str, search: str, offset: int, limit: int
 ) -> Json:
-    """One page of the tasks, the newest first; and how many there are in each phase."""
+    """Return one page of the tasks, newest first, and the number of tasks in each phase."""
     text = search.lower()
-    found = [
-        each
-        for each in tasks
-        if (not phase or each.phase == phase)
-        and (not text or text in f"{each.task} {each.model} {each.node}".lower())
+    matching = [
+        task
+        for task in tasks
+        if (not phase or task.phase == phase)
+        and (not text or text in f"{task.task} {task.model} {task.node}".lower())
     ]
-    found.sort(key=lambda each: (-each.created_s, each.task))
+    matching.sort(key=lambda task: (-task.created_s, task.task))
     return {
-        "matching": len(found),
-        "phases": Counter(each.phase for each in tasks),
-        "tasks": [_row(each) for each in found[offset : offset + limit]],
+        "matching": len(matching),
+        "phases": Counter(task.phase for task in tasks),
+        "tasks": [_row(task) for task in matching[offset : offset + limit]],
     }
 
 
 def accuracy(finished: Sequence[TaskSummary]) -> Json:
-    """Predicted against observed latency of the newest finished tasks, oldest first."""
-    errors = [abs(_predicted(each) / _observed(each) - 1.0) for each in finished]
-    ratios = [log(_observed(each) / _predicted(each)) for each in finished]
+    """Return predicted and observed latencies of finished tasks, oldest first, with totals."""
+    errors = [abs(_predicted_s(task) / _observed_s(task) - 1.0) for task in finished]
+    log_ratios = [log(_observed_s(task) / _predicted_s(task)) for task in finished]
     inside = sum(
-        (each.low_s or 0.0) <= _observed(each) <= (each.high_s or 0.0) for each in finished
+        (task.low_s or 0.0) <= _observed_s(task) <= (task.high_s or 0.0) for task in finished
     )
     return {
         "tasks": len(finished),
         "medianErrorRatio": round(median(errors), 4) if errors else None,
         "insideRatio": round(inside / len(finished), 4) if finished else None,
-        "observedOverPredicted": round(exp(median(ratios)), 4) if ratios else None,
-        "points": [
-            [
-                *(each.task, each.model, each.device or each.node),
-                *map(_short, (each.predicted_s, each.low_s, each.high_s, each.observed_s)),
-                each.finished_s,
-            ]
-            for each in finished
-        ],
+        "observedOverPredicted": round(exp(median(log_ratios)), 4) if log_ratios else None,
+        "points": [_point(task) for task in finished],
     }
 
 
-def _row(each: TaskSummary) -> Json:
+def _point(task: TaskSummary) -> list[object]:
+    return [
+        task.task,
+        task.model,
+        task.device or task.node,
+        _rounded(task.predicted_s),
+        _rounded(task.low_s),
+        _rounded(task.high_s),
+        _rounded(task.observed_s),
+        task.finished_s,
+    ]
+
+
+def _row(task: TaskSummary) -> Json:
     return {
-        "task": each.task,
-        "model": each.model,
-        "phase": each.phase,
-        "createdAt": each.created_s,
-        "finishedAt": each.finished_s,
-        "inferences": each.inferences,
-        "node": each.node,
-        "device": each.device,
-        "predictedSeconds": _short(each.predicted_s),
-        "lowSeconds": _short(each.low_s),
-        "highSeconds": _short(each.high_s),
-        "observedSeconds": _short(each.observed_s),
-        "message": each.message,
+        "task": task.task,
+        "model": task.model,
+        "phase": task.phase,
+        "createdAt": task.created_s,
+        "finishedAt": task.finished_s,
+        "inferences": task.inferences,
+        "node": task.node,
+        "device": task.device,
+        "predictedSeconds": _rounded(task.predicted_s),
+        "lowSeconds": _rounded(task.low_s),
+        "highSeconds": _rounded(task.high_s),
+        "observedSeconds": _rounded(task.observed_s),
+        "message": task.message,
     }
 
 
-def _predicted(each: TaskSummary) -> float:
-    return each.predicted_s or 1.0
+def _predicted_s(task: TaskSummary) -> float:
+    return task.predicted_s or 1.0
 
 
-def _observed(each: TaskSummary) -> float:
-    return each.observed_s or 1.0
+def _observed_s(task: TaskSummary) -> float:
+    return task.observed_s or 1.0
 
 
-def _short(seconds: float | None) -> float | None:
+def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else float(f"{seconds:.4g}")
+
+
+def _epoch_or_none(text: str | None) -> float | None:
+    return epoch_s(text) if text else None

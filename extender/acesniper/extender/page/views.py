@@ -1,7 +1,7 @@
-"""How the page answers: what was made in a thread is kept for a moment, and tagged.
+"""Cache of the page's responses.
 
-However many look at the page, each view is made once a second at most, one view at a time, never on
-the loop that answers kube-scheduler, and with a rest after each, so that the planner has its share.
+However many browsers show the page, each view is computed at most once a second: in a thread, one
+at a time, and with a pause after each, so that responses to kube-scheduler and planning come first.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 MAX_AGE_S = 1.0
 REST_FACTOR = 4.0
-"""After a view nothing is made for so many times as long as it kept a core busy: a fifth of one."""
+"""Pause after a view, as a multiple of the processor time it took: views use a fifth of a core."""
 MAX_VIEWS = 32
 MIN_GZIP_BYTES = 500
 POLICY = (
@@ -36,77 +36,80 @@ HEADERS = {
 }
 
 BuildView = Callable[[], object]
-"""Works an answer out; runs in a thread, on what nothing changes."""
+"""Computes a view from immutable data; runs in a thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A body, as it is and packed, with its tag."""
+    """A response body, plain and compressed, with its entity tag."""
 
     plain: bytes
-    packed: bytes
+    compressed: bytes
     tag: str
     media_type: str
 
     @classmethod
     def of(cls, plain: bytes, media_type: str) -> "Content":
-        """Pack and tag a body."""
-        packed = gzip.compress(plain, 6, mtime=0) if len(plain) > MIN_GZIP_BYTES else b""
-        return cls(plain, packed, f'"{hashlib.sha256(plain).hexdigest()[:20]}"', media_type)
+        """Compress and tag a body."""
+        compressed = gzip.compress(plain, 6, mtime=0) if len(plain) > MIN_GZIP_BYTES else b""
+        return cls(plain, compressed, f'"{hashlib.sha256(plain).hexdigest()[:20]}"', media_type)
 
-    def answer(self, request: Request) -> Response:
-        """The body in the form that was asked for; nothing if the asker has it."""
+    def response(self, request: Request) -> Response:
+        """Return the body in an accepted encoding, or 304 if the client has it."""
         headers = {**HEADERS, "ETag": self.tag}
         if request.headers.get("if-none-match") == self.tag:
             return Response(status_code=304, headers=headers)
-        if self.packed and "gzip" in request.headers.get("accept-encoding", ""):
+        if self.compressed and "gzip" in request.headers.get("accept-encoding", ""):
             headers["Content-Encoding"] = "gzip"
-            return Response(self.packed, headers=headers, media_type=self.media_type)
+            return Response(self.compressed, headers=headers, media_type=self.media_type)
         return Response(self.plain, headers=headers, media_type=self.media_type)
 
 
 @dataclass(slots=True)
 class ViewCache:
-    """The views that were made a moment ago, by their address."""
+    """Views computed within the last second, by URL.
+
+    `thread_time` returns the processor time of the calling thread in seconds.
+    """
 
     clock: Callable[[], float] = time.monotonic
-    spent: Callable[[], float] = time.thread_time
+    thread_time: Callable[[], float] = time.thread_time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    _made: OrderedDict[str, tuple[float, Content]] = field(default_factory=OrderedDict)
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _rested_s: float = 0.0
+    _views: OrderedDict[str, tuple[float, Content]] = field(default_factory=OrderedDict)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _resume_at_s: float = 0.0
 
-    async def answer(self, request: Request, take: Callable[[], BuildView]) -> Response:
-        """Answer with a view; `take` looks at the live state, what it returns works on that."""
-        address = f"{request.url.path}?{request.url.query}"
-        async with self._turn:
-            known = self._made.get(address)
-            if known is not None and self.clock() - known[0] < MAX_AGE_S:
-                content = known[1]
+    async def respond(self, request: Request, prepare: Callable[[], BuildView]) -> Response:
+        """Return a view. `prepare` copies the live state; the function it returns uses the copy."""
+        url = f"{request.url.path}?{request.url.query}"
+        async with self._lock:
+            cached = self._views.get(url)
+            if cached is not None and self.clock() - cached[0] < MAX_AGE_S:
+                content = cached[1]
             else:
-                await self.sleep(max(self._rested_s - self.clock(), 0.0))
-                content, spent_s = await asyncio.to_thread(_made, take(), self.spent)
-                made_s = self.clock()
-                self._rested_s = made_s + REST_FACTOR * spent_s
-                self._made[address] = made_s, content
-                self._made.move_to_end(address)
-                while len(self._made) > MAX_VIEWS:
-                    self._made.popitem(last=False)
-        return content.answer(request)
+                await self.sleep(max(self._resume_at_s - self.clock(), 0.0))
+                content, spent_s = await asyncio.to_thread(_build, prepare(), self.thread_time)
+                built_at_s = self.clock()
+                self._resume_at_s = built_at_s + REST_FACTOR * spent_s
+                self._views[url] = built_at_s, content
+                self._views.move_to_end(url)
+                while len(self._views) > MAX_VIEWS:
+                    self._views.popitem(last=False)
+        return content.response(request)
 
 
-def _made(build: BuildView, spent: Callable[[], float]) -> tuple[Content, float]:
-    """The view, and how long it kept a core busy."""
-    before_s = spent()
+def _build(build: BuildView, thread_time: Callable[[], float]) -> tuple[Content, float]:
+    """Return the view, and the processor time it took."""
+    before_s = thread_time()
     content = Content.of(msgspec.json.encode(build()), "application/json")
-    return content, spent() - before_s
+    return content, thread_time() - before_s
 
 
-def number(query: Mapping[str, str], name: str, default: int, most: int = 1_000_000) -> int:
-    """A whole number of a query, no less than 0 and no more than `most`.
+def int_parameter(query: Mapping[str, str], name: str, default: int, most: int = 1_000_000) -> int:
+    """Return an integer of the query string, limited to 0 to `most`.
 
     Raises:
-        ValueError: it is no number.
+        ValueError: the text is no integer.
     """
     text = query.get(name)
     return default if not text else min(max(int(text), 0), most)

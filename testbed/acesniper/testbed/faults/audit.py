@@ -12,6 +12,7 @@ from typing import Any
 from acesniper.api.names import DEVICE_PROFILES, NODES, PODS
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.latency_table import LatencyTable
+from acesniper.extender.watch_events import WatchEvents
 from acesniper.predictor.factory import default_predictor
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.watch import UPSERT
@@ -107,15 +108,16 @@ def rebuilt_backlogs(kubeconfig: Path) -> Mapping[str, float]:
 
 
 async def _rebuild(kubeconfig: Path) -> Mapping[str, float]:
-    fleet = ClusterCache(LatencyTable(default_predictor()), time.time)
+    cache = ClusterCache(LatencyTable(default_predictor()), time.time)
+    events = WatchEvents(cache)
     handlers = (
-        (NODES, fleet.take_node),
-        (DEVICE_PROFILES, fleet.take_device_profile),
-        (PODS, fleet.take_pod),
+        (NODES, events.node),
+        (DEVICE_PROFILES, events.device_profile),
+        (PODS, events.pod),
     )
     async with Cluster.connect(kubeconfig) as cluster:
         for kind, handle in handlers:
             for manifest in (await cluster.list(kind))[0]:
                 handle(UPSERT, manifest)
     now_s = time.time()
-    return {device.id: fleet.ledger.backlog_s(device.id, now_s) for device in fleet.devices}
+    return {device.id: cache.ledger.backlog_s(device.id, now_s) for device in cache.devices}

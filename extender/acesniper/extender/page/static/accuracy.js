@@ -1,5 +1,5 @@
 // @ts-check
-/** Predicted against observed: do the predictions hold? */
+/** The accuracy view: predicted against observed latency. */
 import { html, useState } from "./h.js";
 import { useView, useWidth } from "./data.js";
 import { count, digits, off, percent, seconds, short, tick } from "./format.js";
@@ -38,7 +38,7 @@ function Scatter({ points, chosen, onChoose }) {
     const nearest = points.reduce((best, each) => (far(each) < far(best) ? each : best), points[0]);
     return far(nearest) < 24 ? nearest : null;
   };
-  return html`<div ref=${place}><svg width=${size} height=${height} role="img" aria-label="Observed latency over predicted latency of the newest tasks"
+  return html`<div ref=${place}><svg width=${size} height=${height} role="img" aria-label="Observed over predicted latency of recently finished tasks"
       onPointerMove=${(/** @type {any} */ event) => onChoose(find(event))}
       onClick=${(/** @type {any} */ event) => { const found = find(event); if (found) location.hash = taskLink(found.task); }}>
     <clipPath id="inner"><rect x=${EDGE.left} y=${EDGE.top} width=${size - EDGE.left - EDGE.right} height=${height - EDGE.top - EDGE.bottom} /></clipPath>
@@ -60,7 +60,7 @@ function Scatter({ points, chosen, onChoose }) {
 
 /** @param {{points: Point[]}} props */
 const Worst = ({ points }) => html`<div class="panel"><div class="scroll"><table>
-  <thead><tr><th>Furthest off</th><th class="num">Predicted</th><th class="num">Observed</th><th class="num">Off</th></tr></thead>
+  <thead><tr><th>Largest errors</th><th class="num">Predicted</th><th class="num">Observed</th><th class="num">Error</th></tr></thead>
   <tbody>${points.map((each) => html`<tr>
     <td><a class="name" href=${taskLink(each.task)}>${short(each.task)}</a><span class="sub name">${each.model} on ${each.device}</span></td>
     <td class="num">${seconds(each.predicted)}</td><td class="num">${seconds(each.observed)}</td>
@@ -75,7 +75,7 @@ export function Accuracy() {
   const worst = [...points].sort((one, other) => far(other) - far(one)).slice(0, WORST);
   return html`
     <div class="lead"><h2>Predicted against observed</h2>
-      <p>Latency of one inference, for each of the newest tasks that finished. On the line: just as predicted.</p></div>
+      <p>Latency of one inference for each recently finished task. Points on the line were predicted exactly.</p></div>
     ${!data ? html`<${Waiting} error=${error} />` : !points.length ? html`<div class="panel empty">No task has finished yet.</div>` : html`
     <div class="two">
       <div class="panel pad">
@@ -84,7 +84,7 @@ export function Accuracy() {
           <span><i class="band"></i>within 25 %</span></div>
         <${Scatter} points=${points} chosen=${chosen} onChoose=${setChosen} />
         <p class="spot">${chosen ? html`<b>${short(chosen.task)}</b>: ${chosen.model} on ${chosen.device}, ${seconds(chosen.predicted)} predicted
-          (${seconds(chosen.low)} to ${seconds(chosen.high)}), ${seconds(chosen.observed)} observed` : "Point at a task to read it; click to see why it ran there."}</p>
+          (${seconds(chosen.low)} to ${seconds(chosen.high)}), ${seconds(chosen.observed)} observed` : "Point at a task for its figures; click it for the reasons of its placement."}</p>
       </div>
       <div class="stack">
         <dl class="panel pad facts">

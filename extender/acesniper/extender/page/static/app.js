@@ -1,13 +1,13 @@
 // @ts-check
-/** The page's frame: which view is shown, whether the extender answers, light or dark. */
+/** The frame of the page: navigation, connection status and colour theme. */
 import { html, render, useEffect, useState } from "./h.js";
-import { onAnswer } from "./data.js";
+import { onResponse } from "./data.js";
 import { Fleet } from "./fleet.js";
 import { Latency } from "./latency.js";
 import { Plan } from "./plan.js";
 import { Accuracy } from "./accuracy.js";
 import { Tasks } from "./tasks.js";
-import { Why } from "./why.js";
+import { Task } from "./task.js";
 
 const VIEWS = /** @type {Record<string, [string, any]>} */ ({
   fleet: ["Fleet", Fleet],
@@ -16,9 +16,9 @@ const VIEWS = /** @type {Record<string, [string, any]>} */ ({
   accuracy: ["Accuracy", Accuracy],
   tasks: ["Tasks", Tasks],
 });
-const AWAY_MS = 6000;
+const DISCONNECTED_MS = 6000;
 
-/** What stands between two slashes; as it is, where it was encoded by nobody. @param {string} part */
+/** Decodes a part of the path; returns it unchanged if it is not encoded. @param {string} part */
 function decoded(part) {
   try {
     return decodeURIComponent(part);
@@ -45,17 +45,17 @@ function Live() {
   const [last, setLast] = useState(Date.now());
   const [, tick] = useState(0);
   useEffect(() => {
-    const forget = onAnswer((when) => when && setLast(when));
+    const unsubscribe = onResponse((when) => when && setLast(when));
     const timer = setInterval(() => tick((/** @type {number} */ each) => each + 1), 1000);
     return () => {
-      forget();
+      unsubscribe();
       clearInterval(timer);
     };
   }, []);
-  const silent = Date.now() - last;
-  const away = silent > AWAY_MS;
-  const text = away ? `no answer for ${Math.round(silent / 1000)} s` : "live";
-  return html`<span class=${away ? "live away" : "live"} role="status"><i></i>${text}</span>`;
+  const elapsed = Date.now() - last;
+  const disconnected = elapsed > DISCONNECTED_MS;
+  const text = disconnected ? `no response for ${Math.round(elapsed / 1000)} s` : "live";
+  return html`<span class=${disconnected ? "live disconnected" : "live"} role="status"><i></i>${text}</span>`;
 }
 
 const system = matchMedia("(prefers-color-scheme: dark)");
@@ -63,7 +63,7 @@ const stored = () => {
   try {
     return localStorage.getItem("theme");
   } catch {
-    return null; // no storage here: the system decides
+    return null; // no storage: use the system setting
   }
 };
 const isDark = () => (stored() ?? (system.matches ? "dark" : "light")) === "dark";
@@ -98,7 +98,7 @@ function Theme() {
   </button>`;
 }
 
-/** The address stays: what follows its # is the view. @param {Event} event */
+/** Moves the focus without changing the URL, whose fragment selects the view. @param {Event} event */
 function skip(event) {
   event.preventDefault();
   document.getElementById("main")?.focus();
@@ -122,7 +122,7 @@ function App() {
       <div class="state"><${Live} /><${Theme} /></div>
     </div></header>
     <main id="main" tabindex="-1">
-      ${name === "task" ? html`<${Why} key=${rest.join("/")} namespace=${rest[0]} name=${rest[1]} />` : html`<${View} />`}
+      ${name === "task" ? html`<${Task} key=${rest.join("/")} namespace=${rest[0]} name=${rest[1]} />` : html`<${View} />`}
     </main>`;
 }
 

@@ -1,27 +1,27 @@
 // @ts-check
-/** Views of the extender: asked for again and again while somebody looks, and only then. */
+/** Requests to the extender: views are polled while the page is visible. */
 import { useEffect, useRef, useState } from "./h.js";
 
 export const EVERY_MS = 2000;
 
 let skew = 0;
-/** What the extender's clock says, in seconds since the epoch. */
+/** Time of the extender's clock, in seconds since the epoch. */
 export const now = () => Date.now() / 1000 + skew;
 
 /** @type {Set<(when: number | null) => void>} */
 const watchers = new Set();
-/** Be told when the extender answered, or that it did not. @param {(when: number | null) => void} watcher */
-export function onAnswer(watcher) {
+/** Subscribe to responses: called with their time, or null after a failed request. @param {(when: number | null) => void} watcher */
+export function onResponse(watcher) {
   watchers.add(watcher);
   return () => watchers.delete(watcher);
 }
 
 /**
- * Ask once.
+ * Request a path once.
  * @param {string} path
  * @param {AbortSignal} signal
  */
-async function ask(path, signal) {
+async function request(path, signal) {
   try {
     const answer = await fetch(path, { signal });
     const date = Date.parse(answer.headers.get("date") ?? "");
@@ -36,10 +36,10 @@ async function ask(path, signal) {
 }
 
 /**
- * A view that stays fresh: `data` is null until the first answer; `error` is what the extender said.
- * The data of the address before stay until the new ones come, so that nothing flickers.
+ * A view that is polled: `data` is null until the first response; `error` is the extender's message.
+ * The data of the previous path stay until the new ones arrive, to avoid flicker.
  * @param {string} path
- * @param {number} [every] milliseconds; 0: once
+ * @param {number} [every] milliseconds; 0: no polling
  * @returns {{data: any, error: string | null}}
  */
 export function useView(path, every = EVERY_MS) {
@@ -53,7 +53,7 @@ export function useView(path, every = EVERY_MS) {
       clearTimeout(timer);
       if (document.hidden) return;
       try {
-        const answer = await ask(path, stop.signal);
+        const answer = await request(path, stop.signal);
         if (!answer.ok) setView({ data: null, error: answer.body.detail });
         else if (answer.tag === null || answer.tag !== tag.current) setView({ data: answer.body, error: null });
         tag.current = answer.tag;
@@ -73,12 +73,12 @@ export function useView(path, every = EVERY_MS) {
   return view;
 }
 
-/** How wide the content is, before it is laid out: the style sheet's numbers. */
+/** Width of the content before layout, from the figures of the style sheet. */
 export const likelyWidth = () => Math.min(innerWidth, 1240) - (innerWidth > 640 ? 48 : 28);
 
 /**
- * The width of an element in pixels, followed.
- * @param {number} first what to take until it is known
+ * The current width of an element in pixels.
+ * @param {number} first width until it is measured
  */
 export function useWidth(first) {
   const place = useRef(/** @type {HTMLElement | null} */ (null));

@@ -1,5 +1,5 @@
 // @ts-check
-/** The fleet: a few numbers, and every device with its speed, backlog and health. */
+/** The fleet view: totals, and every device with its speed, backlog and health. */
 import { html, useState } from "./h.js";
 import { now, query, useView } from "./data.js";
 import { ago, count, percent, seconds, times } from "./format.js";
@@ -12,10 +12,10 @@ function Numbers({ summary: { fleet, queue, accuracy } }) {
   const numbers = [
     ["Devices ready", count(fleet.ready), `of ${count(fleet.devices)}`],
     ["Busy", percent(fleet.devices ? fleet.busy / fleet.devices : null), `${count(fleet.busy)} devices`],
-    ["Work promised", seconds(fleet.backlogSeconds), ""],
-    ["Waiting tasks", count(queue.waiting), queue.overdue ? `${count(queue.overdue)} late` : ""],
-    ["Longest wait", queue.oldestCreatedAt ? seconds(Math.max(now() - queue.oldestCreatedAt, 0)) : "–", ""],
-    ["Median error", percent(accuracy.medianErrorRatio), accuracy.tasks ? `${percent(accuracy.insideRatio)} inside` : ""],
+    ["Backlog", seconds(fleet.backlogSeconds), ""],
+    ["Pending tasks", count(queue.waiting), queue.overdue ? `${count(queue.overdue)} overdue` : ""],
+    ["Oldest pending", queue.oldestCreatedAt ? seconds(Math.max(now() - queue.oldestCreatedAt, 0)) : "–", ""],
+    ["Median error", percent(accuracy.medianErrorRatio), accuracy.tasks ? `${percent(accuracy.insideRatio)} in interval` : ""],
   ];
   return html`<dl class="panel numbers">
     ${numbers.map(([name, value, more]) => html`<div><dt>${name}</dt><dd>${value} <small>${more}</small></dd></div>`)}
@@ -29,8 +29,8 @@ const Meter = ({ text, share, kind = "" }) => html`<div class=${`meter ${kind}`}
 
 /** @param {{device: any}} props */
 function Health({ device }) {
-  if (!device.ready) return html`<${Tag} text="Away" kind="warn" />`;
-  if (device.worries.length) return html`<${Tag} text=${device.worries.join(", ")} kind="warn" />`;
+  if (!device.ready) return html`<${Tag} text="Unschedulable" kind="warn" />`;
+  if (device.problems.length) return html`<${Tag} text=${device.problems.join(", ")} kind="warn" />`;
   return html`<${Tag} text=${device.taken ? "Busy" : "Idle"} kind=${device.taken ? "good" : "idle"} />`;
 }
 
@@ -67,16 +67,16 @@ export function Fleet() {
       <${Search} label="Find a device or node" value=${search} onInput=${(/** @type {string} */ text) => (setSearch(text), setOffset(0))} />
     </div>
     ${!list ? html`<${Waiting} error=${error} />` : html`<div class="panel">
-      ${!list.matching ? html`<p class="empty">${search ? "No device has that in its name." : "No device has been measured yet."}</p>` : html`
+      ${!list.matching ? html`<p class="empty">${search ? "No matching devices." : "No device has been probed yet."}</p>` : html`
       <div class="scroll"><table>
         <thead><tr>
           <${Head} name="Device" by="name" /><th class="mid">Provider</th>
           <${Head} name="Speed" by="speed" /><${Head} name="Backlog" by="backlog" /><${Head} name="Health" by="health" />
-          <th class="wide">What its tasks took</th><${Head} name="Measured" by="measured" kind="wide num" />
+          <th class="wide">Observed / predicted</th><${Head} name="Last probe" by="measured" kind="wide num" />
         </tr></thead>
         <tbody>${list.devices.map((/** @type {any} */ each) => html`<${Row} key=${each.device} list=${list} device=${each} />`)}</tbody>
       </table></div>`}
       <${Pager} offset=${offset} size=${SIZE} of=${list.matching} what="devices" onMove=${setOffset} />
     </div>`}
-    <p class="soft small" style=${{ marginTop: "10px" }}>Speed is relative to the fleet's mean over all models that are known: 2 × takes half the time.</p>`;
+    <p class="soft small" style=${{ marginTop: "10px" }}>Speed is relative to the mean of the fleet over all profiled models: a device at 2 × needs half the time.</p>`;
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** Numbers and times as people read them. */
+/** Formats numbers and times for display. */
 
 const STEPS = /** @type {const} */ ([
   [1e-3, 1e-6, "µs"],
@@ -19,13 +19,13 @@ export function seconds(value) {
   return `${digits(value / unit)} ${name}`;
 }
 
-/** Seconds on an axis: round numbers without their zeros. @param {number} value */
+/** Seconds on an axis, without trailing zeros. @param {number} value */
 export function tick(value) {
   const [number, unit] = seconds(value).split(" ");
   return `${Number(number.replace(",", ""))} ${unit}`;
 }
 
-/** How many times as fast. @param {number} value */
+/** Format a relative speed. @param {number} value */
 export const times = (value) => `${value.toFixed(value < 1 ? 2 : 1)} ×`;
 
 /** Three digits of a number. @param {number} value */
@@ -43,7 +43,7 @@ export function percent(value) {
   return value === null || value === undefined ? "–" : `${Math.round(100 * value)} %`;
 }
 
-/** How far a prediction was off, with its sign. @param {number} predicted @param {number} observed */
+/** Format the relative error of a prediction, with its sign. @param {number} predicted @param {number} observed */
 export function off(predicted, observed) {
   const ratio = observed / predicted - 1;
   return `${ratio > 0 ? "+" : ratio < 0 ? "−" : ""}${Math.abs(Math.round(100 * ratio))} %`;
@@ -58,7 +58,7 @@ export function ago(at, now) {
   return `${Math.floor(passed / unit)} ${name} ago`;
 }
 
-/** What comes after the namespace, if that is `default`. @param {string} key */
+/** Key without its namespace if that is `default`. @param {string} key */
 export function short(key) {
   return key.startsWith("default/") ? key.slice("default/".length) : key;
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** The heat map: predicted latency of every model on every device, in blocks where there are many. */
+/** The latency view: predicted latency of every model on every device, in blocks where there are many. */
 import { html, useEffect, useRef, useState } from "./h.js";
 import { likelyWidth, query, useView, useWidth } from "./data.js";
 import { count, seconds, short } from "./format.js";
@@ -14,7 +14,7 @@ const ALL = { row: 0, rows: 1_000_000, column: 0, columns: 1_000_000 };
 /** @param {any} group @param {boolean} last */
 const name = (group, last = false) => short(last ? group.last : group.first);
 /** @param {any} group @param {string} what */
-const told = (group, what) => (group.count === 1 ? name(group) : `${count(group.count)} ${what} like ${name(group)}`);
+const label = (group, what) => (group.count === 1 ? name(group) : `${count(group.count)} ${what} like ${name(group)}`);
 
 /** @param {any} heat */
 function scaleOf(heat) {
@@ -40,7 +40,7 @@ function Key({ scale }) {
     aria-hidden="true"></canvas><span>${seconds(scale.high)}</span></div>`;
 }
 
-/** Few enough to read: a table. @param {{heat: any, scale: any}} props */
+/** A table, for few pairs. @param {{heat: any, scale: any}} props */
 const Cells = ({ heat, scale }) => html`<div class="scroll pad"><table class="cells">
   <thead><tr><td></td>${heat.columns.map((/** @type {any} */ each) => html`<th scope="col">${name(each)}</th>`)}</tr></thead>
   <tbody>${heat.rows.map((/** @type {any} */ row, /** @type {number} */ y) => html`<tr><th scope="row">${name(row)}</th>
@@ -54,10 +54,10 @@ const Cells = ({ heat, scale }) => html`<div class="scroll pad"><table class="ce
   </tbody></table></div>`;
 
 /**
- * More: a picture, with a cursor that pointer and arrow keys move.
+ * A heat map, for many pairs, with a cursor moved by pointer and arrow keys.
  * @param {{heat: any, scale: any, onZoom: (row: any, column: any) => void, onLeave: () => void}} props
  */
-function Picture({ heat, scale, onZoom, onLeave }) {
+function HeatMap({ heat, scale, onZoom, onLeave }) {
   const [place, width] = useWidth(600);
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const [[y, x], setCursor] = useState([0, 0]);
@@ -107,10 +107,10 @@ function Picture({ heat, scale, onZoom, onLeave }) {
   const value = heat.latencySeconds[Math.min(y, rows - 1)][Math.min(x, columns - 1)];
   const every = Math.max(1, Math.ceil(14 / ROW));
   return html`
-    <p class="told" aria-live="polite">
+    <p class="reading" aria-live="polite">
       <b>${value === null ? "not predicted" : seconds(value)}</b>
       ${value !== null && html`<span class="soft">90 %: ${seconds(heat.lowSeconds[Math.min(y, rows - 1)][Math.min(x, columns - 1)])} to ${seconds(heat.highSeconds[Math.min(y, rows - 1)][Math.min(x, columns - 1)])}</span>`}
-      <span>${told(at, "models")} <span class="soft">on</span> ${told(to, "devices")}</span>
+      <span>${label(at, "models")} <span class="soft">on</span> ${label(to, "devices")}</span>
     </p>
     <div class="map">
       <div class="names" style=${{ height: `${height}px` }}>
@@ -118,11 +118,11 @@ function Picture({ heat, scale, onZoom, onLeave }) {
           <span class="clip" style=${{ top: `${(row + 0.5) * ROW}px` }}>${name(each)}</span>`)}
       </div>
       <div ref=${place}><canvas ref=${canvas} tabindex="0" role="img" style=${{ height: `${height}px` }}
-        aria-label="Heat map of latencies. Arrow keys move, Enter looks closer, Escape goes back."
+        aria-label="Heat map of latencies. Arrow keys move, Enter zooms in, Escape goes back."
         onPointerMove=${(/** @type {any} */ event) => setCursor(find(event))}
         onClick=${(/** @type {any} */ event) => { const [row, column] = find(event); onZoom(heat.rows[row], heat.columns[column]); }}
         onKeyDown=${press}></canvas></div>
-      <div class="across"><span>← faster devices</span><span class="mid">each row is a model, or some of like speed</span><span>slower →</span></div>
+      <div class="across"><span>← faster devices</span><span class="mid">each row is a model, or a group of similar speed</span><span>slower →</span></div>
     </div>`;
 }
 
@@ -153,8 +153,8 @@ export function Latency() {
   };
   return html`<div ref=${place}>
     <div class="lead"><h2>Predicted latency</h2>
-      <p>One inference of each model on each device, whether it ran there or not. The interval holds 90 % of what is expected.</p></div>
-    ${!heat ? html`<${Waiting} error=${error} />` : !known ? html`<div class="panel empty">No model has been read, or no device measured, yet.</div>` : html`
+      <p>Latency of one inference of each model on each device, whether or not it ran there, with its 90 % interval.</p></div>
+    ${!heat ? html`<${Waiting} error=${error} />` : !known ? html`<div class="panel empty">No model has been profiled or no device probed yet.</div>` : html`
     <div class="tools">
       ${path.length > 1 && html`<button onClick=${leave}>← Back</button>`}
       <span class="grow soft">${path.length > 1
@@ -163,7 +163,7 @@ export function Latency() {
       <${Key} scale=${scale} />
     </div>
     <div class="panel">${readable ? html`<${Cells} heat=${heat} scale=${scale} />`
-      : html`<${Picture} heat=${heat} scale=${scale} onZoom=${zoom} onLeave=${leave} />`}</div>
-    ${!readable && html`<p class="soft small" style=${{ marginTop: "10px" }}>Click, or press Enter, to look closer.</p>`}`}
+      : html`<${HeatMap} heat=${heat} scale=${scale} onZoom=${zoom} onLeave=${leave} />`}</div>
+    ${!readable && html`<p class="soft small" style=${{ marginTop: "10px" }}>Click or press Enter to zoom in.</p>`}`}
   </div>`;
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** Small parts that several views share. */
+/** Components shared by several views. */
 import { html, useEffect } from "./h.js";
 import { count, seconds } from "./format.js";
 
@@ -18,7 +18,7 @@ export const Search = ({ label, value, onInput }) => html`
     onInput=${(/** @type {any} */ event) => onInput(event.target.value)} />`;
 
 /**
- * Leads through a list; back to its end when it became shorter than what is shown.
+ * Page controls of a list; goes back to the last page when the list has become shorter.
  * @param {{offset: number, size: number, of: number, what: string, onMove: (offset: number) => void}} props
  */
 export function Pager({ offset, size, of, what, onMove }) {

@@ -1,5 +1,5 @@
 // @ts-check
-/** The running plan: a line of time for each device, with what runs and what comes next. */
+/** The plan view: a timeline for each device, with running and planned tasks. */
 import { html, useState } from "./h.js";
 import { now, query, useView, useWidth } from "./data.js";
 import { count, seconds, short, tick } from "./format.js";
@@ -11,13 +11,13 @@ const ROW = 30;
 const PAST = 0.14;
 const TOP = 24;
 
-/** The task's text, if there is room for it. @param {string} text @param {number} room */
+/** Text truncated to the available width; empty if there is too little. @param {string} text @param {number} room */
 function fitting(text, room) {
   const most = Math.floor((room - 12) / 6.4);
   return most < 4 ? "" : text.length <= most ? text : `${text.slice(0, most - 1)}…`;
 }
 
-/** A name whose middle is left out where there is no room: names of a fleet begin alike. @param {string} text @param {number} room */
+/** Name shortened in the middle, since names of a fleet often share a prefix. @param {string} text @param {number} room */
 function ends(text, room) {
   const most = Math.floor(room / 7);
   const half = Math.floor((most - 1) / 2);
@@ -26,7 +26,7 @@ function ends(text, room) {
 
 /** @param {{bar: any, y: number, x: (at: number) => number, width: number, when: number}} props */
 function Bar({ bar, y, x, width, when }) {
-  // What should have started since the plan was made starts any moment now.
+  // A task whose planned start has passed is about to start.
   const delay = bar.kind === "planned" ? Math.max(when - bar.start, 0) : 0;
   const from = Math.max(x(bar.start + delay), 0);
   const to = Math.min(x(bar.end + delay), width);
@@ -34,7 +34,7 @@ function Bar({ bar, y, x, width, when }) {
   const kind = bar.kind === "planned" ? "planned" : bar.late ? "late" : "running";
   const room = Math.max(to - from - 1.5, 2);
   const starts = bar.kind === "planned" ? `starts in ${seconds(Math.max(bar.start - when, 0))}, takes ${seconds(bar.end - bar.start)}`
-    : `${bar.late ? "late; " : ""}${seconds(Math.max(bar.end - when, 0))} left`;
+    : `${bar.late ? "longer than predicted; " : ""}${seconds(Math.max(bar.end - when, 0))} left`;
   const label = `${short(bar.task)}: ${bar.model || "unknown model"}, ${starts}`;
   return html`<a href=${taskLink(bar.task)} aria-label=${label}>
     <title>${label}</title>
@@ -73,20 +73,20 @@ export function Plan() {
   const [search, setSearch] = useState("");
   const { data: plan, error } = useView(`api/plan${query({ offset, limit: SIZE, search })}`, 1000);
   return html`
-    <div class="lead"><h2>The plan</h2>
-      <p>What runs, and where each waiting task will start. It is made anew at every event; a task may wait for a faster device.</p></div>
+    <div class="lead"><h2>Plan</h2>
+      <p>Running tasks, and where each pending task will start. The plan is recomputed at every event; a task may wait for a faster device.</p></div>
     ${!plan ? html`<${Waiting} error=${error} />` : html`
     <div class="tools">
       <div class="key grow">
         <span><i class="running"></i>${count(plan.running)} running</span>
         <span><i class="planned"></i>${count(plan.planned)} planned</span>
         <span><i class="late"></i>longer than predicted</span>
-        ${plan.unplanned > 0 && html`<span>${count(plan.unplanned)} that no device can take</span>`}
+        ${plan.unplanned > 0 && html`<span>${count(plan.unplanned)} unschedulable</span>`}
       </div>
       <${Search} label="Find a device" value=${search} onInput=${(/** @type {string} */ text) => (setSearch(text), setOffset(0))} />
     </div>
     <div class="panel">
-      ${plan.devices.length ? html`<div class="pad"><${Lines} plan=${plan} /></div>` : html`<p class="empty">${search ? "No device of that name has work." : "Nothing runs and nothing waits."}</p>`}
-      <${Pager} offset=${offset} size=${SIZE} of=${plan.matching} what="devices with work" onMove=${setOffset} />
+      ${plan.devices.length ? html`<div class="pad"><${Lines} plan=${plan} /></div>` : html`<p class="empty">${search ? "No matching device has tasks." : "No tasks are running or pending."}</p>`}
+      <${Pager} offset=${offset} size=${SIZE} of=${plan.matching} what="devices with tasks" onMove=${setOffset} />
     </div>`}`;
 }

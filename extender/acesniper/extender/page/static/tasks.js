@@ -1,5 +1,5 @@
 // @ts-check
-/** All tasks, the newest first. */
+/** The task list, newest first. */
 import { html, useState } from "./h.js";
 import { now, query, useView } from "./data.js";
 import { ago, count, off, seconds, short } from "./format.js";
@@ -29,7 +29,7 @@ export function Tasks() {
   const of = list ? list.phases : {};
   const total = Object.values(of).reduce((sum, each) => sum + each, 0);
   return html`
-    <div class="lead"><h2>Tasks</h2><p>Predicted and observed are of one inference. Open a task to see why it is where it is.</p></div>
+    <div class="lead"><h2>Tasks</h2><p>Latencies are of one inference. Open a task for the reasons of its placement.</p></div>
     <div class="tools">
       <div class="segments" role="group" aria-label="Phase">
         <button aria-pressed=${phase === ""} onClick=${() => choose("")}>All ${count(total)}</button>
@@ -40,7 +40,7 @@ export function Tasks() {
       <${Search} label="Find a task, model or node" value=${search} onInput=${(/** @type {string} */ text) => (setSearch(text), setOffset(0))} />
     </div>
     ${!list ? html`<${Waiting} error=${error} />` : html`<div class="panel">
-      ${!list.matching ? html`<p class="empty">${total ? "No task is like that." : "There are no tasks yet."}</p>` : html`
+      ${!list.matching ? html`<p class="empty">${total ? "No matching tasks." : "There are no tasks yet."}</p>` : html`
       <div class="scroll"><table>
         <thead><tr><th>Task</th><th>Phase</th><th class="mid">Device</th><th class="num mid">Predicted</th><th class="num">Observed</th><th class="num wide">Created</th></tr></thead>
         <tbody>${list.tasks.map((/** @type {any} */ each) => html`<${Row} key=${each.task} task=${each} />`)}</tbody>

@@ -1,5 +1,5 @@
 // @ts-check
-/** Why a task is where it is: every candidate with the terms of its finish time. */
+/** The view of one task: its candidates with the terms of their finish time, and its result. */
 import { html } from "./h.js";
 import { useView, useWidth } from "./data.js";
 import { count, off, seconds, tick } from "./format.js";
@@ -7,9 +7,9 @@ import { timeStep } from "./scale.js";
 import { Phase, Waiting } from "./parts.js";
 
 const TERMS = /** @type {const} */ ([
-  ["backlog", "backlogSeconds", "waits for a slot"],
+  ["backlog", "backlogSeconds", "wait for a slot"],
   ["cold", "coldStartSeconds", "container and model start"],
-  ["transfer", "transferSeconds", "model file is brought"],
+  ["transfer", "transferSeconds", "transfer of the model file"],
   ["run", "runSeconds", "inferences"],
 ]);
 const ROW = 58;
@@ -58,10 +58,10 @@ function Decision({ decision }) {
   const refused = Object.entries(decision.refused ?? {});
   return html`
     <section class="panel pad stack">
-      <div class="lead beside" style=${{ marginBottom: 0 }}><h3>Why there</h3>
+      <div class="lead beside" style=${{ marginBottom: 0 }}><h3>Reasons for the placement</h3>
         <div class="key">${TERMS.map(([kind, , text]) => html`<span><i class=${kind}></i>${text}</span>`)}<span><i class="whisker"></i>90 % interval</span></div></div>
       <${Candidates} candidates=${decision.candidates} />
-      ${sooner && html`<p class="note">${sooner.device} would have finished this task sooner; ${decision.policy} keeps it for tasks that gain more from it.</p>`}
+      ${sooner && html`<p class="note">${sooner.device} would have finished this task sooner; ${decision.policy} reserves it for tasks that gain more from it.</p>`}
     </section>
     <section class="panel"><div class="scroll"><table>
       <thead><tr><th>Device</th><th class="num">Backlog</th><th class="num">Cold start</th><th class="num">Transfer</th>
@@ -74,7 +74,7 @@ function Decision({ decision }) {
         <td class="num"><b>${seconds(each.finishSeconds)}</b></td></tr>`)}
       </tbody></table></div></section>
     ${refused.length > 0 && html`<section class="panel"><div class="scroll"><table>
-      <thead><tr><th>Could not run it</th><th>Why</th></tr></thead>
+      <thead><tr><th>Infeasible device</th><th>Reason</th></tr></thead>
       <tbody>${refused.map(([device, reason]) => html`<tr><td><span class="name">${device}</span></td><td class="soft">${reason}</td></tr>`)}</tbody>
     </table></div></section>`}`;
 }
@@ -88,18 +88,18 @@ function Outcome({ task: { predicted, observed } }) {
       : (observed.containerSeconds ?? 0) + (observed.fetchSeconds ?? 0) + observed.loadSeconds],
   ];
   return html`<section class="panel"><div class="scroll"><table>
-    <thead><tr><th>What came out</th><th class="num">Predicted</th><th class="num">Observed</th><th class="num">Off</th></tr></thead>
+    <thead><tr><th>Result</th><th class="num">Predicted</th><th class="num">Observed</th><th class="num">Error</th></tr></thead>
     <tbody>${pairs.map(([name, expected, seen]) => html`<tr><td>${name}</td><td class="num">${seconds(expected)}</td>
       <td class="num">${seconds(seen)}</td><td class="num soft">${seen !== undefined && expected > 0 ? off(expected, seen) : "–"}</td></tr>`)}</tbody>
   </table></div></section>`;
 }
 
 /** @param {{planned: any}} props */
-const Planned = ({ planned }) => html`<section class="panel pad"><p class="note">Waits for <b>${planned.device}</b>: the plan starts it there
-  in ${seconds(planned.startsInSeconds)}, for ${seconds(planned.busySeconds)}. ${count(planned.before)} tasks were planned before it. The reasons are kept when it starts.</p></section>`;
+const Planned = ({ planned }) => html`<section class="panel pad"><p class="note">Planned for <b>${planned.device}</b>, to start
+  in ${seconds(planned.startsInSeconds)} and to run for ${seconds(planned.busySeconds)}, behind ${count(planned.before)} other tasks. The reasons are recorded when it starts.</p></section>`;
 
 /** @param {{namespace: string, name: string}} props */
-export function Why({ namespace, name }) {
+export function Task({ namespace, name }) {
   const path = `api/tasks/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
   const { data: task, error } = useView(path, 5000);
   if (!task) return html`<p class="tools"><a href="#/tasks">← Tasks</a></p><${Waiting} error=${error} />`;
@@ -119,7 +119,7 @@ export function Why({ namespace, name }) {
         ${task.message && html`<p class="soft" style=${{ marginTop: "10px" }}>${task.message}</p>`}</section>
       ${task.decision ? html`<${Decision} decision=${task.decision} />` : task.planned ? html`<${Planned} planned=${task.planned} />`
         : html`<section class="panel empty">${task.phase === "Succeeded" || task.phase === "Failed" || task.phase === "Running"
-          ? "It was placed without a prediction, as the stock scheduler would." : "No decision yet."}</section>`}
+          ? "The task was scheduled without a latency prediction." : "No decision yet."}</section>`}
       ${task.predicted && html`<${Outcome} task=${task} />`}
     </div>`;
 }
