@@ -1,12 +1,12 @@
 """Our scheduler on a real control plane next to the stock one, and to ours with true latencies.
 
-Devices and models are those of a table of measured latencies. KWOK plays the nodes, an emulator
-ends each pod when its true latency is over. The same tasks come three times: as InferenceTasks with
-what the predictor makes of k reference networks per device, as InferenceTasks with the truth (the
-oracle), and as plain pods that ask for the same slots, for the stock scheduler. The simulator's
-figures for the same tasks stand beside them: what is above them is the price of the real thing,
-which a larger --time-scale (longer tasks, arriving as much more slowly) makes smaller. Times are in
-the table's seconds.
+Devices and models are those of a table of measured latencies. KWOK emulates the nodes, and an
+emulator finishes each pod after its true latency. The same tasks are run three times: as
+InferenceTasks with the predictions from k reference networks per device, as InferenceTasks with the
+true latencies (the oracle), and as plain pods that request the same slots, for the stock scheduler.
+The simulator's figures for the same tasks are printed as well: the difference is the overhead of a
+real cluster, which is smaller with a larger --time-scale (longer tasks, arriving more slowly).
+Times are in the table's seconds.
 
     python benchmarks/cluster.py --latencies TABLE.csv --nodes 100 --tasks 2000 --load 0.95
 """
@@ -39,13 +39,13 @@ from acesniper.testbed.benchmark.replay import ContenderResult, Experiment, run_
 from acesniper.testbed.errors import TestbedError
 
 STOCK_POLICY = "any-free"
-"""What the stock scheduler does where every node has one slot."""
+"""The policy equivalent to the stock scheduler where every node has one slot."""
 
 Document = dict[str, dict[str, float]]
 
 
 def options() -> argparse.Namespace:
-    """What was asked for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--latencies", type=Path, required=True)
     parser.add_argument("--nodes", type=int, default=100)
@@ -66,51 +66,57 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def believed(given: argparse.Namespace, table: MeasuredTable) -> LatencyEstimate:
-    """What our side is told."""
-    named = match_names(read_references(given.references), table.models) if given.references else []
-    return LatencySource.parse(given.predictor, given.k, named).estimate(table, given.seed)
+def estimated_by_predictor(arguments: argparse.Namespace, table: MeasuredTable) -> LatencyEstimate:
+    """Return the latencies that our scheduler plans with."""
+    named = (
+        match_names(read_references(arguments.references), table.models)
+        if arguments.references
+        else []
+    )
+    return LatencySource.parse(arguments.predictor, arguments.k, named).estimate(
+        table, arguments.seed
+    )
 
 
 def simulated(setting: Experiment, truth: LatencyEstimate, policy: str) -> Document:
-    """The figures of the same tasks without a cluster."""
+    """Simulate the same tasks without a cluster."""
     true_rows = latency_rows(setting.cluster, truth, "true")
-    found = {}
-    for side, name, told in (
-        (OURS, policy, setting.believed),
+    figures = {}
+    for side, name, latencies in (
+        (OURS, policy, setting.predicted),
         (ORACLE, policy, true_rows),
         (STOCK, STOCK_POLICY, true_rows),
     ):
         rules = Policy(name, aging_s=inf)
-        done = Simulation(setting.cluster, told, rules, setting.tasks).run()
-        found[side.namespace] = asdict(run_statistics(done))
-    return found
+        done = Simulation(setting.cluster, latencies, rules, setting.tasks).run()
+        figures[side.namespace] = asdict(run_statistics(done))
+    return figures
 
 
-def measured(played: Mapping[Contender, ContenderResult]) -> Document:
-    """The figures of the real thing, and what it cost beside the tasks, in real seconds."""
+def measured(results: Mapping[Contender, ContenderResult]) -> Document:
+    """Return the figures of the real cluster, and its overhead per task in real seconds."""
     return {
         side.namespace: {
-            **asdict(run_statistics(each.finished)),
-            "request_s": fmean(each.request_s),
-            "emulation_lag_s": median(each.lag_s),
-            "admitting_s": fmean(each.admitting_s) if each.admitting_s else 0.0,
+            **asdict(run_statistics(result.finished)),
+            "request_s": fmean(result.request_s),
+            "emulation_lag_s": median(result.lag_s),
+            "admitting_s": fmean(result.admitting_s) if result.admitting_s else 0.0,
         }
-        for side, each in played.items()
+        for side, result in results.items()
     }
 
 
-def ratios(found: Document) -> dict[str, float]:
-    """Ours over the others'."""
-    ours = found[OURS.namespace]["mean_response_s"]
+def ratios(figures: Document) -> dict[str, float]:
+    """Return our mean response over that of the other contenders."""
+    ours = figures[OURS.namespace]["mean_response_s"]
     return {
-        f"response_over_{side.namespace}": ours / found[side.namespace]["mean_response_s"]
+        f"response_over_{side.namespace}": ours / figures[side.namespace]["mean_response_s"]
         for side in (STOCK, ORACLE)
     }
 
 
 def run(setting: Experiment, timeout_s: float) -> dict[Contender, ContenderResult]:
-    """Play all sides with a bar each."""
+    """Run all contenders, with a progress bar for each."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
         bars = {
@@ -126,49 +132,53 @@ def run(setting: Experiment, timeout_s: float) -> dict[Contender, ContenderResul
 
 
 def shown(real: Document, model: Document, title: str) -> Shown:
-    """A line per side: the real figures, then the simulator's."""
+    """Return a row per contender: measured figures, then simulated ones."""
     table = Shown("", title=title)
     headings = ("wait s", "response s", "p95 s", "tasks/s", "simulated response s", "p95 s")
     for heading in (*headings, "request ms", "admitting ms", "lag ms"):
         table.add_column(heading, justify="right")
-    for name, found in real.items():
+    for name, figures in real.items():
         values = (
-            *(found["mean_wait_s"], found["mean_response_s"], found["p95_response_s"]),
-            *(found["throughput_per_s"],),
+            *(figures["mean_wait_s"], figures["mean_response_s"], figures["p95_response_s"]),
+            *(figures["throughput_per_s"],),
             *(model[name]["mean_response_s"], model[name]["p95_response_s"]),
-            *(1e3 * found[each] for each in ("request_s", "admitting_s", "emulation_lag_s")),
+            *(1e3 * figures[key] for key in ("request_s", "admitting_s", "emulation_lag_s")),
         )
         table.add_row(name, *(f"{value:.2f}" for value in values))
     return table
 
 
 def setting_of(
-    given: argparse.Namespace, table: MeasuredTable, belief: LatencyEstimate
+    arguments: argparse.Namespace, table: MeasuredTable, estimate: LatencyEstimate
 ) -> Experiment:
-    """The cluster and tasks of a seed."""
-    cluster: SimulatedCluster = select_cluster(table, given.nodes, given.seed)
-    sizes = (given.inferences, given.inferences)
+    """Return the cluster and tasks of a seed."""
+    cluster: SimulatedCluster = select_cluster(table, arguments.nodes, arguments.seed)
+    sizes = (arguments.inferences, arguments.inferences)
     tasks = make_tasks(
-        SimulatedWorkload(given.tasks, given.load, inferences=sizes), cluster, given.seed
+        SimulatedWorkload(arguments.tasks, arguments.load, inferences=sizes),
+        cluster,
+        arguments.seed,
     )
-    environment = {"ACESNIPER_POLICY": given.policy}
+    environment = {"ACESNIPER_POLICY": arguments.policy}
     return Experiment(
-        cluster, tasks, latency_rows(cluster, belief, "listed"), given.time_scale, environment
+        cluster, tasks, latency_rows(cluster, estimate, "listed"), arguments.time_scale, environment
     )
 
 
 def main() -> None:
-    """Measure, print, write."""
-    given = options()
+    """Measure, print the figures, and write them."""
+    arguments = options()
     columns = TableColumns(
-        parse_columns(given.device_column), parse_columns(given.model_column), given.latency_column
+        parse_columns(arguments.device_column),
+        parse_columns(arguments.model_column),
+        arguments.latency_column,
     )
-    table = read_table(given.latencies, columns)
-    truth, belief = LatencySource().estimate(table, 0), believed(given, table)
-    setting = setting_of(given, table, belief)
-    model = simulated(setting, truth, given.policy)
+    table = read_table(arguments.latencies, columns)
+    truth, estimate = LatencySource().estimate(table, 0), estimated_by_predictor(arguments, table)
+    setting = setting_of(arguments, table, estimate)
+    model = simulated(setting, truth, arguments.policy)
     try:
-        real = measured(run(setting, given.timeout))
+        real = measured(run(setting, arguments.timeout))
     except TestbedError as error:
         sys.exit(f"error: {error}")
     machine = {
@@ -176,15 +186,16 @@ def main() -> None:
         "cores": os.cpu_count(),
         "on": platform.platform(),
     }
-    title = f"{given.nodes} nodes, {given.tasks} tasks, load {given.load}, {given.policy}"
+    sizes = f"{arguments.nodes} nodes, {arguments.tasks} tasks, load {arguments.load}"
+    title = f"{sizes}, {arguments.policy}"
     console = Console(file=sys.stdout, width=140)
-    console.print(shown(real, model, f"{title}, predictor {given.predictor}"))
-    for name, found in (("measured", ratios(real)), ("simulated", ratios(model))):
-        console.print(name, " ".join(f"{key} {value:.3f}" for key, value in found.items()))
+    console.print(shown(real, model, f"{title}, predictor {arguments.predictor}"))
+    for name, figures in (("measured", ratios(real)), ("simulated", ratios(model))):
+        console.print(name, " ".join(f"{key} {value:.3f}" for key, value in figures.items()))
     console.print(machine)
-    if given.json:
+    if arguments.json:
         document = {"machine": machine, "measured": real, "simulated": model, **ratios(real)}
-        given.json.write_text(json.dumps(document, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(document, indent=2) + "\n")
 
 
 if __name__ == "__main__":

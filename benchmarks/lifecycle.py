@@ -1,13 +1,13 @@
-"""Ten thousand InferenceTasks at once: how fast they are bound and finished, and at what cost.
+"""Throughput and cost of ten thousand InferenceTasks that are created at the same time.
 
     python benchmarks/lifecycle.py [--tasks N] [--nodes N] [--slots N] [--run-s S] [--json FILE]
 
 The control plane, the operator, the extender and our kube-scheduler are the real ones, each a
-process of its own; devices are copies of those in examples/devices, models those in
-examples/models, predictions the network's. This process applies the tasks and plays the kubelets
-(`acesniper.testbed.hollow_kubelets`). Slots and run times limit what can be bound; the limit is
-printed.
-Everything shares this machine's cores, so what each process took of them is printed, too.
+separate process; devices are copies of those in examples/devices, models those in examples/models,
+predictions those of the trained network. This process applies the tasks and emulates the kubelets
+(`acesniper.testbed.hollow_kubelets`). Slots and run times limit how many tasks can be bound per
+second; the limit is printed. All processes share the cores of this machine, so the processor time
+of each is printed, too.
 """
 
 import argparse
@@ -44,16 +44,16 @@ from acesniper.testbed.hollow_kubelets import HollowKubelets, ready_node
 NAMESPACE = "lifecycle"
 MODELS = ("mobilenet_v3_small", "squeezenet1_1", "resnet18", "shufflenet_v2")
 PARTS = {OPERATOR: OPERATOR, EXTENDER: EXTENDER, SCHEDULER: "acesniper-scheduler"}
-"""Our processes, and whom the API server knows them as."""
+"""Our processes, and their users at the API server."""
 OTHERS = ("kube-apiserver", "etcd", "kube-controller-manager")
 APPLYING = 32
-"""Requests that apply tasks at the same time."""
+"""Concurrent requests that create tasks."""
 PATIENCE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one run of the benchmark found.
+    """Figures of one run of the benchmark.
 
     `tasks_per_s` from the first apply to the last binding; `sustained_per_s` between the first and
     the last tenth of the bindings. Requests are those of operator, extender and scheduler.
@@ -76,7 +76,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Requests and processor milliseconds for each task, by part; requests by what they are."""
+    """Requests and processor milliseconds per task, by part; requests also by resource."""
 
     requests: Mapping[str, float]
     cpu_ms: Mapping[str, float]
@@ -85,7 +85,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Nodes with their profiles, models, and what a task of each model runs."""
+    """Nodes with their profiles, latencies, and the inferences of a task of each model."""
 
     nodes: Sequence[Json]
     profiles: Sequence[Json]
@@ -95,7 +95,9 @@ class Fleet:
     @property
     def run_s(self) -> float:
         """Mean run time over all devices and models."""
-        return fmean(self.inferences[model] * each for (_, model), each in self.latencies.items())
+        return fmean(
+            self.inferences[model] * latency_s for (_, model), latency_s in self.latencies.items()
+        )
 
 
 def fleet(nodes: int, slots: int, run_s: float) -> Fleet:
@@ -111,7 +113,7 @@ def fleet(nodes: int, slots: int, run_s: float) -> Fleet:
         profile["spec"] |= {"node": name, "slots": slots}
         profiles.append(profile)
         latencies |= {(name, model): device.latency_s[model] for model in models}
-    typical = {model: median(each.latency_s[model] for each in devices) for model in models}
+    typical = {model: median(device.latency_s[model] for device in devices) for model in models}
     return Fleet(
         [ready_node(profile["metadata"]["name"]) for profile in profiles],
         profiles,
@@ -120,11 +122,11 @@ def fleet(nodes: int, slots: int, run_s: float) -> Fleet:
     )
 
 
-# --- what the API server and the kernel counted ------------------------------------------------
+# --- counters of the API server and the kernel -------------------------------------------------
 
 
 def flow_schemas() -> list[Json]:
-    """One for each part, so that the API server counts its requests apart."""
+    """Return a FlowSchema for each part, so that the API server counts its requests separately."""
     every = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"]}
     return [
         {
@@ -148,7 +150,7 @@ def flow_schemas() -> list[Json]:
 
 
 def counted(plane: ControlPlane) -> tuple[Counter[str], Counter[str]]:
-    """Requests so far: by part, and by verb and resource."""
+    """Return the number of requests so far: by part, and by verb and resource."""
     parts: Counter[str] = Counter()
     calls: Counter[str] = Counter()
     for family in text_string_to_metric_families(plane.kubectl("get", "--raw", "/metrics")):
@@ -157,19 +159,19 @@ def counted(plane: ControlPlane) -> tuple[Counter[str], Counter[str]]:
                 if (part := sample.labels["flow_schema"]) in PARTS:
                     parts[part] += round(sample.value)
             elif sample.name == "apiserver_request_total":
-                named = [sample.labels[each] for each in ("verb", "resource", "subresource")]
+                named = [sample.labels[label] for label in ("verb", "resource", "subresource")]
                 calls[" ".join(filter(None, named))] += round(sample.value)
     return parts, calls
 
 
 def cpu_s(pid: int) -> float:
-    """Processor seconds that a process has used."""
+    """Return the processor seconds that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mib(pid: int, what: str) -> float:
-    """VmRSS or VmHWM of a process."""
+    """Return VmRSS or VmHWM of a process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what))
 
@@ -177,8 +179,8 @@ def memory_mib(pid: int, what: str) -> float:
 # --- the run -----------------------------------------------------------------------------------
 
 
-def register(plane: ControlPlane, made: Fleet, url: str) -> None:
-    """Make namespace, nodes and profiles, and wait until all can be used."""
+def register(plane: ControlPlane, the_fleet: Fleet, url: str) -> None:
+    """Create namespace, nodes and profiles, and wait until all are ready."""
     plane.kubectl("create", "namespace", NAMESPACE)
     sources = examples.model_sources(
         [ROOT / f"examples/models/{name}.onnx" for name in MODELS], url
@@ -186,10 +188,10 @@ def register(plane: ControlPlane, made: Fleet, url: str) -> None:
     models = examples.model_profile_list(sources, {}, NAMESPACE)["items"]
     for items, flags in (
         (flow_schemas(), ()),
-        (made.nodes, ()),
-        (made.nodes, ("--subresource=status",)),
-        (made.profiles, ()),
-        (made.profiles, ("--subresource=status",)),
+        (the_fleet.nodes, ()),
+        (the_fleet.nodes, ("--subresource=status",)),
+        (the_fleet.profiles, ()),
+        (the_fleet.profiles, ("--subresource=status",)),
         (models, ()),
     ):
         listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
@@ -204,12 +206,12 @@ def register(plane: ControlPlane, made: Fleet, url: str) -> None:
     plane.children["kube-controller-manager"].wait_until(ready)
 
 
-async def live(plane: ControlPlane, made: Fleet, tasks: int) -> "Times":
-    """Apply all tasks, and play the kubelets until all have finished."""
-    times, told = Times({}, {}, {}), asyncio.Event()
+async def live(plane: ControlPlane, cluster_fleet: Fleet, tasks: int) -> "Times":
+    """Create all tasks, and emulate the kubelets until all have finished."""
+    times, finished = Times({}, {}, {}), asyncio.Event()
     async with Cluster.connect(plane.kubeconfig("admin")) as cluster:
-        names = [each["metadata"]["name"] for each in made.nodes]
-        kubelets = HollowKubelets(cluster, names, made.latencies, times.bound_s)
+        names = [node["metadata"]["name"] for node in cluster_fleet.nodes]
+        kubelets = HollowKubelets(cluster, names, cluster_fleet.latencies, times.bound_s)
 
         def take(_: str, task: Json) -> None:
             phase = (task.get("status") or {}).get("phase")
@@ -217,7 +219,7 @@ async def live(plane: ControlPlane, made: Fleet, tasks: int) -> "Times":
                 raise NotReady(f"{task['metadata']['name']}: {task['status'].get('message')}")
             if phase == "Succeeded":
                 times.finished_s.setdefault(task["metadata"]["name"], time.time())
-                told.set()
+                finished.set()
 
         async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
             ready = asyncio.Event()
@@ -225,20 +227,20 @@ async def live(plane: ControlPlane, made: Fleet, tasks: int) -> "Times":
             playing = [group.create_task(kubelets.run(ready)), group.create_task(mirror.run())]
             await ready.wait()
             await mirror.synced.wait()
-            feeding = group.create_task(apply(cluster, made, tasks, times))
+            feeding = group.create_task(apply(cluster, cluster_fleet, tasks, times))
             with shown(tasks) as bar:
                 while len(times.finished_s) < tasks:
-                    told.clear()
-                    await told.wait()
+                    finished.clear()
+                    await finished.wait()
                     bar.update(bar.task_ids[0], completed=len(times.finished_s))
             await feeding
-            for each in playing:
-                each.cancel()
+            for watcher in playing:
+                watcher.cancel()
     return times
 
 
 def shown(tasks: int) -> Progress:
-    """A bar of finished tasks."""
+    """Return a progress bar of finished tasks."""
     columns = (TextColumn("finished"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=Console(stderr=True))
     bar.add_task("finished", total=tasks)
@@ -247,22 +249,22 @@ def shown(tasks: int) -> Progress:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """When each task was applied, bound and seen to have succeeded; seconds since the epoch."""
+    """When each task was created, bound and observed as succeeded; seconds since the epoch."""
 
     applied_s: dict[str, float]
     bound_s: dict[str, float]
     finished_s: dict[str, float]
 
 
-async def apply(cluster: Cluster, made: Fleet, tasks: int, times: Times) -> None:
-    """Create all tasks as fast as the API server takes them."""
-    models = list(made.inferences)
+async def apply(cluster: Cluster, cluster_fleet: Fleet, tasks: int, times: Times) -> None:
+    """Create all tasks as fast as the API server accepts them."""
+    models = list(cluster_fleet.inferences)
     waiting = iter(range(tasks))
 
     async def lane() -> None:
         for number in waiting:
             model = models[number % len(models)]
-            task = DemoTask(f"t{number:05d}", model, made.inferences[model])
+            task = DemoTask(f"t{number:05d}", model, cluster_fleet.inferences[model])
             times.applied_s[task.name] = time.time()
             await cluster.create(INFERENCE_TASKS, task.manifest(NAMESPACE), NAMESPACE)
 
@@ -271,65 +273,69 @@ async def apply(cluster: Cluster, made: Fleet, tasks: int, times: Times) -> None
             group.create_task(lane())
 
 
-def measure(given: argparse.Namespace) -> tuple[Result, Cost]:
-    """One run from the first process to the last figure."""
-    made = fleet(given.nodes, given.slots, given.run_s)
+def measure(arguments: argparse.Namespace) -> tuple[Result, Cost]:
+    """Run the benchmark once, from the first process to the last figure."""
+    the_fleet = fleet(arguments.nodes, arguments.slots, arguments.run_s)
     with ControlPlane() as plane, examples.serve_folder(ROOT / "examples/models") as url:
         Deployment(plane, {"ACESNIPER_LOG_LEVEL": "warning"}).start()
-        register(plane, made, url)
+        register(plane, the_fleet, url)
         pids = {name: plane.children[name].pid for name in (*PARTS, *OTHERS)} | {
             "this": os.getpid()
         }
         parts, calls = counted(plane)
         used = {name: cpu_s(pid) for name, pid in pids.items()}
-        times = asyncio.run(live(plane, made, given.tasks))
+        times = asyncio.run(live(plane, the_fleet, arguments.tasks))
         used = {name: cpu_s(pid) - used[name] for name, pid in pids.items()}
         parts_after, calls_after = counted(plane)
         memory = [memory_mib(pids[OPERATOR], what) for what in ("VmHWM", "VmRSS")]
-    requests = {part: (parts_after[part] - parts[part]) / given.tasks for part in PARTS}
+    requests = {part: (parts_after[part] - parts[part]) / arguments.tasks for part in PARTS}
     cost = Cost(
         requests,
-        {name: 1e3 * seconds / given.tasks for name, seconds in used.items()},
-        {name: (calls_after[name] - calls[name]) / given.tasks for name in calls_after},
+        {name: 1e3 * seconds / arguments.tasks for name, seconds in used.items()},
+        {name: (calls_after[name] - calls[name]) / arguments.tasks for name in calls_after},
     )
-    return summarised(given, made, times, memory, sum(requests.values())), cost
+    return summarised(arguments, the_fleet, times, memory, sum(requests.values())), cost
 
 
 def summarised(
-    given: argparse.Namespace, made: Fleet, times: Times, memory: Sequence[float], requests: float
+    arguments: argparse.Namespace,
+    the_fleet: Fleet,
+    times: Times,
+    memory: Sequence[float],
+    requests: float,
 ) -> Result:
-    """The figures of a run."""
+    """Return the figures of a run."""
     first_s = min(times.applied_s.values())
     bound = sorted(times.bound_s.values())
     tenth = len(bound) // 10
     delays = [times.bound_s[name] - applied for name, applied in times.applied_s.items()]
-    slots = given.nodes * given.slots
+    slots = arguments.nodes * arguments.slots
     return Result(
-        tasks=given.tasks,
+        tasks=arguments.tasks,
         slots=slots,
-        run_s=made.run_s,
-        cap_per_s=slots / made.run_s,
-        applied_per_s=given.tasks / (max(times.applied_s.values()) - first_s),
-        tasks_per_s=given.tasks / (bound[-1] - first_s),
+        run_s=the_fleet.run_s,
+        cap_per_s=slots / the_fleet.run_s,
+        applied_per_s=arguments.tasks / (max(times.applied_s.values()) - first_s),
+        tasks_per_s=arguments.tasks / (bound[-1] - first_s),
         sustained_per_s=(len(bound) - 2 * tenth) / (bound[-1 - tenth] - bound[tenth]),
         p50_bind_s=median(delays),
         p99_bind_s=quantiles(delays, n=100)[-1],
-        finished_per_min=60 * given.tasks / (max(times.finished_s.values()) - first_s),
+        finished_per_min=60 * arguments.tasks / (max(times.finished_s.values()) - first_s),
         operator_mib=memory[0],
         operator_end_mib=memory[1],
         requests_per_task=requests,
     )
 
 
-def table(found: Result, cost: Cost) -> list[Table]:
-    """What was found, for people."""
-    figures = Table("figure", "value", title=f"{found.tasks} tasks at once")
-    for name, value in asdict(found).items():
+def table(result: Result, cost: Cost) -> list[Table]:
+    """Return the figures as tables."""
+    figures = Table("figure", "value", title=f"{result.tasks} concurrent tasks")
+    for name, value in asdict(result).items():
         figures.add_row(name, f"{value:,.1f}" if isinstance(value, float) else f"{value:,}")
     parts = Table("process", "requests a task", "processor ms a task")
     for name, spent in cost.cpu_ms.items():
-        made = cost.requests.get(name)
-        parts.add_row(name, "" if made is None else f"{made:.2f}", f"{spent:.1f}")
+        requests = cost.requests.get(name)
+        parts.add_row(name, "" if requests is None else f"{requests:.2f}", f"{spent:.1f}")
     calls = Table("request", "a task")
     for name, count in sorted(cost.calls.items(), key=lambda pair: -pair[1]):
         if count >= 0.01:
@@ -338,23 +344,23 @@ def table(found: Result, cost: Cost) -> list[Table]:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print the figures, and write them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--nodes", type=int, default=100)
     parser.add_argument("--slots", type=int, default=8, help="of each node")
     parser.add_argument("--run-s", type=float, default=1.0, help="on the median device")
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    found, cost = measure(given)
+    arguments = parser.parse_args()
+    result, cost = measure(arguments)
     console = Console(file=sys.stdout)
-    for each in table(found, cost):
-        console.print(each)
+    for part in table(result, cost):
+        console.print(part)
     machine = {"python": platform.python_version(), "cores": os.cpu_count()}
     print("everything on this machine:", machine)
-    if given.json:
-        document = {"machine": machine, **asdict(found), "cost": asdict(cost)}
-        given.json.write_text(json.dumps(document, indent=2) + "\n")
+    if arguments.json:
+        document = {"machine": machine, **asdict(result), "cost": asdict(cost)}
+        arguments.json.write_text(json.dumps(document, indent=2) + "\n")
 
 
 if __name__ == "__main__":

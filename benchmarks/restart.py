@@ -1,8 +1,8 @@
-"""How long a restarted extender needs until it answers: everything listed, the ledger rebuilt.
+"""Time until a restarted extender is ready: all objects listed, the ledger rebuilt.
 
-Starts the real program, as its container does, next to a fake API server (in a process of its own,
-JSON made beforehand) that lists N pods in pages as a real one does: most run on a device or ran to
-their end, the others wait behind their gates. Devices are the examples', models as well.
+Starts the real program, as its container does, and a fake API server (a separate process, with JSON
+encoded beforehand) that lists N pods in pages as a real one does: most are running or finished, the
+others are gated. Devices and models are those of the examples.
 
     python benchmarks/restart.py [--pods 10000] [--nodes 500] [--json FILE]
 """
@@ -41,12 +41,12 @@ from acesniper.testbed.processes import free_port
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PATIENCE_S = 120.0
 ENDED_SHARE, GATED_SHARE = 0.5, 0.4
-"""Of the pods: those that ran to their end and those that wait; the others run."""
+"""Shares of the pods that have finished and that are gated; the others are running."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Seconds from the start of the program, and from the end of the last list."""
+    """Seconds since the start of the program, and since the end of the last list."""
 
     pods: int
     nodes: int
@@ -58,36 +58,36 @@ class Result:
 
 
 def models() -> list[Json]:
-    """ModelProfiles of the example models of images, read as the operator reads them."""
-    found = []
+    """Return ModelProfiles of the example models of images, read as the operator reads them."""
+    profiles = []
     for path in sorted((EXAMPLES / "models").glob("*net*.onnx")):
         status = convert.to_model_status(read_model(path))
         name = path.stem.replace("_", "-")
         metadata = {"name": name, "namespace": "default", "uid": f"model-{name}"}
         spec = {"source": {"uri": "https://models.example/x.onnx", "sha256": "0" * 64}}
         dumped = status.model_dump(by_alias=True, mode="json")
-        found.append({"metadata": metadata, "spec": spec, "status": dumped})
-    return found
+        profiles.append({"metadata": metadata, "spec": spec, "status": dumped})
+    return profiles
 
 
 def fleet(nodes: int) -> tuple[list[Json], list[Json]]:
-    """Nodes, and the example devices on them in turn."""
+    """Return nodes, and their DeviceProfiles, which repeat the example devices."""
     paths = sorted((EXAMPLES / "devices").glob("*.yaml"))
     profiles = [yaml.safe_load(path.read_text()) for path in paths]
     ready = {"conditions": [{"type": "Ready", "status": "True"}], "images": []}
-    made, measured = [], []
+    node_objects, device_profiles = [], []
     for number in range(nodes):
         name = f"edge-{number:05d}"
-        made.append({"metadata": {"name": name, "uid": name}, "spec": {}, "status": ready})
+        node_objects.append({"metadata": {"name": name, "uid": name}, "spec": {}, "status": ready})
         like = profiles[number % len(profiles)]
         metadata = {"name": f"{name}-cpu", "uid": f"{name}-cpu"}
         spec = {**like["spec"], "node": name}
-        measured.append({"metadata": metadata, "spec": spec, "status": like["status"]})
-    return made, measured
+        device_profiles.append({"metadata": metadata, "spec": spec, "status": like["status"]})
+    return node_objects, device_profiles
 
 
 def task_of(number: int, model: str, phase: str) -> Json:
-    """An InferenceTask as the operator leaves it."""
+    """Return an InferenceTask as the operator writes it."""
     metadata = {
         "name": f"task-{number:05d}",
         "namespace": "default",
@@ -101,19 +101,19 @@ def task_of(number: int, model: str, phase: str) -> Json:
 
 
 def pod_of(task: Json, number: int, nodes: int, phase: str) -> Json:
-    """The task's pod: gated if it is queued, else placed by a decision of ours."""
+    """Return the pod of a task: gated if it is queued, else placed by a decision of ours."""
     model = task["spec"]["model"]
     source = ModelSource(uri="https://models.example/x.onnx", sha256="0" * 64)
     pod = render_pod(InferenceTask.model_validate(task), model, source, "acesniper/runner:0.1.0")
     pod["metadata"] |= {"uid": f"pod-{number}", "resourceVersion": "1"}
-    # What the API server adds: half of what it sends.
+    # The API server adds this; it is half of what it sends.
     pod["metadata"]["managedFields"] = [
         {
-            "manager": each,
+            "manager": manager,
             "operation": "Update",
             "fieldsV1": {f"f:field-{n}": {} for n in range(40)},
         }
-        for each in ("operator", "planner", "kubelet")
+        for manager in ("operator", "planner", "kubelet")
     ]
     if phase == "Pending":
         return pod | {"status": {"phase": "Pending"}}
@@ -127,7 +127,7 @@ def pod_of(task: Json, number: int, nodes: int, phase: str) -> Json:
 
 
 def decision(node: str) -> Decision:
-    """A decision with three candidates."""
+    """Return a decision with three candidates."""
     candidate = Candidate(
         device=f"{node}-cpu",
         node=node,
@@ -148,9 +148,9 @@ def decision(node: str) -> Decision:
 
 
 def cluster(pods: int, nodes: int) -> Mapping[str, Sequence[bytes]]:
-    """Every object as JSON, by the plural of its kind."""
+    """Return every object as JSON, by the plural of its kind."""
     profiles = models()
-    made, measured = fleet(nodes)
+    node_objects, device_profiles = fleet(nodes)
     tasks, listed = [], []
     for number in range(pods):
         share = number / pods
@@ -161,17 +161,17 @@ def cluster(pods: int, nodes: int) -> Mapping[str, Sequence[bytes]]:
         tasks.append(task_of(number, model, task_phase))
         listed.append(pod_of(tasks[-1], number, nodes, pod_phase))
     kinds = {
-        "nodes": made,
-        "deviceprofiles": measured,
+        "nodes": node_objects,
+        "deviceprofiles": device_profiles,
         "modelprofiles": profiles,
         "inferencetasks": tasks,
         "pods": listed,
     }
-    return {kind: [json.dumps(each).encode() for each in found] for kind, found in kinds.items()}
+    return {kind: [json.dumps(item).encode() for item in items] for kind, items in kinds.items()}
 
 
-def serve(port: int, objects: Mapping[str, Sequence[bytes]], heard: Connection) -> None:
-    """The fake API server; says when each list was answered."""
+def serve(port: int, objects: Mapping[str, Sequence[bytes]], answered: Connection) -> None:
+    """Run the fake API server; it sends the time at which each list was answered."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         kind = request.path.rsplit("/", 1)[-1]
@@ -180,14 +180,14 @@ def serve(port: int, objects: Mapping[str, Sequence[bytes]], heard: Connection) 
             await stream.prepare(request)
             await asyncio.Event().wait()
             return stream
-        found = objects.get(kind, ())
+        items = objects.get(kind, ())
         first = int(request.query.get("continue") or 0)
-        limit = int(request.query.get("limit") or len(found) or 1)
-        last = min(first + limit, len(found))
-        more = str(last) if last < len(found) else ""
+        limit = int(request.query.get("limit") or len(items) or 1)
+        last = min(first + limit, len(items))
+        more = str(last) if last < len(items) else ""
         head = json.dumps({"resourceVersion": "1", "continue": more}).encode()
-        body = b'{"metadata":%s,"items":[%s]}' % (head, b",".join(found[first:last]))
-        heard.send((kind, time.time()))
+        body = b'{"metadata":%s,"items":[%s]}' % (head, b",".join(items[first:last]))
+        answered.send((kind, time.time()))
         return web.Response(body=body, content_type="application/json")
 
     app = web.Application()
@@ -195,8 +195,8 @@ def serve(port: int, objects: Mapping[str, Sequence[bytes]], heard: Connection) 
     web.run_app(app, host="127.0.0.1", port=port, print=lambda *_: None)
 
 
-def lines(port: int, folder: Path) -> Path:
-    """A kubeconfig for the fake API server."""
+def write_kubeconfig(port: int, folder: Path) -> Path:
+    """Write a kubeconfig for the fake API server."""
     config = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -211,24 +211,24 @@ def lines(port: int, folder: Path) -> Path:
 
 
 def measure(pods: int, nodes: int, folder: Path) -> Result:
-    """Start the extender once, and wait until it is ready."""
+    """Start the extender once, and measure the time until it is ready."""
     objects = cluster(pods, nodes)
     api_port, port = free_port(), free_port()
-    ours, theirs = multiprocessing.get_context("spawn").Pipe(duplex=False)
+    receiver, sender = multiprocessing.get_context("spawn").Pipe(duplex=False)
     server = multiprocessing.get_context("spawn").Process(
-        target=serve, args=(api_port, objects, theirs), daemon=True
+        target=serve, args=(api_port, objects, sender), daemon=True
     )
     server.start()
     wait_for(api_port, "/healthz")
     environment = {
         **os.environ,
-        "ACESNIPER_KUBECONFIG": str(lines(api_port, folder)),
+        "ACESNIPER_KUBECONFIG": str(write_kubeconfig(api_port, folder)),
         "ACESNIPER_PORT": str(port),
         "ACESNIPER_PAGE": "false",
         "ACESNIPER_LOG_LEVEL": "warning",
     }
-    while ours.poll():
-        ours.recv()
+    while receiver.poll():
+        receiver.recv()
     started_s = time.time()
     extender = subprocess.Popen([sys.executable, "-m", "acesniper.extender"], env=environment)
     try:
@@ -238,9 +238,9 @@ def measure(pods: int, nodes: int, folder: Path) -> Result:
         extender.terminate()
         extender.wait()
         server.kill()
-    lists = list(drain(ours))
+    lists = list(drain(receiver))
     listed_s = max(at for _, at in lists)
-    size = sum(len(each) for found in objects.values() for each in found) / 1e6
+    size = sum(len(item) for items in objects.values() for item in items) / 1e6
     first_s = min(at for _, at in lists)
     return Result(
         *(pods, nodes, size, first_s - started_s, listed_s - started_s),
@@ -249,13 +249,13 @@ def measure(pods: int, nodes: int, folder: Path) -> Result:
 
 
 def drain(connection: Connection) -> Iterator[tuple[str, float]]:
-    """What was said so far."""
+    """Yield the messages received so far."""
     while connection.poll():
         yield connection.recv()
 
 
 def wait_for(port: int, path: str) -> None:
-    """Ask until the answer is 200."""
+    """Send requests until the response is 200."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
@@ -272,24 +272,24 @@ def wait_for(port: int, path: str) -> None:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print the figures, and write them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--pods", type=int, default=10_000)
     parser.add_argument("--nodes", type=int, default=500)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(options.pods, options.nodes, Path(folder))
+        result = measure(options.pods, options.nodes, Path(folder))
     table = Table(
         "pods", "nodes", "MB listed", "first list s", "lists done s", "ready s", "after s"
     )
-    row = list(asdict(found).values())
+    row = list(asdict(result).values())
     table.add_row(str(row[0]), str(row[1]), *(f"{value:.2f}" for value in row[2:]))
     Console(file=sys.stdout).print(table)
     machine = {"python": platform.python_version(), "machine": platform.platform()}
     print("against a fake API server;", machine)
     if options.json:
-        options.json.write_text(json.dumps({"machine": machine, **asdict(found)}, indent=2) + "\n")
+        options.json.write_text(json.dumps({"machine": machine, **asdict(result)}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ class Experiment:
 
     cluster: SimulatedCluster
     tasks: Sequence[Task]
-    believed: Mapping[ModelKey, PredictionRow]
+    predicted: Mapping[ModelKey, PredictionRow]
     scale: float = 1.0
     environment: Mapping[str, str] = field(default_factory=dict)
     """Further settings of our parts."""
@@ -136,7 +136,7 @@ def _running(plane: ControlPlane, setting: Experiment, names: ObjectNames) -> It
     with tempfile.TemporaryDirectory() as folder:
         predictions = Path(folder) / "predictions.csv"
         contenders.write_predictions(
-            predictions, names, setting.believed, setting.cluster, setting.scale
+            predictions, names, setting.predicted, setting.cluster, setting.scale
         )
         file = {"ACESNIPER_PREDICTIONS": str(predictions)}
         system = Deployment(plane, {**setting.environment, **file})
