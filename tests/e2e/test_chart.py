@@ -66,7 +66,7 @@ def test_the_api_server_accepts_every_object_for_all_values(
     assert len(answer.splitlines()) == len(manifests)
 
 
-def test_uninstalling_leaves_nothing_behind(plane: ControlPlane, release: HelmRelease) -> None:
+def test_uninstalling_removes_every_object(plane: ControlPlane, release: HelmRelease) -> None:
     before = objects(plane)
 
     release.install("crds.keep=false")
@@ -83,7 +83,7 @@ def test_uninstalling_leaves_nothing_behind(plane: ControlPlane, release: HelmRe
     assert objects(plane) == before
 
 
-def test_crds_are_upgraded_with_the_release_and_kept_after_it(
+def test_crds_are_upgraded_with_the_release_and_kept_on_uninstall(
     plane: ControlPlane, release: HelmRelease, tmp_path: Path
 ) -> None:
     old = tmp_path / "acesniper"
@@ -171,7 +171,7 @@ class Node:
         return done.stderr.strip() if done.returncode else ""
 
 
-def test_a_nodes_probe_writes_its_own_profile_only(
+def test_the_probe_of_a_node_writes_its_own_profile_only(
     plane: ControlPlane, release: HelmRelease
 ) -> None:
     release.install("crds.keep=false")
@@ -199,7 +199,7 @@ def test_a_nodes_probe_writes_its_own_profile_only(
     assert [name.split("/")[1] for name in written] == ["a-cpu", "b-cpu"]
 
 
-def test_the_planner_opens_gates_and_changes_nothing_of_what_pods_run(
+def test_the_planner_removes_gates_and_cannot_change_containers(
     plane: ControlPlane, release: HelmRelease
 ) -> None:
     release.install("crds.keep=false")

@@ -90,7 +90,7 @@ def test_a_client_without_a_certificate_is_refused(extender: Extender) -> None:
 
 
 @pytest.mark.parametrize("scheduler", ["ace-sniper", "default-scheduler"])
-def test_the_clusters_scheduler_asks_about_every_pod(
+def test_the_clusters_scheduler_calls_the_extender_for_every_pod(
     plane: ControlPlane, extender: Extender, scheduler: str
 ) -> None:
     pod = {

@@ -118,7 +118,7 @@ def test_every_pod_meets_the_restricted_standard(values: tuple[str, ...]) -> Non
 
 
 @matrix
-def test_every_container_is_limited(values: tuple[str, ...]) -> None:
+def test_every_container_has_resource_limits(values: tuple[str, ...]) -> None:
     for name, container in containers(template(*values)).items():
         resources = container["resources"]
         assert {"cpu", "memory"} <= resources["requests"].keys(), name
@@ -135,7 +135,7 @@ def test_images_have_a_version(values: tuple[str, ...]) -> None:
     assert tags - {"v1.37.2"} == {"0.1.0"}
 
 
-def test_the_control_plane_leaves_room_on_a_small_board() -> None:
+def test_the_components_fit_on_a_small_board() -> None:
     requests = [container["resources"]["requests"] for container in containers(template()).values()]
 
     memory_mib = sum(int(request["memory"].removesuffix("Mi")) for request in requests)

@@ -74,7 +74,7 @@ def granted(rules: list[dict[str, Any]]) -> dict[str, set[str]]:
     return found
 
 
-def test_each_part_may_do_what_is_listed_and_no_more() -> None:
+def test_each_component_has_exactly_the_listed_permissions() -> None:
     roles = [role for role in template() if role["kind"] in ("ClusterRole", "Role")]
 
     found = {role["metadata"]["name"]: granted(role["rules"]) for role in roles}
@@ -86,7 +86,7 @@ def test_each_part_may_do_what_is_listed_and_no_more() -> None:
     assert found == wanted
 
 
-def test_each_role_is_bound_to_the_account_of_its_part() -> None:
+def test_each_role_is_bound_to_the_account_of_its_component() -> None:
     bindings = [role for role in template() if role["kind"].endswith("RoleBinding")]
 
     found = {
@@ -115,13 +115,13 @@ def test_retraining_may_read_profiles_and_write_the_network_only() -> None:
     ]
 
 
-def test_nothing_is_granted_by_wildcard() -> None:
+def test_no_permission_uses_a_wildcard() -> None:
     for role in (role for role in template() if role["kind"] in ("ClusterRole", "Role")):
         for rule in role["rules"]:
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
 
 
-def test_every_right_says_why() -> None:
+def test_every_permission_has_a_reason() -> None:
     lines = [
         line
         for path in (CHART / "files").glob("*-rules.yaml")

@@ -104,7 +104,7 @@ def test_a_garbled_model_is_read_or_rejected(data: st.DataObject) -> None:
 
 @settings(max_examples=4, deadline=None)
 @given(st.binary(min_size=1, max_size=200))
-def test_the_child_process_rejects_them_as_well(content: bytes) -> None:
+def test_the_child_process_rejects_garbled_models(content: bytes) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "m.onnx"
         path.write_bytes(content)
@@ -183,7 +183,7 @@ def test_a_spread_adds_up_to_the_total_of_its_classes(
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(LAYERS, min_size=2, max_size=4), st.integers(1, 8), st.integers(4, 24))
-def test_likeness_is_a_symmetric_kernel_between_0_and_1(
+def test_similarity_is_a_symmetric_kernel_between_0_and_1(
     networks: list[list[str]], channels: int, size: int
 ) -> None:
     models = [

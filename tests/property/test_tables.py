@@ -19,7 +19,7 @@ NUMBERS = arrays(np.float64, st.integers(2, 12), elements=st.integers(-5, 5).map
 
 
 @given(NUMBERS)
-def test_an_order_agrees_with_itself_and_not_with_its_reverse(values: np.ndarray) -> None:
+def test_an_order_agrees_with_itself_and_not_its_reverse(values: np.ndarray) -> None:
     for measure in (spearman, kendall):
         itself, reverse = measure(values, values), measure(values, -values)
         assert np.isnan(itself) or (abs(itself - 1) < 1e-9 and abs(reverse + 1) < 1e-9)
@@ -46,7 +46,7 @@ def test_costs_are_never_negative(seed: int) -> None:
 
 
 @given(st.integers(0, 1000), floats(0.0, 0.9))
-def test_filling_keeps_what_is_there(seed: int, share: float) -> None:
+def test_imputation_keeps_measured_values(seed: int, share: float) -> None:
     draw = np.random.default_rng(seed)
     values = draw.normal(size=(6, 7))
     values[draw.random(values.shape) < share] = np.nan
@@ -59,7 +59,7 @@ def test_filling_keeps_what_is_there(seed: int, share: float) -> None:
 
 
 @given(st.integers(0, 1000))
-def test_a_kind_never_seen_costs_what_others_do(seed: int) -> None:
+def test_an_unseen_kind_costs_the_average_of_the_others(seed: int) -> None:
     draw = np.random.default_rng(seed)
     seen = [
         ModelTraits((operator("conv", flops=x), operator("pool", flops=y)))

@@ -510,7 +510,7 @@ def test_a_finished_task_leaves_no_pod_behind() -> None:
     assert step.delete_pod is not None
 
 
-def test_a_finished_task_goes_after_its_time_to_live() -> None:
+def test_a_finished_task_is_deleted_after_its_time_to_live() -> None:
     early = next_action(see(ended(), now_s=150.0, ttlAfterFinished="1m"))
     due = next_action(see(ended(), now_s=160.0, ttlAfterFinished="1m"))
 

@@ -31,14 +31,14 @@ def test_a_certain_observation_corrects_more_than_an_uncertain_one() -> None:
     assert sure.spread[0, 0] < doubtful.spread[0, 0] <= 0.2
 
 
-def test_other_models_of_the_device_follow_in_part_and_other_devices_do_not() -> None:
+def test_observations_correct_other_models_in_part_and_no_other_device() -> None:
     found = corrected_table(table(), MODELS, [[Observation(MODELS[0], 1.5, 1e-6)], []])
 
     assert 2.0 < found.latency[1, 0] < 3.0
     assert found.latency[:2, 1].tolist() == [1.0, 2.0]
 
 
-def test_a_device_that_drifted_is_slower_in_all_models() -> None:
+def test_a_drifted_device_is_slower_for_all_models() -> None:
     seen = [
         Observation(model, 2 * latency_s, 1e-4, shift=1.0)
         for model, latency_s in zip(MODELS[:2], (1.0, 2.0), strict=True)
@@ -70,7 +70,7 @@ GOOD = 0.02
     ("latency_s", "spread"),
     [(math.inf, math.nan), (math.inf, 0.1), (0.0, 0.1), (-1.0, 0.1), (1e25, 0.1), (1.0, math.nan)],
 )
-def test_an_impossible_latency_is_unknown_and_its_neighbours_are_not(
+def test_an_invalid_latency_is_unknown_and_other_cells_are_not(
     latency_s: float, spread: float
 ) -> None:
     found = LatencyArrays(

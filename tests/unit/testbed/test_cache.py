@@ -15,7 +15,7 @@ def test_the_root_follows_the_xdg_variable(monkeypatch: pytest.MonkeyPatch) -> N
     assert cache_root() == Path("/home/someone/.cache/acesniper")
 
 
-def test_a_failed_fill_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
+def test_a_failed_fill_leaves_no_complete_folder(tmp_path: Path) -> None:
     def fail(folder: Path) -> None:
         (folder / "half").touch()
         raise OSError("disk full")
@@ -26,7 +26,7 @@ def test_a_failed_fill_leaves_nothing_that_looks_finished(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["key.lock"]
 
 
-def test_two_at_once_fill_once(tmp_path: Path) -> None:
+def test_concurrent_callers_fill_once(tmp_path: Path) -> None:
     filled: list[Path] = []
     begun, go_on = threading.Event(), threading.Event()
 

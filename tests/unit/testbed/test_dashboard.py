@@ -32,7 +32,7 @@ def expressions(board: dict[str, Any]) -> list[str]:
     return [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
 
 
-def test_panels_lie_beside_each_other(board: dict[str, Any]) -> None:
+def test_panels_do_not_overlap(board: dict[str, Any]) -> None:
     cells = Counter(
         (row, column)
         for place in (panel["gridPos"] for panel in board["panels"])
@@ -46,7 +46,7 @@ def test_panels_lie_beside_each_other(board: dict[str, Any]) -> None:
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
 
 
-def test_units_are_words_that_grafana_knows(board: dict[str, Any]) -> None:
+def test_units_are_units_of_grafana(board: dict[str, Any]) -> None:
     heats = [panel for panel in board["panels"] if panel["type"] == "heatmap"]
     others = [panel for panel in board["panels"] if panel["type"] not in ("heatmap", "row")]
 
@@ -57,7 +57,7 @@ def test_units_are_words_that_grafana_knows(board: dict[str, Any]) -> None:
         assert "unit" not in panel.get("fieldConfig", {}).get("defaults", {})
 
 
-def test_every_variable_is_one_that_can_be_chosen(board: dict[str, Any]) -> None:
+def test_every_variable_is_defined_and_used(board: dict[str, Any]) -> None:
     chosen = {variable["name"] for variable in board["templating"]["list"]}
     text = json.dumps(board["panels"])
 
@@ -66,7 +66,7 @@ def test_every_variable_is_one_that_can_be_chosen(board: dict[str, Any]) -> None
     assert used == chosen
 
 
-def test_what_two_replicas_tell_is_counted_once(board: dict[str, Any]) -> None:
+def test_gauges_of_two_replicas_are_counted_once(board: dict[str, Any]) -> None:
     for text in expressions(board):
         for name in re.findall(r"acesniper_\w+", text):
             if name in TOLD_TWICE and "process_" not in text:

@@ -89,7 +89,7 @@ async def test_requests_pass_under_the_identity_of_the_proxy(tmp_path: Path) -> 
     assert said == {"path": "/api/v1/pods?limit=5", "by": "somebody", "type": None}
 
 
-async def test_a_share_of_the_answers_are_errors_and_some_lie(tmp_path: Path) -> None:
+async def test_a_share_of_responses_are_errors_and_some_take_effect(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (proxy, server, url), aiohttp.ClientSession() as session:
         proxy.faults.share = 0.5
         statuses = []
@@ -104,7 +104,7 @@ async def test_a_share_of_the_answers_are_errors_and_some_lie(tmp_path: Path) ->
     assert 200 - wrong < len(server.asked) < 200 - refused, "some of the 500s were done"
 
 
-async def test_nothing_that_is_only_read_conflicts(tmp_path: Path) -> None:
+async def test_reads_return_no_conflicts(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (proxy, _, url), aiohttp.ClientSession() as session:
         proxy.faults.share = 1.0
         for _ in range(50):
@@ -114,7 +114,7 @@ async def test_nothing_that_is_only_read_conflicts(tmp_path: Path) -> None:
     assert proxy.injected.keys() == {429, 500}
 
 
-async def test_a_watch_that_went_deaf_stays_open_and_never_speaks_again(tmp_path: Path) -> None:
+async def test_a_stalled_watch_stays_open_and_sends_no_more_events(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (proxy, server, url), aiohttp.ClientSession() as session:
         async with session.get(f"{url}/api/v1/pods?watch=true") as watch:
             server.ticks.put_nowait(1)
@@ -135,7 +135,7 @@ async def test_a_watch_that_went_deaf_stays_open_and_never_speaks_again(tmp_path
     assert silent
 
 
-async def test_a_watch_that_is_open_at_the_end_leaves_no_connection_behind(tmp_path: Path) -> None:
+async def test_an_open_watch_is_closed_with_the_proxy(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", ResourceWarning)
         async with (

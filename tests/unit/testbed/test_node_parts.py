@@ -10,7 +10,7 @@ from acesniper.testbed.node import host
 from acesniper.testbed.node.network import TcpProxy
 
 
-def test_a_relay_passes_both_directions_on() -> None:
+def test_the_proxy_forwards_both_directions() -> None:
     with socket.create_server(("127.0.0.1", 0)) as target:
 
         def answer() -> None:
@@ -31,7 +31,7 @@ def test_a_relay_passes_both_directions_on() -> None:
     assert answered == b"HELLO"
 
 
-def test_a_relay_without_a_target_closes_the_connection() -> None:
+def test_the_proxy_closes_connections_without_a_target() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         gone = closed.getsockname()
     with (
@@ -56,7 +56,7 @@ def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_nodes_quota_is_written(tree: Path) -> None:
+def test_the_quota_of_a_node_is_written(tree: Path) -> None:
     host.make_cgroup("node", 0.5, tree)
 
     if (tree / "cgroup.controllers").exists():
@@ -66,7 +66,7 @@ def test_a_nodes_quota_is_written(tree: Path) -> None:
         assert (tree / "cpuset/node/cpuset.cpus").read_text() == "0-3"
 
 
-def test_a_cgroup_goes_with_its_children(tmp_path: Path) -> None:
+def test_a_cgroup_is_removed_with_its_children(tmp_path: Path) -> None:
     for name in ("cpu/node/pods/one", "unified/node"):
         (tmp_path / name).mkdir(parents=True)
 

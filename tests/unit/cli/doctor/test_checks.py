@@ -169,7 +169,7 @@ def test_a_missing_service_account_is_reported() -> None:
     assert "ServiceAccount ours-scheduler does not exist" in found[0].what
 
 
-def test_a_newer_definition_asks_for_a_newer_command() -> None:
+def test_a_newer_definition_requires_a_newer_command() -> None:
     ours = [definition(resource) for resource in RESOURCES]
     schema = ours[0]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     schema["properties"]["spec"]["properties"]["colour"] = {"type": "string"}

@@ -24,7 +24,7 @@ def write_pass(folder: Path, number: int, latencies: dict[str, float]) -> None:
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / f"edge-{number}.parquet")
 
 
-def test_the_quietest_pass_counts_and_the_other_says_how_noisy_it_was(
+def test_the_fastest_pass_counts_and_the_spread_is_recorded(
     build: dict[str, Any], tmp_path: Path
 ) -> None:
     write_pass(tmp_path, 1, {"resnet18": 10.0, "resnet34": 20.0})
@@ -45,9 +45,7 @@ def test_networks_that_do_not_ship_are_left_out(build: dict[str, Any], tmp_path:
     assert set(build["passes"](tmp_path, edge)) == {"resnet18"}
 
 
-def test_a_device_of_ones_own_is_described_by_its_rows(
-    build: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_users_own_device_is_described_by_its_rows(build: dict[str, Any], tmp_path: Path) -> None:
     write_pass(tmp_path, 1, {"resnet18": 10.0})
 
     (edge,) = build["devices"](tmp_path)

@@ -29,7 +29,7 @@ OBSERVED = ErrorCovariance().double()
 SEEN = ObservedErrors(RAN, WRONG, MADE, REFERENCES)
 
 
-def test_serving_conditions_as_training_did() -> None:
+def test_serving_and_training_condition_alike() -> None:
     with torch.no_grad():
         mean, deviation = condition(OBSERVED, ASKED, MEAN, SEEN)
         noise = float(OBSERVED.noise.exp())
@@ -44,7 +44,7 @@ def test_serving_conditions_as_training_did() -> None:
     assert served == pytest.approx(deviation.numpy(), rel=1e-5)
 
 
-def test_a_device_that_surprises_gets_wider_intervals() -> None:
+def test_unexpected_errors_of_a_device_widen_its_intervals() -> None:
     surprising = torch.cat([WRONG[:, :1], WRONG[:, :1] * 5], 1)
 
     with torch.no_grad():
@@ -68,7 +68,7 @@ def test_missing_observations_have_no_effect() -> None:
         assert torch.allclose(one, other, atol=1e-4)
 
 
-def test_one_reference_on_a_kernel_cliff_is_bounded_and_a_slow_device_is_not() -> None:
+def test_an_outlying_reference_is_bounded_and_a_slow_device_is_not() -> None:
     wrong = torch.tensor([[0.1, 1.0], [0.0, 1.1], [3.0, 0.9]])
     made = torch.ones(3, 2, dtype=torch.bool)
 
