@@ -68,7 +68,7 @@ def test_no_task_is_lost_by_error_responses(
         proxy.faults.share = SHARE
     for started in range(0, 30, 10):
         work.apply(10)
-        work.has_run(started + 5)
+        work.wait_started(started + 5)
 
     # An idle component still renews its lease, so that every status is injected eventually.
     work.fleet.system.plane.children[OPERATOR].wait_until(
@@ -83,7 +83,7 @@ def test_stalled_watches_are_restarted(
     work: FaultWorkload, proxies: tuple[FaultProxy, ...]
 ) -> None:
     work.apply(10)
-    work.has_run(5)
+    work.wait_started(5)
 
     for proxy in proxies:
         proxy.faults.stalled = True
@@ -104,7 +104,7 @@ def test_stalled_watches_are_restarted(
 def test_no_task_is_lost_while_the_control_plane_is_down(work: FaultWorkload, down: str) -> None:
     plane = work.fleet.system.plane
     work.apply(10)
-    work.has_run(5)
+    work.wait_started(5)
 
     with restarted_by_a_kubelet(plane.children[SCHEDULER]):
         plane.kill(down)

@@ -33,7 +33,7 @@ def release(plane: ControlPlane) -> Iterator[HelmRelease]:
     release = HelmRelease(plane, NAMESPACE)
     release.make_namespace()
     yield release
-    # There is no kubelet that would let them go.
+    # There is no kubelet that would finish their termination.
     plane.kubectl("delete", "pods", "--all", "-n", NAMESPACE, "--force", "--grace-period=0")
     plane.kubectl("delete", "namespace", NAMESPACE)
 
@@ -41,9 +41,9 @@ def release(plane: ControlPlane) -> Iterator[HelmRelease]:
 def objects(plane: ControlPlane) -> set[str]:
     """Every object of the cluster by kind, namespace and name."""
     kinds = plane.kubectl("api-resources", "--verbs=list", "-o", "name").split()
-    wanted = ",".join(sorted(set(kinds) - set(NOISE)))
+    expected = ",".join(sorted(set(kinds) - set(NOISE)))
     shown = r'jsonpath={range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{"\n"}{end}'
-    return set(plane.kubectl("get", wanted, "--all-namespaces", "-o", shown).splitlines())
+    return set(plane.kubectl("get", expected, "--all-namespaces", "-o", shown).splitlines())
 
 
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
@@ -53,8 +53,8 @@ def test_the_api_server_accepts_every_object_for_all_values(
     manifests = [
         manifest
         for manifest in template(*values, namespace=NAMESPACE)
-        # The one is of the Prometheus operator, which is not here; the other names a priority class
-        # that a dry run does not make.
+        # The first is of the Prometheus operator, which is not installed; the second names a
+        # priority class that a dry run does not create.
         if manifest["kind"] not in ("PodMonitor", "PrometheusRule", "Pod")
     ]
 
@@ -115,7 +115,7 @@ def test_crds_are_upgraded_with_the_release_and_kept_on_uninstall(
 
 
 class Node:
-    """A node's probe as the API server knows it: by a token bound to a pod on that node."""
+    """The probe of a node, authenticated by a token bound to a pod on that node."""
 
     def __init__(self, plane: ControlPlane, name: str) -> None:
         self._plane = plane
@@ -149,7 +149,7 @@ class Node:
         self._token = plane.kubectl("create", "token", account, "-n", NAMESPACE, *bound)
 
     def apply(self, name: str, node: str, *flags: str, provider: str = "cpu") -> str:
-        """Write a profile the way the probe does; returns what the API server complains about."""
+        """Write a profile as the probe does; returns the error of the API server."""
         spec = {"node": node, "provider": provider}
         part = {"status": {"text": "mine"}} if STATUS in flags else {"spec": spec}
         profile = {
@@ -177,7 +177,7 @@ def test_the_probe_of_a_node_writes_its_own_profile_only(
     release.install("crds.keep=false")
     a, b = Node(plane, "a"), Node(plane, "b")
 
-    # The API server takes a policy up some time after it has stored it.
+    # The API server enforces a policy some time after it has stored it.
     manager = plane.children["kube-controller-manager"]
     manager.wait_until(lambda: bool(a.apply("b-cuda", "b", "--dry-run=server", provider="cuda")))
 
@@ -216,7 +216,7 @@ def test_the_planner_removes_gates_and_cannot_change_containers(
     plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(pod))
 
     def patch(change: object, *flags: str) -> str:
-        """What the API server complains about when the planner's account changes the pod."""
+        """Return the error of the API server when the planner's account changes the pod."""
         account = f"--as=system:serviceaccount:{NAMESPACE}:acesniper-scheduler"
         argv = [plane.program("kubectl"), "--kubeconfig", plane.kubeconfig(), account, *flags]
         done = subprocess.run(

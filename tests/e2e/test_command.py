@@ -141,9 +141,9 @@ def test_errors_name_the_missing_permission_and_the_unknown_context(
     installed: FreshFleet,
 ) -> None:
     assert isinstance(installed.system, Installed)
-    nobody = installed.system.plane.kubeconfig("nobody")
+    kubeconfig = installed.system.plane.kubeconfig("unknown-user")
 
-    forbidden = installed.system.shell(f"acesniper top --kubeconfig {nobody}")
+    forbidden = installed.system.shell(f"acesniper top --kubeconfig {kubeconfig}")
     elsewhere = installed.system.shell("acesniper top --context elsewhere")
 
     assert forbidden.returncode == 1

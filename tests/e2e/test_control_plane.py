@@ -32,7 +32,7 @@ def node(control_plane: ControlPlane, namespace: str) -> Iterator[str]:
 
 
 def apply_pod(plane: ControlPlane, node: str, **spec: object) -> None:
-    """A pod called `pod` in the namespace named like the node, which only that node may take."""
+    """A pod called `pod` in the namespace named like the node, with a selector for that node."""
     containers = [{"name": "main", "image": "emulated"}]
     selector = {"kubernetes.io/hostname": node}
     pod = {
@@ -165,7 +165,7 @@ def test_a_killed_parent_leaves_no_child_process(
             signal.pause()
     """
     argv = [sys.executable, "-c", code, str(control_plane.binaries)]
-    environ = {**os.environ, "TMPDIR": str(tmp_path)}  # its folder stays behind
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}  # its folder is not removed
     with subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pids = [int(pid) for pid in parent.stdout.readline().split()]

@@ -1,4 +1,4 @@
-"""Every command of the documents, page by page, as a reader would type it."""
+"""Every command of the documentation runs, page by page."""
 
 import subprocess
 from collections.abc import Iterator

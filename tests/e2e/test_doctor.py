@@ -285,7 +285,7 @@ def test_a_fault_is_reported_and_its_fix_resolves_it(fleet: FreshFleet, case: Ca
 
 
 def wait_for_finding(fleet: FreshFleet, case: Case) -> Finding:
-    """The finding of a case: some appear at once, others after a lease expired."""
+    """The finding of a case: some appear immediately, others after a lease expired."""
     matching: list[Finding] = []
 
     def seen() -> bool:

@@ -60,11 +60,11 @@ def test_an_out_of_memory_task_is_retried_on_a_larger_device(
     smallest, largest = fleet.devices[0].node, fleet.devices[-1].node
     fleet.apply([by_hand.task("big", retries=5, nodeSelector={HOSTNAME: smallest})])
     tried = []
-    for attempt, wanted in enumerate((None, largest, None)):
+    for attempt, expected in enumerate((None, largest, None)):
         pod = by_hand.bound_pod("big", attempt)
         tried.append(memory[pod["spec"]["nodeName"]])
         # The node selector may change; the next attempt uses the new one.
-        patch(fleet, "itask", "big", namespace, {"spec": {"nodeSelector": {HOSTNAME: wanted}}})
+        patch(fleet, "itask", "big", namespace, {"spec": {"nodeSelector": {HOSTNAME: expected}}})
         by_hand.ended(pod, 137, "OOMKilled")
         if tried[-1] == memory[largest]:
             break
@@ -184,7 +184,7 @@ def test_preemption_by_a_higher_priority_costs_no_retry(fleet: FleetOfFive, name
     assert status["disruptions"] == 1
 
 
-def test_a_pod_over_quota_is_reported_and_created_later(fleet: FleetOfFive, namespace: str) -> None:
+def test_a_refused_pod_is_reported_and_created_later(fleet: FleetOfFive, namespace: str) -> None:
     fleet.add_models(namespace)
     fleet.apply([fleet.task("early", namespace, priorityClassName=namespace)])
     fleet.wait_for("inferencetask", "condition=Healthy=False", namespace, "early")
@@ -202,7 +202,7 @@ def test_a_pod_over_quota_is_reported_and_created_later(fleet: FleetOfFive, name
 def test_slots_are_counted_in_every_notation_of_quantities(
     fleet: FleetOfFive, namespace: str
 ) -> None:
-    """The API server keeps 1e3 as it was given."""
+    """The API server stores 1e3 unchanged."""
     fleet.add_models(namespace)
     limits = {"acesniper.io/slot": "1e3"}
     container: Json = {"name": "main", "image": "example", "resources": {"limits": limits}}
@@ -215,7 +215,7 @@ def test_slots_are_counted_in_every_notation_of_quantities(
     assert fleet.system.plane.children[EXTENDER].running
 
 
-# --- people --------------------------------------------------------------------------------------
+# --- users ---------------------------------------------------------------------------------------
 
 
 def test_a_cancelled_task_frees_its_device_and_stays_cancelled(

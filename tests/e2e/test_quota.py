@@ -1,4 +1,4 @@
-"""A namespace's share of the fleet is limited as Kubernetes limits anything: by a ResourceQuota."""
+"""A ResourceQuota limits the share of a namespace."""
 
 from fleet_of_five import FleetOfFive
 

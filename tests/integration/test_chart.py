@@ -123,8 +123,8 @@ def test_every_container_has_resource_limits(values: tuple[str, ...]) -> None:
         resources = container["resources"]
         assert {"cpu", "memory"} <= resources["requests"].keys(), name
         # A CPU limit would distort the probe's measurement.
-        wanted = {"memory"} if name == "probe" else {"cpu", "memory"}
-        assert resources["limits"].keys() == wanted, name
+        expected = {"memory"} if name == "probe" else {"cpu", "memory"}
+        assert resources["limits"].keys() == expected, name
 
 
 @matrix
@@ -190,8 +190,8 @@ def test_the_schedulers_values_reach_its_configuration() -> None:
     manifests = template("scheduler.qps=50", "scheduler.timeoutS=0.5")
 
     config = yaml.safe_load(one(manifests, "ConfigMap")["data"]["scheduler.yaml"])
-    wanted = SchedulerConfig(lease_namespace="aces", qps=50, timeout_s=0.5)
-    assert config == wanted.manifest()
+    expected = SchedulerConfig(lease_namespace="aces", qps=50, timeout_s=0.5)
+    assert config == expected.manifest()
 
 
 @pytest.mark.parametrize(
@@ -207,9 +207,9 @@ def test_the_environment_sets_every_setting(part: str, settings: type[Environmen
     variables = {name: value for name, value in given.items() if name.startswith("ACESNIPER_")}
     # A pod uses its service account; predictions from a file are for benchmarks.
     never = {"ACESNIPER_KUBECONFIG", "ACESNIPER_PREDICTIONS"}
-    wanted = {settings.variable(name) for name in settings.model_fields} - never
+    expected = {settings.variable(name) for name in settings.model_fields} - never
 
-    assert variables.keys() == wanted
+    assert variables.keys() == expected
     # Set by the downward API at run time.
     filled = {name: value or "node-1" for name, value in variables.items() if value != ""}
     assert settings.read(filled)

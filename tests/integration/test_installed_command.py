@@ -1,4 +1,4 @@
-"""The command as users install it: from the wheel, in an environment that sees no checkout."""
+"""The command as users install it: from the wheel, in an environment without the checkout."""
 
 import json
 import os

@@ -112,7 +112,7 @@ def test_the_model_cache_keeps_models_on_their_node(
     nodes: Nodes,
     release: HelmRelease,
     models: str,
-    asked: Counter[str],
+    model_requests: Counter[str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     model, folder = "mobilenet_v2.onnx", tmp_path_factory.mktemp("node") / "models"
@@ -129,7 +129,9 @@ def test_the_model_cache_keeps_models_on_their_node(
 
     kept = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
     assert kept == [digest(model)]
-    assert asked[model] == 2, "by the operator, which reads it, and by the first of the pods"
+    assert model_requests[model] == 2, (
+        "by the operator, which reads it, and by the first of the pods"
+    )
 
 
 def test_a_node_is_probed_again_on_request(

@@ -50,10 +50,10 @@ def test_a_probe_predicts_itself() -> None:
         for j, measure in enumerate(("flops", "bytes", "nodes"))
     }
 
-    found = PhysicsPredictor().predict(model(**values), device(TYPICAL))
+    prediction = PhysicsPredictor().predict(model(**values), device(TYPICAL))
 
-    assert found is not None
-    assert found.latency_s == pytest.approx(TYPICAL["conv_wide_64"], rel=0.05)
+    assert prediction is not None
+    assert prediction.latency_s == pytest.approx(TYPICAL["conv_wide_64"], rel=0.05)
 
 
 def test_a_device_slow_at_one_class_is_slow_for_models_of_that_class_only() -> None:
@@ -116,11 +116,11 @@ def test_the_explanation_adds_up_to_the_prediction() -> None:
         conv_wide__flops=4e8, conv_wide__nodes=4, gemv__bytes=6e7, gemv__nodes=2, fused__bytes=1e6
     )
 
-    found = PhysicsPredictor().explain(both, device(TYPICAL))
+    explanation = PhysicsPredictor().explain(both, device(TYPICAL))
 
-    assert found is not None
-    assert found.physics_s == pytest.approx(found.prediction.latency_s)
-    assert list(found.parts_s.values()) == sorted(found.parts_s.values(), reverse=True)
+    assert explanation is not None
+    assert explanation.physics_s == pytest.approx(explanation.prediction.latency_s)
+    assert list(explanation.parts_s.values()) == sorted(explanation.parts_s.values(), reverse=True)
 
 
 def test_the_explanation_separates_observations_from_physics() -> None:
@@ -128,12 +128,14 @@ def test_the_explanation_separates_observations_from_physics() -> None:
     assert plain is not None
     twice = Observation(CONV, 2 * plain.latency_s, 1e-6)
 
-    found = PhysicsPredictor().explain(CONV, device(TYPICAL), [twice])
+    explanation = PhysicsPredictor().explain(CONV, device(TYPICAL), [twice])
 
-    assert found is not None
-    assert found.physics_s == pytest.approx(plain.latency_s)
-    assert found.prediction.latency_s == pytest.approx(found.physics_s * exp(found.observed))
-    assert found.observed == pytest.approx(log(2), abs=0.01)
+    assert explanation is not None
+    assert explanation.physics_s == pytest.approx(plain.latency_s)
+    assert explanation.prediction.latency_s == pytest.approx(
+        explanation.physics_s * exp(explanation.observed)
+    )
+    assert explanation.observed == pytest.approx(log(2), abs=0.01)
 
 
 def test_custom_operators_widen_the_interval() -> None:

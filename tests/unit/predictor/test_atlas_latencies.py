@@ -19,13 +19,13 @@ BOARD = MeasuredPlatform("board", "ncnn", HardwareVector("hrm", "2", {}), 0.03)
 
 
 def test_a_network_that_a_platform_cannot_run_is_a_gap() -> None:
-    found = latency_matrix(
+    result = latency_matrix(
         (EDGE, BOARD), {("edge", "a"): 2.0, ("edge", "b"): 4.0, ("board", "b"): 8.0}
     )
 
-    assert found.networks == ("a", "b")
-    assert np.exp(found.log_s[1]) == pytest.approx([0.004, 0.008])
-    assert np.isnan(found.log_s[0, 1])
+    assert result.networks == ("a", "b")
+    assert np.exp(result.log_s[1]) == pytest.approx([0.004, 0.008])
+    assert np.isnan(result.log_s[0, 1])
 
 
 @pytest.mark.parametrize(

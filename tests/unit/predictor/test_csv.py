@@ -42,11 +42,11 @@ def test_pairs_that_are_not_in_the_file_are_unknown(listed: CsvPredictor) -> Non
 
 
 def test_a_table_has_the_latencies_of_all_pairs(listed: CsvPredictor) -> None:
-    found = listed.table([model("tiny"), model("big")], [device("edge-1"), device("edge-2")])
+    table = listed.table([model("tiny"), model("big")], [device("edge-1"), device("edge-2")])
 
-    np.testing.assert_allclose(found.latency, [[0.2, np.nan], [2.0, np.nan]])
-    np.testing.assert_allclose(found.low[:, 0], [0.1, 2.0])
-    np.testing.assert_allclose(found.high[:, 0], [0.4, 2.0])
+    np.testing.assert_allclose(table.latency, [[0.2, np.nan], [2.0, np.nan]])
+    np.testing.assert_allclose(table.low[:, 0], [0.1, 2.0])
+    np.testing.assert_allclose(table.high[:, 0], [0.4, 2.0])
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_table_has_the_latencies_of_all_pairs(listed: CsvPredictor) -> None:
         pytest.param("device,model,latency_s,low_s,high_s\na,b\n", id="short row"),
     ],
 )
-def test_a_file_without_the_columns_is_rejected(tmp_path: Path, content: str) -> None:
+def test_an_invalid_file_is_rejected(tmp_path: Path, content: str) -> None:
     (tmp_path / "wrong.csv").write_text(content)
 
     with pytest.raises(InvalidInput, match="no list of predictions"):

@@ -44,11 +44,11 @@ def test_the_library_stays_small() -> None:
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "bert_tiny", "lstm_tagger", "unet_16"])
 def test_a_known_network_is_recognised(name: str) -> None:
-    found = features_of(shipped(name))
+    result = features_of(shipped(name))
 
-    assert next(iter(found.similar.items())) == (name, 1.0)
-    assert found.distance == 0.0
-    assert list(found.similar.values()) == sorted(found.similar.values(), reverse=True)
+    assert next(iter(result.similar.items())) == (name, 1.0)
+    assert result.distance == 0.0
+    assert list(result.similar.values()) == sorted(result.similar.values(), reverse=True)
 
 
 def test_another_size_of_a_known_network_is_near() -> None:
@@ -76,10 +76,10 @@ def strange_model() -> ModelProto:
 
 
 def test_a_dissimilar_model_is_far_from_every_network() -> None:
-    found = features_of(strange_model())
+    result = features_of(strange_model())
 
-    assert found.distance > DISTANCE_WORDS[-1][0]
-    assert distance_word(found.distance) == FOREIGN
+    assert result.distance > DISTANCE_WORDS[-1][0]
+    assert distance_word(result.distance) == FOREIGN
 
 
 def test_labels_follow_the_distance() -> None:
@@ -113,9 +113,9 @@ def test_labels_of_a_huge_graph_are_bounded() -> None:
         for j, op in enumerate(ops):
             source = "x" if j == 0 else f"n{i}_{j - 1}"
             nodes.append(helper.make_node(op, [source], [f"n{i}_{j}"]))
-    found = features_of(make_model(nodes, {"x": [4, 4]}, ["n0_3"]))
+    result = features_of(make_model(nodes, {"x": [4, 4]}, ["n0_3"]))
 
-    assert 0 < len(found.labels) <= MAX_LABELS
+    assert 0 < len(result.labels) <= MAX_LABELS
 
 
 def test_a_library_is_built_from_any_folder(tmp_path: Path) -> None:

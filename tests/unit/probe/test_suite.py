@@ -159,8 +159,8 @@ def test_a_file_is_read_and_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(suite, "FILE_BYTES", 3 << 20)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    found = read_file()
+    result = read_file()
 
-    assert found is not None
-    assert found.seconds > 0
+    assert result is not None
+    assert result.seconds > 0
     assert list(tmp_path.iterdir()) == []

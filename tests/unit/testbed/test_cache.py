@@ -28,19 +28,21 @@ def test_a_failed_fill_leaves_no_complete_folder(tmp_path: Path) -> None:
 
 def test_concurrent_callers_fill_once(tmp_path: Path) -> None:
     filled: list[Path] = []
-    begun, go_on = threading.Event(), threading.Event()
+    started, proceed = threading.Event(), threading.Event()
 
     def fill(folder: Path) -> None:
         filled.append(folder)
-        begun.set()
-        assert go_on.wait(10)
+        started.set()
+        assert proceed.wait(10)
 
-    both = [threading.Thread(target=ensure_folder, args=(tmp_path / "key", fill)) for _ in range(2)]
-    both[0].start()
-    assert begun.wait(10)
-    both[1].start()
-    go_on.set()
-    for thread in both:
+    threads = [
+        threading.Thread(target=ensure_folder, args=(tmp_path / "key", fill)) for _ in range(2)
+    ]
+    threads[0].start()
+    assert started.wait(10)
+    threads[1].start()
+    proceed.set()
+    for thread in threads:
         thread.join(10)
 
     assert len(filled) == 1

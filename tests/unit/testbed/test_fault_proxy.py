@@ -1,4 +1,4 @@
-"""The way on which things go wrong: what passes, what is made up, what falls silent."""
+"""The proxy that injects faults: forwarded requests, injected errors, stalled watches."""
 
 import asyncio
 import gc
@@ -22,9 +22,9 @@ from acesniper.testbed.faults.proxy import FaultProxy
 
 @dataclass
 class Server:
-    """A small API server: tells who asked, counts, and streams numbers to watches."""
+    """A small API server: returns the user, records requests, and streams numbers to watches."""
 
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    requests: list[tuple[str, str]] = field(default_factory=list)
     ticks: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -32,10 +32,10 @@ class Server:
         subject = dict(
             names[0] for names in request.transport.get_extra_info("peercert")["subject"]
         )
-        self.asked.append((request.method, subject["commonName"]))
+        self.requests.append((request.method, subject["commonName"]))
         if "watch" not in request.query:
-            said = {"path": str(request.rel_url), "by": subject["commonName"]}
-            return web.json_response(said | {"type": request.headers.get("Content-Type")})
+            content = {"path": str(request.rel_url), "by": subject["commonName"]}
+            return web.json_response(content | {"type": request.headers.get("Content-Type")})
         stream = web.StreamResponse()
         await stream.prepare(request)
         while True:
@@ -46,9 +46,9 @@ class Server:
 async def proxied(
     folder: Path, *, hangs: bool = False
 ) -> AsyncIterator[tuple[FaultProxy, Server, str]]:
-    """A proxy for the identity `somebody`, the server behind it, and the proxy's URL.
+    """Run a server and a proxy for the user `alice`; yields both and the URL of the proxy.
 
-    A server that hangs says nothing any more while the proxy ends.
+    With `hangs` the server sends nothing while the proxy ends.
     """
     authority, server = Authority(folder / "secrets", "ca"), Server()
     (folder / "kubeconfigs").mkdir()
@@ -65,14 +65,14 @@ async def proxied(
     plane: Any = SimpleNamespace(
         folder=folder, authority=authority, url=f"https://127.0.0.1:{port}"
     )
-    proxy = FaultProxy(plane, "somebody", seed=3)
+    proxy = FaultProxy(plane, "alice", seed=3)
     await asyncio.to_thread(proxy.__enter__)
     config = yaml.safe_load(proxy.kubeconfig.read_text())
     try:
         yield proxy, server, config["clusters"][0]["cluster"]["server"]
     finally:
         if hangs:
-            proxy.__exit__(None, None, None)  # in the loop that the server lives in
+            proxy.__exit__(None, None, None)  # blocks the loop of the server
         else:
             await asyncio.to_thread(proxy.__exit__, None, None, None)
         await runner.cleanup()
@@ -82,11 +82,11 @@ async def test_requests_pass_under_the_identity_of_the_proxy(tmp_path: Path) -> 
     async with (
         proxied(tmp_path) as (_, _, url),
         aiohttp.ClientSession() as session,
-        session.get(f"{url}/api/v1/pods?limit=5") as answer,
+        session.get(f"{url}/api/v1/pods?limit=5") as response,
     ):
-        said = json.loads(await answer.read())
+        content = json.loads(await response.read())
 
-    assert said == {"path": "/api/v1/pods?limit=5", "by": "somebody", "type": None}
+    assert content == {"path": "/api/v1/pods?limit=5", "by": "alice", "type": None}
 
 
 async def test_a_share_of_responses_are_errors_and_some_take_effect(tmp_path: Path) -> None:
@@ -94,14 +94,16 @@ async def test_a_share_of_responses_are_errors_and_some_take_effect(tmp_path: Pa
         proxy.faults.share = 0.5
         statuses = []
         for _ in range(200):
-            async with session.post(f"{url}/api/v1/pods", data=b"{}") as answer:
-                statuses.append(answer.status)
+            async with session.post(f"{url}/api/v1/pods", data=b"{}") as response:
+                statuses.append(response.status)
 
     wrong = sum(proxy.injected.values())
     refused = proxy.injected[409] + proxy.injected[429]
     assert set(statuses) == {200, 409, 429, 500}
     assert statuses.count(200) == 200 - wrong
-    assert 200 - wrong < len(server.asked) < 200 - refused, "some of the 500s were done"
+    assert 200 - wrong < len(server.requests) < 200 - refused, (
+        "some of the requests with status 500 took effect"
+    )
 
 
 async def test_reads_return_no_conflicts(tmp_path: Path) -> None:
@@ -136,7 +138,7 @@ async def test_a_stalled_watch_stays_open_and_sends_no_more_events(tmp_path: Pat
 
 
 async def test_an_open_watch_is_closed_with_the_proxy(tmp_path: Path) -> None:
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         async with (
             aiohttp.ClientSession() as session,
@@ -147,10 +149,10 @@ async def test_an_open_watch_is_closed_with_the_proxy(tmp_path: Path) -> None:
             await watch.content.readline()
         gc.collect()
 
-    assert [str(warning.message) for warning in told] == []
+    assert [str(warning.message) for warning in caught] == []
 
 
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 - another thread's doing
+        while not holds():  # noqa: ASYNC110 - another thread changes it
             await asyncio.sleep(0.01)

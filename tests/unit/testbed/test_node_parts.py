@@ -21,22 +21,22 @@ def test_the_proxy_forwards_both_directions() -> None:
         thread = threading.Thread(target=answer)
         thread.start()
         with (
-            TcpProxy(("127.0.0.1", 0), target.getsockname()) as relay,
-            socket.create_connection(relay.address) as client,
+            TcpProxy(("127.0.0.1", 0), target.getsockname()) as proxy,
+            socket.create_connection(proxy.address) as client,
         ):
             client.sendall(b"hello")
-            answered = client.recv(100)
+            response = client.recv(100)
         thread.join()
 
-    assert answered == b"HELLO"
+    assert response == b"HELLO"
 
 
 def test_the_proxy_closes_connections_without_a_target() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
-        gone = closed.getsockname()
+        unused_address = closed.getsockname()
     with (
-        TcpProxy(("127.0.0.1", 0), gone) as relay,
-        socket.create_connection(relay.address) as client,
+        TcpProxy(("127.0.0.1", 0), unused_address) as proxy,
+        socket.create_connection(proxy.address) as client,
     ):
         assert client.recv(100) == b""
 

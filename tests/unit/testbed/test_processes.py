@@ -14,7 +14,7 @@ SLEEPER = [sys.executable, "-c", "import signal; signal.pause()"]
 STUBBORN = [
     sys.executable,
     "-c",
-    "import signal, sys; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True);"
+    "import signal, sys; signal.signal(15, signal.SIG_IGN); print('ignoring', flush=True);"
     "[signal.pause() for _ in iter(int, 1)]",
 ]
 
@@ -77,7 +77,7 @@ def test_the_error_for_an_unknown_name_lists_known_ones(children: Children) -> N
 
 def test_a_process_that_ignores_sigterm_is_killed(children: Children) -> None:
     child = children.spawn("stubborn", STUBBORN)
-    child.wait_until(lambda: "deaf" in child.tail())
+    child.wait_until(lambda: "ignoring" in child.tail())
 
     child.stop(grace_s=0.1)
 
@@ -103,6 +103,8 @@ def test_exit_stops_grandchildren_too(tmp_path: Path) -> None:
         child.wait_until(lambda: child.tail().splitlines()[-1].isdigit())
         grandchild = os.pidfd_open(int(child.tail().splitlines()[-1]))
 
-    ended, _, _ = select.select([grandchild], [], [], 10)  # a pidfd is readable once it ended
+    ended, _, _ = select.select(
+        [grandchild], [], [], 10
+    )  # a pidfd is readable once its process ended
     os.close(grandchild)
     assert ended

@@ -31,11 +31,11 @@ def test_the_fastest_pass_counts_and_the_spread_is_recorded(
     write_pass(tmp_path, 2, {"resnet18": 12.0})
     (edge,) = build["devices"](tmp_path)
 
-    found = {name: build["merged"](rows) for name, rows in build["passes"](tmp_path, edge).items()}
+    result = {name: build["merged"](rows) for name, rows in build["passes"](tmp_path, edge).items()}
 
-    assert found["resnet18"]["latency_ms"] == 10.0
-    assert found["resnet18"]["spread"] == pytest.approx(0.2)
-    assert (found["resnet34"]["passes"], found["resnet34"]["spread"]) == (1, None)
+    assert result["resnet18"]["latency_ms"] == 10.0
+    assert result["resnet18"]["spread"] == pytest.approx(0.2)
+    assert (result["resnet34"]["passes"], result["resnet34"]["spread"]) == (1, None)
 
 
 def test_networks_that_do_not_ship_are_left_out(build: dict[str, Any], tmp_path: Path) -> None:

@@ -24,25 +24,25 @@ def test_an_exported_network_predicts_as_in_torch(file: Path) -> None:
     known = data.known()
     references = data.models.take(np.flatnonzero(data.reference))
 
-    found = NetworkFile.load(file, SUITE).run(data.models, data.devices, references)
+    outputs = NetworkFile.load(file, SUITE).run(data.models, data.devices, references)
 
     with torch.no_grad():
-        wanted = network(known.models, known.devices, network.remember(known))
-    np.testing.assert_allclose(found.mean, wanted.mean.numpy(), atol=1e-4)
-    np.testing.assert_allclose(found.model, wanted.model.numpy(), atol=1e-4)
-    np.testing.assert_allclose(found.device, wanted.device.numpy(), atol=1e-4)
+        expected = network(known.models, known.devices, network.remember(known))
+    np.testing.assert_allclose(outputs.mean, expected.mean.numpy(), atol=1e-4)
+    np.testing.assert_allclose(outputs.model, expected.model.numpy(), atol=1e-4)
+    np.testing.assert_allclose(outputs.device, expected.device.numpy(), atol=1e-4)
 
 
 def test_correlations_of_errors_are_the_same_as_in_torch(file: Path) -> None:
     network, data = small_network(), small_dataset()
     models = data.known().models
 
-    found = NetworkFile.load(file, SUITE).run(data.models, data.devices, data.models)
+    outputs = NetworkFile.load(file, SUITE).run(data.models, data.devices, data.models)
 
     with torch.no_grad():
-        wanted, own = network.observed(models, models), network.observed.own(models)
-    np.testing.assert_allclose(found.covariance, wanted.numpy(), atol=1e-5)
-    np.testing.assert_allclose(found.variance, own.numpy(), atol=1e-5)
+        expected, own = network.observed(models, models), network.observed.own(models)
+    np.testing.assert_allclose(outputs.covariance, expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(outputs.variance, own.numpy(), atol=1e-5)
 
 
 def test_the_exported_network_accepts_any_number_of_inputs(file: Path) -> None:
@@ -50,10 +50,10 @@ def test_the_exported_network_accepts_any_number_of_inputs(file: Path) -> None:
     whole = exported.run(data.models, data.devices, exported.references)
 
     one = np.asarray([1])
-    found = exported.run(data.models.take(one), data.devices.take(one), data.models.take(one))
+    outputs = exported.run(data.models.take(one), data.devices.take(one), data.models.take(one))
 
-    assert found.covariance.shape == (1, 1)
-    assert found.mean[0, 0] == pytest.approx(whole.mean[1, 1], abs=1e-5)
+    assert outputs.covariance.shape == (1, 1)
+    assert outputs.mean[0, 0] == pytest.approx(whole.mean[1, 1], abs=1e-5)
 
 
 def test_an_export_that_differs_from_torch_is_rejected(file: Path) -> None:
@@ -74,18 +74,18 @@ def test_an_export_that_differs_from_torch_is_rejected(file: Path) -> None:
 def test_the_file_contains_the_inputs_of_serving(tmp_path: Path) -> None:
     bands = dict.fromkeys(NOVELTY, Band(central90=3.0))
 
-    found = NetworkFile.load(
+    network_file = NetworkFile.load(
         write_small(tmp_path / "f.onnx", Calibration("c1", bands=bands)), SUITE
     )
 
     data = small_dataset()
-    wanted = data.models.take(np.flatnonzero(data.reference))
-    assert isinstance(found.references, ModelInputs)
-    np.testing.assert_allclose(found.references.shares, wanted.shares, rtol=1e-6)
-    assert found.calibration == Calibration("c1", bands=bands)
-    assert found.noise == pytest.approx(float(small_network().observed.noise.detach().exp()))
-    assert found.provenance["seed"] == 0
-    assert found.provenance["platforms"] == len(data.platforms)
+    expected = data.models.take(np.flatnonzero(data.reference))
+    assert isinstance(network_file.references, ModelInputs)
+    np.testing.assert_allclose(network_file.references.shares, expected.shares, rtol=1e-6)
+    assert network_file.calibration == Calibration("c1", bands=bands)
+    assert network_file.noise == pytest.approx(float(small_network().observed.noise.detach().exp()))
+    assert network_file.provenance["seed"] == 0
+    assert network_file.provenance["platforms"] == len(data.platforms)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_the_file_contains_the_inputs_of_serving(tmp_path: Path) -> None:
         pytest.param("references", "[]", id="damaged references"),
     ],
 )
-def test_a_file_of_another_version_is_rejected(file: Path, name: str, value: str) -> None:
+def test_an_incompatible_or_damaged_file_is_rejected(file: Path, name: str, value: str) -> None:
     graph = onnx.load(file)
     metadata = {entry.key: entry.value for entry in graph.metadata_props} | {name: value}
     onnx.helper.set_model_props(graph, metadata)

@@ -72,11 +72,11 @@ def test_an_outlying_reference_is_bounded_and_a_slow_device_is_not() -> None:
     wrong = torch.tensor([[0.1, 1.0], [0.0, 1.1], [3.0, 0.9]])
     made = torch.ones(3, 2, dtype=torch.bool)
 
-    found = bounded_errors(wrong, made)
+    result = bounded_errors(wrong, made)
 
-    assert found[2, 0] < 0.65
-    assert found[:, 1].numpy() == pytest.approx([1.0, 1.1, 0.9], abs=0.01)
-    assert posterior.bounded_errors(wrong.numpy()) == pytest.approx(found.numpy())
+    assert result[2, 0] < 0.65
+    assert result[:, 1].numpy() == pytest.approx([1.0, 1.1, 0.9], abs=0.01)
+    assert posterior.bounded_errors(wrong.numpy()) == pytest.approx(result.numpy())
 
 
 def corrected(wrong: torch.Tensor) -> torch.Tensor:
@@ -98,18 +98,18 @@ def test_errors_of_models_that_the_device_ran_are_kept() -> None:
     wrong = torch.tensor([[0.1], [0.0], [0.1], [3.0]])
     seen = ObservedErrors(RAN, wrong, torch.ones(4, 1, dtype=torch.bool), 3)
 
-    found = robust_errors(torch.eye(4)[None], wrong, seen)
+    result = robust_errors(torch.eye(4)[None], wrong, seen)
 
-    assert found[3, 0] == 3.0
+    assert result[3, 0] == 3.0
 
 
 def test_training_and_serving_widen_intervals_on_unusual_probes_alike() -> None:
     deviation, unusual = torch.full((1, 3), 0.2), torch.tensor([[0.0, 0.5, 1.0]])
 
-    found = widened_deviation(deviation, unusual)
+    result = widened_deviation(deviation, unusual)
 
-    assert found[0, 0] == pytest.approx(0.2)
-    assert (found.diff() > 0).all()
+    assert result[0, 0] == pytest.approx(0.2)
+    assert (result.diff() > 0).all()
     assert posterior.widened_deviation(deviation.numpy(), unusual.numpy()) == pytest.approx(
-        found.numpy()
+        result.numpy()
     )

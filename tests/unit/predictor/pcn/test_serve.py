@@ -51,7 +51,7 @@ def test_single_predictions_equal_those_of_a_table(predictor: PcnPredictor) -> N
     table = predictor.table(models, devices)
 
     single = [
-        [found.latency_s for device in devices if (found := predictor.predict(model, device))]
+        [result.latency_s for device in devices if (result := predictor.predict(model, device))]
         for model in models
     ]
     np.testing.assert_allclose(table.latency, single, rtol=1e-4)
@@ -161,10 +161,10 @@ def test_only_the_newest_observations_count(file: Path) -> None:
     predictor = PcnPredictor.load(file, limits=BatchLimits(observations=3))
     new = [Observation(CONV, 0.02)] * 3
 
-    wanted = predictor.predict(CONV, DEVICE, new)
-    found = predictor.predict(CONV, DEVICE, [Observation(CONV, 50.0)] * 500 + new)
+    expected = predictor.predict(CONV, DEVICE, new)
+    prediction = predictor.predict(CONV, DEVICE, [Observation(CONV, 50.0)] * 500 + new)
 
-    assert found == wanted
+    assert prediction == expected
 
 
 def test_an_uncertain_observation_has_less_effect(predictor: PcnPredictor) -> None:
@@ -228,9 +228,9 @@ def test_an_unusual_probe_widens_the_interval_of_models_that_rest_on_it(
 
 
 def test_the_speed_of_a_device_makes_no_probe_unusual() -> None:
-    found = device_inputs([DEVICE, make_vector(20.0)], SUITE).unusual
+    result = device_inputs([DEVICE, make_vector(20.0)], SUITE).unusual
 
-    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+    np.testing.assert_allclose(result[0], result[1], atol=1e-6)
 
 
 def test_a_complete_vector_has_no_imputed_term() -> None:
@@ -256,9 +256,9 @@ def test_an_infinite_reference_reading_counts_as_missing(predictor: PcnPredictor
     broken = with_readings(DEVICE, **{REFERENCES[0]: float("inf")})
     missing = without(DEVICE, REFERENCES[0])
 
-    found = predictor.table([CONV], [broken, missing]).latency[0]
+    table = predictor.table([CONV], [broken, missing]).latency[0]
 
-    assert found[0] == pytest.approx(found[1], rel=1e-4)
+    assert table[0] == pytest.approx(table[1], rel=1e-4)
 
 
 def test_without_models_or_devices_the_table_is_empty(predictor: PcnPredictor) -> None:
@@ -269,16 +269,18 @@ def test_without_models_or_devices_the_table_is_empty(predictor: PcnPredictor) -
 def test_the_explanation_adds_up_to_the_prediction(predictor: PcnPredictor) -> None:
     made = [Observation(CONV, 0.05)]
 
-    found = predictor.explain(CONV, DEVICE, made)
+    explanation = predictor.explain(CONV, DEVICE, made)
 
-    assert found is not None
-    correction = found.gate * (found.similarity + found.residual) + found.observed
-    assert found.physics_s * np.exp(correction) == pytest.approx(
-        found.prediction.latency_s, rel=1e-4
+    assert explanation is not None
+    correction = (
+        explanation.gate * (explanation.similarity + explanation.residual) + explanation.observed
     )
-    assert list(found.parts_s.values()) == sorted(found.parts_s.values(), reverse=True)
-    assert set(found.parts_s) >= set(KINDS["conv"])
-    assert found.distance == pytest.approx(0.3)
+    assert explanation.physics_s * np.exp(correction) == pytest.approx(
+        explanation.prediction.latency_s, rel=1e-4
+    )
+    assert list(explanation.parts_s.values()) == sorted(explanation.parts_s.values(), reverse=True)
+    assert set(explanation.parts_s) >= set(KINDS["conv"])
+    assert explanation.distance == pytest.approx(0.3)
 
 
 def test_dissimilar_models_are_proposed_for_observation_first(predictor: PcnPredictor) -> None:
@@ -304,10 +306,10 @@ def test_each_model_is_chosen_once() -> None:
 
 
 def test_quantiles_are_increasing(predictor: PcnPredictor) -> None:
-    found = predictor.quantiles([CONV, DENSE], [DEVICE])
+    quantiles = predictor.quantiles([CONV, DENSE], [DEVICE])
 
-    assert (found.p50 < found.p90).all()
-    assert (found.p90 < found.p99).all()
+    assert (quantiles.p50 < quantiles.p90).all()
+    assert (quantiles.p90 < quantiles.p99).all()
 
 
 def test_intervals_have_the_width_of_the_calibration(file: Path) -> None:

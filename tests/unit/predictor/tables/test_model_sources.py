@@ -71,9 +71,9 @@ def test_a_list_of_operators_gives_their_sizes(tmp_path: Path) -> None:
     )
     path.write_text(f'model,operation,feature\nnet,CONV_2D,"{shapes}"\n')
 
-    (found,) = read_features(path)["net"].operators
+    (result,) = read_features(path)["net"].operators
 
-    assert sizes(found) == {
+    assert sizes(result) == {
         **{"flops": 6912, "read": 8 * 8 * 3, "written": 4 * 4 * 16},
         **{"weights": 9 * 3 * 16, "kernel": 3, "stride": 2, "groups": 1},
     }
@@ -128,10 +128,10 @@ def test_sizes_missing_from_a_list_are_derived(
     path = tmp_path / "ops.csv"
     path.write_text(f'model,operation,feature\nnet,{operation},"{shapes}"\n')
 
-    (found,) = read_features(path)["net"].operators
+    (result,) = read_features(path)["net"].operators
 
-    assert found.kind.endswith(kind)
-    assert sizes(found).items() >= expected.items()
+    assert result.kind.endswith(kind)
+    assert sizes(result).items() >= expected.items()
 
 
 @pytest.mark.parametrize("hints", [True, False])
@@ -190,27 +190,27 @@ def test_columns_that_vary_within_a_model_are_not_features(tmp_path: Path) -> No
     path = tmp_path / "f.csv"
     path.write_text("model,params,latency_ms\na,3,10\na,3,20\nb,4,11\n")
 
-    found = read_features(path)
+    features = read_features(path)
 
-    assert found["a"].values == {"params": 3.0}
-    assert found["b"].values == {"params": 4.0}
+    assert features["a"].values == {"params": 3.0}
+    assert features["b"].values == {"params": 4.0}
 
 
 def test_a_file_may_describe_models_by_the_first_column_alone(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     path.write_text("model,params\na,3\nb,4\n")
 
-    found = aligned(read_features(path, ("model", "runtime")), ["a|x", "a|y", "b|x"])
+    features = aligned(read_features(path, ("model", "runtime")), ["a|x", "a|y", "b|x"])
 
-    assert [traits.values["params"] for traits in found] == [3.0, 3.0, 4.0]
+    assert [traits.values["params"] for traits in features] == [3.0, 3.0, 4.0]
 
 
 def test_an_onnx_file_is_described_by_its_classes(tmp_path: Path) -> None:
     save(linear_model(), tmp_path / "linear.onnx")
 
-    found = read_features(tmp_path)["linear"]
+    features = read_features(tmp_path)["linear"]
 
-    assert sum(operator.count for operator in found.operators) >= 1
+    assert sum(operator.count for operator in features.operators) >= 1
 
 
 def test_an_unreadable_file_of_a_folder_is_skipped(tmp_path: Path) -> None:
@@ -220,10 +220,10 @@ def test_an_unreadable_file_of_a_folder_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "torn.onnx").write_bytes(b"torn")
     messages: list[str] = []
 
-    found = read_features(tmp_path, left_out=messages.append)
+    features = read_features(tmp_path, left_out=messages.append)
     sized = read_features(tmp_path, shapes={"time": 4}, left_out=messages.append)
 
-    assert set(found) == {"linear"}
+    assert set(features) == {"linear"}
     assert set(sized) == {"linear", "open"}
     assert ["open.onnx" in message for message in messages] == [True, False, False], messages
     assert "--shape time=SIZE" in messages[0]
@@ -232,9 +232,9 @@ def test_an_unreadable_file_of_a_folder_is_skipped(tmp_path: Path) -> None:
 def test_a_model_without_features_takes_those_of_the_nearest_name(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     path.write_text("model,params\nresnet18,3\nvit_base,9\n")
-    found = read_features(path)
+    features = read_features(path)
 
-    result = aligned(found, ["resnet18|224", "resnet34|224", "vit_base"])
+    result = aligned(features, ["resnet18|224", "resnet34|224", "vit_base"])
 
     assert [traits.values["params"] for traits in result] == [3.0, 3.0, 9.0]
 

@@ -32,6 +32,6 @@ def test_disagreement_between_members_widens_the_deviation() -> None:
     spread = np.full((2, 1, 2), 0.1)
     tried = np.array([[[0.0, 0.0]], [[0.0, 1.0]]])
 
-    found = expected_deviation(tried, spread)
+    deviation = expected_deviation(tried, spread)
 
-    np.testing.assert_allclose(found, [[0.1, np.sqrt(0.01 + 0.25)]])
+    np.testing.assert_allclose(deviation, [[0.1, np.sqrt(0.01 + 0.25)]])

@@ -84,10 +84,10 @@ def test_held_out_latencies_change_no_prediction(
     )
     poisoned = held_out(replace(cut.table, log_ms=cut.table.log_ms + poison))
 
-    found = predict_table(poisoned, traits)
+    prediction = predict_table(poisoned, traits)
 
     for name in ("middle", "low", "high"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(clean, name))
+        np.testing.assert_array_equal(getattr(prediction, name), getattr(clean, name))
 
 
 def test_hidden_latencies_change_no_observation_or_selection(
@@ -98,11 +98,11 @@ def test_hidden_latencies_change_no_observation_or_selection(
     hidden = np.isnan(with_observed(cut, order).known)
     poisoned = held_out(replace(cut.table, log_ms=np.where(hidden, 1e3, cut.table.log_ms)))
 
-    clean, found = (predict_table(with_observed(split, order)) for split in (cut, poisoned))
+    clean, prediction = (predict_table(with_observed(split, order)) for split in (cut, poisoned))
 
     assert models_to_run_first(poisoned, 3) == order
     for name in ("middle", "low", "high"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(clean, name))
+        np.testing.assert_array_equal(getattr(prediction, name), getattr(clean, name))
 
 
 def test_known_structure_is_far_more_accurate_than_scaling(
@@ -121,13 +121,13 @@ def test_known_structure_is_far_more_accurate_than_scaling(
 def test_intervals_contain_the_median_and_most_true_latencies(
     whole: tuple[TableSplit, list[ModelTraits], TablePrediction],
 ) -> None:
-    cut, _, found = whole
+    cut, _, result = whole
 
-    assert (found.low <= found.middle).all()
-    assert (found.middle <= found.high).all()
+    assert (result.low <= result.middle).all()
+    assert (result.middle <= result.high).all()
     for task in ("P1", "P2", "P3"):
         at = cut.wanted(task)
-        inside = (found.low <= cut.table.log_ms) & (cut.table.log_ms <= found.high)
+        inside = (result.low <= cut.table.log_ms) & (cut.table.log_ms <= result.high)
         assert inside[at].mean() >= 0.8
 
 
@@ -138,10 +138,10 @@ def test_one_outlying_reading_has_little_effect(
     known = cut.known.copy()
     known[-5:, 0] += np.log(3.0)
 
-    found = predict_table(replace(cut, known=known))
+    prediction = predict_table(replace(cut, known=known))
 
     at = cut.wanted("P1")
-    assert np.abs(found.middle - calm.middle)[at].mean() < 0.1
+    assert np.abs(prediction.middle - calm.middle)[at].mean() < 0.1
 
 
 def test_gaps_are_filled_from_features() -> None:
@@ -153,11 +153,11 @@ def test_gaps_are_filled_from_features() -> None:
         replace(table, log_ms=log_ms), table.models[:REFERENCES], table.devices[-5:], []
     )
 
-    found = predict_table(cut, traits)
+    prediction = predict_table(cut, traits)
 
     truth = table.log_ms + np.nanmean(log_ms - table.log_ms, axis=1, keepdims=True)
     gaps = np.isnan(log_ms) & ~cut.new_device[:, None]
-    assert np.abs(found.middle - truth)[gaps].mean() < 0.05
+    assert np.abs(prediction.middle - truth)[gaps].mean() < 0.05
 
 
 def test_gaps_and_missing_readings_are_tolerated() -> None:
@@ -167,10 +167,10 @@ def test_gaps_and_missing_readings_are_tolerated() -> None:
     log_ms[-1, :REFERENCES] = np.nan
     cut = held_out(replace(table, log_ms=log_ms))
 
-    found = predict_table(cut, traits)
+    prediction = predict_table(cut, traits)
 
-    assert np.isfinite(found.middle).all()
-    assert wrong(cut, found.middle[:, :], "P2") < 0.1
+    assert np.isfinite(prediction.middle).all()
+    assert wrong(cut, prediction.middle[:, :], "P2") < 0.1
 
 
 def test_a_known_device_that_ran_only_new_models_is_left_out() -> None:
@@ -178,10 +178,10 @@ def test_a_known_device_that_ran_only_new_models_is_left_out() -> None:
     log_ms = table.log_ms.copy()
     log_ms[0, :-8] = np.nan
 
-    found = predict_table(held_out(replace(table, log_ms=log_ms)), traits)
+    prediction = predict_table(held_out(replace(table, log_ms=log_ms)), traits)
 
-    assert np.isnan(found.middle[0]).all()
-    assert np.isfinite(found.middle[1:]).all()
+    assert np.isnan(prediction.middle[0]).all()
+    assert np.isfinite(prediction.middle[1:]).all()
 
 
 def test_without_features_only_known_models_are_predicted() -> None:
@@ -258,10 +258,10 @@ def test_a_dissimilar_device_has_wider_intervals() -> None:
     scores, past = validated(30)
     new = device_signs(np.array([1.0, 2.0, 4.0]), np.array([0.05, 0.1, 0.2]))
 
-    found = new_device_margins(scores, past, new)
+    result = new_device_margins(scores, past, new)
 
-    assert (np.diff(found) > 0).all()
-    assert found[2] > 2 * found[0]
+    assert (np.diff(result) > 0).all()
+    assert result[2] > 2 * result[0]
 
 
 def test_intervals_cover_nearly_every_new_device() -> None:
@@ -274,9 +274,9 @@ def test_intervals_cover_nearly_every_new_device() -> None:
     assert (covered >= 0.85).mean() >= 0.95
 
 
-def test_a_single_validated_device_is_used_unchanged() -> None:
+def test_margins_of_one_validated_device_are_unchanged() -> None:
     scores, past = validated(1)
 
-    found = new_device_margins(scores, past, past)
+    result = new_device_margins(scores, past, past)
 
-    np.testing.assert_allclose(found, scores.each())
+    np.testing.assert_allclose(result, scores.each())
