@@ -1,12 +1,12 @@
-"""Our scheduler on a real control plane next to the stock one, and to ours with true latencies.
+"""Ace-Sniper, an oracle and the stock scheduler on a real control plane, compared.
 
 Devices and models are those of a table of measured latencies. KWOK emulates the nodes, and an
-emulator finishes each pod after its true latency. The same tasks are run three times: as
-InferenceTasks with the predictions from k reference networks per device, as InferenceTasks with the
-true latencies (the oracle), and as plain pods that request the same slots, for the stock scheduler.
-The simulator's figures for the same tasks are printed as well: the difference is the overhead of a
-real cluster, which is smaller with a larger --time-scale (longer tasks, arriving more slowly).
-Times are in the table's seconds.
+emulator ends each pod after its true latency. The same tasks run three times: as InferenceTasks
+with predictions from k reference networks per device, as InferenceTasks with the true latencies
+(the oracle), and as plain pods that request the same slots, for the stock scheduler. The output
+also has the simulator's figures for the same tasks; the difference is the overhead of a real
+cluster, which is relatively smaller with a larger --time-scale (longer tasks that arrive more
+slowly). Times are in simulated seconds.
 
     python benchmarks/cluster.py --latencies TABLE.csv --nodes 100 --tasks 2000 --load 0.95
 """
@@ -39,7 +39,7 @@ from acesniper.testbed.benchmark.replay import ContenderResult, Experiment, run_
 from acesniper.testbed.errors import TestbedError
 
 STOCK_POLICY = "any-free"
-"""The policy equivalent to the stock scheduler where every node has one slot."""
+"""The policy that corresponds to the stock scheduler if every node has one slot."""
 
 Document = dict[str, dict[str, float]]
 
@@ -58,7 +58,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--references", default="", help="REF.json[:KEY]; default: chosen")
     parser.add_argument("--policy", default=DEFAULT_POLICY.name)
     parser.add_argument("--time-scale", type=float, default=1.0, help="real seconds per second")
-    parser.add_argument("--timeout", type=float, default=3600.0, help="real seconds per side")
+    parser.add_argument("--timeout", type=float, default=3600.0, help="real seconds per contender")
     parser.add_argument("--device-column", nargs="+", default=["device"])
     parser.add_argument("--model-column", nargs="+", default=["model"])
     parser.add_argument("--latency-column", default="latency_ms")
@@ -66,73 +66,67 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def estimated_by_predictor(arguments: argparse.Namespace, table: MeasuredTable) -> LatencyEstimate:
-    """Return the latencies that our scheduler plans with."""
-    named = (
-        match_names(read_references(arguments.references), table.models)
-        if arguments.references
-        else []
-    )
-    return LatencySource.parse(arguments.predictor, arguments.k, named).estimate(
-        table, arguments.seed
-    )
+def estimates(given: argparse.Namespace, table: MeasuredTable) -> LatencyEstimate:
+    """The latency estimates of Ace-Sniper."""
+    named = match_names(read_references(given.references), table.models) if given.references else []
+    return LatencySource.parse(given.predictor, given.k, named).estimate(table, given.seed)
 
 
-def simulated(setting: Experiment, truth: LatencyEstimate, policy: str) -> Document:
-    """Simulate the same tasks without a cluster."""
-    true_rows = latency_rows(setting.cluster, truth, "true")
+def simulated(experiment: Experiment, truth: LatencyEstimate, policy: str) -> Document:
+    """The simulator's figures for the same tasks."""
+    true_rows = latency_rows(experiment.cluster, truth, "true")
     figures = {}
-    for side, name, latencies in (
-        (OURS, policy, setting.predicted),
+    for contender, name, rows in (
+        (OURS, policy, experiment.believed),
         (ORACLE, policy, true_rows),
         (STOCK, STOCK_POLICY, true_rows),
     ):
         rules = Policy(name, aging_s=inf)
-        done = Simulation(setting.cluster, latencies, rules, setting.tasks).run()
-        figures[side.namespace] = asdict(run_statistics(done))
+        finished = Simulation(experiment.cluster, rows, rules, experiment.tasks).run()
+        figures[contender.namespace] = asdict(run_statistics(finished))
     return figures
 
 
 def measured(results: Mapping[Contender, ContenderResult]) -> Document:
-    """Return the figures of the real cluster, and its overhead per task in real seconds."""
+    """The measured figures, and the overhead per task in real seconds."""
     return {
-        side.namespace: {
+        contender.namespace: {
             **asdict(run_statistics(result.finished)),
             "request_s": fmean(result.request_s),
             "emulation_lag_s": median(result.lag_s),
             "admitting_s": fmean(result.admitting_s) if result.admitting_s else 0.0,
         }
-        for side, result in results.items()
+        for contender, result in results.items()
     }
 
 
 def ratios(figures: Document) -> dict[str, float]:
-    """Return our mean response over that of the other contenders."""
-    ours = figures[OURS.namespace]["mean_response_s"]
+    """Our mean response time relative to the others'."""
+    response_s = {name: figures[name]["mean_response_s"] for name in figures}
     return {
-        f"response_over_{side.namespace}": ours / figures[side.namespace]["mean_response_s"]
-        for side in (STOCK, ORACLE)
+        f"response_over_{other.namespace}": response_s[OURS.namespace] / response_s[other.namespace]
+        for other in (STOCK, ORACLE)
     }
 
 
-def run(setting: Experiment, timeout_s: float) -> dict[Contender, ContenderResult]:
-    """Run all contenders, with a progress bar for each."""
+def run(experiment: Experiment, timeout_s: float) -> dict[Contender, ContenderResult]:
+    """Run all contenders, each with a progress bar."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
         bars = {
-            side: bar.add_task(side.namespace, total=len(setting.tasks), start=False)
-            for side in CONTENDERS
+            contender: bar.add_task(contender.namespace, total=len(experiment.tasks), start=False)
+            for contender in CONTENDERS
         }
 
-        def progress(side: Contender, done: int, total: int) -> None:
-            bar.start_task(bars[side])
-            bar.update(bars[side], completed=done, total=total)
+        def progress(contender: Contender, done: int, total: int) -> None:
+            bar.start_task(bars[contender])
+            bar.update(bars[contender], completed=done, total=total)
 
-        return run_benchmark(setting, progress, timeout_s)
+        return run_benchmark(experiment, progress, timeout_s)
 
 
 def shown(real: Document, model: Document, title: str) -> Shown:
-    """Return a row per contender: measured figures, then simulated ones."""
+    """A row per contender: the measured figures, then the simulator's."""
     table = Shown("", title=title)
     headings = ("wait s", "response s", "p95 s", "tasks/s", "simulated response s", "p95 s")
     for heading in (*headings, "request ms", "admitting ms", "lag ms"):
@@ -148,37 +142,33 @@ def shown(real: Document, model: Document, title: str) -> Shown:
     return table
 
 
-def setting_of(
-    arguments: argparse.Namespace, table: MeasuredTable, estimate: LatencyEstimate
+def make_experiment(
+    given: argparse.Namespace, table: MeasuredTable, estimate: LatencyEstimate
 ) -> Experiment:
-    """Return the cluster and tasks of a seed."""
-    cluster: SimulatedCluster = select_cluster(table, arguments.nodes, arguments.seed)
-    sizes = (arguments.inferences, arguments.inferences)
+    """The cluster and the tasks of a seed."""
+    cluster: SimulatedCluster = select_cluster(table, given.nodes, given.seed)
+    sizes = (given.inferences, given.inferences)
     tasks = make_tasks(
-        SimulatedWorkload(arguments.tasks, arguments.load, inferences=sizes),
-        cluster,
-        arguments.seed,
+        SimulatedWorkload(given.tasks, given.load, inferences=sizes), cluster, given.seed
     )
-    environment = {"ACESNIPER_POLICY": arguments.policy}
+    environment = {"ACESNIPER_POLICY": given.policy}
     return Experiment(
-        cluster, tasks, latency_rows(cluster, estimate, "listed"), arguments.time_scale, environment
+        cluster, tasks, latency_rows(cluster, estimate, "listed"), given.time_scale, environment
     )
 
 
 def main() -> None:
-    """Measure, print the figures, and write them."""
-    arguments = options()
+    """Measure, print, write."""
+    given = options()
     columns = TableColumns(
-        parse_columns(arguments.device_column),
-        parse_columns(arguments.model_column),
-        arguments.latency_column,
+        parse_columns(given.device_column), parse_columns(given.model_column), given.latency_column
     )
-    table = read_table(arguments.latencies, columns)
-    truth, estimate = LatencySource().estimate(table, 0), estimated_by_predictor(arguments, table)
-    setting = setting_of(arguments, table, estimate)
-    model = simulated(setting, truth, arguments.policy)
+    table = read_table(given.latencies, columns)
+    truth, estimate = LatencySource().estimate(table, 0), estimates(given, table)
+    experiment = make_experiment(given, table, estimate)
+    model = simulated(experiment, truth, given.policy)
     try:
-        real = measured(run(setting, arguments.timeout))
+        real = measured(run(experiment, given.timeout))
     except TestbedError as error:
         sys.exit(f"error: {error}")
     machine = {
@@ -186,16 +176,15 @@ def main() -> None:
         "cores": os.cpu_count(),
         "on": platform.platform(),
     }
-    sizes = f"{arguments.nodes} nodes, {arguments.tasks} tasks, load {arguments.load}"
-    title = f"{sizes}, {arguments.policy}"
+    title = f"{given.nodes} nodes, {given.tasks} tasks, load {given.load}, {given.policy}"
     console = Console(file=sys.stdout, width=140)
-    console.print(shown(real, model, f"{title}, predictor {arguments.predictor}"))
-    for name, figures in (("measured", ratios(real)), ("simulated", ratios(model))):
-        console.print(name, " ".join(f"{key} {value:.3f}" for key, value in figures.items()))
+    console.print(shown(real, model, f"{title}, predictor {given.predictor}"))
+    for name, values in (("measured", ratios(real)), ("simulated", ratios(model))):
+        console.print(name, " ".join(f"{key} {value:.3f}" for key, value in values.items()))
     console.print(machine)
-    if arguments.json:
+    if given.json:
         document = {"machine": machine, "measured": real, "simulated": model, **ratios(real)}
-        arguments.json.write_text(json.dumps(document, indent=2) + "\n")
+        given.json.write_text(json.dumps(document, indent=2) + "\n")
 
 
 if __name__ == "__main__":

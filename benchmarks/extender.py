@@ -1,14 +1,14 @@
-"""Latency of the extender's responses to kube-scheduler, next to an echo of the same size.
+"""Response time of the extender, compared with a bare echo of the same size.
 
-Serves the real application over loopback in a separate process, with a fleet of N nodes and some
+Serves the real application over loopback in another process, with a fleet of N nodes and some
 models in memory, and sends requests as kube-scheduler does: one keep-alive connection, one request
 after the other. The echo is the same server with an application that only returns as many bytes.
 
     python benchmarks/extender.py [--nodes 500 --nodes 5000] [--requests 2000] [--tasks 10000]
         [--json FILE]
 
-With `--tasks N` that many tasks are pending meanwhile, every device is busy, and the planner
-replans all of them continuously, which is the worst case for the latency of a response.
+With `--tasks N`, that many tasks are queued, all devices are busy, and the planner replans all of
+them without a pause: the worst case for response times.
 """
 
 import argparse
@@ -62,8 +62,8 @@ class Result:
     ratio: float
 
 
-class SyntheticPredictor:
-    """A predictor that costs nothing: the benchmark measures the request path."""
+class Guess:
+    """A predictor without cost: the benchmark measures the request path."""
 
     source = "guess"
 
@@ -73,19 +73,19 @@ class SyntheticPredictor:
         devices: Sequence[HardwareVector],
         observed: Observations = (),
     ) -> base.LatencyArrays:
-        """Return latencies proportional to FLOPs and to the seconds of the probe."""
+        """Latencies computed from FLOPs and one reading."""
         paces = [device.readings["probe"].seconds for device in devices]
         latency = np.outer([model.flops for model in models], paces)
         return base.LatencyArrays(latency, np.full_like(latency, 0.5))
 
 
 def name_of(number: int) -> str:
-    """Return the name of a node."""
+    """The name of a node."""
     return f"edge-node-{number:05d}.example.local"
 
 
 def fill(state: Extender, nodes: int) -> None:
-    """Add nodes, devices and models to the cache, as its watches do."""
+    """Add nodes, devices and models to the cache, as its watches would."""
     ready = [{"type": "Ready", "status": "True"}]
     for number in range(nodes):
         name = name_of(number)
@@ -112,12 +112,12 @@ def fill(state: Extender, nodes: int) -> None:
         WatchEvents(state.cache).model_profile(
             "UPSERT", {"metadata": metadata, "spec": spec, "status": status}
         )
-    if (pending := state.cache.table.pending()) is not None:
-        state.cache.commit_predictions(pending.predicted(SyntheticPredictor()))
+    if (news := state.cache.table.pending()) is not None:
+        state.cache.commit_predictions(news.predicted(Guess()))
 
 
-def add_pending_tasks(state: Extender, nodes: int, tasks: int) -> None:
-    """Make every device busy, and add pending tasks with their gated pods."""
+def let_wait(state: Extender, nodes: int, tasks: int) -> None:
+    """Make every device busy, and queue tasks with gated pods."""
     bound = {"conditions": [], "phase": "Running", "startTime": rfc3339(time.time())}
     for number in range(nodes):
         WatchEvents(state.cache).pod(
@@ -141,7 +141,7 @@ def add_pending_tasks(state: Extender, nodes: int, tasks: int) -> None:
 
 
 def pod(task: str, number: int, **spec: object) -> dict[str, object]:
-    """Return a pod of a task: gated, or bound to a node."""
+    """A pod of a task: gated, or bound to a node."""
     limits = {"resources": {"limits": {SLOT_RESOURCE: "1"}}}
     placed = {"nodeName": spec["node"]} if "node" in spec else {"schedulingGates": spec["gates"]}
     return {
@@ -159,10 +159,10 @@ def pod(task: str, number: int, **spec: object) -> dict[str, object]:
 def serve_extender(port: int, nodes: int, tasks: int) -> None:
     """Serve the real application with a filled cache."""
     registry = CollectorRegistry()
-    state = Extender.build(ExtenderSettings(settle_s=0.0), Mock(), SyntheticPredictor(), registry)
+    state = Extender.build(ExtenderSettings(settle_s=0.0), Mock(), Guess(), registry)
     fill(state, nodes)
     if tasks:
-        add_pending_tasks(state, nodes, tasks)
+        let_wait(state, nodes, tasks)
     relax_garbage_collector()
     shorten_switch_interval()
     serve(create_app(state, registry), port, state if tasks else None)
@@ -185,28 +185,28 @@ def serve_echo(port: int, size: int, _: int) -> None:
 
 
 def serve(app: Any, port: int, planning: Extender | None = None) -> None:  # noqa: ANN401 - any ASGI application
-    """Serve an application as the extender is served, with its planner on the same loop."""
+    """Serve an application as the extender is served, with its planner."""
     config = uvicorn.Config(app, host="127.0.0.1", port=port, access_log=False, log_config=None)
 
     async def run() -> None:
         async with asyncio.TaskGroup() as group:
             if planning is not None:
                 group.create_task(planning.planner.run())
-                group.create_task(report_changes(planning))
+                group.create_task(stir(planning))
             await uvicorn.Server(config).serve()
 
     uvloop.run(run())
 
 
-async def report_changes(state: Extender) -> None:
-    """Report a change every millisecond, so that the planner never pauses."""
+async def stir(state: Extender) -> None:
+    """Trigger a new plan after every plan."""
     while True:
         state.cache.changed.set()
         await asyncio.sleep(0.001)
 
 
 class Server:
-    """A server in a separate process."""
+    """A server in another process."""
 
     def __init__(self, target: Callable[[int, int, int], None], size: int, tasks: int = 0) -> None:
         """`target` is called with the port, `size` and `tasks`."""
@@ -233,7 +233,7 @@ class Server:
         self._process.join()
 
     def times_ms(self, path: str, body: bytes, requests: int) -> tuple[list[float], int]:
-        """Return the milliseconds of each request on one connection, and the size of a response."""
+        """Milliseconds of each request on one connection, and the size of the response."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {"Content-Type": "application/json"}
         times, size = [], 0
@@ -247,8 +247,8 @@ class Server:
 
 
 def body(nodes: int) -> bytes:
-    """Return what kube-scheduler sends for a pod with a model; every node is a candidate."""
-    pod_object = {
+    """The request of kube-scheduler for a pod with a model, with all nodes as candidates."""
+    request = {
         "metadata": {
             "name": "server",
             "namespace": "default",
@@ -259,11 +259,11 @@ def body(nodes: int) -> bytes:
         "status": {"phase": "Pending"},
     }
     names = [name_of(number) for number in range(nodes)]
-    return json.dumps({"Pod": pod_object, "Nodes": None, "NodeNames": names}).encode()
+    return json.dumps({"Pod": request, "Nodes": None, "NodeNames": names}).encode()
 
 
 def measure(nodes: int, requests: int, tasks: int) -> list[Result]:
-    """Measure both verbs at one fleet size."""
+    """Both verbs at one fleet size."""
     request, results = body(nodes), []
     with Server(serve_extender, nodes, tasks) as extender:
         for verb in ("filter", "prioritize"):
@@ -271,24 +271,24 @@ def measure(nodes: int, requests: int, tasks: int) -> list[Result]:
             with Server(serve_echo, size) as echo:
                 bare, _ = echo.times_ms("/", request, requests)
             (p50, p99), (echo_p50, echo_p99) = (
-                [quantile(series, share) for share in (0.5, 0.99)] for series in (times, bare)
+                [quantile(sample, share) for share in (0.5, 0.99)] for sample in (times, bare)
             )
             results.append(Result(nodes, tasks, verb, p50, p99, echo_p50, echo_p99, p50 / echo_p50))
     return results
 
 
 def quantile(values: list[float], share: float) -> float:
-    """Return the value below which a share of the values lies."""
+    """The quantile at `share`."""
     return sorted(values)[min(int(share * len(values)), len(values) - 1)]
 
 
 def machine() -> Mapping[str, object]:
-    """Return the machine of the measurement."""
+    """The machine of the measurement."""
     return {"python": platform.python_version(), "machine": platform.platform()}
 
 
 def main() -> None:
-    """Measure, print the figures, and write them."""
+    """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--nodes", type=int, action="append")
     parser.add_argument("--requests", type=int, default=2000)

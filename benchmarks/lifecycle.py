@@ -1,13 +1,12 @@
-"""Throughput and cost of ten thousand InferenceTasks that are created at the same time.
+"""Throughput and cost of ten thousand InferenceTasks that are applied at the same time.
 
     python benchmarks/lifecycle.py [--tasks N] [--nodes N] [--slots N] [--run-s S] [--json FILE]
 
-The control plane, the operator, the extender and our kube-scheduler are the real ones, each a
-separate process; devices are copies of those in examples/devices, models those in examples/models,
-predictions those of the trained network. This process applies the tasks and emulates the kubelets
-(`acesniper.testbed.hollow_kubelets`). Slots and run times limit how many tasks can be bound per
-second; the limit is printed. All processes share the cores of this machine, so the processor time
-of each is printed, too.
+Control plane, operator, extender and our kube-scheduler are real processes; devices are copies of
+those in examples/devices, models those in examples/models, predictions the network's. This process
+applies the tasks and runs hollow kubelets (`acesniper.testbed.hollow_kubelets`). Slots and run
+times limit the rate of bindings; the limit is printed. All processes share this machine's cores,
+so the processor time of each is printed, too.
 """
 
 import argparse
@@ -53,7 +52,7 @@ PATIENCE_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Figures of one run of the benchmark.
+    """Results of one run of the benchmark.
 
     `tasks_per_s` from the first apply to the last binding; `sustained_per_s` between the first and
     the last tenth of the bindings. Requests are those of operator, extender and scheduler.
@@ -76,7 +75,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Requests and processor milliseconds per task, by part; requests also by resource."""
+    """Requests and processor milliseconds per task, by component; requests also by kind."""
 
     requests: Mapping[str, float]
     cpu_ms: Mapping[str, float]
@@ -85,7 +84,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Nodes with their profiles, latencies, and the inferences of a task of each model."""
+    """Nodes with their profiles, models, and the inferences of a task of each model."""
 
     nodes: Sequence[Json]
     profiles: Sequence[Json]
@@ -96,7 +95,7 @@ class Fleet:
     def run_s(self) -> float:
         """Mean run time over all devices and models."""
         return fmean(
-            self.inferences[model] * latency_s for (_, model), latency_s in self.latencies.items()
+            self.inferences[model] * seconds for (_, model), seconds in self.latencies.items()
         )
 
 
@@ -122,11 +121,11 @@ def fleet(nodes: int, slots: int, run_s: float) -> Fleet:
     )
 
 
-# --- counters of the API server and the kernel -------------------------------------------------
+# --- what the API server and the kernel counted ------------------------------------------------
 
 
 def flow_schemas() -> list[Json]:
-    """Return a FlowSchema for each part, so that the API server counts its requests separately."""
+    """A kubeconfig per component, so that its requests can be counted separately."""
     every = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"]}
     return [
         {
@@ -150,7 +149,7 @@ def flow_schemas() -> list[Json]:
 
 
 def counted(plane: ControlPlane) -> tuple[Counter[str], Counter[str]]:
-    """Return the number of requests so far: by part, and by verb and resource."""
+    """Requests so far, by component, and by verb and resource."""
     parts: Counter[str] = Counter()
     calls: Counter[str] = Counter()
     for family in text_string_to_metric_families(plane.kubectl("get", "--raw", "/metrics")):
@@ -165,13 +164,13 @@ def counted(plane: ControlPlane) -> tuple[Counter[str], Counter[str]]:
 
 
 def cpu_s(pid: int) -> float:
-    """Return the processor seconds that a process has used."""
+    """Processor seconds of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mib(pid: int, what: str) -> float:
-    """Return VmRSS or VmHWM of a process."""
+    """VmRSS or VmHWM of a process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what))
 
@@ -179,7 +178,7 @@ def memory_mib(pid: int, what: str) -> float:
 # --- the run -----------------------------------------------------------------------------------
 
 
-def register(plane: ControlPlane, the_fleet: Fleet, url: str) -> None:
+def register(plane: ControlPlane, made: Fleet, url: str) -> None:
     """Create namespace, nodes and profiles, and wait until all are ready."""
     plane.kubectl("create", "namespace", NAMESPACE)
     sources = examples.model_sources(
@@ -188,10 +187,10 @@ def register(plane: ControlPlane, the_fleet: Fleet, url: str) -> None:
     models = examples.model_profile_list(sources, {}, NAMESPACE)["items"]
     for items, flags in (
         (flow_schemas(), ()),
-        (the_fleet.nodes, ()),
-        (the_fleet.nodes, ("--subresource=status",)),
-        (the_fleet.profiles, ()),
-        (the_fleet.profiles, ("--subresource=status",)),
+        (made.nodes, ()),
+        (made.nodes, ("--subresource=status",)),
+        (made.profiles, ()),
+        (made.profiles, ("--subresource=status",)),
         (models, ()),
     ):
         listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
@@ -206,12 +205,12 @@ def register(plane: ControlPlane, the_fleet: Fleet, url: str) -> None:
     plane.children["kube-controller-manager"].wait_until(ready)
 
 
-async def live(plane: ControlPlane, cluster_fleet: Fleet, tasks: int) -> "Times":
-    """Create all tasks, and emulate the kubelets until all have finished."""
-    times, finished = Times({}, {}, {}), asyncio.Event()
+async def live(plane: ControlPlane, made: Fleet, tasks: int) -> "Times":
+    """Apply all tasks, and run the kubelets until all have finished."""
+    times, changed = Times({}, {}, {}), asyncio.Event()
     async with Cluster.connect(plane.kubeconfig("admin")) as cluster:
-        names = [node["metadata"]["name"] for node in cluster_fleet.nodes]
-        kubelets = HollowKubelets(cluster, names, cluster_fleet.latencies, times.bound_s)
+        names = [node["metadata"]["name"] for node in made.nodes]
+        kubelets = HollowKubelets(cluster, names, made.latencies, times.bound_s)
 
         def take(_: str, task: Json) -> None:
             phase = (task.get("status") or {}).get("phase")
@@ -219,7 +218,7 @@ async def live(plane: ControlPlane, cluster_fleet: Fleet, tasks: int) -> "Times"
                 raise NotReady(f"{task['metadata']['name']}: {task['status'].get('message')}")
             if phase == "Succeeded":
                 times.finished_s.setdefault(task["metadata"]["name"], time.time())
-                finished.set()
+                changed.set()
 
         async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
             ready = asyncio.Event()
@@ -227,20 +226,20 @@ async def live(plane: ControlPlane, cluster_fleet: Fleet, tasks: int) -> "Times"
             playing = [group.create_task(kubelets.run(ready)), group.create_task(mirror.run())]
             await ready.wait()
             await mirror.synced.wait()
-            feeding = group.create_task(apply(cluster, cluster_fleet, tasks, times))
+            feeding = group.create_task(apply(cluster, made, tasks, times))
             with shown(tasks) as bar:
                 while len(times.finished_s) < tasks:
-                    finished.clear()
-                    await finished.wait()
+                    changed.clear()
+                    await changed.wait()
                     bar.update(bar.task_ids[0], completed=len(times.finished_s))
             await feeding
-            for watcher in playing:
-                watcher.cancel()
+            for job in playing:
+                job.cancel()
     return times
 
 
 def shown(tasks: int) -> Progress:
-    """Return a progress bar of finished tasks."""
+    """A bar of finished tasks."""
     columns = (TextColumn("finished"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=Console(stderr=True))
     bar.add_task("finished", total=tasks)
@@ -249,22 +248,22 @@ def shown(tasks: int) -> Progress:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """When each task was created, bound and observed as succeeded; seconds since the epoch."""
+    """When each task was created, bound and observed to have succeeded; seconds since the epoch."""
 
     applied_s: dict[str, float]
     bound_s: dict[str, float]
     finished_s: dict[str, float]
 
 
-async def apply(cluster: Cluster, cluster_fleet: Fleet, tasks: int, times: Times) -> None:
+async def apply(cluster: Cluster, made: Fleet, tasks: int, times: Times) -> None:
     """Create all tasks as fast as the API server accepts them."""
-    models = list(cluster_fleet.inferences)
+    models = list(made.inferences)
     waiting = iter(range(tasks))
 
     async def lane() -> None:
         for number in waiting:
             model = models[number % len(models)]
-            task = DemoTask(f"t{number:05d}", model, cluster_fleet.inferences[model])
+            task = DemoTask(f"t{number:05d}", model, made.inferences[model])
             times.applied_s[task.name] = time.time()
             await cluster.create(INFERENCE_TASKS, task.manifest(NAMESPACE), NAMESPACE)
 
@@ -273,69 +272,65 @@ async def apply(cluster: Cluster, cluster_fleet: Fleet, tasks: int, times: Times
             group.create_task(lane())
 
 
-def measure(arguments: argparse.Namespace) -> tuple[Result, Cost]:
-    """Run the benchmark once, from the first process to the last figure."""
-    the_fleet = fleet(arguments.nodes, arguments.slots, arguments.run_s)
+def measure(given: argparse.Namespace) -> tuple[Result, Cost]:
+    """One run of the benchmark."""
+    made = fleet(given.nodes, given.slots, given.run_s)
     with ControlPlane() as plane, examples.serve_folder(ROOT / "examples/models") as url:
         Deployment(plane, {"ACESNIPER_LOG_LEVEL": "warning"}).start()
-        register(plane, the_fleet, url)
+        register(plane, made, url)
         pids = {name: plane.children[name].pid for name in (*PARTS, *OTHERS)} | {
             "this": os.getpid()
         }
         parts, calls = counted(plane)
         used = {name: cpu_s(pid) for name, pid in pids.items()}
-        times = asyncio.run(live(plane, the_fleet, arguments.tasks))
+        times = asyncio.run(live(plane, made, given.tasks))
         used = {name: cpu_s(pid) - used[name] for name, pid in pids.items()}
         parts_after, calls_after = counted(plane)
         memory = [memory_mib(pids[OPERATOR], what) for what in ("VmHWM", "VmRSS")]
-    requests = {part: (parts_after[part] - parts[part]) / arguments.tasks for part in PARTS}
+    requests = {part: (parts_after[part] - parts[part]) / given.tasks for part in PARTS}
     cost = Cost(
         requests,
-        {name: 1e3 * seconds / arguments.tasks for name, seconds in used.items()},
-        {name: (calls_after[name] - calls[name]) / arguments.tasks for name in calls_after},
+        {name: 1e3 * seconds / given.tasks for name, seconds in used.items()},
+        {name: (calls_after[name] - calls[name]) / given.tasks for name in calls_after},
     )
-    return summarised(arguments, the_fleet, times, memory, sum(requests.values())), cost
+    return summarised(given, made, times, memory, sum(requests.values())), cost
 
 
 def summarised(
-    arguments: argparse.Namespace,
-    the_fleet: Fleet,
-    times: Times,
-    memory: Sequence[float],
-    requests: float,
+    given: argparse.Namespace, made: Fleet, times: Times, memory: Sequence[float], requests: float
 ) -> Result:
-    """Return the figures of a run."""
+    """The figures of a run."""
     first_s = min(times.applied_s.values())
     bound = sorted(times.bound_s.values())
     tenth = len(bound) // 10
     delays = [times.bound_s[name] - applied for name, applied in times.applied_s.items()]
-    slots = arguments.nodes * arguments.slots
+    slots = given.nodes * given.slots
     return Result(
-        tasks=arguments.tasks,
+        tasks=given.tasks,
         slots=slots,
-        run_s=the_fleet.run_s,
-        cap_per_s=slots / the_fleet.run_s,
-        applied_per_s=arguments.tasks / (max(times.applied_s.values()) - first_s),
-        tasks_per_s=arguments.tasks / (bound[-1] - first_s),
+        run_s=made.run_s,
+        cap_per_s=slots / made.run_s,
+        applied_per_s=given.tasks / (max(times.applied_s.values()) - first_s),
+        tasks_per_s=given.tasks / (bound[-1] - first_s),
         sustained_per_s=(len(bound) - 2 * tenth) / (bound[-1 - tenth] - bound[tenth]),
         p50_bind_s=median(delays),
         p99_bind_s=quantiles(delays, n=100)[-1],
-        finished_per_min=60 * arguments.tasks / (max(times.finished_s.values()) - first_s),
+        finished_per_min=60 * given.tasks / (max(times.finished_s.values()) - first_s),
         operator_mib=memory[0],
         operator_end_mib=memory[1],
         requests_per_task=requests,
     )
 
 
-def table(result: Result, cost: Cost) -> list[Table]:
-    """Return the figures as tables."""
-    figures = Table("figure", "value", title=f"{result.tasks} concurrent tasks")
+def tables(result: Result, cost: Cost) -> list[Table]:
+    """The results as tables."""
+    figures = Table("figure", "value", title=f"{result.tasks} tasks")
     for name, value in asdict(result).items():
         figures.add_row(name, f"{value:,.1f}" if isinstance(value, float) else f"{value:,}")
     parts = Table("process", "requests a task", "processor ms a task")
     for name, spent in cost.cpu_ms.items():
-        requests = cost.requests.get(name)
-        parts.add_row(name, "" if requests is None else f"{requests:.2f}", f"{spent:.1f}")
+        made = cost.requests.get(name)
+        parts.add_row(name, "" if made is None else f"{made:.2f}", f"{spent:.1f}")
     calls = Table("request", "a task")
     for name, count in sorted(cost.calls.items(), key=lambda pair: -pair[1]):
         if count >= 0.01:
@@ -344,23 +339,23 @@ def table(result: Result, cost: Cost) -> list[Table]:
 
 
 def main() -> None:
-    """Measure, print the figures, and write them."""
+    """Measure, print, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--nodes", type=int, default=100)
-    parser.add_argument("--slots", type=int, default=8, help="of each node")
+    parser.add_argument("--slots", type=int, default=8, help="per node")
     parser.add_argument("--run-s", type=float, default=1.0, help="on the median device")
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    result, cost = measure(arguments)
+    given = parser.parse_args()
+    result, cost = measure(given)
     console = Console(file=sys.stdout)
-    for part in table(result, cost):
-        console.print(part)
+    for table in tables(result, cost):
+        console.print(table)
     machine = {"python": platform.python_version(), "cores": os.cpu_count()}
     print("everything on this machine:", machine)
-    if arguments.json:
+    if given.json:
         document = {"machine": machine, **asdict(result), "cost": asdict(cost)}
-        arguments.json.write_text(json.dumps(document, indent=2) + "\n")
+        given.json.write_text(json.dumps(document, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Load time of the page in a browser, and the bytes that it transfers.
+"""Load time and transfer size of the page in a browser.
 
 Serves the page of a synthetic fleet and opens each view in Chromium with an empty cache: seconds to
-the first paint and to the view's data, bytes received. For comparison, the first paint of a bare
-page that only contains "hello": the share of browser and machine.
+the first paint and to the view's data, and bytes received. As a baseline, it also loads a bare page
+that only says "hello".
 
     python benchmarks/page.py [--fleet 5x3 --fleet 5000x1000] [--pictures docs/images] [--json FILE]
 
-With `--pictures FOLDER` the pictures of the documentation are taken, too.
+With `--pictures FOLDER` it also takes the screenshots of the documents.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from browser import VIEWS, chromium_running, served, visiting
 from page_fleet import page_state
 
 FIRST_PAINT = """new Promise((done) => new PerformanceObserver((list) => {
-  const paint = list.getEntriesByName("first-contentful-paint")[0];
-  if (paint) done(paint.startTime / 1e3);
+  const found = list.getEntriesByName("first-contentful-paint")[0];
+  if (found) done(found.startTime / 1e3);
 }).observe({ type: "paint", buffered: true }))"""
 PICTURES = (
     ("fleet", 5, "desktop", "light"),
@@ -47,7 +47,7 @@ PICTURES = (
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Figures of one view of one fleet."""
+    """One view of one fleet."""
 
     fleet: str
     view: str
@@ -58,7 +58,7 @@ class Result:
 
 
 def measure(browser: Browser, address: str, fleet: str) -> list[Result]:
-    """Open each view with an empty cache."""
+    """Load each view with an empty cache."""
     results = []
     for view in VIEWS:
         with visiting(browser, address) as bare:
@@ -76,7 +76,7 @@ def measure(browser: Browser, address: str, fleet: str) -> list[Result]:
 
 
 def take_pictures(browser: Browser, address: str, devices: int, folder: Path) -> None:
-    """Take the pictures of a fleet of this size."""
+    """The screenshots of a fleet of this size."""
     for view, of, size, theme in PICTURES:
         if of != devices:
             continue
@@ -87,7 +87,7 @@ def take_pictures(browser: Browser, address: str, devices: int, folder: Path) ->
 
 
 def main() -> None:
-    """Measure, print the figures, and write them."""
+    """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--fleet", action="append", metavar="DEVICESxMODELS")
     parser.add_argument("--pictures", type=Path)

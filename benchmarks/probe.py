@@ -1,4 +1,4 @@
-"""Agreement of two probes of this device, on an idle core and next to a busy loop.
+"""Agreement of two probes of this device, idle and with a busy loop on the same core.
 
     python benchmarks/probe.py [--runtime NAME] [--threads N] [--quick]
 
@@ -25,31 +25,29 @@ WORST = 3
 
 
 def differences(first: ProbeResult, second: ProbeResult) -> Mapping[str, float]:
-    """Return the relative difference of two runs by reading, the largest first."""
-    readings, other_readings = first.vector.readings, second.vector.readings
-    by_reading = {
-        name: abs(np.expm1(abs(np.log(readings[name].seconds / other_readings[name].seconds))))
-        for name in readings.keys() & other_readings.keys()
+    """Relative difference of two runs by reading, largest first."""
+    one, other = first.vector.readings, second.vector.readings
+    differences_by_name = {
+        name: abs(np.expm1(abs(np.log(one[name].seconds / other[name].seconds))))
+        for name in one.keys() & other.keys()
     }
-    return dict(sorted(by_reading.items(), key=lambda pair: -pair[1]))
+    return dict(sorted(differences_by_name.items(), key=lambda pair: -pair[1]))
 
 
-def line(title: str, first: ProbeResult, second: ProbeResult) -> str:
-    """Return the differences of two runs in a sentence."""
-    by_reading = differences(first, second)
-    worst = ", ".join(
-        f"{name} {difference:.0%}" for name, difference in list(by_reading.items())[:WORST]
-    )
-    values = list(by_reading.values())
+def line(what: str, first: ProbeResult, second: ProbeResult) -> str:
+    """The differences of two runs as text."""
+    by_name = differences(first, second)
+    worst = ", ".join(f"{name} {value:.0%}" for name, value in list(by_name.items())[:WORST])
+    values = list(by_name.values())
     return (
-        f"{title}: median {np.median(values):.1%}, 90th percentile {np.quantile(values, 0.9):.1%},"
+        f"{what}: median {np.median(values):.1%}, 90th percentile {np.quantile(values, 0.9):.1%},"
         f" most {worst} ({first.duration_s:.1f} s and {second.duration_s:.1f} s)"
     )
 
 
 @contextmanager
 def busy_loop() -> Iterator[None]:
-    """Run a process that never pauses on the first core of this process."""
+    """Run a busy loop in another process, on the first core that this one may use."""
     core = min(os.sched_getaffinity(0))
     code = f"import os\nos.sched_setaffinity(0, {{{core}}})\nwhile True: pass"
     process = subprocess.Popen([sys.executable, "-c", code])
@@ -61,23 +59,23 @@ def busy_loop() -> Iterator[None]:
 
 
 def main() -> None:
-    """Probe three times, the third time next to the loop, and print the differences."""
-    parser = argparse.ArgumentParser(description="Agreement of two probes of this device.")
+    """Probe three times, the third time with the busy loop, and print the differences."""
+    parser = argparse.ArgumentParser(description="How well two probes of this device agree.")
     parser.add_argument("--runtime", default="onnxruntime")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--quick", action="store_true")
-    arguments = parser.parse_args()
-    chosen_runtime, options = runtime(arguments.runtime), RuntimeOptions(arguments.threads)
+    asked = parser.parse_args()
+    chosen, options = runtime(asked.runtime), RuntimeOptions(asked.threads)
 
-    def probe_once() -> ProbeResult:
-        return probe(chosen_runtime, options, effort=QUICK_PROBE if arguments.quick else FULL_PROBE)
+    def once() -> ProbeResult:
+        return probe(chosen, options, effort=QUICK_PROBE if asked.quick else FULL_PROBE)
 
     out = Console(soft_wrap=True)
-    first, second = probe_once(), probe_once()
+    first, second = once(), once()
     out.print(line("two runs", first, second))
     with busy_loop():
-        third = probe_once()
-    out.print(line("idle and next to a busy loop", second, third))
+        third = once()
+    out.print(line("idle and with a busy loop", second, third))
 
 
 if __name__ == "__main__":

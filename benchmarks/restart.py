@@ -1,8 +1,8 @@
-"""Time until a restarted extender is ready: all objects listed, the ledger rebuilt.
+"""Time until a restarted extender is ready: everything listed, the ledger rebuilt.
 
-Starts the real program, as its container does, and a fake API server (a separate process, with JSON
-encoded beforehand) that lists N pods in pages as a real one does: most are running or finished, the
-others are gated. Devices and models are those of the examples.
+Starts the real program, as its container does, and a fake API server (in another process, with
+prepared JSON) that lists N pods in pages as a real one does: most of them run on a device or have
+finished, the others are gated. Devices and models are the examples'.
 
     python benchmarks/restart.py [--pods 10000] [--nodes 500] [--json FILE]
 """
@@ -41,12 +41,12 @@ from acesniper.testbed.processes import free_port
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PATIENCE_S = 120.0
 ENDED_SHARE, GATED_SHARE = 0.5, 0.4
-"""Shares of the pods that have finished and that are gated; the others are running."""
+"""Shares of finished and of gated pods; the others run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Seconds since the start of the program, and since the end of the last list."""
+    """Seconds from the start of the program, and from the end of the last list."""
 
     pods: int
     nodes: int
@@ -58,7 +58,7 @@ class Result:
 
 
 def models() -> list[Json]:
-    """Return ModelProfiles of the example models of images, read as the operator reads them."""
+    """ModelProfiles of the example models of images, read as the operator reads them."""
     profiles = []
     for path in sorted((EXAMPLES / "models").glob("*net*.onnx")):
         status = convert.to_model_status(read_model(path))
@@ -71,23 +71,23 @@ def models() -> list[Json]:
 
 
 def fleet(nodes: int) -> tuple[list[Json], list[Json]]:
-    """Return nodes, and their DeviceProfiles, which repeat the example devices."""
+    """Nodes, with the example devices in rotation."""
     paths = sorted((EXAMPLES / "devices").glob("*.yaml"))
     profiles = [yaml.safe_load(path.read_text()) for path in paths]
     ready = {"conditions": [{"type": "Ready", "status": "True"}], "images": []}
-    node_objects, device_profiles = [], []
+    made, measured = [], []
     for number in range(nodes):
         name = f"edge-{number:05d}"
-        node_objects.append({"metadata": {"name": name, "uid": name}, "spec": {}, "status": ready})
+        made.append({"metadata": {"name": name, "uid": name}, "spec": {}, "status": ready})
         like = profiles[number % len(profiles)]
         metadata = {"name": f"{name}-cpu", "uid": f"{name}-cpu"}
         spec = {**like["spec"], "node": name}
-        device_profiles.append({"metadata": metadata, "spec": spec, "status": like["status"]})
-    return node_objects, device_profiles
+        measured.append({"metadata": metadata, "spec": spec, "status": like["status"]})
+    return made, measured
 
 
 def task_of(number: int, model: str, phase: str) -> Json:
-    """Return an InferenceTask as the operator writes it."""
+    """An InferenceTask with the status that the operator writes."""
     metadata = {
         "name": f"task-{number:05d}",
         "namespace": "default",
@@ -101,12 +101,12 @@ def task_of(number: int, model: str, phase: str) -> Json:
 
 
 def pod_of(task: Json, number: int, nodes: int, phase: str) -> Json:
-    """Return the pod of a task: gated if it is queued, else placed by a decision of ours."""
+    """The task's pod: gated if it is queued, else placed by a decision of ours."""
     model = task["spec"]["model"]
     source = ModelSource(uri="https://models.example/x.onnx", sha256="0" * 64)
     pod = render_pod(InferenceTask.model_validate(task), model, source, "acesniper/runner:0.1.0")
     pod["metadata"] |= {"uid": f"pod-{number}", "resourceVersion": "1"}
-    # The API server adds this; it is half of what it sends.
+    # What the API server adds: half of what it sends.
     pod["metadata"]["managedFields"] = [
         {
             "manager": manager,
@@ -127,7 +127,7 @@ def pod_of(task: Json, number: int, nodes: int, phase: str) -> Json:
 
 
 def decision(node: str) -> Decision:
-    """Return a decision with three candidates."""
+    """A decision with three candidates."""
     candidate = Candidate(
         device=f"{node}-cpu",
         node=node,
@@ -148,9 +148,9 @@ def decision(node: str) -> Decision:
 
 
 def cluster(pods: int, nodes: int) -> Mapping[str, Sequence[bytes]]:
-    """Return every object as JSON, by the plural of its kind."""
+    """Every object as JSON, by the plural of its kind."""
     profiles = models()
-    node_objects, device_profiles = fleet(nodes)
+    made, measured = fleet(nodes)
     tasks, listed = [], []
     for number in range(pods):
         share = number / pods
@@ -161,8 +161,8 @@ def cluster(pods: int, nodes: int) -> Mapping[str, Sequence[bytes]]:
         tasks.append(task_of(number, model, task_phase))
         listed.append(pod_of(tasks[-1], number, nodes, pod_phase))
     kinds = {
-        "nodes": node_objects,
-        "deviceprofiles": device_profiles,
+        "nodes": made,
+        "deviceprofiles": measured,
         "modelprofiles": profiles,
         "inferencetasks": tasks,
         "pods": listed,
@@ -171,7 +171,7 @@ def cluster(pods: int, nodes: int) -> Mapping[str, Sequence[bytes]]:
 
 
 def serve(port: int, objects: Mapping[str, Sequence[bytes]], answered: Connection) -> None:
-    """Run the fake API server; it sends the time at which each list was answered."""
+    """The fake API server; sends the time at which each list was served."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         kind = request.path.rsplit("/", 1)[-1]
@@ -195,8 +195,8 @@ def serve(port: int, objects: Mapping[str, Sequence[bytes]], answered: Connectio
     web.run_app(app, host="127.0.0.1", port=port, print=lambda *_: None)
 
 
-def write_kubeconfig(port: int, folder: Path) -> Path:
-    """Write a kubeconfig for the fake API server."""
+def lines(port: int, folder: Path) -> Path:
+    """A kubeconfig for the fake API server."""
     config = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -211,24 +211,24 @@ def write_kubeconfig(port: int, folder: Path) -> Path:
 
 
 def measure(pods: int, nodes: int, folder: Path) -> Result:
-    """Start the extender once, and measure the time until it is ready."""
+    """Start the extender once, and wait until it is ready."""
     objects = cluster(pods, nodes)
     api_port, port = free_port(), free_port()
-    receiver, sender = multiprocessing.get_context("spawn").Pipe(duplex=False)
+    ours, theirs = multiprocessing.get_context("spawn").Pipe(duplex=False)
     server = multiprocessing.get_context("spawn").Process(
-        target=serve, args=(api_port, objects, sender), daemon=True
+        target=serve, args=(api_port, objects, theirs), daemon=True
     )
     server.start()
     wait_for(api_port, "/healthz")
     environment = {
         **os.environ,
-        "ACESNIPER_KUBECONFIG": str(write_kubeconfig(api_port, folder)),
+        "ACESNIPER_KUBECONFIG": str(lines(api_port, folder)),
         "ACESNIPER_PORT": str(port),
         "ACESNIPER_PAGE": "false",
         "ACESNIPER_LOG_LEVEL": "warning",
     }
-    while receiver.poll():
-        receiver.recv()
+    while ours.poll():
+        ours.recv()
     started_s = time.time()
     extender = subprocess.Popen([sys.executable, "-m", "acesniper.extender"], env=environment)
     try:
@@ -238,7 +238,7 @@ def measure(pods: int, nodes: int, folder: Path) -> Result:
         extender.terminate()
         extender.wait()
         server.kill()
-    lists = list(drain(receiver))
+    lists = list(drain(ours))
     listed_s = max(at for _, at in lists)
     size = sum(len(item) for items in objects.values() for item in items) / 1e6
     first_s = min(at for _, at in lists)
@@ -249,7 +249,7 @@ def measure(pods: int, nodes: int, folder: Path) -> Result:
 
 
 def drain(connection: Connection) -> Iterator[tuple[str, float]]:
-    """Yield the messages received so far."""
+    """The messages received so far."""
     while connection.poll():
         yield connection.recv()
 
@@ -272,7 +272,7 @@ def wait_for(port: int, path: str) -> None:
 
 
 def main() -> None:
-    """Measure, print the figures, and write them."""
+    """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--pods", type=int, default=10_000)
     parser.add_argument("--nodes", type=int, default=500)

@@ -1,7 +1,7 @@
-"""Effect of viewers of the page on the latency of responses to kube-scheduler.
+"""Effect of the page's viewers on the response time of the extender.
 
-Sends requests to the extender of a fleet of N nodes, whose planner replans pending tasks
-continuously, once without viewers and once with viewers who open all views; prints both.
+Sends requests to the extender of a fleet of N nodes, whose planner plans queued tasks without a
+pause, first without viewers and then with viewers who cycle through the page; prints both.
 
     python benchmarks/viewers.py [--nodes 5000] [--tasks 10000] [--viewers 5] [--requests 2000]
 """
@@ -18,16 +18,7 @@ from unittest.mock import Mock
 
 import uvicorn
 import uvloop
-from extender import (
-    Server,
-    SyntheticPredictor,
-    add_pending_tasks,
-    body,
-    fill,
-    machine,
-    quantile,
-    report_changes,
-)
+from extender import Guess, Server, body, fill, let_wait, machine, quantile, stir
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
@@ -45,45 +36,45 @@ from acesniper.runtime.settings import ExtenderSettings
 VIEWS = ("summary", "fleet?sort=backlog", "latency?height=40", "plan", "accuracy", "tasks")
 EVERY_S = 2.0
 WARM = 200
-"""Requests before the measurement: the server has just started."""
+"""Number of warm-up requests."""
 
 
-def server_config(app: Starlette, port: int) -> uvicorn.Config:
-    """Return the configuration of both servers."""
+def quiet(app: Starlette, port: int) -> uvicorn.Config:
+    """Configuration of a server."""
     return uvicorn.Config(app, host="127.0.0.1", port=port, access_log=False, log_config=None)
 
 
 def serve_both(port: int, nodes: int, tasks: int) -> None:
     """Serve a filled cache, and the page on the next port."""
     registry = CollectorRegistry()
-    state = Extender.build(ExtenderSettings(settle_s=0.0), Mock(), SyntheticPredictor(), registry)
+    state = Extender.build(ExtenderSettings(settle_s=0.0), Mock(), Guess(), registry)
     fill(state, nodes)
-    add_pending_tasks(state, nodes, tasks)
+    let_wait(state, nodes, tasks)
     assert state.page is not None  # noqa: S101
     relax_garbage_collector()
     shorten_switch_interval()
-    main = uvicorn.Server(server_config(create_app(state, registry), port))
-    page = SecondaryServer(server_config(state.page.app(), port + 1))
+    main = uvicorn.Server(quiet(create_app(state, registry), port))
+    page = SecondaryServer(quiet(state.page.app(), port + 1))
 
     async def run() -> None:
         async with asyncio.TaskGroup() as group:
-            for server in (state.planner.run(), report_changes(state), page.serve(), main.serve()):
-                group.create_task(server)
+            for job in (state.planner.run(), stir(state), page.serve(), main.serve()):
+                group.create_task(job)
 
     uvloop.run(run())
 
 
-def view_pages(port: int, viewer: int, requested: Semaphore) -> None:
-    """Request one view after the other, without end, as a browser does."""
+def look(port: int, viewer: int, looks: Semaphore) -> None:
+    """Load one view after the other until terminated, as a browser does."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     for turn in itertools.count(viewer):
-        started_s = time.monotonic()
+        began_s = time.monotonic()
         view = VIEWS[turn % len(VIEWS)]
-        # A different address per viewer: no response is shared.
+        # An address of its own: nothing is shared with the other viewers.
         connection.request("GET", f"/api/{view}{'&' if '?' in view else '?'}offset={viewer}")
         connection.getresponse().read()
-        requested.release()
-        time.sleep(max(EVERY_S - (time.monotonic() - started_s), 0.0))
+        looks.release()
+        time.sleep(max(EVERY_S - (time.monotonic() - began_s), 0.0))
 
 
 def main() -> None:
@@ -96,28 +87,26 @@ def main() -> None:
     options = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     table = Table("viewers", "verb", "p50 ms", "p99 ms")
-    request = body(options.nodes)
+    asked = body(options.nodes)
     for viewers in (0, options.viewers):
         with Server(serve_both, options.nodes, options.tasks) as server:
-            requested = context.Semaphore(0)
-            processes = [
-                context.Process(
-                    target=view_pages, args=(server.port + 1, viewer, requested), daemon=True
-                )
-                for viewer in range(viewers)
+            looks = context.Semaphore(0)
+            looking = [
+                context.Process(target=look, args=(server.port + 1, number, looks), daemon=True)
+                for number in range(viewers)
             ]
-            for process in processes:
-                process.start()
-            for _ in processes:
-                requested.acquire()  # starting a process costs more than its requests
-            server.times_ms("/prioritize", request, WARM)
+            for viewer in looking:
+                viewer.start()
+            for _ in looking:
+                looks.acquire()  # starting takes the machine more than looking does
+            server.times_ms("/prioritize", asked, WARM)
             for verb in ("filter", "prioritize"):
-                times, _ = server.times_ms(f"/{verb}", request, options.requests)
+                times, _ = server.times_ms(f"/{verb}", asked, options.requests)
                 shown = (f"{quantile(times, share):.2f}" for share in (0.5, 0.99))
                 table.add_row(str(viewers), verb, *shown)
-            for process in processes:
-                process.terminate()
-                process.join()
+            for viewer in looking:
+                viewer.terminate()
+                viewer.join()
     console = Console(file=sys.stdout)
     console.print(table)
     console.print(f"{machine()}")

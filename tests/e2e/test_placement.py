@@ -51,7 +51,7 @@ def test_a_burst_is_spread_over_devices_one_task_at_a_time(
 
 
 def test_unschedulable_tasks_do_not_block_others(fleet: FleetOfFive, namespace: str) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     more_than_get_a_pod = 2 * len(fleet.devices) + SPARE_TASKS + 10
 
@@ -86,7 +86,7 @@ def test_a_slot_bound_by_another_scheduler_counts_as_taken(
     fleet: FleetOfFive, namespace: str
 ) -> None:
     """A pod bound by the stock scheduler occupies the device until it is deleted."""
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     fleet.apply([fleet.task("first", namespace)])
     best = fleet.finish(namespace, "first")["first"]["node"]
@@ -150,7 +150,7 @@ def test_explaining_an_unknown_pod_names_the_valid_forms(fleet: FleetOfFive, pat
 
 
 def test_a_node_without_a_profile_is_not_a_candidate(fleet: FleetOfFive, namespace: str) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     bare = {
         "apiVersion": "v1",
         "kind": "Node",
@@ -168,7 +168,7 @@ def test_a_node_without_a_profile_is_not_a_candidate(fleet: FleetOfFive, namespa
 
 def test_a_task_on_a_tainted_node_is_planned_on_another(fleet: FleetOfFive, namespace: str) -> None:
     """Its taint makes kube-scheduler reject the planned node; the task is planned elsewhere."""
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     fleet.apply([fleet.task("first", namespace)])
     best = fleet.finish(namespace)["first"]["node"]

@@ -9,7 +9,7 @@ TASKS = 6
 def test_a_quota_of_slots_limits_concurrent_tasks_of_a_namespace(
     fleet: FleetOfFive, namespace: str
 ) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     quota = {
         "apiVersion": "v1",

@@ -1,4 +1,4 @@
-"""Mistakes in the dashboard that Grafana does not report."""
+"""Mistakes that Grafana would show without an error."""
 
 import json
 import re
@@ -12,11 +12,11 @@ from acesniper.testbed.chart.dashboard import dashboard
 
 COLUMNS = 24
 UNITS = {"short", "s", "percentunit", "bytes"}
-"""Units of Grafana; it shows any other text unchanged after the number."""
-REPORTED_BY_ALL_REPLICAS = (
+"""Units that Grafana knows; it appends any other text to the number."""
+REPLICATED = (
     *("acesniper_queue_length", "acesniper_queue_overdue_length", "acesniper_queue_age_seconds"),
     *("acesniper_backlog_seconds", "acesniper_profile_age_seconds"),
-    *("acesniper_profile_noise_ratio", "acesniper_planner_away"),
+    *("acesniper_profile_noise_ratio", "acesniper_planner_down"),
     "acesniper_watch_event_age_seconds",
 )
 """Gauges that every replica exports."""
@@ -46,28 +46,28 @@ def test_panels_do_not_overlap(board: dict[str, Any]) -> None:
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
 
 
-def test_units_are_units_of_grafana(board: dict[str, Any]) -> None:
-    heatmaps = [panel for panel in board["panels"] if panel["type"] == "heatmap"]
-    other_panels = [panel for panel in board["panels"] if panel["type"] not in ("heatmap", "row")]
+def test_units_are_known_to_grafana(board: dict[str, Any]) -> None:
+    heats = [panel for panel in board["panels"] if panel["type"] == "heatmap"]
+    others = [panel for panel in board["panels"] if panel["type"] not in ("heatmap", "row")]
 
-    assert {panel["fieldConfig"]["defaults"]["unit"] for panel in other_panels} <= UNITS
-    for panel in heatmaps:  # a unit of all fields would also apply to the counts
+    assert {panel["fieldConfig"]["defaults"]["unit"] for panel in others} <= UNITS
+    for panel in heats:  # the unit of all fields would be that of the counts, too
         assert panel["options"]["yAxis"]["unit"] == "percentunit"
         assert panel["options"]["cellValues"]["unit"] == "short"
         assert "unit" not in panel.get("fieldConfig", {}).get("defaults", {})
 
 
-def test_every_variable_is_defined_and_used(board: dict[str, Any]) -> None:
-    defined = {variable["name"] for variable in board["templating"]["list"]}
+def test_every_variable_is_defined(board: dict[str, Any]) -> None:
+    chosen = {variable["name"] for variable in board["templating"]["list"]}
     text = json.dumps(board["panels"])
 
     used = {name for name in re.findall(r"\$\{?(\w+)", text) if not name.startswith("__")}
 
-    assert used == defined
+    assert used == chosen
 
 
 def test_gauges_of_two_replicas_are_counted_once(board: dict[str, Any]) -> None:
     for text in expressions(board):
         for name in re.findall(r"acesniper_\w+", text):
-            if name in REPORTED_BY_ALL_REPLICAS and "process_" not in text:
+            if name in REPLICATED and "process_" not in text:
                 assert re.search(rf"max( by \(\w+\))? ?\({name}\)", text), text

@@ -1,4 +1,4 @@
-"""The proxy that injects faults: forwarded requests, injected errors, stalled watches."""
+"""The fault proxy: requests it forwards, errors it injects, watches it stalls."""
 
 import asyncio
 import gc
@@ -22,9 +22,9 @@ from acesniper.testbed.faults.proxy import FaultProxy
 
 @dataclass
 class Server:
-    """A small API server: returns the user, records requests, and streams numbers to watches."""
+    """A small API server: records the caller of each request, and streams numbers to watches."""
 
-    requests: list[tuple[str, str]] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=list)
     ticks: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -32,10 +32,10 @@ class Server:
         subject = dict(
             names[0] for names in request.transport.get_extra_info("peercert")["subject"]
         )
-        self.requests.append((request.method, subject["commonName"]))
+        self.asked.append((request.method, subject["commonName"]))
         if "watch" not in request.query:
-            content = {"path": str(request.rel_url), "by": subject["commonName"]}
-            return web.json_response(content | {"type": request.headers.get("Content-Type")})
+            answer = {"path": str(request.rel_url), "by": subject["commonName"]}
+            return web.json_response(answer | {"type": request.headers.get("Content-Type")})
         stream = web.StreamResponse()
         await stream.prepare(request)
         while True:
@@ -46,9 +46,9 @@ class Server:
 async def proxied(
     folder: Path, *, hangs: bool = False
 ) -> AsyncIterator[tuple[FaultProxy, Server, str]]:
-    """Run a server and a proxy for the user `alice`; yields both and the URL of the proxy.
+    """A proxy for the identity `someone`, the server behind it, and the proxy's URL.
 
-    With `hangs` the server sends nothing while the proxy ends.
+    A server that hangs does not respond while the proxy stops.
     """
     authority, server = Authority(folder / "secrets", "ca"), Server()
     (folder / "kubeconfigs").mkdir()
@@ -65,14 +65,14 @@ async def proxied(
     plane: Any = SimpleNamespace(
         folder=folder, authority=authority, url=f"https://127.0.0.1:{port}"
     )
-    proxy = FaultProxy(plane, "alice", seed=3)
+    proxy = FaultProxy(plane, "someone", seed=3)
     await asyncio.to_thread(proxy.__enter__)
     config = yaml.safe_load(proxy.kubeconfig.read_text())
     try:
         yield proxy, server, config["clusters"][0]["cluster"]["server"]
     finally:
         if hangs:
-            proxy.__exit__(None, None, None)  # blocks the loop of the server
+            proxy.__exit__(None, None, None)  # in the loop that the server lives in
         else:
             await asyncio.to_thread(proxy.__exit__, None, None, None)
         await runner.cleanup()
@@ -82,31 +82,29 @@ async def test_requests_pass_under_the_identity_of_the_proxy(tmp_path: Path) -> 
     async with (
         proxied(tmp_path) as (_, _, url),
         aiohttp.ClientSession() as session,
-        session.get(f"{url}/api/v1/pods?limit=5") as response,
+        session.get(f"{url}/api/v1/pods?limit=5") as answer,
     ):
-        content = json.loads(await response.read())
+        received = json.loads(await answer.read())
 
-    assert content == {"path": "/api/v1/pods?limit=5", "by": "alice", "type": None}
+    assert received == {"path": "/api/v1/pods?limit=5", "by": "someone", "type": None}
 
 
-async def test_a_share_of_responses_are_errors_and_some_take_effect(tmp_path: Path) -> None:
+async def test_a_share_of_the_responses_are_errors_some_after_execution(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (proxy, server, url), aiohttp.ClientSession() as session:
         proxy.faults.share = 0.5
         statuses = []
         for _ in range(200):
-            async with session.post(f"{url}/api/v1/pods", data=b"{}") as response:
-                statuses.append(response.status)
+            async with session.post(f"{url}/api/v1/pods", data=b"{}") as answer:
+                statuses.append(answer.status)
 
     wrong = sum(proxy.injected.values())
     refused = proxy.injected[409] + proxy.injected[429]
     assert set(statuses) == {200, 409, 429, 500}
     assert statuses.count(200) == 200 - wrong
-    assert 200 - wrong < len(server.requests) < 200 - refused, (
-        "some of the requests with status 500 took effect"
-    )
+    assert 200 - wrong < len(server.asked) < 200 - refused, "some of the 500s were executed"
 
 
-async def test_reads_return_no_conflicts(tmp_path: Path) -> None:
+async def test_reads_never_conflict(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (proxy, _, url), aiohttp.ClientSession() as session:
         proxy.faults.share = 1.0
         for _ in range(50):
@@ -116,7 +114,7 @@ async def test_reads_return_no_conflicts(tmp_path: Path) -> None:
     assert proxy.injected.keys() == {429, 500}
 
 
-async def test_a_stalled_watch_stays_open_and_sends_no_more_events(tmp_path: Path) -> None:
+async def test_a_stalled_watch_stays_open_without_events(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (proxy, server, url), aiohttp.ClientSession() as session:
         async with session.get(f"{url}/api/v1/pods?watch=true") as watch:
             server.ticks.put_nowait(1)
@@ -137,7 +135,7 @@ async def test_a_stalled_watch_stays_open_and_sends_no_more_events(tmp_path: Pat
     assert silent
 
 
-async def test_an_open_watch_is_closed_with_the_proxy(tmp_path: Path) -> None:
+async def test_an_open_watch_leaves_no_connection_behind(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         async with (
@@ -154,5 +152,5 @@ async def test_an_open_watch_is_closed_with_the_proxy(tmp_path: Path) -> None:
 
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 - another thread changes it
+        while not holds():  # noqa: ASYNC110 - another thread's doing
             await asyncio.sleep(0.01)

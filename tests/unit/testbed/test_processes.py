@@ -14,7 +14,7 @@ SLEEPER = [sys.executable, "-c", "import signal; signal.pause()"]
 STUBBORN = [
     sys.executable,
     "-c",
-    "import signal, sys; signal.signal(15, signal.SIG_IGN); print('ignoring', flush=True);"
+    "import signal, sys; signal.signal(15, signal.SIG_IGN); print('ready', flush=True);"
     "[signal.pause() for _ in iter(int, 1)]",
 ]
 
@@ -68,7 +68,7 @@ def test_the_name_of_a_running_process_is_unique(children: Children) -> None:
         children.spawn("one", SLEEPER)
 
 
-def test_the_error_for_an_unknown_name_lists_known_ones(children: Children) -> None:
+def test_an_unknown_name_lists_the_existing_ones(children: Children) -> None:
     children.spawn("known", SLEEPER)
 
     with pytest.raises(KeyError, match="known"):
@@ -77,7 +77,7 @@ def test_the_error_for_an_unknown_name_lists_known_ones(children: Children) -> N
 
 def test_a_process_that_ignores_sigterm_is_killed(children: Children) -> None:
     child = children.spawn("stubborn", STUBBORN)
-    child.wait_until(lambda: "ignoring" in child.tail())
+    child.wait_until(lambda: "ready" in child.tail())
 
     child.stop(grace_s=0.1)
 
@@ -103,8 +103,6 @@ def test_exit_stops_grandchildren_too(tmp_path: Path) -> None:
         child.wait_until(lambda: child.tail().splitlines()[-1].isdigit())
         grandchild = os.pidfd_open(int(child.tail().splitlines()[-1]))
 
-    ended, _, _ = select.select(
-        [grandchild], [], [], 10
-    )  # a pidfd is readable once its process ended
+    ended, _, _ = select.select([grandchild], [], [], 10)  # a pidfd is readable once it ended
     os.close(grandchild)
     assert ended
