@@ -13,32 +13,32 @@ from builders import make_node
 from fake_cluster import Call, FakeCluster
 from virtual_time import in_virtual_time, now_s
 
-Heard = list[tuple[str, str]]
+Changes = list[tuple[str, str]]
 
 
 @asynccontextmanager
-async def following(
+async def reflecting(
     cluster: FakeCluster, apply: Callable[[str, Json], None] | None = None
-) -> AsyncIterator[tuple[Heard, Reflector]]:
-    heard: Heard = []
+) -> AsyncIterator[tuple[Changes, Reflector]]:
+    changes: Changes = []
 
-    def note(change: str, obj: Json) -> None:
-        heard.append((change, obj["metadata"]["name"]))
+    def record(change: str, obj: Json) -> None:
+        changes.append((change, obj["metadata"]["name"]))
         if apply is not None:
             apply(change, obj)
 
-    reflector = Reflector(cluster, NODES, note)
+    reflector = Reflector(cluster, NODES, record)
     running = asyncio.create_task(reflector.run())
     try:
-        yield heard, reflector
+        yield changes, reflector
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
 
 
-async def quiet() -> None:
-    """Until all that can happen now has happened."""
+async def settle() -> None:
+    """Wait until every pending event is processed."""
     await asyncio.sleep(0.001)
 
 
@@ -47,136 +47,136 @@ def count(cluster: FakeCluster, verb: str) -> int:
 
 
 @in_virtual_time
-async def test_what_exists_is_told_first_and_then_every_change() -> None:
+async def test_a_reflector_reports_existing_objects_and_then_every_change() -> None:
     cluster = FakeCluster()
     cluster.put(NODES, make_node("a"))
 
-    async with following(cluster) as (heard, reflector):
+    async with reflecting(cluster) as (changes, reflector):
         await reflector.synced.wait()
         cluster.put(NODES, make_node("b"))
         cluster.change(NODES, "a", None, {"spec": {"unschedulable": True}})
         cluster.remove(NODES, "b")
-        await quiet()
+        await settle()
 
-    assert heard == [("UPSERT", "a"), ("UPSERT", "b"), ("UPSERT", "a"), ("DELETE", "b")]
+    assert changes == [("UPSERT", "a"), ("UPSERT", "b"), ("UPSERT", "a"), ("DELETE", "b")]
 
 
 @in_virtual_time
-async def test_a_watch_that_ends_goes_on_where_it_was() -> None:
+async def test_a_closed_watch_resumes_at_the_last_resource_version() -> None:
     cluster = FakeCluster()
     cluster.put(NODES, make_node("a"))
 
-    async with following(cluster) as (heard, reflector):
+    async with reflecting(cluster) as (changes, reflector):
         await reflector.synced.wait()
-        await quiet()
+        await settle()
         cluster.break_watches()
         cluster.put(NODES, make_node("b"))
-        await quiet()
+        await settle()
 
-    assert heard == [("UPSERT", "a"), ("UPSERT", "b")]
+    assert changes == [("UPSERT", "a"), ("UPSERT", "b")]
     assert count(cluster, "list") == 1
 
 
 @in_virtual_time
-async def test_what_was_deleted_in_a_gap_is_reported() -> None:
+async def test_an_object_deleted_during_a_gap_is_reported() -> None:
     cluster = FakeCluster()
     cluster.put(NODES, make_node("a"))
     cluster.put(NODES, make_node("b"))
 
-    async with following(cluster) as (heard, reflector):
+    async with reflecting(cluster) as (changes, reflector):
         await reflector.synced.wait()
-        await quiet()
+        await settle()
         cluster.remove(NODES, "a")
         cluster.compact()
         cluster.break_watches()
-        await quiet()
+        await settle()
 
-    assert heard[:2] == [("UPSERT", "a"), ("UPSERT", "b")]
-    assert heard[2:] == [("DELETE", "a"), ("UPSERT", "b")]
+    assert changes[:2] == [("UPSERT", "a"), ("UPSERT", "b")]
+    assert changes[2:] == [("DELETE", "a"), ("UPSERT", "b")]
     assert count(cluster, "list") == 2
 
 
 @in_virtual_time
-async def test_an_object_that_was_replaced_in_a_gap_goes_before_it_comes() -> None:
+async def test_an_object_replaced_during_a_gap_is_deleted_and_then_upserted() -> None:
     cluster = FakeCluster()
     cluster.put(NODES, make_node("a"))
 
-    async with following(cluster) as (heard, reflector):
+    async with reflecting(cluster) as (changes, reflector):
         await reflector.synced.wait()
-        await quiet()
+        await settle()
         cluster.remove(NODES, "a")
         replaced = make_node("a")
         replaced["metadata"]["uid"] = "another"
         cluster.put(NODES, replaced)
         cluster.compact()
         cluster.break_watches()
-        await quiet()
+        await settle()
 
-    assert heard == [("UPSERT", "a"), ("DELETE", "a"), ("UPSERT", "a")]
+    assert changes == [("UPSERT", "a"), ("DELETE", "a"), ("UPSERT", "a")]
 
 
-@pytest.mark.parametrize("error", [Unavailable("away"), Forbidden("no right")], ids=repr)
+@pytest.mark.parametrize("error", [Unavailable("down"), Forbidden("forbidden")], ids=repr)
 @in_virtual_time
-async def test_a_failure_is_tried_again_later_and_later(error: Exception) -> None:
+async def test_failures_are_retried_with_exponential_backoff(error: Exception) -> None:
     cluster = FakeCluster()
-    tried_s: list[float] = []
+    attempts_s: list[float] = []
 
     def fail(call: Call) -> None:
-        tried_s.append(now_s())
-        if len(tried_s) < 8:
+        attempts_s.append(now_s())
+        if len(attempts_s) < 8:
             raise error
 
     cluster.before = fail
-    async with following(cluster) as (_, reflector):
+    async with reflecting(cluster) as (_, reflector):
         await reflector.synced.wait()
 
-    pauses = [later - earlier for earlier, later in pairwise(tried_s)]
+    pauses = [later - earlier for earlier, later in pairwise(attempts_s)]
     assert pauses[:7] == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0])
 
 
 @in_virtual_time
-async def test_a_success_makes_the_next_failure_a_first_one() -> None:
+async def test_a_success_resets_the_backoff() -> None:
     cluster = FakeCluster()
-    failing = [True, True, True, False, False, True, False]
-    tried_s: list[float] = []
+    failures = [True, True, True, False, False, True, False]
+    attempts_s: list[float] = []
 
     def fail(call: Call) -> None:
-        tried_s.append(now_s())
-        if failing and failing.pop(0):
-            raise Unavailable("away")
+        attempts_s.append(now_s())
+        if failures and failures.pop(0):
+            raise Unavailable("down")
 
     cluster.before = fail
-    async with following(cluster) as (_, reflector):
+    async with reflecting(cluster) as (_, reflector):
         await reflector.synced.wait()
         cluster.put(NODES, make_node("a"))
-        await quiet()
+        await settle()
         before_s = now_s()
         cluster.break_watches()
         await asyncio.sleep(1.0)
 
-    assert tried_s[-1] - before_s == pytest.approx(0.2)
+    assert attempts_s[-1] - before_s == pytest.approx(0.2)
 
 
 @in_virtual_time
-async def test_a_version_that_the_server_does_not_take_leads_to_a_new_list() -> None:
-    """After a restore from a backup, the version we know may lie in the server's future."""
+async def test_a_rejected_resource_version_leads_to_a_new_list() -> None:
+    """After a restore from a backup, our resource version may be newer than the server's."""
     cluster = FakeCluster()
 
-    def refuse(call: Call) -> None:
+    def reject(call: Call) -> None:
         if call.verb == "watch" and count(cluster, "list") < 2:
             raise Unavailable("Too large resource version")
 
-    cluster.before = refuse
-    async with following(cluster) as (heard, reflector):
+    cluster.before = reject
+    async with reflecting(cluster) as (changes, reflector):
         await reflector.synced.wait()
         cluster.put(NODES, make_node("a"))
         await asyncio.sleep(10)
 
-    assert heard == [("UPSERT", "a")]
+    assert changes == [("UPSERT", "a")]
 
 
 @in_virtual_time
-async def test_an_object_that_cannot_be_read_stops_nothing() -> None:
+async def test_an_invalid_object_does_not_stop_the_reflector() -> None:
     cluster = FakeCluster()
     cluster.put(NODES, make_node("bad"))
 
@@ -184,16 +184,16 @@ async def test_an_object_that_cannot_be_read_stops_nothing() -> None:
         if obj["metadata"]["name"] == "bad":
             raise InvalidInput("bad cannot be read")
 
-    async with following(cluster, apply) as (heard, reflector):
+    async with reflecting(cluster, apply) as (changes, reflector):
         await reflector.synced.wait()
         cluster.put(NODES, make_node("good"))
-        await quiet()
+        await settle()
 
-    assert heard == [("UPSERT", "bad"), ("UPSERT", "good")]
+    assert changes == [("UPSERT", "bad"), ("UPSERT", "good")]
 
 
 @in_virtual_time
-async def test_an_object_that_nobody_thought_of_stops_nothing_and_is_named(
+async def test_an_unexpected_error_is_logged_and_does_not_stop_the_reflector(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     cluster = FakeCluster()
@@ -203,20 +203,20 @@ async def test_an_object_that_nobody_thought_of_stops_nothing_and_is_named(
         if obj["metadata"]["name"] == "bad":
             raise ZeroDivisionError
 
-    async with following(cluster, apply) as (heard, reflector):
+    async with reflecting(cluster, apply) as (changes, reflector):
         await reflector.synced.wait()
         cluster.put(NODES, make_node("good"))
-        await quiet()
+        await settle()
 
-    assert heard == [("UPSERT", "bad"), ("UPSERT", "good")]
+    assert changes == [("UPSERT", "bad"), ("UPSERT", "good")]
     assert "nodes bad: ignored" in caplog.text
 
 
 @in_virtual_time
-async def test_nothing_is_known_before_the_first_list() -> None:
+async def test_a_reflector_is_not_synced_before_the_first_list() -> None:
     cluster = FakeCluster()
 
-    async with following(cluster) as (_, reflector):
+    async with reflecting(cluster) as (_, reflector):
         before = reflector.synced.is_set()
         await reflector.synced.wait()
 
@@ -224,17 +224,17 @@ async def test_nothing_is_known_before_the_first_list() -> None:
 
 
 @in_virtual_time
-async def test_others_get_their_turn_while_a_long_list_is_applied() -> None:
+async def test_a_long_list_is_applied_in_batches_without_blocking_the_loop() -> None:
     cluster = FakeCluster()
     for number in range(10 * BATCH_SIZE):
         cluster.put(NODES, make_node(f"n{number:04}"))
-    seen: list[int] = []
+    applied: list[int] = []
 
-    async with following(cluster) as (heard, reflector):
+    async with reflecting(cluster) as (changes, reflector):
         while not reflector.synced.is_set():
-            seen.append(len(heard))
+            applied.append(len(changes))
             await asyncio.sleep(0)
 
-    steps = [later - sooner for sooner, later in pairwise(seen)]
+    steps = [later - sooner for sooner, later in pairwise(applied)]
     assert max(steps) <= BATCH_SIZE
-    assert len(heard) == 10 * BATCH_SIZE
+    assert len(changes) == 10 * BATCH_SIZE
