@@ -53,7 +53,7 @@ def proxies(started_proxies: tuple[FaultProxy, ...]) -> Iterator[tuple[FaultProx
 
 
 @pytest.mark.parametrize("victim", [OPERATOR, EXTENDER])
-def test_kills_at_random_instants(work: FaultWorkload, victim: str) -> None:
+def test_no_task_is_lost_by_kills_at_random_times(work: FaultWorkload, victim: str) -> None:
     draw = random.Random(7)  # noqa: S311 - chance, not a secret
 
     kill_at_random(work.fleet.system, victim, KILLS, draw, lambda _: work.apply(4))
@@ -61,12 +61,14 @@ def test_kills_at_random_instants(work: FaultWorkload, victim: str) -> None:
     work.check()
 
 
-def test_error_responses(work: FaultWorkload, proxies: tuple[FaultProxy, ...]) -> None:
+def test_no_task_is_lost_by_error_responses(
+    work: FaultWorkload, proxies: tuple[FaultProxy, ...]
+) -> None:
     for proxy in proxies:
         proxy.faults.share = SHARE
     for started in range(0, 30, 10):
         work.apply(10)
-        work.has_run(started + 5)
+        work.wait_started(started + 5)
 
     # An idle component still renews its lease, so that every status is injected eventually.
     work.fleet.system.plane.children[OPERATOR].wait_until(
@@ -77,9 +79,11 @@ def test_error_responses(work: FaultWorkload, proxies: tuple[FaultProxy, ...]) -
     work.check()
 
 
-def test_stalled_watches(work: FaultWorkload, proxies: tuple[FaultProxy, ...]) -> None:
+def test_stalled_watches_are_restarted(
+    work: FaultWorkload, proxies: tuple[FaultProxy, ...]
+) -> None:
     work.apply(10)
-    work.has_run(5)
+    work.wait_started(5)
 
     for proxy in proxies:
         proxy.faults.stalled = True
@@ -97,10 +101,10 @@ def test_stalled_watches(work: FaultWorkload, proxies: tuple[FaultProxy, ...]) -
 
 
 @pytest.mark.parametrize("down", DOWNTIME_S)
-def test_a_control_plane_that_is_down(work: FaultWorkload, down: str) -> None:
+def test_no_task_is_lost_while_the_control_plane_is_down(work: FaultWorkload, down: str) -> None:
     plane = work.fleet.system.plane
     work.apply(10)
-    work.has_run(5)
+    work.wait_started(5)
 
     with restarted_by_a_kubelet(plane.children[SCHEDULER]):
         plane.kill(down)
@@ -133,7 +137,7 @@ def restarted_by_a_kubelet(child: Child) -> Iterator[None]:
         kubelet.join()
 
 
-def test_a_device_that_takes_five_times_as_long(work: FaultWorkload) -> None:
+def test_tasks_finish_on_a_device_five_times_slower(work: FaultWorkload) -> None:
     slow = work.fleet.devices[0].node
     latencies = dict(work.fleet.emulator.latencies)
     slowed = {key: seconds * (5 if key[0] == slow else 1) for key, seconds in latencies.items()}
@@ -145,7 +149,7 @@ def test_a_device_that_takes_five_times_as_long(work: FaultWorkload) -> None:
         work.fleet.emulator.latencies = latencies
 
 
-def test_a_node_that_stops_reporting(work: FaultWorkload) -> None:
+def test_tasks_of_a_node_that_stops_reporting_run_elsewhere(work: FaultWorkload) -> None:
     """Its pod cannot terminate: after its grace period it is deleted by force."""
     fleet, namespace = work.fleet, work.namespace
     plane = fleet.system.plane

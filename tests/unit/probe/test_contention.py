@@ -67,7 +67,7 @@ def test_the_neighbour_ends_with_the_measurement(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("subprocess.Popen", Watched)
 
-    found = with_busy_neighbour({"a": lambda: None}, 0.0001)
+    readings = with_busy_neighbour({"a": lambda: None}, 0.0001)
 
-    assert found["a"] > 0
+    assert readings["a"] > 0
     assert started[0].returncode is not None

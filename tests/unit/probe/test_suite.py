@@ -75,7 +75,7 @@ def test_a_decomposed_norm_counts_as_one_norm() -> None:
     assert known_suite().work[known_suite().index("norm"), CLASSES.index("norm"), 2] == 4
 
 
-def test_the_predictor_knows_this_suite() -> None:
+def test_the_predictor_uses_the_current_suite() -> None:
     suite = known_suite()
 
     assert (suite.name, suite.version) == (SUITE, VERSION)
@@ -84,7 +84,7 @@ def test_the_predictor_knows_this_suite() -> None:
 
 
 @pytest.mark.parametrize("name", ["conv_wide_64", "fused", "norm", "net_vit"])
-def test_the_predictor_knows_the_workload_of_a_probe(
+def test_the_predictor_has_the_workload_of_a_probe(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     content = json.loads((files("acesniper.predictor") / "workloads.json").read_text())
@@ -159,8 +159,8 @@ def test_a_file_is_read_and_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(suite, "FILE_BYTES", 3 << 20)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    found = read_file()
+    result = read_file()
 
-    assert found is not None
-    assert found.seconds > 0
+    assert result is not None
+    assert result.seconds > 0
     assert list(tmp_path.iterdir()) == []
