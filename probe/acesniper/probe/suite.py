@@ -9,8 +9,8 @@ or of the meaning of a reading, needs a new VERSION: readings of two versions ar
 import os
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +138,22 @@ NETWORKS = tuple(
 
 PROBES: Mapping[str, Probe] = {probe.name: probe for probe in (*CHAINS, *NETWORKS)}
 """All probe graphs by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbePlan:
+    """Probes of a run, and the sizes of its transfers in bytes; the default is the whole suite.
+
+    Readings of another plan are not comparable: it is for checks of the probe itself.
+    """
+
+    probes: Mapping[str, Probe] = field(default_factory=lambda: PROBES)
+    heavy: Sequence[str] = HEAVY
+    memory_bytes: int = MEMORY_BYTES
+    load_bytes: int = LOAD_BYTES
+    file_bytes: int = FILE_BYTES
+    folder: Path | None = None
+    """Folder for temporary files; None is the system's."""
 
 
 FILE_READS = 5
