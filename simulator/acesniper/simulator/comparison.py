@@ -48,7 +48,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class SimulationJob:
-    """One run."""
+    """One simulation run: policy, predictor and seed."""
 
     policy: str
     predictor: LatencySource
@@ -71,7 +71,7 @@ ShowProgress = Callable[[Iterator[RunStatistics], int], Iterable[RunStatistics]]
 
 
 def compared_policies() -> list[str]:
-    """The policies to compare: all, but minimum execution time in one order only.
+    """The policies to compare: all, with minimum execution time in one order only.
 
     It places every task on the fastest device, whose queue grows without bound in any order.
     """
@@ -86,7 +86,7 @@ def compare(
     processes: int = 1,
     watch: ShowProgress = lambda done, _: done,
 ) -> list[ComparisonRow]:
-    """One row for each policy.
+    """Compare policies over seeds; returns one row per policy.
 
     Raises:
         InvalidInput: the table, the trace or the references do not fit each other.
@@ -98,30 +98,30 @@ def compare(
     ]
     # Fitting takes longer than a run and does not depend on the seed.
     trained = predictor.estimate(scenario.table, 0) if predictor.kind == TRAINED else None
-    done = watch(_played(partial(_figures, scenario, trained), jobs, processes), len(jobs))
-    found: dict[tuple[str, LatencySource], list[RunStatistics]] = {}
+    done = watch(_run_all(partial(_job_statistics, scenario, trained), jobs, processes), len(jobs))
+    runs: dict[tuple[str, LatencySource], list[RunStatistics]] = {}
     for job, statistics in zip(jobs, done, strict=True):
-        found.setdefault((job.policy, job.predictor), []).append(statistics)
+        runs.setdefault((job.policy, job.predictor), []).append(statistics)
     return [
-        _line(policy, predictor, scenario, found[policy, predictor], found[policy, oracle])
+        _comparison_row(policy, predictor, scenario, runs[policy, predictor], runs[policy, oracle])
         for policy in policies
     ]
 
 
 def simulate_policy(
-    scenario: Scenario, belief: LatencyEstimate, policy: str, seed: int
+    scenario: Scenario, estimate: LatencyEstimate, policy: str, seed: int
 ) -> list[CompletedTask]:
     """Simulate one policy on the cluster and tasks of one seed."""
     cluster = select_cluster(scenario.table, scenario.size, seed)
     tasks = make_tasks(scenario.workload, cluster, seed)
     faults = scenario.faults.drawn(len(cluster.devices), tasks[-1].created_s, seed)
-    estimates = latency_rows(cluster, belief, "simulated")
-    learner = OnlineLearner(cluster, belief, estimates) if scenario.learn else None
+    estimates = latency_rows(cluster, estimate, "simulated")
+    learner = OnlineLearner(cluster, estimate, estimates) if scenario.learn else None
     rules = Policy(policy, aging_s=scenario.aging_s)
     return Simulation(cluster, estimates, rules, tasks, faults, learner).run()
 
 
-def _played(
+def _run_all(
     run: Callable[[SimulationJob], RunStatistics], jobs: Sequence[SimulationJob], processes: int
 ) -> Iterator[RunStatistics]:
     if processes == 1 or len(jobs) == 1:
@@ -132,21 +132,21 @@ def _played(
         yield from pool.map(run, jobs)
 
 
-def _figures(
+def _job_statistics(
     scenario: Scenario, trained: LatencyEstimate | None, job: SimulationJob
 ) -> RunStatistics:
-    known = trained if job.predictor.kind == TRAINED else None
-    belief = known or job.predictor.estimate(scenario.table, job.seed)
-    return run_statistics(simulate_policy(scenario, belief, job.policy, job.seed))
+    reusable = trained if job.predictor.kind == TRAINED else None
+    estimate = reusable or job.predictor.estimate(scenario.table, job.seed)
+    return run_statistics(simulate_policy(scenario, estimate, job.policy, job.seed))
 
 
-def _line(
+def _comparison_row(
     policy: str,
     predictor: LatencySource,
     scenario: Scenario,
     own: Sequence[RunStatistics],
     oracle: Sequence[RunStatistics],
 ) -> ComparisonRow:
-    found = mean_statistics(own)
-    ratio = found.mean_response_s / mean_statistics(oracle).mean_response_s
-    return ComparisonRow(policy, str(predictor), scenario.workload.load, found, ratio)
+    statistics = mean_statistics(own)
+    ratio = statistics.mean_response_s / mean_statistics(oracle).mean_response_s
+    return ComparisonRow(policy, str(predictor), scenario.workload.load, statistics, ratio)

@@ -130,7 +130,7 @@ def test_a_model_that_cannot_be_used_fails_the_task_with_its_reason() -> None:
 
     finished = find_condition(step.status.conditions, "Finished")
     assert step.status.phase is Phase.FAILED
-    assert step.status.message == "ModelProfile model: TooLarge it is"
+    assert step.status.message == "ModelProfile model: TooLarge message"
     assert finished is not None
     assert finished.reason == "TooLarge"
     assert reasons(step) == ["TooLarge"]

@@ -1,4 +1,4 @@
-"""What is written is read back the same: resources, times, durations, names, patches."""
+"""Conversions round-trip: resources, times, durations, names and patches."""
 
 import math
 import re
@@ -53,17 +53,17 @@ models = st.builds(
 
 
 @given(results)
-def test_a_probe_result_comes_back_from_its_manifest(result: ProbeResult) -> None:
+def test_a_probe_result_round_trips_through_its_manifest(result: ProbeResult) -> None:
     assert convert.to_probe_result(convert.to_device_profile_manifest("d", "n", result)) == result
 
 
 @given(models)
-def test_features_come_back_from_their_status(found: ModelFeatures) -> None:
-    assert convert.to_model_features(convert.to_model_status(found)) == found
+def test_features_round_trip_through_the_status(features: ModelFeatures) -> None:
+    assert convert.to_model_features(convert.to_model_status(features)) == features
 
 
 @given(floats(0, 4e9))
-def test_a_time_comes_back_to_the_millisecond(seconds: float) -> None:
+def test_a_timestamp_round_trips_to_the_millisecond(seconds: float) -> None:
     assert math.isclose(epoch_s(rfc3339(seconds)), seconds, abs_tol=0.00101)
 
 
@@ -83,7 +83,7 @@ def test_a_duration_is_the_sum_of_its_parts(parts: list[tuple[int, str]]) -> Non
 
 
 @given(floats(1e-6, 1e7))
-def test_a_shown_duration_has_a_unit_and_is_right_to_three_digits(seconds: float) -> None:
+def test_the_text_of_a_duration_has_a_unit_and_is_accurate(seconds: float) -> None:
     number, unit = duration_text(seconds).split(" ")
 
     units = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
@@ -105,13 +105,13 @@ objects = st.dictionaries(st.sampled_from("abc"), json_values)
 
 
 @given(objects, objects)
-def test_a_merge_patch_leads_from_any_object_to_any_other(
+def test_a_merge_patch_turns_any_object_into_any_other(
     before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     assert merged(before, merge_patch(before, after)) == after
 
 
-def named(name: str, uid: str, attempts: int, incarnation: int) -> str:
+def pod_name_of(name: str, uid: str, attempts: int, incarnation: int) -> str:
     status = {"attempts": attempts, "incarnation": incarnation}
     manifest = make_itask(name, status=status, metadata={"uid": uid})
     return pod_name(InferenceTask.model_validate(manifest))
@@ -121,29 +121,29 @@ counts = st.integers(0, 1000)
 
 
 @given(dns_names, st.uuids().map(str), counts, counts)
-def test_a_pods_name_is_a_dns_label(name: str, uid: str, attempts: int, incarnation: int) -> None:
-    made = named(name, uid, attempts, incarnation)
+def test_a_pod_name_is_a_dns_label(name: str, uid: str, attempts: int, incarnation: int) -> None:
+    made = pod_name_of(name, uid, attempts, incarnation)
 
     assert len(made) <= 63
     assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", made)
 
 
-lives = st.tuples(st.uuids().map(str), counts, counts)
+identities = st.tuples(st.uuids().map(str), counts, counts)
 
 
-@given(dns_names, lives, lives)
-def test_no_two_pods_of_tasks_of_one_name_share_a_name(
+@given(dns_names, identities, identities)
+def test_pods_of_successive_tasks_with_one_name_have_distinct_names(
     name: str, one: tuple[str, int, int], other: tuple[str, int, int]
 ) -> None:
     assume(one != other)
 
-    assert named(name, *one) != named(name, *other)
+    assert pod_name_of(name, *one) != pod_name_of(name, *other)
 
 
 @given(dns_names, st.uuids().map(str), st.tuples(counts, counts), st.tuples(counts, counts))
-def test_no_two_pods_of_one_task_share_a_name(
+def test_pods_of_one_task_have_distinct_names(
     name: str, uid: str, one: tuple[int, int], other: tuple[int, int]
 ) -> None:
     assume(one != other)
 
-    assert named(name, uid, *one) != named(name, uid, *other)
+    assert pod_name_of(name, uid, *one) != pod_name_of(name, uid, *other)

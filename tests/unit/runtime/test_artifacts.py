@@ -1,4 +1,4 @@
-"""What is sent where while a file is fetched, and what becomes of what goes wrong."""
+"""Requests, credentials and errors of a download."""
 
 import hashlib
 import http.server
@@ -25,26 +25,26 @@ Answer = Callable[[Handler], None]
 
 @contextmanager
 def server(answer: Answer) -> Iterator[str]:
-    """Answers every GET; yields HOST:PORT."""
+    """Run a server that answers every GET; yields HOST:PORT."""
 
-    class Asked(Handler):
+    class GetHandler(Handler):
         def do_GET(self) -> None:
             answer(self)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Say nothing."""
+            """Log nothing."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Asked) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), GetHandler) as http_server:
+        thread = threading.Thread(target=http_server.serve_forever)
         thread.start()
         try:
-            yield f"127.0.0.1:{listening.server_port}"
+            yield f"127.0.0.1:{http_server.server_port}"
         finally:
-            listening.shutdown()
+            http_server.shutdown()
             thread.join()
 
 
-def give(handler: Handler, status: int, body: bytes = b"", **headers: str) -> None:
+def respond(handler: Handler, status: int, body: bytes = b"", **headers: str) -> None:
     handler.send_response(status)
     for name, value in headers.items():
         handler.send_header(name.replace("_", "-"), value)
@@ -74,62 +74,64 @@ def fetch(
     ],
     ids=["password", "token", "none"],
 )
-def test_a_secret_opens_a_server(tmp_path: Path, values: dict[str, str], sent: str | None) -> None:
-    seen: list[str | None] = []
+def test_credentials_are_sent_as_an_authorization_header(
+    tmp_path: Path, values: dict[str, str], sent: str | None
+) -> None:
+    received: list[str | None] = []
 
     def answer(handler: Handler) -> None:
-        seen.append(handler.headers.get("Authorization"))
-        give(handler, 200, DATA)
+        received.append(handler.headers.get("Authorization"))
+        respond(handler, 200, DATA)
 
     with server(answer) as host:
         assert fetch(f"http://{host}/m.onnx", tmp_path, Credentials(values)) == DATA
 
-    assert seen == [sent]
+    assert received == [sent]
 
 
-def test_credentials_are_not_sent_on_to_where_a_server_redirects(tmp_path: Path) -> None:
-    seen: list[str | None] = []
+def test_credentials_are_not_sent_to_the_target_of_a_redirect(tmp_path: Path) -> None:
+    received: list[str | None] = []
 
-    def elsewhere(handler: Handler) -> None:
-        seen.append(handler.headers.get("Authorization"))
-        give(handler, 200, DATA)
+    def redirected(handler: Handler) -> None:
+        received.append(handler.headers.get("Authorization"))
+        respond(handler, 200, DATA)
 
     with (
-        server(elsewhere) as there,
-        server(lambda h: give(h, 307, Location=f"http://{there}/")) as host,
+        server(redirected) as there,
+        server(lambda h: respond(h, 307, Location=f"http://{there}/")) as host,
     ):
         assert fetch(f"http://{host}/m.onnx", tmp_path, SECRET) == DATA
 
-    assert seen == [None]
+    assert received == [None]
 
 
-def test_a_registry_is_asked_with_the_token_that_it_demands(tmp_path: Path) -> None:
-    seen: list[tuple[str, str | None]] = []
+def test_a_registry_request_is_repeated_with_the_token_it_demands(tmp_path: Path) -> None:
+    received: list[tuple[str, str | None]] = []
 
     def answer(handler: Handler) -> None:
         authorization = handler.headers.get("Authorization")
-        seen.append((handler.path, authorization))
+        received.append((handler.path, authorization))
         if handler.path.startswith("/token"):
-            give(handler, 200, b'{"token": "bought"}')
-        elif authorization == "Bearer bought":
-            give(handler, 200, DATA)
+            respond(handler, 200, b'{"token": "issued"}')
+        elif authorization == "Bearer issued":
+            respond(handler, 200, DATA)
         else:
             realm = f"http://{handler.headers['Host']}/token"
             challenge = f'Bearer realm="{realm}",service="reg",scope="repository:net:pull"'
-            give(handler, 401, WWW_Authenticate=challenge)
+            respond(handler, 401, WWW_Authenticate=challenge)
 
     with server(answer) as host:
         assert fetch(f"oci+http://{host}/net:v1", tmp_path, SECRET) == DATA
 
-    assert [path for path, _ in seen] == [
+    assert [path for path, _ in received] == [
         f"/v2/net/blobs/sha256:{DIGEST}",
         "/token?service=reg&scope=repository%3Anet%3Apull",
         f"/v2/net/blobs/sha256:{DIGEST}",
     ]
-    assert [sent for _, sent in seen] == [None, BASIC, "Bearer bought"]
+    assert [sent for _, sent in received] == [None, BASIC, "Bearer issued"]
 
 
-def test_a_password_is_not_sent_in_the_clear_because_a_registry_says_so() -> None:
+def test_a_password_is_not_sent_to_a_token_realm_without_tls() -> None:
     address = Address.parse("oci://registry.example/net")
 
     with pytest.raises(Unavailable, match="without TLS"):
@@ -138,7 +140,7 @@ def test_a_password_is_not_sent_in_the_clear_because_a_registry_says_so() -> Non
         )
 
 
-def test_what_is_cut_off_may_come_later(tmp_path: Path) -> None:
+def test_a_truncated_download_is_a_temporary_failure(tmp_path: Path) -> None:
     def answer(handler: Handler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(DATA)))
@@ -149,22 +151,22 @@ def test_what_is_cut_off_may_come_later(tmp_path: Path) -> None:
         fetch(f"http://{host}/m.onnx", tmp_path)
 
 
-def test_an_input_may_be_any_file(tmp_path: Path) -> None:
-    with server(lambda handler: give(handler, 200, DATA)) as host:
+def test_an_input_needs_no_digest(tmp_path: Path) -> None:
+    with server(lambda handler: respond(handler, 200, DATA)) as host:
         assert fetch(f"http://{host}/x.npy", tmp_path, sha256=None) == DATA
 
 
-def test_what_is_larger_than_allowed_is_given_up(tmp_path: Path) -> None:
+def test_a_download_above_the_size_limit_is_rejected(tmp_path: Path) -> None:
     with (
-        server(lambda handler: give(handler, 200, DATA)) as host,
+        server(lambda handler: respond(handler, 200, DATA)) as host,
         pytest.raises(InvalidModel, match="larger than"),
     ):
         fetch(f"http://{host}/m.onnx", tmp_path, limits=DownloadLimits(most_bytes=100))
 
 
-def test_a_signature_in_an_address_is_not_repeated_in_messages(tmp_path: Path) -> None:
+def test_a_signature_in_a_uri_is_not_repeated_in_messages(tmp_path: Path) -> None:
     with (
-        server(lambda handler: give(handler, 403)) as host,
+        server(lambda handler: respond(handler, 403)) as host,
         pytest.raises(Unavailable, match="responds 403") as caught,
     ):
         fetch(f"http://{host}/m.onnx?signature=geheim", tmp_path)
@@ -172,22 +174,22 @@ def test_a_signature_in_an_address_is_not_repeated_in_messages(tmp_path: Path) -
     assert "geheim" not in str(caught.value)
 
 
-def test_a_mounted_secret_is_read_and_never_shown(tmp_path: Path) -> None:
+def test_a_mounted_secret_is_read_and_hidden_in_its_repr(tmp_path: Path) -> None:
     (tmp_path / "username").write_text("user\n")
     (tmp_path / "password").write_text("geheim\n")
 
-    found = Credentials.read(tmp_path)
+    credentials = Credentials.read(tmp_path)
 
-    assert found.authorization() == BASIC
-    assert "geheim" not in repr(found)
+    assert credentials.authorization() == BASIC
+    assert "geheim" not in repr(credentials)
 
 
-def test_a_secret_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_the_error_for_an_empty_secret_names_the_expected_keys(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="has none of the keys username, password, token"):
         Credentials.read(tmp_path)
 
 
-def test_a_broken_docker_configuration_is_not_repeated() -> None:
+def test_an_invalid_docker_configuration_is_not_repeated_in_messages() -> None:
     secret = Credentials({".dockerconfigjson": '{"auths": geheim'})
 
     with pytest.raises(InvalidInput, match="is not JSON") as caught:

@@ -1,4 +1,4 @@
-"""One planner at a time, and none that believes it acts alone while another does."""
+"""Leader election: at most one candidate leads at any time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ def candidate(cluster: FakeCluster, identity: str) -> LeaderElection:
 
 @asynccontextmanager
 async def running(*candidates: LeaderElection) -> AsyncIterator[None]:
-    jobs = [asyncio.create_task(each.run()) for each in candidates]
+    jobs = [asyncio.create_task(candidate.run()) for candidate in candidates]
     try:
         yield
     finally:
@@ -32,7 +32,7 @@ async def running(*candidates: LeaderElection) -> AsyncIterator[None]:
 
 
 @in_virtual_time
-async def test_the_first_holds_it_for_as_long_as_it_lives() -> None:
+async def test_the_first_candidate_leads_while_it_renews_the_lease() -> None:
     cluster = FakeCluster()
     first, second = candidate(cluster, "first"), candidate(cluster, "second")
 
@@ -46,7 +46,7 @@ async def test_the_first_holds_it_for_as_long_as_it_lives() -> None:
 
 
 @in_virtual_time
-async def test_who_stops_in_peace_gives_it_back_at_once() -> None:
+async def test_a_graceful_stop_releases_the_lease() -> None:
     cluster = FakeCluster()
     first, second = candidate(cluster, "first"), candidate(cluster, "second")
 
@@ -61,7 +61,9 @@ async def test_who_stops_in_peace_gives_it_back_at_once() -> None:
 
 @pytest.mark.parametrize("duration_s", [1.4, 8.0, 8.5])
 @in_virtual_time
-async def test_a_lease_is_told_to_last_no_shorter_than_it_is_held_for(duration_s: float) -> None:
+async def test_the_written_lease_duration_is_not_shorter_than_the_real_one(
+    duration_s: float,
+) -> None:
     cluster = FakeCluster()
     holder = LeaderElection(cluster, "ours", "lease", "holder", duration_s, now_s, now_s)
 
@@ -72,7 +74,7 @@ async def test_a_lease_is_told_to_last_no_shorter_than_it_is_held_for(duration_s
 
 
 @in_virtual_time
-async def test_the_same_pod_has_it_again_at_once_after_a_crash() -> None:
+async def test_a_restarted_holder_leads_again_immediately() -> None:
     cluster = FakeCluster()
     cluster.put(
         LEASES,
@@ -90,23 +92,23 @@ async def test_the_same_pod_has_it_again_at_once_after_a_crash() -> None:
 
 
 @in_virtual_time
-async def test_whom_the_api_server_does_not_hear_stops_before_another_starts() -> None:
+async def test_a_disconnected_leader_stops_before_another_starts() -> None:
     cluster = FakeCluster()
     first, second = candidate(cluster, "first"), candidate(cluster, "second")
-    cut_off: list[LeaderElection] = []
-    both = 0
+    disconnected: list[LeaderElection] = []
+    overlaps = 0
 
-    def deaf(call: Call) -> None:
-        if cut_off and asyncio.current_task() is jobs[0]:
+    def cut_connection(call: Call) -> None:
+        if disconnected and asyncio.current_task() is jobs[0]:
             raise Unavailable("cut off")
 
-    cluster.before = deaf
+    cluster.before = cut_connection
     jobs = [asyncio.create_task(first.run())]
     await asyncio.sleep(1.0)
     jobs.append(asyncio.create_task(second.run()))
-    cut_off.append(first)
+    disconnected.append(first)
     for _ in range(400):
-        both += first.held() and second.held()
+        overlaps += first.held() and second.held()
         await asyncio.sleep(0.1)
     taken = second.held(), first.held()
     for job in jobs:
@@ -114,25 +116,25 @@ async def test_whom_the_api_server_does_not_hear_stops_before_another_starts() -
         with suppress(asyncio.CancelledError):
             await job
 
-    assert both == 0
+    assert overlaps == 0
     assert taken == (True, False)
 
 
-def test_stale_is_what_we_saw_unchanged_whatever_its_time_says() -> None:
+def test_staleness_counts_from_our_own_observation_of_the_lease() -> None:
     clock = Clock()
-    seen = ObservedLease(clock)
+    observed = ObservedLease(clock)
     lease = {"spec": {"holderIdentity": "x", "renewTime": "1970-01-01T00:00:00.000000Z"}}
 
-    first = seen.unchanged_s(lease)
+    first = observed.unchanged_s(lease)
     clock.now_s = 7.0
-    later = seen.unchanged_s(lease)
-    renewed = seen.unchanged_s({"spec": {**lease["spec"], "renewTime": "later"}})
+    later = observed.unchanged_s(lease)
+    renewed = observed.unchanged_s({"spec": {**lease["spec"], "renewTime": "later"}})
     clock.now_s = 9.0
 
     assert (first, later, renewed) == (0.0, 7.0, 0.0)
-    assert seen.unchanged_s(None) == 0.0
+    assert observed.unchanged_s(None) == 0.0
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.5, 1e9])
-def test_a_lease_wants_six_digits(seconds: float) -> None:
+def test_a_lease_time_has_six_fractional_digits(seconds: float) -> None:
     assert len(micro_time(seconds)) == len("1970-01-01T00:00:00.000000Z")

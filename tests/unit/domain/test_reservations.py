@@ -8,32 +8,32 @@ D1, D2 = make_device("d1").id, make_device("d2").id
 POD, OTHER = PodUid("pod"), PodUid("other")
 
 
-def test_a_promise_that_does_not_run_yet_counts_in_full() -> None:
-    promise = Reservation(D1, expected_s=10.0)
+def test_a_reservation_not_yet_running_counts_in_full() -> None:
+    reservation = Reservation(D1, expected_s=10.0)
 
-    assert promise.remaining_s(now_s=1000.0) == 10.0
+    assert reservation.remaining_s(now_s=1000.0) == 10.0
 
 
-def test_a_running_promise_melts_with_time() -> None:
-    promise = Reservation(D1, expected_s=10.0, started_s=100.0)
+def test_a_running_reservation_shrinks_with_time() -> None:
+    reservation = Reservation(D1, expected_s=10.0, started_s=100.0)
 
-    assert promise.remaining_s(now_s=104.0) == 6.0
+    assert reservation.remaining_s(now_s=104.0) == 6.0
 
 
 @pytest.mark.parametrize("elapsed_s", [10.0, 12.0, 100.0])
-def test_an_overdue_promise_is_trusted_less_the_longer_it_runs(elapsed_s: float) -> None:
-    promise = Reservation(D1, expected_s=10.0, started_s=0.0)
+def test_an_overdue_reservation_keeps_a_share_of_its_elapsed_time(elapsed_s: float) -> None:
+    reservation = Reservation(D1, expected_s=10.0, started_s=0.0)
 
-    assert promise.remaining_s(elapsed_s) == pytest.approx(OVERDUE_SHARE * elapsed_s)
-
-
-def test_a_start_in_the_future_is_a_start_now() -> None:
-    promise = Reservation(D1, expected_s=10.0, started_s=50.0)
-
-    assert promise.remaining_s(now_s=40.0) == 10.0
+    assert reservation.remaining_s(elapsed_s) == pytest.approx(OVERDUE_SHARE * elapsed_s)
 
 
-def test_a_backlog_is_the_sum_of_what_is_promised() -> None:
+def test_a_start_in_the_future_counts_as_now() -> None:
+    reservation = Reservation(D1, expected_s=10.0, started_s=50.0)
+
+    assert reservation.remaining_s(now_s=40.0) == 10.0
+
+
+def test_a_backlog_is_the_sum_of_the_reservations() -> None:
     ledger = ReservationLedger()
     ledger.reserve(POD, Reservation(D1, 3.0))
     ledger.reserve(OTHER, Reservation(D1, 4.0, started_s=0.0))
@@ -43,7 +43,7 @@ def test_a_backlog_is_the_sum_of_what_is_promised() -> None:
     assert ledger.backlog_s(D2, now_s=1.0) == 0.0
 
 
-def test_a_second_promise_to_a_pod_replaces_the_first() -> None:
+def test_a_second_reservation_of_a_pod_replaces_the_first() -> None:
     ledger = ReservationLedger()
     ledger.reserve(POD, Reservation(D1, 3.0))
 
@@ -54,7 +54,7 @@ def test_a_second_promise_to_a_pod_replaces_the_first() -> None:
     assert list(ledger.devices()) == [D2]
 
 
-def test_a_known_start_survives_a_rewrite_on_the_same_device_only() -> None:
+def test_a_known_start_is_kept_only_on_the_same_device() -> None:
     ledger = ReservationLedger()
     ledger.reserve(POD, Reservation(D1, 3.0, started_s=7.0))
 
@@ -67,7 +67,7 @@ def test_a_known_start_survives_a_rewrite_on_the_same_device_only() -> None:
     assert on_another == Reservation(D2, 4.0)
 
 
-def test_release_says_whether_the_pod_was_known() -> None:
+def test_release_returns_whether_the_pod_had_a_reservation() -> None:
     ledger = ReservationLedger()
     ledger.reserve(POD, Reservation(D1, 3.0))
 
@@ -76,7 +76,7 @@ def test_release_says_whether_the_pod_was_known() -> None:
     assert (len(ledger), list(ledger), list(ledger.devices())) == (0, [], [])
 
 
-def test_only_reservations_that_were_never_bound_expire() -> None:
+def test_only_unbound_reservations_expire() -> None:
     ledger = ReservationLedger()
     ledger.reserve(POD, Reservation(D1, 3.0, expires_s=10.0))
     ledger.reserve(OTHER, Reservation(D1, 3.0))
@@ -88,7 +88,7 @@ def test_only_reservations_that_were_never_bound_expire() -> None:
     assert list(ledger) == [OTHER]
 
 
-def test_a_bound_pod_no_longer_expires() -> None:
+def test_the_reservation_of_a_bound_pod_does_not_expire() -> None:
     ledger = ReservationLedger()
     ledger.reserve(POD, Reservation(D1, 3.0, expires_s=10.0))
 
@@ -97,6 +97,6 @@ def test_a_bound_pod_no_longer_expires() -> None:
     assert ledger.expire(1000.0) == {}
 
 
-def test_a_negative_duration_is_refused() -> None:
+def test_a_negative_duration_is_rejected() -> None:
     with pytest.raises(ValueError, match="must not be negative: -1"):
         ReservationLedger().reserve(POD, Reservation(DeviceId("d1"), -1.0))
