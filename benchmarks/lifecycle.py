@@ -125,7 +125,7 @@ def fleet(nodes: int, slots: int, run_s: float) -> Fleet:
 
 
 def flow_schemas() -> list[Json]:
-    """A kubeconfig per component, so that its requests can be counted separately."""
+    """A FlowSchema per component, so that its requests can be counted separately."""
     every = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"]}
     return [
         {

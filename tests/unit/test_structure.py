@@ -26,9 +26,17 @@ LONG_MODULES = {
 }
 # Public class names that are defined twice -> reason.
 SHARED_CLASS_NAMES: dict[str, str] = {}
-# Parts whose modules still have too many imports or repeated names.
-UNFINISHED = {"operator"}
-CHECKED = [part for part in PARTS if part not in UNFINISHED]
+# Module -> modules that it imports, above the limit. Reconcilers read the API's types and call
+# their collaborators; splitting them would spread one decision over more files.
+WIDE_MODULES = {
+    "acesniper.operator.controller": 14,
+    "acesniper.operator.device_profiles": 13,
+    "acesniper.operator.model_profiles": 14,
+    "acesniper.operator.model_readers": 14,
+    "acesniper.operator.task.lifecycle": 13,
+    "acesniper.operator.task.pending": 15,
+    "acesniper.operator.task.reconciler": 15,
+}
 
 
 @cache
@@ -135,7 +143,7 @@ def wide_modules(part: str) -> list[str]:
         f"{name}: {len(others)} modules"
         for name, path in modules().items()
         if path.is_relative_to(ROOT / part) and path.stem not in ASSEMBLY
-        if len(others := imports(name)) > MAX_FAN_OUT
+        if len(others := imports(name)) > WIDE_MODULES.get(name, MAX_FAN_OUT)
     ]
 
 
@@ -152,7 +160,7 @@ def long_test_names() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("part", CHECKED)
+@pytest.mark.parametrize("part", PARTS)
 def test_a_module_name_is_unique_in_its_part(part: str) -> None:
     assert repeated_modules(part) == {}
 
@@ -168,7 +176,7 @@ def test_a_module_has_a_readable_length(part: str) -> None:
     assert long_modules(part) == []
 
 
-@pytest.mark.parametrize("part", CHECKED)
+@pytest.mark.parametrize("part", PARTS)
 def test_a_module_imports_few_others(part: str) -> None:
     assert wide_modules(part) == []
 
@@ -188,4 +196,5 @@ def test_exceptions_are_still_needed() -> None:
     counts = Counter({name: len(where) for name, where in public_classes().items()})
 
     assert all(lines > MAX_LINES for lines in lengths.values())
+    assert {name: len(imports(name)) for name in WIDE_MODULES} == WIDE_MODULES
     assert all(counts[name] > 1 for name in SHARED_CLASS_NAMES)
