@@ -46,7 +46,7 @@ class PendingTasks:
         return len(self.gated) + len(self.ungated)
 
     def oldest_age_s(self, now_s: float) -> float:
-        """Age of the oldest pending task in seconds; 0 if there is none."""
+        """Age of the oldest pending task in seconds; 0 without pending tasks."""
         created_s = (task.created_s for task in self._pending())
         return max(now_s - min(created_s, default=now_s), 0.0)
 
