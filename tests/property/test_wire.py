@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from acesniper.api import convert
 from acesniper.api.objects import merge_patch
-from acesniper.api.units import duration_text, epoch_s, parse_count, rfc3339
+from acesniper.api.units import duration_s, duration_text, epoch_s, parse_count, rfc3339
 from acesniper.api.v1alpha1 import InferenceTask
-from acesniper.api.v1alpha1.schema import duration_s
 from acesniper.domain.device import HardwareVector, ProbeResult, Reading
 from acesniper.domain.model import ModelFeatures
 from acesniper.operator.task.pod import pod_name

@@ -11,7 +11,7 @@ from acesniper.api.conditions import condition_is_true
 from acesniper.api.names import API_VERSION
 from acesniper.api.objects import Json, namespaced_key
 from acesniper.api.reasons import ConditionType
-from acesniper.api.units import duration_text, epoch_s, rfc3339
+from acesniper.api.units import duration_s, duration_text, epoch_s, rfc3339
 from acesniper.api.v1alpha1 import (
     ApiType,
     DeadlinePolicy,
@@ -26,7 +26,6 @@ from acesniper.api.v1alpha1 import (
     TaskObservation,
     TaskPrediction,
 )
-from acesniper.api.v1alpha1.schema import duration_s
 from acesniper.domain.device import (
     Device,
     DeviceId,

@@ -1,5 +1,5 @@
 from acesniper.api.scheduler_config import EXTENDER_WEIGHT, SchedulerConfig
-from acesniper.api.v1alpha1.schema import duration_s
+from acesniper.api.units import duration_s
 from acesniper.runtime.leader_election import RENEWALS_PER_LEASE
 from acesniper.runtime.settings import ExtenderSettings
 

@@ -1,7 +1,6 @@
 import pytest
 
-from acesniper.api.units import duration_text, epoch_s, rfc3339
-from acesniper.api.v1alpha1.schema import duration_s
+from acesniper.api.units import duration_s, duration_text, epoch_s, rfc3339
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from acesniper.api.convert import prediction_text
 from acesniper.api.decision import Decision
 from acesniper.api.messages import TaskReport, terminated_state
 from acesniper.api.reasons import ConditionType, Notice, Reason
-from acesniper.api.units import duration_text, epoch_s, rfc3339
+from acesniper.api.units import duration_s, duration_text, epoch_s, rfc3339
 from acesniper.api.v1alpha1 import (
     Condition,
     DeadlinePolicy,
@@ -23,7 +23,6 @@ from acesniper.api.v1alpha1 import (
     TaskPrediction,
     TaskProgress,
 )
-from acesniper.api.v1alpha1.schema import duration_s
 from acesniper.domain.backoff import Backoff
 from acesniper.domain.prediction import Prediction
 from acesniper.operator.task.pod_health import Failure, Fault
