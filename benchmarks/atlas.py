@@ -1,7 +1,7 @@
 """How well latencies are predicted on devices and families of networks that were never shown.
 
 Hides each platform and each runtime of the atlas in turn, with a quarter of the families, trains
-without them, and sets the predictions beside measurements and simple methods.
+without them, and compares the predictions with measurements and simple methods.
 
     python benchmarks/atlas.py [--atlas FOLDER] [--observations K] [--ablation] [--each]
         [--json FILE] [--plots FOLDER] [--docs FILE ...]
@@ -59,13 +59,13 @@ def blocks(document: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def splits(each: Mapping[str, Any]) -> str:
+def splits(documents: Mapping[str, Any]) -> str:
     """Our figures, and the mean error of the simple methods, for each split and observation."""
     names = (
         *("mean", "median", "within10", "within20", "spearman", "regret", "coverage90", "width90"),
         *("worst_device_mean", "worst_device_coverage90"),
     )
-    simple = [name for name in next(iter(next(iter(each.values())).values())) if name != OURS]
+    simple = [name for name in next(iter(next(iter(documents.values())).values())) if name != OURS]
     head = (
         *("split", "observed", "mean", "median", "<10 %", "<20 %", "Spearman"),
         *("regret", "cover", "width", "worst device", "its cover", *(f"*{n}*" for n in simple)),
@@ -76,7 +76,7 @@ def splits(each: Mapping[str, Any]) -> str:
             *(figure_text(name, methods[OURS]["all"][name]) for name in names),
             *(figure_text("mean", methods[name]["all"]["mean"]) for name in simple),
         ]
-        for split, counts in each.items()
+        for split, counts in documents.items()
         for count, methods in counts.items()
     ]
     return table(head, rows)
@@ -129,12 +129,12 @@ def platforms(path: Path) -> str:
     )
     rows = [
         [
-            *(name, each["runtime"], each["runtime_version"], str(each["threads"])),
-            *(each["precision"], "yes" if each["optimised"] else "no", limits(each)),
-            *(str(each["networks"]), str(each["measured_twice"])),
-            figure_text("floor", each["noise_floor"] and 100 * each["noise_floor"]),
+            *(name, platform["runtime"], platform["runtime_version"], str(platform["threads"])),
+            *(platform["precision"], "yes" if platform["optimised"] else "no", limits(platform)),
+            *(str(platform["networks"]), str(platform["measured_twice"])),
+            figure_text("floor", platform["noise_floor"] and 100 * platform["noise_floor"]),
         ]
-        for name, each in json.loads(path.read_text(encoding="utf-8")).items()
+        for name, platform in json.loads(path.read_text(encoding="utf-8")).items()
     ]
     return table(head, rows)
 

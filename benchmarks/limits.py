@@ -39,7 +39,7 @@ SWEEPS = 50
 """Rounds in which gaps take the values of the low-rank description."""
 
 BOARD = "board"
-"""The column that tells two devices of the same make apart."""
+"""The column that distinguishes two devices of the same make."""
 
 DRAWS = 2000
 """How often chance is tried."""
@@ -155,14 +155,14 @@ def smoothed(
 ) -> float:
     """The error of the best member on the very cells that it was fitted to.
 
-    What is left is what the features cannot tell apart, as far as the method believes them.
+    What remains is what the features cannot distinguish, as far as the method weighs them.
     """
     whole = split_table(table, references, set(), set())
     known = known_block(whole)
     models = fit_features(table.models, traits, known)
     everything = known.models
     middles, _ = extend(models.described, known.log_ms, everything, everything, models.members)
-    return min(error(each, known.log_ms) for each in middles)
+    return min(error(middle, known.log_ms) for middle in middles)
 
 
 def relaxed(
@@ -220,8 +220,8 @@ def dealt(count: int) -> np.ndarray:
 def shown(document: Mapping[str, Mapping[str, float]]) -> Shown:
     """A row for each bound, a column for each table."""
     found = Shown("bound", *document, title="mean error, %")
-    for row in dict.fromkeys(name for each in document.values() for name in each):
-        values = (each.get(row, np.nan) for each in document.values())
+    for row in dict.fromkeys(name for entry in document.values() for name in entry):
+        values = (entry.get(row, np.nan) for entry in document.values())
         found.add_row(row, *("" if np.isnan(value) else f"{value:.1f}" for value in values))
     return found
 

@@ -68,7 +68,7 @@ class Bench:
 
 def benches(data: AtlasDataset) -> Iterator[tuple[str, Bench, Bench]]:
     """Each hidden device with known families, and with unseen ones."""
-    vectors = {each.name: each.vector for each in read_platforms()}
+    vectors = {platform.name: platform.vector for platform in read_platforms()}
     everything = np.arange(len(data.names))
     for _, models, devices in hidden_groups(data, "runtime"):
         others = np.setdiff1d(np.arange(len(data.platforms)), devices)
@@ -112,8 +112,8 @@ def errors(bench: Bench, tasks: int, seed: str, slowdown: float = 1.0) -> list[f
     for number in range(tasks):
         model = draw.choice(pool)
         made = [
-            Observation(features[each.model], each.latency_s, each.variance, shift)
-            for each in observed_latencies(runs)
+            Observation(features[latency.model], latency.latency_s, latency.variance, shift)
+            for latency in observed_latencies(runs)
         ]
         expected_s = predicted(bench, features[model], made)
         real_s = slowdown * bench.latency_s[model] * exp(draw.gauss(0.0, bench.noise))

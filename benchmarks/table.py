@@ -1,9 +1,9 @@
-"""How long the trained network takes for a whole fleet, and what memory that costs.
+"""Time and memory of the trained network's predictions for a whole fleet.
 
 Predicts 1,000 models on 5,000 devices at once, then one more model on all of them and all models on
-one more device, in a process of its own on one core. Times stand next to a product of matrices
-(1,000 x 256 x 5,000, 32 bit) on the same core in the same run. Vectors are made up: they cost what
-real ones do, and their own memory is told apart.
+one more device, in a process of its own on one core. Times are compared with a product of
+matrices (1,000 x 256 x 5,000, 32 bit) on the same core in the same run. Vectors are synthetic: they
+cost what real ones do, and their own memory is reported separately.
 
     python benchmarks/table.py [--network FILE] [--models 1000] [--devices 5000] [--json FILE]
 """

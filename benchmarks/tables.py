@@ -111,8 +111,8 @@ def read_case(
     """The table, what is known of its models if anything, and its references in order."""
     rows = [row for row in read_rows(folder / case.file) if case.keep(row)]
     found: dict[str, ModelTraits] = {}
-    for each in case.features:
-        for name, traits in read_features(folder / each, case.columns.model).items():
+    for path in case.features:
+        for name, traits in read_features(folder / path, case.columns.model).items():
             found[name] = found[name] | traits if name in found else traits
     if case.references == "nasbench201":
         archs = read_rows(folder / "nasbench201_archs.csv.gz")
@@ -179,7 +179,10 @@ def run(
 
 def predictions(cut: TableSplit, traits: list[ModelTraits] | None) -> dict[str, TablePrediction]:
     """Ours and the simple ones, on one split."""
-    plain = {name: TablePrediction(each, each, each) for name, each in simple(cut, traits).items()}
+    plain = {
+        name: TablePrediction(prediction, prediction, prediction)
+        for name, prediction in simple(cut, traits).items()
+    }
     return {"ours": predict_table(cut, traits), **plain}
 
 

@@ -21,7 +21,7 @@ from acesniper.api.names import (
 )
 from acesniper.api.objects import Json
 from acesniper.operator.__main__ import build_controller, predictor_of
-from acesniper.operator.controller import FLEET_SETTLES_S, Controller
+from acesniper.operator.controller import DEVICE_CHANGE_DELAY_S, Controller
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.runtime.settings import OperatorSettings
@@ -177,12 +177,12 @@ async def test_models_are_looked_at_again_when_a_device_is_measured_not_when_it_
     async def after(status: Json) -> float:
         before = looks()
         setup.cluster.change(DEVICE_PROFILES, "d", None, {"status": status})
-        await asyncio.sleep(2 * FLEET_SETTLES_S)  # virtual
+        await asyncio.sleep(2 * DEVICE_CHANGE_DELAY_S)  # virtual
         return looks() - before
 
     async with operating((MODEL_PROFILES, MODEL)) as setup:
         setup.cluster.put(DEVICE_PROFILES, make_device_profile("d", "n"))
-        await asyncio.sleep(2 * FLEET_SETTLES_S)  # virtual
+        await asyncio.sleep(2 * DEVICE_CHANGE_DELAY_S)  # virtual
         assert await after({"calibration": "1.00 x predicted"}) == 0.0
         assert await after({"measuredAt": "1970-01-01T00:00:01Z"}) == 1.0
 

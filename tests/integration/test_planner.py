@@ -163,7 +163,7 @@ class Edge:
 
 
 @in_virtual_time
-async def test_a_burst_of_500_tasks_finishes_without_oversubscribed_devices() -> None:
+async def test_a_burst_of_five_hundred_completes_with_one_task_per_slot() -> None:
     edge = Edge({"a": 1.0, "b": 1.5, "c": 2.0, "d": 7.0, "e": 30.0})
 
     async with edge.alive():

@@ -124,7 +124,7 @@ async def test_a_model_that_the_pod_cannot_use_is_unsupported() -> None:
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        (messages.pack_error(Unavailable("s3://models responds 403")), "answers 403"),
+        (messages.pack_error(Unavailable("s3://models responds 403")), "responds 403"),
         ("Killed", "137"),
     ],
     ids=["store", "killed"],

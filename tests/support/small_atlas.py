@@ -33,7 +33,7 @@ KINDS = {
 def make_vector(pace: float = 1.0, odd: Mapping[str, float] | None = None) -> HardwareVector:
     """A device that takes `pace` times the typical seconds, and some probes `odd` times more."""
     times = {name: pace * value * (odd or {}).get(name, 1.0) for name, value in TYPICAL.items()}
-    readings = {name: Reading(each, 0.01) for name, each in times.items()}
+    readings = {name: Reading(seconds, 0.01) for name, seconds in times.items()}
     return HardwareVector(SUITE.name, SUITE.version, readings)
 
 
@@ -74,7 +74,10 @@ def small_dataset() -> AtlasDataset:
         (f"p{i}", f"r{i % 3}", make_vector(1.5**i, {"gemv": 1.0 + i / 4, "matmul": 1.3}), 0.03)
         for i in range(6)
     ]
-    models, vectors = [each for _, _, each in networks], [each for _, _, each, _ in platforms]
+    models, vectors = (
+        [features for _, _, features in networks],
+        [vector for _, _, vector, _ in platforms],
+    )
     right = np.log(PhysicsPredictor().table(models, vectors).latency)
     log_s = right + 0.2 + source.normal(0.0, 0.1, right.shape)
     return build_dataset(networks, reference_features(), platforms, log_s, SUITE)

@@ -71,7 +71,7 @@ def atlas(
         int, typer.Option(help="Show the figures after up to this many observations.", min=0)
     ] = 0,
     choose: Choose = 0,
-    each: PerDevice = False,
+    per_device: PerDevice = False,
     json_file: JsonFile = None,
 ) -> None:
     """Evaluate the method on the atlas; takes minutes and needs torch.
@@ -89,7 +89,7 @@ def atlas(
     if choose:
         out().print("Run first on a new device:", *first_networks(choose), sep="\n  ")
         return
-    evaluate_atlas(folder, observations, json_file, per_device=each)
+    evaluate_atlas(folder, observations, json_file, per_device=per_device)
 
 
 @app.command()
@@ -123,7 +123,7 @@ def table(
         ),
     ] = 0,
     choose: Choose = 0,
-    each: PerDevice = False,
+    per_device: PerDevice = False,
     json_file: JsonFile = None,
 ) -> None:
     """Evaluate a method for tables of latencies on devices and models that are held out.
@@ -161,7 +161,7 @@ def table(
     with err().status("fitting and predicting"):
         figures = evaluate_table(cut, traits)
     document: dict[str, Any] = {**figures}
-    out().print(figure_table(figures, per_device=each))
+    out().print(figure_table(figures, per_device=per_device))
     if observations:
         with err().status("simulating observations"):
             document["observations"] = observation_curve(cut, traits, observations)

@@ -29,7 +29,7 @@ STATUS_FIELDS = ("phase", "message", "node", "device", "predicted", "observed", 
 
 @dataclass(frozen=True, slots=True)
 class ExplainedTask:
-    """A task, and the decision on its last pod; None if there is none."""
+    """A task, and the decision on its last pod, if any."""
 
     task: "InferenceTask"
     decision: "Decision | None"

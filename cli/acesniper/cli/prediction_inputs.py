@@ -95,6 +95,7 @@ async def _profiled_features(
     from acesniper.api import convert
     from acesniper.api.conditions import find_condition
     from acesniper.api.names import MODEL_PROFILES
+    from acesniper.api.reasons import ConditionType
     from acesniper.api.v1alpha1 import ModelProfile
 
     profile_namespace = namespace or cluster.namespace
@@ -106,7 +107,7 @@ async def _profiled_features(
     profile = convert.parse_resource(ModelProfile, manifest)
     features = convert.model_features(profile)
     if features is None:
-        profiled = find_condition(profile.status.conditions, "Profiled")
+        profiled = find_condition(profile.status.conditions, ConditionType.PROFILED)
         reason = profiled.message if profiled else "the operator did not reconcile it"
         raise InvalidInput(f"ModelProfile {profile_namespace}/{name} is not profiled: {reason}")
     return features

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from acesniper.api.reasons import ConditionType
 from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
 from acesniper.cli.options import JsonOption, Output, OutputOption
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from acesniper.runtime.client import Cluster
 
 REFRESH_S = 2.0
-NEGATIVE_CONDITIONS = ("Stale", "Noisy", "Drifting")
+NEGATIVE_CONDITIONS = (ConditionType.STALE, ConditionType.NOISY, ConditionType.DRIFTING)
 """Conditions of a DeviceProfile that are true if something is wrong."""
 
 
@@ -170,7 +171,7 @@ def remaining_s(pod: "PodView", now_s: float) -> float:
 
 
 def device_table(rows: Sequence[DeviceRow], *, wide: bool) -> "Table | str":
-    """The rows as a table, or a hint if there are none."""
+    """The rows as a table, or a hint if there are no devices."""
     from rich.table import Table
 
     if not rows:

@@ -94,8 +94,10 @@ def to_hardware_vector(status: DeviceProfileStatus) -> HardwareVector | None:
     if not status.readings or status.suite is None or status.suite_version is None:
         return None
     readings = {
-        name: Reading(each.seconds, each.spread, each.sustained_seconds, each.loaded_seconds)
-        for name, each in status.readings.items()
+        name: Reading(
+            reading.seconds, reading.spread, reading.sustained_seconds, reading.loaded_seconds
+        )
+        for name, reading in status.readings.items()
     }
     return HardwareVector(status.suite, status.suite_version, readings)
 
@@ -149,12 +151,12 @@ def to_device_profile_manifest(name: str, node: str, result: ProbeResult) -> Jso
         suite_version=result.vector.version,
         readings={
             probe: DeviceReading(
-                seconds=each.seconds,
-                spread=each.spread,
-                sustained_seconds=each.sustained_s,
-                loaded_seconds=each.loaded_s,
+                seconds=reading.seconds,
+                spread=reading.spread,
+                sustained_seconds=reading.sustained_s,
+                loaded_seconds=reading.loaded_s,
             )
-            for probe, each in result.vector.readings.items()
+            for probe, reading in result.vector.readings.items()
         },
         missing=list(result.missing),
         runtime=result.runtime,
@@ -219,14 +221,14 @@ def observed_runs(status: DeviceProfileStatus) -> tuple[ObservedRun, ...]:
     """The latency history in the status of a DeviceProfile, oldest first."""
     return tuple(
         ObservedRun(
-            task=each.task,
-            model=ModelKey(each.model),
-            latency_s=each.median_seconds,
-            p90_s=each.p90_seconds,
-            expected_s=each.expected_seconds,
-            at_s=epoch_s(each.finished_at),
+            task=observation.task,
+            model=ModelKey(observation.model),
+            latency_s=observation.median_seconds,
+            p90_s=observation.p90_seconds,
+            expected_s=observation.expected_seconds,
+            at_s=epoch_s(observation.finished_at),
         )
-        for each in status.observations
+        for observation in status.observations
     )
 
 
@@ -255,7 +257,9 @@ def finished_run(resource: InferenceTask) -> tuple[DeviceId, ObservedRun] | None
         return None  # the latency is that of a model that was replaced since
     if not (status.device and seen.latency_median_seconds and seen.finish_time):
         return None
-    if not all(MIN_LATENCY_S <= each <= MAX_LATENCY_S for each in _run_latencies(seen, expected)):
+    if not all(
+        MIN_LATENCY_S <= latency_s <= MAX_LATENCY_S for latency_s in _run_latencies(seen, expected)
+    ):
         return None  # statuses and annotations are untrusted
     run = ObservedRun(
         task=status.pod_uid or resource.metadata["uid"],

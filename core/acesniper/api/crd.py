@@ -98,7 +98,7 @@ def structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dic
         result["default"] = default
     if properties := schema.get("properties"):
         result["properties"] = {
-            name: structural(each, definitions) for name, each in properties.items()
+            name: structural(field, definitions) for name, field in properties.items()
         }
     elif isinstance(values := schema.get("additionalProperties"), Mapping):
         result["additionalProperties"] = structural(values, definitions)
@@ -116,7 +116,7 @@ def _resolve(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[
         inner = definitions[reference.rsplit("/", 1)[1]]
         return _resolve(inner, definitions) | outer
     if choices := schema.get("anyOf"):
-        kept = [each for each in choices if each.get("type") != "null"]
+        kept = [choice for choice in choices if choice.get("type") != "null"]
         if len(kept) != 1:
             raise ValueError(f"a structural schema has no unions: {schema}")
         return _resolve(kept[0], definitions) | outer
@@ -162,7 +162,7 @@ def definition(resource: Resource) -> dict[str, Any]:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": [_column(each) for each in resource.columns],
+                    "additionalPrinterColumns": [_column(column) for column in resource.columns],
                     "schema": {"openAPIV3Schema": root},
                 }
             ],

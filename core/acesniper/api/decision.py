@@ -44,10 +44,10 @@ class Candidate(TaskCandidate):
 
 
 class Decision(ApiType):
-    """What was chosen for a pod, when, by which rules, among which candidates (best first).
+    """The decision of the planner about a pod, with the candidates, best first.
 
-    `answered` is the node that `/filter` gave kube-scheduler for it; `refused` says why not, per
-    device that cannot take it.
+    `answered` is the node in the response to `/filter`; `refused` are the reasons of infeasible
+    devices.
     """
 
     task: str = ""
@@ -73,18 +73,18 @@ class Decision(ApiType):
             task=task,
             decided_at=now_s,
             policy=policy,
-            candidates=[Candidate.of(each) for each in candidates],
+            candidates=[Candidate.of(candidate) for candidate in candidates],
             refused=dict(refused),
         )
 
     @classmethod
     def read(cls, text: str | None) -> "Decision | None":
-        """The decision in an annotation; None if there is none: anyone can write annotations."""
+        """The decision in an annotation; None if it is missing or malformed."""
         try:
-            found = cls.model_validate_json(text or "")
+            decision = cls.model_validate_json(text or "")
         except ValidationError:
             return None
-        return found if found.candidates else None
+        return decision if decision.candidates else None
 
     def record(self) -> TaskDecision:
         """The decision for the status of the task."""
@@ -94,5 +94,5 @@ class Decision(ApiType):
         """The selected candidate and the next best as text."""
         if not self.candidates:
             return "no prediction; placed as the stock scheduler would"
-        best, *others = (each.sentence() for each in self.candidates)
+        best, *others = (candidate.sentence() for candidate in self.candidates)
         return f"{best}" + (f"; then {', '.join(others)}" if others else "")

@@ -68,7 +68,7 @@ def parse_report(message: str) -> TaskReport | None:
 
 
 def terminated_state(pod: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Terminated state of the runner container, or of the first one; empty if there is none."""
+    """Terminated state of the runner container, or of the first one; otherwise empty."""
     statuses = pod.get("status", {}).get("containerStatuses") or []
     named = [status for status in statuses if status.get("name") == RUNNER_CONTAINER]
     for status in named or statuses:

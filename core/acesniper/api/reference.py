@@ -60,7 +60,7 @@ def _reasons(resource: str) -> Iterator[str]:
 
 def page() -> str:
     """The page as Markdown."""
-    return "\n".join([HEAD, *(line for each in RESOURCES for line in _resource(each))])
+    return "\n".join([HEAD, *(line for resource in RESOURCES for line in _resource(resource))])
 
 
 def _resource(resource: Resource) -> Iterator[str]:
@@ -88,21 +88,21 @@ def _part(name: str, schema: Schema) -> Iterator[str]:
 
 def _fields(schema: Schema, path: str) -> Iterator[str]:
     required = set(schema.get("required", ()))
-    for name, each in (schema.get("properties") or {}).items():
+    for name, field in (schema.get("properties") or {}).items():
         here = f"{path}.{name}".lstrip(".")
-        default = f"`{each['default']}`" if "default" in each else ""
+        default = f"`{field['default']}`" if "default" in field else ""
         needed = "required" if name in required and not default else default
-        yield f"| `{here}` | {_type(each)} | {needed} | {_text(each)} |"
-        yield from _fields(each, here)
-        if isinstance(inner := each.get("items"), Mapping):
+        yield f"| `{here}` | {_type(field)} | {needed} | {_text(field)} |"
+        yield from _fields(field, here)
+        if isinstance(inner := field.get("items"), Mapping):
             yield from _fields(inner, f"{here}[]")
-        if isinstance(inner := each.get("additionalProperties"), Mapping):
+        if isinstance(inner := field.get("additionalProperties"), Mapping):
             yield from _fields(inner, f"{here}.*")
 
 
 def _type(schema: Schema) -> str:
     if choices := schema.get("enum"):
-        return " or ".join(f"`{each}`" for each in choices)
+        return " or ".join(f"`{choice}`" for choice in choices)
     kind = str(schema.get("type", "any"))
     if kind == "array":
         return f"list of {_type(schema['items'])}"
@@ -122,4 +122,4 @@ def _text(schema: Schema) -> str:
 
 def _rules(rules: tuple[CelRule, ...]) -> Iterator[str]:
     yield "\n### What the API server checks\n"
-    yield from (f"- {each.message}" for each in rules)
+    yield from (f"- {rule.message}" for rule in rules)

@@ -1,4 +1,4 @@
-"""The configuration of our own kube-scheduler, made from settings."""
+"""Configuration of kube-scheduler with the extender."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +13,11 @@ EXTENDER_WEIGHT = 121
 
 @dataclass(frozen=True, slots=True)
 class SchedulerConfig:
-    """What differs between installations.
+    """Settings of one installation.
 
-    `timeout_s`: how long kube-scheduler waits for the extender before it goes on without it.
+    `timeout_s`: how long kube-scheduler waits for the extender before it continues without it.
     `tls_folder`: where kube-scheduler finds tls.crt, tls.key and ca.crt for an extender over HTTPS.
-    `embedded`: for the cluster's own scheduler, which goes on placing all other pods, too.
+    `embedded`: for the cluster's own scheduler, which also places all other pods.
     """
 
     extender_url: str = "http://127.0.0.1:8780"
@@ -43,7 +43,7 @@ class SchedulerConfig:
             "clientConnection": connection,
             # The cluster's own scheduler keeps the lease it has.
             **({} if self.embedded else {"leaderElection": self._election()}),
-            # A pod that our plan admits is never long unschedulable: look again soon.
+            # A pod that the planner admits becomes schedulable at once: retry soon.
             "podInitialBackoffSeconds": 1,
             "podMaxBackoffSeconds": 5,
             "profiles": [
@@ -60,9 +60,9 @@ class SchedulerConfig:
                     "filterVerb": "filter",
                     "prioritizeVerb": "prioritize",
                     "weight": EXTENDER_WEIGHT,
-                    # Names only: sending node objects is slow and hides them from other plugins.
+                    # Node names only: sending whole node objects is slow.
                     "nodeCacheCapable": True,
-                    # When we are away, pods are placed as the stock scheduler would.
+                    # While the extender is unavailable, pods are placed by the default plugins.
                     "ignorable": True,
                     "httpTimeout": f"{self.timeout_s:g}s",
                     **self._tls(),
@@ -83,7 +83,7 @@ class SchedulerConfig:
         }
 
     def _tls(self) -> dict[str, Any]:
-        """Always with a CA: without one, kube-scheduler would trust anybody."""
+        """Always with a CA: without one, kube-scheduler would not verify the extender."""
         if not self.tls_folder:
             return {}
         files = {"certFile": "tls.crt", "keyFile": "tls.key", "caFile": "ca.crt"}

@@ -4,6 +4,8 @@ import re
 from datetime import UTC, datetime
 from math import isfinite
 
+DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(h|m|s|ms))+$"
+_DURATION_UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 MAX_EPOCH_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 """The last time that RFC 3339 can express; later finish times are cut to it."""
 
@@ -17,6 +19,20 @@ def rfc3339(seconds: float) -> str:
     """An RFC 3339 time with milliseconds, in UTC."""
     text = datetime.fromtimestamp(min(seconds, MAX_EPOCH_S), UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
+
+
+def duration_s(text: str) -> float:
+    """Seconds of a duration such as 1h30m.
+
+    Raises:
+        ValueError: the text is not a duration.
+    """
+    if not re.match(DURATION_PATTERN, text):
+        raise ValueError(f"{text!r} is not a duration; use 90s, 15m or 1h30m")
+    return sum(
+        float(number) * _DURATION_UNITS_S[unit]
+        for number, _, unit in re.findall(r"([0-9]+(\.[0-9]+)?)(ms|h|m|s)", text)
+    )
 
 
 def duration_text(seconds: float) -> str:

@@ -13,10 +13,10 @@ DeviceId = NewType("DeviceId", str)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One probe's result: seconds per run in a cool moment, and its relative spread (IQR / median).
+    """Result of one workload of the probe suite.
 
-    `sustained_s` is what remains after seconds of load, `loaded_s` what it takes beside another
-    busy process; None where that was not measured.
+    `seconds` per run without load, and their relative spread (IQR / median); `sustained_s` after
+    several seconds of load, `loaded_s` while another process loads the device. None: not measured.
     """
 
     seconds: float

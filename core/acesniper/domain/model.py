@@ -42,7 +42,10 @@ class ModelFeatures:
         content = (
             self.version,
             [_canonical(total) for total in (self.flops, self.bytes_moved, self.parameters)],
-            [sorted((name, _canonical(value)) for name, value in each.items()) for each in named],
+            [
+                sorted((name, _canonical(value)) for name, value in mapping.items())
+                for mapping in named
+            ],
         )
         return hashlib.sha256(repr(content).encode()).hexdigest()
 

@@ -1,8 +1,7 @@
-"""Asynchronous access to a Kubernetes API server; the only module that imports the client library.
+"""Asynchronous access to a Kubernetes API server.
 
-Objects are plain JSON mappings, because building the library's generated classes takes longer than
-all scheduling decisions together. The library provides configuration, authentication and the
-connection.
+Objects are plain JSON mappings: building the generated classes of the client library takes longer
+than all scheduling decisions together.
 """
 
 import asyncio
@@ -18,8 +17,6 @@ from typing import Literal, Self
 
 import aiohttp
 import yaml
-from kubernetes.aio import client, config
-from kubernetes.aio.client import rest
 
 from acesniper.api.names import Kind
 from acesniper.api.objects import Json
@@ -27,6 +24,12 @@ from acesniper.domain.errors import (
     InvalidInput,
     NotFound,
     NotLeading,
+)
+from acesniper.runtime.api_connection import (
+    ApiConnection,
+    ConfigException,
+    Response,
+    load_configuration,
 )
 from acesniper.runtime.api_errors import error_of_response, translated_errors
 
@@ -91,11 +94,11 @@ class Cluster:
 
     def __init__(
         self,
-        api: client.ApiClient,
+        api: ApiConnection,
         watch_idle_timeout_s: float = WATCH_IDLE_TIMEOUT_S,
         namespace: str = "default",
     ) -> None:
-        """Use a client; a watch ends when it is idle for `watch_idle_timeout_s`."""
+        """Use a connection; a watch ends when it is idle for `watch_idle_timeout_s`."""
         self._api = api
         self._watch_idle_timeout_s = watch_idle_timeout_s
         self._guards: tuple[RequestGuard, ...] = ()
@@ -126,19 +129,10 @@ class Cluster:
         Raises:
             InvalidInput: there is no usable configuration.
         """
-        settings = client.Configuration()
-        namespace = "default"
         try:
-            if kubeconfig is not None:
-                loader = await config.load_kube_config(
-                    str(kubeconfig), context, client_configuration=settings, persist_config=False
-                )
-                namespace = loader.current_context["context"].get("namespace") or namespace
-            else:
-                config.load_incluster_config(client_configuration=settings)
-            settings.connection_pool_maxsize = 200
-            api = client.ApiClient(configuration=settings)
-        except (config.ConfigException, OSError) as error:
+            configuration, namespace = await load_configuration(kubeconfig, context)
+            api = ApiConnection(configuration)
+        except (ConfigException, OSError) as error:
             raise InvalidInput(
                 f"cannot connect to a cluster: {error}; pass --kubeconfig FILE"
             ) from error
@@ -155,18 +149,9 @@ class Cluster:
         body: object = None,
         content_type: str = "application/json",
         limits: aiohttp.ClientTimeout = REQUEST_LIMITS,
-    ) -> rest.RESTResponse:
+    ) -> Response:
         self.check_guards("watch" if "watch" in query else _VERBS[method], path)
-        headers = {"Accept": "application/json", "Content-Type": content_type}
-        request = await self._api.param_serialize(
-            method=method,
-            resource_path=path,
-            query_params=list(query.items()),
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        response = await self._api.call_api(*request, _request_timeout=limits)
+        response = await self._api.request(method, path, query, body, content_type, limits)
         if response.status >= HTTPStatus.BAD_REQUEST:
             retry_after = response.getheader("Retry-After")
             body_bytes = await response.read()

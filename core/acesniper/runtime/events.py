@@ -66,7 +66,7 @@ class EventRecorder:
     component: str
     bucket: TokenBucket = field(default_factory=TokenBucket)
 
-    async def tell(
+    async def record(
         self, kind: str, metadata: Mapping[str, Any], notice: Notice, now_s: float
     ) -> None:
         """Send an event. Failures are logged and not raised."""

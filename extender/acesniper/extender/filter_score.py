@@ -157,4 +157,4 @@ class NoPredictionEvents:
                 "namespace": pod.metadata.namespace,
                 "uid": pod.metadata.uid,
             }
-            await self.events.tell("Pod", metadata, notice, self.clock())
+            await self.events.record("Pod", metadata, notice, self.clock())

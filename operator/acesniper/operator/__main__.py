@@ -163,13 +163,13 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
         reflectors = (pods, nodes, priorities)
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(reflector.run()) for reflector in reflectors]
-            # Decisions about a task depend on its pods.
+            # Decisions about a task need its pods and nodes in the cache.
             await asyncio.gather(pods.synced.wait(), nodes.synced.wait())
             background.append(group.create_task(controller.run(settings.workers)))
             background.append(group.create_task(election.run()))
             if isinstance(predictor, ReplaceablePredictor):
-                following = predictor.follow(controller.predictor_replaced)
-                background.append(group.create_task(following))
+                reload = predictor.follow(controller.predictor_replaced)
+                background.append(group.create_task(reload))
 
             def stalled() -> list[str]:
                 return [kind for reflector in reflectors for kind in reflector.liveness.stalled()]
@@ -181,8 +181,8 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
                 namespaces=[settings.namespace] if settings.namespace else [],
                 liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
             )
-            for running in background:
-                running.cancel()
+            for task in background:
+                task.cancel()
 
 
 def main() -> int:
@@ -190,7 +190,7 @@ def main() -> int:
     try:
         settings = OperatorSettings.read(os.environ)
     except InvalidInput as error:
-        return _wrong(error)
+        return _report(error)
     logs.configure(settings.log_format, settings.log_level)
     # kopf logs every handler; the controller logs what matters.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
@@ -203,11 +203,11 @@ def main() -> int:
     try:
         uvloop.run(operate(settings, OperatorMetrics.on(registry)))
     except InvalidInput as error:
-        return _wrong(error)
+        return _report(error)
     return 0
 
 
-def _wrong(error: InvalidInput) -> int:
+def _report(error: InvalidInput) -> int:
     sys.stderr.write(f"acesniper operator: {error}\n")
     return 2
 

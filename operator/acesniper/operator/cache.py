@@ -180,7 +180,7 @@ class NamespaceModels(Mapping[str, ModelProfile]):
 
 
 def _trimmed(pod: Object) -> Object:
-    """A pod trimmed to the fields that are used: thousands of whole ones would fill the memory.
+    """A pod trimmed to the fields that are used: thousands of complete pods need too much memory.
 
     The decision is in the pod's view; of the spec, only the containers are used.
     """

@@ -1,4 +1,4 @@
-"""Where events become keys to reconcile, and keys find their reconciler."""
+"""The controller: turns watch events into keys, and keys into calls of their reconciler."""
 
 import asyncio
 import logging
@@ -27,21 +27,21 @@ log = logging.getLogger(__name__)
 Key = tuple[str, str]
 """(kind, object key)."""
 TASK, MODEL, DEVICE, NODE = "task", "model", "device", "node"
-WINDOW_S = 0.2
-"""How often the window of queued tasks is moved on, ..."""
-WINDOW_PAUSE = 20.0
-"""... unless ordering them takes long: then after so many times what it took."""
-FLEET_SETTLES_S = 5.0
-"""Devices come in bursts; what is told of models per device class waits until they have."""
-LEARN_S = 1.0
-"""Runs that finish this close together are written into a device's profile at once."""
+WINDOW_INTERVAL_S = 0.2
+"""Interval between refreshes of the admission window."""
+WINDOW_PAUSE_FACTOR = 20.0
+"""Pause after a refresh, at least this multiple of the time it took."""
+DEVICE_CHANGE_DELAY_S = 5.0
+"""Delay of latencies per device class after a change of a device: those come in bursts."""
+OBSERVATION_DELAY_S = 1.0
+"""Runs that finish within this time are written into a device's profile together."""
 RESYNC_S = 300.0
-"""Everything is looked at again this often, whatever events said."""
+"""Interval at which all objects are reconciled without an event."""
 
 
 @dataclass(slots=True)
 class Controller:
-    """One queue over all kinds but models, which may take minutes to come and to be read."""
+    """Reconciles all kinds; models have a queue of their own, since each may take minutes."""
 
     store: ObjectCache
     window: AdmissionWindow
@@ -53,7 +53,7 @@ class Controller:
     degraded: DegradedMode
     progress: ProgressFollower | None = None
     may_act: Callable[[], bool] = lambda: True
-    """Whether no other operator acts; asked before anything is decided."""
+    """Whether this operator holds the lease; checked before each reconciliation."""
     queue: WorkQueue[Key] = field(init=False)
     models_queue: WorkQueue[Key] = field(init=False)
 
@@ -64,38 +64,38 @@ class Controller:
     # --- events --------------------------------------------------------------------------------
 
     def task_event(self, gone: bool, obj: Mapping[str, Any]) -> None:
-        """An InferenceTask was seen."""
-        self._saw("InferenceTask")
+        """Handle a watch event of an InferenceTask."""
+        self._received("InferenceTask")
         key = object_key(obj)
         if gone:
-            known = self.store.tasks.get(key)
-            if known is not None and known.metadata["uid"] == obj["metadata"]["uid"]:
-                count_deleted(self.metrics, known)
+            cached = self.store.tasks.get(key)
+            if cached is not None and cached.metadata["uid"] == obj["metadata"]["uid"]:
+                count_deleted(self.metrics, cached)
             self.store.delete_task(obj)
-        elif self._readable(self.store.upsert_task, obj):
+        elif self._cached(self.store.upsert_task, obj):
             self.queue.add((TASK, key))
             task = self.store.tasks[key]
             device = self.devices.note(task)
             if device is not None:
-                self.queue.add_after((DEVICE, device), LEARN_S)
+                self.queue.add_after((DEVICE, device), OBSERVATION_DELAY_S)
             if task.status.phase in FINISHED:
                 self.store.compact_task(key)
 
     def model_event(self, gone: bool, obj: Mapping[str, Any]) -> None:
-        """A ModelProfile was seen: it may have to be read, and tasks may wait for it."""
-        self._saw("ModelProfile")
+        """Handle a watch event of a ModelProfile, and requeue the tasks that wait for it."""
+        self._received("ModelProfile")
         key = object_key(obj)
         if gone:
             self.store.delete_model(obj)
             self.metrics.model_error_ratio.remove(key)
-        elif self._readable(self.store.upsert_model, obj):
+        elif self._cached(self.store.upsert_model, obj):
             self.models_queue.add((MODEL, key))
         for task in self.store.tasks_waiting_for_model(key):
             self.queue.add((TASK, task))
 
     def device_event(self, gone: bool, obj: Mapping[str, Any]) -> None:
-        """A DeviceProfile was seen: its conditions and its node's slots may change."""
-        self._saw("DeviceProfile")
+        """Handle a watch event of a DeviceProfile, and requeue its node."""
+        self._received("DeviceProfile")
         name = object_key(obj)
         node = str(obj["spec"]["node"])
         before = self.store.devices.get(name)
@@ -103,24 +103,24 @@ class Controller:
             self.store.delete_device(obj)
             self.metrics.profile_noise.remove(name)
             self.metrics.device_error_ratio.remove(name)
-        elif self._readable(self.store.upsert_device, obj):
+        elif self._cached(self.store.upsert_device, obj):
             self.queue.add((DEVICE, name))
         self.queue.add((NODE, node))
         after = self.store.devices.get(name)
-        if before is not None and after is not None and _measured_anew(before, after):
+        if before is not None and after is not None and _probed_again(before, after):
             self.metrics.reprobes.inc()
         if _measurement(before) != _measurement(after):
             for model in self.store.models:
-                self.models_queue.add_after((MODEL, model), FLEET_SETTLES_S)
+                self.models_queue.add_after((MODEL, model), DEVICE_CHANGE_DELAY_S)
 
     def predictor_replaced(self) -> None:
-        """Another network predicts from now on: what is told of models per device class changes."""
+        """Requeue all models: a new predictor changes their latencies per device class."""
         for model in self.store.models:
             self.models_queue.add((MODEL, model))
 
     def node_change(self, change: str, obj: Mapping[str, Any]) -> None:
-        """A node changed."""
-        self._saw("Node")
+        """Handle a change of a node; requeue its tasks if its readiness changed."""
+        self._received("Node")
         name = str(obj["metadata"]["name"])
         before = self.store.nodes.get(name)
         if change == DELETE:
@@ -133,7 +133,7 @@ class Controller:
                 self.queue.add((TASK, task))
 
     def priority_change(self, change: str, obj: Mapping[str, Any]) -> None:
-        """A PriorityClass changed."""
+        """Handle a change of a PriorityClass."""
         name = str(obj["metadata"]["name"])
         if change == DELETE:
             self.store.priorities.pop(name, None)
@@ -141,8 +141,8 @@ class Controller:
             self.store.priorities[name] = int(obj.get("value", 0))
 
     def pod_change(self, change: str, obj: Mapping[str, Any]) -> None:
-        """A pod of a task changed."""
-        self._saw("Pod")
+        """Handle a change of a task's pod."""
+        self._received("Pod")
         gone = change == DELETE
         task = self.store.delete_pod(obj) if gone else self.store.upsert_pod(obj)
         if task is not None:
@@ -150,26 +150,26 @@ class Controller:
             if gone or PodView.of(obj).finished:
                 self.window.quota_available(str(obj["metadata"]["namespace"]))
 
-    # --- work ----------------------------------------------------------------------------------
+    # --- workers ----------------------------------------------------------------------------------
 
     async def run(self, workers: int) -> None:
-        """Work for ever."""
+        """Reconcile until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.queue.run(workers))
             group.create_task(self.models_queue.run(FETCHES))
-            group.create_task(self._move_window())
+            group.create_task(self._refresh_window())
             group.create_task(self._resync())
             group.create_task(self.degraded.run())
             if self.progress is not None:
                 group.create_task(self.progress.run())
 
-    async def _move_window(self) -> None:
+    async def _refresh_window(self) -> None:
         while True:
             started_s = time.perf_counter()
             for key in self.window.refresh(self.clock()):
                 self.queue.add((TASK, key))
             took_s = time.perf_counter() - started_s
-            await asyncio.sleep(max(WINDOW_S, WINDOW_PAUSE * took_s))
+            await asyncio.sleep(max(WINDOW_INTERVAL_S, WINDOW_PAUSE_FACTOR * took_s))
 
     async def _resync(self) -> None:
         while True:
@@ -177,7 +177,7 @@ class Controller:
             self.resync()
 
     def resync(self) -> None:
-        """Look at everything again: now and then, and when it is our turn to act."""
+        """Requeue all objects: periodically, and when this operator acquires the lease."""
         for kind, keys in (
             (TASK, self.store.tasks),
             (MODEL, self.store.models),
@@ -191,7 +191,7 @@ class Controller:
     async def _reconcile(self, key: Key) -> float | None:
         kind, name = key
         if not self.may_act():
-            return None  # when we may, everything is looked at
+            return None  # acquiring the lease requeues all objects
         started_s = time.perf_counter()
         try:
             match kind:
@@ -207,20 +207,20 @@ class Controller:
             self.metrics.reconcile_seconds.labels(kind).observe(time.perf_counter() - started_s)
 
     def queued(self) -> int:
-        """How much there is to do."""
+        """The number of keys that are queued or being reconciled."""
         return len(self.queue) + len(self.models_queue)
 
     def _failed(self, key: Key) -> None:
         self.metrics.reconcile_errors.labels(key[0]).inc()
 
-    def _saw(self, kind: str) -> None:
+    def _received(self, kind: str) -> None:
         self.store.liveness.received(kind)
         self.metrics.last_event_seconds.labels(kind).set(self.clock())
 
     @staticmethod
-    def _readable(take: Callable[[Mapping[str, Any]], str], obj: Mapping[str, Any]) -> bool:
+    def _cached(upsert: Callable[[Mapping[str, Any]], str], obj: Mapping[str, Any]) -> bool:
         try:
-            take(obj)
+            upsert(obj)
         except InvalidInput as error:
             log.warning("ignored: %s", error)
             return False
@@ -228,21 +228,23 @@ class Controller:
 
 
 def _readiness(node: Mapping[str, Any] | None) -> str | None:
-    """What a node says of itself, None for one that is not there."""
+    """The status of a node's condition Ready; None if the node does not exist."""
     if node is None:
         return None
     conditions = node["status"].get("conditions") or ()
-    return next((str(each["status"]) for each in conditions if each["type"] == "Ready"), "")
+    return next(
+        (str(condition["status"]) for condition in conditions if condition["type"] == "Ready"), ""
+    )
 
 
-def _measured_anew(before: DeviceProfile, after: DeviceProfile) -> bool:
-    """Whether a device that had been measured was measured again."""
+def _probed_again(before: DeviceProfile, after: DeviceProfile) -> bool:
+    """Whether a device that had been probed was probed again."""
     was, now = before.status.measured_at, after.status.measured_at
     return was is not None and now is not None and was != now
 
 
 def _measurement(profile: DeviceProfile | None) -> tuple[object, ...]:
-    """What predictions per device class rest on; what tasks taught a device changes none of it."""
+    """What latencies per device class depend on; observed runs are no part of it."""
     if profile is None:
         return ()
     status = profile.status

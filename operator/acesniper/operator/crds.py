@@ -1,6 +1,7 @@
-"""Waits for our resources: an operator may be started before their definitions are installed.
+"""Waits until the API server serves the operator's custom resources.
 
-kopf asks once what the API server serves, and would be deaf for ever to what comes later.
+The operator may start before the CRDs are installed. kopf discovers resources once, at its start,
+and would never watch those that are added later.
 """
 
 import asyncio
@@ -13,26 +14,26 @@ from acesniper.runtime.client import Cluster
 
 log = logging.getLogger(__name__)
 
-OURS = {each.plural for each in (INFERENCE_TASKS, MODEL_PROFILES, DEVICE_PROFILES)}
-LOOK_S = 1.0
+RESOURCES = {resource.plural for resource in (INFERENCE_TASKS, MODEL_PROFILES, DEVICE_PROFILES)}
+POLL_S = 1.0
 
 
 async def wait_until_served(cluster: Cluster) -> None:
-    """Return once the API server serves all our resources."""
-    told = ""
-    while wrong := await _wrong(cluster):
-        if wrong != told:
-            log.warning("waiting for our resources: %s", wrong)
-        told = wrong
-        await asyncio.sleep(LOOK_S)
+    """Return once the API server serves all custom resources."""
+    logged = ""
+    while cause := await _not_served(cluster):
+        if cause != logged:
+            log.warning("waiting for the custom resources: %s", cause)
+        logged = cause
+        await asyncio.sleep(POLL_S)
 
 
-async def _wrong(cluster: Cluster) -> str:
-    """Why it cannot be started yet, "" if it can."""
+async def _not_served(cluster: Cluster) -> str:
+    """Why the resources cannot be used yet; empty if they can."""
     try:
         answer = await cluster.fetch(f"/apis/{GROUP}/{VERSION}")
     except AcesniperError as error:
         return str(error)
-    served = {each["name"] for each in json.loads(answer.text)["resources"]}
-    missing = sorted(OURS - served)
+    served = {resource["name"] for resource in json.loads(answer.text)["resources"]}
+    missing = sorted(RESOURCES - served)
     return f"the API server does not serve {', '.join(missing)}" if missing else ""

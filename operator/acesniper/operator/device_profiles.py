@@ -25,13 +25,13 @@ from acesniper.operator.metrics import OperatorMetrics
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.events import EventRecorder
 
-OURS = {"conditions", "observations", "calibration", "interval_factor", "learns_from"}
-"""What the operator writes of a profile's status; the probe writes the rest."""
+OPERATOR_FIELDS = {"conditions", "observations", "calibration", "interval_factor", "learns_from"}
+"""Status fields that the operator writes; the probe writes the rest."""
 
 
 @dataclass(slots=True)
 class DeviceReconciler:
-    """What a profile learns, its conditions, and the extended resource of its node."""
+    """Reconciles a profile's observed runs and conditions, and the slots of its node."""
 
     cluster: Cluster
     store: ObjectCache
@@ -39,119 +39,119 @@ class DeviceReconciler:
     events: EventRecorder
     clock: Callable[[], float]
     _runs: dict[DeviceId, list[ObservedRun]] = field(default_factory=dict)
-    """Runs that were noted and are not in the profile yet."""
+    """Observed runs that are not written into their profile yet."""
 
     def note(self, task: InferenceTask) -> DeviceId | None:
-        """Take note of what a finished task tells; returns the device that learns from it.
+        """Record the run of a finished task; returns its device if the run is new.
 
-        Tasks are seen again and again: what its profile remembers already teaches nothing.
+        A task is delivered many times: a run that its profile holds already is ignored.
         """
-        found = convert.finished_run(task)
-        if found is None or (profile := self.store.devices.get(found[0])) is None:
+        finished = convert.finished_run(task)
+        if finished is None or (profile := self.store.devices.get(finished[0])) is None:
             return None
-        device, run = found
-        known = convert.observed_runs(profile.status)
+        device, run = finished
+        observed = convert.observed_runs(profile.status)
         new = [*self._runs.get(device, ()), run]
-        taught = newest_runs(known, new) != newest_runs(known, new[:-1])
-        if not taught or not runs_since_change(profile.status, [run]):
+        is_new = newest_runs(observed, new) != newest_runs(observed, new[:-1])
+        if not is_new or not runs_since_change(profile.status, [run]):
             return None
         self._runs[device] = new
         return device
 
     async def reconcile(self, name: str) -> float | None:
-        """Bring a profile's status up to date; returns when it will be stale, in seconds."""
+        """Update a profile's status; returns the seconds until it is stale."""
         profile = self.store.devices.get(name)
         if profile is None:
             return None
         now_s = self.clock()
-        noted = self._runs.pop(DeviceId(name), [])
-        status = updated_profile_status(profile, noted, now_s)
-        self._measure(profile)
+        new_runs = self._runs.pop(DeviceId(name), [])
+        status = updated_profile_status(profile, new_runs, now_s)
+        self._set_noise(profile)
         if status != profile.status:
             try:
                 await self._write(profile, status)
             except NotFound:
-                # Deleted while no watch was looking: its node has fewer slots.
+                # The watch missed the deletion: its node has fewer slots.
                 self.store.delete_device({"metadata": profile.metadata})
                 await self.reconcile_node(profile.spec.node)
                 return None
             except BaseException:
-                # Also where this is cancelled: what was noted is to be written the next time.
-                self._runs[DeviceId(name)] = [*noted, *self._runs.get(DeviceId(name), ())]
+                # Also on cancellation: the next call writes these runs.
+                self._runs[DeviceId(name)] = [*new_runs, *self._runs.get(DeviceId(name), ())]
                 raise
-        self.metrics.runs_learned.inc(len(noted))
-        known = convert.observed_runs(status)
-        self.metrics.runs_doubted.inc(sum(is_outlier(run, known) for run in noted))
-        wish = f"drift-{status.learns_from}"
-        if condition_is_true(status.conditions, ConditionType.DRIFTING) and not _asked(
-            profile, wish
+        self.metrics.runs_learned.inc(len(new_runs))
+        observed = convert.observed_runs(status)
+        self.metrics.runs_doubted.inc(sum(is_outlier(run, observed) for run in new_runs))
+        request = f"drift-{status.learns_from}"
+        if condition_is_true(status.conditions, ConditionType.DRIFTING) and not _reprobe_requested(
+            profile, request
         ):
-            await self._reprobe(profile, status, wish, now_s)
+            await self._reprobe(profile, status, request, now_s)
         if status.measured_at is None:
             return None
         left_s = epoch_s(status.measured_at) + STALE_AFTER_S - now_s
         return left_s if left_s > 0 else None
 
-    def _measure(self, profile: DeviceProfile) -> None:
-        """Show how noisy the measurement was."""
+    def _set_noise(self, profile: DeviceProfile) -> None:
+        """Export the median spread of the readings."""
         if profile.status.readings:
             noise = self.metrics.profile_noise.labels(profile.metadata["name"])
             noise.set(spread(profile))
 
     async def _write(self, profile: DeviceProfile, status: DeviceProfileStatus) -> None:
-        """Write what is ours; the probe writes the rest."""
-        wanted = status.model_dump(by_alias=True, mode="json", include=OURS)
+        """Write the operator's status fields."""
+        fields = status.model_dump(by_alias=True, mode="json", include=OPERATOR_FIELDS)
         name = profile.metadata["name"]
         written = await self.cluster.patch(
-            DEVICE_PROFILES, name, None, {"status": wanted}, subresource="status"
+            DEVICE_PROFILES, name, None, {"status": fields}, subresource="status"
         )
         self.store.expect_event("DeviceProfile", profile.metadata, written["metadata"])
         self.store.upsert_device(written)
 
     async def _reprobe(
-        self, profile: DeviceProfile, status: DeviceProfileStatus, wish: str, now_s: float
+        self, profile: DeviceProfile, status: DeviceProfileStatus, request: str, now_s: float
     ) -> None:
-        """Ask the node to measure itself again, and say so."""
+        """Request another probe of the device, and record an event."""
         condition = find_condition(status.conditions, ConditionType.DRIFTING)
-        patch = {"spec": {"reprobe": wish}}
-        asked = await self.cluster.patch(DEVICE_PROFILES, profile.metadata["name"], None, patch)
-        self.store.upsert_device(asked)
+        patch = {"spec": {"reprobe": request}}
+        patched = await self.cluster.patch(DEVICE_PROFILES, profile.metadata["name"], None, patch)
+        self.store.upsert_device(patched)
         self.metrics.drifts.inc()
         if condition is not None:
             notice = Notice(Reason.LATENCY_DRIFT, condition.message, warning=True)
-            await self.events.tell("DeviceProfile", profile.metadata, notice, now_s)
+            await self.events.record("DeviceProfile", profile.metadata, notice, now_s)
 
     async def reconcile_node(self, name: str) -> None:
-        """Give a node as many slots as its devices have; a node without devices loses them."""
+        """Set a node's slots to those of its devices; none without devices."""
         node = self.store.nodes.get(name)
         if node is None:
             return
-        wanted = self.store.node_slots(name)
+        count = self.store.node_slots(name)
         status = node.get("status", {})
-        offered = [(status.get(each) or {}) for each in ("capacity", "allocatable")]
-        if all(parse_count(each.get(SLOT_RESOURCE)) == wanted for each in offered):
+        resources = [(status.get(field_name) or {}) for field_name in ("capacity", "allocatable")]
+        if all(parse_count(quantities.get(SLOT_RESOURCE)) == count for quantities in resources):
             return
-        slots = {SLOT_RESOURCE: str(wanted)}
+        slots = {SLOT_RESOURCE: str(count)}
         patch = {"status": {"capacity": slots, "allocatable": slots}}
         await self.cluster.patch(NODES, name, None, patch, subresource="status")
 
 
-def _asked(profile: DeviceProfile, wish: str) -> bool:
-    """Whether the node was asked for this, or for anything that it has not answered yet."""
-    asked = profile.spec.reprobe
-    return bool(asked) and (asked == wish or asked != profile.status.reprobed)
+def _reprobe_requested(profile: DeviceProfile, request: str) -> bool:
+    """Whether this re-probe was requested already, or another one is still pending."""
+    requested = profile.spec.reprobe
+    return bool(requested) and (requested == request or requested != profile.status.reprobed)
 
 
 def runs_since_change(
     status: DeviceProfileStatus, runs: Iterable[ObservedRun]
 ) -> list[ObservedRun]:
-    """Runs that say something of the device as it is now."""
+    """Runs since the device last changed: those that describe its present state."""
     since_s = epoch_s(status.learns_from) if status.learns_from else 0.0
     return [run for run in runs if run.at_s >= since_s]
 
 
 def _awaits_probe(status: DeviceProfileStatus) -> float | None:
-    """Since when a device that was found drifting has not been measured anew."""
+    """Start of a drift that no probe has followed yet, in seconds since the epoch; else None."""
     if not condition_is_true(status.conditions, ConditionType.DRIFTING) or not (
         status.learns_from and status.measured_at
     ):
@@ -161,16 +161,16 @@ def _awaits_probe(status: DeviceProfileStatus) -> float | None:
 
 
 def updated_profile_status(
-    profile: DeviceProfile, noted: Sequence[ObservedRun], now_s: float
+    profile: DeviceProfile, new_runs: Sequence[ObservedRun], now_s: float
 ) -> DeviceProfileStatus:
-    """The status a profile should have now, after the runs that were noted."""
+    """The status of a profile after new runs."""
     status, generation = profile.status, profile.metadata.get("generation")
     conditions, learns_from = device_conditions(profile, now_s), status.learns_from
-    runs = newest_runs(convert.observed_runs(status), runs_since_change(status, noted))
+    runs = newest_runs(convert.observed_runs(status), runs_since_change(status, new_runs))
     if runs and status.measured_at is not None:
         since_s = drift_start_s(runs, epoch_s(status.measured_at)) or _awaits_probe(status)
         if since_s is not None:
-            # What it took before it changed misleads from now on.
+            # Latencies from before the change no longer describe the device.
             runs = tuple(run for run in runs if run.at_s >= since_s)
             learns_from = rfc3339(since_s)
         conditions = with_drift(conditions, runs, since_s, now_s, generation)
@@ -180,7 +180,7 @@ def updated_profile_status(
             "observations": convert.to_observations(runs),
             "calibration": convert.calibration_text(runs),
             "interval_factor": adapted_factor(
-                status.interval_factor, (run.missed for run in noted)
+                status.interval_factor, (run.missed for run in new_runs)
             ),
             "learns_from": learns_from,
         }
@@ -188,13 +188,13 @@ def updated_profile_status(
 
 
 STALE_AFTER_S = 30 * 24 * 3600.0
-"""A measurement older than this is Stale: system updates and dust change a device in a month."""
+"""Age at which a measurement is Stale: updates and dust change a device within a month."""
 NOISY_SPREAD = 0.10
-"""A profile is Noisy when its readings' median spread is above this."""
+"""Median spread of the readings above which a profile is Noisy."""
 
 
 def device_conditions(profile: DeviceProfile, now_s: float) -> list[Condition]:
-    """The conditions a profile should have now."""
+    """The conditions Ready, Stale and Noisy of a profile."""
     status, generation = profile.status, profile.metadata.get("generation")
     conditions = list(status.conditions)
     if not status.readings or status.measured_at is None:
@@ -225,8 +225,8 @@ def device_conditions(profile: DeviceProfile, now_s: float) -> list[Condition]:
 
 
 def spread(profile: DeviceProfile) -> float:
-    """The median spread of a profile's readings; it has some."""
-    return median(each.spread for each in profile.status.readings.values())
+    """The median spread of the readings; there must be at least one."""
+    return median(reading.spread for reading in profile.status.readings.values())
 
 
 def with_drift(
@@ -236,7 +236,7 @@ def with_drift(
     now_s: float,
     generation: int | None,
 ) -> list[Condition]:
-    """The conditions with `Drifting`: whether its tasks miss what its measurement lets expect."""
+    """The conditions with `Drifting`: whether observed latencies differ from the predictions."""
     if since_s is None:
         text = "observed latencies match the predictions"
         return with_condition(

@@ -1,4 +1,4 @@
-"""The operator's metrics, declared in one place."""
+"""The operator's metrics and the functions that count tasks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class OperatorMetrics(Instruments):
     """Instruments on one registry."""
 
     phases: Counter = counter(
-        "acesniper_task_phases", "Tasks that entered a phase.", Label.of("phase", *Phase)
+        "acesniper_task_phases", "Transitions of tasks into a phase.", Label.of("phase", *Phase)
     )
     prediction_error_ratio: Histogram = histogram(
         "acesniper_prediction_error_ratio",
@@ -53,23 +53,29 @@ class OperatorMetrics(Instruments):
         buckets=ERROR_BUCKETS,
     )
     device_error_ratio: Summary = summary(
-        "acesniper_device_prediction_error_ratio", "The same by device.", DEVICE
+        "acesniper_device_prediction_error_ratio",
+        "|predicted - observed| / observed latency of finished tasks, by device.",
+        DEVICE,
     )
     model_error_ratio: Summary = summary(
-        "acesniper_model_prediction_error_ratio", "The same by model, as namespace/name.", MODEL
+        "acesniper_model_prediction_error_ratio",
+        "|predicted - observed| / observed latency of finished tasks, by model (namespace/name).",
+        MODEL,
     )
     predicted_seconds: Counter = counter(
         "acesniper_predicted_run_seconds",
-        "Time that all inferences of finished tasks were predicted to take.",
+        "Predicted time of all inferences of finished tasks.",
         PROVIDER,
     )
     observed_seconds: Counter = counter(
-        "acesniper_observed_run_seconds", "Time that they took, at their median latency.", PROVIDER
+        "acesniper_observed_run_seconds",
+        "Observed time of all inferences of finished tasks, at their median latency.",
+        PROVIDER,
     )
     intervals: Counter = counter(
         "acesniper_prediction_intervals",
-        "Finished tasks by where their latency lay in the 90 % interval predicted: below, inside "
-        "or above.",
+        "Finished tasks by whether their latency was below, inside or above the predicted 90 % "
+        "interval.",
         PROVIDER,
         Label.of("outcome", "below", "inside", "above"),
     )
@@ -103,12 +109,12 @@ class OperatorMetrics(Instruments):
     )
     endings: Counter = counter(
         "acesniper_task_endings",
-        "Tasks that ended, by how: see docs/reference/endings.md.",
+        "Tasks that ended, by reason: see docs/reference/endings.md.",
         REASON,
     )
     deadlines: Counter = counter(
         "acesniper_task_deadlines",
-        "Tasks with a deadline that succeeded, by whether in time.",
+        "Tasks with a deadline that succeeded, by whether they met it.",
         Label.of("outcome", "met", "missed"),
     )
     reconcile_seconds: Histogram = histogram(
@@ -119,40 +125,42 @@ class OperatorMetrics(Instruments):
     )
     reconcile_errors: Counter = counter(
         "acesniper_reconcile_errors",
-        "Reconciliations that failed and are tried again.",
+        "Reconciliations that failed; they are retried.",
         RECONCILED,
     )
     models: Counter = counter(
         "acesniper_models_profiled",
-        "Models that were read: Profiled, or why not.",
+        "Models that were read, by outcome: Profiled, or the reason of the failure.",
         Label("outcome", per="reason"),
     )
     planner_away: Gauge = gauge(
         "acesniper_planner_away",
-        "1 while the planner's lease is stale and tasks start first come, first served.",
+        "1 while the planner's lease is stale and tasks start in order of arrival.",
     )
     opened_without_plan: Counter = counter(
-        "acesniper_opened_without_plan", "Pods whose gate was opened while the planner was away."
+        "acesniper_opened_without_plan",
+        "Pods ungated without a plan, while the planner's lease was stale.",
     )
     last_event_seconds: Gauge = gauge(
         "acesniper_watch_last_event_timestamp_seconds",
-        "When the last event of a kind came, in seconds since the epoch.",
+        "Time of the last watch event of a kind, in seconds since the epoch.",
         WATCHED,
     )
     runs_learned: Counter = counter(
-        "acesniper_runs_learned", "Finished tasks that predictions for their device learn from."
+        "acesniper_runs_learned",
+        "Runs of finished tasks that calibrate the predictions for their device.",
     )
     runs_doubted: Counter = counter(
         "acesniper_runs_doubted",
-        "Of these, runs far off what their device's others let expect: not believed until another "
-        "one confirms it.",
+        "Of these, outliers among the runs of their device: ignored until another run confirms "
+        "them.",
     )
     drifts: Counter = counter(
         "acesniper_device_drifts",
-        "Devices found to be another than was measured; each is probed again.",
+        "Devices with latency drift; each is probed again.",
     )
     reprobes: Counter = counter(
-        "acesniper_device_reprobes", "Devices that were measured again, for whatever reason."
+        "acesniper_device_reprobes", "Devices that were probed again, for any reason."
     )
     profile_noise: Gauge = gauge(
         "acesniper_profile_noise_ratio",
@@ -161,7 +169,7 @@ class OperatorMetrics(Instruments):
     )
     leading: Gauge = gauge(
         "acesniper_operator_leading",
-        "1 for the operator that holds the lease and acts, 0 for one that stands by.",
+        "1 for the operator that holds the lease, 0 for a standby.",
     )
 
 
@@ -171,13 +179,13 @@ def declarations() -> Sequence[Declaration]:
 
 
 UNKNOWN = "unknown"
-"""The provider of a device that is gone, or of a pod that was placed without one."""
+"""The provider if the device was deleted or the pod was placed without one."""
 
 
 def count_phase(
     metrics: OperatorMetrics, store: ObjectCache, before: InferenceTask, status: InferenceTaskStatus
 ) -> None:
-    """Count a status that was written over that of `before`."""
+    """Count the transition from the status of `before` to `status`."""
     if status.attempts > before.status.attempts:
         metrics.attempts_failed.labels(_reason(status)).inc()
     if status.phase is before.status.phase or status.phase is None:
@@ -203,32 +211,32 @@ def count_phase(
 
 
 def count_deleted(metrics: OperatorMetrics, task: InferenceTask) -> None:
-    """Count a task that is gone: deleted before it ended, that was its end."""
+    """Count a deleted task, unless it had finished before."""
     if task.status.phase not in FINISHED:
         metrics.endings.labels("Deleted").inc()
 
 
-def _count_times(metrics: OperatorMetrics, seen: TaskObservation, created_s: float) -> None:
-    if seen.wait_seconds is not None:
-        metrics.wait_seconds.observe(seen.wait_seconds)
-    if seen.load_seconds is not None:
-        metrics.load_seconds.observe(seen.load_seconds)
-        before_s = (seen.container_seconds or 0.0) + (seen.fetch_seconds or 0.0)
-        metrics.cold_start_seconds.observe(before_s + seen.load_seconds)
-    if seen.finish_time is not None:
-        finished_s = epoch_s(seen.finish_time)
+def _count_times(metrics: OperatorMetrics, observed: TaskObservation, created_s: float) -> None:
+    if observed.wait_seconds is not None:
+        metrics.wait_seconds.observe(observed.wait_seconds)
+    if observed.load_seconds is not None:
+        metrics.load_seconds.observe(observed.load_seconds)
+        before_s = (observed.container_seconds or 0.0) + (observed.fetch_seconds or 0.0)
+        metrics.cold_start_seconds.observe(before_s + observed.load_seconds)
+    if observed.finish_time is not None:
+        finished_s = epoch_s(observed.finish_time)
         metrics.response_seconds.observe(max(finished_s - created_s, 0.0))
-        if seen.start_time is not None:
-            metrics.run_seconds.observe(max(finished_s - epoch_s(seen.start_time), 0.0))
+        if observed.start_time is not None:
+            metrics.run_seconds.observe(max(finished_s - epoch_s(observed.start_time), 0.0))
 
 
 def _count_run(
     metrics: OperatorMetrics, provider: str, inferences: int, status: InferenceTaskStatus
 ) -> None:
-    """What the inferences took beside what was expected."""
+    """Count the observed and the predicted time of a run."""
     if status.observed is None or status.predicted is None:
         return
-    metrics.intervals.labels(provider, _place_of(status.observed, status.predicted)).inc()
+    metrics.intervals.labels(provider, _interval_outcome(status.observed, status.predicted)).inc()
     if status.observed.latency_median_seconds is not None:
         took_s = inferences * status.observed.latency_median_seconds
         metrics.observed_seconds.labels(provider).inc(took_s)
@@ -237,15 +245,15 @@ def _count_run(
         )
 
 
-def _place_of(seen: TaskObservation, expected: TaskPrediction) -> str:
-    """Where the observed latency lies in the interval."""
-    latency_s = seen.latency_median_seconds or expected.latency_seconds
+def _interval_outcome(observed: TaskObservation, expected: TaskPrediction) -> str:
+    """Whether the observed latency is below, inside or above the predicted interval."""
+    latency_s = observed.latency_median_seconds or expected.latency_seconds
     if latency_s < expected.low_seconds:
         return "below"
     return "above" if latency_s > expected.high_seconds else "inside"
 
 
 def _reason(status: InferenceTaskStatus) -> str:
-    """The reason of the last failed attempt; few words exist for it."""
-    named = {each.type: each.reason for each in status.conditions}
-    return named.get(ConditionType.FINISHED) or named.get(ConditionType.RETRYING) or UNKNOWN
+    """The reason of the end or of the last failed attempt; one of a closed set."""
+    reasons = {condition.type: condition.reason for condition in status.conditions}
+    return reasons.get(ConditionType.FINISHED) or reasons.get(ConditionType.RETRYING) or UNKNOWN

@@ -1,4 +1,4 @@
-"""Reconciles ModelProfiles: fetches the file once, reads its graph once, writes the features."""
+"""Reconciles ModelProfiles: fetches the file, reads its graph once and writes the features."""
 
 import asyncio
 import logging
@@ -37,22 +37,22 @@ from acesniper.runtime.events import EventRecorder
 log = logging.getLogger(__name__)
 
 POD_READS_S = 2.0
-"""How often a pod that reads a model is looked at."""
+"""Requeue interval while a pod reads the model."""
 READERS = 1
-"""Graphs read at the same time: each may use all memory that the operator's container has left."""
+"""Graphs read concurrently: each may use all memory that the container has left."""
 
 
 class GraphReader(Protocol):
-    """Reads the graph in a file for a batch and shapes, in a child process with limits."""
+    """Reads a model's graph in a child process with resource limits."""
 
     def __call__(self, path: Path, spec: ModelProfileSpec) -> ModelFeatures:
-        """Raise InvalidModel when the file cannot be used."""
+        """The features of the file for the spec's shapes. Raises InvalidModel."""
         ...
 
 
 @dataclass(slots=True)
 class ModelReconciler:
-    """One model at a time: what is read stays read, until the spec or the reader changes."""
+    """Reads a model once, and again if its spec or the version of the features changes."""
 
     cluster: Cluster
     store: ObjectCache
@@ -64,51 +64,51 @@ class ModelReconciler:
     predictor: Predictor
     clock: Callable[[], float]
     pods: ModelReaderPods | None = None
-    """Reads what the operator itself cannot get at."""
+    """Reads models that the operator itself cannot access."""
     _readers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
 
     async def reconcile(self, key: str) -> float | None:
-        """Read a model that was not read yet.
+        """Read a model unless that was done; returns the seconds until it is requeued.
 
         Raises:
-            Unavailable: it cannot be fetched now; the condition says so, and it is tried again.
+            Unavailable: it cannot be fetched now. The condition is written; the caller retries.
         """
         profile = self.store.models.get(key)
         if profile is None:
             return None
-        if self._settled(profile):
+        if self._is_current(profile):
             await self._write(profile, self._with_latency(profile.status))
             return None
         try:
-            found = await self._read(profile)
-            if found is None:
-                await self._write(profile, self._at_it(profile))
+            features = await self._read(profile)
+            if features is None:
+                await self._write(profile, self._being_read(profile))
                 return POD_READS_S
         except InvalidModel as error:
             log.warning("%s: %s", key, error)
             await self._write(profile, self._unusable(profile, error))
-            await self._tell(profile, Notice(Reason(error.reason), str(error), warning=True))
+            await self._record(profile, Notice(Reason(error.reason), str(error), warning=True))
             self.metrics.models.labels(error.reason).inc()
             return None
         except Unavailable as error:
             await self._write(profile, self._unfetched(profile, error))
             raise
-        await self._write(profile, self._profiled(profile, found))
-        await self._tell(profile, Notice(Reason.PROFILED, to_model_status(found).text or ""))
+        await self._write(profile, self._profiled(profile, features))
+        await self._record(profile, Notice(Reason.PROFILED, to_model_status(features).text or ""))
         self.metrics.models.labels(Reason.PROFILED).inc()
         return None
 
-    def _settled(self, profile: ModelProfile) -> bool:
-        """Whether this generation was read by this reader, or found unusable by it."""
-        found = find_condition(profile.status.conditions, ConditionType.PROFILED)
-        if found is None or found.observed_generation != profile.metadata.get("generation"):
+    def _is_current(self, profile: ModelProfile) -> bool:
+        """Whether this generation was read by this version, or rejected as unusable."""
+        profiled = find_condition(profile.status.conditions, ConditionType.PROFILED)
+        if profiled is None or profiled.observed_generation != profile.metadata.get("generation"):
             return False
-        if found.status == "True":
+        if profiled.status == "True":
             return profile.status.features_version == self.features_version
         return find_condition(profile.status.conditions, ConditionType.UNSUPPORTED) is not None
 
     async def _read(self, profile: ModelProfile) -> ModelFeatures | None:
-        """The features; None while a pod is at it."""
+        """The features; None while a pod reads the model."""
         if self.pods is not None and needs_pod(profile.spec.source):
             return await self.pods.read(profile)
         with tempfile.TemporaryDirectory(prefix="acesniper-model-") as folder:
@@ -117,19 +117,25 @@ class ModelReconciler:
             async with self._readers:
                 return await asyncio.to_thread(self.read, path, profile.spec)
 
-    def _profiled(self, profile: ModelProfile, found: ModelFeatures) -> ModelProfileStatus:
-        status = to_model_status(found)
+    def _profiled(self, profile: ModelProfile, features: ModelFeatures) -> ModelProfileStatus:
+        status = to_model_status(features)
         conditions = self._condition(profile, True, Reason.PROFILED, status.text or "")
-        conditions = [each for each in conditions if each.type != ConditionType.UNSUPPORTED]
-        update = {"conditions": conditions, **_learned(profile), **_generation(profile)}
+        conditions = [
+            condition for condition in conditions if condition.type != ConditionType.UNSUPPORTED
+        ]
+        update = {
+            "conditions": conditions,
+            **_learned_fields(profile),
+            **_generation_field(profile),
+        }
         return self._with_latency(status.model_copy(update=update))
 
     def _with_latency(self, status: ModelProfileStatus) -> ModelProfileStatus:
-        """The status with the present fleet's predicted latencies, for people."""
-        found = model_features_of(status)
-        if found is None:
+        """The status with predicted latencies per device class, for display only."""
+        features = model_features_of(status)
+        if features is None:
             return status
-        latency = class_latencies(self.predictor, found, self.store.devices.values())
+        latency = class_latencies(self.predictor, features, self.store.devices.values())
         return status.model_copy(update={"latency": latency})
 
     def _unusable(self, profile: ModelProfile, error: InvalidModel) -> ModelProfileStatus:
@@ -148,17 +154,21 @@ class ModelReconciler:
             observed_generation=profile.metadata.get("generation"),
         )
 
-    def _at_it(self, profile: ModelProfile) -> ModelProfileStatus:
+    def _being_read(self, profile: ModelProfile) -> ModelProfileStatus:
         text = f"pod {reader_name(profile)} reads the model"
         conditions = self._condition(profile, False, Reason.READING, text)
         return profile.status.model_copy(
-            update={"conditions": conditions, "text": "being read", **_generation(profile)}
+            update={"conditions": conditions, "text": "being read", **_generation_field(profile)}
         )
 
     def _unfetched(self, profile: ModelProfile, error: Unavailable) -> ModelProfileStatus:
         conditions = self._condition(profile, False, Reason.FETCH_FAILED, str(error))
         return profile.status.model_copy(
-            update={"conditions": conditions, "text": "not fetched yet", **_generation(profile)}
+            update={
+                "conditions": conditions,
+                "text": "not fetched yet",
+                **_generation_field(profile),
+            }
         )
 
     def _condition(
@@ -180,7 +190,7 @@ class ModelReconciler:
             return
         name, namespace = profile.metadata["name"], profile.metadata["namespace"]
         before, after = (
-            each.model_dump(by_alias=True, mode="json") for each in (profile.status, status)
+            version.model_dump(by_alias=True, mode="json") for version in (profile.status, status)
         )
         patch = {"status": merge_patch(before, after)}
         try:
@@ -188,27 +198,27 @@ class ModelReconciler:
                 MODEL_PROFILES, name, namespace, patch, subresource="status"
             )
         except NotFound:
-            # Deleted while no watch was looking.
+            # The watch missed the deletion.
             self.store.delete_model({"metadata": profile.metadata})
             return
         self.store.expect_event("ModelProfile", profile.metadata, written["metadata"])
         self.store.upsert_model(written)
 
-    async def _tell(self, profile: ModelProfile, notice: Notice) -> None:
-        await self.events.tell("ModelProfile", profile.metadata, notice, self.clock())
+    async def _record(self, profile: ModelProfile, notice: Notice) -> None:
+        await self.events.record("ModelProfile", profile.metadata, notice, self.clock())
 
 
-def _learned(profile: ModelProfile) -> dict[str, int | None]:
-    """What runs of the model have shown stays true, however often its graph is read."""
+def _learned_fields(profile: ModelProfile) -> dict[str, int | None]:
+    """Fields learned from runs of the model; they are kept when its graph is read again."""
     return {"needs_memory_bytes": profile.status.needs_memory_bytes}
 
 
-def _generation(profile: ModelProfile) -> dict[str, int | None]:
+def _generation_field(profile: ModelProfile) -> dict[str, int | None]:
     return {"observed_generation": profile.metadata.get("generation")}
 
 
 DIGITS = 4
-"""Significant digits kept: a profile is not written again for less."""
+"""Significant digits of a latency: smaller changes do not cause a write."""
 
 
 def class_latencies(
@@ -216,7 +226,7 @@ def class_latencies(
 ) -> list[DeviceClassLatency]:
     """Fastest, median and slowest predicted latency per provider and architecture."""
     by_class: dict[str, list[float]] = defaultdict(list)
-    vectors = [(each, convert.to_hardware_vector(each.status)) for each in devices]
+    vectors = [(device, convert.to_hardware_vector(device.status)) for device in devices]
     measured = [(device, vector) for device, vector in vectors if vector is not None]
     row = predictor.predict_all([model], [vector for _, vector in measured])[0]
     for (device, _), prediction in zip(measured, row, strict=True):

@@ -1,7 +1,8 @@
-"""Brings a model's file to the operator: what anyone may read, over the network or as a ConfigMap.
+"""Readers of a model's file: the operator itself, or a pod in the model's namespace.
 
-What needs a Secret or a volume is not read here: the operator has no right to see Secrets, and
-mounts nothing. A pod beside the task's does (`operator/model_readers.py`).
+`ModelFetcher` downloads public URLs and reads ConfigMaps. The operator may not read Secrets and
+mounts no volumes: for models that need either, `ModelReaderPods` runs a pod that reports the
+features in its termination message.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from acesniper.runtime.artifacts import DownloadLimits, download
 from acesniper.runtime.client import Cluster
 
 FETCHES = 16
-"""At a time; they have threads of their own, so that slow servers hold nothing else up."""
+"""Concurrent downloads, on threads of their own: a slow server delays nothing else."""
 
 
 def _threads() -> ThreadPoolExecutor:
@@ -38,7 +39,7 @@ def _threads() -> ThreadPoolExecutor:
 
 @dataclass(frozen=True, slots=True)
 class ModelFetcher:
-    """Fetches from the network and from ConfigMaps of the model's own namespace."""
+    """Fetches files over the network and from ConfigMaps of the model's namespace."""
 
     cluster: Cluster
     max_bytes: int
@@ -49,8 +50,8 @@ class ModelFetcher:
         """Write the file to `target`.
 
         Raises:
-            Unavailable: it cannot be had now.
-            InvalidModel: TooLarge, DigestMismatch, KeyNotFound; retrying will not help.
+            Unavailable: it cannot be fetched now.
+            InvalidModel: UnsupportedSource, TooLarge, DigestMismatch or KeyNotFound; not retried.
         """
         try:
             address = Address.parse(source.uri)
@@ -68,10 +69,10 @@ class ModelFetcher:
 
     async def _from_config_map(self, address: Address, namespace: str) -> bytes:
         name, key = address.host, address.path
-        found = await self.cluster.get(CONFIG_MAPS, name, namespace)
-        if found is None:
-            raise Unavailable(f"there is no ConfigMap {name!r} in namespace {namespace!r}")
-        encoded = (found.get("binaryData") or {}).get(key)
+        config_map = await self.cluster.get(CONFIG_MAPS, name, namespace)
+        if config_map is None:
+            raise Unavailable(f"ConfigMap {name!r} not found in namespace {namespace!r}")
+        encoded = (config_map.get("binaryData") or {}).get(key)
         if encoded is None:
             raise InvalidModel("KeyNotFound", f"ConfigMap {name!r} has no binaryData key {key!r}")
         return base64.b64decode(encoded)
@@ -80,14 +81,14 @@ class ModelFetcher:
         if len(content) > self.max_bytes:
             limit = f"{self.max_bytes / 2**20:.0f} MiB"
             raise InvalidModel("TooLarge", f"{source.uri} is larger than {limit}")
-        found = hashlib.sha256(content).hexdigest()
-        if found != source.sha256:
-            text = f"{source.uri} has sha256 {found}, not {source.sha256}, which was asked for"
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != source.sha256:
+            text = f"{source.uri} has sha256 {digest}, expected {source.sha256}"
             raise InvalidModel("DigestMismatch", text)
 
 
-LONGEST_S = 900
-"""A pod that reads for longer is ended: its store or its volume does not answer."""
+POD_TIMEOUT_S = 900
+"""Active deadline of a reader pod: its object store or volume does not respond."""
 RESOURCES = {
     "requests": {"cpu": "100m", "memory": "256Mi"},
     "limits": {"cpu": "1", "memory": "2Gi"},
@@ -95,23 +96,23 @@ RESOURCES = {
 
 
 def needs_pod(source: ModelSource) -> bool:
-    """Whether only a pod can get at the model."""
+    """Whether only a pod can access the model."""
     return bool(source.secret) or source.uri.startswith(("pvc://", "hostpath://"))
 
 
 @dataclass(frozen=True, slots=True)
 class ModelReaderPods:
-    """Makes the pods, and reads what they say."""
+    """Creates reader pods and parses their termination messages."""
 
     cluster: Cluster
     image: str
 
     async def read(self, profile: ModelProfile) -> ModelFeatures | None:
-        """The features; None while the pod is at it.
+        """The features; None while the pod runs.
 
         Raises:
             InvalidModel: the model cannot be used.
-            Unavailable: it cannot be had now, or the pod was lost; the next call tries again.
+            Unavailable: it cannot be fetched now, or the pod was lost; the next call retries.
         """
         name, namespace = reader_name(profile), profile.metadata["namespace"]
         pod = await self.cluster.get(PODS, name, namespace)
@@ -123,10 +124,10 @@ class ModelReaderPods:
         uid = pod["metadata"]["uid"]
         await self.cluster.delete(PODS, name, namespace, uid=uid)
         message = str(terminated_state(pod).get("message", ""))
-        found = messages.unpack_features(message, FEATURE_NAMES)
-        if found is None:
-            raise Unavailable(f"the pod that reads it: {failure_message(pod)}")
-        return found
+        features = messages.unpack_features(message, FEATURE_NAMES)
+        if features is None:
+            raise Unavailable(f"pod {name} failed to read the model: {failure_message(pod)}")
+        return features
 
     async def _create(self, profile: ModelProfile) -> None:
         try:
@@ -138,18 +139,18 @@ class ModelReaderPods:
         except Conflict:
             return
         except InvalidInput as error:
-            raise Unavailable(f"the pod that reads it is refused: {error}") from error
+            raise Unavailable(f"the API server rejected the reader pod: {error}") from error
 
 
 def reader_name(profile: ModelProfile) -> str:
-    """A function of the profile: making the pod twice is a conflict."""
+    """The name of a profile's reader pod: creating it twice is a conflict."""
     digest = hashlib.sha256(profile.metadata["uid"].encode()).hexdigest()[:10]
     stem = str(profile.metadata["name"]).replace(".", "-")[:40].rstrip("-")
     return f"{stem}-read-{digest}"
 
 
 def reader_pod(profile: ModelProfile, image: str) -> Json:
-    """The pod that reads a profile's model. Raises InvalidInput for an address that is none."""
+    """The manifest of a profile's reader pod. Raises InvalidInput for an invalid address."""
     spec, metadata = profile.spec, profile.metadata
     mounts = PodVolumes()
     arguments = ["model", "read", *model_arguments(mounts, spec.source)]
@@ -167,7 +168,7 @@ def reader_pod(profile: ModelProfile, image: str) -> Json:
             "labels": {READS_LABEL: metadata["name"]},
             "ownerReferences": [_owner(metadata)],
         },
-        "spec": {**pod, "restartPolicy": "Never", "activeDeadlineSeconds": LONGEST_S},
+        "spec": {**pod, "restartPolicy": "Never", "activeDeadlineSeconds": POD_TIMEOUT_S},
     }
 
 

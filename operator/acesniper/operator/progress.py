@@ -1,8 +1,8 @@
-"""How far running tasks are: asked of their pods every few seconds, written into their status.
+"""Polls the progress of running pods and writes it into the status of their tasks.
 
-The pod needs no right for it. Writes are bounded twice: one a task and round, and so many a second
-over all; with many tasks a round just takes longer. A pod that cannot be reached (a NetworkPolicy,
-a node behind another network) is asked more and more rarely, and nothing else depends on it.
+Pods need no permissions for this. Writes are limited to one per task and round and to a rate over
+all tasks, so that a round takes longer with many tasks. A pod that cannot be reached (by a
+NetworkPolicy or another network) is polled with back-off; nothing else depends on its answer.
 """
 
 import asyncio
@@ -25,33 +25,33 @@ from acesniper.runtime.client import Cluster
 
 log = logging.getLogger(__name__)
 
-ASKED_AT_ONCE = 32
+MAX_CONCURRENT_REQUESTS = 32
 WRITES_PER_S = 20.0
-PATIENCE_S = 2.0
-MOST_BYTES = 1000
-RAREST_S = 120.0
+TIMEOUT_S = 2.0
+MAX_BYTES = 1000
+MAX_PAUSE_S = 120.0
 
 Ask = Callable[[str], Awaitable[RunnerProgress | None]]
-"""What a URL says, None where it says nothing."""
+"""Requests the progress from a URL; None without a valid answer."""
 
 
 async def ask_pod(url: str) -> RunnerProgress | None:
-    """Ask one pod; it may be anybody's, so little is read."""
-    limits = aiohttp.ClientTimeout(total=PATIENCE_S)
+    """Request the progress from one pod; it is not trusted, so little is read."""
+    limits = aiohttp.ClientTimeout(total=TIMEOUT_S)
     try:
         async with (
-            # Packed, a few bytes could be megabytes.
+            # A compressed answer of few bytes could expand to megabytes.
             aiohttp.ClientSession(timeout=limits, auto_decompress=False) as session,
             session.get(url, allow_redirects=False) as answer,
         ):
-            return parse_progress(await answer.content.read(MOST_BYTES))
+            return parse_progress(await answer.content.read(MAX_BYTES))
     except (aiohttp.ClientError, TimeoutError, OSError):
         return None
 
 
 @dataclass(slots=True)
 class ProgressFollower:
-    """One round over all running pods at a time."""
+    """Polls all running pods, one round at a time."""
 
     cluster: Cluster
     store: ObjectCache
@@ -60,37 +60,37 @@ class ProgressFollower:
     may_act: Callable[[], bool] = lambda: True
     ask: Ask = ask_pod
     _pauses: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Of pods by UID: when to ask next, and the pause before that."""
+    """By UID of a pod: when it is polled next, and the pause before that."""
 
     async def run(self) -> None:
-        """Follow for ever."""
+        """Poll until cancelled."""
         while True:
             await asyncio.sleep(self.interval_s)
             if self.may_act():
                 await self.round()
 
     async def round(self) -> None:
-        """Ask each running pod whose turn it is, and write what is new."""
+        """Poll each running pod that is due, and write what changed."""
         due = list(self._due())
         alive = {pod.uid for _, pod, _ in self._running()}
-        self._pauses = {uid: each for uid, each in self._pauses.items() if uid in alive}
-        turns = asyncio.Semaphore(ASKED_AT_ONCE)
+        self._pauses = {uid: pause for uid, pause in self._pauses.items() if uid in alive}
+        slots = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
 
         async def ask(url: str) -> RunnerProgress | None:
-            async with turns:
+            async with slots:
                 return await self.ask(url)
 
         answers = await asyncio.gather(*(ask(url) for _, _, url in due))
-        for (key, pod, _), found in zip(due, answers, strict=True):
-            self._pause(pod, answered=found is not None)
-            if found is not None and await self._write(key, pod, found):
+        for (key, pod, _), progress in zip(due, answers, strict=True):
+            self._pause(pod, answered=progress is not None)
+            if progress is not None and await self._write(key, pod, progress):
                 await asyncio.sleep(1.0 / WRITES_PER_S)
 
     def _due(self) -> Iterator[tuple[str, PodView, str]]:
         now_s = self.clock()
         for key, pod, url in self._running():
             if pod.uid not in self._pauses:
-                # Most tasks are done before they are asked for the first time.
+                # Most tasks finish before they are polled for the first time.
                 self._pauses[pod.uid] = now_s + self.interval_s, self.interval_s
             elif self._pauses[pod.uid][0] <= now_s:
                 yield key, pod, url
@@ -105,18 +105,18 @@ class ProgressFollower:
     def _pause(self, pod: PodView, *, answered: bool) -> None:
         _, before_s = self._pauses.get(pod.uid, (0.0, self.interval_s))
         pause_s = (
-            self.interval_s if answered else Backoff(self.interval_s, RAREST_S).next_s(before_s)
+            self.interval_s if answered else Backoff(self.interval_s, MAX_PAUSE_S).next_s(before_s)
         )
         self._pauses[pod.uid] = self.clock() + pause_s, pause_s
 
-    async def _write(self, key: str, pod: PodView, found: RunnerProgress) -> bool:
-        """Write it down if it is news of the attempt that the status is about."""
+    async def _write(self, key: str, pod: PodView, reported: RunnerProgress) -> bool:
+        """Write progress that changed, if the status is about this attempt; False if not."""
         task = self.store.tasks.get(key)
         if task is None or task.status.phase is not Phase.RUNNING:
             return False
-        if task.status.pod_uid != pod.uid or not _news(task, found):
+        if task.status.pod_uid != pod.uid or not _changed(task, reported):
             return False
-        progress = task_progress(found.done, found.total, found.run_s, self.clock())
+        progress = task_progress(reported.done, reported.total, reported.run_s, self.clock())
         patch = {
             "metadata": {"resourceVersion": task.metadata["resourceVersion"]},
             "status": {"progress": progress.model_dump(by_alias=True)},
@@ -127,7 +127,7 @@ class ProgressFollower:
                 INFERENCE_TASKS, name, namespace, patch, subresource="status"
             )
         except AcesniperError as error:
-            # The task has moved on, or the API server is busy: the next round knows more.
+            # The task changed meanwhile, or the API server is overloaded: the next round retries.
             log.debug("progress of %s: %s", key, error)
             return True
         self.store.expect_event("InferenceTask", task.metadata, written["metadata"])
@@ -135,13 +135,13 @@ class ProgressFollower:
         return True
 
 
-def _news(task: InferenceTask, found: RunnerProgress) -> bool:
-    known = task.status.progress
-    return found.done > 0 and (known is None or known.done != found.done)
+def _changed(task: InferenceTask, reported: RunnerProgress) -> bool:
+    current = task.status.progress
+    return reported.done > 0 and (current is None or current.done != reported.done)
 
 
 def _url(pod: Mapping[str, Any]) -> str | None:
-    """Where a pod says how far it is; None if it does not."""
+    """The URL of a pod's progress; None if it has no such port or no address yet."""
     address = pod.get("status", {}).get("podIP")
     ports = [
         port.get("containerPort")

@@ -14,7 +14,7 @@ class RankMeasure(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PredictionOutcome:
-    """Predictions beside what was measured, each of shape (devices, models), ln ms.
+    """Predictions and measurements, each of shape (devices, models), ln ms.
 
     `wanted` masks the cells that count; `low` and `high` bound the 90 % interval.
     """

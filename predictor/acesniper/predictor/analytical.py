@@ -93,7 +93,7 @@ def net_of_fusion(net_s: np.ndarray, suite: Suite) -> np.ndarray:
 def _share(name: str, totals: np.ndarray, suite: Suite) -> np.ndarray:
     """How many runs of each speaking probe a class of each model is worth."""
     unit = FLOPS if name in HEAVY else BYTES
-    speakers = [suite.index(each) for each in CLASS_PROBES[name]]
+    speakers = [suite.index(probe) for probe in CLASS_PROBES[name]]
     kind = [_kind_of(i, name, suite) for i in speakers]
     units = np.asarray([suite.work[i, k, unit] for i, k in zip(speakers, kind, strict=True)])
     nodes = np.asarray([suite.work[i, k, NODES] for i, k in zip(speakers, kind, strict=True)])

@@ -64,7 +64,7 @@ class LatencyArrays(NamedTuple):
     def sound(self) -> "LatencyArrays":
         """What can be reckoned with: unknown where readings out of this world lead to others.
 
-        Plans and their reasons are sums of these numbers; one that is none would spoil them all.
+        Plans add these numbers up; a single NaN or infinity would invalidate the sums.
         """
         latency, spread = self
         sound = (latency >= MIN_LATENCY_S) & (latency <= MAX_LATENCY_S) & ~np.isnan(spread)
@@ -147,11 +147,11 @@ def corrected_table(
     rows: dict[str, int] = {}
     first = np.array([rows.setdefault(model.digest, row) for row, model in enumerate(models)], int)
     for column, made in enumerate(observed):
-        known = [each for each in made if each.model.digest in rows]
-        asked = np.array([rows[each.model.digest] for each in known], int)
+        known = [observation for observation in made if observation.model.digest in rows]
+        asked = np.array([rows[observation.model.digest] for observation in known], int)
         there = np.isfinite(latency[asked, column])
         if there.any():
-            seen = [each for each, use in zip(known, there, strict=True) if use]
+            seen = [observation for observation, use in zip(known, there, strict=True) if use]
             _correct_column(latency[:, column], spread[:, column], asked[there], seen)
             latency[:, column], spread[:, column] = latency[first, column], spread[first, column]
     return LatencyArrays(latency, spread)
@@ -161,11 +161,11 @@ def _correct_column(
     latency: np.ndarray, spread: np.ndarray, rows: np.ndarray, seen: Sequence[Observation]
 ) -> None:
     """Correct one column in place."""
-    noise = np.array([each.variance for each in seen])
-    wrong = np.log([each.latency_s for each in seen]) - np.log(latency[rows])
+    noise = np.array([observation.variance for observation in seen])
+    wrong = np.log([observation.latency_s for observation in seen]) - np.log(latency[rows])
     own = (spread[rows] / Z_90) ** 2
     weight = 1.0 / (own + noise)
-    precision = 1.0 / max(each.shift for each in seen) ** 2 + weight.sum()
+    precision = 1.0 / max(observation.shift for observation in seen) ** 2 + weight.sum()
     shift = (weight * wrong).sum() / precision
     latency *= np.exp(shift)
     latency[rows] *= np.exp((wrong - shift) * own * weight)

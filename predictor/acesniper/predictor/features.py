@@ -56,7 +56,7 @@ class Spread:
     def features(self) -> tuple[str, ...]:
         """The names of its features."""
         prefix = f"{self.name}.{self.of}" if self.of else self.name
-        return tuple(f"{prefix}.{each}" for each in self.bins)
+        return tuple(f"{prefix}.{label}" for label in self.bins)
 
 
 def _on_axis(name: str, owners: tuple[str, ...], knots: Mapping[str, float]) -> tuple[Spread, ...]:
@@ -69,12 +69,12 @@ def _by_kind(name: str, kinds: str) -> tuple[Spread, ...]:
 
 
 def _plain(text: str) -> dict[str, float]:
-    return {each: float(each) for each in text.split()}
+    return {label: float(label) for label in text.split()}
 
 
 def _binary(text: str) -> dict[str, float]:
     units = {"Ki": 2.0**10, "Mi": 2.0**20}
-    return {each: float(each[:-2]) * units[each[-2:]] for each in text.split()}
+    return {label: float(label[:-2]) * units[label[-2:]] for label in text.split()}
 
 
 SIZED_HEAVY = (
@@ -96,7 +96,7 @@ SPREADS: tuple[Spread, ...] = (
     *_on_axis("flops_by_intensity", ("",), _plain("2 8 32 128")),
     # Weights by the weights of their node: in which cache they stay.
     *_on_axis("weights_by_size", ("",), _binary("32Ki 1Mi 32Mi")),
-    # FLOPs of convolutions by window; `flat` is 1 x n. Strides and dilation count beside.
+    # FLOPs of convolutions by window; `flat` is 1 x n. Strides and dilation count extra.
     *_by_kind("flops_by_window", "1 3 5 large flat strided dilated"),
     # FLOPs by the type of the weights (`int4`: four bits or fewer).
     *_by_kind("flops_by_type", "float half int8 int4"),
@@ -118,7 +118,7 @@ TOTALS = (
 """`activations.bytes` is the peak alive at once; `join.nodes` add or concatenate two branches."""
 
 FEATURE_NAMES = (
-    *(f"{name}.{each}" for name in CLASSES for each in MEASURES),
+    *(f"{name}.{measure}" for name in CLASSES for measure in MEASURES),
     *(name for spread in SPREADS for name in spread.features),
     *TOTALS,
 )
@@ -126,5 +126,5 @@ FEATURE_NAMES = (
 
 def class_matrix(values: Mapping[str, float]) -> np.ndarray:
     """The features of the classes as an array of shape (classes, 3): FLOPs, bytes, nodes."""
-    rows = [[values.get(f"{name}.{each}", 0.0) for each in MEASURES] for name in CLASSES]
+    rows = [[values.get(f"{name}.{measure}", 0.0) for measure in MEASURES] for name in CLASSES]
     return np.asarray(rows, dtype=np.float64)

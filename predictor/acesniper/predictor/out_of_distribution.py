@@ -10,7 +10,7 @@ from math import hypot
 from acesniper.domain.model import ModelFeatures
 
 OPAQUE_LOG_SIGMA = 1.0
-"""Added (in quadrature) by the share of nodes whose work nobody knows."""
+"""Added (in quadrature) by the share of nodes with unknown work."""
 
 FOREIGN_FROM = 0.75
 """Among the hidden families of the atlas mistakes were as expected up to this distance."""
@@ -29,7 +29,7 @@ def opaque_share(model: ModelFeatures) -> float:
 
 
 def foreign_share(model: ModelFeatures) -> float:
-    """From 0, as near as what was calibrated with, to 1, like none; 0 where nobody compared."""
+    """From 0 (within the calibrated distance) to 1 (unlike any network); 0 if not compared."""
     if not model.similar:
         return 0.0
     return max(0.0, model.distance - FOREIGN_FROM) / (1.0 - FOREIGN_FROM)

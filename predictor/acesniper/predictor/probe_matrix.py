@@ -54,7 +54,7 @@ def known_suite() -> Suite:
     array = np.zeros((len(work), len(CLASSES), len(MEASURES)))
     for i, classes in enumerate(work.values()):
         for name, measures in classes.items():
-            array[i, CLASSES.index(name)] = [measures[each] for each in MEASURES]
+            array[i, CLASSES.index(name)] = [measures[measure] for measure in MEASURES]
     return Suite(
         name=content["suite"],
         version=content["suite_version"],
@@ -70,8 +70,8 @@ MIN_READINGS = 4
 """With fewer usable readings a device is unknown."""
 
 MAX_LOG_DEPARTURE = np.log(5.0)
-"""A probe that departs by more than this factor from what its relatives imply is not believed, and
-takes what they imply. Real kernels were seen to be up to 4 times off their kin, wrong probes 20."""
+"""A probe that departs by more than this factor from what its relatives imply is discarded, and
+takes what they imply. Real kernels were up to 4 times off their relatives, wrong probes 20."""
 
 MIN_NET_SHARE = 0.05
 """A probe net of the fixed cost of a run keeps at least this share of its time."""
@@ -143,8 +143,8 @@ def _expected(excess: np.ndarray, suite: Suite) -> np.ndarray:
     """What the others imply for each probe, as log of the ratio to its typical time."""
     expected = np.empty_like(excess)
     for i, probe in enumerate(suite.probes):
-        family = next((each for each in PROBE_FAMILIES if probe in each), ())
-        kin = [suite.index(each) for each in family if each != probe]
+        family = next((members for members in PROBE_FAMILIES if probe in members), ())
+        kin = [suite.index(relative) for relative in family if relative != probe]
         others = [j for j in range(len(suite.probes)) if j != i and suite.probes[j] != NULL]
         near, far = row_median(excess[:, kin]), row_median(excess[:, others])
         expected[:, i] = np.where(np.isnan(near), far, near)

@@ -45,7 +45,7 @@ def select_cluster(table: MeasuredTable, size: int | None, seed: int) -> Simulat
         rows = _drawn(table, rows, size, np.random.default_rng([seed, 1]))
     names = _unique([table.devices[row] for row in rows])
     return SimulatedCluster(
-        tuple(Device(DeviceId(each), NodeName(each), PROVIDER, 1, 0) for each in names),
+        tuple(Device(DeviceId(name), NodeName(name), PROVIDER, 1, 0) for name in names),
         tuple(table.models[column] for column in columns),
         rows,
         columns,

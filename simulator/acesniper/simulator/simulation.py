@@ -209,9 +209,9 @@ class Simulation:
         self._ledger.release(PodUid(run.task.key))
 
     def _change_pace(self, device: int, factor: float, now_s: float) -> None:
-        """The device is lost, comes back, or takes `factor` times its usual time from now on."""
+        """Change a device's speed: it is lost (infinite), restored or `factor` times slower."""
         before, self._pace[device] = self._pace[device], factor
-        for run in [each for each in self._running.values() if each.device == device]:
+        for run in [task for task in self._running.values() if task.device == device]:
             run.left_s -= (now_s - run.since_s) / before
             run.since_s, run.ends_s = now_s, inf
             if isinf(factor):
@@ -223,6 +223,6 @@ class Simulation:
             self._estimates = Estimates(self._devices(), self._rows)
 
     def _devices(self) -> list[Device]:
-        """The devices, those that are away marked so."""
+        """The devices; lost ones are not schedulable."""
         pairs = zip(self._cluster.devices, self._pace, strict=True)
         return [replace(device, schedulable=not isinf(pace)) for device, pace in pairs]

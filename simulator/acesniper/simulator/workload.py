@@ -26,12 +26,12 @@ Pattern = Callable[[int, float, np.random.Generator], np.ndarray]
 
 
 def poisson(count: int, rate_per_s: float, draw: np.random.Generator) -> np.ndarray:
-    """One by one, independent of each other."""
+    """A Poisson process: independent single arrivals."""
     return np.asarray(np.cumsum(draw.exponential(1.0 / rate_per_s, count)))
 
 
 def bursts(count: int, rate_per_s: float, draw: np.random.Generator) -> np.ndarray:
-    """Twenty at a time, the bursts independent of each other."""
+    """A Poisson process of bursts of 20 tasks."""
     instants = poisson(-(-count // BURST), rate_per_s / BURST, draw)
     return np.repeat(instants, BURST)[:count]
 
@@ -78,7 +78,7 @@ def read_trace(path: Path) -> list[Arrival]:
         found = [_arrival(row) for row in rows]
     except ValueError as error:
         raise InvalidInput(f"{path}: {error}") from error
-    return sorted(found, key=lambda each: each.at_s)
+    return sorted(found, key=lambda arrival: arrival.at_s)
 
 
 def _arrival(row: Mapping[str, str]) -> Arrival:
@@ -127,8 +127,8 @@ def make_tasks(workload: SimulatedWorkload, cluster: SimulatedCluster, seed: int
     Raises:
         InvalidInput: the trace names a model that the cluster does not have.
     """
-    # A draw of its own for each question: another load moves arrivals, and nothing else.
-    whens, models, sizes, dues = (np.random.default_rng([seed, 2, each]) for each in range(4))
+    # Independent generators, so that another load changes the arrivals and nothing else.
+    whens, models, sizes, dues = (np.random.default_rng([seed, 2, stream]) for stream in range(4))
     arrivals = workload.trace or (Arrival(0.0),) * workload.tasks
     count = len(arrivals)
     drawn_models = models.integers(len(cluster.models), size=count).tolist()
@@ -165,7 +165,7 @@ def _instants(
         pattern = PATTERNS[workload.pattern]
         rate = (workload.load or 1.0) * capacity
         return [float(at_s) for at_s in pattern(workload.tasks, rate, draw)]
-    return _stretched([each.at_s for each in workload.trace], workload.load, capacity)
+    return _stretched([arrival.at_s for arrival in workload.trace], workload.load, capacity)
 
 
 def _stretched(instants: Sequence[float], load: float | None, capacity: float) -> list[float]:
@@ -174,4 +174,4 @@ def _stretched(instants: Sequence[float], load: float | None, capacity: float) -
     stretch = 1.0
     if load is not None and last_s > first_s:
         stretch = len(instants) / (load * capacity) / (last_s - first_s)
-    return [(each - first_s) * stretch for each in instants]
+    return [(instant_s - first_s) * stretch for instant_s in instants]

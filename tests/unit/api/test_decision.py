@@ -88,9 +88,7 @@ def test_the_wire_is_camel_case() -> None:
     ("field", "value"),
     [("inferences", -1), ("inferences", 10**400), ("runSeconds", 1e308), ("runSeconds", -1.0)],
 )
-def test_a_decision_that_somebody_else_wrote_is_none_unless_it_has_numbers_to_count_with(
-    field: str, value: float
-) -> None:
+def test_a_decision_with_invalid_numbers_is_ignored(field: str, value: float) -> None:
     written = json.loads(decision(completion("d1")).model_dump_json(by_alias=True))
     written["candidates"][0][field] = value
 

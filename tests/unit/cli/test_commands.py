@@ -208,5 +208,5 @@ def test_collect_fails_if_no_model_can_be_measured(
 
 
 def test_predict_names_a_missing_profile(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("predict", str(model), "--device", "nowhere/edge-1.yaml") == 2
-    assert "nowhere/edge-1.yaml: the file does not exist" in capsys.readouterr().err
+    assert call("predict", str(model), "--device", "missing/edge-1.yaml") == 2
+    assert "missing/edge-1.yaml: the file does not exist" in capsys.readouterr().err

@@ -43,7 +43,7 @@ UNTRUSTED = USERLESS.replace("user: you", "user: me").replace(
         pytest.param("# a: [", "is not a kubeconfig", id="a comment"),
         pytest.param("| a | `b` |\n- x: y: z", "is not a kubeconfig", id="no YAML"),
         pytest.param("\ud800", "is not a kubeconfig", id="no text"),
-        pytest.param(USERLESS, "is not a kubeconfig", id="a user who is nobody"),
+        pytest.param(USERLESS, "is not a kubeconfig", id="an unknown user"),
         pytest.param(
             UNTRUSTED, "cannot connect to a cluster", id="an authority without a certificate"
         ),

@@ -23,8 +23,8 @@ def folder(tmp_path: Path) -> Path:
     with (tmp_path / "features.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("model", *KINDS))
-        for model, each in zip(table.models, traits, strict=True):
-            writer.writerow((model, *(part.sizes[0] for part in each.operators)))
+        for model, trait in zip(table.models, traits, strict=True):
+            writer.writerow((model, *(part.sizes[0] for part in trait.operators)))
     (tmp_path / "references.json").write_text(json.dumps({"mine": list(table.models[:10])}))
     (tmp_path / "devices.txt").write_text("\n".join((*table.devices[-3:], "unknown|cpu")) + "\n")
     (tmp_path / "models.txt").write_text("\n".join(table.models[-4:]))
@@ -83,7 +83,7 @@ def test_without_features_new_models_are_not_predicted(
     assert "need --features" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("references", ["references.json", "nowhere.json", "references.json:x"])
+@pytest.mark.parametrize("references", ["references.json", "missing.json", "references.json:x"])
 def test_invalid_references_are_refused(
     folder: Path, references: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -63,10 +63,10 @@ def test_without_names_all_measured_devices_of_the_cluster_are_loaded(
 
 
 def test_an_unknown_name_is_an_input_error(connection: InMemoryConnection) -> None:
-    with pytest.raises(InvalidInput, match="'nobody' is neither a file nor a DeviceProfile"):
-        load_devices(["nobody"], connection)
-    with pytest.raises(InvalidInput, match="'nobody' is neither a file nor a ModelProfile"):
-        load_model("nobody", 1, {}, "default", connection)
+    with pytest.raises(InvalidInput, match="'unknown' is neither a file nor a DeviceProfile"):
+        load_devices(["unknown"], connection)
+    with pytest.raises(InvalidInput, match="'unknown' is neither a file nor a ModelProfile"):
+        load_model("unknown", 1, {}, "default", connection)
 
 
 def test_a_model_profile_has_its_own_batch_and_shapes(connection: InMemoryConnection) -> None:

@@ -9,7 +9,7 @@ from acesniper.api.names import INFERENCE_TASKS
 from acesniper.api.v1alpha1 import InferenceTask
 from acesniper.domain.errors import Conflict
 from acesniper.operator.cache import ObjectCache
-from acesniper.operator.progress import RAREST_S, ProgressFollower, ask_pod
+from acesniper.operator.progress import MAX_PAUSE_S, ProgressFollower, ask_pod
 from acesniper.probe.progress import ProgressServer as Runner
 from builders import make_itask, make_pod
 from fake_cluster import Call, FakeCluster
@@ -96,7 +96,7 @@ async def test_a_pod_that_does_not_answer_is_asked_more_and_more_rarely() -> Non
         await world.round(float(at_s))
 
     assert world.written == []
-    assert 8 <= len(world.asked) <= 5 + 1000 / RAREST_S + 1
+    assert 8 <= len(world.asked) <= 5 + 1000 / MAX_PAUSE_S + 1
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from acesniper.domain.errors import NotFound, Unavailable
-from acesniper.operator.crds import OURS, wait_until_served
+from acesniper.operator.crds import RESOURCES, wait_until_served
 from acesniper.runtime.client import RawResponse
 from fake_cluster import FakeCluster
 from virtual_time import in_virtual_time, now_s
@@ -29,7 +29,7 @@ class Installing(FakeCluster):
 
 @in_virtual_time
 async def test_it_waits_until_all_of_them_are_served() -> None:
-    some, all_ = sorted(OURS)[:1], sorted(OURS)
+    some, all_ = sorted(RESOURCES)[:1], sorted(RESOURCES)
     cluster = Installing(NotFound("404"), Unavailable("away"), some, all_)
 
     await wait_until_served(cluster)
@@ -42,6 +42,6 @@ async def test_it_waits_until_all_of_them_are_served() -> None:
 async def test_it_waits_for_nothing_where_they_are() -> None:
     before = now_s()
 
-    await wait_until_served(Installing([*OURS, "inferencetasks/status"]))
+    await wait_until_served(Installing([*RESOURCES, "inferencetasks/status"]))
 
     assert now_s() == before

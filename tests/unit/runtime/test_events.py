@@ -16,7 +16,7 @@ METADATA = make_itask("t", "ns")["metadata"]
 async def tell(cluster: FakeCluster, *notices: Notice) -> list[str]:
     recorder = EventRecorder(cluster, "test")
     for now_s, notice in enumerate(notices):
-        await recorder.tell("InferenceTask", METADATA, notice, float(now_s))
+        await recorder.record("InferenceTask", METADATA, notice, float(now_s))
     return [each["message"] for each in cluster.all(EVENTS, "ns")]
 
 
@@ -93,7 +93,7 @@ async def test_a_burst_is_told_in_part_but_for_its_warnings() -> None:
             Notice(Reason.POD_LOST, f"n{number}", warning=True),
         )
         for notice in said:
-            await recorder.tell("InferenceTask", METADATA, notice, 0.0)
+            await recorder.record("InferenceTask", METADATA, notice, 0.0)
 
     told = [each["reason"] for each in cluster.all(EVENTS, "ns")]
     assert (told.count("Placed"), told.count("PodLost")) == (2, 5)

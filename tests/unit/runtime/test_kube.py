@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from kubernetes.aio import client
 
 from acesniper.api.names import NODES, PODS, Kind
 from acesniper.domain.errors import (
@@ -21,6 +20,7 @@ from acesniper.domain.errors import (
     Throttled,
     Unavailable,
 )
+from acesniper.runtime.api_connection import ApiConnection, Configuration
 from acesniper.runtime.api_errors import MAX_ERROR_CHARS
 from acesniper.runtime.client import Cluster
 from cluster_contract import take
@@ -32,9 +32,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @asynccontextmanager
 async def cluster_answering(handler: Handler) -> AsyncIterator[Cluster]:
     async with serving(handler) as url:
-        settings = client.Configuration()
+        settings = Configuration()
         settings.host = url
-        async with client.ApiClient(configuration=settings) as api:
+        async with ApiConnection(settings) as api:
             yield Cluster(api)
 
 
@@ -118,9 +118,9 @@ async def test_a_pause_is_as_long_as_the_server_asks(header: str, pause_s: float
 
 
 async def test_nobody_there_is_unavailable(unused_tcp_port: int) -> None:
-    settings = client.Configuration()
+    settings = Configuration()
     settings.host = f"http://127.0.0.1:{unused_tcp_port}"
-    async with client.ApiClient(configuration=settings) as api:
+    async with ApiConnection(settings) as api:
         with pytest.raises(Unavailable, match="the API server does not answer"):
             await Cluster(api).list(NODES)
 
@@ -169,9 +169,9 @@ async def test_a_watch_that_falls_silent_ends_after_its_last_line() -> None:
         return response
 
     async with serving(stream) as url:
-        settings = client.Configuration()
+        settings = Configuration()
         settings.host = url
-        async with client.ApiClient(configuration=settings) as api:
+        async with ApiConnection(settings) as api:
             cluster = Cluster(api, watch_idle_timeout_s=0.05)
             heard = [each async for each in cluster.watch(NODES, "1")]
         ended.set()

@@ -99,7 +99,7 @@ def check_tasks(inventory: Inventory) -> Iterable[Finding]:
 def check_clocks(inventory: Inventory) -> Iterable[Finding]:
     """Clocks that differ from the API server's: the local one, and those of nodes that are ahead.
 
-    A node whose clock is behind cannot be told from one that renews its lease late.
+    A node whose clock is behind cannot be distinguished from one that renews its lease late.
     """
     skew_s = inventory.local_s - inventory.server_s
     if abs(skew_s) > MAX_CLOCK_SKEW_S:

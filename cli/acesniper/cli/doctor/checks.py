@@ -90,7 +90,7 @@ CHECKS: Sequence[Check] = (
 
 
 def run_checks(inventory: Inventory) -> list[Finding]:
-    """All findings; a check whose objects may not be listed yields a warning that says so.
+    """All findings; a check whose objects may not be listed yields a warning.
 
     If nothing is installed, that is the only finding.
     """

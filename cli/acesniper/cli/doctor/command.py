@@ -31,12 +31,14 @@ def command(
     Example:
       acesniper doctor
     """
-    from acesniper.cli.console import out, print_json
-    from acesniper.cli.doctor.checks import applicable, run_checks
-    from acesniper.cli.doctor.findings import Severity
     from acesniper.cli.doctor.reader import read_inventory
 
     inventory = Connection(kubeconfig, context).run(read_inventory)
+
+    from acesniper.cli.console import out, print_json
+    from acesniper.cli.doctor.checks import applicable, run_checks
+    from acesniper.cli.doctor.findings import Severity
+
     findings = run_checks(inventory)
     if json:
         print_json([asdict(finding) for finding in findings])

@@ -58,7 +58,7 @@ class Inventory:
         return self.objects.get(kind, ())
 
     def named(self, kind: str, name: str, namespace: str | None = None) -> Json | None:
-        """The object of this name; None if there is none."""
+        """The object of this name; None if it does not exist."""
         for item in self.all(kind):
             metadata = item["metadata"]
             if metadata["name"] == name and namespace in (None, metadata.get("namespace")):

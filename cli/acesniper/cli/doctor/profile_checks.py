@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from acesniper.api.names import SLOT_RESOURCE
 from acesniper.api.objects import Json
+from acesniper.api.reasons import ConditionType
 from acesniper.api.units import epoch_s
 from acesniper.cli.console import age_text
 from acesniper.cli.doctor.findings import (
@@ -40,7 +41,7 @@ def check_models(inventory: Inventory) -> Iterable[Finding]:
     for profile in inventory.all("modelprofiles"):
         metadata = profile["metadata"]
         where = f"ModelProfile {metadata['namespace']}/{metadata['name']}"
-        profiled = condition(profile, "Profiled")
+        profiled = condition(profile, ConditionType.PROFILED)
         if profiled is not None and profiled["status"] == "False":
             yield Finding(
                 f"it cannot be used ({profiled['reason']}): {profiled.get('message', '')}",
@@ -103,7 +104,7 @@ def _device_profile(profile: Json, inventory: Inventory) -> Iterator[Finding]:
         yield Finding(
             f"its node {node_name} does not exist",
             where,
-            "delete the profile if the node was removed for good",
+            "delete the profile if the node was removed permanently",
             f"kubectl delete deviceprofile {name}",
             severity=Severity.WARNING,
         )
@@ -136,7 +137,8 @@ def _measurement(
         expired = f"it was measured {age_text(age_s)} ago"
         yield Finding(expired, where, *reprobe, severity=Severity.WARNING)
     for entry in status.get("conditions") or ():
-        if entry["type"] in ("Noisy", "Drifting") and entry["status"] == "True":
+        negative = entry["type"] in (ConditionType.NOISY, ConditionType.DRIFTING)
+        if negative and entry["status"] == "True":
             degraded = f"it is {entry['type']}: {entry.get('message', '')}"
             yield Finding(degraded, where, *reprobe, severity=Severity.WARNING)
 

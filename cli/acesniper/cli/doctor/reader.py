@@ -8,7 +8,6 @@ from dataclasses import replace
 from email.utils import parsedate_to_datetime
 
 from acesniper.api import names
-from acesniper.api.crd import RESOURCES
 from acesniper.api.names import GROUP, Kind
 from acesniper.api.objects import Json
 from acesniper.cli import extender_client
@@ -87,9 +86,10 @@ async def _list(cluster: Cluster, plural: str, unlisted: dict[str, str]) -> Sequ
 
 async def _crds(cluster: Cluster, unlisted: dict[str, str]) -> Sequence[Json]:
     """Our CustomResourceDefinitions, by name: those installed by hand may lack our labels."""
-    names = [f"{resource.plural}.{GROUP}" for resource in RESOURCES]
+    kinds = (names.DEVICE_PROFILES, names.MODEL_PROFILES, names.INFERENCE_TASKS)
+    crd_names = [f"{kind.plural}.{GROUP}" for kind in kinds]
     try:
-        crds = await asyncio.gather(*(cluster.get(_CRDS, name) for name in names))
+        crds = await asyncio.gather(*(cluster.get(_CRDS, name) for name in crd_names))
     except Forbidden as error:
         unlisted[CRDS] = str(error)
         return []

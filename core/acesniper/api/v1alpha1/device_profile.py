@@ -101,7 +101,7 @@ class DeviceProfileStatus(ApiType):
     cores: int | None = Field(default=None, description="Number of processor cores of the node.")
     threads: int | None = Field(default=None, description="Number of threads per inference.")
     cpu_quota: float | None = Field(
-        default=None, description="CPU limit of the probe, in cores; missing if there is none."
+        default=None, description="CPU limit of the probe, in cores; missing if unlimited."
     )
     memory_bytes: int | None = Field(
         default=None, ge=0, description="Memory of the device, in bytes."

@@ -1,6 +1,5 @@
 """Base class, field types, validation rules and printer columns of the resources."""
 
-import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -9,10 +8,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
 from acesniper.api.address import MODEL_PATTERN
+from acesniper.api.units import DURATION_PATTERN
 from acesniper.domain.prediction import MAX_LATENCY_S, MIN_LATENCY_S
-
-DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(h|m|s|ms))+$"
-_DURATION_UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +40,6 @@ class PrinterColumn:
     path: str
     type: str = "string"
     priority: int = 0
-
-
-def duration_s(text: str) -> float:
-    """Seconds of a duration such as 1h30m.
-
-    Raises:
-        ValueError: the text is not a duration.
-    """
-    if not re.match(DURATION_PATTERN, text):
-        raise ValueError(f"{text!r} is not a duration; use 90s, 15m or 1h30m")
-    return sum(
-        float(number) * _DURATION_UNITS_S[unit]
-        for number, _, unit in re.findall(r"([0-9]+(\.[0-9]+)?)(ms|h|m|s)", text)
-    )
 
 
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"

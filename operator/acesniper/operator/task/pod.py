@@ -26,9 +26,9 @@ from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskSpec, ModelSource
 from acesniper.domain.errors import InvalidInput, InvalidTask
 from acesniper.operator.task.volumes import NodeCache, PodVolumes
 
-LONGEST_NAME = 63
-NODE_SILENT_S = 60
-NODE_SILENT_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+MAX_NAME_LENGTH = 63
+NODE_DOWN_SECONDS = 60
+NODE_DOWN_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 TEMPLATE = "spec.template"
 METADATA = ("labels", "annotations", "finalizers")
 
@@ -44,7 +44,7 @@ def pod_name(task: InferenceTask) -> str:
         suffix += f"-{task.status.incarnation}"
     # A pod's name is its host name: no dots.
     name = str(task.metadata["name"]).replace(".", "-")
-    return name[: LONGEST_NAME - len(suffix)].rstrip("-") + suffix
+    return name[: MAX_NAME_LENGTH - len(suffix)].rstrip("-") + suffix
 
 
 def render_pod(
@@ -53,15 +53,15 @@ def render_pod(
     """The gated pod that runs one attempt of `task`.
 
     Raises:
-        InvalidTask: spec.template has the shape of no pod (the schema lets any JSON through), or an
-            address is none.
+        InvalidTask: spec.template is not a valid pod (its schema accepts any JSON), or an address
+            is invalid.
     """
     pod: Json = copy.deepcopy(task.spec.template) or {
         "spec": runner_spec(task.spec, task.metadata["name"], source, image, cache)
     }
     spec = _object(pod, "spec", TEMPLATE)
     given = _object(pod, "metadata", TEMPLATE)
-    # What a Deployment takes of its template; the rest is the API server's to write.
+    # The same fields that a Deployment takes from its template.
     metadata = {field: given[field] for field in METADATA if field in given}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
     metadata["name"] = pod_name(task)
@@ -86,10 +86,13 @@ def render_pod(
         spec["nodeSelector"] = {**selector, **task.spec.node_selector}
     if task.spec.tolerations:
         spec["tolerations"] = [*_list(spec, "tolerations"), *task.spec.tolerations]
-    spec["tolerations"] = [*_list(spec, "tolerations"), *_patience(_list(spec, "tolerations"))]
+    spec["tolerations"] = [
+        *_list(spec, "tolerations"),
+        *_node_down_tolerations(_list(spec, "tolerations")),
+    ]
     if task.spec.priority_class_name:
         spec["priorityClassName"] = task.spec.priority_class_name
-    _ask_for_slot(spec, f"{TEMPLATE}.spec.containers" if task.spec.template else "spec")
+    _request_slot(spec, f"{TEMPLATE}.spec.containers" if task.spec.template else "spec")
     return pod
 
 
@@ -104,29 +107,31 @@ def _owner(task: InferenceTask) -> Json:
     }
 
 
-def _patience(tolerations: list[Any]) -> Iterator[Json]:
-    """How long the pod stays on a node that is silent, unless the task says otherwise.
+def _node_down_tolerations(tolerations: list[Any]) -> Iterator[Json]:
+    """Tolerations that evict the pod from an unreachable node, unless the task sets its own.
 
-    The API server would say five minutes; a task can run elsewhere long before.
+    The API server's default is five minutes; the task can run elsewhere much earlier.
     """
-    named = [each.get("key") or "" for each in tolerations if isinstance(each, dict)]
-    for key in NODE_SILENT_TAINTS:
-        if key not in named and "" not in named:
+    keys = [
+        toleration.get("key") or "" for toleration in tolerations if isinstance(toleration, dict)
+    ]
+    for key in NODE_DOWN_TAINTS:
+        if key not in keys and "" not in keys:
             yield {
                 "key": key,
                 "operator": "Exists",
                 "effect": "NoExecute",
-                "tolerationSeconds": NODE_SILENT_S,
+                "tolerationSeconds": NODE_DOWN_SECONDS,
             }
 
 
-def _ask_for_slot(spec: Json, where: str) -> None:
-    """One slot for the pod, asked for by its runner container (or its first one)."""
+def _request_slot(spec: Json, where: str) -> None:
+    """Request one slot for the pod, in its runner container or else its first one."""
     containers = _list(spec, "containers")
-    if not all(isinstance(each, dict) for each in containers):
+    if not all(isinstance(container, dict) for container in containers):
         raise InvalidTask(f"{where} must be a list of objects")
-    named = [each for each in containers if each.get("name") == RUNNER_CONTAINER]
-    for container in (named or containers)[:1]:
+    runners = [container for container in containers if container.get("name") == RUNNER_CONTAINER]
+    for container in (runners or containers)[:1]:
         resources = _object(container, "resources", where)
         resources["limits"] = {
             **_object(resources, "limits", f"{where}.resources"),
@@ -135,7 +140,7 @@ def _ask_for_slot(spec: Json, where: str) -> None:
 
 
 def _object(parent: Json, field: str, where: str) -> Json:
-    """The object in a field, made if there is none."""
+    """The object in a field, which is created if it is missing. Raises InvalidTask."""
     if parent.get(field) is None:
         parent[field] = {}
     value = parent[field]
@@ -154,16 +159,16 @@ def _list(spec: Json, field: str) -> list[Any]:
 
 USER = 65532
 PORT = 8786
-"""Where a runner says how far it is."""
+"""Port on which a runner reports its progress."""
 
 
 def runner_spec(
     spec: InferenceTaskSpec, name: str, source: ModelSource, image: str, cache: NodeCache | None
 ) -> Json:
-    """The pod's spec for a task of ours, called `name`.
+    """The pod spec of a task that has no template; `name` is the task's.
 
     Raises:
-        InvalidTask: an address of the task is none.
+        InvalidTask: an address of the task is invalid.
     """
     mounts = PodVolumes()
     try:
@@ -173,8 +178,8 @@ def runner_spec(
             arguments += ["--shape", f"{dimension}={size}"]
         arguments += _input(mounts, spec) + _output(mounts, spec, name)
         if cache is not None and not Address.parse(source.uri).mounted:
-            kept = str(cache.most_bytes)
-            arguments += ["--cache", mounts.cache(cache), "--cache-bytes", kept]
+            max_bytes = str(cache.max_bytes)
+            arguments += ["--cache", mounts.cache(cache), "--cache-bytes", max_bytes]
     except InvalidInput as error:
         raise InvalidTask(str(error)) from error
     arguments += ["--progress-port", str(PORT)]
@@ -185,19 +190,19 @@ def runner_spec(
     container["ports"] = [{"name": PROGRESS_PORT, "containerPort": PORT}]
     container["resources"] = copy.deepcopy(spec.resources)
     if spec.output is not None and spec.output.uri.startswith("pvc://"):
-        # So that a new volume can be written; one that can already is left as it is.
+        # Makes a new volume writable; a volume that is writable already stays as it is.
         pod["securityContext"] |= {"fsGroup": USER, "fsGroupChangePolicy": "OnRootMismatch"}
     return pod
 
 
 def model_arguments(mounts: PodVolumes, source: ModelSource) -> list[str]:
-    """Where the model is, which it must be, and what opens its store. Raises InvalidInput."""
+    """Arguments with the model's path or URL, digest and Secret. Raises InvalidInput."""
     arguments = [mounts.path("model", Address.parse(source.uri)), "--sha256", source.sha256]
     return arguments + _secret(mounts, "model", "--secret", source.secret)
 
 
 def pod_spec(image: str, arguments: Sequence[str], mounts: PodVolumes) -> Json:
-    """A pod of one container under the restricted standard, without a token for the API server."""
+    """A pod spec of one container that meets the restricted standard, without an API token."""
     return {
         "automountServiceAccountToken": False,
         "securityContext": {
@@ -236,7 +241,7 @@ def _input(mounts: PodVolumes, spec: InferenceTaskSpec) -> list[str]:
 
 
 def _output(mounts: PodVolumes, spec: InferenceTaskSpec, name: str) -> list[str]:
-    """Below the task's name: two tasks that say the same place do not overwrite each other."""
+    """Output arguments; the task's name is appended, so that tasks can share one address."""
     if spec.output is None:
         return []
     uri, question, query = spec.output.uri.partition("?")

@@ -111,7 +111,7 @@ class PodProblem:
 
 
 def scheduling_failure(manifest: Manifest) -> str | None:
-    """Why kube-scheduler cannot place the pod, if it says so."""
+    """Why kube-scheduler cannot place the pod; None if it reported nothing."""
     for condition in manifest.get("status", {}).get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
             return str(condition.get("message") or "no message given")

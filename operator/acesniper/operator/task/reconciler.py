@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from acesniper.api.names import INFERENCE_TASKS, MODEL_PROFILES, PODS
-from acesniper.api.objects import Json, merge_patch
+from acesniper.api.objects import Json, merge_patch, namespaced_key
 from acesniper.api.reasons import Notice, Reason
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
 from acesniper.domain.errors import (
@@ -172,7 +172,7 @@ class TaskReconciler:
 
     async def _learn_memory(self, namespace: str, model: str, needs_bytes: int) -> None:
         """Raise a ModelProfile's needsMemoryBytes to what its model needs at least."""
-        profile = self.store.models.get(f"{namespace}/{model}")
+        profile = self.store.models.get(namespaced_key(namespace, model))
         if profile is None or (profile.status.needs_memory_bytes or 0) >= needs_bytes:
             return
         patch = {"status": {"needsMemoryBytes": needs_bytes}}
@@ -230,7 +230,7 @@ class TaskReconciler:
         return pod_rejected(self._snapshot(key, task), action, cause)
 
     async def _record(self, task: InferenceTask, notice: Notice) -> None:
-        await self.events.tell("InferenceTask", task.metadata, notice, self.clock())
+        await self.events.record("InferenceTask", task.metadata, notice, self.clock())
 
     async def _write(self, task: InferenceTask, status: InferenceTaskStatus) -> None:
         """Write the status if it changed, on condition that the task's version is unchanged."""
@@ -257,7 +257,7 @@ def _owns(task: InferenceTask, pod: Json) -> bool:
 
 
 def _key_of(task: InferenceTask) -> str:
-    return f"{task.metadata['namespace']}/{task.metadata['name']}"
+    return namespaced_key(task.metadata["namespace"], task.metadata["name"])
 
 
 def _name_of(task: InferenceTask) -> tuple[str, str]:

@@ -43,10 +43,14 @@ class ObservedModels:
 
 def observed_models(observed: Sequence[Sequence[Observation]]) -> ObservedModels:
     """The models that these devices observed, by digest."""
-    models = {each.model_key: each.model for observations in observed for each in observations}
+    models = {
+        observation.model_key: observation.model
+        for observations in observed
+        for observation in observations
+    }
     position = {key: number for number, key in enumerate(models)}
     positions = [
-        np.array([position[each.model_key] for each in observations], int)
+        np.array([position[observation.model_key] for observation in observations], int)
         for observations in observed
     ]
     return ObservedModels(list(models.values()), positions)

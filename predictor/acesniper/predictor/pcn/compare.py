@@ -21,17 +21,17 @@ from acesniper.predictor.pcn.train import DEFAULT_SETTINGS, TrainingSettings, fi
 from acesniper.predictor.probe_matrix import Suite
 
 MIN_RECENT_RUNS = 20
-"""Fewer recent runs decide nothing."""
+"""Fewer recent runs give no decision."""
 MIN_CERTAINTY = 0.95
-"""How certain it must be that the new network's mistakes are the smaller ones."""
+"""Least certainty that the new network's errors are smaller."""
 MAX_COVERAGE_LOSS = 0.05
-"""So much less of the runs may end inside the new network's 90 % intervals."""
+"""How much smaller the share of runs inside the new network's 90 % intervals may be."""
 RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkAccuracy:
-    """Of one network on the recent runs: per cent, and the mean mistake in log seconds."""
+    """Accuracy on the recent runs: per cent, and the mean error in log seconds."""
 
     median_error_pct: float
     mean_log_error: float
@@ -40,7 +40,7 @@ class NetworkAccuracy:
 
 @dataclass(frozen=True, slots=True)
 class NetworkComparison:
-    """The outcome: better, not better, or too little to tell by. `certainty` is that of better."""
+    """The outcome: better, not better, or too little data. `certainty` is that of better."""
 
     verdict: str
     held_out: int
@@ -50,7 +50,7 @@ class NetworkComparison:
 
     @property
     def better(self) -> bool:
-        """Whether the new network should take over."""
+        """Whether the new network should replace the old one."""
         return self.verdict == "better"
 
     def record(self) -> dict[str, Any]:
@@ -61,54 +61,53 @@ class NetworkComparison:
 def compare_networks(
     old: PcnPredictor, new: PcnPredictor, before: FleetRuns, recent: FleetRuns
 ) -> NetworkComparison:
-    """Compare both on the `recent` runs, each told what its device ran `before`."""
-    mistakes = [list(_errors(each, before, recent)) for each in (old, new)]
-    wrong, reach = (
-        np.array([[row[what] for row in rows] for rows in mistakes], float) for what in (0, 1)
-    )
-    known = np.isfinite(wrong).all(axis=0)
-    wrong, reach = np.abs(wrong[:, known]), reach[:, known]
-    count = wrong.shape[1]
+    """Compare both on the `recent` runs, given what each device ran `before`."""
+    rows = [list(_errors(predictor, before, recent)) for predictor in (old, new)]
+    errors = np.array([[error for error, _ in network] for network in rows], float)
+    half_widths = np.array([[width for _, width in network] for network in rows], float)
+    known = np.isfinite(errors).all(axis=0)
+    errors, half_widths = np.abs(errors[:, known]), half_widths[:, known]
+    count = errors.shape[1]
     if count < MIN_RECENT_RUNS:
         return NetworkComparison("too little", count, 0.0)
-    figures = [
+    accuracy = [
         NetworkAccuracy(
-            float(100 * np.median(np.expm1(own))),
-            float(own.mean()),
-            float(100 * (own <= far).mean()),
+            median_error_pct=float(100 * np.median(np.expm1(error))),
+            mean_log_error=float(error.mean()),
+            coverage90_pct=float(100 * (error <= half_width).mean()),
         )
-        for own, far in zip(wrong, reach, strict=True)
+        for error, half_width in zip(errors, half_widths, strict=True)
     ]
-    certainty = _certainty(wrong[1] - wrong[0])
-    covered = figures[1].coverage90_pct >= figures[0].coverage90_pct - 100 * MAX_COVERAGE_LOSS
+    certainty = _certainty(errors[1] - errors[0])
+    covered = accuracy[1].coverage90_pct >= accuracy[0].coverage90_pct - 100 * MAX_COVERAGE_LOSS
     verdict = "better" if certainty >= MIN_CERTAINTY and covered else "not better"
-    return NetworkComparison(verdict, count, certainty, *figures)
+    return NetworkComparison(verdict, count, certainty, *accuracy)
 
 
 def _errors(
     predictor: PcnPredictor, before: FleetRuns, recent: FleetRuns
 ) -> Iterator[tuple[float, float]]:
-    """Of each recent run: observed less predicted, and the interval's reach (log seconds)."""
-    for known, device in zip(before.devices, recent.devices, strict=True):
+    """Log error and half width of the interval (log seconds) for each recent run."""
+    for earlier, device in zip(before.devices, recent.devices, strict=True):
         models = [recent.models[run.model] for run in device.runs]
         if not models:
             continue
-        found = predictor.table(models, [device.vector], [before.observations(known)])
-        for run, latency_s, reach in zip(
-            device.runs, found.latency[:, 0], found.spread[:, 0], strict=True
+        table = predictor.table(models, [device.vector], [before.observations(earlier)])
+        for run, latency_s, half_width in zip(
+            device.runs, table.latency[:, 0], table.spread[:, 0], strict=True
         ):
-            yield float(np.log(run.latency_s) - np.log(latency_s)), float(reach)
+            yield float(np.log(run.latency_s) - np.log(latency_s)), float(half_width)
 
 
 def _certainty(apart: np.ndarray) -> float:
-    """The share of resamples in which the new network's mistakes are smaller on average."""
+    """The share of resamples in which the new network's errors are smaller on average."""
     draw = np.random.default_rng(0)
     chosen = draw.integers(len(apart), size=(RESAMPLES, len(apart)))
     return float((apart[chosen].mean(axis=1) < 0.0).mean())
 
 
 RECENT_SHARE = 0.3
-"""The share of all runs that judges."""
+"""The share of all runs that is held out to compare the networks."""
 
 StepProgress = Callable[[int, float], None]
 
@@ -125,11 +124,11 @@ def retrain(
 ) -> NetworkComparison:
     """Write a network to `target` if it is better than the one in the file `baseline`.
 
-    `atlas` is the dataset with what a fleet observed in it. Widths of intervals stay those of the
-    baseline: finding them anew takes much longer, and each device adapts its own.
+    `atlas` builds the dataset from the atlas and a fleet's runs. The widths of intervals are those
+    of the baseline: calibrating them takes much longer, and each device adapts its own.
     """
     before, recent = fleet.split(RECENT_SHARE)
-    if sum(len(each.runs) for each in recent.devices) < MIN_RECENT_RUNS:
+    if sum(len(device.runs) for device in recent.devices) < MIN_RECENT_RUNS:
         return NetworkComparison("too little", recent.runs, 0.0)
     data = atlas(before)
     network = fit(data, settings, progress)
@@ -138,7 +137,7 @@ def retrain(
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         file = Path(folder) / target.name
         export(network, data, file, suite, widths, {**provenance, **seen})
-        old, new = (PcnPredictor.load(each, suite) for each in (baseline, file))
+        old, new = (PcnPredictor.load(path, suite) for path in (baseline, file))
         verdict = compare_networks(old, new, before, recent)
         if verdict.better:
             file.replace(target)

@@ -53,5 +53,5 @@ class Calibration:
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> "Calibration":
         """From a record; raises KeyError or TypeError if it is not one."""
-        bands = {each: Band(**record["bands"][each]) for each in NOVELTY}
+        bands = {novelty: Band(**record["bands"][novelty]) for novelty in NOVELTY}
         return cls(record["version"], record["known_from"], record["near_from"], bands)

@@ -121,19 +121,19 @@ def model_tensors(inputs: ModelInputs, by: Scales) -> ModelTensors:
     """Models as tensors, scaled."""
     scaled = (inputs.sizes - by.sizes_mean) / by.sizes_scale
     arrays = (inputs.work, inputs.size, inputs.shares, inputs.spread, scaled)
-    return ModelTensors(*(torch.tensor(each) for each in arrays))
+    return ModelTensors(*(torch.tensor(array) for array in arrays))
 
 
 def device_tensors(inputs: DeviceInputs, by: Scales) -> DeviceTensors:
     """Devices as tensors, scaled."""
     arrays = (inputs.seconds, inputs.shape / by.shape_scale, inputs.unusual)
-    return DeviceTensors(*(torch.tensor(each) for each in arrays))
+    return DeviceTensors(*(torch.tensor(array) for array in arrays))
 
 
 def atlas_dataset(folder: Path | None = None, fleet: FleetRuns | None = None) -> AtlasDataset:
     """The atlas in `folder` (latencies.parquet, platforms.json) or the shipped one.
 
-    With a `fleet`, its devices and models stand beside the atlas's own.
+    With a `fleet`, its devices and models are added to those of the atlas.
 
     Raises InvalidInput where a network is unknown to the library or pyarrow is missing.
     """
@@ -146,13 +146,16 @@ def atlas_dataset(folder: Path | None = None, fleet: FleetRuns | None = None) ->
         )
     found = fleet or FleetRuns((), {})
     networks = [(name, families[name]["family"], known[name]) for name in content.networks]
-    # Of a cluster's model nobody says what family it is of: it is one of its own.
+    # The family of a cluster's model is unknown: it is a family of its own.
     networks += [(key, key, features) for key, features in found.models.items()]
     platforms = [
-        (each.name, each.runtime, each.vector, each.noise_floor) for each in content.platforms
+        (platform.name, platform.runtime, platform.vector, platform.noise_floor)
+        for platform in content.platforms
     ]
     nan = float("nan")
-    platforms += [(f"device {each.name}", each.runtime, each.vector, nan) for each in found.devices]
+    platforms += [
+        (f"device {device.name}", device.runtime, device.vector, nan) for device in found.devices
+    ]
     log_s = block_diagonal(content.log_s, found.latencies())
     return build_dataset(networks, reference_features(), platforms, log_s, known_suite())
 

@@ -87,7 +87,7 @@ class ExportSample:
         arrays = [getattr(self.models, name) for name in MODEL_INPUTS]
         arrays += [getattr(self.devices, name) for name in DEVICE_INPUTS]
         arrays += [getattr(self.seen, name) for name in OBSERVED_INPUTS]
-        return tuple(torch.tensor(each, dtype=kind) for each in arrays)
+        return tuple(torch.tensor(array, dtype=kind) for array in arrays)
 
 
 def export(
@@ -133,7 +133,9 @@ def export(
 def ensure_equal(served: ServingGraph, exported: NetworkFile, sample: ExportSample) -> None:
     """Raise ModelMismatch unless both say the same of the sample."""
     with torch.no_grad():
-        wanted = NetworkOutput(*(each.numpy() for each in served(*sample.tensors(torch.float64))))
+        wanted = NetworkOutput(
+            *(output.numpy() for output in served(*sample.tensors(torch.float64)))
+        )
     found = exported.run(sample.models, sample.devices, sample.seen)
     pairs = {"prediction": (wanted.mean, found.mean)}
     pairs |= {name: (getattr(wanted, name), getattr(found, name)) for name in COMPARED}
@@ -146,8 +148,8 @@ def ensure_equal(served: ServingGraph, exported: NetworkFile, sample: ExportSamp
 def _graph(network: Network, memory: NetworkMemory, by: Scales, sample: ExportSample) -> bytes:
     single = copy.deepcopy(network).float().eval()
     small = NetworkMemory(
-        ModelTensors(*(each.float() for each in memory.models)),
-        DeviceTensors(*(each.float() for each in memory.devices)),
+        ModelTensors(*(tensor.float() for tensor in memory.models)),
+        DeviceTensors(*(tensor.float() for tensor in memory.devices)),
         memory.inverse_models.float(),
         memory.inverse_devices.float(),
         memory.missed.float(),
@@ -174,8 +176,8 @@ def _graph(network: Network, memory: NetworkMemory, by: Scales, sample: ExportSa
 
 def _outputs() -> dict[str, dict[int, str]]:
     """The dynamic axes of the outputs."""
-    each = ("physics", "similarity", "residual", "gate")
-    pairs = {name: {0: "models", 1: "devices"} for name in each}
+    names = ("physics", "similarity", "residual", "gate")
+    pairs = {name: {0: "models", 1: "devices"} for name in names}
     single = {name: {0: "models"} for name in ("model", "corrected", "variance")}
     return pairs | single | {"device": {0: "devices"}, "covariance": {0: "models", 1: "observed"}}
 

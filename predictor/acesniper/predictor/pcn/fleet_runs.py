@@ -60,41 +60,46 @@ class FleetRuns:
             InvalidInput: a profile does not match its schema.
         """
         devices, models = [], {}
-        for each in objects:
-            if each.get("kind") == "DeviceProfile":
-                devices.append(convert.parse_resource(DeviceProfile, each))
-            elif each.get("kind") == "ModelProfile":
-                profile = convert.parse_resource(ModelProfile, each)
+        for manifest in objects:
+            if manifest.get("kind") == "DeviceProfile":
+                devices.append(convert.parse_resource(DeviceProfile, manifest))
+            elif manifest.get("kind") == "ModelProfile":
+                profile = convert.parse_resource(ModelProfile, manifest)
                 found = convert.model_features(profile)
                 if found is not None and found.version == FEATURES_VERSION:
                     metadata = profile.metadata
                     models[ModelKey(namespaced_key(metadata["namespace"], metadata["name"]))] = (
                         found
                     )
-        seen = [each for each in (_device_runs(each, models, suite) for each in devices) if each]
-        counted = Counter(run.model for each in seen for run in each.runs)
+        seen = [
+            device
+            for device in (_device_runs(profile, models, suite) for profile in devices)
+            if device
+        ]
+        counted = Counter(run.model for device in seen for run in device.runs)
         often = {key for key, _ in counted.most_common(max_models)}
         used = [
-            replace(each, runs=[run for run in each.runs if run.model in often]) for each in seen
+            replace(device, runs=[run for run in device.runs if run.model in often])
+            for device in seen
         ]
-        used.sort(key=lambda each: (-len(each.runs), each.name))
-        kept = [each for each in used if each.runs][:max_devices]
+        used.sort(key=lambda device: (-len(device.runs), device.name))
+        kept = [device for device in used if device.runs][:max_devices]
         return cls(kept, {key: models[key] for key in sorted(often)})
 
     @property
     def runs(self) -> int:
         """The number of runs of all devices."""
-        return sum(len(each.runs) for each in self.devices)
+        return sum(len(device.runs) for device in self.devices)
 
     def split(self, recent: float) -> tuple["FleetRuns", "FleetRuns"]:
         """Split into older runs and the newest share `recent` of all; devices and models stay."""
-        ends = sorted(run.at_s for each in self.devices for run in each.runs)
+        ends = sorted(run.at_s for device in self.devices for run in device.runs)
         first = min(round((1 - recent) * len(ends)), len(ends) - 1)
         since_s = ends[first] if ends else 0.0
         old, new = (
             [
-                replace(each, runs=[run for run in each.runs if (run.at_s >= since_s) is late])
-                for each in self.devices
+                replace(device, runs=[run for run in device.runs if (run.at_s >= since_s) is late])
+                for device in self.devices
             ]
             for late in (False, True)
         )
@@ -105,16 +110,16 @@ class FleetRuns:
         position = {key: number for number, key in enumerate(self.models)}
         log_s = np.full((len(self.models), len(self.devices)), np.nan)
         for column, device in enumerate(self.devices):
-            for each in observed_latencies(device.runs):
-                if each.variance <= MAX_VARIANCE:
-                    log_s[position[each.model], column] = np.log(each.latency_s)
+            for latency in observed_latencies(device.runs):
+                if latency.variance <= MAX_VARIANCE:
+                    log_s[position[latency.model], column] = np.log(latency.latency_s)
         return log_s
 
     def observations(self, device: DeviceRuns) -> list[Observation]:
         """The observations of a device, as a predictor takes them."""
         return [
-            Observation(self.models[each.model], each.latency_s, each.variance)
-            for each in observed_latencies(device.runs)
+            Observation(self.models[latency.model], latency.latency_s, latency.variance)
+            for latency in observed_latencies(device.runs)
         ]
 
 

@@ -48,7 +48,7 @@ class ModelInputs:
 
     def take(self, rows: np.ndarray) -> "ModelInputs":
         """Some of the models."""
-        return ModelInputs(*(getattr(self, each.name)[rows] for each in fields(self)))
+        return ModelInputs(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +70,7 @@ class DeviceInputs:
 
     def take(self, rows: np.ndarray) -> "DeviceInputs":
         """Some of the devices."""
-        return DeviceInputs(*(getattr(self, each.name)[rows] for each in fields(self)))
+        return DeviceInputs(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,7 +173,7 @@ def _fixed_costs(suite: Suite) -> np.ndarray:
 
 
 def _sizes(totals: np.ndarray, suite: Suite) -> np.ndarray:
-    """Log of work per node over that of the term's probe; 0 where there is none."""
+    """Log of work per node over that of the term's probe; 0 without such nodes."""
     found = np.zeros((len(totals), TERMS))
     for i, (name, probe) in enumerate(PAIRS):
         unit = 0 if name in HEAVY else 1

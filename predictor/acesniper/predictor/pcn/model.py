@@ -32,7 +32,7 @@ class ModelTensors(NamedTuple):
 
     def take(self, rows: Tensor) -> "ModelTensors":
         """Some of the models."""
-        return ModelTensors(*(each[rows] for each in self))
+        return ModelTensors(*(tensor[rows] for tensor in self))
 
 
 class DeviceTensors(NamedTuple):
@@ -47,7 +47,7 @@ class DeviceTensors(NamedTuple):
 
     def take(self, rows: Tensor) -> "DeviceTensors":
         """Some of the devices."""
-        return DeviceTensors(*(each[rows] for each in self))
+        return DeviceTensors(*(tensor[rows] for tensor in self))
 
 
 class Physics(nn.Module):
@@ -157,7 +157,7 @@ class Residual(nn.Module):
 
 
 class Gate(nn.Module):
-    """How much of the corrections to believe: all near the known, none far from everything."""
+    """Weight of the corrections: 1 near known models and devices, 0 far from all of them."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -90,7 +90,7 @@ class NetworkFile:
         feeds = {name: getattr(models, name) for name in MODEL_INPUTS}
         feeds |= {name: getattr(devices, name) for name in DEVICE_INPUTS}
         feeds |= {f"seen_{name}": getattr(seen, name) for name in OBSERVED_INPUTS}
-        single = {name: np.ascontiguousarray(each, np.float32) for name, each in feeds.items()}
+        single = {name: np.ascontiguousarray(array, np.float32) for name, array in feeds.items()}
         return NetworkOutput(*self.session.run(list(NetworkOutput._fields), single))
 
 
@@ -107,7 +107,7 @@ def file_versions(suite: Suite) -> dict[str, str]:
 
 
 def _session(source: Path | bytes) -> onnxruntime.InferenceSession:
-    """One thread, and memory given back after each run: it serves beside other work."""
+    """One thread, and memory freed after each run, as other work runs in the same process."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = options.enable_mem_pattern = False

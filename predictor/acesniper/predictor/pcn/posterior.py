@@ -40,9 +40,11 @@ def usable_observations(
 ) -> list[Observation]:
     """The newest `most` valid observations with features of this version."""
     valid = [
-        each
-        for each in observations
-        if each.model.version == version and 0 < each.latency_s < np.inf and each.variance >= 0
+        observation
+        for observation in observations
+        if observation.model.version == version
+        and 0 < observation.latency_s < np.inf
+        and observation.variance >= 0
     ]
     return valid[-most:]
 
@@ -50,7 +52,7 @@ def usable_observations(
 def own_variance(noise: float) -> float:
     """The part of the noise that belongs to a model on a device and recurs with it.
 
-    Training never predicts a model that it observed, so that it cannot tell the two apart.
+    Training never predicts a model that it observed, so that it cannot separate the two.
     """
     return max(noise - RUN_VARIANCE, 0.0)
 
@@ -62,8 +64,10 @@ def repeated_models(
 
     `digests` are those of the requested models; the `references` come first in O.
     """
-    number = {each.model_key: i for i, each in enumerate(observations)}
-    observed = np.array([-1] * references + [number[each.model_key] for each in observations])
+    number = {observation.model_key: i for i, observation in enumerate(observations)}
+    observed = np.array(
+        [-1] * references + [number[observation.model_key] for observation in observations]
+    )
     same = (observed[:, None] == observed) & (observed >= 0)
     np.fill_diagonal(same, False)
     requested = np.array([number.get(digest, -2) for digest in digests])
@@ -74,7 +78,7 @@ def already_run(digests: Sequence[str], observations: Observations) -> np.ndarra
     """Which models each device ran itself, (M, D), or (M, 1) if none ran any."""
     if not any(observations):
         return np.zeros((len(digests), 1), bool)
-    ran = [{each.model_key for each in device} for device in observations]
+    ran = [{observation.model_key for observation in device} for device in observations]
     return np.array([[digest in models for models in ran] for digest in digests], bool)
 
 

@@ -217,8 +217,8 @@ class PcnPredictor:
         own_sigma = np.asarray([[own_log_sigma(models[i])] for i in current])
         inputs = self._devices.get(devices)
         usable = [
-            usable_observations(each, FEATURES_VERSION, self._limits.observations)
-            for each in observed
+            usable_observations(observations, FEATURES_VERSION, self._limits.observations)
+            for observations in observed
         ] or [[] for _ in devices]
         limits, rows = self._limits, min(len(current), self._limits.models)
         most = max(1, limits.cells // (rows + inputs.references.shape[1]))
@@ -255,7 +255,7 @@ class PcnPredictor:
                     zip(observed, seen.positions, strict=True)
                 )
             ]
-            added, deviation = (np.hstack(each) for each in zip(*corrections, strict=True))
+            added, deviation = (np.hstack(arrays) for arrays in zip(*corrections, strict=True))
         else:
             columns = np.arange(len(inputs.seconds))
             added, deviation = self._corrected(output, inputs, digests, columns, [], NO_INDICES)
@@ -287,7 +287,7 @@ class PcnPredictor:
         again, same = repeated_models(digests, observed, references)
         # A change since the probe is common to all models; the references do not show it.
         since = np.arange(len(past)) >= references
-        shift = max((each.shift for each in observed), default=0.0) ** 2
+        shift = max((observation.shift for observation in observed), default=0.0) ** 2
         taken = inputs.references[np.ix_(columns, past[:references])].T
         log_s = np.vstack([taken, np.tile(_log_s(observed), (len(columns), 1)).T])
         added, variance, surprise = posterior(
@@ -313,7 +313,7 @@ class PcnPredictor:
         """Positions of a device's observations among the network's inputs, and noise (O,)."""
         there = np.flatnonzero(np.isfinite(inputs.references[column]))
         past = np.r_[there, inputs.references.shape[1] + positions]
-        extra = np.r_[np.zeros(len(there)), [each.variance for each in observed]]
+        extra = np.r_[np.zeros(len(there)), [observation.variance for observation in observed]]
         return past, self._network.noise + extra
 
     def _observed_inputs(self, models: Sequence[ModelFeatures]) -> ModelInputs:
@@ -330,7 +330,7 @@ class PcnPredictor:
 
 
 def _log_s(observed: Sequence[Observation]) -> np.ndarray:
-    return np.log([each.latency_s for each in observed], dtype=np.float32)
+    return np.log([observation.latency_s for observation in observed], dtype=np.float32)
 
 
 def _parts(seconds: np.ndarray) -> dict[str, float]:

@@ -24,7 +24,7 @@ HIDDEN_FAMILIES = 5
 """One family in so many is hidden in a step."""
 
 MAX_OBSERVED = (0, 0, 10, 30, 200)
-"""How many models are observed on the hidden devices at most, drawn anew in each step."""
+"""How many models are observed on the hidden devices at most, drawn again in each step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def fit(
     settings: TrainingSettings = DEFAULT_SETTINGS,
     progress: Callable[[int, float], None] = lambda step, loss: None,
 ) -> Network:
-    """A network for this dataset. `progress` hears the number of the step and its loss."""
+    """A network for this dataset. `progress` is called with each step and its loss."""
     torch.manual_seed(settings.seed)
     source = np.random.default_rng(settings.seed)
     known = data.known()
@@ -136,15 +136,15 @@ def predict_hidden(
         observed, seen.log_s - mean[count:], seen.measured, hidden.references
     )
     mean, deviation = condition(network.observed, models, mean[:count], seen_wrong)
-    # Physics is not to be changed in order to be doubted less.
+    # No gradient: physics must not change in order to narrow the deviation.
     return mean, widened_deviation(deviation, network.physics.unusual(models, devices).detach())
 
 
 def _groups(network: Network, settings: TrainingSettings) -> list[dict[str, object]]:
     """The towers learn slowly and are kept small; all else is a handful of numbers."""
     towers = list(network.residual.parameters())
-    inside = {id(each) for each in towers}
-    others = [each for each in network.parameters() if id(each) not in inside]
+    inside = {id(parameter) for parameter in towers}
+    others = [parameter for parameter in network.parameters() if id(parameter) not in inside]
     return [
         {"params": others, "lr": settings.rate, "weight_decay": 0.0},
         {"params": towers, "lr": settings.tower_rate, "weight_decay": settings.tower_decay},

@@ -44,7 +44,7 @@ SIGNAL_TO_NOISE = 3.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TransferResult:
-    """`middle` (new devices, models), ln ms, and what tells how wrong it may be.
+    """`middle` (new devices, models), ln ms, and how wrong it may be.
 
     `strange` (new devices,) is the deviation the process expects, 1 for a device like the known;
     `disagreement` (new devices,) by how much a reading departs from what the others imply, ln ms.
@@ -93,14 +93,14 @@ def _ensemble_mean(
     target = known - level[:, None]
     mean = target.mean(axis=0)
     total, strange = np.zeros((len(readings), len(mean))), np.zeros(len(readings))
-    for each in ENSEMBLE:
-        inner = _device_kernel(each, old, old) + each.noise * np.eye(len(old))
-        outer = _device_kernel(each, new, old)
+    for member in ENSEMBLE:
+        inner = _device_kernel(member, old, old) + member.noise * np.eye(len(old))
+        outer = _device_kernel(member, new, old)
         weights = np.linalg.solve(inner, outer.T)
         total += weights.T @ (target - mean)
-        prior = each.linear * (new**2).sum(axis=1) + each.nearness
+        prior = member.linear * (new**2).sum(axis=1) + member.nearness
         variance = np.maximum(prior - (outer * weights.T).sum(axis=1), 0.0)
-        strange += np.sqrt(1.0 + variance / each.noise)
+        strange += np.sqrt(1.0 + variance / member.noise)
     middle = new_level[:, None] + mean + total / len(ENSEMBLE)
     if alike is not None:
         middle = middle + _carry_residuals(readings - middle[:, columns], alike, columns)

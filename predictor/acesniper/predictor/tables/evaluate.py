@@ -22,10 +22,10 @@ def evaluate_table(split: TableSplit, traits: Sequence[ModelTraits] | None) -> D
 
 
 def prediction_accuracy(split: TableSplit, prediction: TablePrediction) -> Document:
-    """The figures of a prediction; a task with no cell says so by `cells` 0."""
+    """The figures of a prediction; a task without cells has `cells` 0."""
     outcomes = {task: task_outcome(split, prediction, task) for task in TASKS}
     document: Document = {
-        task: dict[str, object](with_worst_device(each)) for task, each in outcomes.items()
+        task: dict[str, object](with_worst_device(outcome)) for task, outcome in outcomes.items()
     }
     devices: dict[str, object] = {}
     for row, name in enumerate(split.table.devices):
@@ -36,7 +36,7 @@ def prediction_accuracy(split: TableSplit, prediction: TablePrediction) -> Docum
 
 
 def task_outcome(split: TableSplit, prediction: TablePrediction, task: str) -> PredictionOutcome:
-    """The cells of one task; those nobody predicted do not count."""
+    """The cells of one task that were predicted."""
     wanted = split.wanted(task) & np.isfinite(prediction.middle)
     return PredictionOutcome(
         split.table.log_ms, prediction.middle, prediction.low, prediction.high, wanted
@@ -69,7 +69,7 @@ def models_to_run_first(split: TableSplit, count: int, *, references: bool = Tru
 def observation_curve(
     split: TableSplit, traits: Sequence[ModelTraits] | None, most: int
 ) -> list[dict[str, int | dict[str, float]]]:
-    """The figures after so many observations on each new device beside the references.
+    """The figures after more observations on each new device, in addition to the references.
 
     The observed models are those to run first; every step is judged on the cells that even the
     last one leaves unknown. So that there are some, no more than half of the models are observed
@@ -130,7 +130,7 @@ def by_work(
 
     `log_ms` is (devices, known models). Where no arithmetic is stated, the device's mean.
     """
-    work = np.array([np.log(_work(each) + 1.0) for each in traits])
+    work = np.array([np.log(_work(model) + 1.0) for model in traits])
     x = work[known] - work[known].mean()
     slope = (log_ms - log_ms.mean(axis=1)[:, None]) @ x / (x @ x + 1e-9)
     asked = work[new] - work[known].mean()
@@ -138,5 +138,5 @@ def by_work(
 
 
 def _work(traits: ModelTraits) -> float:
-    listed = sum(each.count * each.sizes[0] for each in traits.operators)
+    listed = sum(operator.count * operator.sizes[0] for operator in traits.operators)
     return listed or traits.values.get("flops", 0.0) or 1e9 * traits.values.get("gmacs", 0.0)

@@ -45,7 +45,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     try:
         raw = path.read_bytes()
         text = (gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw).decode("utf-8-sig")
-        lines = io.StringIO(text, newline="")  # csv itself tells a line's end from one in quotes
+        lines = io.StringIO(text, newline="")  # csv handles line ends in quotes
         return list(csv.DictReader(lines, restval="", strict=True))
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(f"{path} is not a readable CSV file: {error}") from error
@@ -131,7 +131,7 @@ def family_folds(families: Sequence[str], count: int = FAMILY_FOLDS) -> list[np.
     count = min(count, len(names))
     order = np.random.default_rng(0).permutation(len(names))
     fold = {names[at]: i % count for i, at in enumerate(order)}
-    place = np.array([fold[each] for each in items], dtype=int)
+    place = np.array([fold[item] for item in items], dtype=int)
     return [place == i for i in range(count) if (place == i).any()]
 
 

@@ -37,7 +37,7 @@ def read_features(
     """The features of every model a file or folder describes, by the model's name.
 
     A folder holds `.onnx`, `.param` (ncnn) and `.csv` files; an ONNX file in it that cannot be read
-    is told to `left_out`. A CSV file is either a list of operators (columns `operation` and
+    is reported to `left_out`. A CSV file is either a list of operators (columns `operation` and
     `feature`) or has a row per model: its numbers are taken as they are, unless they differ between
     rows of one model; a column `ops` of six digits is a cell of NAS-Bench-201. Of several model
     columns a file may lack all but the first. `shapes` are sizes of dimensions that ONNX files
@@ -45,7 +45,7 @@ def read_features(
     """
     if path.is_dir():
         found: dict[str, ModelTraits] = {}
-        for file in sorted(each for each in path.iterdir() if each.is_file()):
+        for file in sorted(file for file in path.iterdir() if file.is_file()):
             if file.name.endswith((".onnx", ".param", ".csv", ".csv.gz")):
                 try:
                     _merge(found, read_features(file, model_columns, shapes))
@@ -70,7 +70,7 @@ def aligned(found: Mapping[str, ModelTraits], models: Sequence[str]) -> list[Mod
     direct = [found.get(name) or found.get(name_group(name)) for name in models]
     if not any(direct):
         raise InvalidInput("the features describe none of the table's models")
-    described = [i for i, each in enumerate(direct) if each is not None]
+    described = [i for i, own in enumerate(direct) if own is not None]
     pieces = name_pieces(models)
     result = []
     for i, traits in enumerate(direct):
@@ -89,7 +89,7 @@ def onnx_traits(path: Path, shapes: Mapping[str, int] | None = None) -> ModelTra
         nodes = features.values[f"{kind}.nodes"]
         if nodes:
             flops, moved = (
-                features.values[f"{kind}.{each}"] / nodes for each in ("flops", "bytes")
+                features.values[f"{kind}.{measure}"] / nodes for measure in ("flops", "bytes")
             )
             operators.append(operator(kind, nodes, flops=flops, read=moved / 8, written=moved / 8))
     totals = {"flops": features.flops, "parameters": features.parameters}
@@ -112,9 +112,9 @@ def _csv(path: Path, model_columns: Sequence[str]) -> dict[str, ModelTraits]:
         varying |= {key for key, value in traits.values.items() if before.get(key, value) != value}
     return {
         name: ModelTraits(
-            each.operators, {k: v for k, v in each.values.items() if k not in varying}
+            traits.operators, {k: v for k, v in traits.values.items() if k not in varying}
         )
-        for name, each in described.items()
+        for name, traits in described.items()
     }
 
 
@@ -167,7 +167,7 @@ def cell_operators(digits: str) -> tuple[tuple[TraitOperator, ...], dict[str, fl
     sums = sum(max(0, sum(edge[1] == point for edge, _ in live) - 1) for point in (1, 2, 3))
     found += [operator("sum", 5.0 * sums, written=s * s * c) for s, c in CELL_STAGES if sums]
     dead = [(edge, digit) for edge, digit in zip(CELL_EDGES, digits, strict=True)]
-    dead = [each for each in dead if each not in live]
+    dead = [edge for edge in dead if edge not in live]
     found += [_dead_operator(digit, *stage) for _, digit in dead for stage in CELL_STAGES]
     heavy = {edge: float(CELL_KERNELS[CELL_KINDS[digit]]) for edge, digit in live}
     values = {f"edge{a}{b}={digit}": 1.0 for (a, b), digit in live}
@@ -186,18 +186,18 @@ def _edge_operator(kind: str, size: int, channels: int) -> TraitOperator:
 
 
 def _dead_operator(digit: str, size: int, channels: int) -> TraitOperator:
-    each = _edge_operator(CELL_KINDS.get(digit, "skip"), size, channels)
-    return TraitOperator(f"dead {CELL_KINDS.get(digit, 'none')}", each.sizes, each.count)
+    live = _edge_operator(CELL_KINDS.get(digit, "skip"), size, channels)
+    return TraitOperator(f"dead {CELL_KINDS.get(digit, 'none')}", live.sizes, live.count)
 
 
 def _live_edges(digits: str) -> list[tuple[tuple[int, int], str]]:
     """The edges on a way from the first point to the last."""
     edges = [(e, d) for e, d in zip(CELL_EDGES, digits, strict=True) if d in CELL_KINDS]
     ahead, behind = {0}, {3}
-    for (start, end), _ in sorted(edges, key=lambda each: each[0][1]):
+    for (start, end), _ in sorted(edges, key=lambda edge: edge[0][1]):
         if start in ahead:
             ahead.add(end)
-    for (start, end), _ in sorted(edges, key=lambda each: -each[0][0]):
+    for (start, end), _ in sorted(edges, key=lambda edge: -edge[0][0]):
         if end in behind:
             behind.add(start)
     return [(e, d) for e, d in edges if e[0] in ahead and e[1] in behind]
@@ -206,7 +206,7 @@ def _live_edges(digits: str) -> list[tuple[tuple[int, int], str]]:
 def _depth(edges: dict[tuple[int, int], float]) -> float:
     """The most edges with a kernel one after the other."""
     longest = [0.0] * 4
-    for (start, end), kernel in sorted(edges.items(), key=lambda each: each[0][1]):
+    for (start, end), kernel in sorted(edges.items(), key=lambda edge: edge[0][1]):
         longest[end] = max(longest[end], longest[start] + (kernel > 0))
     return longest[3]
 
@@ -221,15 +221,15 @@ ListedShapes = Mapping[str, float]
 def listed_operators(
     rows: Sequence[Mapping[str, str]], model_columns: Sequence[str], source: str
 ) -> dict[str, ModelTraits]:
-    """The operators of each model; `source` keeps apart the kinds of different lists."""
+    """The operators of each model; `source` distinguishes the kinds of different lists."""
     found: dict[str, list[TraitOperator]] = {}
     for row in rows:
         kind, shapes = row["operation"], _parse_shapes(row["feature"])
-        each = (
+        entry = (
             _convolution(kind, shapes) if "conv" in kind.lower() else _other_operator(kind, shapes)
         )
-        each = TraitOperator(f"{source} {each.kind}", each.sizes, each.count)
-        found.setdefault(joined_name(row, model_columns), []).append(each)
+        entry = TraitOperator(f"{source} {entry.kind}", entry.sizes, entry.count)
+        found.setdefault(joined_name(row, model_columns), []).append(entry)
     return {name: ModelTraits(tuple(operators)) for name, operators in found.items()}
 
 

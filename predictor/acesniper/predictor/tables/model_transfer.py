@@ -207,10 +207,12 @@ def stacking_weights(tried: np.ndarray, measured: np.ndarray, judges: int) -> np
     """The weights (members, devices) of the mean with the least error on each device.
 
     `tried` (members, devices, models) are ln ms as if the models were new, `measured` (devices,
-    models) the truth with NaN where there is none. The first `judges` devices count for the others.
+    models) the truth, NaN where unmeasured. The first `judges` devices count for the others.
     """
     options = np.array(_simplex(len(tried), WEIGHT_STEPS)) / WEIGHT_STEPS
-    error = np.array([_capped_error(np.tensordot(each, tried, 1), measured) for each in options])
+    error = np.array(
+        [_capped_error(np.tensordot(option, tried, 1), measured) for option in options]
+    )
     counts = np.isfinite(measured).sum(axis=1)
     total = error[:, :judges].sum(axis=1) / max(counts[:judges].sum(), 1)
     best = (error + SHRINKAGE_CELLS * total[:, None]).argmin(axis=0)

@@ -43,7 +43,7 @@ def read_ncnn_param(path: Path) -> tuple[TraitOperator, ...]:
         found = [_layer(line.split(), shapes) for line in lines[2:] if line.strip()]
     except (ValueError, IndexError) as error:
         raise InvalidInput(f"{path} has a layer that cannot be read: {error}") from error
-    return tuple(each for each in found if each is not None)
+    return tuple(operator for operator in found if operator is not None)
 
 
 def _layer(words: list[str], shapes: dict[str, Shape]) -> TraitOperator | None:
@@ -59,7 +59,7 @@ def _layer(words: list[str], shapes: dict[str, Shape]) -> TraitOperator | None:
 
 def _given(settings: dict[str, str], outs: int) -> list[Shape]:
     """The hinted shapes: for each blob its rank and three sizes (width, height, channels)."""
-    numbers = [int(each) for each in settings.get(SHAPES, "0").split(",")][1:]
+    numbers = [int(number) for number in settings.get(SHAPES, "0").split(",")][1:]
     quads = [numbers[i : i + 4] for i in range(0, len(numbers), 4)]
     return [tuple(quad[1 : 1 + max(quad[0], 1)]) for quad in quads][:outs]
 

@@ -61,9 +61,9 @@ def count_operators(models: Sequence[ModelTraits]) -> OperatorCounts:
     place: dict[tuple[str, tuple[float, ...]], int] = {}
     entries: list[tuple[int, int, float]] = []
     for row, model in enumerate(models):
-        for each in model.operators:
-            column = place.setdefault((each.kind, each.sizes), len(place))
-            entries.append((row, column, each.count))
+        for operator in model.operators:
+            column = place.setdefault((operator.kind, operator.sizes), len(place))
+            entries.append((row, column, operator.count))
     counts = np.zeros((len(models), len(place)))
     for row, column, count in entries:
         counts[row, column] += count
@@ -154,13 +154,13 @@ def fit_costs(amounts: np.ndarray, log_ms: np.ndarray, ridge: float) -> np.ndarr
 
 
 def time_shares(models: CostDesign, counts: np.ndarray, costs: np.ndarray) -> np.ndarray:
-    """What part of a model's time each operator takes, mean over devices: (models, operators)."""
+    """The share of a model's time per operator, mean over devices: (models, operators)."""
     coefficients = costs.reshape(len(costs), -1, COST_MEASURES)
-    each = np.zeros((len(costs), len(models.charged)))
+    charge = np.zeros((len(costs), len(models.charged)))
     for level in models.groups:
-        each += np.einsum("doi,oi->do", coefficients[:, level], models.charged)
-    total = each @ counts.T  # devices, models
-    mean = (1.0 / np.maximum(total, 1e-12)).T @ each / len(costs)
+        charge += np.einsum("doi,oi->do", coefficients[:, level], models.charged)
+    total = charge @ counts.T  # devices, models
+    mean = (1.0 / np.maximum(total, 1e-12)).T @ charge / len(costs)
     found = mean * counts
     return np.asarray(found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12))
 

@@ -95,7 +95,7 @@ def _without_gaps(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The known block with its gaps filled, and how the models' features make them vary together.
 
-    Where features tell what a model takes, only what they leave is filled in by the other devices.
+    Where features predict a model's latency, the other devices fill in only the residual.
     """
     if models is None:
         return impute(known.log_ms), None
@@ -196,7 +196,7 @@ class ConformalScores:
 
 
 def device_signs(strange: np.ndarray, disagreement: np.ndarray) -> np.ndarray:
-    """What tells before any mistake how wrong one will be on a device: (devices, 2)."""
+    """Signs, known in advance, of how large errors on a device will be: (devices, 2)."""
     return np.asarray(np.log(np.stack([strange, np.maximum(disagreement, 1e-3)], axis=1)))
 
 
@@ -205,14 +205,14 @@ def new_device_margins(scores: ConformalScores, past: np.ndarray, new: np.ndarra
 
     `past` are the signs of the devices of the scores, when they were rehearsed.
     """
-    each = np.log(np.maximum(scores.each(), 1e-9))
-    middle, centre = each.mean(), past.mean(axis=0)
+    quantiles = np.log(np.maximum(scores.each(), 1e-9))
+    middle, centre = quantiles.mean(), past.mean(axis=0)
     apart = past - centre
-    left = each - middle - apart @ PRIOR_SLOPES
+    left = quantiles - middle - apart @ PRIOR_SLOPES
     slopes = PRIOR_SLOPES + np.linalg.solve(
         apart.T @ apart + PRIOR_DEVICES * np.eye(2), apart.T @ left
     )
-    allowed = np.quantile(each - middle - apart @ slopes, TARGET_DEVICES, method="higher")
+    allowed = np.quantile(quantiles - middle - apart @ slopes, TARGET_DEVICES, method="higher")
     return np.asarray(np.exp(middle + (new - centre) @ slopes + max(float(allowed), 0.0)))
 
 

@@ -32,7 +32,7 @@ class Contender:
 
 OURS = Contender("ours")
 ORACLE = Contender("oracle", "true-")
-"""Our scheduler, told the true latencies."""
+"""Ace-Sniper with the true latencies."""
 STOCK = Contender("stock", ours=False)
 
 CONTENDERS = (OURS, ORACLE, STOCK)
@@ -123,7 +123,7 @@ def write_predictions(
     cluster: SimulatedCluster,
     scale: float,
 ) -> None:
-    """What the extender reads: what we believe of each pair, and what the oracle knows of it."""
+    """Write the extender's predictions of each pair, and the true latencies for the oracle."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("device", "model", "latency_s", "low_s", "high_s"))

@@ -78,7 +78,7 @@ ProgressCallback = Callable[[Contender, int, int], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Experiment:
-    """The cluster and its tasks, what we believe, and how many real seconds a second takes."""
+    """The cluster, its tasks, their predictions, and the real seconds per simulated second."""
 
     cluster: SimulatedCluster
     tasks: Sequence[Task]

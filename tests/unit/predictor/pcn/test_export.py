@@ -101,7 +101,7 @@ def test_the_file_carries_what_serving_needs(tmp_path: Path) -> None:
 )
 def test_a_file_for_other_code_is_refused(file: Path, name: str, value: str) -> None:
     graph = onnx.load(file)
-    metadata = {each.key: each.value for each in graph.metadata_props} | {name: value}
+    metadata = {entry.key: entry.value for entry in graph.metadata_props} | {name: value}
     onnx.helper.set_model_props(graph, metadata)
 
     with pytest.raises(ModelMismatch):
@@ -116,4 +116,4 @@ def test_what_is_no_network_is_refused() -> None:
 def test_nothing_is_left_behind_but_the_file(tmp_path: Path) -> None:
     write_small(tmp_path / "pcn.onnx")
 
-    assert [each.name for each in tmp_path.iterdir()] == ["pcn.onnx"]
+    assert [path.name for path in tmp_path.iterdir()] == ["pcn.onnx"]

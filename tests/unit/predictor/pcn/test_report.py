@@ -1,4 +1,4 @@
-"""What is said of the method: on every split, beside simple methods, and of hidden cells only."""
+"""Reports cover every split and the baselines, and only hidden cells."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -67,9 +67,9 @@ def test_every_platform_is_judged_once_in_each_split(document: Document) -> None
         for methods in counts.values():
             for found in methods.values():
                 assert set(found["devices"]) == set(PLATFORMS)
-                cells = sum(each["cells"] for each in found["devices"].values())
+                cells = sum(figures["cells"] for figures in found["devices"].values())
                 assert found["all"]["cells"] == cells
-                assert sum(each["cells"] for each in found["families"].values()) == cells
+                assert sum(figures["cells"] for figures in found["families"].values()) == cells
 
 
 def test_the_document_says_what_it_was_found_on(document: Document) -> None:

@@ -65,7 +65,7 @@ def baseline_folds(
             count: method(data, models, devices, observed_networks(data, shown, count, seed))
             for count in observations
         }
-        ones = {count: np.ones_like(each) for count, each in mean.items()}
+        ones = {count: np.ones_like(log_s) for count, log_s in mean.items()}
         yield HiddenFold(group, models, devices, mean, ones, np.ones(len(devices)))
 
 

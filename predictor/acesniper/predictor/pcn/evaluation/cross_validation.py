@@ -96,7 +96,7 @@ def hidden_fold(
         hidden = HiddenCells(models, devices, shown, others, seen, int(data.reference.sum()))
         with torch.no_grad():
             found = predict_hidden(network, known, hidden)
-        mean[count], deviation[count] = (each.numpy() for each in found)
+        mean[count], deviation[count] = (array.numpy() for array in found)
     with torch.no_grad():
         memory = network.remember(known.take(torch.tensor(shown), torch.tensor(others)))
         asked = known.take(torch.tensor(models), torch.tensor(devices))
@@ -110,7 +110,7 @@ def deal_families(families: np.ndarray, never: np.ndarray) -> np.ndarray:
     order = np.random.default_rng(0).permutation(len(names))
     place = {str(names[at]): i % FOLDS for i, at in enumerate(order)}
     return np.array(
-        [-1 if out else place[str(each)] for each, out in zip(families, never, strict=True)]
+        [-1 if out else place[str(family)] for family, out in zip(families, never, strict=True)]
     )
 
 

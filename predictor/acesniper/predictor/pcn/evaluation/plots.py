@@ -21,10 +21,10 @@ PANELS: Sequence[tuple[str, int]] = (
 """Splits that are drawn, and after how many observations."""
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#999933")
-"""Okabe and Ito's palette, but for its yellow: told apart by colour-blind readers, too."""
+"""Okabe and Ito's palette without yellow, also suitable for colour-blind readers."""
 
 MARKS = "osD^vP<X"
-"""A second way to tell runtimes apart."""
+"""Markers, a second way to distinguish runtimes."""
 
 
 def write_plots(done: Trial, document: Document, folder: Path) -> list[Path]:
@@ -36,10 +36,10 @@ def write_plots(done: Trial, document: Document, folder: Path) -> list[Path]:
             "families.svg": families(document),
             "intervals.svg": intervals(done, document),
         }
-        for name, each in figures.items():
+        for name, figure in figures.items():
             # A date would make every run another file.
             kept = {"Date": None} if name.endswith(".svg") else None
-            each.savefig(folder / name, dpi=110, bbox_inches="tight", metadata=kept)
+            figure.savefig(folder / name, dpi=110, bbox_inches="tight", metadata=kept)
     return [folder / name for name in figures]
 
 
@@ -67,7 +67,7 @@ def predicted(done: Trial) -> Figure:
     """Predicted against measured, a panel for each split, a colour for each runtime."""
     figure = Figure(figsize=(11, 4))
     panels = figure.subplots(1, len(PANELS), sharex=True, sharey=True)
-    runtimes = [str(each) for each in np.unique(done.data.runtimes)]
+    runtimes = [str(name) for name in np.unique(done.data.runtimes)]
     for axes, (split, count) in zip(panels, PANELS, strict=True):
         cells = done.outcome(split, count)
         of_platform = dict(zip(done.data.platforms, done.data.runtimes, strict=True))
@@ -127,7 +127,7 @@ def families(document: Document) -> Figure:
 
 def intervals(done: Trial, document: Document) -> Figure:
     """Coverage and width of 90 % intervals on each device, for each split."""
-    names = sorted(str(each) for each in done.data.platforms)
+    names = sorted(str(platform) for platform in done.data.platforms)
     figure = Figure(figsize=(9, 0.9 + 0.24 * len(names)))
     left, right = figure.subplots(1, 2, sharey=True)
     for turn, (split, count) in enumerate(PANELS):

@@ -109,14 +109,14 @@ def run_trial(
     }
     folds: dict[str, dict[str, list[HiddenFold]]] = {
         OURS: {
-            by: list(cross_validate(data, by, each, settings, progress))
-            for by, each in counts.items()
+            by: list(cross_validate(data, by, numbers, settings, progress))
+            for by, numbers in counts.items()
         }
     }
     for name, method in METHODS.items():
         folds[name] = {
-            by: list(baseline_folds(data, by, each, method, settings.seed))
-            for by, each in counts.items()
+            by: list(baseline_folds(data, by, numbers, method, settings.seed))
+            for by, numbers in counts.items()
         }
     return Trial(data, settings, curve(observations), folds)
 
@@ -159,7 +159,7 @@ def by_family(
 def ablation(done: Trial, progress: Progress = lambda _: None) -> Document:
     """The figures on new devices and runtimes with parts of the network left out.
 
-    Each row is trained anew, so what it says is what the network can do without the part.
+    Each row is a network trained without the part.
     """
     counts = [count for count in ABLATED if count in done.curve]
     found: Document = {}

@@ -13,7 +13,7 @@ converted: list[int] = []
 def convert(devices: Sequence[HardwareVector]) -> DeviceInputs:
     """The pace of each device, everywhere."""
     converted.append(len(devices))
-    pace = np.asarray([[each.readings["null"].seconds] for each in devices])
+    pace = np.asarray([[device.readings["null"].seconds] for device in devices])
     return DeviceInputs(pace, pace, pace[:, 0], pace, pace, pace)
 
 

@@ -55,16 +55,16 @@ def test_the_shipped_atlas_is_measured_on_really_different_platforms() -> None:
     known = read_platforms()
 
     assert len(known) >= 16
-    assert len({each.runtime for each in known}) >= 6
-    assert all(0 < each.noise_floor < 0.1 for each in known)
+    assert len({platform.runtime for platform in known}) >= 6
+    assert all(0 < platform.noise_floor < 0.1 for platform in known)
 
 
 def test_every_platform_was_probed_with_the_suite_of_today() -> None:
     suite = known_suite()
 
-    for each in read_platforms():
-        assert (each.vector.suite, each.vector.version) == (suite.name, suite.version)
-        assert len(each.vector.readings) > 30
+    for platform in read_platforms():
+        assert (platform.vector.suite, platform.vector.version) == (suite.name, suite.version)
+        assert len(platform.vector.readings) > 30
 
 
 def test_every_latency_belongs_to_a_known_network() -> None:

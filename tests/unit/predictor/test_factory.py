@@ -68,14 +68,14 @@ def test_a_file_that_cannot_be_used_changes_nothing_and_is_rejected_once(
     assert predictor.rejected is None
 
 
-async def test_whoever_follows_is_told_of_another_network(tmp_path: Path, another: bytes) -> None:
-    file, told = tmp_path / "pcn.onnx", asyncio.Event()
+async def test_a_follower_is_notified_of_a_new_network(tmp_path: Path, another: bytes) -> None:
+    file, notified = tmp_path / "pcn.onnx", asyncio.Event()
     predictor = ReplaceablePredictor(file)
-    following = asyncio.create_task(predictor.follow(told.set, interval_s=0.01))
+    following = asyncio.create_task(predictor.follow(notified.set, interval_s=0.01))
 
     file.write_bytes(another)
 
     async with asyncio.timeout(30):
-        await told.wait()
+        await notified.wait()
     following.cancel()
     assert predictor.digest != SHIPPED

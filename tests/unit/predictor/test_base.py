@@ -1,3 +1,7 @@
+"""Latency tables: invalid cells, and corrections by observations."""
+
+import math
+
 import numpy as np
 import pytest
 
@@ -12,13 +16,13 @@ def table(spread: float = 0.2) -> LatencyArrays:
     return LatencyArrays(latency, np.full(latency.shape, spread))
 
 
-def test_nothing_observed_changes_nothing() -> None:
+def test_a_table_without_observations_is_unchanged() -> None:
     before = table()
 
     assert corrected_table(before, MODELS, [[], []]) is before
 
 
-def test_a_model_is_believed_as_observed_the_more_certain_it_was() -> None:
+def test_a_certain_observation_corrects_more_than_an_uncertain_one() -> None:
     sure = corrected_table(table(), MODELS, [[Observation(MODELS[0], 1.5, 1e-6)], []])
     doubtful = corrected_table(table(), MODELS, [[Observation(MODELS[0], 1.5, 0.1)], []])
 
@@ -45,15 +49,40 @@ def test_a_device_that_drifted_is_slower_in_all_models() -> None:
     assert found.latency[2, 0] == pytest.approx(8.0, rel=0.05)
 
 
-def test_what_cannot_be_predicted_stays_unknown() -> None:
+def test_unknown_cells_stay_unknown() -> None:
     found = corrected_table(table(), MODELS, [[], [Observation(MODELS[2], 9.0, 1e-6)]])
 
     assert np.isnan(found.latency[2, 1])
 
 
-def test_the_table_that_was_given_is_left_alone() -> None:
+def test_the_given_table_is_not_modified() -> None:
     before = table()
 
     corrected_table(before, MODELS, [[Observation(MODELS[0], 1.5, 1e-6)], []])
 
     assert before.latency[0, 0] == 1.0
+
+
+GOOD = 0.02
+
+
+@pytest.mark.parametrize(
+    ("latency_s", "spread"),
+    [(math.inf, math.nan), (math.inf, 0.1), (0.0, 0.1), (-1.0, 0.1), (1e25, 0.1), (1.0, math.nan)],
+)
+def test_an_impossible_latency_is_unknown_and_its_neighbours_are_not(
+    latency_s: float, spread: float
+) -> None:
+    found = LatencyArrays(
+        np.array([[latency_s, GOOD]], np.float32), np.array([[spread, 0.1]], np.float16)
+    )
+
+    bad, good = found.predictions("test")[0]
+    believed = found.sound()
+
+    assert bad is None
+    assert good is not None
+    assert np.isnan(believed.latency).tolist() == [[True, False]]
+    assert np.isnan(believed.spread).tolist() == [[True, False]]
+    assert believed.latency.dtype == np.dtype(np.float32)
+    assert believed.spread.dtype == np.dtype(np.float16)

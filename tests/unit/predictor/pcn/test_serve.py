@@ -35,12 +35,12 @@ def predictor(file: Path) -> PcnPredictor:
 
 
 def without(device: HardwareVector, *names: str) -> HardwareVector:
-    kept = {name: each for name, each in device.readings.items() if name not in names}
+    kept = {name: reading for name, reading in device.readings.items() if name not in names}
     return replace(device, readings=kept)
 
 
 def with_readings(device: HardwareVector, **seconds: float) -> HardwareVector:
-    new = {name: Reading(each, 0.01) for name, each in seconds.items()}
+    new = {name: Reading(reading, 0.01) for name, reading in seconds.items()}
     return replace(device, readings={**device.readings, **new})
 
 
@@ -79,13 +79,13 @@ def test_an_observed_model_is_predicted_as_observed(predictor: PcnPredictor) -> 
     assert after.high_s / after.low_s < before.high_s / before.low_s
 
 
-def test_what_is_a_models_own_comes_again_with_it_alone(predictor: PcnPredictor) -> None:
+def test_the_own_error_of_a_model_recurs_only_with_that_model(predictor: PcnPredictor) -> None:
     twin = replace(CONV, labels={"another": 1})
     before = predictor.predict(CONV, DEVICE)
     assert before is not None
 
     made = [Observation(CONV, 1.3 * before.latency_s, 0.001)]
-    again, other = (predictor.predict(each, DEVICE, made) for each in (CONV, twin))
+    again, other = (predictor.predict(model, DEVICE, made) for model in (CONV, twin))
 
     assert again is not None
     assert other is not None
@@ -106,14 +106,14 @@ def test_a_slow_model_slows_its_like_and_less_so_others(predictor: PcnPredictor)
     assert like > unlike >= 0.95
 
 
-def test_a_device_that_changed_since_its_probe_is_another_for_all_models(
+def test_a_drifted_device_is_slower_for_all_models(
     predictor: PcnPredictor,
 ) -> None:
     def slowed(shift: float) -> float:
         """How much slower another model is expected to be after two that took twice their time."""
         before = [predictor.predict(model, DEVICE) for model in (CONV, CONV_TWICE, DENSE)]
         assert all(before)
-        latency_s = [each.latency_s for each in before if each is not None]
+        latency_s = [prediction.latency_s for prediction in before if prediction is not None]
         seen = [
             Observation(model, 2 * took_s, shift=shift)
             for model, took_s in zip((CONV, CONV_TWICE), latency_s[:2], strict=True)
@@ -167,7 +167,7 @@ def test_only_the_newest_observations_count(file: Path) -> None:
     assert found == wanted
 
 
-def test_a_doubtful_observation_says_less(predictor: PcnPredictor) -> None:
+def test_an_uncertain_observation_has_less_effect(predictor: PcnPredictor) -> None:
     sure = predictor.predict(CONV, DEVICE, [Observation(CONV, 1.0)])
     doubtful = predictor.predict(CONV, DEVICE, [Observation(CONV, 1.0, variance=10.0)])
     before = predictor.predict(CONV, DEVICE)
@@ -188,13 +188,13 @@ def test_a_doubtful_observation_says_less(predictor: PcnPredictor) -> None:
     ],
     ids=["not a number", "zero", "endless", "stale"],
 )
-def test_an_observation_that_says_nothing_is_passed_over(
+def test_an_invalid_observation_is_ignored(
     predictor: PcnPredictor, observation: Observation
 ) -> None:
     assert predictor.predict(CONV, DEVICE, [observation]) == predictor.predict(CONV, DEVICE)
 
 
-def test_a_device_without_the_reference_networks_is_predicted_with_more_doubt(
+def test_a_device_without_reference_networks_gets_wider_intervals(
     predictor: PcnPredictor,
 ) -> None:
     bare = without(DEVICE, *REFERENCES)
@@ -205,7 +205,7 @@ def test_a_device_without_the_reference_networks_is_predicted_with_more_doubt(
     assert table.spread[0, 1] > table.spread[0, 0]
 
 
-def test_a_probe_that_relatives_filled_in_widens_the_interval_of_models_that_rest_on_it(
+def test_a_filled_in_probe_widens_intervals_of_models_that_rest_on_it(
     predictor: PcnPredictor,
 ) -> None:
     partial = without(DEVICE, "conv_wide_16", "conv_wide_64")
@@ -290,7 +290,7 @@ def test_first_to_observe_are_models_unlike_each_other(predictor: PcnPredictor) 
     assert len({index // 4 for index in chosen}) == 2
 
 
-def test_what_was_observed_is_not_asked_for_again(predictor: PcnPredictor) -> None:
+def test_observed_models_are_not_proposed_again(predictor: PcnPredictor) -> None:
     models, bare = [CONV, DENSE], without(DEVICE, *REFERENCES)
 
     after_conv = predictor.next_to_observe(models, bare, 1, [Observation(CONV, 0.01)] * 5)
@@ -299,7 +299,7 @@ def test_what_was_observed_is_not_asked_for_again(predictor: PcnPredictor) -> No
     assert (after_conv, after_dense) == ([1], [0])
 
 
-def test_most_telling_takes_each_model_once() -> None:
+def test_each_model_is_chosen_once() -> None:
     assert sorted(most_informative(np.eye(3), 0.1, 9)) == [0, 1, 2]
 
 
@@ -317,16 +317,14 @@ def test_intervals_are_as_wide_as_the_calibration_says(file: Path) -> None:
     far = replace(exported, calibration=Calibration("t", 2.0, 2.0, bands))
 
     widths = [
-        PcnPredictor(each, SUITE).table([CONV], [DEVICE]).spread[0, 0] for each in (near, far)
+        PcnPredictor(network, SUITE).table([CONV], [DEVICE]).spread[0, 0] for network in (near, far)
     ]
 
     assert widths[1] / widths[0] == pytest.approx(3 / 2, rel=0.01)
 
 
 @pytest.mark.parametrize("kind", ["unknown", "unshaped", "other"])
-def test_operators_whose_work_is_unknown_widen_the_interval(
-    predictor: PcnPredictor, kind: str
-) -> None:
+def test_operators_with_unknown_work_widen_the_interval(predictor: PcnPredictor, kind: str) -> None:
     opaque = replace(CONV, values={**CONV.values, f"{kind}.nodes": 1.0})
 
     spread = predictor.table([CONV, opaque], [DEVICE]).spread
@@ -345,7 +343,7 @@ def test_a_model_unlike_all_is_less_certain_until_it_ran(predictor: PcnPredictor
     assert spread.spread[2, 1] < spread.spread[1, 0]
 
 
-def test_physics_serves_where_no_network_is_shipped_or_it_is_for_other_code(
+def test_the_analytical_predictor_serves_without_a_usable_network(
     file: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "damaged.onnx").write_bytes(b"no")
@@ -370,7 +368,7 @@ def test_physics_serves_where_no_network_is_shipped_or_it_is_for_other_code(
         ("acesniper.cli.predict", {"torch", "onnx", "onnxruntime", "numpy"}),
     ],
 )
-def test_what_serves_imports_no_more_than_is_installed_there(module: str, absent: set[str]) -> None:
+def test_serving_imports_only_what_its_image_installs(module: str, absent: set[str]) -> None:
     program = f"import sys, {module}; sys.exit(bool({absent} & sys.modules.keys()))"
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

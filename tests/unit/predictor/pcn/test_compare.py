@@ -58,7 +58,7 @@ def test_a_worse_network_is_not_written(baseline: Path, tmp_path: Path) -> None:
 
     assert verdict.verdict == "not better"
     assert target.read_text() == "what served before"
-    assert [each.name for each in tmp_path.iterdir()] == [target.name]
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
 
 def test_few_runs_decide_nothing_and_train_nothing(baseline: Path, tmp_path: Path) -> None:

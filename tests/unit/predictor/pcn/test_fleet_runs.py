@@ -25,10 +25,11 @@ def device(name: str, *runs: ObservedRun, suite_version: str = SUITE.version) ->
         "suite": SUITE.name,
         "suiteVersion": suite_version,
         "readings": {
-            key: {"seconds": each.seconds, "spread": 0.0} for key, each in readings.items()
+            key: {"seconds": reading.seconds, "spread": 0.0} for key, reading in readings.items()
         },
         "observations": [
-            each.model_dump(by_alias=True) for each in convert.to_observations(list(runs))
+            observation.model_dump(by_alias=True)
+            for observation in convert.to_observations(list(runs))
         ],
     }
     return profile
@@ -55,8 +56,8 @@ def test_a_fleet_has_the_devices_that_ran_what_is_known() -> None:
 
     fleet = FleetRuns.of(objects, SUITE)
 
-    assert [each.name for each in fleet.devices] == ["a"]
-    assert [each.task for each in fleet.devices[0].runs] == ["1"]
+    assert [device.name for device in fleet.devices] == ["a"]
+    assert [run.task for run in fleet.devices[0].runs] == ["1"]
     assert list(fleet.models) == [MODEL]
     assert fleet.runs == 1
 
@@ -72,12 +73,12 @@ def test_devices_and_models_with_the_most_runs_are_kept() -> None:
 
     fleet = FleetRuns.of(objects, SUITE, max_devices=1, max_models=1)
 
-    assert [each.name for each in fleet.devices] == ["often"]
-    assert [each.task for each in fleet.devices[0].runs] == ["2", "3"]
+    assert [device.name for device in fleet.devices] == ["often"]
+    assert [run.task for run in fleet.devices[0].runs] == ["2", "3"]
     assert list(fleet.models) == [MODEL]
 
 
-def test_a_profile_that_is_none_is_named() -> None:
+def test_the_error_names_an_invalid_profile() -> None:
     broken = {**make_device_profile("broken"), "spec": {"node": 7}}
 
     with pytest.raises(InvalidInput, match="broken"):
@@ -89,8 +90,8 @@ def test_what_finished_last_is_held_out() -> None:
 
     before, recent = fleet.split(0.3)
 
-    latest = max(run.at_s for each in before.devices for run in each.runs)
-    assert latest < min(run.at_s for each in recent.devices for run in each.runs)
+    latest = max(run.at_s for device in before.devices for run in device.runs)
+    assert latest < min(run.at_s for device in recent.devices for run in device.runs)
     assert (before.runs, recent.runs) == (60, 27)
     assert before.models == recent.models == fleet.models
 

@@ -17,7 +17,13 @@ from acesniper.predictor.tables.measurements import (
     with_observed,
 )
 from acesniper.predictor.tables.operators import ModelTraits
-from acesniper.predictor.tables.predict import TablePrediction, predict_table
+from acesniper.predictor.tables.predict import (
+    ConformalScores,
+    TablePrediction,
+    device_signs,
+    new_device_margins,
+    predict_table,
+)
 from synthetic_tables import synthetic
 
 REFERENCES = 6
@@ -92,7 +98,7 @@ def test_hidden_latencies_reach_no_observation_and_no_choice(
     hidden = np.isnan(with_observed(cut, order).known)
     poisoned = held_out(replace(cut.table, log_ms=np.where(hidden, 1e3, cut.table.log_ms)))
 
-    clean, found = (predict_table(with_observed(each, order)) for each in (cut, poisoned))
+    clean, found = (predict_table(with_observed(split, order)) for split in (cut, poisoned))
 
     assert models_to_run_first(poisoned, 3) == order
     for name in ("middle", "low", "high"):
@@ -198,7 +204,9 @@ def test_without_features_only_known_models_are_predicted() -> None:
         pytest.param(slice(0), slice(0), set(), id="nothing held out"),
     ],
 )
-def test_tasks_without_cells_say_so(devices: slice, models: slice, tasks: set[str]) -> None:
+def test_tasks_without_cells_report_no_cells(
+    devices: slice, models: slice, tasks: set[str]
+) -> None:
     table, traits = synthetic(devices=8, models=24)
     cut = split_table(
         table, table.models[:REFERENCES], table.devices[devices], table.models[models]
@@ -233,6 +241,42 @@ def test_models_to_run_first_say_more_than_any() -> None:
         return wrong(mine, predict_table(mine).middle, "P1")
 
     drawn = [np.random.default_rng(seed).permutation(40)[:4] for seed in range(5)]
-    others = [error([table.models[i] for i in each]) for each in drawn]
+    others = [error([table.models[i] for i in split]) for split in drawn]
     assert len(set(chosen)) == 4
     assert error([table.models[i] for i in chosen]) < np.mean(others)
+
+
+def validated(devices: int, seed: int = 0) -> tuple[ConformalScores, np.ndarray]:
+    """Scores whose size goes with the signs of their device."""
+    draw = np.random.default_rng(seed)
+    strange = np.exp(draw.normal(0.5, 0.4, devices))
+    scores = np.abs(draw.normal(0.0, 1.0, (devices, 40))) * strange[:, None]
+    return ConformalScores(scores), device_signs(strange, 0.05 * strange)
+
+
+def test_a_device_unlike_the_known_gets_wider_intervals() -> None:
+    scores, past = validated(30)
+    new = device_signs(np.array([1.0, 2.0, 4.0]), np.array([0.05, 0.1, 0.2]))
+
+    found = new_device_margins(scores, past, new)
+
+    assert (np.diff(found) > 0).all()
+    assert found[2] > 2 * found[0]
+
+
+def test_intervals_suffice_for_nearly_every_new_device() -> None:
+    scores, past = validated(60)
+    later, new = validated(60, seed=1)
+
+    covered = (later.values <= new_device_margins(scores, past, new)[:, None]).mean(axis=1)
+
+    assert covered.mean() > 0.93
+    assert (covered >= 0.85).mean() >= 0.95
+
+
+def test_one_validated_device_is_taken_as_it_is() -> None:
+    scores, past = validated(1)
+
+    found = new_device_margins(scores, past, past)
+
+    np.testing.assert_allclose(found, scores.each())

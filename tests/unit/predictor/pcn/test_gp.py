@@ -17,7 +17,7 @@ def models(count: int, seed: int) -> ModelTensors:
     source = np.random.default_rng(seed)
     shares = source.dirichlet(np.ones(6), count)
     arrays = (shares, source.normal(size=(count, 6)), np.sqrt(shares), np.sqrt(shares), shares)
-    return ModelTensors(*(torch.tensor(each) for each in arrays))
+    return ModelTensors(*(torch.tensor(array) for array in arrays))
 
 
 ASKED, RAN = models(4, 0), models(5, 1)
@@ -54,7 +54,7 @@ def test_a_device_that_surprises_gets_wider_intervals() -> None:
     assert (deviation[:, 1] > 2 * deviation[:, 0]).all()
 
 
-def test_what_was_not_observed_says_nothing() -> None:
+def test_missing_observations_have_no_effect() -> None:
     made = MADE.clone()
     made[3:, :] = False
     garbage = WRONG.clone()
@@ -68,7 +68,7 @@ def test_what_was_not_observed_says_nothing() -> None:
         assert torch.allclose(one, other, atol=1e-4)
 
 
-def test_one_reference_on_a_kernel_cliff_is_drawn_in_and_a_slow_device_is_not() -> None:
+def test_one_reference_on_a_kernel_cliff_is_bounded_and_a_slow_device_is_not() -> None:
     wrong = torch.tensor([[0.1, 1.0], [0.0, 1.1], [3.0, 0.9]])
     made = torch.ones(3, 2, dtype=torch.bool)
 
@@ -94,7 +94,7 @@ def test_a_reference_that_the_others_contradict_moves_no_prediction() -> None:
     assert (corrected(farther) - corrected(WRONG)).abs().max() < 0.1
 
 
-def test_what_the_device_ran_itself_is_believed_whatever_it_was() -> None:
+def test_errors_of_models_that_the_device_ran_are_kept() -> None:
     wrong = torch.tensor([[0.1], [0.0], [0.1], [3.0]])
     seen = ObservedErrors(RAN, wrong, torch.ones(4, 1, dtype=torch.bool), 3)
 
@@ -103,7 +103,7 @@ def test_what_the_device_ran_itself_is_believed_whatever_it_was() -> None:
     assert found[3, 0] == 3.0
 
 
-def test_predictions_on_unusual_probes_are_doubted_alike_in_training_and_serving() -> None:
+def test_training_and_serving_widen_intervals_on_unusual_probes_alike() -> None:
     deviation, unusual = torch.full((1, 3), 0.2), torch.tensor([[0.0, 0.5, 1.0]])
 
     found = widened_deviation(deviation, unusual)

@@ -30,12 +30,12 @@ def test_a_step_hides_whole_families_and_never_the_references() -> None:
         assert not set(hidden.observed) & set(hidden.models)
 
 
-def test_progress_tells_every_step() -> None:
-    heard: list[int] = []
+def test_progress_is_called_for_every_step() -> None:
+    steps: list[int] = []
 
-    fit(small_dataset(), FEW, lambda step, loss: heard.append(step))
+    fit(small_dataset(), FEW, lambda step, loss: steps.append(step))
 
-    assert heard == [0, 1, 2, 3]
+    assert steps == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("parts", [(), ("similarity",), ("similarity", "residual", "gate")])

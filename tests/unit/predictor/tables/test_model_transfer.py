@@ -28,7 +28,7 @@ def test_a_device_nothing_is_known_of_follows_the_judges() -> None:
     np.testing.assert_allclose(share[:, 2], [1.0, 0.0])
 
 
-def test_members_that_disagree_are_doubted() -> None:
+def test_disagreement_between_members_widens_the_deviation() -> None:
     spread = np.full((2, 1, 2), 0.1)
     tried = np.array([[[0.0, 0.0]], [[0.0, 1.0]]])
 

@@ -18,7 +18,7 @@ TYPICAL = dict(zip(SUITE.probes, SUITE.typical_s.tolist(), strict=True))
 
 
 def device(seconds: Mapping[str, float]) -> HardwareVector:
-    readings = {name: Reading(each, 0.01) for name, each in seconds.items()}
+    readings = {name: Reading(value_s, 0.01) for name, value_s in seconds.items()}
     return HardwareVector(SUITE.name, SUITE.version, readings)
 
 
@@ -76,17 +76,17 @@ def test_a_missing_probe_takes_what_its_relatives_imply_and_widens_the_interval(
     assert table.high[0, 1] / table.low[0, 1] > 1.5 * table.high[0, 0] / table.low[0, 0]
 
 
-def test_a_chain_that_the_whole_networks_contradict_is_not_believed() -> None:
+def test_a_chain_contradicted_by_the_whole_networks_is_discarded() -> None:
     wrong = device({**TYPICAL, "matmul": TYPICAL["matmul"] * 30})
     slow = device({**TYPICAL, "matmul": TYPICAL["matmul"] * 3})
     dense = model(matmul__flops=4e8, matmul__bytes=1e6, matmul__nodes=4)
 
-    right, ignored, heard = (
+    right, ignored, kept = (
         PhysicsPredictor().table([dense], [device(TYPICAL), wrong, slow]).latency[0]
     )
 
     assert ignored == pytest.approx(right, rel=0.2)
-    assert heard > 2.5 * right
+    assert kept > 2.5 * right
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_the_explanation_adds_up_to_the_prediction() -> None:
     assert list(found.parts_s.values()) == sorted(found.parts_s.values(), reverse=True)
 
 
-def test_what_ran_on_the_device_is_told_apart_from_physics() -> None:
+def test_the_explanation_separates_observations_from_physics() -> None:
     plain = PhysicsPredictor().predict(CONV, device(TYPICAL))
     assert plain is not None
     twice = Observation(CONV, 2 * plain.latency_s, 1e-6)

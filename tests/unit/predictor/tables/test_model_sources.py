@@ -18,8 +18,8 @@ ROWS = (
 )
 
 
-def sizes(each: TraitOperator) -> dict[str, float]:
-    return dict(zip(SIZES, each.sizes, strict=True))
+def sizes(operator: TraitOperator) -> dict[str, float]:
+    return dict(zip(SIZES, operator.sizes, strict=True))
 
 
 def test_a_cell_is_the_median_of_its_readings_and_columns_join(tmp_path: Path) -> None:
@@ -176,11 +176,11 @@ def test_ncnn_tokens_keep_their_number_without_hints(tmp_path: Path) -> None:
     assert sizes(product)["written"] == 32 * 5
 
 
-def test_edges_of_a_cell_that_lead_nowhere_are_kinds_of_their_own() -> None:
+def test_dead_edges_of_a_cell_have_kinds_of_their_own() -> None:
     # 0 -> 1 is a 3x3 convolution, but nothing leaves 1; 0 -> 3 is a 1x1 convolution
     operators, values = cell_operators("300200")
 
-    kinds = {each.kind for each in operators}
+    kinds = {operator.kind for operator in operators}
     assert {kind for kind in kinds if not kind.startswith("dead")} == {"conv1x1", "first conv1x1"}
     assert {"dead conv3x3", "dead none"} <= kinds
     assert values["depth"] == 1
@@ -202,7 +202,7 @@ def test_a_file_may_describe_models_by_the_first_column_alone(tmp_path: Path) ->
 
     found = aligned(read_features(path, ("model", "runtime")), ["a|x", "a|y", "b|x"])
 
-    assert [each.values["params"] for each in found] == [3.0, 3.0, 4.0]
+    assert [traits.values["params"] for traits in found] == [3.0, 3.0, 4.0]
 
 
 def test_an_onnx_file_is_described_by_its_classes(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_an_onnx_file_is_described_by_its_classes(tmp_path: Path) -> None:
 
     found = read_features(tmp_path)["linear"]
 
-    assert sum(each.count for each in found.operators) >= 1
+    assert sum(operator.count for operator in found.operators) >= 1
 
 
 def test_one_file_of_a_folder_that_cannot_be_read_leaves_the_others(tmp_path: Path) -> None:
@@ -218,15 +218,15 @@ def test_one_file_of_a_folder_that_cannot_be_read_leaves_the_others(tmp_path: Pa
     node = helper.make_node("Relu", ["x"], ["y"])
     save(make_model([node], {"x": ["batch", "time", 8]}), tmp_path / "open.onnx")
     (tmp_path / "torn.onnx").write_bytes(b"torn")
-    told: list[str] = []
+    messages: list[str] = []
 
-    found = read_features(tmp_path, left_out=told.append)
-    sized = read_features(tmp_path, shapes={"time": 4}, left_out=told.append)
+    found = read_features(tmp_path, left_out=messages.append)
+    sized = read_features(tmp_path, shapes={"time": 4}, left_out=messages.append)
 
     assert set(found) == {"linear"}
     assert set(sized) == {"linear", "open"}
-    assert ["open.onnx" in each for each in told] == [True, False, False], told
-    assert "--shape time=SIZE" in told[0]
+    assert ["open.onnx" in message for message in messages] == [True, False, False], messages
+    assert "--shape time=SIZE" in messages[0]
 
 
 def test_a_model_nothing_describes_borrows_from_the_nearest_name(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_model_nothing_describes_borrows_from_the_nearest_name(tmp_path: Path)
 
     result = aligned(found, ["resnet18|224", "resnet34|224", "vit_base"])
 
-    assert [each.values["params"] for each in result] == [3.0, 3.0, 9.0]
+    assert [traits.values["params"] for traits in result] == [3.0, 3.0, 9.0]
 
 
 def test_features_of_other_models_are_refused() -> None:
@@ -249,5 +249,5 @@ def test_equal_operators_are_counted_together() -> None:
 
     table = count_operators([ModelTraits(operators)])
 
-    assert table.counts.sum() == sum(each.count for each in operators)
-    assert len(table.kinds) == len({(each.kind, each.sizes) for each in operators})
+    assert table.counts.sum() == sum(operator.count for operator in operators)
+    assert len(table.kinds) == len({(operator.kind, operator.sizes) for operator in operators})
