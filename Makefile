@@ -40,7 +40,7 @@ $(INSTALLED): requirements/dev.txt pyproject.toml $(BOOTSTRAPPED)
 	touch $@
 
 .PHONY: lock
-lock: $(BOOTSTRAPPED) ## Resolve requirements/*.txt from pyproject.toml (UPGRADE=1: newest versions)
+lock: $(BOOTSTRAPPED) ## Resolve requirements/*.txt again from pyproject.toml (UPGRADE=1: newest versions)
 	$(LOCK) --extra operator --extra extender --extra probe --extra runtimes --extra train --group dev \
 		pyproject.toml -o requirements/dev.txt
 	for part in operator extender probe runner serving; do \
@@ -118,7 +118,7 @@ e2e-node: tools stores ## Images, chart and tasks on real nodes (root on Debian 
 	$(BIN)/pytest tests/node -s
 
 .PHONY: generate
-generate: setup ## Write the generated files (CRDs, chart schema, dashboard, reference pages)
+generate: setup ## Write the generated files (CRDs, the chart's schema and dashboard, reference pages)
 	$(BIN)/python -m acesniper.api.crd
 	$(RUN) chart
 	$(BIN)/python -m acesniper.cli.reference
@@ -128,7 +128,7 @@ check-page: ## Types of the page's JavaScript (needs npm)
 	npm exec --yes --package=$(TYPESCRIPT) -- tsc -p $(PAGE)
 
 .PHONY: page-parts
-page-parts: ## Fetch the third-party modules of the web UI (needs npm)
+page-parts: ## Update the page's third-party modules (needs npm)
 	set -- $$(mktemp -d); cd "$$1"; npm pack --silent preact@$(PREACT) htm@$(HTM) >/dev/null; \
 	for archive in *.tgz; do mkdir "$${archive%%-*}"; tar -xzf "$$archive" -C "$${archive%%-*}" --strip-components=1; done; \
 	cd $(CURDIR)/$(PAGE)/vendor; \

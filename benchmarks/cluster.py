@@ -1,12 +1,12 @@
-"""Our scheduler on a real control plane next to the stock one, and to ours with true latencies.
+"""Ace-Sniper, an oracle and the stock scheduler on a real control plane, compared.
 
-Devices and models are those of a table of measured latencies. KWOK plays the nodes, an emulator
-ends each pod when its true latency is over. The same tasks come three times: as InferenceTasks with
-what the predictor makes of k reference networks per device, as InferenceTasks with the truth (the
-oracle), and as plain pods that ask for the same slots, for the stock scheduler. The simulator's
-figures for the same tasks stand beside them: what is above them is the price of the real thing,
-which a larger --time-scale (longer tasks, arriving as much more slowly) makes smaller. Times are in
-the table's seconds.
+Devices and models are those of a table of measured latencies. KWOK emulates the nodes, and an
+emulator ends each pod after its true latency. The same tasks run three times: as InferenceTasks
+with predictions from k reference networks per device, as InferenceTasks with the true latencies
+(the oracle), and as plain pods that request the same slots, for the stock scheduler. The output
+also has the simulator's figures for the same tasks; the difference is the overhead of a real
+cluster, which is relatively smaller with a larger --time-scale (longer tasks that arrive more
+slowly). Times are in simulated seconds.
 
     python benchmarks/cluster.py --latencies TABLE.csv --nodes 100 --tasks 2000 --load 0.95
 """
@@ -39,13 +39,13 @@ from acesniper.testbed.benchmark.replay import ContenderResult, Experiment, run_
 from acesniper.testbed.errors import TestbedError
 
 STOCK_POLICY = "any-free"
-"""What the stock scheduler does where every node has one slot."""
+"""The policy that corresponds to the stock scheduler if every node has one slot."""
 
 Document = dict[str, dict[str, float]]
 
 
 def options() -> argparse.Namespace:
-    """What was asked for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--latencies", type=Path, required=True)
     parser.add_argument("--nodes", type=int, default=100)
@@ -58,7 +58,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--references", default="", help="REF.json[:KEY]; default: chosen")
     parser.add_argument("--policy", default=DEFAULT_POLICY.name)
     parser.add_argument("--time-scale", type=float, default=1.0, help="real seconds per second")
-    parser.add_argument("--timeout", type=float, default=3600.0, help="real seconds per side")
+    parser.add_argument("--timeout", type=float, default=3600.0, help="real seconds per contender")
     parser.add_argument("--device-column", nargs="+", default=["device"])
     parser.add_argument("--model-column", nargs="+", default=["model"])
     parser.add_argument("--latency-column", default="latency_ms")
@@ -66,86 +66,86 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def believed(given: argparse.Namespace, table: MeasuredTable) -> LatencyEstimate:
-    """What our side is told."""
+def estimates(given: argparse.Namespace, table: MeasuredTable) -> LatencyEstimate:
+    """The latency estimates of Ace-Sniper."""
     named = match_names(read_references(given.references), table.models) if given.references else []
     return LatencySource.parse(given.predictor, given.k, named).estimate(table, given.seed)
 
 
-def simulated(setting: Experiment, truth: LatencyEstimate, policy: str) -> Document:
-    """The figures of the same tasks without a cluster."""
-    true_rows = latency_rows(setting.cluster, truth, "true")
-    found = {}
-    for side, name, told in (
-        (OURS, policy, setting.believed),
+def simulated(experiment: Experiment, truth: LatencyEstimate, policy: str) -> Document:
+    """The simulator's figures for the same tasks."""
+    true_rows = latency_rows(experiment.cluster, truth, "true")
+    figures = {}
+    for contender, name, rows in (
+        (OURS, policy, experiment.believed),
         (ORACLE, policy, true_rows),
         (STOCK, STOCK_POLICY, true_rows),
     ):
         rules = Policy(name, aging_s=inf)
-        done = Simulation(setting.cluster, told, rules, setting.tasks).run()
-        found[side.namespace] = asdict(run_statistics(done))
-    return found
+        finished = Simulation(experiment.cluster, rows, rules, experiment.tasks).run()
+        figures[contender.namespace] = asdict(run_statistics(finished))
+    return figures
 
 
-def measured(played: Mapping[Contender, ContenderResult]) -> Document:
-    """The figures of the real thing, and what it cost beside the tasks, in real seconds."""
+def measured(results: Mapping[Contender, ContenderResult]) -> Document:
+    """The measured figures, and the overhead per task in real seconds."""
     return {
-        side.namespace: {
-            **asdict(run_statistics(each.finished)),
-            "request_s": fmean(each.request_s),
-            "emulation_lag_s": median(each.lag_s),
-            "admitting_s": fmean(each.admitting_s) if each.admitting_s else 0.0,
+        contender.namespace: {
+            **asdict(run_statistics(result.finished)),
+            "request_s": fmean(result.request_s),
+            "emulation_lag_s": median(result.lag_s),
+            "admitting_s": fmean(result.admitting_s) if result.admitting_s else 0.0,
         }
-        for side, each in played.items()
+        for contender, result in results.items()
     }
 
 
-def ratios(found: Document) -> dict[str, float]:
-    """Ours over the others'."""
-    ours = found[OURS.namespace]["mean_response_s"]
+def ratios(figures: Document) -> dict[str, float]:
+    """Our mean response time relative to the others'."""
+    response_s = {name: figures[name]["mean_response_s"] for name in figures}
     return {
-        f"response_over_{side.namespace}": ours / found[side.namespace]["mean_response_s"]
-        for side in (STOCK, ORACLE)
+        f"response_over_{other.namespace}": response_s[OURS.namespace] / response_s[other.namespace]
+        for other in (STOCK, ORACLE)
     }
 
 
-def run(setting: Experiment, timeout_s: float) -> dict[Contender, ContenderResult]:
-    """Play all sides with a bar each."""
+def run(experiment: Experiment, timeout_s: float) -> dict[Contender, ContenderResult]:
+    """Run all contenders, each with a progress bar."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
         bars = {
-            side: bar.add_task(side.namespace, total=len(setting.tasks), start=False)
-            for side in CONTENDERS
+            contender: bar.add_task(contender.namespace, total=len(experiment.tasks), start=False)
+            for contender in CONTENDERS
         }
 
-        def progress(side: Contender, done: int, total: int) -> None:
-            bar.start_task(bars[side])
-            bar.update(bars[side], completed=done, total=total)
+        def progress(contender: Contender, done: int, total: int) -> None:
+            bar.start_task(bars[contender])
+            bar.update(bars[contender], completed=done, total=total)
 
-        return run_benchmark(setting, progress, timeout_s)
+        return run_benchmark(experiment, progress, timeout_s)
 
 
 def shown(real: Document, model: Document, title: str) -> Shown:
-    """A line per side: the real figures, then the simulator's."""
+    """A row per contender: the measured figures, then the simulator's."""
     table = Shown("", title=title)
     headings = ("wait s", "response s", "p95 s", "tasks/s", "simulated response s", "p95 s")
     for heading in (*headings, "request ms", "admitting ms", "lag ms"):
         table.add_column(heading, justify="right")
-    for name, found in real.items():
+    for name, figures in real.items():
         values = (
-            *(found["mean_wait_s"], found["mean_response_s"], found["p95_response_s"]),
-            *(found["throughput_per_s"],),
+            *(figures["mean_wait_s"], figures["mean_response_s"], figures["p95_response_s"]),
+            *(figures["throughput_per_s"],),
             *(model[name]["mean_response_s"], model[name]["p95_response_s"]),
-            *(1e3 * found[each] for each in ("request_s", "admitting_s", "emulation_lag_s")),
+            *(1e3 * figures[key] for key in ("request_s", "admitting_s", "emulation_lag_s")),
         )
         table.add_row(name, *(f"{value:.2f}" for value in values))
     return table
 
 
-def setting_of(
-    given: argparse.Namespace, table: MeasuredTable, belief: LatencyEstimate
+def make_experiment(
+    given: argparse.Namespace, table: MeasuredTable, estimate: LatencyEstimate
 ) -> Experiment:
-    """The cluster and tasks of a seed."""
+    """The cluster and the tasks of a seed."""
     cluster: SimulatedCluster = select_cluster(table, given.nodes, given.seed)
     sizes = (given.inferences, given.inferences)
     tasks = make_tasks(
@@ -153,7 +153,7 @@ def setting_of(
     )
     environment = {"ACESNIPER_POLICY": given.policy}
     return Experiment(
-        cluster, tasks, latency_rows(cluster, belief, "listed"), given.time_scale, environment
+        cluster, tasks, latency_rows(cluster, estimate, "listed"), given.time_scale, environment
     )
 
 
@@ -164,11 +164,11 @@ def main() -> None:
         parse_columns(given.device_column), parse_columns(given.model_column), given.latency_column
     )
     table = read_table(given.latencies, columns)
-    truth, belief = LatencySource().estimate(table, 0), believed(given, table)
-    setting = setting_of(given, table, belief)
-    model = simulated(setting, truth, given.policy)
+    truth, estimate = LatencySource().estimate(table, 0), estimates(given, table)
+    experiment = make_experiment(given, table, estimate)
+    model = simulated(experiment, truth, given.policy)
     try:
-        real = measured(run(setting, given.timeout))
+        real = measured(run(experiment, given.timeout))
     except TestbedError as error:
         sys.exit(f"error: {error}")
     machine = {
@@ -179,8 +179,8 @@ def main() -> None:
     title = f"{given.nodes} nodes, {given.tasks} tasks, load {given.load}, {given.policy}"
     console = Console(file=sys.stdout, width=140)
     console.print(shown(real, model, f"{title}, predictor {given.predictor}"))
-    for name, found in (("measured", ratios(real)), ("simulated", ratios(model))):
-        console.print(name, " ".join(f"{key} {value:.3f}" for key, value in found.items()))
+    for name, values in (("measured", ratios(real)), ("simulated", ratios(model))):
+        console.print(name, " ".join(f"{key} {value:.3f}" for key, value in values.items()))
     console.print(machine)
     if given.json:
         document = {"machine": machine, "measured": real, "simulated": model, **ratios(real)}

@@ -1,14 +1,14 @@
-"""How long the extender takes to answer kube-scheduler, next to a bare echo of the same bytes.
+"""Response time of the extender, compared with a bare echo of the same size.
 
-Serves the real application over loopback in a process of its own, with a fleet of N nodes and some
-models in memory, and asks it the way kube-scheduler does: one keep-alive connection, one request
+Serves the real application over loopback in another process, with a fleet of N nodes and some
+models in memory, and sends requests as kube-scheduler does: one keep-alive connection, one request
 after the other. The echo is the same server with an application that only returns as many bytes.
 
     python benchmarks/extender.py [--nodes 500 --nodes 5000] [--requests 2000] [--tasks 10000]
         [--json FILE]
 
-With `--tasks N` that many tasks wait meanwhile, every device is busy, and the planner plans all of
-them anew without a pause, which is the worst that can happen to an answer.
+With `--tasks N`, that many tasks are queued, all devices are busy, and the planner replans all of
+them without a pause: the worst case for response times.
 """
 
 import argparse
@@ -63,7 +63,7 @@ class Result:
 
 
 class Guess:
-    """A predictor that costs nothing: the benchmark is of the request path."""
+    """A predictor without cost: the benchmark measures the request path."""
 
     source = "guess"
 
@@ -73,9 +73,9 @@ class Guess:
         devices: Sequence[HardwareVector],
         observed: Observations = (),
     ) -> base.LatencyArrays:
-        """A latency made from the numbers at hand."""
-        paces = [each.readings["probe"].seconds for each in devices]
-        latency = np.outer([each.flops for each in models], paces)
+        """Latencies computed from FLOPs and one reading."""
+        paces = [device.readings["probe"].seconds for device in devices]
+        latency = np.outer([model.flops for model in models], paces)
         return base.LatencyArrays(latency, np.full_like(latency, 0.5))
 
 
@@ -85,7 +85,7 @@ def name_of(number: int) -> str:
 
 
 def fill(state: Extender, nodes: int) -> None:
-    """Put nodes, devices and models into the cache, as its watches would."""
+    """Add nodes, devices and models to the cache, as its watches would."""
     ready = [{"type": "Ready", "status": "True"}]
     for number in range(nodes):
         name = name_of(number)
@@ -117,7 +117,7 @@ def fill(state: Extender, nodes: int) -> None:
 
 
 def let_wait(state: Extender, nodes: int, tasks: int) -> None:
-    """Make every device busy, and tasks wait with their gated pods."""
+    """Make every device busy, and queue tasks with gated pods."""
     bound = {"conditions": [], "phase": "Running", "startTime": rfc3339(time.time())}
     for number in range(nodes):
         WatchEvents(state.cache).pod(
@@ -185,7 +185,7 @@ def serve_echo(port: int, size: int, _: int) -> None:
 
 
 def serve(app: Any, port: int, planning: Extender | None = None) -> None:  # noqa: ANN401 - any ASGI application
-    """Serve an application the way the extender is served, its planner beside it."""
+    """Serve an application as the extender is served, with its planner."""
     config = uvicorn.Config(app, host="127.0.0.1", port=port, access_log=False, log_config=None)
 
     async def run() -> None:
@@ -199,14 +199,14 @@ def serve(app: Any, port: int, planning: Extender | None = None) -> None:  # noq
 
 
 async def stir(state: Extender) -> None:
-    """Something always changes: a plan follows on the other."""
+    """Trigger a new plan after every plan."""
     while True:
         state.cache.changed.set()
         await asyncio.sleep(0.001)
 
 
 class Server:
-    """A server in a process of its own."""
+    """A server in another process."""
 
     def __init__(self, target: Callable[[int, int, int], None], size: int, tasks: int = 0) -> None:
         """`target` is called with the port, `size` and `tasks`."""
@@ -233,7 +233,7 @@ class Server:
         self._process.join()
 
     def times_ms(self, path: str, body: bytes, requests: int) -> tuple[list[float], int]:
-        """Milliseconds of each request on one connection, and the size of the answer."""
+        """Milliseconds of each request on one connection, and the size of the response."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {"Content-Type": "application/json"}
         times, size = [], 0
@@ -247,8 +247,8 @@ class Server:
 
 
 def body(nodes: int) -> bytes:
-    """What kube-scheduler sends for a pod that named a model, with every node a candidate."""
-    asked = {
+    """The request of kube-scheduler for a pod with a model, with all nodes as candidates."""
+    request = {
         "metadata": {
             "name": "server",
             "namespace": "default",
@@ -259,31 +259,31 @@ def body(nodes: int) -> bytes:
         "status": {"phase": "Pending"},
     }
     names = [name_of(number) for number in range(nodes)]
-    return json.dumps({"Pod": asked, "Nodes": None, "NodeNames": names}).encode()
+    return json.dumps({"Pod": request, "Nodes": None, "NodeNames": names}).encode()
 
 
 def measure(nodes: int, requests: int, tasks: int) -> list[Result]:
     """Both verbs at one fleet size."""
-    asked, found = body(nodes), []
+    request, results = body(nodes), []
     with Server(serve_extender, nodes, tasks) as extender:
         for verb in ("filter", "prioritize"):
-            times, size = extender.times_ms(f"/{verb}", asked, requests)
+            times, size = extender.times_ms(f"/{verb}", request, requests)
             with Server(serve_echo, size) as echo:
-                bare, _ = echo.times_ms("/", asked, requests)
+                bare, _ = echo.times_ms("/", request, requests)
             (p50, p99), (echo_p50, echo_p99) = (
-                [quantile(each, share) for share in (0.5, 0.99)] for each in (times, bare)
+                [quantile(sample, share) for share in (0.5, 0.99)] for sample in (times, bare)
             )
-            found.append(Result(nodes, tasks, verb, p50, p99, echo_p50, echo_p99, p50 / echo_p50))
-    return found
+            results.append(Result(nodes, tasks, verb, p50, p99, echo_p50, echo_p99, p50 / echo_p50))
+    return results
 
 
 def quantile(values: list[float], share: float) -> float:
-    """The value below which `share` of them lie."""
+    """The quantile at `share`."""
     return sorted(values)[min(int(share * len(values)), len(values) - 1)]
 
 
 def machine() -> Mapping[str, object]:
-    """What the figures were taken on."""
+    """The machine of the measurement."""
     return {"python": platform.python_version(), "machine": platform.platform()}
 
 
@@ -301,17 +301,17 @@ def main() -> None:
         for nodes in options.nodes or [500, 5000]
         for result in measure(nodes, options.requests, options.tasks)
     ]
-    for each in results:
+    for result in results:
         figures = (
-            *(each.p50_ms, each.p99_ms, each.echo_p50_ms, each.echo_p99_ms),
-            each.ratio,
+            *(result.p50_ms, result.p99_ms, result.echo_p50_ms, result.echo_p99_ms),
+            result.ratio,
         )
-        table.add_row(str(each.nodes), each.verb, *(f"{value:.2f}" for value in figures))
+        table.add_row(str(result.nodes), result.verb, *(f"{value:.2f}" for value in figures))
     console = Console(file=sys.stdout)
     console.print(table)
     console.print(f"{machine()}")
     if options.json:
-        document = {"machine": machine(), "results": [asdict(each) for each in results]}
+        document = {"machine": machine(), "results": [asdict(result) for result in results]}
         options.json.write_text(json.dumps(document, indent=2) + "\n")
 
 

@@ -1,13 +1,12 @@
-"""Ten thousand InferenceTasks at once: how fast they are bound and finished, and at what cost.
+"""Throughput and cost of ten thousand InferenceTasks that are applied at the same time.
 
     python benchmarks/lifecycle.py [--tasks N] [--nodes N] [--slots N] [--run-s S] [--json FILE]
 
-The control plane, the operator, the extender and our kube-scheduler are the real ones, each a
-process of its own; devices are copies of those in examples/devices, models those in
-examples/models, predictions the network's. This process applies the tasks and plays the kubelets
-(`acesniper.testbed.hollow_kubelets`). Slots and run times limit what can be bound; the limit is
-printed.
-Everything shares this machine's cores, so what each process took of them is printed, too.
+Control plane, operator, extender and our kube-scheduler are real processes; devices are copies of
+those in examples/devices, models those in examples/models, predictions the network's. This process
+applies the tasks and runs hollow kubelets (`acesniper.testbed.hollow_kubelets`). Slots and run
+times limit the rate of bindings; the limit is printed. All processes share this machine's cores,
+so the processor time of each is printed, too.
 """
 
 import argparse
@@ -44,16 +43,16 @@ from acesniper.testbed.hollow_kubelets import HollowKubelets, ready_node
 NAMESPACE = "lifecycle"
 MODELS = ("mobilenet_v3_small", "squeezenet1_1", "resnet18", "shufflenet_v2")
 PARTS = {OPERATOR: OPERATOR, EXTENDER: EXTENDER, SCHEDULER: "acesniper-scheduler"}
-"""Our processes, and whom the API server knows them as."""
+"""Our processes, and their users at the API server."""
 OTHERS = ("kube-apiserver", "etcd", "kube-controller-manager")
 APPLYING = 32
-"""Requests that apply tasks at the same time."""
+"""Concurrent requests that create tasks."""
 PATIENCE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one run of the benchmark found.
+    """Results of one run of the benchmark.
 
     `tasks_per_s` from the first apply to the last binding; `sustained_per_s` between the first and
     the last tenth of the bindings. Requests are those of operator, extender and scheduler.
@@ -76,7 +75,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Requests and processor milliseconds for each task, by part; requests by what they are."""
+    """Requests and processor milliseconds per task, by component; requests also by kind."""
 
     requests: Mapping[str, float]
     cpu_ms: Mapping[str, float]
@@ -85,7 +84,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Nodes with their profiles, models, and what a task of each model runs."""
+    """Nodes with their profiles, models, and the inferences of a task of each model."""
 
     nodes: Sequence[Json]
     profiles: Sequence[Json]
@@ -95,7 +94,9 @@ class Fleet:
     @property
     def run_s(self) -> float:
         """Mean run time over all devices and models."""
-        return fmean(self.inferences[model] * each for (_, model), each in self.latencies.items())
+        return fmean(
+            self.inferences[model] * seconds for (_, model), seconds in self.latencies.items()
+        )
 
 
 def fleet(nodes: int, slots: int, run_s: float) -> Fleet:
@@ -111,7 +112,7 @@ def fleet(nodes: int, slots: int, run_s: float) -> Fleet:
         profile["spec"] |= {"node": name, "slots": slots}
         profiles.append(profile)
         latencies |= {(name, model): device.latency_s[model] for model in models}
-    typical = {model: median(each.latency_s[model] for each in devices) for model in models}
+    typical = {model: median(device.latency_s[model] for device in devices) for model in models}
     return Fleet(
         [ready_node(profile["metadata"]["name"]) for profile in profiles],
         profiles,
@@ -124,7 +125,7 @@ def fleet(nodes: int, slots: int, run_s: float) -> Fleet:
 
 
 def flow_schemas() -> list[Json]:
-    """One for each part, so that the API server counts its requests apart."""
+    """A kubeconfig per component, so that its requests can be counted separately."""
     every = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"]}
     return [
         {
@@ -148,7 +149,7 @@ def flow_schemas() -> list[Json]:
 
 
 def counted(plane: ControlPlane) -> tuple[Counter[str], Counter[str]]:
-    """Requests so far: by part, and by verb and resource."""
+    """Requests so far, by component, and by verb and resource."""
     parts: Counter[str] = Counter()
     calls: Counter[str] = Counter()
     for family in text_string_to_metric_families(plane.kubectl("get", "--raw", "/metrics")):
@@ -157,13 +158,13 @@ def counted(plane: ControlPlane) -> tuple[Counter[str], Counter[str]]:
                 if (part := sample.labels["flow_schema"]) in PARTS:
                     parts[part] += round(sample.value)
             elif sample.name == "apiserver_request_total":
-                named = [sample.labels[each] for each in ("verb", "resource", "subresource")]
+                named = [sample.labels[label] for label in ("verb", "resource", "subresource")]
                 calls[" ".join(filter(None, named))] += round(sample.value)
     return parts, calls
 
 
 def cpu_s(pid: int) -> float:
-    """Processor seconds that a process has used."""
+    """Processor seconds of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -178,7 +179,7 @@ def memory_mib(pid: int, what: str) -> float:
 
 
 def register(plane: ControlPlane, made: Fleet, url: str) -> None:
-    """Make namespace, nodes and profiles, and wait until all can be used."""
+    """Create namespace, nodes and profiles, and wait until all are ready."""
     plane.kubectl("create", "namespace", NAMESPACE)
     sources = examples.model_sources(
         [ROOT / f"examples/models/{name}.onnx" for name in MODELS], url
@@ -205,10 +206,10 @@ def register(plane: ControlPlane, made: Fleet, url: str) -> None:
 
 
 async def live(plane: ControlPlane, made: Fleet, tasks: int) -> "Times":
-    """Apply all tasks, and play the kubelets until all have finished."""
-    times, told = Times({}, {}, {}), asyncio.Event()
+    """Apply all tasks, and run the kubelets until all have finished."""
+    times, changed = Times({}, {}, {}), asyncio.Event()
     async with Cluster.connect(plane.kubeconfig("admin")) as cluster:
-        names = [each["metadata"]["name"] for each in made.nodes]
+        names = [node["metadata"]["name"] for node in made.nodes]
         kubelets = HollowKubelets(cluster, names, made.latencies, times.bound_s)
 
         def take(_: str, task: Json) -> None:
@@ -217,7 +218,7 @@ async def live(plane: ControlPlane, made: Fleet, tasks: int) -> "Times":
                 raise NotReady(f"{task['metadata']['name']}: {task['status'].get('message')}")
             if phase == "Succeeded":
                 times.finished_s.setdefault(task["metadata"]["name"], time.time())
-                told.set()
+                changed.set()
 
         async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
             ready = asyncio.Event()
@@ -228,12 +229,12 @@ async def live(plane: ControlPlane, made: Fleet, tasks: int) -> "Times":
             feeding = group.create_task(apply(cluster, made, tasks, times))
             with shown(tasks) as bar:
                 while len(times.finished_s) < tasks:
-                    told.clear()
-                    await told.wait()
+                    changed.clear()
+                    await changed.wait()
                     bar.update(bar.task_ids[0], completed=len(times.finished_s))
             await feeding
-            for each in playing:
-                each.cancel()
+            for job in playing:
+                job.cancel()
     return times
 
 
@@ -247,7 +248,7 @@ def shown(tasks: int) -> Progress:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """When each task was applied, bound and seen to have succeeded; seconds since the epoch."""
+    """When each task was created, bound and observed to have succeeded; seconds since the epoch."""
 
     applied_s: dict[str, float]
     bound_s: dict[str, float]
@@ -255,7 +256,7 @@ class Times:
 
 
 async def apply(cluster: Cluster, made: Fleet, tasks: int, times: Times) -> None:
-    """Create all tasks as fast as the API server takes them."""
+    """Create all tasks as fast as the API server accepts them."""
     models = list(made.inferences)
     waiting = iter(range(tasks))
 
@@ -272,7 +273,7 @@ async def apply(cluster: Cluster, made: Fleet, tasks: int, times: Times) -> None
 
 
 def measure(given: argparse.Namespace) -> tuple[Result, Cost]:
-    """One run from the first process to the last figure."""
+    """One run of the benchmark."""
     made = fleet(given.nodes, given.slots, given.run_s)
     with ControlPlane() as plane, examples.serve_folder(ROOT / "examples/models") as url:
         Deployment(plane, {"ACESNIPER_LOG_LEVEL": "warning"}).start()
@@ -321,10 +322,10 @@ def summarised(
     )
 
 
-def table(found: Result, cost: Cost) -> list[Table]:
-    """What was found, for people."""
-    figures = Table("figure", "value", title=f"{found.tasks} tasks at once")
-    for name, value in asdict(found).items():
+def tables(result: Result, cost: Cost) -> list[Table]:
+    """The results as tables."""
+    figures = Table("figure", "value", title=f"{result.tasks} tasks")
+    for name, value in asdict(result).items():
         figures.add_row(name, f"{value:,.1f}" if isinstance(value, float) else f"{value:,}")
     parts = Table("process", "requests a task", "processor ms a task")
     for name, spent in cost.cpu_ms.items():
@@ -342,18 +343,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--nodes", type=int, default=100)
-    parser.add_argument("--slots", type=int, default=8, help="of each node")
+    parser.add_argument("--slots", type=int, default=8, help="per node")
     parser.add_argument("--run-s", type=float, default=1.0, help="on the median device")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    found, cost = measure(given)
+    result, cost = measure(given)
     console = Console(file=sys.stdout)
-    for each in table(found, cost):
-        console.print(each)
+    for table in tables(result, cost):
+        console.print(table)
     machine = {"python": platform.python_version(), "cores": os.cpu_count()}
     print("everything on this machine:", machine)
     if given.json:
-        document = {"machine": machine, **asdict(found), "cost": asdict(cost)}
+        document = {"machine": machine, **asdict(result), "cost": asdict(cost)}
         given.json.write_text(json.dumps(document, indent=2) + "\n")
 
 

@@ -1,12 +1,12 @@
-"""How soon the page shows in a browser, and what it costs on the wire.
+"""Load time and transfer size of the page in a browser.
 
 Serves the page of a synthetic fleet and opens each view in Chromium with an empty cache: seconds to
-the first paint and to the view's data, bytes received. Beside each, the same for a bare page that
-only says "hello", which is what browser and machine take anyway.
+the first paint and to the view's data, and bytes received. As a baseline, it also loads a bare page
+that only says "hello".
 
     python benchmarks/page.py [--fleet 5x3 --fleet 5000x1000] [--pictures docs/images] [--json FILE]
 
-With `--pictures FOLDER` the pictures of the documents are taken too.
+With `--pictures FOLDER` it also takes the screenshots of the documents.
 """
 
 import argparse
@@ -58,8 +58,8 @@ class Result:
 
 
 def measure(browser: Browser, address: str, fleet: str) -> list[Result]:
-    """Each view with an empty cache."""
-    found = []
+    """Load each view with an empty cache."""
+    results = []
     for view in VIEWS:
         with visiting(browser, address) as bare:
             bare.page.goto("data:text/html,<p>hello")
@@ -69,12 +69,14 @@ def measure(browser: Browser, address: str, fleet: str) -> list[Result]:
             data_s = float(visit.page.evaluate("performance.now() / 1e3"))
             paint_s = float(visit.page.evaluate(FIRST_PAINT))
             name = view.partition("/")[0]
-            found.append(Result(fleet, name, paint_s, hello_s, data_s, visit.bytes_received / 1e3))
-    return found
+            results.append(
+                Result(fleet, name, paint_s, hello_s, data_s, visit.bytes_received / 1e3)
+            )
+    return results
 
 
 def take_pictures(browser: Browser, address: str, devices: int, folder: Path) -> None:
-    """Those of a fleet of this size."""
+    """The screenshots of a fleet of this size."""
     for view, of, size, theme in PICTURES:
         if of != devices:
             continue
@@ -100,17 +102,20 @@ def main() -> None:
                 if options.pictures:
                     take_pictures(browser, address, devices, options.pictures)
     table = Table("fleet", "view", "first paint s", "hello s", "data s", "kB")
-    for each in results:
-        seconds = (each.first_paint_s, each.hello_s, each.data_s)
+    for result in results:
+        seconds = (result.first_paint_s, result.hello_s, result.data_s)
         table.add_row(
-            each.fleet, each.view, *(f"{value:.2f}" for value in seconds), f"{each.kilobytes:.0f}"
+            result.fleet,
+            result.view,
+            *(f"{value:.2f}" for value in seconds),
+            f"{result.kilobytes:.0f}",
         )
     machine = {"python": platform.python_version(), "machine": platform.platform()}
     console = Console(file=sys.stdout)
     console.print(table)
     console.print(f"{machine}")
     if options.json:
-        document = {"machine": machine, "results": [asdict(each) for each in results]}
+        document = {"machine": machine, "results": [asdict(result) for result in results]}
         options.json.write_text(json.dumps(document, indent=2) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""How well two probes of this device agree, left alone and beside a busy loop on the same core.
+"""Agreement of two probes of this device, idle and with a busy loop on the same core.
 
     python benchmarks/probe.py [--runtime NAME] [--threads N] [--quick]
 
@@ -25,20 +25,20 @@ WORST = 3
 
 
 def differences(first: ProbeResult, second: ProbeResult) -> Mapping[str, float]:
-    """By reading: how much longer the slower of two runs took, the largest first."""
+    """Relative difference of two runs by reading, largest first."""
     one, other = first.vector.readings, second.vector.readings
-    found = {
+    differences_by_name = {
         name: abs(np.expm1(abs(np.log(one[name].seconds / other[name].seconds))))
         for name in one.keys() & other.keys()
     }
-    return dict(sorted(found.items(), key=lambda pair: -pair[1]))
+    return dict(sorted(differences_by_name.items(), key=lambda pair: -pair[1]))
 
 
 def line(what: str, first: ProbeResult, second: ProbeResult) -> str:
-    """The differences of two runs in a sentence."""
-    found = differences(first, second)
-    worst = ", ".join(f"{name} {each:.0%}" for name, each in list(found.items())[:WORST])
-    values = list(found.values())
+    """The differences of two runs as text."""
+    by_name = differences(first, second)
+    worst = ", ".join(f"{name} {value:.0%}" for name, value in list(by_name.items())[:WORST])
+    values = list(by_name.values())
     return (
         f"{what}: median {np.median(values):.1%}, 90th percentile {np.quantile(values, 0.9):.1%},"
         f" most {worst} ({first.duration_s:.1f} s and {second.duration_s:.1f} s)"
@@ -47,7 +47,7 @@ def line(what: str, first: ProbeResult, second: ProbeResult) -> str:
 
 @contextmanager
 def busy_loop() -> Iterator[None]:
-    """Another process that never pauses, on the core this one may use first."""
+    """Run a busy loop in another process, on the first core that this one may use."""
     core = min(os.sched_getaffinity(0))
     code = f"import os\nos.sched_setaffinity(0, {{{core}}})\nwhile True: pass"
     process = subprocess.Popen([sys.executable, "-c", code])
@@ -59,7 +59,7 @@ def busy_loop() -> Iterator[None]:
 
 
 def main() -> None:
-    """Probe three times, the third time beside the loop, and print how the runs agree."""
+    """Probe three times, the third time with the busy loop, and print the differences."""
     parser = argparse.ArgumentParser(description="How well two probes of this device agree.")
     parser.add_argument("--runtime", default="onnxruntime")
     parser.add_argument("--threads", type=int, default=1)
@@ -75,7 +75,7 @@ def main() -> None:
     out.print(line("two runs", first, second))
     with busy_loop():
         third = once()
-    out.print(line("alone and beside a busy loop", second, third))
+    out.print(line("idle and with a busy loop", second, third))
 
 
 if __name__ == "__main__":

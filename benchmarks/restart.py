@@ -1,8 +1,8 @@
-"""How long a restarted extender needs until it answers: everything listed, the ledger rebuilt.
+"""Time until a restarted extender is ready: everything listed, the ledger rebuilt.
 
-Starts the real program, as its container does, next to a fake API server (in a process of its own,
-JSON made beforehand) that lists N pods in pages as a real one does: most run on a device or ran to
-their end, the others wait behind their gates. Devices are the examples', models as well.
+Starts the real program, as its container does, and a fake API server (in another process, with
+prepared JSON) that lists N pods in pages as a real one does: most of them run on a device or have
+finished, the others are gated. Devices and models are the examples'.
 
     python benchmarks/restart.py [--pods 10000] [--nodes 500] [--json FILE]
 """
@@ -41,7 +41,7 @@ from acesniper.testbed.processes import free_port
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PATIENCE_S = 120.0
 ENDED_SHARE, GATED_SHARE = 0.5, 0.4
-"""Of the pods: those that ran to their end and those that wait; the others run."""
+"""Shares of finished and of gated pods; the others run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +59,19 @@ class Result:
 
 def models() -> list[Json]:
     """ModelProfiles of the example models of images, read as the operator reads them."""
-    found = []
+    profiles = []
     for path in sorted((EXAMPLES / "models").glob("*net*.onnx")):
         status = convert.to_model_status(read_model(path))
         name = path.stem.replace("_", "-")
         metadata = {"name": name, "namespace": "default", "uid": f"model-{name}"}
         spec = {"source": {"uri": "https://models.example/x.onnx", "sha256": "0" * 64}}
         dumped = status.model_dump(by_alias=True, mode="json")
-        found.append({"metadata": metadata, "spec": spec, "status": dumped})
-    return found
+        profiles.append({"metadata": metadata, "spec": spec, "status": dumped})
+    return profiles
 
 
 def fleet(nodes: int) -> tuple[list[Json], list[Json]]:
-    """Nodes, and the example devices on them in turn."""
+    """Nodes, with the example devices in rotation."""
     paths = sorted((EXAMPLES / "devices").glob("*.yaml"))
     profiles = [yaml.safe_load(path.read_text()) for path in paths]
     ready = {"conditions": [{"type": "Ready", "status": "True"}], "images": []}
@@ -87,7 +87,7 @@ def fleet(nodes: int) -> tuple[list[Json], list[Json]]:
 
 
 def task_of(number: int, model: str, phase: str) -> Json:
-    """An InferenceTask as the operator leaves it."""
+    """An InferenceTask with the status that the operator writes."""
     metadata = {
         "name": f"task-{number:05d}",
         "namespace": "default",
@@ -109,11 +109,11 @@ def pod_of(task: Json, number: int, nodes: int, phase: str) -> Json:
     # What the API server adds: half of what it sends.
     pod["metadata"]["managedFields"] = [
         {
-            "manager": each,
+            "manager": manager,
             "operation": "Update",
             "fieldsV1": {f"f:field-{n}": {} for n in range(40)},
         }
-        for each in ("operator", "planner", "kubelet")
+        for manager in ("operator", "planner", "kubelet")
     ]
     if phase == "Pending":
         return pod | {"status": {"phase": "Pending"}}
@@ -167,11 +167,11 @@ def cluster(pods: int, nodes: int) -> Mapping[str, Sequence[bytes]]:
         "inferencetasks": tasks,
         "pods": listed,
     }
-    return {kind: [json.dumps(each).encode() for each in found] for kind, found in kinds.items()}
+    return {kind: [json.dumps(item).encode() for item in items] for kind, items in kinds.items()}
 
 
-def serve(port: int, objects: Mapping[str, Sequence[bytes]], heard: Connection) -> None:
-    """The fake API server; says when each list was answered."""
+def serve(port: int, objects: Mapping[str, Sequence[bytes]], answered: Connection) -> None:
+    """The fake API server; sends the time at which each list was served."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         kind = request.path.rsplit("/", 1)[-1]
@@ -180,14 +180,14 @@ def serve(port: int, objects: Mapping[str, Sequence[bytes]], heard: Connection) 
             await stream.prepare(request)
             await asyncio.Event().wait()
             return stream
-        found = objects.get(kind, ())
+        items = objects.get(kind, ())
         first = int(request.query.get("continue") or 0)
-        limit = int(request.query.get("limit") or len(found) or 1)
-        last = min(first + limit, len(found))
-        more = str(last) if last < len(found) else ""
+        limit = int(request.query.get("limit") or len(items) or 1)
+        last = min(first + limit, len(items))
+        more = str(last) if last < len(items) else ""
         head = json.dumps({"resourceVersion": "1", "continue": more}).encode()
-        body = b'{"metadata":%s,"items":[%s]}' % (head, b",".join(found[first:last]))
-        heard.send((kind, time.time()))
+        body = b'{"metadata":%s,"items":[%s]}' % (head, b",".join(items[first:last]))
+        answered.send((kind, time.time()))
         return web.Response(body=body, content_type="application/json")
 
     app = web.Application()
@@ -240,7 +240,7 @@ def measure(pods: int, nodes: int, folder: Path) -> Result:
         server.kill()
     lists = list(drain(ours))
     listed_s = max(at for _, at in lists)
-    size = sum(len(each) for found in objects.values() for each in found) / 1e6
+    size = sum(len(item) for items in objects.values() for item in items) / 1e6
     first_s = min(at for _, at in lists)
     return Result(
         *(pods, nodes, size, first_s - started_s, listed_s - started_s),
@@ -249,13 +249,13 @@ def measure(pods: int, nodes: int, folder: Path) -> Result:
 
 
 def drain(connection: Connection) -> Iterator[tuple[str, float]]:
-    """What was said so far."""
+    """The messages received so far."""
     while connection.poll():
         yield connection.recv()
 
 
 def wait_for(port: int, path: str) -> None:
-    """Ask until the answer is 200."""
+    """Send requests until the response is 200."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
@@ -279,17 +279,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(options.pods, options.nodes, Path(folder))
+        result = measure(options.pods, options.nodes, Path(folder))
     table = Table(
         "pods", "nodes", "MB listed", "first list s", "lists done s", "ready s", "after s"
     )
-    row = list(asdict(found).values())
+    row = list(asdict(result).values())
     table.add_row(str(row[0]), str(row[1]), *(f"{value:.2f}" for value in row[2:]))
     Console(file=sys.stdout).print(table)
     machine = {"python": platform.python_version(), "machine": platform.platform()}
     print("against a fake API server;", machine)
     if options.json:
-        options.json.write_text(json.dumps({"machine": machine, **asdict(found)}, indent=2) + "\n")
+        options.json.write_text(json.dumps({"machine": machine, **asdict(result)}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What people who look at the page do to the answers that kube-scheduler waits for.
+"""Effect of the page's viewers on the response time of the extender.
 
-Asks the extender of a fleet of N nodes, whose planner plans waiting tasks without a pause, once
-with nobody at the page and once with viewers who go through its views; prints both.
+Sends requests to the extender of a fleet of N nodes, whose planner plans queued tasks without a
+pause, first without viewers and then with viewers who cycle through the page; prints both.
 
     python benchmarks/viewers.py [--nodes 5000] [--tasks 10000] [--viewers 5] [--requests 2000]
 """
@@ -36,11 +36,11 @@ from acesniper.runtime.settings import ExtenderSettings
 VIEWS = ("summary", "fleet?sort=backlog", "latency?height=40", "plan", "accuracy", "tasks")
 EVERY_S = 2.0
 WARM = 200
-"""Requests that are not counted: the server has just started."""
+"""Number of warm-up requests."""
 
 
 def quiet(app: Starlette, port: int) -> uvicorn.Config:
-    """How both are served."""
+    """Configuration of a server."""
     return uvicorn.Config(app, host="127.0.0.1", port=port, access_log=False, log_config=None)
 
 
@@ -58,14 +58,14 @@ def serve_both(port: int, nodes: int, tasks: int) -> None:
 
     async def run() -> None:
         async with asyncio.TaskGroup() as group:
-            for each in (state.planner.run(), stir(state), page.serve(), main.serve()):
-                group.create_task(each)
+            for job in (state.planner.run(), stir(state), page.serve(), main.serve()):
+                group.create_task(job)
 
     uvloop.run(run())
 
 
 def look(port: int, viewer: int, looks: Semaphore) -> None:
-    """Look for ever at one view after the other, as a browser does."""
+    """Load one view after the other until terminated, as a browser does."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     for turn in itertools.count(viewer):
         began_s = time.monotonic()
@@ -92,11 +92,11 @@ def main() -> None:
         with Server(serve_both, options.nodes, options.tasks) as server:
             looks = context.Semaphore(0)
             looking = [
-                context.Process(target=look, args=(server.port + 1, each, looks), daemon=True)
-                for each in range(viewers)
+                context.Process(target=look, args=(server.port + 1, number, looks), daemon=True)
+                for number in range(viewers)
             ]
-            for each in looking:
-                each.start()
+            for viewer in looking:
+                viewer.start()
             for _ in looking:
                 looks.acquire()  # starting takes the machine more than looking does
             server.times_ms("/prioritize", asked, WARM)
@@ -104,9 +104,9 @@ def main() -> None:
                 times, _ = server.times_ms(f"/{verb}", asked, options.requests)
                 shown = (f"{quantile(times, share):.2f}" for share in (0.5, 0.99))
                 table.add_row(str(viewers), verb, *shown)
-            for each in looking:
-                each.terminate()
-                each.join()
+            for viewer in looking:
+                viewer.terminate()
+                viewer.join()
     console = Console(file=sys.stdout)
     console.print(table)
     console.print(f"{machine()}")

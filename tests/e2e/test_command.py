@@ -22,7 +22,7 @@ def ours(installed: FreshFleet, request: pytest.FixtureRequest) -> Iterator[str]
     plane = installed.system.plane
     name = request.node.name.replace("_", "-")[:50].rstrip("-")
     plane.kubectl("create", "namespace", name)
-    installed.add_models(name)
+    installed.add_model(name)
     installed.wait_idle()
     yield name
     plane.kubectl("delete", "namespace", name, "--wait=false")
@@ -141,9 +141,9 @@ def test_errors_name_the_missing_permission_and_the_unknown_context(
     installed: FreshFleet,
 ) -> None:
     assert isinstance(installed.system, Installed)
-    nobody = installed.system.plane.kubeconfig("nobody")
+    no_rights = installed.system.plane.kubeconfig("no-rights")
 
-    forbidden = installed.system.shell(f"acesniper top --kubeconfig {nobody}")
+    forbidden = installed.system.shell(f"acesniper top --kubeconfig {no_rights}")
     elsewhere = installed.system.shell("acesniper top --context elsewhere")
 
     assert forbidden.returncode == 1

@@ -21,7 +21,7 @@ HOUR_S = 3600.0
 
 @pytest.fixture
 def by_hand(fleet: FleetOfFive, namespace: str) -> Iterator[PlayedByHand]:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     with played_by_hand(fleet, namespace) as hand:
         yield hand
 
@@ -38,7 +38,7 @@ def patch(fleet: FleetOfFive, kind: str, name: str, namespace: str, change: Json
 
 def start_long(fleet: FleetOfFive, namespace: str, **spec: Any) -> Json:  # noqa: ANN401
     """A task that runs for an hour, and its pod, once that runs."""
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.apply([fleet.task("long", namespace, inferences=fleet.inferences(HOUR_S), **spec)])
     fleet.wait_for("inferencetask", "jsonpath={.status.phase}=Running", namespace, "long")
     return fleet.get("pods", namespace)[0]
@@ -82,7 +82,7 @@ def _learned(model: Json) -> bool:
     return "needsMemoryBytes" in model["status"]
 
 
-def test_an_image_that_cannot_be_pulled_is_told_and_given_up(
+def test_an_image_that_cannot_be_pulled_fails_the_task(
     by_hand: PlayedByHand, fleet: FleetOfFive, namespace: str
 ) -> None:
     fleet.apply([by_hand.task("unknown", retries=0)])
@@ -189,7 +189,7 @@ def test_a_pod_of_a_higher_priority_preempts_and_costs_no_retry(
 def test_a_pod_that_is_refused_for_now_says_why_and_is_made_once_it_may_be(
     fleet: FleetOfFive, namespace: str
 ) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.apply([fleet.task("early", namespace, priorityClassName=namespace)])
     fleet.wait_for("inferencetask", "condition=Healthy=False", namespace, "early")
     refused = fleet.tasks(namespace)["early"]["status"]
@@ -205,7 +205,7 @@ def test_a_pod_that_is_refused_for_now_says_why_and_is_made_once_it_may_be(
 
 def test_slots_are_counted_however_they_are_written(fleet: FleetOfFive, namespace: str) -> None:
     """The API server keeps 1e3 as it was given."""
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     limits = {"acesniper.io/slot": "1e3"}
     container: Json = {"name": "main", "image": "example", "resources": {"limits": limits}}
     pod: Json = {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [container]}}
@@ -249,7 +249,7 @@ def test_what_a_running_task_is_cannot_be_changed(fleet: FleetOfFive, namespace:
 def test_a_queued_task_gets_the_model_that_has_its_name_now(
     fleet: FleetOfFive, namespace: str
 ) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     model, other = "mobilenet-v3-small", fleet.sources["squeezenet1-1"]
     fleet.apply([fleet.task("queued", namespace, nodeSelector={HOSTNAME: "no-such-node"})])
     fleet.wait_for("inferencetask", "jsonpath={.status.phase}=Queued", namespace, "queued")

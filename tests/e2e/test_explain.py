@@ -21,7 +21,7 @@ def explain(fleet: FleetOfFive, *arguments: str) -> subprocess.CompletedProcess[
 def test_a_decision_is_explained_even_after_the_pod_was_deleted(
     fleet: FleetOfFive, namespace: str
 ) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     fleet.apply([fleet.task("asked", namespace, inferences=fleet.inferences(0.3))])
     status = fleet.finish(namespace, "asked")["asked"]

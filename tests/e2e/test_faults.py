@@ -46,7 +46,7 @@ def test_a_kill_during_a_workload_loses_and_duplicates_nothing(
 
 
 def test_a_rebuilt_ledger_equals_the_live_one(fleet: FleetOfFive, namespace: str) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     long = fleet.inferences(600)
     fleet.apply(

@@ -31,7 +31,7 @@ def slowed(fleet: FleetOfFive, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emul
 def test_predictions_adapt_to_a_slower_device_and_it_is_probed_again(
     fleet: FleetOfFive, namespace: str, slowed: EmulatedDevice
 ) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     name = slowed.profile["metadata"]["name"]
     model = "mobilenet-v3-small"
     before = counted(fleet)

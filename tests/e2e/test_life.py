@@ -10,7 +10,7 @@ from fleet_of_five import FleetOfFive
 def test_a_task_runs_where_it_was_predicted_to_finish_first(
     fleet: FleetOfFive, namespace: str
 ) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
 
     fleet.apply([fleet.task("one", namespace, inferences=3)])
     status = fleet.finish(namespace)["one"]
@@ -35,7 +35,7 @@ def test_a_task_runs_where_it_was_predicted_to_finish_first(
 
 def test_a_task_may_bring_its_own_model_and_batch(fleet: FleetOfFive, namespace: str) -> None:
     source = fleet.sources["squeezenet1-1"].model_dump(by_alias=True, exclude_none=True)
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
 
     fleet.apply(
         [
@@ -61,7 +61,7 @@ def test_invalid_models_are_reported_and_block_no_other_task(
     right = fleet.sources["resnet18"]
     index = (ROOT / "examples/models/index.json").read_bytes()
     no_onnx = {"uri": f"{fleet.url}/index.json", "sha256": hashlib.sha256(index).hexdigest()}
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
 
     fleet.apply(
         [
@@ -92,13 +92,13 @@ def test_a_missing_model_starts_its_tasks_once_it_is_made(
     fleet.apply([fleet.task("early", namespace)])
     fleet.wait_for("inferencetask", "jsonpath={.status.phase}=Pending", namespace, "early")
 
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
 
     assert fleet.finish(namespace)["early"]["phase"] == "Succeeded"
 
 
 def test_a_suspended_task_starts_once_resumed(fleet: FleetOfFive, namespace: str) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.apply([fleet.task("held", namespace, suspend=True)])
     fleet.wait_for("inferencetask", "jsonpath={.status.phase}=Pending", namespace, "held")
     assert not fleet.get("pods", namespace)
@@ -112,7 +112,7 @@ def test_a_suspended_task_starts_once_resumed(fleet: FleetOfFive, namespace: str
 
 
 def test_a_deadline_out_of_reach_is_rejected_at_once(fleet: FleetOfFive, namespace: str) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     unreachable = fleet.inferences(10_000)
 
     fleet.apply(
@@ -130,7 +130,7 @@ def test_a_deadline_out_of_reach_is_rejected_at_once(fleet: FleetOfFive, namespa
 
 
 def test_a_failed_attempt_is_tried_again_and_counted(fleet: FleetOfFive, namespace: str) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.exit_codes |= {"once": [3], "always": [3, 3]}
 
     fleet.apply([fleet.task("once", namespace), fleet.task("always", namespace, retries=1)])
@@ -144,7 +144,7 @@ def test_a_failed_attempt_is_tried_again_and_counted(fleet: FleetOfFive, namespa
 
 
 def test_a_deleted_task_frees_its_device(fleet: FleetOfFive, namespace: str) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     here = {"kubernetes.io/hostname": fleet.devices[0].node}
     long = fleet.task("long", namespace, inferences=fleet.inferences(3600), nodeSelector=here)
     fleet.apply([long])
@@ -160,7 +160,7 @@ def test_a_deleted_task_frees_its_device(fleet: FleetOfFive, namespace: str) -> 
 
 
 def test_a_finished_task_goes_after_its_time_to_live(fleet: FleetOfFive, namespace: str) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
 
     fleet.apply([fleet.task("brief", namespace, ttlAfterFinished="1s")])
 

@@ -74,7 +74,7 @@ def test_every_query_of_the_dashboard_has_data_and_no_alert_fires(
 
 def test_labels_have_the_values_that_were_declared(prometheus: Prometheus) -> None:
     """The documented number of series depends on it."""
-    prometheus.wait_until(lambda: bool(prometheus.query("acesniper_planner_away")))
+    prometheus.wait_until(lambda: bool(prometheus.query("acesniper_planner_down")))
     for declaration in all_declarations():
         for label in declaration.labels:
             assert undeclared(prometheus, declaration.series_names[0], label) == set()
@@ -90,7 +90,7 @@ def undeclared(prometheus: Prometheus, series: str, label: Label) -> set[str]:
 def test_alerts_fire_for_injected_faults_and_stop_once_they_are_fixed(
     fleet: FleetOfFive, prometheus: Prometheus, namespace: str
 ) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     profile = fleet.devices[0].profile
     old = {**profile, "metadata": {"name": "measured-long-ago"}, "spec": {"node": "is-gone"}}
@@ -144,7 +144,7 @@ def test_alerts_fire_when_latencies_differ_from_predictions(
     fleet: FleetOfFive, prometheus: Prometheus, namespace: str
 ) -> None:
     """Devices are five times slower for one batch of tasks, and unchanged for the next."""
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     steady = dict(fleet.emulator.latencies)
     slow = {key: 5 * seconds for key, seconds in steady.items()}
@@ -176,7 +176,7 @@ def test_alerts_fire_when_latencies_differ_from_predictions(
 def test_an_alert_fires_while_the_operator_cannot_reconcile(
     fleet: FleetOfFive, prometheus: Prometheus, namespace: str
 ) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     system = fleet.system
     with (
@@ -216,7 +216,7 @@ def test_an_alert_fires_when_a_restarted_watch_stalls_again(
         prometheus.wait_until(lambda: "AcesniperWatchStalled" in prometheus.firing(), timeout_s=300)
 
         assert proxy.stalled_watches > 0
-    prometheus.wait_until(lambda: "AcesniperWatchDeaf" not in prometheus.firing())
+    prometheus.wait_until(lambda: "AcesniperWatchStalled" not in prometheus.firing())
 
 
 def pod(name: str, namespace: str, **labels: str) -> dict[str, object]:

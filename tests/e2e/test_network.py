@@ -66,7 +66,7 @@ def test_a_network_is_rolled_out_and_rolled_back(
 def test_a_replaced_network_serves_without_a_restart(
     fleet: FleetOfFive, namespace: str, network_file: Path, trained: Path
 ) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     digest = hashlib.sha256(trained.read_bytes()).hexdigest()
     pids = [fleet.system.plane.children[part].pid for part in (EXTENDER, OPERATOR)]
 

@@ -51,7 +51,7 @@ def test_a_burst_is_spread_over_devices_that_are_never_shared(
 
 
 def test_unschedulable_tasks_do_not_block_others(fleet: FleetOfFive, namespace: str) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     more_than_get_a_pod = 2 * len(fleet.devices) + SPARE_TASKS + 10
 
@@ -86,7 +86,7 @@ def test_a_slot_bound_by_another_scheduler_counts_as_taken(
     fleet: FleetOfFive, namespace: str
 ) -> None:
     """A pod bound by the stock scheduler occupies the device until it is deleted."""
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     fleet.apply([fleet.task("first", namespace)])
     best = fleet.finish(namespace, "first")["first"]["node"]
@@ -152,7 +152,7 @@ def test_explaining_an_unknown_pod_names_the_valid_forms(fleet: FleetOfFive, pat
 def test_a_node_without_a_profile_is_no_crash_and_no_candidate(
     fleet: FleetOfFive, namespace: str
 ) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     bare = {
         "apiVersion": "v1",
         "kind": "Node",
@@ -170,7 +170,7 @@ def test_a_node_without_a_profile_is_no_crash_and_no_candidate(
 
 def test_a_node_that_takes_no_pods_is_left_for_another(fleet: FleetOfFive, namespace: str) -> None:
     """Its taint makes kube-scheduler reject the planned node; the task is planned elsewhere."""
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     fleet.apply([fleet.task("first", namespace)])
     best = fleet.finish(namespace)["first"]["node"]

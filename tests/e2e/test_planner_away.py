@@ -9,7 +9,7 @@ TASKS = 8
 def test_tasks_start_in_order_while_the_planner_is_down_and_by_plan_afterwards(
     fleet: FleetOfFive, namespace: str
 ) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     fleet.system.kill(EXTENDER)
     try:

@@ -9,7 +9,7 @@ from fleet_of_five import FleetOfFive
 
 
 def test_a_probe_publishes_a_profile_that_is_used(fleet: FleetOfFive, namespace: str) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     plane = fleet.system.plane
     command = [sys.executable, "-m", "acesniper.cli", "probe", "--quick", "--publish"]
     fleet.apply([make_node("measured")])

@@ -9,7 +9,7 @@ TASKS = 6
 def test_a_quota_over_slots_limits_how_many_tasks_of_a_namespace_run_at_once(
     fleet: FleetOfFive, namespace: str
 ) -> None:
-    fleet.add_models(namespace)
+    fleet.add_model(namespace)
     fleet.wait_idle()
     quota = {
         "apiVersion": "v1",

@@ -1,4 +1,4 @@
-"""Events in, reconciled objects out: the controller as kopf and the mirrors call it."""
+"""The controller with the events of kopf and the reflectors."""
 
 import asyncio
 import logging
@@ -47,7 +47,7 @@ class Setup:
     registry: CollectorRegistry
 
     async def until(self, kind: Kind, name: str, *path: str, becomes: object) -> None:
-        """Follow an object until the field is as wanted."""
+        """Wait until the field of an object has a value."""
         namespace = "default" if kind.namespaced else None
         async with asyncio.timeout(30):
             async for _ in self.cluster.watch(kind, "0"):
@@ -73,7 +73,7 @@ async def operating(*objects: tuple[Kind, Json]) -> AsyncIterator[Setup]:
         (INFERENCE_TASKS, lambda kind, obj: controller.task_event(kind != UPSERT, obj)),
     )
     reflectors = [Reflector(cluster, kind, take) for kind, take in follow]
-    jobs = [asyncio.create_task(each.run()) for each in reflectors]
+    jobs = [asyncio.create_task(reflector.run()) for reflector in reflectors]
     jobs.append(asyncio.create_task(controller.run(WORKERS)))
     try:
         yield Setup(cluster, controller, registry)
@@ -86,7 +86,7 @@ async def operating(*objects: tuple[Kind, Json]) -> AsyncIterator[Setup]:
 
 
 @in_virtual_time
-async def test_a_task_lives_by_its_events_alone() -> None:
+async def test_watch_events_alone_drive_a_task_to_its_end() -> None:
     async with operating((NODES, make_node("n")), (MODEL_PROFILES, MODEL)) as setup:
         setup.cluster.put(INFERENCE_TASKS, make_itask("t"))
         await setup.until(INFERENCE_TASKS, "t", "status", "phase", becomes="Queued")
@@ -102,7 +102,7 @@ async def test_a_task_lives_by_its_events_alone() -> None:
 
 
 @in_virtual_time
-async def test_a_task_goes_on_when_its_model_comes() -> None:
+async def test_a_task_continues_when_its_model_is_created() -> None:
     async with operating() as setup:
         setup.cluster.put(INFERENCE_TASKS, make_itask("t"))
         await setup.until(INFERENCE_TASKS, "t", "status", "phase", becomes="Pending")
@@ -111,7 +111,7 @@ async def test_a_task_goes_on_when_its_model_comes() -> None:
 
 
 @in_virtual_time
-async def test_models_that_do_not_come_hold_up_no_task() -> None:
+async def test_slow_downloads_of_models_delay_no_task() -> None:
     async def wait(*_: object) -> None:
         await asyncio.Event().wait()
 
@@ -127,7 +127,7 @@ async def test_models_that_do_not_come_hold_up_no_task() -> None:
 
 
 @in_virtual_time
-async def test_a_device_gives_its_node_a_slot_and_takes_it_along() -> None:
+async def test_a_device_adds_a_slot_to_its_node_and_its_deletion_removes_it() -> None:
     field = ("status", "allocatable", SLOT_RESOURCE)
     async with operating((NODES, make_node("n"))) as setup:
         setup.cluster.put(DEVICE_PROFILES, make_device_profile("d", "n"))
@@ -137,7 +137,7 @@ async def test_a_device_gives_its_node_a_slot_and_takes_it_along() -> None:
 
 
 @in_virtual_time
-async def test_what_cannot_be_read_is_said_and_disturbs_nothing(
+async def test_an_invalid_object_is_logged_and_ignored(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -150,7 +150,7 @@ async def test_what_cannot_be_read_is_said_and_disturbs_nothing(
 
 
 @in_virtual_time
-async def test_a_pod_of_nobody_is_no_work() -> None:
+async def test_a_pod_without_a_task_queues_nothing() -> None:
     async with operating() as setup:
         setup.controller.pod_change(UPSERT, make_pod(task=None))
 
@@ -158,7 +158,7 @@ async def test_a_pod_of_nobody_is_no_work() -> None:
 
 
 @in_virtual_time
-async def test_every_event_is_dated_in_the_metrics() -> None:
+async def test_the_time_of_every_event_is_in_the_metrics() -> None:
     async with operating() as setup:
         setup.controller.pod_change(UPSERT, make_pod(task=None))
 
@@ -169,7 +169,7 @@ async def test_every_event_is_dated_in_the_metrics() -> None:
 
 
 @in_virtual_time
-async def test_models_are_looked_at_again_when_a_device_is_measured_not_when_it_learns() -> None:
+async def test_models_are_requeued_after_a_probe_but_not_after_observed_runs() -> None:
     def looks() -> float:
         name, labels = "acesniper_reconcile_seconds_count", {"kind": "model"}
         return setup.registry.get_sample_value(name, labels) or 0.0
@@ -188,7 +188,7 @@ async def test_models_are_looked_at_again_when_a_device_is_measured_not_when_it_
 
 
 @in_virtual_time
-async def test_tasks_on_a_node_that_falls_silent_or_goes_are_looked_at_at_once() -> None:
+async def test_tasks_on_a_not_ready_or_deleted_node_are_requeued_immediately() -> None:
     running = {"phase": "Running", "modelProfile": "model"}
     objects = (NODES, make_node("n")), (MODEL_PROFILES, MODEL)
     async with operating(*objects) as setup:

@@ -1,4 +1,4 @@
-"""The operator while no planner is there."""
+"""The operator while the planner is down."""
 
 from dataclasses import dataclass, field
 
@@ -44,14 +44,14 @@ class Setup:
 
     def opened(self) -> set[str]:
         views = map(PodView.of, self.cluster.all(PODS))
-        return {str(each.task) for each in views if not each.gated and each.node is None}
+        return {str(view.task) for view in views if not view.gated and view.node is None}
 
     async def look(self, seconds: float) -> None:
         self.clock.now_s += seconds
         await self.degraded.check()
 
 
-async def test_nothing_is_opened_while_the_lease_is_renewed() -> None:
+async def test_no_gate_is_removed_while_the_lease_is_renewed() -> None:
     setup = Setup(slots=5)
     setup.wait("a", 1)
 
@@ -63,7 +63,7 @@ async def test_nothing_is_opened_while_the_lease_is_renewed() -> None:
     assert not setup.degraded.active
 
 
-async def test_a_stale_lease_opens_gates_first_come_first_served_up_to_the_free_slots() -> None:
+async def test_a_stale_lease_ungates_in_order_of_arrival_up_to_the_free_slots() -> None:
     setup = Setup(slots=3)
     setup.renew()
     setup.store.upsert_pod(make_pod("running", task="running", node="node", phase="Running"))
@@ -90,7 +90,7 @@ async def test_a_task_that_no_device_can_run_takes_no_slot() -> None:
     assert setup.opened() == {"able"}
 
 
-async def test_a_lease_that_never_was_is_stale_as_well() -> None:
+async def test_a_missing_lease_is_stale() -> None:
     setup = Setup(slots=1)
     setup.wait("a", 1)
 
@@ -101,7 +101,7 @@ async def test_a_lease_that_never_was_is_stale_as_well() -> None:
     assert (early, setup.opened()) == (set(), {"a"})
 
 
-async def test_a_planner_that_is_back_is_left_to_it() -> None:
+async def test_a_returning_planner_takes_over() -> None:
     setup = Setup(slots=5)
     await setup.look(0.0)
     await setup.look(PATIENCE_S + 1.0)
@@ -114,7 +114,7 @@ async def test_a_planner_that_is_back_is_left_to_it() -> None:
     assert setup.opened() == set()
 
 
-async def test_other_gates_stay_and_what_was_refused_or_goes_is_left_alone() -> None:
+async def test_other_gates_and_rejected_or_deleted_pods_are_left_unchanged() -> None:
     setup = Setup(slots=5)
     setup.wait("going", 1, deleting=True)
     await setup.look(0.0)

@@ -1,4 +1,4 @@
-"""The twin keeps the contract of the real cluster (tests/e2e/test_cluster_contract.py)."""
+"""The fake cluster has the contract of the real one (tests/e2e/test_cluster_contract.py)."""
 
 import pytest
 
@@ -20,10 +20,10 @@ def namespace() -> str:
 
 
 class TestFakeCluster(ClusterContract):
-    """The same promises."""
+    """The contract on the fake."""
 
 
-async def test_a_watch_from_before_the_compaction_is_gone(cluster: FakeCluster) -> None:
+async def test_a_watch_from_before_the_compaction_expires(cluster: FakeCluster) -> None:
     await cluster.create(CONFIG_MAPS, config_map("a"), "default")
     cluster.compact()
 
@@ -31,7 +31,7 @@ async def test_a_watch_from_before_the_compaction_is_gone(cluster: FakeCluster) 
         await take(cluster.watch(CONFIG_MAPS, "0", "default"), 1)
 
 
-async def test_a_pod_that_runs_is_marked_and_stays_until_its_kubelet_agrees(
+async def test_a_deleted_running_pod_terminates_until_its_kubelet_removes_it(
     cluster: FakeCluster,
 ) -> None:
     cluster.put(PODS, make_pod("p", node="n", phase="Running"))

@@ -77,7 +77,7 @@ async def fetch(
 
 
 @pytest.mark.parametrize("path", ["/model.onnx", "/moved"])
-async def test_a_file_is_fetched_as_it_is(server: str, tmp_path: Path, path: str) -> None:
+async def test_a_file_is_downloaded_unchanged(server: str, tmp_path: Path, path: str) -> None:
     assert await fetch(server + path, tmp_path) == DATA
 
 
@@ -89,7 +89,7 @@ async def test_a_file_with_another_digest_is_never_used(server: str, tmp_path: P
 
 
 @pytest.mark.parametrize("path", ["/model.onnx", "/endless"])
-async def test_a_file_larger_than_allowed_is_given_up_at_the_limit(
+async def test_a_download_is_aborted_at_the_size_limit(
     server: str, tmp_path: Path, path: str
 ) -> None:
     with pytest.raises(InvalidModel, match="is larger than") as caught:
@@ -107,24 +107,24 @@ async def test_a_file_larger_than_allowed_is_given_up_at_the_limit(
         ("/cut-off", "cannot be fetched"),
     ],
 )
-async def test_what_cannot_be_had_now_may_be_had_later(
+async def test_temporary_errors_are_retryable(
     server: str, tmp_path: Path, path: str, message: str
 ) -> None:
     with pytest.raises(Unavailable, match=message):
         await fetch(server + path, tmp_path)
 
 
-async def test_a_server_that_takes_too_long_is_left(server: str, tmp_path: Path) -> None:
+async def test_a_slow_server_times_out(server: str, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="cannot be fetched"):
         await fetch(server + "/endless", tmp_path, timeout_s=0.05, max_bytes=2**40)
 
 
-async def test_nobody_there_is_unavailable(unused_tcp_port: int, tmp_path: Path) -> None:
+async def test_a_refused_connection_is_retryable(unused_tcp_port: int, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="cannot be fetched"):
         await fetch(f"http://127.0.0.1:{unused_tcp_port}/m", tmp_path)
 
 
-async def test_a_full_disk_is_a_reason_to_try_later(server: str) -> None:
+async def test_a_full_disk_is_retryable(server: str) -> None:
     full = Path("/dev/full")
     source = ModelSource(uri=server + "/model.onnx", sha256=digest(DATA))
 
@@ -140,18 +140,18 @@ def config_maps(**data: bytes) -> FakeCluster:
     return cluster
 
 
-async def test_a_small_model_may_lie_in_a_config_map(tmp_path: Path) -> None:
+async def test_a_small_model_can_be_in_a_config_map(tmp_path: Path) -> None:
     cluster = config_maps(net=DATA)
 
     assert await fetch("configmap://models/net", tmp_path, cluster=cluster) == DATA
 
 
-async def test_a_config_map_that_is_missing_may_still_come(tmp_path: Path) -> None:
+async def test_a_missing_config_map_is_retryable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="ConfigMap 'other' not found"):
         await fetch("configmap://other/net", tmp_path, cluster=config_maps())
 
 
-async def test_a_key_that_a_config_map_lacks_is_a_mistake(tmp_path: Path) -> None:
+async def test_a_missing_key_of_a_config_map_is_final(tmp_path: Path) -> None:
     with pytest.raises(InvalidModel) as caught:
         await fetch("configmap://models/other", tmp_path, cluster=config_maps(net=DATA))
 
@@ -162,7 +162,7 @@ async def test_a_key_that_a_config_map_lacks_is_a_mistake(tmp_path: Path) -> Non
 
 
 class Reader:
-    """Reads what a test says, and counts."""
+    """Returns the features that a test sets, and counts its calls."""
 
     def __init__(self) -> None:
         self.read = 0
@@ -212,7 +212,7 @@ class Setup:
         return ModelProfile.model_validate(self.cluster.one(MODEL_PROFILES, "model", "default"))
 
     def reasons(self) -> list[str]:
-        return [each["reason"] for each in self.cluster.all(EVENTS)]
+        return [event["reason"] for event in self.cluster.all(EVENTS)]
 
 
 async def test_a_model_is_read_once() -> None:
@@ -230,7 +230,7 @@ async def test_a_model_is_read_once() -> None:
     assert setup.reasons() == ["Profiled"]
 
 
-async def test_a_newer_reader_reads_again_and_leaves_nothing_of_the_old_vector() -> None:
+async def test_a_newer_reader_reads_again_and_replaces_all_features() -> None:
     setup = Setup()
     await setup.reconcile()
     setup.reader.values = {"work": 1.0, "new": 3.0}
@@ -241,7 +241,7 @@ async def test_a_newer_reader_reads_again_and_leaves_nothing_of_the_old_vector()
     assert profile.status.features == {"work": 1.0, "new": 3.0}
 
 
-async def test_a_model_that_cannot_be_used_is_said_and_left_alone() -> None:
+async def test_an_unusable_model_is_reported_and_not_retried() -> None:
     setup = Setup()
     setup.reader.error = InvalidModel("NotOnnx", "model.onnx is no ONNX file")
 
@@ -260,7 +260,7 @@ async def test_a_model_that_cannot_be_used_is_said_and_left_alone() -> None:
     assert setup.reasons() == ["NotOnnx"]
 
 
-async def test_a_model_that_cannot_be_fetched_is_said_and_tried_again() -> None:
+async def test_a_failed_fetch_is_reported_and_retried() -> None:
     setup = Setup()
     config_map = setup.cluster.one(CONFIG_MAPS, "models", "default")
     setup.cluster.remove(CONFIG_MAPS, "models", "default")
@@ -277,7 +277,7 @@ async def test_a_model_that_cannot_be_fetched_is_said_and_tried_again() -> None:
 
 
 async def test_the_same_failure_is_written_once() -> None:
-    """Each write is an event, and each event another try, past every back-off."""
+    """A write causes an event, and the event a retry that ignores the back-off."""
     setup = Setup()
     setup.cluster.remove(CONFIG_MAPS, "models", "default")
 
@@ -288,7 +288,7 @@ async def test_the_same_failure_is_written_once() -> None:
     assert sum(call.verb == "patch" for call in setup.cluster.calls) == 1
 
 
-async def test_a_model_deleted_while_no_watch_looked_is_not_read_for_ever() -> None:
+async def test_a_model_whose_deletion_was_missed_is_dropped() -> None:
     setup = Setup()
     setup.store.upsert_model(setup.cluster.one(MODEL_PROFILES, "model", "default"))
     setup.cluster.remove(MODEL_PROFILES, "model", "default")
@@ -298,7 +298,7 @@ async def test_a_model_deleted_while_no_watch_looked_is_not_read_for_ever() -> N
     assert setup.store.models == {}
 
 
-async def test_a_failed_write_is_tried_again() -> None:
+async def test_a_failed_write_is_retried() -> None:
     setup = Setup()
 
     def fail(call: Call) -> None:

@@ -1,4 +1,4 @@
-"""The operator over a cluster in memory: a whole life, a restart at every step, faults."""
+"""The operator on a cluster in memory: complete runs, a restart at every call, faults."""
 
 from collections.abc import Iterator
 
@@ -55,9 +55,9 @@ def end(operator: Operator, status: Json) -> None:
     operator.change_pod(status=status)
 
 
-async def test_a_whole_life_from_apply_to_succeeded(operator: Operator) -> None:
+async def test_a_task_runs_from_apply_to_succeeded(operator: Operator) -> None:
     phases = []
-    for event in (lambda _: None, bind, run, lambda each: end(each, SUCCEEDED)):
+    for event in (lambda _: None, bind, run, lambda key: end(key, SUCCEEDED)):
         event(operator)
         await operator.settle()
         phases.append(operator.phase)
@@ -68,7 +68,7 @@ async def test_a_whole_life_from_apply_to_succeeded(operator: Operator) -> None:
     assert operator.sample("acesniper_task_phases_total", phase="Succeeded") == 1.0
 
 
-async def test_a_failed_attempt_gets_a_second_pod_and_no_third(operator: Operator) -> None:
+async def test_a_failed_attempt_is_retried_once(operator: Operator) -> None:
     await operator.settle()
     for _ in range(2):
         bind(operator)
@@ -83,7 +83,7 @@ async def test_a_failed_attempt_gets_a_second_pod_and_no_third(operator: Operato
     assert len(operator.cluster.created(PODS)) == 2
 
 
-async def test_a_withdrawn_pod_is_made_anew_and_costs_no_attempt(operator: Operator) -> None:
+async def test_a_withdrawn_pod_is_recreated_without_counting_an_attempt(operator: Operator) -> None:
     await operator.settle()
     operator.cluster.remove(PODS, operator.pod["metadata"]["name"], "default")
 
@@ -94,7 +94,7 @@ async def test_a_withdrawn_pod_is_made_anew_and_costs_no_attempt(operator: Opera
     assert operator.pod["spec"]["schedulingGates"] == [{"name": PLAN_GATE}]
 
 
-async def test_a_pod_lost_with_its_node_costs_an_attempt(operator: Operator) -> None:
+async def test_a_pod_lost_with_its_node_counts_as_an_attempt(operator: Operator) -> None:
     await operator.settle()
     bind(operator)
     run(operator)
@@ -108,7 +108,7 @@ async def test_a_pod_lost_with_its_node_costs_an_attempt(operator: Operator) -> 
 
 
 def killing(cluster: FakeCluster, after: int) -> Iterator[bool]:
-    """Kill at the call number `after` that changes something; tells whether it came to that."""
+    """Kill at the write number `after`; returns whether it was reached."""
     count = 0
 
     def kill(call: Call) -> None:
@@ -124,7 +124,7 @@ def killing(cluster: FakeCluster, after: int) -> Iterator[bool]:
 
 
 async def live(operator: Operator, kill_at: int) -> bool:
-    """A life with one failed attempt, killed once; tells whether the kill happened."""
+    """A task with one failed attempt and one kill; returns whether the kill happened."""
     killer = killing(operator.cluster, kill_at)
     next(killer)
 
@@ -139,30 +139,30 @@ async def live(operator: Operator, kill_at: int) -> bool:
         await settle()
         operator.clock.now_s += 1000.0
         await settle()
-        for event in (bind, run, lambda each, status=status: end(each, status)):
+        for event in (bind, run, lambda key, status=status: end(key, status)):
             event(operator)
             await settle()
     return next(killer)
 
 
 @pytest.mark.parametrize("kill_at", range(1, 25))
-async def test_killed_at_any_call_and_restarted_every_attempt_has_exactly_one_pod(
+async def test_every_attempt_has_one_pod_after_a_kill_at_any_call(
     operator: Operator, kill_at: int
 ) -> None:
     await live(operator, kill_at)
 
-    created = [each["metadata"]["name"] for each in operator.cluster.created(PODS)]
+    created = [pod["metadata"]["name"] for pod in operator.cluster.created(PODS)]
     assert operator.phase is Phase.SUCCEEDED
     assert operator.task.status.attempts == 1
     assert operator.task.status.incarnation == 0
     assert len(created) == len(set(created)) == 2
 
 
-async def test_the_kills_reach_every_call_of_a_life(operator: Operator) -> None:
+async def test_kills_cover_every_call_of_a_task(operator: Operator) -> None:
     assert not await live(operator, kill_at=25)
 
 
-async def test_a_watch_that_is_late_leads_to_no_second_pod(operator: Operator) -> None:
+async def test_a_delayed_watch_leads_to_no_second_pod(operator: Operator) -> None:
     await operator.settle()
     pod = operator.pod
     operator.store.delete_pod(pod)
@@ -174,7 +174,7 @@ async def test_a_watch_that_is_late_leads_to_no_second_pod(operator: Operator) -
     assert len(operator.cluster.created(PODS)) == 1
 
 
-async def test_a_status_written_over_a_changed_task_is_a_conflict_and_then_right(
+async def test_a_status_write_on_a_changed_task_conflicts_and_is_retried(
     operator: Operator,
 ) -> None:
     operator.see()
@@ -189,7 +189,7 @@ async def test_a_status_written_over_a_changed_task_is_a_conflict_and_then_right
     assert operator.cluster.all(PODS) == []
 
 
-async def test_suspending_and_going_on_keeps_every_attempt(operator: Operator) -> None:
+async def test_suspending_and_resuming_counts_no_attempt(operator: Operator) -> None:
     await operator.settle()
     operator.cluster.change(INFERENCE_TASKS, "t", "default", {"spec": {"suspend": True}})
     await operator.settle()
@@ -203,7 +203,9 @@ async def test_suspending_and_going_on_keeps_every_attempt(operator: Operator) -
     assert operator.task.status.attempts == 0
 
 
-async def test_a_model_given_inline_is_made_and_waited_for(operator: Operator) -> None:
+async def test_a_model_given_inline_is_created_and_the_task_waits_for_it(
+    operator: Operator,
+) -> None:
     source = {"uri": "https://models.example/x.onnx", "sha256": "b" * 64}
     operator.cluster.remove(INFERENCE_TASKS, "t", "default")
     operator.cluster.put(INFERENCE_TASKS, make_itask("t", model=None, source=source))
@@ -217,7 +219,7 @@ async def test_a_model_given_inline_is_made_and_waited_for(operator: Operator) -
     assert operator.phase is Phase.PENDING
 
 
-async def test_a_model_whose_making_conflicts_with_nothing_is_tried_again(
+async def test_creating_a_model_is_retried_after_a_conflict_with_a_deleted_one(
     operator: Operator,
 ) -> None:
     source = {"uri": "https://models.example/x.onnx", "sha256": "b" * 64}
@@ -247,7 +249,7 @@ def refuse(operator: Operator, error: AcesniperError) -> None:
     operator.cluster.before = fail
 
 
-async def test_a_pod_that_the_api_server_refuses_fails_the_task_with_its_words(
+async def test_an_invalid_pod_fails_the_task_with_the_api_servers_message(
     operator: Operator,
 ) -> None:
     refuse(operator, InvalidInput("spec.containers[0].image: Required value"))
@@ -259,7 +261,7 @@ async def test_a_pod_that_the_api_server_refuses_fails_the_task_with_its_words(
 
 
 async def wait_for_turn(operator: Operator, seconds: float) -> None:
-    """As the controller does: move the window on, and look at what is in it."""
+    """Refresh the window and reconcile the tasks in it, as the controller does."""
     operator.clock.now_s += seconds
     operator.tasks.window.refresh(operator.clock())
     await operator.settle()
@@ -269,7 +271,7 @@ async def wait_for_turn(operator: Operator, seconds: float) -> None:
     ("why", "errors"),
     [("exceeded quota: q", None), ("no PriorityClass with name p was found", 1.0)],
 )
-async def test_what_is_refused_for_now_is_told_and_tried_again(
+async def test_a_temporary_rejection_is_reported_and_retried(
     operator: Operator, why: str, errors: float | None
 ) -> None:
     refuse(operator, Forbidden(why))
@@ -290,7 +292,7 @@ async def test_what_is_refused_for_now_is_told_and_tried_again(
     assert operator.pod
 
 
-async def test_what_fails_again_and_again_is_told_until_it_is_over(operator: Operator) -> None:
+async def test_a_repeated_failure_is_reported_until_it_is_resolved(operator: Operator) -> None:
     refuse(operator, Unavailable("failed calling webhook"))
     messages = []
     for _ in range(REPORT_AFTER_FAILURES + 2):
@@ -301,13 +303,13 @@ async def test_what_fails_again_and_again_is_told_until_it_is_over(operator: Ope
     operator.cluster.before = lambda call: None
     await operator.settle()
 
-    told = "cannot be reconciled for now: failed calling webhook"
-    assert messages == [None] * (REPORT_AFTER_FAILURES - 1) + [told] * 3
+    reported = "cannot be reconciled for now: failed calling webhook"
+    assert messages == [None] * (REPORT_AFTER_FAILURES - 1) + [reported] * 3
     assert "ReconcileFailed" in operator.reasons()
     assert operator.task.status.message == "waits for a device"
 
 
-async def test_a_full_quota_is_asked_again_every_few_seconds(operator: Operator) -> None:
+async def test_a_full_quota_is_retried_every_few_seconds(operator: Operator) -> None:
     refuse(operator, Forbidden("exceeded quota: q, used: 2, limited: 2"))
 
     for _ in range(60):
@@ -317,8 +319,8 @@ async def test_a_full_quota_is_asked_again_every_few_seconds(operator: Operator)
     assert 60 / QUOTA_BACKOFF.max_s <= len(tried) <= 60 / QUOTA_BACKOFF.max_s + 4
 
 
-async def test_a_pod_that_is_refused_is_asked_for_more_and_more_rarely(operator: Operator) -> None:
-    refuse(operator, Forbidden("told anew each time"))
+async def test_a_rejected_pod_is_retried_with_back_off(operator: Operator) -> None:
+    refuse(operator, Forbidden("a new rejection each time"))
 
     for _ in range(600):
         await wait_for_turn(operator, 1.0)
@@ -329,16 +331,16 @@ async def test_a_pod_that_is_refused_is_asked_for_more_and_more_rarely(operator:
 
 
 class Mutilating(FakeCluster):
-    """With an admission webhook that takes our label from pods."""
+    """A cluster with an admission webhook that removes the task label from pods."""
 
     async def create(self, kind: Kind, manifest: Json, namespace: str | None = None) -> Json:
-        """Create an object, a pod without its label."""
+        """Create an object; pods without their label."""
         if kind == PODS:
             del manifest["metadata"]["labels"][TASK_LABEL]
         return await super().create(kind, manifest, namespace)
 
 
-async def test_a_webhook_that_takes_our_label_away_is_named_and_leaves_no_pods() -> None:
+async def test_a_webhook_that_removes_the_task_label_is_reported_and_leaves_no_pods() -> None:
     operator = Operator(Mutilating())
     operator.cluster.put(MODEL_PROFILES, make_model_profile())
     operator.cluster.put(INFERENCE_TASKS, make_itask("t"))
@@ -349,7 +351,7 @@ async def test_a_webhook_that_takes_our_label_away_is_named_and_leaves_no_pods()
     assert operator.cluster.all(PODS) == []
 
 
-async def test_a_running_pod_whose_label_is_taken_away_is_ended_and_lost(
+async def test_a_running_pod_without_its_label_is_deleted_and_counts_as_lost(
     operator: Operator,
 ) -> None:
     await operator.settle()
@@ -374,9 +376,7 @@ async def test_a_running_pod_whose_label_is_taken_away_is_ended_and_lost(
     [{"status": {"attempts": -7, "incarnation": 10**12}}, {"status": None}],
     ids=["counts", "all of it"],
 )
-async def test_a_status_that_somebody_edited_makes_no_second_pod(
-    operator: Operator, edited: Json
-) -> None:
+async def test_an_edited_status_leads_to_no_second_pod(operator: Operator, edited: Json) -> None:
     await operator.settle()
     bind(operator)
     end(operator, FAILED)
@@ -398,7 +398,7 @@ async def test_a_status_that_somebody_edited_makes_no_second_pod(
     assert len(operator.cluster.created(PODS)) == 2
 
 
-async def test_a_queued_task_whose_model_goes_says_so_and_goes_on_when_it_is_back(
+async def test_a_queued_task_waits_while_its_model_is_deleted(
     operator: Operator,
 ) -> None:
     await operator.settle()
@@ -417,7 +417,7 @@ async def test_a_queued_task_whose_model_goes_says_so_and_goes_on_when_it_is_bac
     assert operator.pod["metadata"]["uid"] == pod
 
 
-async def test_the_model_of_a_queued_task_is_made_again_where_the_task_brought_it(
+async def test_a_deleted_inline_model_of_a_queued_task_is_recreated(
     operator: Operator,
 ) -> None:
     source = make_model_profile()["spec"]["source"]
@@ -440,7 +440,7 @@ async def test_the_model_of_a_queued_task_is_made_again_where_the_task_brought_i
 
 
 @pytest.mark.parametrize(("finalizer", "left"), [("example.com/mine", 0), ("orphan", 1)])
-async def test_a_deleted_task_that_somebody_keeps_ends_its_pods_unless_they_are_to_stay(
+async def test_a_deleted_task_with_a_finalizer_deletes_its_pods_unless_orphaned(
     operator: Operator, finalizer: str, left: int
 ) -> None:
     await operator.settle()
@@ -452,7 +452,7 @@ async def test_a_deleted_task_that_somebody_keeps_ends_its_pods_unless_they_are_
     assert len(operator.cluster.all(PODS)) == left
 
 
-async def test_a_stranger_with_the_name_of_our_pod_is_left_alone(operator: Operator) -> None:
+async def test_another_owners_pod_with_the_same_name_is_kept(operator: Operator) -> None:
     await operator.settle()
     name = operator.pod["metadata"]["name"]
     operator.cluster.remove(PODS, name, "default")
@@ -463,12 +463,12 @@ async def test_a_stranger_with_the_name_of_our_pod_is_left_alone(operator: Opera
 
     await operator.settle()
 
-    ours = [each for each in operator.cluster.all(PODS) if each["metadata"]["name"] != name]
+    ours = [pod for pod in operator.cluster.all(PODS) if pod["metadata"]["name"] != name]
     assert len(ours) == 1
     assert operator.task.status.pod == ours[0]["metadata"]["name"]
 
 
-async def test_a_task_deleted_while_no_watch_looked_is_forgotten(operator: Operator) -> None:
+async def test_a_task_whose_deletion_was_missed_is_dropped(operator: Operator) -> None:
     operator.cluster.remove(INFERENCE_TASKS, "t", "default")
 
     await operator.tasks.reconcile(KEY)
@@ -476,7 +476,7 @@ async def test_a_task_deleted_while_no_watch_looked_is_forgotten(operator: Opera
     assert KEY not in operator.store.tasks
 
 
-async def test_a_finished_task_goes_when_its_time_has_come(operator: Operator) -> None:
+async def test_a_finished_task_is_deleted_after_its_ttl(operator: Operator) -> None:
     operator.cluster.change(INFERENCE_TASKS, "t", "default", {"spec": {"ttlAfterFinished": "1m"}})
     await operator.settle()
     bind(operator)
@@ -492,7 +492,7 @@ async def test_a_finished_task_goes_when_its_time_has_come(operator: Operator) -
     assert operator.cluster.all(INFERENCE_TASKS) == []
 
 
-async def test_where_no_folder_of_the_node_is_allowed_tasks_run_without_its_cache(
+async def test_where_host_paths_are_forbidden_tasks_run_without_the_cache(
     operator: Operator,
 ) -> None:
     operator.tasks.cache = NodeCache("/var/lib/models", 1000)
@@ -506,12 +506,12 @@ async def test_where_no_folder_of_the_node_is_allowed_tasks_run_without_its_cach
     operator.cluster.before = refuse
     await operator.settle()
 
-    volumes = [each["name"] for each in operator.pod["spec"]["volumes"]]
+    volumes = [volume["name"] for volume in operator.pod["spec"]["volumes"]]
     assert refused
     assert volumes == ["scratch"]
 
 
-async def test_a_node_that_is_gone_gives_its_task_to_another_after_a_moment(
+async def test_the_task_of_a_deleted_node_runs_elsewhere_after_a_grace_period(
     operator: Operator,
 ) -> None:
     await operator.settle()
@@ -534,7 +534,7 @@ async def test_a_node_that_is_gone_gives_its_task_to_another_after_a_moment(
     assert len(operator.cluster.all(PODS)) == 1, "the lost one was deleted by force"
 
 
-async def test_a_model_that_was_too_big_for_its_device_says_so_to_the_planner(
+async def test_an_out_of_memory_failure_is_recorded_for_the_planner(
     operator: Operator,
 ) -> None:
     for name, memory in (("small", 2**30), ("large", 2**34)):
@@ -555,7 +555,7 @@ async def test_a_model_that_was_too_big_for_its_device_says_so_to_the_planner(
     assert operator.sample("acesniper_task_attempts_failed_total", reason="OutOfMemory") == 1.0
 
 
-async def test_in_a_namespace_that_goes_nothing_is_left_to_do(operator: Operator) -> None:
+async def test_nothing_is_done_in_a_terminating_namespace(operator: Operator) -> None:
     refuse(operator, NamespaceTerminating("namespace default is being terminated"))
 
     assert await operator.tasks.reconcile(KEY) is None

@@ -1,4 +1,4 @@
-"""Models that only a pod can get at: what is made, what it says, and what becomes of it."""
+"""Models that only a pod can access: its manifest, its message and the profile's status."""
 
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,9 @@ class World:
     ("uri", "secret"),
     [("s3://models/net.onnx", "keys"), ("pvc://claim/m", None), ("hostpath:///srv/m", None)],
 )
-async def test_a_pod_reads_what_the_operator_cannot_get_at(uri: str, secret: str | None) -> None:
+async def test_a_pod_reads_models_that_the_operator_cannot_access(
+    uri: str, secret: str | None
+) -> None:
     world = World(uri, secret)
 
     again_s = await world.reconcile()
@@ -94,7 +96,7 @@ async def test_a_pod_reads_what_the_operator_cannot_get_at(uri: str, secret: str
     assert world.cluster.all(PODS) == []
 
 
-async def test_the_pod_may_do_nothing_and_holds_the_secret_alone() -> None:
+async def test_the_pod_has_no_permissions_and_only_the_secret() -> None:
     world = World()
 
     await world.reconcile()
@@ -106,11 +108,11 @@ async def test_the_pod_may_do_nothing_and_holds_the_secret_alone() -> None:
     assert container["args"][:2] == ["model", "read"]
     assert "env" not in container
     assert {"secretName": "keys", "optional": True} in [
-        each.get("secret") for each in spec["volumes"]
+        volume.get("secret") for volume in spec["volumes"]
     ]
 
 
-async def test_a_model_that_the_pod_cannot_use_is_unsupported() -> None:
+async def test_a_model_that_the_pod_rejects_is_unsupported() -> None:
     world = World()
     await world.reconcile()
     world.ends(messages.pack_error(InvalidModel("DigestMismatch", "another one")), "Failed")
@@ -122,19 +124,19 @@ async def test_a_model_that_the_pod_cannot_use_is_unsupported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "said"),
+    ("message", "expected"),
     [
         (messages.pack_error(Unavailable("s3://models responds 403")), "responds 403"),
         ("Killed", "137"),
     ],
     ids=["store", "killed"],
 )
-async def test_a_model_that_cannot_be_had_now_is_tried_again(message: str, said: str) -> None:
+async def test_a_model_that_cannot_be_fetched_now_is_retried(message: str, expected: str) -> None:
     world = World()
     await world.reconcile()
     world.ends(message, "Failed")
 
-    with pytest.raises(Unavailable, match=said):
+    with pytest.raises(Unavailable, match=expected):
         await world.reconcile()
     failed = world.condition
     await world.reconcile()
@@ -143,7 +145,7 @@ async def test_a_model_that_cannot_be_had_now_is_tried_again(message: str, said:
     assert world.pod["status"]["phase"] == "Pending"
 
 
-async def test_a_namespace_that_lets_no_such_pod_in_is_told() -> None:
+async def test_a_rejected_reader_pod_is_reported() -> None:
     world = World("hostpath:///srv/m", None)
 
     def refuse(call: Call) -> None:

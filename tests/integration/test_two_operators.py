@@ -1,4 +1,4 @@
-"""Two operators on one API server: one acts, the other stands by, and never both."""
+"""Two operators on one API server: one leads, the other is a standby."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ LEASE_S = 8.0
 
 @dataclass
 class Replica:
-    """An operator process, whose way to the API server can be cut."""
+    """An operator whose connection to the API server can be cut."""
 
     name: str
     cluster: FakeCluster
@@ -54,12 +54,12 @@ class Replica:
             (INFERENCE_TASKS, lambda kind, obj: controller.task_event(kind != UPSERT, obj)),
         )
         reflectors = [Reflector(self.cluster, kind, take) for kind, take in follow]
-        work = [each.run() for each in reflectors]
+        work = [reflector.run() for reflector in reflectors]
         work += [controller.run(4), self.leadership.run()]
-        self.jobs = [asyncio.create_task(each) for each in work]
+        self.jobs = [asyncio.create_task(coroutine) for coroutine in work]
 
     async def kill(self) -> None:
-        """It is gone, lease in hand."""
+        """Stop it without releasing the lease."""
         self.cut = True
         for job in self.jobs:
             job.cancel()
@@ -69,7 +69,7 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaLink:
-    """A request guard: nothing passes while the replica is cut off. Records its writes."""
+    """A request guard: rejects all requests while the replica is cut off. Records its writes."""
 
     replica: Replica
     records: bool = True
@@ -104,13 +104,13 @@ async def work(cluster: FakeCluster, stem: str, tasks: int, every_s: float) -> N
 
 
 def turns(writes: list[tuple[float, str]]) -> list[str]:
-    """Who acted, one after the other."""
+    """The replicas that wrote, in order."""
     names = [name for _, name in writes]
     return names[:1] + [name for before, name in pairwise(names) if name != before]
 
 
 @in_virtual_time
-async def test_the_one_that_stands_by_writes_nothing() -> None:
+async def test_a_standby_writes_nothing() -> None:
     async with two_operators() as (first, second):
         await work(first.cluster, "t", 50, 1.0)
 
@@ -121,7 +121,7 @@ async def test_the_one_that_stands_by_writes_nothing() -> None:
 
 @pytest.mark.parametrize("how", ["killed", "cut off"])
 @in_virtual_time
-async def test_when_the_first_is_lost_the_second_goes_on_where_it_was(how: str) -> None:
+async def test_a_standby_takes_over_where_the_leader_stopped(how: str) -> None:
     async with two_operators() as (first, second):
         await work(first.cluster, "before", 10, 0.5)
         lost_s = now_s()
@@ -139,7 +139,7 @@ async def test_when_the_first_is_lost_the_second_goes_on_where_it_was(how: str) 
 
 
 @in_virtual_time
-async def test_one_that_was_cut_off_for_a_while_does_not_act_when_it_is_back() -> None:
+async def test_a_replica_that_was_partitioned_does_not_act_when_it_returns() -> None:
     async with two_operators() as (first, second):
         first.cut = True
         await asyncio.sleep(2 * LEASE_S)  # virtual
@@ -151,8 +151,8 @@ async def test_one_that_was_cut_off_for_a_while_does_not_act_when_it_is_back() -
 
 
 @in_virtual_time
-async def test_what_is_decided_while_leading_is_not_written_after() -> None:
-    """A reconciliation that takes long may outlive the lease: each write asks again."""
+async def test_a_decision_is_not_written_after_the_lease_was_lost() -> None:
+    """A long reconciliation may outlast the lease: each write checks it."""
     cluster = FakeCluster()
     leads = True
     guarded = cluster.guarded(WriteGuard(lambda: leads))
@@ -168,4 +168,4 @@ async def test_what_is_decided_while_leading_is_not_written_after() -> None:
         with pytest.raises(NotLeading, match="another replica holds the lease"):
             await write
     assert await guarded.get(LEASES, "a", "ns") is not None
-    assert [each["metadata"]["name"] for each in cluster.all(LEASES)] == ["a"]
+    assert [lease["metadata"]["name"] for lease in cluster.all(LEASES)] == ["a"]

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, and wherever the operator is killed: a task ends, once."""
+"""A task ends exactly once for any history of events, faults and kills of the operator."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ STUCK: Json = {
 
 
 class World:
-    """A cluster with one task, and what can happen to it."""
+    """A cluster with one task, and the events and faults that can occur."""
 
     def __init__(self) -> None:
         self.operator = Operator()
@@ -90,7 +90,7 @@ class World:
         self.go()
 
     def go(self) -> None:
-        """Its pod is gone, whoever deleted it; a success is kept."""
+        """Delete its pod, unless it succeeded."""
         for pod in self.live():
             self.cluster.remove(PODS, pod["metadata"]["name"], "default")
 
@@ -98,10 +98,10 @@ class World:
         if self.cluster.all(NODES):
             self.cluster.remove(NODES, NODE)
 
-    def silence_node(self) -> None:
+    def fail_node(self) -> None:
         self.cluster.put(NODES, make_node(NODE, ready=False))
 
-    def mend_node(self) -> None:
+    def restore_node(self) -> None:
         self.cluster.put(NODES, make_node(NODE))
 
     def replace_model(self) -> None:
@@ -126,7 +126,7 @@ class World:
     # --- the operator ----------------------------------------------------------------------------
 
     async def settle(self, faults: Sequence[str]) -> None:
-        """Reconcile until nothing is left to do, though calls fail and the operator is killed."""
+        """Reconcile until no task is due, with failing calls and kills of the operator."""
         left = list(faults)
 
         def fault(after: bool) -> Callable[[Call], None]:
@@ -167,7 +167,7 @@ def _ended(pod: Json) -> bool:
 
 EVENTS = [
     *("bind", "start", "succeed", "fail", "want_memory", "stick", "evict", "go", "lose_node"),
-    *("silence_node", "mend_node", "replace_model", "suspend", "resume", "cancel", "wait"),
+    *("fail_node", "restore_node", "replace_model", "suspend", "resume", "cancel", "wait"),
 ]
 FAULTS = ["fine", "killed", "done all the same", "conflict"]
 steps = st.lists(
@@ -202,7 +202,7 @@ def _check(world: World) -> None:
 
 @given(steps)
 @settings(max_examples=150, deadline=None)
-def test_no_history_leads_to_two_runs_or_to_work_after_the_end(
+def test_no_history_leads_to_two_pods_or_to_writes_after_the_end(
     history: list[tuple[str, list[str]]],
 ) -> None:
     asyncio.run(_play(history))
@@ -210,10 +210,10 @@ def test_no_history_leads_to_two_runs_or_to_work_after_the_end(
 
 @given(steps)
 @settings(max_examples=100, deadline=None)
-def test_when_all_is_well_again_every_task_ends(history: list[tuple[str, list[str]]]) -> None:
+def test_every_task_ends_once_the_faults_are_over(history: list[tuple[str, list[str]]]) -> None:
     async def recover() -> Phase | None:
         world = await _play(history)
-        for event in ("mend_node", "resume", "go", "wait", "bind", "start", "succeed", "wait"):
+        for event in ("restore_node", "resume", "go", "wait", "bind", "start", "succeed", "wait"):
             getattr(world, event)()
             await world.settle([])
         return world.operator.phase

@@ -24,12 +24,12 @@ NEVER_WAITING = ("any-free", "fastest-free")
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
-def test_every_task_is_planned_once_or_refused_by_every_device(
+def test_every_task_is_planned_once_or_infeasible_on_every_device(
     tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     plan = make_plan(tasks, snapshot, policy)
 
-    planned = [each.task.key for each in plan.planned]
+    planned = [planned.task.key for planned in plan.planned]
     assert len(planned) == len(set(planned))
     if policy.name not in NEVER_WAITING:
         assert sorted([*planned, *plan.unplanned]) == sorted(task.key for task in tasks)
@@ -39,7 +39,7 @@ def test_every_task_is_planned_once_or_refused_by_every_device(
         assert not any(verdict.feasible for verdict in verdicts.values())
 
 
-def most_at_once(spans: list[tuple[float, float]]) -> int:
+def max_overlap(spans: list[tuple[float, float]]) -> int:
     """The largest number of spans that overlap at any start."""
     return max(
         (sum(start <= at < end for start, end in spans) for at, _ in spans),
@@ -57,23 +57,25 @@ def test_no_device_ever_has_more_tasks_than_slots(
     for planned in plan.planned:
         spans[planned.device.id].append((planned.start_s, planned.finish_s))
     for device in snapshot.estimates.devices:
-        assert most_at_once(spans[device.id]) <= device.slots
+        assert max_overlap(spans[device.id]) <= device.slots
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
-def test_only_as_many_tasks_start_now_as_slots_are_really_free(
+def test_no_more_tasks_start_now_than_slots_are_free(
     tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     plan = make_plan(tasks, snapshot, policy)
 
     for device in snapshot.estimates.devices:
-        starting = [each for each in plan.planned if each.starts_now and each.device == device]
+        starting = [
+            planned for planned in plan.planned if planned.starts_now and planned.device == device
+        ]
         busy = len(snapshot.busy_s.get(device.id, ()))
         assert len(starting) <= max(device.slots - busy, 0)
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
-def test_a_device_is_never_given_what_it_cannot_run(
+def test_a_device_is_never_assigned_an_infeasible_task(
     tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     for planned in make_plan(tasks, snapshot, policy).planned:
@@ -84,7 +86,7 @@ def test_a_device_is_never_given_what_it_cannot_run(
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
-def test_candidates_begin_with_the_chosen_device_and_its_own_terms(
+def test_the_first_candidate_is_the_chosen_device_with_its_terms(
     tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     for planned in make_plan(tasks, snapshot, policy).planned:
@@ -107,11 +109,13 @@ def test_a_plan_does_not_depend_on_the_order_of_its_input(
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)
-def test_a_plan_that_ends_early_starts_the_same_tasks(
+def test_a_starting_only_plan_starts_the_same_tasks(
     tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     def starting(plan: Plan) -> list[tuple[str, str]]:
-        return [(each.task.key, each.device.id) for each in plan.planned if each.starts_now]
+        return [
+            (planned.task.key, planned.device.id) for planned in plan.planned if planned.starts_now
+        ]
 
     whole = make_plan(tasks, snapshot, policy)
     early = make_plan(tasks, snapshot, policy, starting_only=True)
@@ -124,10 +128,10 @@ def test_a_plan_that_ends_early_starts_the_same_tasks(
     created=st.lists(floats(0, 100), min_size=1, max_size=10),
     name=st.sampled_from(ORDERED),
 )
-def test_among_equal_tasks_nobody_overtakes(
+def test_equal_tasks_finish_in_order_of_creation(
     snapshot: FleetSnapshot, created: list[float], name: str
 ) -> None:
-    assume(any(each.schedulable for each in snapshot.estimates.devices))
+    assume(any(device.schedulable for device in snapshot.estimates.devices))
     tasks = [
         make_task(f"default/t{number}", "default/m1", created_s=created_s)
         for number, created_s in enumerate(created)
@@ -135,15 +139,15 @@ def test_among_equal_tasks_nobody_overtakes(
 
     plan = make_plan(tasks, snapshot, Policy(name, aging_s=1e9))
 
-    finish_s = {each.task.key: each.finish_s for each in plan.planned}
-    in_turn = [
-        finish_s[task.key] for task in sorted(tasks, key=lambda each: (each.created_s, each.key))
+    finish_s = {planned.task.key: planned.finish_s for planned in plan.planned}
+    finishes_by_creation_s = [
+        finish_s[task.key] for task in sorted(tasks, key=lambda task: (task.created_s, task.key))
     ]
-    assert in_turn == sorted(in_turn)
+    assert finishes_by_creation_s == sorted(finishes_by_creation_s)
 
 
 @given(snapshot=snapshots(), more_s=seconds, data=st.data())
-def test_more_backlog_never_makes_a_device_more_attractive(
+def test_a_longer_backlog_never_attracts_a_task(
     snapshot: FleetSnapshot, more_s: float, data: st.DataObject
 ) -> None:
     assume(snapshot.estimates.devices)
@@ -153,25 +157,27 @@ def test_more_backlog_never_makes_a_device_more_attractive(
     task = make_task("default/t", "default/m1")
 
     def chosen(of: FleetSnapshot) -> list[DeviceId]:
-        return [each.device.id for each in make_plan([task], of, Policy()).planned]
+        return [planned.device.id for planned in make_plan([task], of, Policy()).planned]
 
     if chosen(snapshot) != [device.id]:
         assert chosen(busier) == chosen(snapshot)
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), name=st.sampled_from(rule_names()))
-def test_a_task_that_waited_too_long_is_not_overtaken_by_one_that_did_not(
+def test_an_aged_task_is_planned_first(
     tasks: list[Task], snapshot: FleetSnapshot, name: str
 ) -> None:
     old = make_task("a/old", "default/m1", created_s=-1e9)
 
     plan = make_plan([*tasks, old], snapshot, Policy(name, aging_s=1e6))
 
-    assert [each.task.key for each in plan.planned[:1]] == [old.key] or old.key in plan.unplanned
+    assert [planned.task.key for planned in plan.planned[:1]] == [
+        old.key
+    ] or old.key in plan.unplanned
 
 
 @given(tasks=task_lists(), behind=task_lists(), snapshot=snapshots(), policy=policies)
-def test_tasks_behind_take_nothing_from_those_that_are_ready(
+def test_tasks_behind_do_not_change_the_plan_of_ready_tasks(
     tasks: list[Task], behind: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     others = [replace(task, key=type(task.key)(f"other/{task.key}")) for task in behind]

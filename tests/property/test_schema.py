@@ -1,4 +1,4 @@
-"""What pydantic lets through, the generated schema lets through, and the other way round."""
+"""The pydantic models and the generated CRD schema accept the same specs."""
 
 import re
 from typing import Any
@@ -36,8 +36,8 @@ fields = {
 }
 
 
-def allows(schema: dict[str, Any], value: object) -> bool:
-    """A structural schema's verdict on a value, for the keywords that ours use."""
+def accepts(schema: dict[str, Any], value: object) -> bool:
+    """Whether a structural schema accepts a value, for the keywords that our schemas use."""
     match value:
         case bool():
             return bool(schema["type"] == "boolean")
@@ -53,30 +53,30 @@ def allows(schema: dict[str, Any], value: object) -> bool:
             return bool(schema["type"] == "integer" and low <= value <= high)
         case list():
             fits = len(value) <= schema.get("maxItems", len(value))
-            return fits and all(allows(schema["items"], each) for each in value)
+            return fits and all(accepts(schema["items"], item) for item in value)
         case dict():
             fits = len(value) <= schema.get("maxProperties", len(value))
             return fits and all(
-                allows(schema["additionalProperties"], each) for each in value.values()
+                accepts(schema["additionalProperties"], item) for item in value.values()
             )
     raise AssertionError(value)
 
 
 @given(st.fixed_dictionaries({}, optional=fields))
 def test_schema_and_model_agree_on_a_spec(spec: dict[str, Any]) -> None:
-    allowed = all(allows(SPEC[name], value) for name, value in spec.items())
+    accepted = all(accepts(SPEC[name], value) for name, value in spec.items())
 
     try:
         InferenceTaskSpec.model_validate(spec)
-        read = True
+        parsed = True
     except ValidationError:
-        read = False
+        parsed = False
 
-    assert read is allowed
+    assert parsed is accepted
 
 
 @given(st.fixed_dictionaries({}, optional=fields))
-def test_a_spec_that_is_read_is_written_as_it_was(spec: dict[str, Any]) -> None:
+def test_an_accepted_spec_is_serialised_unchanged(spec: dict[str, Any]) -> None:
     try:
         task = InferenceTask.model_validate({"spec": spec})
     except ValidationError:

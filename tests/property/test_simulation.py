@@ -1,4 +1,4 @@
-"""What holds in every simulated run, under any policy, belief and fault."""
+"""Invariants of every simulated run under any policy, predictions and faults."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -19,7 +19,7 @@ SECONDS = floats(0.125, 8.0)
 
 class World(NamedTuple):
     latency_s: list[list[float]]
-    believed_s: list[list[float]]
+    predicted_s: list[list[float]]
 
 
 @st.composite
@@ -42,23 +42,29 @@ def arrivals(draw: st.DrawFn, models: int) -> list[Task]:
 
 @st.composite
 def faults(draw: st.DrawFn, devices: int) -> list[DeviceFault]:
-    hit = draw(st.lists(st.integers(0, devices - 1), unique=True))
+    faulty = draw(st.lists(st.integers(0, devices - 1), unique=True))
     times = st.tuples(floats(0.0, 20.0), floats(0.5, 20.0))
-    found = []
-    for device in hit:
+    drawn = []
+    for device in faulty:
         from_s, span_s = draw(times)
         factor = draw(st.sampled_from([2.0, 5.0, float("inf")]))
-        found.append(DeviceFault(device, from_s, from_s + span_s, factor))
-    return found
+        drawn.append(DeviceFault(device, from_s, from_s + span_s, factor))
+    return drawn
 
 
-def conserved(tasks: list[Task], done: list[CompletedTask]) -> None:
-    """Every task ran once, after it came; no device ran two at a time."""
-    assert sorted(each.task.key for each in done) == sorted(task.key for task in tasks)
-    assert [each.finished_s for each in done] == sorted(each.finished_s for each in done)
-    assert all(each.started_s >= each.task.created_s for each in done)
-    for device in {each.device for each in done}:
-        own = sorted((each.started_s, each.finished_s) for each in done if each.device == device)
+def check_conservation(tasks: list[Task], done: list[CompletedTask]) -> None:
+    """Check that every task ran once after its arrival, and no device ran two at a time."""
+    assert sorted(completed.task.key for completed in done) == sorted(task.key for task in tasks)
+    assert [completed.finished_s for completed in done] == sorted(
+        completed.finished_s for completed in done
+    )
+    assert all(completed.started_s >= completed.task.created_s for completed in done)
+    for device in {completed.device for completed in done}:
+        own = sorted(
+            (completed.started_s, completed.finished_s)
+            for completed in done
+            if completed.device == device
+        )
         assert all(end_s <= start_s for (_, end_s), (start_s, _) in pairwise(own))
 
 
@@ -67,47 +73,51 @@ def conserved(tasks: list[Task], done: list[CompletedTask]) -> None:
 def test_no_task_is_lost_or_run_twice(data: st.DataObject, world: World, policy: str) -> None:
     tasks = data.draw(arrivals(len(world.latency_s[0])))
 
-    done = simulate(world.latency_s, tasks, believed_s=world.believed_s, policy=policy)
+    done = simulate(world.latency_s, tasks, predicted_s=world.predicted_s, policy=policy)
 
-    conserved(tasks, done)
-    for each in done:
-        latency_s = world.latency_s[each.device][int(each.task.model[1:])]
-        ran_s = each.finished_s - each.started_s
-        np.testing.assert_allclose(ran_s, each.task.inferences * latency_s, rtol=1e-9)
+    check_conservation(tasks, done)
+    for completed in done:
+        latency_s = world.latency_s[completed.device][int(completed.task.model[1:])]
+        ran_s = completed.finished_s - completed.started_s
+        np.testing.assert_allclose(ran_s, completed.task.inferences * latency_s, rtol=1e-9)
 
 
 @settings(max_examples=150)
 @given(st.data(), worlds(), st.sampled_from(rule_names()))
-def test_no_work_is_lost_with_a_device(data: st.DataObject, world: World, policy: str) -> None:
+def test_no_task_is_lost_with_a_device(data: st.DataObject, world: World, policy: str) -> None:
     tasks = data.draw(arrivals(len(world.latency_s[0])))
     broken = data.draw(faults(len(world.latency_s)))
 
     done = simulate(
-        world.latency_s, tasks, believed_s=world.believed_s, policy=policy, faults=broken
+        world.latency_s, tasks, predicted_s=world.predicted_s, policy=policy, faults=broken
     )
 
-    conserved(tasks, done)
-    lost = {each.device: each for each in broken if each.factor == float("inf")}
-    for each in done:
-        if (fault := lost.get(each.device)) is not None:
-            assert each.finished_s <= fault.from_s or each.started_s >= fault.to_s
+    check_conservation(tasks, done)
+    lost = {fault.device: fault for fault in broken if fault.factor == float("inf")}
+    for completed in done:
+        if (fault := lost.get(completed.device)) is not None:
+            assert completed.finished_s <= fault.from_s or completed.started_s >= fault.to_s
 
 
 @given(st.data(), worlds())
-def test_little_s_law_holds(data: st.DataObject, world: World) -> None:
-    """Tasks in the system, counted along the way, are arrivals per second times the response."""
+def test_littles_law_holds(data: st.DataObject, world: World) -> None:
+    """The mean number of tasks in the system is the arrival rate times the mean response time."""
     tasks = data.draw(arrivals(len(world.latency_s[0])))
 
-    done = simulate(world.latency_s, tasks, believed_s=world.believed_s)
+    done = simulate(world.latency_s, tasks, predicted_s=world.predicted_s)
 
-    steps = [(each.task.created_s, 1) for each in done] + [(each.finished_s, -1) for each in done]
-    there, area, before_s = 0, 0.0, min(steps)[0]
+    steps = [(completed.task.created_s, 1) for completed in done] + [
+        (completed.finished_s, -1) for completed in done
+    ]
+    in_system, area, before_s = 0, 0.0, min(steps)[0]
     for at_s, step in sorted(steps):
-        area += there * (at_s - before_s)
-        there, before_s = there + step, at_s
+        area += in_system * (at_s - before_s)
+        in_system, before_s = in_system + step, at_s
     span_s = max(steps)[0] - min(steps)[0]
-    found = run_statistics(done)
-    np.testing.assert_allclose(area / span_s, found.throughput_per_s * found.mean_response_s)
+    statistics = run_statistics(done)
+    np.testing.assert_allclose(
+        area / span_s, statistics.throughput_per_s * statistics.mean_response_s
+    )
 
 
 @given(st.data(), worlds(), st.sampled_from(rule_names()))
@@ -115,7 +125,7 @@ def test_the_same_tasks_give_the_same_run(data: st.DataObject, world: World, pol
     tasks = data.draw(arrivals(len(world.latency_s[0])))
 
     once, again = (
-        simulate(world.latency_s, tasks, believed_s=world.believed_s, policy=policy)
+        simulate(world.latency_s, tasks, predicted_s=world.predicted_s, policy=policy)
         for _ in range(2)
     )
 

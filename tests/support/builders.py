@@ -1,4 +1,4 @@
-"""What tests are about, in one line each: everything that is not said has a plain default."""
+"""Builders of domain objects and manifests; every field has a default."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ def make_device(
     memory_bytes: int = 0,
     schedulable: bool = True,
 ) -> Device:
-    """A device, on a node of its own unless told."""
+    """A device, by default on its own node."""
     on = NodeName(node or f"node-{name}")
     return Device(DeviceId(name), on, provider, slots, memory_bytes, schedulable)
 
@@ -68,28 +68,28 @@ def make_snapshot(
 ) -> FleetSnapshot:
     """A snapshot; `latency[model][device]` in seconds, models in namespace `default`."""
     rows = {
-        ModelKey(f"default/{model}"): make_row([row.get(each.id, nan) for each in devices])
+        ModelKey(f"default/{model}"): make_row([row.get(device.id, nan) for device in devices])
         for model, row in (latency or {}).items()
     }
     start = StartRow(np.full(len(devices), cold_s), np.zeros(len(devices)))
     estimates = Estimates(
         tuple(devices),
         rows,
-        {DeviceId(each): value for each, value in (labels or {}).items()},
+        {DeviceId(node): value for node, value in (labels or {}).items()},
         dict.fromkeys(rows, start),
     )
-    running = {DeviceId(each): tuple(sorted(value)) for each, value in (busy or {}).items()}
+    running = {DeviceId(device): tuple(sorted(value)) for device, value in (busy or {}).items()}
     return FleetSnapshot(now_s, estimates, running)
 
 
 def make_row(latency_s: Sequence[float], spread: float = 2.0) -> PredictionRow:
-    """Latencies on each device, NaN where unknown; the interval is `spread` times to both sides."""
+    """Latencies on each device, NaN where unknown, with an interval of a factor of `spread`."""
     seconds = np.array(latency_s, float)
     return PredictionRow(seconds, seconds / spread, seconds * spread, "test")
 
 
 class WorkPredictor:
-    """Predicts work x pace: `features.values["work"]` times the reading `pace`."""
+    """Predicts work times pace: `features.values["work"]` times the reading `pace`."""
 
     source = "test"
 
@@ -111,7 +111,7 @@ class WorkPredictor:
     ) -> LatencyArrays:
         """All pairs, NaN where there is no prediction."""
         rows = [
-            [each.latency_s if each else nan for each in row]
+            [prediction.latency_s if prediction else nan for prediction in row]
             for row in self.predict_all(models, devices)
         ]
         latency = np.array(rows, float).reshape(len(models), len(devices))
@@ -130,7 +130,7 @@ def make_itask(
     metadata: Json | None = None,
     **spec: Any,  # noqa: ANN401 - any field of the spec, camelCase
 ) -> Json:
-    """An InferenceTask as the API server would give it back, created at the epoch."""
+    """An InferenceTask as returned by the API server, created at the epoch."""
     given: Json = {"model": model} if model else {}
     return {
         "apiVersion": API_VERSION,
@@ -154,7 +154,7 @@ def condition(kind: str, status: str = "True", reason: str = "Test", at_s: float
         "type": kind,
         "status": status,
         "reason": reason,
-        "message": f"{reason} it is",
+        "message": f"{reason} message",
         "lastTransitionTime": rfc3339(at_s),
         "observedGeneration": 1,
     }
@@ -171,7 +171,7 @@ def make_model_profile(
     sha256: str = SHA256,
     **spec: Any,  # noqa: ANN401 - any field of the spec, camelCase
 ) -> Json:
-    """A ModelProfile that was read, unless `work` is None."""
+    """A ModelProfile; without features if `work` is None."""
     profiled: Json = {
         "text": f"{work} units of work",
         "featuresVersion": version,
@@ -203,7 +203,7 @@ def make_device_profile(
     conditions: Sequence[Json] = (),
     **spec: Any,  # noqa: ANN401 - any field of the spec, camelCase
 ) -> Json:
-    """A DeviceProfile that was measured, unless `pace` is None."""
+    """A DeviceProfile; not measured if `pace` is None."""
     measured: Json = {
         "suite": "hrm",
         "suiteVersion": "1",
@@ -270,7 +270,7 @@ def make_pod(
     terminated: Json | None = None,
     resource_version: str = "1",
 ) -> Json:
-    """A pod of a task as the API server would give it back; `gates=[PLAN_GATE]` makes it wait."""
+    """The pod of a task as returned by the API server; `gates=[PLAN_GATE]` gates it."""
     text = decision.model_dump_json(by_alias=True) if isinstance(decision, Decision) else decision
     labels = {TASK_LABEL: task, MODEL_LABEL: model, ATTEMPT_LABEL: "0" if task else None}
     annotations = {DEVICE_ANNOTATION: device, DECISION_ANNOTATION: text}
@@ -290,7 +290,7 @@ def make_pod(
         metadata["deletionTimestamp"] = EPOCH
     spec: Json = {"containers": [{"name": "runner", "resources": {"limits": limits}}]}
     if gates:
-        spec["schedulingGates"] = [{"name": each} for each in gates]
+        spec["schedulingGates"] = [{"name": gate} for gate in gates]
     if node is not None:
         spec["nodeName"] = node
     if affinity is not None:

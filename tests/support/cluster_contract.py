@@ -1,4 +1,4 @@
-"""What a cluster promises its callers: one set of tests for the real adapter and for its twin.
+"""Contract of a cluster: the same tests for the real client and for the fake.
 
 A test module inherits from `ClusterContract` and provides `cluster` and `namespace` fixtures.
 """
@@ -14,8 +14,8 @@ from acesniper.domain.errors import Conflict, InvalidInput, NotFound
 from acesniper.runtime.client import Cluster, WatchEvent
 from builders import SHA256
 
-PATIENCE_S = 30.0
-"""How long an event may take before a test gives up: a limit for failures, not a measure."""
+EVENT_TIMEOUT_S = 30.0
+"""Timeout for expected events; only reached when a test fails."""
 
 
 def config_map(name: str, labels: dict[str, str] | None = None, **data: str) -> Json:
@@ -33,14 +33,14 @@ def model_profile(name: str) -> Json:
     }
 
 
-def waiting_pod(name: str) -> Json:
-    """A pod that nobody schedules."""
+def gated_pod(name: str) -> Json:
+    """A gated pod of a scheduler that does not exist."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name},
         "spec": {
-            "schedulerName": "nobody",
+            "schedulerName": "none",
             "schedulingGates": [{"name": "acesniper.io/wait"}],
             "containers": [{"name": "main", "image": "none"}],
         },
@@ -48,23 +48,23 @@ def waiting_pod(name: str) -> Json:
 
 
 async def take(events: AsyncIterator[WatchEvent], count: int) -> list[tuple[str, str]]:
-    """The next events as (type, name); bookmarks do not count."""
-    found: list[tuple[str, str]] = []
-    async with asyncio.timeout(PATIENCE_S):
+    """The next events as (type, name), without bookmarks."""
+    received: list[tuple[str, str]] = []
+    async with asyncio.timeout(EVENT_TIMEOUT_S):
         async for event in events:
             if event.type != "BOOKMARK":
-                found.append((event.type, event.object["metadata"]["name"]))
-            if len(found) == count:
+                received.append((event.type, event.object["metadata"]["name"]))
+            if len(received) == count:
                 break
-    return found
+    return received
 
 
 class ClusterContract:
-    """The promises."""
+    """Behaviour that every cluster must have."""
 
     # --- one object --------------------------------------------------------------------------
 
-    async def test_what_was_created_can_be_read(self, cluster: Cluster, namespace: str) -> None:
+    async def test_a_created_object_can_be_read(self, cluster: Cluster, namespace: str) -> None:
         made = await cluster.create(CONFIG_MAPS, config_map("a", colour="red"), namespace)
 
         found = await cluster.get(CONFIG_MAPS, "a", namespace)
@@ -76,16 +76,16 @@ class ClusterContract:
         assert found["metadata"]["uid"] == made["metadata"]["uid"]
         assert found["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
 
-    async def test_what_does_not_exist_is_none(self, cluster: Cluster, namespace: str) -> None:
+    async def test_a_missing_object_is_none(self, cluster: Cluster, namespace: str) -> None:
         assert await cluster.get(CONFIG_MAPS, "nothing", namespace) is None
 
-    async def test_a_name_can_be_taken_once(self, cluster: Cluster, namespace: str) -> None:
+    async def test_a_name_can_be_used_once(self, cluster: Cluster, namespace: str) -> None:
         await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
 
         with pytest.raises(Conflict):
             await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
 
-    async def test_an_object_without_a_name_is_refused(
+    async def test_an_object_without_a_name_is_rejected(
         self, cluster: Cluster, namespace: str
     ) -> None:
         with pytest.raises(InvalidInput):
@@ -115,7 +115,7 @@ class ClusterContract:
         version = int(changed["metadata"]["resourceVersion"])
         assert version > int(made["metadata"]["resourceVersion"])
 
-    async def test_a_patch_that_changes_nothing_makes_no_version(
+    async def test_a_patch_without_changes_keeps_the_resource_version(
         self, cluster: Cluster, namespace: str
     ) -> None:
         made = await cluster.create(CONFIG_MAPS, config_map("a", colour="red"), namespace)
@@ -124,7 +124,7 @@ class ClusterContract:
 
         assert same["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
 
-    async def test_a_patch_over_an_old_version_is_a_conflict(
+    async def test_a_patch_with_an_old_resource_version_conflicts(
         self, cluster: Cluster, namespace: str
     ) -> None:
         made = await cluster.create(CONFIG_MAPS, config_map("a", colour="red"), namespace)
@@ -136,7 +136,7 @@ class ClusterContract:
                 CONFIG_MAPS, "a", namespace, {"metadata": version, "data": {"colour": "green"}}
             )
 
-    async def test_a_patch_over_the_present_version_succeeds(
+    async def test_a_patch_with_the_current_resource_version_succeeds(
         self, cluster: Cluster, namespace: str
     ) -> None:
         made = await cluster.create(CONFIG_MAPS, config_map("a", colour="red"), namespace)
@@ -148,7 +148,7 @@ class ClusterContract:
 
         assert changed["data"] == {"colour": "blue"}
 
-    async def test_what_does_not_exist_cannot_be_patched(
+    async def test_a_missing_object_cannot_be_patched(
         self, cluster: Cluster, namespace: str
     ) -> None:
         with pytest.raises(NotFound):
@@ -170,7 +170,7 @@ class ClusterContract:
         assert written["spec"].get("batchSize", 1) == 1
         assert written["metadata"]["generation"] == made["metadata"]["generation"] == 1
 
-    async def test_a_status_over_an_old_version_is_a_conflict(
+    async def test_a_status_patch_with_an_old_resource_version_conflicts(
         self, cluster: Cluster, namespace: str
     ) -> None:
         made = await cluster.create(MODEL_PROFILES, model_profile("m"), namespace)
@@ -182,10 +182,10 @@ class ClusterContract:
         with pytest.raises(Conflict):
             await cluster.patch(MODEL_PROFILES, "m", namespace, patch, subresource="status")
 
-    async def test_a_new_pod_is_pending_and_its_gate_opens_with_one_patch(
+    async def test_one_patch_ungates_a_pending_pod_and_sets_its_affinity(
         self, cluster: Cluster, namespace: str
     ) -> None:
-        made = await cluster.create(PODS, waiting_pod("p"), namespace)
+        made = await cluster.create(PODS, gated_pod("p"), namespace)
         here = {"key": "metadata.name", "operator": "In", "values": ["some-node"]}
         terms = {"nodeSelectorTerms": [{"matchFields": [here]}]}
         required = {"requiredDuringSchedulingIgnoredDuringExecution": terms}
@@ -203,7 +203,7 @@ class ClusterContract:
 
     # --- delete ------------------------------------------------------------------------------
 
-    async def test_delete_says_whether_there_was_anything(
+    async def test_delete_returns_whether_the_object_existed(
         self, cluster: Cluster, namespace: str
     ) -> None:
         await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
@@ -212,7 +212,7 @@ class ClusterContract:
         assert await cluster.delete(CONFIG_MAPS, "a", namespace) is False
         assert await cluster.get(CONFIG_MAPS, "a", namespace) is None
 
-    async def test_delete_with_another_uid_touches_nothing(
+    async def test_a_delete_with_another_uid_conflicts(
         self, cluster: Cluster, namespace: str
     ) -> None:
         await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
@@ -222,22 +222,24 @@ class ClusterContract:
 
         assert await cluster.get(CONFIG_MAPS, "a", namespace) is not None
 
-    async def test_delete_with_its_uid_deletes(self, cluster: Cluster, namespace: str) -> None:
+    async def test_a_delete_with_the_uid_of_the_object_succeeds(
+        self, cluster: Cluster, namespace: str
+    ) -> None:
         made = await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
 
         assert await cluster.delete(CONFIG_MAPS, "a", namespace, uid=made["metadata"]["uid"])
         assert await cluster.get(CONFIG_MAPS, "a", namespace) is None
 
-    async def test_a_pod_that_never_ran_is_gone_at_once(
+    async def test_a_pod_that_never_ran_is_deleted_immediately(
         self, cluster: Cluster, namespace: str
     ) -> None:
-        await cluster.create(PODS, waiting_pod("p"), namespace)
+        await cluster.create(PODS, gated_pod("p"), namespace)
 
         assert await cluster.delete(PODS, "p", namespace)
 
         assert await cluster.get(PODS, "p", namespace) is None
 
-    async def test_a_delete_with_an_old_version_hits_nothing(
+    async def test_a_delete_with_an_old_resource_version_conflicts(
         self, cluster: Cluster, namespace: str
     ) -> None:
         made = await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
@@ -251,7 +253,7 @@ class ClusterContract:
 
     # --- lists and watches -------------------------------------------------------------------
 
-    async def test_a_list_knows_namespaces_and_labels(
+    async def test_a_list_selects_by_namespace_and_labels(
         self, cluster: Cluster, namespace: str
     ) -> None:
         await cluster.create(CONFIG_MAPS, config_map("a", {"x/y": "1"}), namespace)
@@ -259,31 +261,31 @@ class ClusterContract:
         await cluster.create(CONFIG_MAPS, config_map("c"), namespace)
 
         async def names(labels: str) -> set[str]:
-            found, _ = await cluster.list(CONFIG_MAPS, namespace, labels)
-            return {each["metadata"]["name"] for each in found}
+            objects, _ = await cluster.list(CONFIG_MAPS, namespace, labels)
+            return {obj["metadata"]["name"] for obj in objects}
 
         assert {"a", "b", "c"} <= await names("")
         assert await names("x/y") == {"a", "b"}
         assert await names("x/y=2") == {"b"}
 
-    async def test_a_list_of_all_namespaces_contains_ours(
+    async def test_a_list_of_all_namespaces_contains_every_namespace(
         self, cluster: Cluster, namespace: str
     ) -> None:
         await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
 
-        found, _ = await cluster.list(CONFIG_MAPS)
+        objects, _ = await cluster.list(CONFIG_MAPS)
 
         assert (namespace, "a") in {
-            (each["metadata"]["namespace"], each["metadata"]["name"]) for each in found
+            (obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in objects
         }
 
     async def test_a_list_of_cluster_objects_needs_no_namespace(self, cluster: Cluster) -> None:
-        found, version = await cluster.list(NODES)
+        objects, version = await cluster.list(NODES)
 
-        assert isinstance(found, list)
+        assert isinstance(objects, list)
         assert int(version) >= 0
 
-    async def test_a_watch_tells_what_happened_since_the_list(
+    async def test_a_watch_reports_the_changes_since_the_list(
         self, cluster: Cluster, namespace: str
     ) -> None:
         await cluster.create(CONFIG_MAPS, config_map("before"), namespace)
@@ -296,7 +298,7 @@ class ClusterContract:
 
         assert events == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
 
-    async def test_a_watch_waits_for_what_has_not_happened(
+    async def test_a_watch_waits_for_the_next_change(
         self, cluster: Cluster, namespace: str
     ) -> None:
         _, version = await cluster.list(CONFIG_MAPS, namespace)
@@ -306,7 +308,7 @@ class ClusterContract:
 
         assert await watching == [("ADDED", "a")]
 
-    async def test_a_watch_goes_on_from_any_event(self, cluster: Cluster, namespace: str) -> None:
+    async def test_a_watch_resumes_from_any_event(self, cluster: Cluster, namespace: str) -> None:
         _, version = await cluster.list(CONFIG_MAPS, namespace)
         first = await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
         await cluster.create(CONFIG_MAPS, config_map("b"), namespace)
@@ -317,7 +319,7 @@ class ClusterContract:
         assert int(seen) > int(version)
         assert events == [("ADDED", "b")]
 
-    async def test_a_watch_with_labels_sees_what_comes_and_goes(
+    async def test_a_watch_with_labels_reports_objects_that_stop_matching(
         self, cluster: Cluster, namespace: str
     ) -> None:
         _, version = await cluster.list(CONFIG_MAPS, namespace)

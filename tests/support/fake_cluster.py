@@ -1,7 +1,7 @@
-"""An in-memory twin of `acesniper.runtime.client.Cluster`; the same contract tests run on both.
+"""An in-memory fake of `acesniper.runtime.client.Cluster`; the same contract tests run on both.
 
-What it leaves out: authentication, validation by schema, garbage collection of owned objects, and
-every patch type but merge. Pods that run are removed when a test says so (`remove`), as a kubelet
+Not implemented: authentication, schema validation, garbage collection of owned objects, and all
+patch types except merge. A deleted running pod stays until a test calls `remove`, as a kubelet
 would.
 """
 
@@ -26,8 +26,8 @@ from acesniper.api.reasons import undocumented
 from acesniper.domain.errors import Conflict, InvalidInput, NotFound, ResourceVersionExpired
 from acesniper.runtime.client import Cluster, PatchType, WatchEvent
 
-OURS = (INFERENCE_TASKS, MODEL_PROFILES, DEVICE_PROFILES)
-WITH_STATUS = (PODS, NODES, *OURS)
+OWN_KINDS = (INFERENCE_TASKS, MODEL_PROFILES, DEVICE_PROFILES)
+WITH_STATUS = (PODS, NODES, *OWN_KINDS)
 OWN_FIELDS = ("apiVersion", "kind", "metadata", "status")
 
 Place = tuple[Kind, str | None, str]
@@ -36,7 +36,7 @@ Objects = list[Json]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line of the history: what an object was and what it became (None: was or is not)."""
+    """An entry of the history; `before` is None for a new object, `after` for a deleted one."""
 
     version: int
     kind: Kind
@@ -46,7 +46,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that was made."""
+    """A call of the cluster."""
 
     verb: str
     kind: Kind
@@ -54,18 +54,18 @@ class Call:
 
 
 def _check_reasons(resource: str, written: Iterable[tuple[str | None, str, str]]) -> None:
-    """Every condition and event that is written must be in the table of reasons."""
+    """Check that every written condition and event is in the table of reasons."""
     if unknown := undocumented(resource, written):
         raise AssertionError(f"not in acesniper.api.reasons: {', '.join(unknown)}")
 
 
 def _new_conditions(before: Json, after: Json) -> list[tuple[str | None, str, str]]:
-    """(type, status, reason) of the conditions that a patch wrote."""
+    """(type, status, reason) of the conditions that a patch changed."""
     known = before.get("status", {}).get("conditions") or []
     return [
-        (each["type"], each["status"], each["reason"])
-        for each in after["status"].get("conditions") or []
-        if each not in known
+        (condition["type"], condition["status"], condition["reason"])
+        for condition in after["status"].get("conditions") or []
+        if condition not in known
     ]
 
 
@@ -87,7 +87,7 @@ class ServerState:
 
 
 class FakeCluster(Cluster):
-    """Objects, versions, watches; `before` and `after` are called for each call and may raise."""
+    """Objects, resource versions, watches; the hooks `before` and `after` of a call may raise."""
 
     def __init__(self, created: Callable[[], str] = _now_text) -> None:
         self._guards = ()
@@ -114,23 +114,22 @@ class FakeCluster(Cluster):
     def after(self, hook: Callable[[Call], None]) -> None:
         self._state.after = hook
 
-    # --- the interface -------------------------------------------------------------------------
+    # --- interface of Cluster --------------------------------------------------------------------
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Json | None:
-        self._note("get", kind, name)
-        found = self._objects.get(_place(kind, namespace, name))
-        return copy.deepcopy(found)
+        self._record_call("get", kind, name)
+        return copy.deepcopy(self._objects.get(_place(kind, namespace, name)))
 
     async def pages(
         self, kind: Kind, namespace: str | None = None, labels: str = ""
     ) -> AsyncIterator[tuple[Objects, str]]:
-        self._note("list", kind, "")
-        found = [copy.deepcopy(each) for each in self.all(kind, namespace) if _has(each, labels)]
-        yield found, str(self._state.version)
+        self._record_call("list", kind, "")
+        objects = [copy.deepcopy(obj) for obj in self.all(kind, namespace) if _matches(obj, labels)]
+        yield objects, str(self._state.version)
 
     async def create(self, kind: Kind, manifest: Json, namespace: str | None = None) -> Json:
         name = str(manifest["metadata"].get("name", ""))
-        call = self._note("create", kind, name)
+        call = self._record_call("create", kind, name)
         if not name:
             raise InvalidInput("metadata.name: Required value")
         place = _place(kind, namespace, name)
@@ -141,7 +140,7 @@ class FakeCluster(Cluster):
         obj["metadata"] |= {"uid": f"uid-{self._state.uids}", "creationTimestamp": self._created()}
         if kind.namespaced:
             obj["metadata"]["namespace"] = namespace
-        if kind in OURS:
+        if kind in OWN_KINDS:
             obj["metadata"]["generation"] = 1
             obj.pop("status", None)
         if kind == PODS:
@@ -161,20 +160,20 @@ class FakeCluster(Cluster):
         subresource: str = "",
         patch_type: PatchType = "merge",
     ) -> Json:
-        call = self._note("patch", kind, name)
+        call = self._record_call("patch", kind, name)
         if patch_type != "merge" or not isinstance(patch, dict):
             raise NotImplementedError(patch_type)
         place = _place(kind, namespace, name)
         before = self._objects.get(place)
         if before is None:
             raise NotFound(f"{kind.plural} {name!r} not found")
-        wanted = patch.get("metadata", {}).get("resourceVersion")
-        if wanted not in (None, before["metadata"]["resourceVersion"]):
+        expected_version = patch.get("metadata", {}).get("resourceVersion")
+        if expected_version not in (None, before["metadata"]["resourceVersion"]):
             raise Conflict(f"{kind.plural} {name!r}: the object has been modified")
         after = merged(before, patch)
         if subresource == "status":
             after = {**before, "status": after.get("status", {})}
-            if kind in OURS:
+            if kind in OWN_KINDS:
                 _check_reasons(before["kind"], _new_conditions(before, after))
         elif kind in WITH_STATUS and "status" in before:
             after["status"] = before["status"]
@@ -193,18 +192,18 @@ class FakeCluster(Cluster):
         version: str | None = None,
         grace_s: int | None = None,
     ) -> bool:
-        call = self._note("delete", kind, name)
+        call = self._record_call("delete", kind, name)
         place = _place(kind, namespace, name)
-        found = self._objects.get(place)
-        if found is None:
+        obj = self._objects.get(place)
+        if obj is None:
             return False
-        if uid is not None and uid != found["metadata"]["uid"]:
+        if uid is not None and uid != obj["metadata"]["uid"]:
             raise Conflict(f"{kind.plural} {name!r}: the UID in the precondition does not match")
-        if version is not None and version != found["metadata"]["resourceVersion"]:
+        if version is not None and version != obj["metadata"]["resourceVersion"]:
             raise Conflict(f"{kind.plural} {name!r}: the version in the precondition is old")
-        if kind == PODS and found["spec"].get("nodeName") and not _ended(found) and grace_s != 0:
-            metadata = {**found["metadata"], "deletionTimestamp": self._created()}
-            self._put(place, {**found, "metadata": metadata})
+        if kind == PODS and obj["spec"].get("nodeName") and not _finished(obj) and grace_s != 0:
+            metadata = {**obj["metadata"], "deletionTimestamp": self._created()}
+            self._put(place, {**obj, "metadata": metadata})
         else:
             self.remove(kind, name, namespace)
         self.after(call)
@@ -213,14 +212,14 @@ class FakeCluster(Cluster):
     async def watch(
         self, kind: Kind, resource_version: str, namespace: str | None = None, labels: str = ""
     ) -> AsyncGenerator[WatchEvent, None]:
-        self._note("watch", kind, "")
+        self._record_call("watch", kind, "")
         seen, breaks = int(resource_version), self._state.breaks
         while breaks == self._state.breaks:
             if seen < self._state.compacted:
                 raise ResourceVersionExpired(
                     f"too old resource version: {seen} ({self._state.compacted})"
                 )
-            for change in [each for each in self._history if each.version > seen]:
+            for change in [change for change in self._history if change.version > seen]:
                 seen = change.version
                 event = _event(change, namespace, labels) if change.kind == kind else None
                 if event is not None:
@@ -229,10 +228,10 @@ class FakeCluster(Cluster):
                 self._state.changed.clear()
                 await self._state.changed.wait()
 
-    # --- what tests do behind the API server's back --------------------------------------------
+    # --- direct access for tests ---------------------------------------------------------------
 
     def all(self, kind: Kind, namespace: str | None = None) -> Objects:
-        """The objects of a kind, as they are now."""
+        """The current objects of a kind."""
         return [
             obj
             for (its_kind, its_namespace, _), obj in sorted(
@@ -242,46 +241,46 @@ class FakeCluster(Cluster):
         ]
 
     def one(self, kind: Kind, name: str, namespace: str | None = None) -> Json:
-        """An object that must exist, as it is now."""
+        """The current state of an object that must exist."""
         return self._objects[_place(kind, namespace, name)]
 
     def put(self, kind: Kind, manifest: Json) -> Json:
-        """Add an object as it is, status and UID included."""
+        """Add an object unchanged, with its status and UID."""
         metadata = manifest["metadata"]
         place = _place(kind, metadata.get("namespace"), metadata["name"])
         return self._put(place, copy.deepcopy(manifest))
 
     def change(self, kind: Kind, name: str, namespace: str | None, patch: Json) -> Json:
-        """Merge a patch into an object, status and all, as a kubelet or a scheduler would."""
+        """Merge a patch into an object and its status, as a kubelet or a scheduler would."""
         place = _place(kind, namespace, name)
         return self._put(place, merged(self._objects[place], patch))
 
     def remove(self, kind: Kind, name: str, namespace: str | None = None) -> None:
-        """Take an object out at once."""
-        gone = self._objects.pop(_place(kind, namespace, name))
-        self._remember(kind, gone, None)
+        """Remove an object immediately."""
+        removed = self._objects.pop(_place(kind, namespace, name))
+        self._record(kind, removed, None)
 
     def compact(self) -> None:
-        """Forget the history: watches from before must list again."""
+        """Discard the history: watches from earlier versions must list again."""
         self._state.compacted = self._state.version
         self._history.clear()
 
     def break_watches(self) -> None:
-        """End every watch, as the server does now and then."""
+        """Close every watch, as the server does from time to time."""
         self._state.breaks += 1
         self._state.changed.set()
 
     def created(self, kind: Kind) -> Objects:
-        """Every object of a kind that ever was, as it was when it was new."""
+        """Every object of a kind ever created, in its initial state."""
         return [
-            each.after
-            for each in self._history
-            if each.kind == kind and each.before is None and each.after is not None
+            change.after
+            for change in self._history
+            if change.kind == kind and change.before is None and change.after is not None
         ]
 
-    # --- inside --------------------------------------------------------------------------------
+    # --- internals -----------------------------------------------------------------------------
 
-    def _note(self, verb: str, kind: Kind, name: str) -> Call:
+    def _record_call(self, verb: str, kind: Kind, name: str) -> Call:
         self.check_guards(verb, f"{kind.plural} {name}".rstrip())
         call = Call(verb, kind, name)
         self.calls.append(call)
@@ -295,13 +294,13 @@ class FakeCluster(Cluster):
             obj = {**obj, "metadata": metadata}
             if obj == before:
                 return copy.deepcopy(before)
-            if place[0] in OURS and _spec(obj) != _spec(before):
+            if place[0] in OWN_KINDS and _spec(obj) != _spec(before):
                 metadata["generation"] = int(metadata.get("generation", 0)) + 1
         self._objects[place] = obj
-        self._remember(place[0], before, obj)
+        self._record(place[0], before, obj)
         return copy.deepcopy(obj)
 
-    def _remember(self, kind: Kind, before: Json | None, after: Json | None) -> None:
+    def _record(self, kind: Kind, before: Json | None, after: Json | None) -> None:
         self._state.version += 1
         version = str(self._state.version)
         if after is not None:
@@ -314,7 +313,7 @@ class FakeCluster(Cluster):
 
 
 def merged(target: Any, patch: Any) -> Any:  # noqa: ANN401 - any JSON
-    """A JSON merge patch (RFC 7386) applied."""
+    """The result of applying a JSON merge patch (RFC 7386)."""
     if not isinstance(patch, dict):
         return copy.deepcopy(patch)
     result = dict(target) if isinstance(target, dict) else {}
@@ -334,11 +333,11 @@ def _spec(obj: Json) -> Json:
     return {key: value for key, value in obj.items() if key not in OWN_FIELDS}
 
 
-def _ended(pod: Json) -> bool:
+def _finished(pod: Json) -> bool:
     return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
-def _has(obj: Json | None, labels: str) -> bool:
+def _matches(obj: Json | None, labels: str) -> bool:
     """Whether an object meets a selector of `name` and `name=value` terms."""
     if obj is None:
         return False
@@ -351,11 +350,11 @@ def _has(obj: Json | None, labels: str) -> bool:
 
 
 def _event(change: Change, namespace: str | None, labels: str) -> WatchEvent | None:
-    """What a watch with a selector sees of a change: an object that stops matching goes."""
+    """The watch event of a change; an object that stops matching the selector is deleted."""
     obj = change.after or change.before
     if obj is None or namespace not in (None, obj["metadata"].get("namespace")):
         return None
-    was, is_now = _has(change.before, labels), _has(change.after, labels)
+    was, is_now = _matches(change.before, labels), _matches(change.after, labels)
     if not was and not is_now:
         return None
     kind = "DELETED" if not is_now else "MODIFIED" if was else "ADDED"

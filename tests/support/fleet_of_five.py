@@ -78,9 +78,17 @@ class FleetOfFive:
         listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(items)})
         self.system.plane.kubectl("apply", "--server-side", *flags, "-f", "-", stdin=listed)
 
+    def add_model(self, namespace: str) -> None:
+        """Create the ModelProfile of the smallest model, and wait until it is read."""
+        self._add(namespace, object_name(MODELS[0]))
+
     def add_models(self, namespace: str) -> None:
-        """Make the ModelProfiles in a namespace, and wait until they are read."""
-        listed = examples.model_profile_list(self.sources, {}, namespace)
+        """Create the ModelProfiles of all models, and wait until they are read."""
+        self._add(namespace, *self.sources)
+
+    def _add(self, namespace: str, *models: str) -> None:
+        sources = {model: self.sources[model] for model in models}
+        listed = examples.model_profile_list(sources, {}, namespace)
         self.system.plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(listed))
         self.wait_for("modelprofile", "condition=Profiled", namespace, "--all")
 

@@ -1,4 +1,4 @@
-"""An operator that can be killed, over a cluster in memory that stays."""
+"""An operator that can be killed, on a cluster in memory that is kept."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,12 +29,12 @@ FAILED: Json = {"phase": "Failed"}
 
 
 class Killed(BaseException):
-    """The process is gone, just after a call reached the API server."""
+    """The process was killed just after a call reached the API server."""
 
 
 @dataclass
 class Operator:
-    """An operator that can be killed, and the cluster that stays."""
+    """An operator that can be killed, and its cluster."""
 
     cluster: FakeCluster = field(default_factory=FakeCluster)
     clock: Clock = field(default_factory=Clock)
@@ -45,7 +45,7 @@ class Operator:
         self.start()
 
     def start(self) -> None:
-        """A new process: all that it knows is what the API server lists."""
+        """Start a new process, which has only what the API server lists."""
         self.store = ObjectCache()
         self.see()
         self.tasks = TaskReconciler(
@@ -59,15 +59,15 @@ class Operator:
         )
 
     def see(self) -> None:
-        """What the watches bring."""
+        """Deliver the objects of the cluster to the cache, as the watches do."""
         for obj in self.cluster.all(INFERENCE_TASKS):
             self.store.upsert_task(obj)
         for obj in self.cluster.all(MODEL_PROFILES):
             self.store.upsert_model(obj)
         for obj in self.cluster.all(DEVICE_PROFILES):
             self.store.upsert_device(obj)
-        self.store.nodes = {each["metadata"]["name"]: each for each in self.cluster.all(NODES)}
-        alive = {each["metadata"]["uid"] for each in self.cluster.all(PODS)}
+        self.store.nodes = {node["metadata"]["name"]: node for node in self.cluster.all(NODES)}
+        alive = {pod["metadata"]["uid"] for pod in self.cluster.all(PODS)}
         for pods in list(self.store.pods.values()):
             for view, known in list(pods.values()):
                 if view.uid not in alive:
@@ -76,7 +76,7 @@ class Operator:
             self.store.upsert_pod(obj)
 
     async def settle(self) -> None:
-        """Reconcile until nothing is left to do now."""
+        """Reconcile until no task is due."""
         for _ in range(20):
             self.see()
             before = len(self.cluster._history)
@@ -96,9 +96,9 @@ class Operator:
     @property
     def pod(self) -> Json:
         (pod,) = [
-            each
-            for each in self.cluster.all(PODS)
-            if each["status"]["phase"] not in ("Succeeded", "Failed")
+            pod
+            for pod in self.cluster.all(PODS)
+            if pod["status"]["phase"] not in ("Succeeded", "Failed")
         ]
         return pod
 
@@ -106,7 +106,7 @@ class Operator:
         self.cluster.change(PODS, self.pod["metadata"]["name"], "default", patch)
 
     def reasons(self) -> set[str]:
-        return {each["reason"] for each in self.cluster.all(EVENTS)}
+        return {event["reason"] for event in self.cluster.all(EVENTS)}
 
     def sample(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(name, labels)

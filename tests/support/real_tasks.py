@@ -28,7 +28,7 @@ def apply(
     secret: str | None = None,
     **spec: object,
 ) -> None:
-    """Apply a task over an example model that lies at `uri`."""
+    """Apply a task for an example model at `uri`."""
     source = {"uri": uri, "sha256": digest(model)} | ({"secret": secret} if secret else {})
     make(
         plane,

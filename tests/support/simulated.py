@@ -1,4 +1,4 @@
-"""Tiny clusters, beliefs and tasks for the simulator."""
+"""Small clusters, predictions and tasks for tests of the simulator."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from acesniper.simulator.statistics import CompletedTask
 
 
 def make_cluster(latency_s: Sequence[Sequence[float]]) -> SimulatedCluster:
-    """Devices d0, d1, ... that take these seconds for the models m0, m1, ..."""
+    """Devices d0, d1, ... with these latencies of the models m0, m1, ..."""
     cells = np.array(latency_s, float)
     devices, models = cells.shape
     return SimulatedCluster(
@@ -27,17 +27,17 @@ def make_cluster(latency_s: Sequence[Sequence[float]]) -> SimulatedCluster:
 
 
 def make_rows(latency_s: Sequence[Sequence[float]]) -> dict[ModelKey, PredictionRow]:
-    """What is believed, without any doubt."""
+    """Predictions of these latencies with intervals of zero width."""
     cells = np.array(latency_s, float)
     columns = {ModelKey(f"m{i}"): cells[:, i] for i in range(cells.shape[1])}
-    return {model: PredictionRow(each, each, each, "believed") for model, each in columns.items()}
+    return {model: PredictionRow(row, row, row, "assumed") for model, row in columns.items()}
 
 
 def make_arrivals(*at_s: float, model: int = 0, inferences: int = 1) -> list[Task]:
     """Tasks t0, t1, ... that arrive at these instants."""
     return [
-        Task(TaskKey(f"t/{i}"), ModelKey(f"m{model}"), each, inferences)
-        for i, each in enumerate(at_s)
+        Task(TaskKey(f"t/{i}"), ModelKey(f"m{model}"), instant_s, inferences)
+        for i, instant_s in enumerate(at_s)
     ]
 
 
@@ -45,11 +45,11 @@ def simulate(
     latency_s: Sequence[Sequence[float]],
     tasks: Sequence[Task],
     *,
-    believed_s: Sequence[Sequence[float]] | None = None,
+    predicted_s: Sequence[Sequence[float]] | None = None,
     policy: str = "fcfs-mct",
     faults: Sequence[DeviceFault] = (),
 ) -> list[CompletedTask]:
-    """Play tasks on devices (rows) that take so long for models (columns)."""
-    believed = make_rows(latency_s if believed_s is None else believed_s)
+    """Simulate tasks; `latency_s` has one row per device and one column per model."""
+    predicted = make_rows(latency_s if predicted_s is None else predicted_s)
     rules = Policy(policy, aging_s=float("inf"))
-    return Simulation(make_cluster(latency_s), believed, rules, tasks, faults).run()
+    return Simulation(make_cluster(latency_s), predicted, rules, tasks, faults).run()

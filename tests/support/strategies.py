@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what the domain is about."""
+"""Hypothesis strategies for objects of the domain."""
 
 from hypothesis import strategies as st
 
@@ -15,10 +15,10 @@ seconds = st.floats(0.001, 1e6)
 
 
 def floats(low: float, high: float) -> st.SearchStrategy[float]:
-    """Floats without subnormal ones, which nothing here measures.
+    """Floats without subnormal numbers.
 
-    An inference runtime that another test has run may have switched them off in this process, and
-    hypothesis refuses to draw any then.
+    An inference runtime used by another test may have disabled subnormals in this process, and
+    hypothesis then fails to draw them.
     """
     return st.floats(low, high, allow_subnormal=False)
 
@@ -29,7 +29,7 @@ dns_names = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", fullmatch=True
 
 
 @st.composite
-def promises(draw: st.DrawFn) -> Reservation:
+def reservations(draw: st.DrawFn) -> Reservation:
     started_s = draw(st.none() | seconds)
     expires_s = draw(st.none() | seconds) if started_s is None else None
     return Reservation(draw(device_ids), draw(seconds), started_s, expires_s)
@@ -37,7 +37,7 @@ def promises(draw: st.DrawFn) -> Reservation:
 
 @st.composite
 def snapshots(draw: st.DrawFn) -> FleetSnapshot:
-    """Up to five devices, some busy, some that no model is predicted on."""
+    """Fleets of up to five devices, some busy, some without predictions."""
     names = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=5))
     devices = [
         make_device(
@@ -48,8 +48,8 @@ def snapshots(draw: st.DrawFn) -> FleetSnapshot:
         )
         for name in names
     ]
-    known = st.dictionaries(st.sampled_from(names), seconds) if names else st.just({})
-    latency = {model: draw(known) for model in MODELS}
+    latencies = st.dictionaries(st.sampled_from(names), seconds) if names else st.just({})
+    latency = {model: draw(latencies) for model in MODELS}
     busy = {name: draw(st.lists(seconds, max_size=4)) for name in names}
     return make_snapshot(devices, latency, busy)
 

@@ -17,11 +17,11 @@ Events = list[tuple[selectors.SelectorKey, int]]
 
 
 LONGEST_S = 24 * 3600.0
-"""A timer further away counts as none."""
+"""Timers beyond this are ignored."""
 
 
 class StandstillError(Exception):
-    """All tasks wait, and no timer will wake one."""
+    """All tasks wait and no timer is due."""
 
 
 class _Selector(selectors.DefaultSelector):
@@ -50,7 +50,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def in_virtual_time(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Run an async test on a new loop in virtual time."""
+    """Decorator: run an async test on a new loop in virtual time."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -61,12 +61,12 @@ def in_virtual_time(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]
 
 
 def now_s() -> float:
-    """The virtual time."""
+    """The current virtual time."""
     return asyncio.get_running_loop().time()
 
 
 class Clock:
-    """A clock that is set by a test."""
+    """A clock set by the test."""
 
     def __init__(self, now_s: float = 0.0) -> None:
         self.now_s = now_s

@@ -75,6 +75,8 @@ NAMES = frozenset(
 EXCEPTIONS: dict[str, frozenset[str]] = {
     # Contains the list itself.
     "tests/unit/test_language.py": frozenset({"*"}),
+    # JavaScript's Promise.
+    "benchmarks/page.py": frozenset({"promise"}),
     # Lists a former reason of a condition.
     "CHANGELOG.md": frozenset({"hindered"}),
 }
@@ -104,18 +106,7 @@ PARTS = (
     "pyproject.toml",
 )
 # Parts that still contain such texts or names; remove a part once it is clean.
-UNFINISHED = {
-    "core",
-    "operator",
-    "extender",
-    "predictor",
-    "simulator",
-    "tests",
-    "benchmarks",
-    "docs",
-    "charts",
-    "crds",
-}
+UNFINISHED = {"tests"}
 CHECKED = [part for part in PARTS if part not in UNFINISHED]
 TEXT = {
     ".css",

@@ -21,12 +21,13 @@ MAX_TEST_NAME = 80
 LONG_MODULES = {
     "acesniper.api.reasons": "the table of all reasons, one entry each",
     "acesniper.api.v1alpha1.inference_task": "the schema of one resource, with its documentation",
+    "acesniper.extender.latency_table": "the latency table: one concept, one module",
     "acesniper.testbed.chart.queries": "the panels of the dashboard, declarative",
 }
 # Public class names that are defined twice -> reason.
 SHARED_CLASS_NAMES: dict[str, str] = {}
 # Parts whose modules still have too many imports or repeated names.
-UNFINISHED = {"core", "operator", "extender"}
+UNFINISHED = {"operator"}
 CHECKED = [part for part in PARTS if part not in UNFINISHED]
 
 

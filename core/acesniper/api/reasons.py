@@ -460,7 +460,7 @@ class Reason(StrEnum):
 
     @classmethod
     def parse(cls, text: str, default: "Reason") -> "Reason":
-        """The reason with this text; `default` for text that is none of ours."""
+        """The reason with this text; `default` for an unknown text."""
         return next((reason for reason in cls if reason.value == text), default)
 
     @classmethod

@@ -143,7 +143,7 @@ MODEL_DECLARATIONS = (
 """Metrics of a network that may be replaced while it serves."""
 
 VERDICT_FILE = "verdict.json"
-"""Next to the network file: the result of the last `acesniper network retrain`."""
+"""Next to the network's file: the result of the last `acesniper network retrain`."""
 
 ReadValues = Callable[[], Iterable[tuple[str, float]]]
 """Yields (label, value)."""

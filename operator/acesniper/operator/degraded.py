@@ -61,7 +61,7 @@ class DegradedMode:
             down = "is down: tasks start in order of priority and age"
             log.warning("the planner %s", down if active else "is up again")
         self.active = active
-        self.metrics.planner_away.set(active)
+        self.metrics.planner_down.set(active)
         if active:
             for pod in self._next_pods():
                 await self._open_gate(pod)
@@ -109,7 +109,7 @@ class DegradedMode:
             log.info("gate of %s not opened: %s", pod.key, error)
             return
         self.store.upsert_pod(opened)
-        self.metrics.opened_without_plan.inc()
+        self.metrics.degraded_admissions.inc()
 
 
 def _may_be_opened(pod: PodView) -> bool:

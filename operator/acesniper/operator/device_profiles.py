@@ -81,7 +81,7 @@ class DeviceReconciler:
                 raise
         self.metrics.runs_learned.inc(len(new_runs))
         observed = convert.observed_runs(status)
-        self.metrics.runs_doubted.inc(sum(is_outlier(run, observed) for run in new_runs))
+        self.metrics.runs_discounted.inc(sum(is_outlier(run, observed) for run in new_runs))
         request = f"drift-{status.learns_from}"
         if condition_is_true(status.conditions, ConditionType.DRIFTING) and not _reprobe_requested(
             profile, request

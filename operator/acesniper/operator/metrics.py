@@ -133,12 +133,12 @@ class OperatorMetrics(Instruments):
         "Models that were read, by outcome: Profiled, or the reason of the failure.",
         Label("outcome", per="reason"),
     )
-    planner_away: Gauge = gauge(
-        "acesniper_planner_away",
+    planner_down: Gauge = gauge(
+        "acesniper_planner_down",
         "1 while the planner's lease is stale and tasks start in order of arrival.",
     )
-    opened_without_plan: Counter = counter(
-        "acesniper_opened_without_plan",
+    degraded_admissions: Counter = counter(
+        "acesniper_degraded_admissions",
         "Pods ungated without a plan, while the planner's lease was stale.",
     )
     last_event_seconds: Gauge = gauge(
@@ -150,8 +150,8 @@ class OperatorMetrics(Instruments):
         "acesniper_runs_learned",
         "Runs of finished tasks that calibrate the predictions for their device.",
     )
-    runs_doubted: Counter = counter(
-        "acesniper_runs_doubted",
+    runs_discounted: Counter = counter(
+        "acesniper_runs_discounted",
         "Of these, outliers among the runs of their device: ignored until another run confirms "
         "them.",
     )

@@ -1,4 +1,4 @@
-"""Predictions from a file instead of the network: for benchmarks, and for people with their own.
+"""Predictions from a file instead of the network, for benchmarks and custom predictors.
 
 The file is a CSV with the columns `device, model, latency_s, low_s, high_s`: seconds of one
 inference and the ends of its 90 % interval. Vectors carry no names, so a device that is listed has
@@ -67,9 +67,11 @@ class CsvPredictor:
     ) -> LatencyArrays:
         """The same as arrays, following what was observed; intervals are symmetric in log."""
         found = [
-            (each.latency_s, np.log(each.high_s / each.low_s) / 2) if each else (NAN, NAN)
+            (prediction.latency_s, np.log(prediction.high_s / prediction.low_s) / 2)
+            if prediction
+            else (NAN, NAN)
             for row in self.predict_all(models, devices)
-            for each in row
+            for prediction in row
         ]
         cells = np.array(found, float).reshape(len(models), len(devices), 2)
         return corrected_table(LatencyArrays(cells[..., 0], cells[..., 1]), models, observed)

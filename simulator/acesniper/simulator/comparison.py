@@ -98,30 +98,32 @@ def compare(
     ]
     # Fitting takes longer than a run and does not depend on the seed.
     trained = predictor.estimate(scenario.table, 0) if predictor.kind == TRAINED else None
-    done = watch(_played(partial(_figures, scenario, trained), jobs, processes), len(jobs))
+    done = watch(_run_all(partial(_job_statistics, scenario, trained), jobs, processes), len(jobs))
     found: dict[tuple[str, LatencySource], list[RunStatistics]] = {}
     for job, statistics in zip(jobs, done, strict=True):
         found.setdefault((job.policy, job.predictor), []).append(statistics)
     return [
-        _line(policy, predictor, scenario, found[policy, predictor], found[policy, oracle])
+        _comparison_row(
+            policy, predictor, scenario, found[policy, predictor], found[policy, oracle]
+        )
         for policy in policies
     ]
 
 
 def simulate_policy(
-    scenario: Scenario, belief: LatencyEstimate, policy: str, seed: int
+    scenario: Scenario, estimate: LatencyEstimate, policy: str, seed: int
 ) -> list[CompletedTask]:
     """Simulate one policy on the cluster and tasks of one seed."""
     cluster = select_cluster(scenario.table, scenario.size, seed)
     tasks = make_tasks(scenario.workload, cluster, seed)
     faults = scenario.faults.drawn(len(cluster.devices), tasks[-1].created_s, seed)
-    estimates = latency_rows(cluster, belief, "simulated")
-    learner = OnlineLearner(cluster, belief, estimates) if scenario.learn else None
+    estimates = latency_rows(cluster, estimate, "simulated")
+    learner = OnlineLearner(cluster, estimate, estimates) if scenario.learn else None
     rules = Policy(policy, aging_s=scenario.aging_s)
     return Simulation(cluster, estimates, rules, tasks, faults, learner).run()
 
 
-def _played(
+def _run_all(
     run: Callable[[SimulationJob], RunStatistics], jobs: Sequence[SimulationJob], processes: int
 ) -> Iterator[RunStatistics]:
     if processes == 1 or len(jobs) == 1:
@@ -132,15 +134,15 @@ def _played(
         yield from pool.map(run, jobs)
 
 
-def _figures(
+def _job_statistics(
     scenario: Scenario, trained: LatencyEstimate | None, job: SimulationJob
 ) -> RunStatistics:
-    known = trained if job.predictor.kind == TRAINED else None
-    belief = known or job.predictor.estimate(scenario.table, job.seed)
-    return run_statistics(simulate_policy(scenario, belief, job.policy, job.seed))
+    reusable = trained if job.predictor.kind == TRAINED else None
+    estimate = reusable or job.predictor.estimate(scenario.table, job.seed)
+    return run_statistics(simulate_policy(scenario, estimate, job.policy, job.seed))
 
 
-def _line(
+def _comparison_row(
     policy: str,
     predictor: LatencySource,
     scenario: Scenario,

@@ -158,11 +158,11 @@ MIN_LOG_CHANGE = 1e-3
 
 
 def latency_rows(
-    cluster: SimulatedCluster, belief: LatencyEstimate, source: str
+    cluster: SimulatedCluster, estimate: LatencyEstimate, source: str
 ) -> dict[ModelKey, PredictionRow]:
     """Estimated latencies of the cluster's models, in seconds over its devices."""
     cells = np.ix_(cluster.rows, cluster.columns)
-    spans = (belief.middle, belief.low, belief.high)
+    spans = (estimate.middle, estimate.low, estimate.high)
     middle, low, high = (np.exp(values[cells]) / 1e3 for values in spans)
     return {
         ModelKey(model): PredictionRow(middle[:, column], low[:, column], high[:, column], source)
@@ -175,7 +175,7 @@ class OnlineLearner:
     """Replaces rows of `estimates` by what is learned during a run."""
 
     cluster: SimulatedCluster
-    belief: LatencyEstimate
+    initial: LatencyEstimate
     estimates: dict[ModelKey, PredictionRow]
     _seen: dict[int, np.ndarray] = field(default_factory=dict)
     """Readings of each device by its index: ln ms, NaN where missing."""
@@ -186,15 +186,17 @@ class OnlineLearner:
         if abs(np.log(latency_s / row.latency_s[device])) < MIN_LOG_CHANGE:
             return
         self._replace(device, model, latency_s, 0.0)
-        if self.belief.fit is None:
+        if self.initial.fit is None:
             return
         table_row = int(self.cluster.rows[device])
-        seen = self._seen.setdefault(device, self.belief.fit.shown[table_row].copy())
+        seen = self._seen.setdefault(device, self.initial.fit.shown[table_row].copy())
         seen[self.cluster.columns[model]] = np.log(1e3 * latency_s)
-        predicted = self.belief.fit.predict(table_row, seen)
+        predicted = self.initial.fit.predict(table_row, seen)
         for place, column in enumerate(self.cluster.columns.tolist()):
             if np.isnan(seen[column]):
-                margin = self.belief.high[table_row, column] - self.belief.middle[table_row, column]
+                margin = (
+                    self.initial.high[table_row, column] - self.initial.middle[table_row, column]
+                )
                 self._replace(device, place, float(np.exp(predicted[column]) / 1e3), float(margin))
 
     def _replace(self, device: int, model: int, latency_s: float, margin: float) -> None:

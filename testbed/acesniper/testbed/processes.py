@@ -133,11 +133,11 @@ class Child:
         if self.ready is not None:
             self.wait_until(self.ready, timeout_s)
 
-    def wait_until(self, ready: Ready, timeout_s: float = 60.0) -> None:
+    def wait_until(self, ready: Ready, timeout_s: float = 60.0, poll_s: float = _POLL_S) -> None:
         """Like `wait_ready`, for another condition that this process has to bring about."""
         deadline = time.monotonic() + timeout_s
         while not ready():
-            if self.exited_within(_POLL_S):
+            if self.exited_within(poll_s):
                 raise NotReady(f"{self.name} exited with code {self.returncode}\n{self.tail()}")
             if time.monotonic() > deadline:
                 raise NotReady(f"{self.name} was not ready within {timeout_s:g} s\n{self.tail()}")

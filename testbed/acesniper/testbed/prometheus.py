@@ -14,7 +14,7 @@ from acesniper.testbed.control_plane import ControlPlane
 from acesniper.testbed.packages import ensure_prometheus
 from acesniper.testbed.processes import Child, free_port, http_ok
 
-SCRAPE_INTERVAL = "1s"
+SCRAPE_S = 1
 """Short, so that a test soon has rates."""
 
 
@@ -50,7 +50,7 @@ class Prometheus:
 
     def wait_until(self, holds: Callable[[], bool], timeout_s: float = 120.0) -> None:
         """Wait until a condition holds that depends on scraped data. Raises NotReady on timeout."""
-        self.process.wait_until(holds, timeout_s)
+        self.process.wait_until(holds, timeout_s, poll_s=SCRAPE_S / 2)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The current series of an expression."""
@@ -71,7 +71,7 @@ class Prometheus:
 
 def _configuration(targets: Mapping[str, int], rules: Path) -> Mapping[str, object]:
     return {
-        "global": {"scrape_interval": SCRAPE_INTERVAL, "evaluation_interval": SCRAPE_INTERVAL},
+        "global": {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"},
         "rule_files": [str(rules.resolve())],
         "scrape_configs": [
             {"job_name": name, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}

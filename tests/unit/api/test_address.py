@@ -18,20 +18,22 @@ from acesniper.domain.errors import InvalidInput
         ("hostpath:///srv/models/b.onnx", ("hostpath", "", "/srv/models/b.onnx")),
     ],
 )
-def test_an_address_is_taken_apart(uri: str, parts: tuple[str, str, str]) -> None:
-    found = Address.parse(uri)
+def test_an_address_is_split_into_scheme_host_and_path(
+    uri: str, parts: tuple[str, str, str]
+) -> None:
+    address = Address.parse(uri)
 
-    assert (found.scheme, found.host, found.path) == parts
+    assert (address.scheme, address.host, address.path) == parts
     assert re.match(MODEL_PATTERN, uri)
 
 
-def test_options_of_a_store_stand_in_the_query() -> None:
-    found = Address.parse("s3://b/k?endpoint=https://minio:9000&region=eu-1")
+def test_options_of_a_store_are_read_from_the_query() -> None:
+    address = Address.parse("s3://b/k?endpoint=https://minio:9000&region=eu-1")
 
-    assert found.options == {"endpoint": "https://minio:9000", "region": "eu-1"}
+    assert address.options == {"endpoint": "https://minio:9000", "region": "eu-1"}
 
 
-def test_a_signature_in_an_address_is_not_shown() -> None:
+def test_the_shown_address_omits_the_signature() -> None:
     assert Address.parse("https://host/m.onnx?X-Amz-Signature=abc").shown == "https://host/m.onnx"
 
 
@@ -48,7 +50,7 @@ def test_a_signature_in_an_address_is_not_shown() -> None:
         "http://[::1/m.onnx",
     ],
 )
-def test_what_is_no_address_of_ours_is_refused_and_no_signature_repeated(uri: str) -> None:
+def test_an_invalid_address_is_rejected_without_repeating_its_signature(uri: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         Address.parse(f"{uri}?signature=geheim")
 
@@ -56,14 +58,14 @@ def test_what_is_no_address_of_ours_is_refused_and_no_signature_repeated(uri: st
 
 
 @pytest.mark.parametrize(
-    ("uri", "why"),
+    ("uri", "reason"),
     [
         ("https://user:geheim@host/m.onnx", "put credentials in a Secret"),
         ("https://user:geheim@[::1/m.onnx", "the host is invalid"),
     ],
 )
-def test_a_password_in_an_address_is_refused_and_not_repeated(uri: str, why: str) -> None:
-    with pytest.raises(InvalidInput, match=why) as caught:
+def test_a_password_in_an_address_is_rejected_and_not_repeated(uri: str, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=reason) as caught:
         Address.parse(uri)
 
     assert "geheim" not in str(caught.value)
@@ -80,5 +82,5 @@ def test_a_password_in_an_address_is_refused_and_not_repeated(uri: str, why: str
         (MODEL_PATTERN, "http:///m.onnx"),
     ],
 )
-def test_inputs_and_outputs_have_fewer_places(pattern: str, uri: str) -> None:
+def test_inputs_and_outputs_allow_fewer_schemes_than_models(pattern: str, uri: str) -> None:
     assert not re.match(pattern, uri)

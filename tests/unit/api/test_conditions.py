@@ -11,13 +11,13 @@ from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import Condition
 
 
-def ready(holds: bool, now_s: float, before: list[Condition] | None = None) -> list[Condition]:
+def ready(is_true: bool, now_s: float, previous: list[Condition] | None = None) -> list[Condition]:
     return with_condition(
-        before or [], ConditionType.READY, holds, Reason.MEASURED, "message", now_s
+        previous or [], ConditionType.READY, is_true, Reason.MEASURED, "message", now_s
     )
 
 
-def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
+def test_a_condition_keeps_its_transition_time_while_its_status_stays() -> None:
     first = ready(True, 10.0)
 
     second = ready(True, 20.0, first)
@@ -25,7 +25,7 @@ def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
     assert second == first
 
 
-def test_a_condition_that_changes_its_status_changes_its_time() -> None:
+def test_a_status_change_updates_the_transition_time() -> None:
     first = ready(True, 10.0)
 
     second = ready(False, 20.0, first)
@@ -33,23 +33,23 @@ def test_a_condition_that_changes_its_status_changes_its_time() -> None:
     assert second[0].last_transition_time == "1970-01-01T00:00:20.000Z"
 
 
-def test_other_conditions_are_left_alone() -> None:
+def test_other_conditions_are_unchanged() -> None:
     both = with_condition(
         ready(True, 10.0), ConditionType.STALE, False, Reason.PROFILE_CURRENT, "", 20.0
     )
 
-    assert [each.type for each in both] == ["Ready", "Stale"]
+    assert [condition.type for condition in both] == ["Ready", "Stale"]
     assert condition_is_true(both, "Ready")
     assert not condition_is_true(both, "Stale")
 
 
-def test_a_condition_that_is_missing_does_not_hold() -> None:
+def test_a_missing_condition_is_not_true() -> None:
     assert find_condition([], "Ready") is None
     assert not condition_is_true([], "Ready")
 
 
-def test_a_condition_keeps_its_place() -> None:
-    """Another order would be another status, written and heard and written again."""
+def test_conditions_keep_their_order() -> None:
+    """A new order would change the status and cause another write and reconcile."""
     first = with_condition([], ConditionType.READY, True, Reason.MEASURED, "", 1.0)
     both = with_condition(first, ConditionType.STALE, True, Reason.PROFILE_EXPIRED, "", 1.0)
 
@@ -66,14 +66,14 @@ def test_a_condition_keeps_its_place() -> None:
         "now",
     ],
 )
-def test_a_time_that_is_none_is_refused_where_it_is_read(when: str) -> None:
-    """The format date-time lets all but the last through."""
+def test_an_invalid_transition_time_is_rejected(when: str) -> None:
+    """The OpenAPI format date-time accepts all but the last."""
     with pytest.raises(ValidationError):
         Condition(type="Ready", status="True", reason="R", last_transition_time=when)
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_every_time_that_is_one_is_read(when: datetime) -> None:
+def test_every_valid_transition_time_is_accepted(when: datetime) -> None:
     written = Condition(
         type="Ready", status="True", reason="R", last_transition_time=when.isoformat()
     )

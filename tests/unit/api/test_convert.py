@@ -31,7 +31,7 @@ def parsed(**spec: Any) -> Task:  # noqa: ANN401 - fields of the spec
     return convert.to_task(InferenceTask.model_validate(make_itask("t", "ns", **spec)), "profile")
 
 
-def test_a_task_is_named_by_namespace_and_needs_its_profile() -> None:
+def test_a_task_has_a_namespaced_key_and_a_model_key() -> None:
     task = parsed(inferences=5, runtime=["cuda", "cpu"], nodeSelector={"b": "2", "a": "1"})
 
     assert (task.key, task.model, task.created_s) == ("ns/t", "ns/profile", 0.0)
@@ -40,19 +40,19 @@ def test_a_task_is_named_by_namespace_and_needs_its_profile() -> None:
     assert task.node_selector == (("a", "1"), ("b", "2"))
 
 
-def test_a_deadline_counts_from_the_creation() -> None:
+def test_a_deadline_counts_from_the_creation_time() -> None:
     task = parsed(deadline="1m30s", deadlinePolicy="Reject")
 
     assert (task.deadline_s, task.reject_late) == (90.0, True)
 
 
-def test_a_task_without_a_deadline_is_never_late() -> None:
+def test_a_task_without_a_deadline_has_none_and_is_not_rejected() -> None:
     task = parsed()
 
     assert (task.deadline_s, task.reject_late) == (None, False)
 
 
-def test_a_device_is_what_its_profile_says() -> None:
+def test_a_device_is_converted_from_its_profile() -> None:
     profile = DeviceProfile.model_validate(
         make_device_profile("d", "n", provider="cuda", slots=3, threads=2)
     )
@@ -63,20 +63,20 @@ def test_a_device_is_what_its_profile_says() -> None:
     assert not device.schedulable
 
 
-def test_a_probe_result_comes_back_from_its_manifest_unchanged() -> None:
+def test_a_probe_result_round_trips_through_its_manifest() -> None:
     manifest = convert.to_device_profile_manifest("d", "n", RESULT)
 
     assert convert.to_probe_result(manifest) == RESULT
 
 
-def test_a_manifest_shows_the_device_in_a_few_words() -> None:
+def test_a_manifest_has_a_short_text_about_the_device() -> None:
     manifest = convert.to_device_profile_manifest("d", "n", RESULT)
 
     shown = DeviceProfile.model_validate(manifest).status.text
     assert shown == "Some CPU, 4 threads, onnxruntime, 1.5 cores allowed"
 
 
-def test_a_profile_that_was_not_measured_has_no_vector() -> None:
+def test_an_unmeasured_profile_has_no_hardware_vector() -> None:
     manifest = make_device_profile("d", pace=None)
 
     assert convert.to_hardware_vector(DeviceProfile.model_validate(manifest).status) is None
@@ -84,19 +84,19 @@ def test_a_profile_that_was_not_measured_has_no_vector() -> None:
         convert.to_probe_result(manifest)
 
 
-def test_features_come_back_from_the_status_they_were_written_to() -> None:
+def test_features_round_trip_through_the_status() -> None:
     assert convert.to_model_features(convert.to_model_status(FEATURES)) == FEATURES
 
 
-def test_a_model_is_shown_by_its_size() -> None:
+def test_the_text_of_a_model_has_its_flops_and_parameters() -> None:
     assert convert.to_model_status(FEATURES).text == "3 GFLOP, 0.001 M parameters"
 
 
-def test_a_prediction_is_shown_with_its_interval() -> None:
+def test_the_text_of_a_prediction_has_its_interval() -> None:
     assert convert.prediction_text(make_prediction(0.0123)) == "12.3 ms (6.15 ms to 24.6 ms)"
 
 
-def test_the_creation_time_is_a_point_on_the_wall_clock() -> None:
+def test_the_creation_time_is_in_seconds_since_the_epoch() -> None:
     manifest = make_itask(metadata={"creationTimestamp": "1970-01-01T00:01:00Z"})
 
     task = convert.to_task(InferenceTask.model_validate(manifest), "m")

@@ -12,17 +12,17 @@ ROOT = Path(__file__).parents[3]
 
 
 def schema_of(resource: Resource) -> dict[str, Any]:
-    found: dict[str, Any] = definition(resource)["spec"]["versions"][0]["schema"]
-    return dict(found["openAPIV3Schema"])
+    schema: dict[str, Any] = definition(resource)["spec"]["versions"][0]["schema"]
+    return dict(schema["openAPIV3Schema"])
 
 
 def fields(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name, each in schema.get("properties", {}).items():
-        yield f"{path}.{name}", each
-        yield from fields(each, f"{path}.{name}")
-    for below in ("items", "additionalProperties"):
-        if isinstance(each := schema.get(below), Mapping):
-            yield from fields(each, f"{path}[]")
+    for name, field in schema.get("properties", {}).items():
+        yield f"{path}.{name}", field
+        yield from fields(field, f"{path}.{name}")
+    for keyword in ("items", "additionalProperties"):
+        if isinstance(nested := schema.get(keyword), Mapping):
+            yield from fields(nested, f"{path}[]")
 
 
 def structural_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -30,36 +30,38 @@ def structural_of(model: type[BaseModel]) -> dict[str, Any]:
     return structural(schema, schema.get("$defs", {}))
 
 
-def test_the_files_in_the_repository_are_what_the_models_say() -> None:
+def test_the_generated_files_in_the_repository_are_current() -> None:
     assert drift([ROOT / "crds", ROOT / "charts/acesniper/files/crds"]) == []
 
 
-@pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.kind)
-def test_every_field_is_described(resource: Resource) -> None:
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
+def test_every_field_has_a_description(resource: Resource) -> None:
     schema = schema_of(resource)
     top = {".apiVersion", ".kind", ".metadata"}
 
-    bare = [path for path, each in fields(schema) if path not in top and "description" not in each]
+    undescribed = [
+        path for path, field in fields(schema) if path not in top and "description" not in field
+    ]
 
-    assert bare == []
+    assert undescribed == []
 
 
-@pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.kind)
-def test_every_column_shows_a_field_that_exists(resource: Resource) -> None:
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
+def test_every_printer_column_refers_to_an_existing_field(resource: Resource) -> None:
     paths = {path for path, _ in fields(schema_of(resource))}
 
     shown = [column.path.split("[")[0] for column in resource.columns]
 
-    assert [each for each in shown if each not in paths | {".metadata.creationTimestamp"}] == []
+    assert [path for path in shown if path not in paths | {".metadata.creationTimestamp"}] == []
 
 
-@pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.kind)
-def test_every_rule_speaks_of_fields_that_exist_and_tells_the_fix(resource: Resource) -> None:
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
+def test_every_validation_rule_names_existing_fields_in_its_message(resource: Resource) -> None:
     spec = schema_of(resource)["properties"]["spec"]
 
     for rule in spec["x-kubernetes-validations"]:
         assert "spec." in rule["message"]
-        named = [word for word in spec["properties"] if f"self.{word}" in rule["rule"]]
+        named = [name for name in spec["properties"] if f"self.{name}" in rule["rule"]]
         assert named
 
 
@@ -91,7 +93,7 @@ def test_bounds_defaults_and_maps_are_kept() -> None:
     assert properties["several"]["items"]["type"] == "object"
 
 
-def test_a_union_is_refused() -> None:
+def test_a_union_is_rejected() -> None:
     class Model(BaseModel):
         either: int | str
 
@@ -99,7 +101,7 @@ def test_a_union_is_refused() -> None:
         structural_of(Model)
 
 
-def test_a_field_of_any_type_is_refused() -> None:
+def test_a_field_of_any_type_is_rejected() -> None:
     class Model(BaseModel):
         anything: Any
 
@@ -107,7 +109,7 @@ def test_a_field_of_any_type_is_refused() -> None:
         structural_of(Model)
 
 
-def test_the_program_writes_then_checks_then_sees_drift(
+def test_the_command_writes_checks_and_detects_drift(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "crds"
@@ -123,7 +125,7 @@ def test_the_program_writes_then_checks_then_sees_drift(
     assert capsys.readouterr().out == f"differs {changed}\n"
 
 
-def test_every_file_is_one_definition_named_like_its_resource() -> None:
+def test_every_file_holds_one_definition_named_like_its_resource() -> None:
     for name, text in files().items():
         manifest = yaml.safe_load(text)
         group, plural = manifest["spec"]["group"], manifest["spec"]["names"]["plural"]

@@ -7,11 +7,11 @@ ALL_DEFAULT_PLUGINS = 12 * 100
 POINTS_PER_SCORE = 10  # kube-scheduler scales an extender's 0..10 to its own 0..100
 
 
-def test_one_point_of_ours_outweighs_all_other_plugins() -> None:
+def test_one_extender_point_outweighs_all_other_plugins() -> None:
     assert EXTENDER_WEIGHT * POINTS_PER_SCORE > ALL_DEFAULT_PLUGINS
 
 
-def test_the_scheduler_goes_on_without_us() -> None:
+def test_the_scheduler_ignores_an_unavailable_extender() -> None:
     (extender,) = SchedulerConfig(timeout_s=0.5).manifest()["extenders"]
 
     assert extender["ignorable"] is True
@@ -19,7 +19,7 @@ def test_the_scheduler_goes_on_without_us() -> None:
     assert extender["httpTimeout"] == "0.5s"
 
 
-def test_settings_reach_the_configuration() -> None:
+def test_settings_are_written_to_the_configuration() -> None:
     config = SchedulerConfig("http://x:1", "/k", "mine", "ns", "lease", leader_elect=False, qps=7)
 
     manifest = config.manifest()
@@ -38,7 +38,7 @@ def test_every_node_is_scored() -> None:
     assert profile["percentageOfNodesToScore"] == 100
 
 
-def test_an_extender_over_https_is_never_trusted_blindly() -> None:
+def test_an_extender_over_https_is_verified_with_its_certificate() -> None:
     (extender,) = SchedulerConfig(tls_folder="/tls").manifest()["extenders"]
 
     assert extender["enableHTTPS"] is True
@@ -49,23 +49,23 @@ def test_an_extender_over_https_is_never_trusted_blindly() -> None:
     }
 
 
-def test_the_clusters_own_scheduler_goes_on_with_all_other_pods() -> None:
+def test_the_embedded_configuration_keeps_the_default_scheduler() -> None:
     manifest = SchedulerConfig(embedded=True).manifest()
 
-    names = [each["schedulerName"] for each in manifest["profiles"]]
+    names = [profile["schedulerName"] for profile in manifest["profiles"]]
     assert names == ["default-scheduler", "ace-sniper"]
     assert "leaderElection" not in manifest
 
 
-def test_another_pod_schedules_and_plans_within_fifteen_seconds() -> None:
-    """A renewal is seen one try later at the latest, goes stale, and is taken by the next try."""
+def test_a_standby_replica_takes_over_within_fifteen_seconds() -> None:
+    """The last renewal is seen within one retry; the lease expires; the next retry takes it."""
     election = SchedulerConfig().manifest()["leaderElection"]
     lease_s, renew_s, retry_s = (
-        duration_s(election[each]) for each in ("leaseDuration", "renewDeadline", "retryPeriod")
+        duration_s(election[name]) for name in ("leaseDuration", "renewDeadline", "retryPeriod")
     )
-    longest_try_s = 2.2 * retry_s  # client-go adds up to 1.2 of it at random
-    planner_s = ExtenderSettings().lease_s
+    max_retry_s = 2.2 * retry_s  # client-go adds a random jitter of up to 1.2 times the period
+    planner_lease_s = ExtenderSettings().lease_s
 
-    assert lease_s + 2 * longest_try_s <= 15.0
-    assert planner_s + 2 * planner_s / RENEWALS_PER_LEASE <= 15.0
-    assert lease_s > renew_s > longest_try_s, "what kube-scheduler demands of them"
+    assert lease_s + 2 * max_retry_s <= 15.0
+    assert planner_lease_s + 2 * planner_lease_s / RENEWALS_PER_LEASE <= 15.0
+    assert lease_s > renew_s > max_retry_s, "the constraints of kube-scheduler"

@@ -1,4 +1,4 @@
-"""From whatever is found to the next step: one test for each branch of a task's life."""
+"""The next action for a snapshot: one test for each branch of a task's lifecycle."""
 
 import json
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ def see(
     return TaskSnapshot(
         task=task,
         pods=pods,
-        models={name: ModelProfile.model_validate(each) for name, each in models.items()},
+        models={name: ModelProfile.model_validate(model) for name, model in models.items()},
         may_queue=may_queue,
         now_s=now_s,
         image="runner:1",
@@ -77,7 +77,7 @@ def running_status(phase: str = "Running", **more: Any) -> Json:  # noqa: ANN401
 # --- the model -----------------------------------------------------------------------------------
 
 
-def test_a_task_whose_model_nobody_made_waits_and_says_so_once() -> None:
+def test_a_task_without_its_model_waits_with_one_event() -> None:
     step = next_action(see(models={}))
     again = next_action(replace(see(models={}), task=with_status(step.status)))
 
@@ -103,7 +103,7 @@ def test_a_model_given_inline_gets_a_profile() -> None:
     assert step.status.model_profile == step.create_model["metadata"]["name"]
 
 
-def test_another_batch_than_the_profiles_gets_a_profile_of_its_own() -> None:
+def test_a_batch_other_than_the_profiles_gets_its_own_profile() -> None:
     step = next_action(see(batchSize=8, inputShapes={"height": 64}))
 
     assert step.create_model is not None
@@ -111,7 +111,7 @@ def test_another_batch_than_the_profiles_gets_a_profile_of_its_own() -> None:
     assert step.create_model["spec"]["inputShapes"] == {"height": 64}
 
 
-def test_a_profile_that_is_being_read_is_waited_for_without_a_fuss() -> None:
+def test_a_task_waits_without_an_event_while_its_model_is_read() -> None:
     step = next_action(see(models={"model": make_model_profile(work=None)}))
 
     assert (step.status.phase, step.create_pod) == (Phase.PENDING, None)
@@ -130,7 +130,7 @@ def test_a_model_that_cannot_be_used_fails_the_task_with_its_reason() -> None:
 
     finished = find_condition(step.status.conditions, "Finished")
     assert step.status.phase is Phase.FAILED
-    assert step.status.message == "ModelProfile model: TooLarge it is"
+    assert step.status.message == "ModelProfile model: TooLarge message"
     assert finished is not None
     assert finished.reason == "TooLarge"
     assert reasons(step) == ["TooLarge"]
@@ -143,7 +143,7 @@ def test_a_task_may_wait_for_a_model_that_cannot_be_used() -> None:
     assert reasons(step) == ["TooLarge"]
 
 
-def test_a_model_that_cannot_be_fetched_now_is_waited_for() -> None:
+def test_a_task_waits_for_a_model_that_cannot_be_fetched_now() -> None:
     step = next_action(see(models=unsupported(lasting=False)))
 
     assert step.status.phase is Phase.PENDING
@@ -153,7 +153,7 @@ def test_a_model_that_cannot_be_fetched_now_is_waited_for() -> None:
 # --- the queue -----------------------------------------------------------------------------------
 
 
-def test_a_task_whose_model_is_known_is_queued_with_a_gated_pod() -> None:
+def test_a_task_with_a_profiled_model_is_queued_with_a_gated_pod() -> None:
     step = next_action(see())
 
     assert step.status.phase is Phase.QUEUED
@@ -164,13 +164,13 @@ def test_a_task_whose_model_is_known_is_queued_with_a_gated_pod() -> None:
     assert reasons(step) == ["Profiled", "Queued"]
 
 
-def test_what_was_told_is_not_told_again() -> None:
+def test_an_event_is_not_repeated() -> None:
     step = next_action(see({**QUEUED, "conditions": [condition("Profiled")]}))
 
     assert reasons(step) == []
 
 
-def test_a_task_far_from_its_turn_is_queued_without_a_pod() -> None:
+def test_a_task_outside_the_window_is_queued_without_a_pod() -> None:
     step = next_action(see(may_queue=False))
 
     assert (step.status.phase, step.create_pod) == (Phase.QUEUED, None)
@@ -183,7 +183,7 @@ def test_a_suspended_task_gets_no_pod() -> None:
     assert step.status.message == "suspended; set spec.suspend to false to resume"
 
 
-def test_a_template_that_is_no_pod_fails_the_task_by_the_name_of_the_field() -> None:
+def test_an_invalid_template_fails_the_task_and_names_the_field() -> None:
     step = next_action(see(template={"spec": []}))
 
     assert (step.status.phase, step.create_pod) == (Phase.FAILED, None)
@@ -191,8 +191,8 @@ def test_a_template_that_is_no_pod_fails_the_task_by_the_name_of_the_field() -> 
     assert reasons(step) == ["InvalidPod"]
 
 
-def test_a_crash_between_creating_the_pod_and_writing_it_down_is_healed() -> None:
-    """The pod exists, the status knows nothing of it."""
+def test_a_crash_between_creating_the_pod_and_writing_the_status_is_repaired() -> None:
+    """The pod exists, and the status does not name it."""
     step = next_action(see({}, pod=make_gated_pod()))
 
     assert step.create_pod is None
@@ -203,7 +203,7 @@ def test_a_crash_between_creating_the_pod_and_writing_it_down_is_healed() -> Non
 
 
 @pytest.mark.parametrize("pod", [None, make_gated_pod()], ids=["no pod", "gated"])
-def test_a_task_that_rejects_being_late_ends_at_its_deadline(pod: Json | None) -> None:
+def test_a_task_with_the_policy_reject_ends_at_its_deadline(pod: Json | None) -> None:
     snapshot = see(QUEUED, pod=pod, now_s=90.0, deadline="90s", deadlinePolicy="Reject")
 
     step = next_action(snapshot)
@@ -214,7 +214,7 @@ def test_a_task_that_rejects_being_late_ends_at_its_deadline(pod: Json | None) -
     assert step.create_pod is None
 
 
-def test_a_task_is_looked_at_again_at_its_deadline() -> None:
+def test_a_task_is_requeued_at_its_deadline() -> None:
     step = next_action(
         see(QUEUED, pod=make_gated_pod(), now_s=30.0, deadline="90s", deadlinePolicy="Reject")
     )
@@ -223,7 +223,7 @@ def test_a_task_is_looked_at_again_at_its_deadline() -> None:
     assert step.status.phase is Phase.QUEUED
 
 
-def test_best_effort_goes_on_after_its_deadline() -> None:
+def test_a_best_effort_task_continues_after_its_deadline() -> None:
     step = next_action(see(now_s=1000.0, deadline="90s"))
 
     assert step.status.phase is Phase.QUEUED
@@ -239,7 +239,7 @@ def test_a_running_task_is_not_stopped_at_its_deadline() -> None:
     assert step.status.phase is Phase.RUNNING
 
 
-def test_what_the_planner_calls_out_of_reach_ends_the_task() -> None:
+def test_a_deadline_that_the_planner_finds_unreachable_ends_the_task() -> None:
     pod = make_gated_pod()
     pod["metadata"]["annotations"]["acesniper.io/refused"] = "no device can meet the deadline"
 
@@ -262,7 +262,7 @@ def test_a_gated_pod_waits() -> None:
     assert (step.create_pod, step.delete_pod) == (None, None)
 
 
-def test_a_pod_behind_another_gate_says_for_whom_it_waits() -> None:
+def test_a_pod_with_another_gate_reports_that_gate() -> None:
     pod = make_pod(gates=["kueue.x-k8s.io/admission", PLAN_GATE])
 
     message = str(next_action(see(QUEUED, pod=pod)).status.message)
@@ -277,23 +277,23 @@ def unschedulable() -> Json:
     return pod
 
 
-def test_what_kube_scheduler_says_of_a_pod_is_told_once_and_stays_until_it_runs() -> None:
-    told = next_action(see(QUEUED, pod=unschedulable()))
-    withdrawn = next_action(replace(see(), task=with_status(told.status)))
+def test_a_scheduling_failure_has_one_event_and_a_condition_until_the_pod_runs() -> None:
+    reported = next_action(see(QUEUED, pod=unschedulable()))
+    withdrawn = next_action(replace(see(), task=with_status(reported.status)))
     gone = withdrawn.status
     waiting = next_action(replace(see(), task=with_status(gone)))
     again = next_action(replace(see(pod=unschedulable()), task=with_status(waiting.status)))
     running = see(running_status(), pod=make_pod(node="n", phase="Running"))
-    placed = next_action(replace(running, task=with_status(told.status)))
+    placed = next_action(replace(running, task=with_status(reported.status)))
 
-    assert reasons(told) == ["Unschedulable"]
+    assert reasons(reported) == ["Unschedulable"]
     assert "Insufficient cpu" in str(waiting.status.message)
     assert reasons(again) == []
     assert "runs on n" in str(placed.status.message)
     assert condition_is_true(placed.status.conditions, "Healthy")
 
 
-def test_suspending_a_queued_task_takes_its_pod_back_without_costing_an_attempt() -> None:
+def test_suspending_a_queued_task_deletes_its_pod_without_counting_an_attempt() -> None:
     step = next_action(see(QUEUED, pod=make_gated_pod(), suspend=True))
 
     assert step.delete_pod is not None
@@ -308,7 +308,7 @@ def test_suspending_a_running_task_lets_it_run() -> None:
     assert step.status.phase is Phase.RUNNING
 
 
-def test_a_pod_that_was_let_go_but_not_bound_yet_is_not_worth_a_word() -> None:
+def test_an_ungated_pod_that_is_not_bound_has_no_event() -> None:
     status = {**QUEUED, "pod": "p", "podUid": "pod-uid"}
 
     step = next_action(see(status, pod=make_pod()))
@@ -324,7 +324,7 @@ def test_a_pod_that_was_let_go_but_not_bound_yet_is_not_worth_a_word() -> None:
         ("Running", Phase.RUNNING, "runs on node-d1"),
     ],
 )
-def test_a_bound_pod_is_told_with_the_reasons_of_its_place(
+def test_a_bound_pod_has_an_event_with_the_reason_of_its_placement(
     pod_phase: str, phase: Phase, message: str
 ) -> None:
     pod = make_pod(node="node-d1", device="d1", decision=DECISION, phase=pod_phase)
@@ -340,7 +340,7 @@ def test_a_bound_pod_is_told_with_the_reasons_of_its_place(
     assert [notice.message for notice in step.notices] == ["on node-d1 1 s (2 x 500 ms)"]
 
 
-def test_the_place_is_told_once() -> None:
+def test_the_placement_has_one_event() -> None:
     status = running_status("Scheduled")
 
     step = next_action(see(status, pod=make_pod(node="n", phase="Running")))
@@ -349,14 +349,16 @@ def test_the_place_is_told_once() -> None:
 
 
 @pytest.mark.parametrize("decision", [None, "{}", "nonsense"])
-def test_a_pod_without_a_readable_decision_was_placed_as_stock(decision: str | None) -> None:
+def test_a_pod_without_a_valid_decision_counts_as_placed_by_kube_scheduler(
+    decision: str | None,
+) -> None:
     step = next_action(see(QUEUED, pod=make_pod(node="n", decision=decision)))
 
     assert step.status.predicted is None
-    assert [each.message for each in step.notices] == ["on n, as the stock scheduler would"]
+    assert [notice.message for notice in step.notices] == ["on n, as the stock scheduler would"]
 
 
-def test_a_pod_that_is_being_deleted_is_waited_for() -> None:
+def test_a_task_waits_for_the_deletion_of_its_pod() -> None:
     step = next_action(
         see(running_status(), pod=make_pod(node="n", phase="Running", deleting=True))
     )
@@ -406,7 +408,7 @@ def test_a_success_without_a_valid_report_is_a_success(message: str) -> None:
     assert step.status.message == "observed not reported"
 
 
-def test_a_success_that_nobody_saw_begin_is_recorded_in_one_step() -> None:
+def test_a_success_without_an_observed_start_is_recorded_in_one_action() -> None:
     step = next_action(see({}, pod=finished_pod(REPORT)))
 
     assert step.status.phase is Phase.SUCCEEDED
@@ -414,7 +416,7 @@ def test_a_success_that_nobody_saw_begin_is_recorded_in_one_step() -> None:
     assert reasons(step) == ["Placed", "Succeeded"]
 
 
-def test_a_failed_attempt_is_tried_again_with_its_last_words() -> None:
+def test_a_failed_attempt_is_retried_and_its_message_kept() -> None:
     pod = finished_pod("out of memory", "Failed", exit_code=9)
 
     step = next_action(see(running_status(incarnation=3), pod=pod, retries=1))
@@ -455,7 +457,7 @@ def test_every_retry_waits_twice_as_long_up_to_a_limit(attempts: int, pause_s: f
 
 
 def test_waiting_for_a_retry_writes_nothing_new() -> None:
-    """Each write is an event, and each event another look: it would never come to rest."""
+    """A write causes an event, which requeues the task: it would never stop."""
     first = next_action(see(retrying(1), now_s=101.0))
 
     second = next_action(replace(see(now_s=102.5), task=with_status(first.status)))
@@ -463,7 +465,7 @@ def test_waiting_for_a_retry_writes_nothing_new() -> None:
     assert second.status == first.status
 
 
-def test_each_attempt_has_a_pod_of_its_own() -> None:
+def test_each_attempt_has_its_own_pod() -> None:
     first, second = next_action(see()), next_action(see(retrying(1), now_s=1000.0))
 
     assert first.create_pod is not None
@@ -504,13 +506,13 @@ def test_a_finished_task_stays_as_it_is() -> None:
     assert step == Action(snapshot.task.status)
 
 
-def test_a_finished_task_leaves_no_pod_behind() -> None:
+def test_the_pods_of_a_finished_task_are_deleted() -> None:
     step = next_action(see(ended(), pod=make_gated_pod()))
 
     assert step.delete_pod is not None
 
 
-def test_a_finished_task_goes_after_its_time_to_live() -> None:
+def test_a_finished_task_is_deleted_after_its_ttl() -> None:
     early = next_action(see(ended(), now_s=150.0, ttlAfterFinished="1m"))
     due = next_action(see(ended(), now_s=160.0, ttlAfterFinished="1m"))
 
@@ -518,8 +520,8 @@ def test_a_finished_task_goes_after_its_time_to_live() -> None:
     assert due.delete_task
 
 
-def test_every_step_is_at_rest_once_it_was_taken() -> None:
-    """The same snapshot with the status written leads to no other status: nothing flaps."""
+def test_no_action_repeats_once_it_was_executed() -> None:
+    """The same snapshot with the written status leads to the same status."""
     sights = [
         see(),
         see(models={}),

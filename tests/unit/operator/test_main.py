@@ -14,7 +14,7 @@ from acesniper.operator.__main__ import main
         ),
     ],
 )
-def test_what_is_wrong_at_the_start_is_told_in_a_line(
+def test_a_configuration_error_is_reported_in_one_line(
     variable: str,
     value: str,
     why: str,
@@ -23,7 +23,7 @@ def test_what_is_wrong_at_the_start_is_told_in_a_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("KUBECONFIG", "")  # which the program sets itself
+    monkeypatch.setenv("KUBECONFIG", "")  # set by the program itself
     monkeypatch.setenv("ACESNIPER_METRICS_PORT", "0")
     monkeypatch.setenv(variable, value)
 

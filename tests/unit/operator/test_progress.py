@@ -1,4 +1,4 @@
-"""Who is asked how far it is, how often, and what is written."""
+"""Which pods are polled for progress, how often, and what is written."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ URL = "http://10.0.0.7:8786/"
 
 
 class World:
-    """One task that runs, and what its pod says."""
+    """A running task and the answer of its pod."""
 
     def __init__(self, *, port: str = "progress", phase: str = "Running") -> None:
         self.cluster, self.store, self.clock = FakeCluster(), ObjectCache(), Clock(0.0)
@@ -56,7 +56,7 @@ class World:
         return InferenceTask.model_validate(self.cluster.one(INFERENCE_TASKS, "t", "default"))
 
 
-async def test_a_task_that_runs_for_a_while_shows_how_far_it_is() -> None:
+async def test_a_running_task_shows_its_progress() -> None:
     world = World()
 
     await world.round(5.0)
@@ -69,7 +69,7 @@ async def test_a_task_that_runs_for_a_while_shows_how_far_it_is() -> None:
     assert progress.run_seconds == 2.0
 
 
-async def test_nothing_is_written_while_nothing_moves() -> None:
+async def test_unchanged_progress_is_not_written() -> None:
     world = World()
 
     for at_s in (5.0, 10.0, 15.0, 20.0):
@@ -79,7 +79,7 @@ async def test_nothing_is_written_while_nothing_moves() -> None:
     assert len(world.written) == 1
 
 
-async def test_a_pod_is_asked_no_more_often_than_said() -> None:
+async def test_a_pod_is_polled_at_the_configured_interval() -> None:
     world = World()
 
     for at_s in (5.0, 10.0, 11.0, 12.0, 14.9):
@@ -88,7 +88,7 @@ async def test_a_pod_is_asked_no_more_often_than_said() -> None:
     assert len(world.asked) == 1
 
 
-async def test_a_pod_that_does_not_answer_is_asked_more_and_more_rarely() -> None:
+async def test_a_pod_that_does_not_answer_is_polled_with_back_off() -> None:
     world = World()
     world.done = None
 
@@ -107,7 +107,7 @@ async def test_a_pod_that_does_not_answer_is_asked_more_and_more_rarely() -> Non
         pytest.param({"phase": "Succeeded"}, id="ended"),
     ],
 )
-async def test_others_are_not_asked(world: dict[str, Any]) -> None:
+async def test_other_pods_are_not_polled(world: dict[str, Any]) -> None:
     made = World(**world)
 
     await made.round(5.0)
@@ -116,7 +116,7 @@ async def test_others_are_not_asked(world: dict[str, Any]) -> None:
     assert made.asked == []
 
 
-async def test_a_task_that_moved_on_meanwhile_is_left_as_it_is() -> None:
+async def test_a_task_that_changed_meanwhile_is_not_written() -> None:
     world = World()
     await world.round(5.0)
     world.cluster.change(INFERENCE_TASKS, "t", "default", {"status": {"phase": "Succeeded"}})
@@ -127,7 +127,7 @@ async def test_a_task_that_moved_on_meanwhile_is_left_as_it_is() -> None:
     assert world.task.status.phase == "Succeeded"
 
 
-async def test_a_write_that_fails_is_made_in_the_next_round() -> None:
+async def test_a_failed_write_is_retried_in_the_next_round() -> None:
     world = World()
 
     def fail(call: Call) -> None:
@@ -143,17 +143,17 @@ async def test_a_write_that_fails_is_made_in_the_next_round() -> None:
     assert world.task.status.progress is not None
 
 
-async def test_a_runner_says_what_the_operator_understands() -> None:
+async def test_the_runner_and_the_operator_use_the_same_format() -> None:
     runner = Runner(total=10)
     runner(0)
     runner(3)
 
     with runner.served(0) as port:
-        found = await ask_pod(f"http://127.0.0.1:{port}/")
+        answer = await ask_pod(f"http://127.0.0.1:{port}/")
 
-    assert found is not None
-    assert (found.done, found.total) == (3, 10)
+    assert answer is not None
+    assert (answer.done, answer.total) == (3, 10)
 
 
-async def test_whoever_says_something_else_is_not_listened_to(unused_tcp_port: int) -> None:
+async def test_an_invalid_answer_is_ignored(unused_tcp_port: int) -> None:
     assert await ask_pod(f"http://127.0.0.1:{unused_tcp_port}/") is None

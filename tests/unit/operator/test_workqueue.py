@@ -15,9 +15,9 @@ Handle = Callable[[str], Awaitable[float | None]]
 
 @asynccontextmanager
 async def working(
-    handle: Handle, workers: int = 2, told: list[str] | None = None
+    handle: Handle, workers: int = 2, failed_keys: list[str] | None = None
 ) -> AsyncIterator[WorkQueue[str]]:
-    queue = WorkQueue(handle, told.append) if told is not None else WorkQueue(handle)
+    queue = WorkQueue(handle, failed_keys.append) if failed_keys is not None else WorkQueue(handle)
     running = asyncio.create_task(queue.run(workers))
     try:
         yield queue
@@ -32,7 +32,7 @@ async def quiet() -> None:
 
 
 def failing(*errors: Exception) -> tuple[Handle, list[float]]:
-    """Fails with each error in turn, then succeeds; and when it was called."""
+    """A handler that raises each error once, then succeeds; it records the times of its calls."""
     left, called_s = list(errors), list[float]()
 
     async def handle(key: str) -> None:
@@ -48,7 +48,7 @@ def pauses(called_s: list[float]) -> list[float]:
 
 
 @in_virtual_time
-async def test_a_key_that_waits_is_not_queued_twice() -> None:
+async def test_a_queued_key_is_not_queued_twice() -> None:
     handle, called_s = failing()
 
     async with working(handle) as queue:
@@ -62,7 +62,7 @@ async def test_a_key_that_waits_is_not_queued_twice() -> None:
 
 
 @in_virtual_time
-async def test_a_key_added_while_it_is_worked_on_is_worked_on_once_more_afterwards() -> None:
+async def test_a_key_added_while_it_is_processed_is_processed_again_afterwards() -> None:
     busy, most, done = 0, 0, 0
 
     async def handle(key: str) -> None:
@@ -84,7 +84,7 @@ async def test_a_key_added_while_it_is_worked_on_is_worked_on_once_more_afterwar
 
 
 @in_virtual_time
-async def test_different_keys_are_worked_on_at_the_same_time() -> None:
+async def test_different_keys_are_processed_concurrently() -> None:
     ended_s: list[float] = []
 
     async def handle(key: str) -> None:
@@ -100,22 +100,22 @@ async def test_different_keys_are_worked_on_at_the_same_time() -> None:
 
 
 @in_virtual_time
-async def test_failures_are_tried_again_later_and_later_up_to_a_limit() -> None:
+async def test_failures_are_retried_with_back_off_up_to_a_limit() -> None:
     handle, called_s = failing(*[Unavailable("away")] * 11)
 
-    told: list[str] = []
+    failed_keys: list[str] = []
 
-    async with working(handle, told=told) as queue:
+    async with working(handle, failed_keys=failed_keys) as queue:
         queue.add("a")
         await asyncio.sleep(600.0)
 
     expected = [min(RETRY.first_s * 2**count, RETRY.max_s) for count in range(11)]
     assert pauses(called_s) == pytest.approx(expected)
-    assert told == ["a"] * 11
+    assert failed_keys == ["a"] * 11
 
 
 @in_virtual_time
-async def test_a_success_forgets_earlier_failures() -> None:
+async def test_a_success_resets_the_back_off() -> None:
     handle, called_s = failing(Unavailable("away"), Unavailable("away"))
     async with working(handle) as queue:
         queue.add("a")
@@ -131,7 +131,7 @@ async def test_a_success_forgets_earlier_failures() -> None:
 
 
 @in_virtual_time
-async def test_a_server_that_asks_for_a_pause_gets_it() -> None:
+async def test_retry_after_of_the_server_is_respected() -> None:
     handle, called_s = failing(Throttled("slow down", 30.0))
 
     async with working(handle) as queue:
@@ -142,7 +142,7 @@ async def test_a_server_that_asks_for_a_pause_gets_it() -> None:
 
 
 @in_virtual_time
-async def test_a_handler_may_ask_for_another_look() -> None:
+async def test_a_handler_can_requeue_its_key() -> None:
     answers = [5.0, None]
     called_s: list[float] = []
 
@@ -158,7 +158,7 @@ async def test_a_handler_may_ask_for_another_look() -> None:
 
 
 @in_virtual_time
-async def test_an_earlier_appointment_stands_and_a_later_one_gives_way() -> None:
+async def test_the_earlier_of_two_delays_applies() -> None:
     handle, called_s = failing()
 
     async with working(handle) as queue:
@@ -171,24 +171,24 @@ async def test_an_earlier_appointment_stands_and_a_later_one_gives_way() -> None
 
 
 @in_virtual_time
-async def test_one_key_that_breaks_the_handler_does_not_stop_the_others(
+async def test_an_unexpected_exception_for_one_key_does_not_stop_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A mistake of ours with one object must not end the operator for all of them."""
+    """A bug with one object must not stop the operator for all others."""
     done: list[str] = []
-    told: list[str] = []
+    failed_keys: list[str] = []
 
     async def handle(key: str) -> None:
         if key == "bad":
-            raise TypeError("what we did not think of")
+            raise TypeError("a bug")
         done.append(key)
 
     with caplog.at_level(logging.ERROR):
-        async with working(handle, 1, told) as queue:
+        async with working(handle, 1, failed_keys) as queue:
             queue.add("bad")
             queue.add("good")
             await asyncio.sleep(1.0)
 
     assert done == ["good"]
-    assert set(told) == {"bad"}
-    assert "what we did not think of" in caplog.text
+    assert set(failed_keys) == {"bad"}
+    assert "a bug" in caplog.text

@@ -19,19 +19,19 @@ def in_order(tasks: list[Task], order: str) -> list[str]:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_equals_are_settled_by_name(order: str) -> None:
+def test_equal_tasks_are_ordered_by_name(order: str) -> None:
     tasks = [make_task(f"n/{name}") for name in "cab"]
 
     assert in_order(tasks, order) == ["n/a", "n/b", "n/c"]
 
 
-def test_first_come_is_first_served() -> None:
+def test_fcfs_orders_tasks_by_creation() -> None:
     late, early = make_task("n/a", created_s=2.0), make_task("n/b", created_s=1.0)
 
     assert in_order([late, early], "fcfs") == ["n/b", "n/a"]
 
 
-def test_the_earliest_deadline_goes_first_and_none_goes_last() -> None:
+def test_edf_orders_by_deadline_with_no_deadline_last() -> None:
     never = make_task("n/never", created_s=0.0)
     soon = make_task("n/soon", created_s=2.0, deadline_s=10.0)
     later = make_task("n/later", created_s=1.0, deadline_s=20.0)
@@ -39,7 +39,7 @@ def test_the_earliest_deadline_goes_first_and_none_goes_last() -> None:
     assert in_order([never, later, soon], "edf") == ["n/soon", "n/later", "n/never"]
 
 
-def test_the_shortest_job_is_judged_on_its_fastest_device() -> None:
+def test_sjf_orders_by_run_time_on_the_fastest_device() -> None:
     long = make_task("n/long", "default/long", created_s=0.0)
     short = make_task("n/short", "default/short", created_s=1.0)
     many = make_task("n/many", "default/short", created_s=0.0, inferences=9)
@@ -54,9 +54,7 @@ def test_the_shortest_job_is_judged_on_its_fastest_device() -> None:
         pytest.param(-40.0, "n/long", id="a ratio of 5.5 to 7.3"),
     ],
 )
-def test_a_long_task_goes_first_once_it_waited_long_for_its_size(
-    created_s: float, first: str
-) -> None:
+def test_hrrn_puts_a_long_task_first_after_a_long_wait(created_s: float, first: str) -> None:
     short = make_task("n/short", "default/short", created_s=1.0)
     long = make_task("n/long", "default/long", created_s=created_s)
 

@@ -14,40 +14,40 @@ def cost(
     misfit: list[float] | None = None,
     **lanes: int,
 ) -> list[float]:
-    choice = TaskLanes(make_task(), np.array(busy_s), np.array(misfit or [0.0] * len(busy_s)))
-    queued = np.array([int(each > 0) for each in free_s])
-    costs = PLACEMENTS[rule](choice, Lanes(np.array(free_s), queued, **lanes))
-    return [float(each) for each in costs]
+    task_lanes = TaskLanes(make_task(), np.array(busy_s), np.array(misfit or [0.0] * len(busy_s)))
+    queued = np.array([int(seconds > 0) for seconds in free_s])
+    costs = PLACEMENTS[rule](task_lanes, Lanes(np.array(free_s), queued, **lanes))
+    return [float(value) for value in costs]
 
 
-def test_a_busy_fast_device_is_worth_waiting_for() -> None:
+def test_mct_includes_the_waiting_time() -> None:
     assert cost("mct", [10.0, 1.0], [0.0, 2.0]) == [10.0, 3.0]
 
 
-def test_the_fastest_device_is_chosen_however_busy() -> None:
+def test_met_ignores_the_waiting_time() -> None:
     assert cost("met", [10.0, 1.0], [0.0, 99.0]) == [10.0, 1.0]
 
 
-def test_the_fastest_free_device_is_never_waited_for() -> None:
+def test_fastest_free_excludes_busy_devices() -> None:
     assert cost("fastest-free", [10.0, 1.0], [0.0, 2.0]) == [10.0, INF]
 
 
-def test_any_free_device_is_one_that_can_run_the_task() -> None:
+def test_any_free_excludes_busy_and_infeasible_devices() -> None:
     assert cost("any-free", [INF, 5.0, 1.0], [0.0, 0.0, 2.0]) == [INF, 0.0, INF]
 
 
-def test_the_least_loaded_queue_is_the_shortest_in_tasks() -> None:
+def test_least_loaded_queue_counts_tasks() -> None:
     costs = cost("least-loaded-queue", [1.0, 50.0, INF], [3.0, 0.0, 0.0])
 
     assert int(np.argmin(costs)) == 1
     assert costs[2] == INF
 
 
-def test_the_round_goes_on_where_it_was() -> None:
+def test_round_robin_resumes_at_its_turn() -> None:
     assert cost("round-robin-queue", [1.0, 1.0, 1.0], [0.0, 0.0, 0.0], turn=4) == [2.0, 0.0, 1.0]
 
 
-def test_a_crowded_device_is_left_to_the_tasks_that_it_suits() -> None:
+def test_advantage_weights_misfit_by_the_number_of_tasks_behind() -> None:
     alone = cost("advantage", [1.0, 1.2], [0.0, 0.0], [0.2, -0.2], behind=0)
     crowded = cost("advantage", [1.0, 1.2], [0.0, 0.0], [0.2, -0.2], behind=2)
 
@@ -55,16 +55,16 @@ def test_a_crowded_device_is_left_to_the_tasks_that_it_suits() -> None:
     assert crowded == pytest.approx([np.exp(0.8), 1.2 * np.exp(-0.8)])
 
 
-def test_a_run_is_never_counted_as_more_than_e_times_what_it_is() -> None:
-    (counted,) = cost("advantage", [1.0], [0.0], [9.0], behind=99)
+def test_advantage_scales_a_run_by_at_most_e() -> None:
+    (value,) = cost("advantage", [1.0], [0.0], [9.0], behind=99)
 
-    assert counted == pytest.approx(np.e)
+    assert value == pytest.approx(np.e)
 
 
-def test_where_all_devices_suit_alike_the_wait_counts_twice() -> None:
+def test_advantage_counts_the_wait_twice_without_misfit() -> None:
     assert cost("advantage", [10.0, 1.0], [0.0, 2.0], behind=9) == [10.0, 5.0]
 
 
 @pytest.mark.parametrize("rule", PLACEMENTS)
-def test_a_lane_that_cannot_run_the_task_is_never_chosen(rule: str) -> None:
+def test_an_infeasible_lane_has_infinite_cost(rule: str) -> None:
     assert cost(rule, [INF, INF], [0.0, 0.0]) == [INF, INF]

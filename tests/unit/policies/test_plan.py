@@ -15,7 +15,7 @@ LATENCY = {"model": {"fast": 1.0, "slow": 10.0}}
 
 def placed(plan: Plan) -> dict[str, tuple[str, float]]:
     """Task to (device, start)."""
-    return {each.task.key: (each.device.id, each.start_s) for each in plan.planned}
+    return {planned.task.key: (planned.device.id, planned.start_s) for planned in plan.planned}
 
 
 def reasons(plan: Plan, snapshot: FleetSnapshot, task: str = "n/t") -> dict[str, str]:
@@ -23,14 +23,14 @@ def reasons(plan: Plan, snapshot: FleetSnapshot, task: str = "n/t") -> dict[str,
     return {device: verdict.reason for device, verdict in verdicts.items()}
 
 
-def test_a_task_starts_now_on_the_device_where_it_finishes_first() -> None:
+def test_a_task_starts_on_the_device_where_it_finishes_first() -> None:
     plan = make_plan([make_task("n/t")], make_snapshot([SLOW, FAST], LATENCY), Policy())
 
     assert placed(plan) == {"n/t": ("fast", 0.0)}
     assert plan.planned[0].starts_now
 
 
-def test_a_task_is_held_back_for_a_busy_faster_device() -> None:
+def test_a_task_waits_for_a_busy_faster_device() -> None:
     snapshot = make_snapshot([FAST, SLOW], LATENCY, busy={"fast": [4.0]})
 
     plan = make_plan([make_task("n/t")], snapshot, Policy())
@@ -39,7 +39,7 @@ def test_a_task_is_held_back_for_a_busy_faster_device() -> None:
     assert not plan.planned[0].starts_now
 
 
-def test_a_task_takes_the_slow_device_when_the_fast_one_is_busy_for_too_long() -> None:
+def test_a_task_uses_the_slow_device_when_the_fast_one_is_busy_too_long() -> None:
     snapshot = make_snapshot([FAST, SLOW], LATENCY, busy={"fast": [9.5]})
 
     plan = make_plan([make_task("n/t")], snapshot, Policy())
@@ -53,7 +53,7 @@ def test_two_tasks_never_get_the_same_free_slot() -> None:
     plan = make_plan(tasks, make_snapshot([FAST], LATENCY), Policy())
 
     assert placed(plan) == {"n/a": ("fast", 0.0), "n/b": ("fast", 1.0)}
-    assert [each.starts_now for each in plan.planned] == [True, False]
+    assert [planned.starts_now for planned in plan.planned] == [True, False]
 
 
 def test_a_device_with_two_slots_starts_two_tasks_now() -> None:
@@ -62,11 +62,11 @@ def test_a_device_with_two_slots_starts_two_tasks_now() -> None:
 
     plan = make_plan(tasks, make_snapshot([device], LATENCY), Policy())
 
-    assert [each.starts_now for each in plan.planned] == [True, True, False]
+    assert [planned.starts_now for planned in plan.planned] == [True, True, False]
     assert placed(plan)["n/c"] == ("fast", 1.0)
 
 
-def test_no_device_stands_idle_for_a_task_that_cannot_start_yet() -> None:
+def test_no_device_idles_for_a_task_that_cannot_start_yet() -> None:
     first, second = make_task("n/a", created_s=0.0), make_task("n/b", created_s=1.0)
 
     plan = make_plan([second], make_snapshot([FAST], LATENCY), Policy(), behind=[first])
@@ -74,7 +74,7 @@ def test_no_device_stands_idle_for_a_task_that_cannot_start_yet() -> None:
     assert placed(plan) == {"n/b": ("fast", 0.0), "n/a": ("fast", 1.0)}
 
 
-def test_a_pod_that_is_overdue_still_holds_its_slot() -> None:
+def test_an_overdue_pod_still_holds_its_slot() -> None:
     snapshot = make_snapshot([FAST], LATENCY, busy={"fast": [0.001]})
 
     plan = make_plan([make_task("n/t")], snapshot, Policy())
@@ -88,27 +88,29 @@ def test_inferences_multiply_the_latency() -> None:
     assert plan.planned[0].busy_s == 7.0
 
 
-def test_without_a_prediction_the_median_of_the_others_is_expected_very_wide() -> None:
+def test_a_missing_prediction_is_the_median_with_a_wide_interval() -> None:
     unknown, other = make_device("unknown"), make_device("other")
     third = make_device("third")
     snapshot = make_snapshot([unknown, other, third], {"model": {"other": 3.0, "third": 5.0}})
 
     plan = make_plan([make_task()], snapshot, Policy())
-    (guess,) = (each for each in plan.planned[0].candidates if each.device == unknown)
+    (neutral,) = (
+        candidate for candidate in plan.planned[0].candidates if candidate.device == unknown
+    )
 
-    assert guess.prediction.latency_s == 4.0
-    assert guess.prediction.source == "neutral"
-    assert (guess.prediction.low_s, guess.prediction.high_s) == (0.4, 40.0)
+    assert neutral.prediction.latency_s == 4.0
+    assert neutral.prediction.source == "neutral"
+    assert (neutral.prediction.low_s, neutral.prediction.high_s) == (0.4, 40.0)
 
 
-def test_a_model_nobody_predicts_is_planned_all_the_same() -> None:
+def test_a_model_without_predictions_is_planned() -> None:
     plan = make_plan([make_task("n/t")], make_snapshot([FAST]), Policy())
 
     assert placed(plan) == {"n/t": ("fast", 0.0)}
     assert plan.planned[0].candidates[0].prediction.source == "neutral"
 
 
-def test_a_task_that_no_device_can_take_keeps_the_reason_of_each() -> None:
+def test_an_infeasible_task_has_a_reason_for_each_device() -> None:
     task = make_task("n/t", providers=frozenset({"cuda"}))
     snapshot = make_snapshot([FAST, SLOW], LATENCY)
 
@@ -121,7 +123,7 @@ def test_a_task_that_no_device_can_take_keeps_the_reason_of_each() -> None:
     }
 
 
-def test_a_device_that_did_not_take_the_pod_is_avoided() -> None:
+def test_a_device_that_failed_to_bind_the_pod_is_excluded() -> None:
     snapshot = make_snapshot([FAST, SLOW], LATENCY)
     both = make_task("n/both", excluded=frozenset({FAST.id, SLOW.id}))
 
@@ -133,7 +135,7 @@ def test_a_device_that_did_not_take_the_pod_is_avoided() -> None:
     )
 
 
-def test_reject_leaves_out_devices_that_would_be_too_late() -> None:
+def test_reject_excludes_devices_that_would_miss_the_deadline() -> None:
     task = make_task("n/t", deadline_s=4.0, reject_late=True)
     snapshot = make_snapshot([FAST, SLOW], LATENCY, busy={"fast": [9.0]})
 
@@ -168,16 +170,16 @@ def test_a_deadline_is_missed_when_even_the_optimistic_estimate_is_late(
 @pytest.mark.parametrize(
     ("deadline_s", "device"),
     [
-        pytest.param(None, "fast", id="without a deadline the backlog pays"),
-        pytest.param(10.0, "slow", id="a tight one asks for certainty"),
-        pytest.param(6.0, "fast", id="one that nothing surely meets takes the first to finish"),
-        pytest.param(20.0, "fast", id="a loose one does not mind"),
+        pytest.param(None, "fast", id="no deadline: earliest finish"),
+        pytest.param(10.0, "slow", id="tight deadline: smallest upper bound"),
+        pytest.param(6.0, "fast", id="unreachable deadline: earliest finish"),
+        pytest.param(20.0, "fast", id="loose deadline: earliest finish"),
     ],
 )
-def test_a_deadline_prefers_a_device_that_meets_it_surely(
+def test_a_deadline_prefers_a_device_that_meets_it_with_high_probability(
     deadline_s: float | None, device: str
 ) -> None:
-    # With the probability 0.9, `fast` needs no more than 10.3 s and `slow` no more than 6.9.
+    # With probability 0.9, `fast` takes at most 10.3 s and `slow` at most 6.9 s.
     snapshot = make_snapshot([FAST, SLOW], {"model": {"fast": 6.0, "slow": 6.5}})
     task = make_task("n/t", deadline_s=deadline_s)
     snapshot.estimates.rows[task.model].high_s[:] = [12.0, 7.0]
@@ -187,7 +189,7 @@ def test_a_deadline_prefers_a_device_that_meets_it_surely(
     assert placed(plan)["n/t"][0] == device
 
 
-def test_a_task_that_has_waited_too_long_goes_before_any_priority() -> None:
+def test_an_aged_task_goes_before_any_priority() -> None:
     old = make_task("n/old", created_s=-601.0)
     urgent = make_task("n/urgent", created_s=0.0, priority=9)
 
@@ -197,7 +199,7 @@ def test_a_task_that_has_waited_too_long_goes_before_any_priority() -> None:
 
 
 @pytest.mark.parametrize("rules", rule_names())
-def test_priority_comes_before_everything(rules: str) -> None:
+def test_priority_goes_before_the_order_of_the_policy(rules: str) -> None:
     early = make_task("n/early", created_s=-5.0, deadline_s=1.0)
     urgent = make_task("n/urgent", created_s=-1.0, priority=1)
 
@@ -206,17 +208,17 @@ def test_priority_comes_before_everything(rules: str) -> None:
     assert plan.planned[0].task.key == "n/urgent"
 
 
-def test_a_priority_class_has_its_own_rules() -> None:
+def test_a_priority_class_can_have_its_own_policy() -> None:
     long = make_task("n/long", created_s=-1.0, inferences=9, priority_class="batch")
     short = make_task("n/short", created_s=0.0, priority_class="batch")
     policy = Policy(classes={"batch": "sjf-mct"})
 
     plan = make_plan([long, short], make_snapshot([FAST], LATENCY), policy)
 
-    assert [each.task.key for each in plan.planned] == ["n/short", "n/long"]
+    assert [planned.task.key for planned in plan.planned] == ["n/short", "n/long"]
 
 
-def test_a_task_explores_the_least_known_of_nearly_equal_devices() -> None:
+def test_a_task_explores_the_least_certain_of_nearly_equal_devices() -> None:
     known, unknown, slow = (make_device(name) for name in ("known", "unknown", "slow"))
     latency = {"model": {"known": 1.0, "unknown": 1.05, "slow": 1.2}}
     snapshot = make_snapshot([known, unknown, slow], latency)
@@ -230,7 +232,7 @@ def test_a_task_explores_the_least_known_of_nearly_equal_devices() -> None:
     assert placed(not_explored) == {"n/t": ("known", 0.0)}
 
 
-def test_a_cold_start_is_part_of_the_finish() -> None:
+def test_a_finish_includes_the_cold_start() -> None:
     snapshot = make_snapshot([FAST], LATENCY, cold_s=2.0)
 
     plan = make_plan([make_task("n/t")], snapshot, Policy())
@@ -240,7 +242,7 @@ def test_a_cold_start_is_part_of_the_finish() -> None:
 
 
 @pytest.mark.parametrize("rules", ["random-queue", "round-robin-queue", "least-loaded-queue"])
-def test_a_queue_of_a_device_keeps_its_tasks(rules: str) -> None:
+def test_a_queue_policy_keeps_tasks_on_their_device(rules: str) -> None:
     tasks = [make_task(f"n/{number}", created_s=number) for number in range(6)]
     busy = make_snapshot([FAST, SLOW], LATENCY, {"fast": [5.0], "slow": [5.0]})
     idle = make_snapshot([FAST, SLOW], LATENCY)
@@ -249,26 +251,26 @@ def test_a_queue_of_a_device_keeps_its_tasks(rules: str) -> None:
     after = make_plan(tasks, idle, policy_by_name(rules), previous=before)
 
     def devices(plan: Plan) -> dict[str, str]:
-        return {each.task.key: each.device.id for each in plan.planned}
+        return {planned.task.key: planned.device.id for planned in plan.planned}
 
     assert devices(after) == devices(before)
 
 
 @pytest.mark.parametrize("left", [[replace(FAST, schedulable=False), SLOW], [SLOW]])
-def test_a_queue_ends_with_its_device(left: list[Device]) -> None:
+def test_tasks_leave_the_queue_of_a_removed_device(left: list[Device]) -> None:
     tasks = [make_task(f"n/{number}") for number in range(6)]
     before = make_plan(tasks, make_snapshot([FAST, SLOW], LATENCY), policy_by_name("random-queue"))
-    assert {each.device.id for each in before.planned} == {"fast", "slow"}
+    assert {planned.device.id for planned in before.planned} == {"fast", "slow"}
 
     after = make_plan(
         tasks, make_snapshot(left, LATENCY), policy_by_name("random-queue"), previous=before
     )
 
-    assert {each.device.id for each in after.planned} == {"slow"}
+    assert {planned.device.id for planned in after.planned} == {"slow"}
     assert len(after.planned) == len(tasks)
 
 
-def test_the_round_goes_on_from_plan_to_plan() -> None:
+def test_round_robin_continues_over_successive_plans() -> None:
     devices = [make_device(name) for name in "abc"]
     busy = {name: [9.0] for name in "abc"}
     snapshot = make_snapshot(devices, {"model": dict.fromkeys("abc", 1.0)}, busy)
@@ -278,12 +280,12 @@ def test_the_round_goes_on_from_plan_to_plan() -> None:
     two = make_plan([first, second], snapshot, policy_by_name("round-robin-queue"), previous=one)
     three = make_plan([second, third], snapshot, policy_by_name("round-robin-queue"), previous=two)
 
-    assert [each.device.id for each in two.planned] == ["a", "b"]
-    assert [each.device.id for each in three.planned] == ["b", "c"]
+    assert [planned.device.id for planned in two.planned] == ["a", "b"]
+    assert [planned.device.id for planned in three.planned] == ["b", "c"]
 
 
 @pytest.mark.parametrize("rules", ["any-free", "fastest-free"])
-def test_without_a_free_device_a_rule_that_never_waits_plans_nothing(rules: str) -> None:
+def test_a_policy_that_never_waits_plans_only_on_free_devices(rules: str) -> None:
     tasks = [make_task("n/a"), make_task("n/b")]
 
     plan = make_plan(tasks, make_snapshot([FAST], LATENCY), policy_by_name(rules))
@@ -292,7 +294,7 @@ def test_without_a_free_device_a_rule_that_never_waits_plans_nothing(rules: str)
     assert plan.unplanned == {}
 
 
-def test_a_plan_can_end_when_nothing_more_can_start() -> None:
+def test_starting_only_plans_end_when_no_more_task_can_start() -> None:
     tasks = [make_task(f"n/{name}", created_s=at) for at, name in enumerate("abcd")]
 
     plan = make_plan(tasks, make_snapshot([FAST], LATENCY), Policy(), starting_only=True)
@@ -300,7 +302,7 @@ def test_a_plan_can_end_when_nothing_more_can_start() -> None:
     assert placed(plan) == {"n/a": ("fast", 0.0)}
 
 
-def test_a_task_that_cannot_be_planned_takes_no_slot() -> None:
+def test_a_rejected_task_uses_no_slot() -> None:
     late = make_task("n/late", created_s=0.0, deadline_s=0.1, reject_late=True)
     good = make_task("n/good", created_s=1.0)
 
@@ -310,49 +312,51 @@ def test_a_task_that_cannot_be_planned_takes_no_slot() -> None:
 
 
 @pytest.mark.parametrize("rules", sorted(BATCHES))
-def test_tasks_that_nothing_can_run_leave_the_batch_to_others(rules: str) -> None:
-    stuck = [make_task(f"n/stuck-{each}", providers=frozenset({"cuda"})) for each in range(3)]
+def test_infeasible_tasks_do_not_fill_the_batch(rules: str) -> None:
+    infeasible = [
+        make_task(f"n/infeasible-{number}", providers=frozenset({"cuda"})) for number in range(3)
+    ]
     later = make_task("n/later", created_s=1.0)
     snapshot = make_snapshot([make_device("d")], {"model": {"d": 1.0}}, now_s=1.0)
 
-    plan = make_plan([*stuck, later], snapshot, Policy(rules, batch_size=2))
+    plan = make_plan([*infeasible, later], snapshot, Policy(rules, batch_size=2))
 
-    assert [each.task.key for each in plan.planned] == ["n/later"]
-    assert set(plan.unplanned) == {each.key for each in stuck}
+    assert [planned.task.key for planned in plan.planned] == ["n/later"]
+    assert set(plan.unplanned) == {task.key for task in infeasible}
 
 
-def test_a_decision_keeps_the_best_few_candidates_best_first() -> None:
+def test_a_plan_keeps_the_best_candidates_in_order() -> None:
     devices = [make_device(name) for name in "abcd"]
     latency = {"model": {"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}}
 
     plan = make_plan([make_task()], make_snapshot(devices, latency), Policy(candidates_kept=3))
 
-    assert [each.device.id for each in plan.planned[0].candidates] == ["d", "c", "b"]
+    assert [candidate.device.id for candidate in plan.planned[0].candidates] == ["d", "c", "b"]
 
 
-def test_candidates_are_devices_not_their_slots() -> None:
+def test_candidates_are_devices_rather_than_slots() -> None:
     devices = [make_device("a", slots=4), make_device("b")]
     latency = {"model": {"a": 1.0, "b": 2.0}}
 
     plan = make_plan([make_task()], make_snapshot(devices, latency), Policy())
 
-    assert [each.device.id for each in plan.planned[0].candidates] == ["a", "b"]
+    assert [candidate.device.id for candidate in plan.planned[0].candidates] == ["a", "b"]
 
 
-def test_a_task_held_back_has_no_candidates_yet() -> None:
+def test_a_waiting_task_has_no_candidates() -> None:
     snapshot = make_snapshot([FAST], LATENCY, busy={"fast": [1.0]})
 
     assert make_plan([make_task()], snapshot, Policy()).planned[0].candidates == ()
 
 
 @pytest.mark.parametrize("name", ["fifo-mct", "fcfs-x", "mct-fcfs", ""])
-def test_an_unknown_policy_is_refused_with_those_that_exist(name: str) -> None:
+def test_an_unknown_policy_is_rejected_with_the_known_names(name: str) -> None:
     with pytest.raises(ValueError, match=r"is unknown; use one of edf-mct, .*min-min") as caught:
         Policy(name)
 
     assert repr(name) in str(caught.value)
 
 
-def test_an_unknown_policy_of_a_class_is_refused() -> None:
+def test_an_unknown_policy_of_a_class_is_rejected() -> None:
     with pytest.raises(ValueError, match="'fifo' is unknown"):
         Policy(classes={"batch": "fifo"})

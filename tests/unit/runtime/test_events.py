@@ -13,14 +13,14 @@ from fake_cluster import Call, FakeCluster
 METADATA = make_itask("t", "ns")["metadata"]
 
 
-async def tell(cluster: FakeCluster, *notices: Notice) -> list[str]:
+async def record(cluster: FakeCluster, *notices: Notice) -> list[str]:
     recorder = EventRecorder(cluster, "test")
     for now_s, notice in enumerate(notices):
         await recorder.record("InferenceTask", METADATA, notice, float(now_s))
-    return [each["message"] for each in cluster.all(EVENTS, "ns")]
+    return [event["message"] for event in cluster.all(EVENTS, "ns")]
 
 
-def test_an_event_points_at_its_object() -> None:
+def test_an_event_refers_to_its_object() -> None:
     made = to_event("InferenceTask", METADATA, Notice(Reason.PLACED, "on n1"), 1.9, "operator")
 
     assert made["involvedObject"] == {
@@ -34,28 +34,28 @@ def test_an_event_points_at_its_object() -> None:
     assert made["lastTimestamp"] == "1970-01-01T00:00:01Z"
 
 
-def test_a_warning_is_a_warning() -> None:
+def test_a_warning_notice_becomes_a_warning_event() -> None:
     assert (
         to_event("Pod", METADATA, Notice(Reason.NO_PREDICTION, "x", warning=True), 0.0, "t")["type"]
         == "Warning"
     )
 
 
-def test_a_long_message_is_cut_to_what_the_api_server_takes() -> None:
+def test_a_long_message_is_truncated_to_the_api_server_limit() -> None:
     made = to_event("Pod", METADATA, Notice(Reason.NO_PREDICTION, "x" * 5000), 0.0, "t")
 
     assert len(made["message"]) == MAX_MESSAGE_CHARS
 
 
-async def test_the_same_notice_is_told_once() -> None:
-    said = Notice(Reason.PLACED, "on n1")
+async def test_a_repeated_notice_is_recorded_once() -> None:
+    notice = Notice(Reason.PLACED, "on n1")
 
-    told = await tell(FakeCluster(), said, said, Notice(Reason.PLACED, "on n2"))
+    recorded = await record(FakeCluster(), notice, notice, Notice(Reason.PLACED, "on n2"))
 
-    assert sorted(told) == ["on n1", "on n2"]
+    assert sorted(recorded) == ["on n1", "on n2"]
 
 
-async def test_what_cannot_be_told_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_event_that_cannot_be_sent_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     cluster = FakeCluster()
 
     def forbid(call: Call) -> None:
@@ -63,12 +63,12 @@ async def test_what_cannot_be_told_is_logged(caplog: pytest.LogCaptureFixture) -
 
     cluster.before = forbid
     with caplog.at_level(logging.WARNING):
-        await tell(cluster, Notice(Reason.PLACED, "on n1"))
+        await record(cluster, Notice(Reason.PLACED, "on n1"))
 
     assert "event Placed not sent: create is not for you" in caplog.text
 
 
-async def test_in_a_namespace_that_goes_nothing_is_told_and_nothing_logged(
+async def test_a_terminating_namespace_gets_no_events_and_no_log_lines(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     cluster = FakeCluster()
@@ -78,38 +78,22 @@ async def test_in_a_namespace_that_goes_nothing_is_told_and_nothing_logged(
 
     cluster.before = forbid
     with caplog.at_level(logging.DEBUG):
-        await tell(cluster, Notice(Reason.PLACED, "on n1"))
+        await record(cluster, Notice(Reason.PLACED, "on n1"))
 
     assert caplog.text == ""
 
 
-async def test_a_burst_is_told_in_part_but_for_its_warnings() -> None:
+async def test_the_rate_limit_drops_normal_events_but_no_warnings() -> None:
     cluster = FakeCluster()
     recorder = EventRecorder(cluster, "test", TokenBucket(burst=2, per_s=1))
 
     for number in range(5):
-        said = (
+        notices = (
             Notice(Reason.PLACED, f"on n{number}"),
             Notice(Reason.POD_LOST, f"n{number}", warning=True),
         )
-        for notice in said:
+        for notice in notices:
             await recorder.record("InferenceTask", METADATA, notice, 0.0)
 
-    told = [each["reason"] for each in cluster.all(EVENTS, "ns")]
-    assert (told.count("Placed"), told.count("PodLost")) == (2, 5)
-
-
-@pytest.mark.parametrize(
-    ("later_s", "taken"),
-    [
-        pytest.param(0.5, 0, id="half a one is none"),
-        pytest.param(3.0, 3, id="one a second"),
-        pytest.param(1e6, 4, id="never more than at once"),
-        pytest.param(-1e6, 0, id="a clock that was set back"),
-    ],
-)
-def test_a_token_bucket_refills_with_time(later_s: float, taken: int) -> None:
-    bucket = TokenBucket(burst=4, per_s=1)
-    assert [bucket.take(0.0) for _ in range(5)] == [True] * 4 + [False]
-
-    assert sum(bucket.take(later_s) for _ in range(6)) == taken
+    reasons = [event["reason"] for event in cluster.all(EVENTS, "ns")]
+    assert (reasons.count("Placed"), reasons.count("PodLost")) == (2, 5)

@@ -5,7 +5,7 @@ import sys
 from acesniper.runtime.logs import JsonFormatter
 
 
-def test_a_json_line_carries_the_fields_that_were_passed() -> None:
+def test_a_json_log_line_contains_the_extra_fields() -> None:
     record = logging.makeLogRecord(
         {"name": "a.b", "levelname": "INFO", "msg": "on %s", "args": ("n1",), "task": "ns/t"}
     )
@@ -20,7 +20,7 @@ def test_a_json_line_carries_the_fields_that_were_passed() -> None:
     }
 
 
-def test_an_exception_stays_on_its_line() -> None:
+def test_an_exception_is_logged_on_one_line() -> None:
     try:
         raise ValueError("broken")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What is left in a container, by the files that its control group shows."""
+"""Available memory of a container by the files of its control group."""
 
 from pathlib import Path
 
@@ -10,22 +10,22 @@ GIB = 1 << 30
 
 
 @pytest.mark.parametrize("text", ["max\n", "9223372036854771712\n", ""])
-def test_without_a_limit_nothing_is_said(tmp_path: Path, text: str) -> None:
+def test_available_memory_is_none_without_a_limit(tmp_path: Path, text: str) -> None:
     (tmp_path / "limit").write_text(text)
 
     assert available_bytes([tmp_path / "missing", tmp_path / "limit"]) is None
 
 
-def test_what_is_left_is_less_than_the_limit_by_what_is_used(tmp_path: Path) -> None:
+def test_available_memory_is_the_limit_minus_usage_and_reserve(tmp_path: Path) -> None:
     (tmp_path / "limit").write_text(f"{4 * GIB}\n")
 
-    room = available_bytes([tmp_path / "missing", tmp_path / "limit"])
+    available = available_bytes([tmp_path / "missing", tmp_path / "limit"])
 
-    assert room is not None
-    assert GIB < room < 4 * GIB - SPARE_BYTES
+    assert available is not None
+    assert GIB < available < 4 * GIB - SPARE_BYTES
 
 
-def test_where_nothing_is_left_there_is_no_less_than_nothing(tmp_path: Path) -> None:
+def test_available_memory_is_never_negative(tmp_path: Path) -> None:
     (tmp_path / "limit").write_text("1000\n")
 
     assert available_bytes([tmp_path / "limit"]) == 0

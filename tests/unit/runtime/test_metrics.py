@@ -1,4 +1,4 @@
-"""Declarations are what Prometheus gets, and their number of series is known."""
+"""Metric declarations, their names and their number of series."""
 
 from dataclasses import dataclass, fields
 from itertools import product
@@ -20,13 +20,13 @@ from acesniper.runtime.metrics import (
 )
 from acesniper.testbed.chart.generated import LARGE, all_declarations
 
-STATED = 28_000
-"""Series of a fleet of 5,000 devices and 1,000 models; docs/reference/metrics.md has the number."""
+DOCUMENTED_SERIES = 28_000
+"""Series of a fleet of 5,000 devices and 1,000 models, as stated in docs/reference/metrics.md."""
 SMALL = {"device": 3, "model": 2, "provider": 2, "reason": 4}
 
 
 @dataclass(frozen=True, slots=True)
-class Some(Instruments):
+class ExampleMetrics(Instruments):
     asked: Counter = counter("acesniper_asked", "Help.", Label.of("verb", "a", "b"))
     took: Histogram = histogram("acesniper_took_seconds", "Help.", buckets=(1, 2))
     off: Summary = summary("acesniper_off_ratio", "Help.", DEVICE)
@@ -37,10 +37,10 @@ def samples(registry: CollectorRegistry) -> list[str]:
     return [sample.name for family in families for sample in family.samples]
 
 
-def use_up(instruments: Instruments, registry: CollectorRegistry) -> int:
-    """Use every value of every label, and count the series that gives."""
-    held = [getattr(instruments, each.name) for each in fields(instruments)]  # type: ignore[arg-type]  # each part's is a dataclass
-    for declaration, instrument in zip(instruments.declarations(), held, strict=True):
+def count_series(instruments: Instruments, registry: CollectorRegistry) -> int:
+    """Use every value of every label; returns the number of series."""
+    created = [getattr(instruments, field.name) for field in fields(instruments)]  # type: ignore[arg-type]  # a dataclass in every part
+    for declaration, instrument in zip(instruments.declarations(), created, strict=True):
         if declaration.labels:
             for values in product(*(every_value(label) for label in declaration.labels)):
                 instrument.labels(*values)
@@ -51,13 +51,13 @@ def every_value(label: Label) -> list[str]:
     return [*label.values] or [f"{label.per}-{number}" for number in range(SMALL[label.per])]
 
 
-def test_fields_become_instruments_by_what_they_declare() -> None:
+def test_declared_fields_become_instruments_on_a_registry() -> None:
     registry = CollectorRegistry()
 
-    some = Some.on(registry)
-    some.asked.labels("a").inc()
-    some.took.observe(1.5)
-    some.off.labels("d1").observe(0.5)
+    metrics = ExampleMetrics.on(registry)
+    metrics.asked.labels("a").inc()
+    metrics.took.observe(1.5)
+    metrics.off.labels("d1").observe(0.5)
 
     text = generate_latest(registry).decode()
     assert 'acesniper_asked_total{verb="a"} 1.0' in text
@@ -66,29 +66,33 @@ def test_fields_become_instruments_by_what_they_declare() -> None:
     assert "_created" not in text
 
 
-@pytest.mark.parametrize("part", [Some, ExtenderMetrics, OperatorMetrics])
-def test_the_number_of_series_is_the_one_that_is_stated(part: type[Instruments]) -> None:
+@pytest.mark.parametrize("part", [ExampleMetrics, ExtenderMetrics, OperatorMetrics])
+def test_the_number_of_series_matches_the_declarations(part: type[Instruments]) -> None:
     registry = CollectorRegistry()
 
-    found = use_up(part.on(registry), registry)
+    series = count_series(part.on(registry), registry)
 
-    assert found == sum(each.series(SMALL) for each in part.declarations())
-
-
-def test_a_large_fleet_makes_no_more_series_than_stated() -> None:
-    found = sum(each.series(LARGE) for each in all_declarations())
-
-    assert STATED - 1000 < found <= STATED
+    assert series == sum(declaration.series(SMALL) for declaration in part.declarations())
 
 
-@pytest.mark.parametrize("each", all_declarations(), ids=lambda each: each.name)
-def test_names_follow_the_rules_of_prometheus(each: Declaration) -> None:
-    assert each.name.startswith("acesniper_")
-    assert not each.name.endswith(("_total", "_count", "_sum", "_bucket"))
-    assert each.help.endswith(".")
-    assert each.unit or not each.name.endswith(("_ms", "_s", "_percent", "_minutes"))
+def test_a_large_fleet_stays_within_the_documented_number_of_series() -> None:
+    series = sum(declaration.series(LARGE) for declaration in all_declarations())
+
+    assert DOCUMENTED_SERIES - 1000 < series <= DOCUMENTED_SERIES
 
 
-def test_at_most_one_label_of_a_metric_is_without_bounds() -> None:
-    for each in all_declarations():
-        assert sum(label.per in ("device", "model") for label in each.labels) <= 1, each.name
+@pytest.mark.parametrize(
+    "declaration", all_declarations(), ids=lambda declaration: declaration.name
+)
+def test_metric_names_follow_the_prometheus_conventions(declaration: Declaration) -> None:
+    assert declaration.name.startswith("acesniper_")
+    assert not declaration.name.endswith(("_total", "_count", "_sum", "_bucket"))
+    assert declaration.help.endswith(".")
+    assert declaration.unit or not declaration.name.endswith(("_ms", "_s", "_percent", "_minutes"))
+
+
+def test_a_metric_has_at_most_one_unbounded_label() -> None:
+    for declaration in all_declarations():
+        assert sum(label.per in ("device", "model") for label in declaration.labels) <= 1, (
+            declaration.name
+        )

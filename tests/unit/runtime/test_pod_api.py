@@ -13,7 +13,7 @@ from acesniper.testbed.credentials import Authority
 
 
 class ApiServer(http.server.BaseHTTPRequestHandler):
-    """Knows one object, and one token."""
+    """An API server with one object and one valid token."""
 
     def do_GET(self) -> None:
         if self.headers["Authorization"] != "Bearer secret":
@@ -31,7 +31,7 @@ class ApiServer(http.server.BaseHTTPRequestHandler):
             self.wfile.write(json.dumps({"kind": "Known"}).encode())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Tests have nothing to log."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -50,20 +50,20 @@ def api(tmp_path: Path) -> Iterator[PodApi]:
         thread.join()
 
 
-def test_an_object_is_read_with_the_pods_own_token(api: PodApi) -> None:
+def test_an_object_is_read_with_the_token_of_the_service_account(api: PodApi) -> None:
     assert api.get("/known") == {"kind": "Known"}
 
 
-def test_what_does_not_exist_is_none(api: PodApi) -> None:
+def test_a_missing_object_is_none(api: PodApi) -> None:
     assert api.get("/unknown") is None
 
 
-def test_an_answer_that_is_cut_off_is_no_answer(api: PodApi) -> None:
+def test_a_truncated_response_is_unavailable(api: PodApi) -> None:
     with pytest.raises(Unavailable, match="does not answer: IncompleteRead"):
         api.get("/cut-off")
 
 
-def test_a_renewed_token_is_used_at_once(api: PodApi) -> None:
+def test_a_renewed_token_is_used_for_the_next_request(api: PodApi) -> None:
     (api.account / "token").write_text("old")
     with pytest.raises(Unavailable, match="403"):
         api.get("/known")
@@ -72,7 +72,7 @@ def test_a_renewed_token_is_used_at_once(api: PodApi) -> None:
     assert api.get("/known") is not None
 
 
-def test_a_server_of_another_authority_is_not_trusted(api: PodApi, tmp_path: Path) -> None:
+def test_a_certificate_of_another_authority_is_rejected(api: PodApi, tmp_path: Path) -> None:
     Authority(tmp_path / "other", "ca")
     (tmp_path / "ca.crt").write_bytes((tmp_path / "other/ca.crt").read_bytes())
 
@@ -84,12 +84,12 @@ def test_a_server_of_another_authority_is_not_trusted(api: PodApi, tmp_path: Pat
     ("host", "url"),
     [("10.96.0.1", "https://10.96.0.1:443"), ("fd00::1", "https://[fd00::1]:443")],
 )
-def test_the_address_is_the_environments(host: str, url: str) -> None:
+def test_the_server_address_is_read_from_the_environment(host: str, url: str) -> None:
     environment = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": "443"}
 
     assert PodApi.here(environment).url == url
 
 
-def test_outside_of_a_pod_there_is_no_way() -> None:
+def test_outside_a_pod_the_missing_environment_is_reported() -> None:
     with pytest.raises(InvalidInput, match="run in a pod"):
         PodApi.here({})

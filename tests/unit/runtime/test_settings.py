@@ -39,7 +39,7 @@ def test_an_empty_kubeconfig_means_the_service_account() -> None:
     assert ExtenderSettings.read({"ACESNIPER_KUBECONFIG": ""}).kubeconfig is None
 
 
-def test_all_invalid_variables_are_reported_at_once() -> None:
+def test_all_invalid_variables_are_reported_together() -> None:
     environment = {
         "ACESNIPER_PORT": "70000",
         "ACESNIPER_REPLAN_S": "0",

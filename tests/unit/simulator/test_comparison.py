@@ -28,8 +28,8 @@ def finished(created_s: float, started_s: float, finished_s: float, due_s: float
     return CompletedTask(task, 0, started_s, finished_s)
 
 
-def test_the_figures_of_three_tasks() -> None:
-    found = run_statistics(
+def test_statistics_of_three_tasks() -> None:
+    statistics = run_statistics(
         [
             finished(10.0, 10.0, 11.0, 11.0),
             finished(10.0, 11.0, 14.0, 12.0),
@@ -37,15 +37,15 @@ def test_the_figures_of_three_tasks() -> None:
         ]
     )
 
-    assert found.mean_wait_s == 1.0
-    assert found.mean_response_s == 3.0
-    assert found.p95_wait_s == pytest.approx(1.9)
-    assert found.p95_response_s == pytest.approx(4.0)
-    assert found.throughput_per_s == 0.5
-    assert found.deadline_misses == 1
+    assert statistics.mean_wait_s == 1.0
+    assert statistics.mean_response_s == 3.0
+    assert statistics.p95_wait_s == pytest.approx(1.9)
+    assert statistics.p95_response_s == pytest.approx(4.0)
+    assert statistics.throughput_per_s == 0.5
+    assert statistics.deadline_misses == 1
 
 
-def test_several_runs_count_alike() -> None:
+def test_the_mean_weights_all_runs_equally() -> None:
     one, other = (
         RunStatistics(1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
         RunStatistics(3.0, 4.0, 5.0, 6.0, 7.0, 8.0),
@@ -54,13 +54,13 @@ def test_several_runs_count_alike() -> None:
     assert mean_statistics([one, other]) == RunStatistics(2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
 
 
-def test_the_oracle_is_its_own_oracle() -> None:
-    [line] = compare(SCENARIO, ["fcfs-mct"], LatencySource.parse("true"), [1, 2])
+def test_the_oracle_has_a_ratio_of_one() -> None:
+    [row] = compare(SCENARIO, ["fcfs-mct"], LatencySource.parse("true"), [1, 2])
 
-    assert line.response_over_oracle == 1.0
+    assert row.response_over_oracle == 1.0
 
 
-def test_wrong_predictions_cost_a_policy_that_believes_them() -> None:
+def test_wrong_predictions_cost_only_a_policy_that_uses_them() -> None:
     mct, any_free = compare(
         SCENARIO, ["fcfs-mct", "any-free"], LatencySource.parse("noise:0.8"), [1, 2, 3]
     )
@@ -69,7 +69,7 @@ def test_wrong_predictions_cost_a_policy_that_believes_them() -> None:
     assert any_free.response_over_oracle == 1.0
 
 
-def test_knowing_latencies_pays() -> None:
+def test_predicted_latencies_reduce_the_response_time() -> None:
     mct, any_free = compare(
         SCENARIO, ["fcfs-mct", "any-free"], LatencySource.parse("trained"), [1, 2]
     )
@@ -77,13 +77,13 @@ def test_knowing_latencies_pays() -> None:
     assert mct.statistics.mean_response_s < 0.8 * any_free.statistics.mean_response_s
 
 
-def test_processes_change_nothing() -> None:
+def test_results_do_not_depend_on_the_number_of_processes() -> None:
     case = SCENARIO, ["fcfs-mct"], LatencySource.parse("noise:0.2"), [1, 2]
 
     assert compare(*case, processes=2) == compare(*case)
 
 
-def test_losing_and_slowing_devices_costs() -> None:
+def test_lost_and_slow_devices_increase_the_response_time() -> None:
     usual, lossy, slow = (
         compare(
             Scenario(TABLE, SimulatedWorkload(150), faults),
@@ -98,7 +98,7 @@ def test_losing_and_slowing_devices_costs() -> None:
     assert slow > usual
 
 
-def test_no_device_is_lost_and_slow() -> None:
+def test_no_device_is_both_lost_and_slow() -> None:
     drawn = FaultRates(lost=0.5, slow=0.25, factor=2.0).drawn(8, 100.0, 1)
 
     assert len({fault.device for fault in drawn}) == 6
@@ -106,30 +106,30 @@ def test_no_device_is_lost_and_slow() -> None:
     assert {(fault.from_s, fault.to_s) for fault in drawn} == {(30.0, 60.0)}
 
 
-def test_what_is_done_is_told_along_the_way() -> None:
-    told: list[int] = []
-    shown: list[RunStatistics] = []
+def test_progress_is_reported_during_a_comparison() -> None:
+    totals: list[int] = []
+    reported: list[RunStatistics] = []
 
     def watch(done: Iterator[RunStatistics], total: int) -> Iterator[RunStatistics]:
-        told.append(total)
-        for each in done:
-            shown.append(each)
-            yield each
+        totals.append(total)
+        for statistics in done:
+            reported.append(statistics)
+            yield statistics
 
-    (line,) = compare(SCENARIO, ["fcfs-mct"], LatencySource.parse("noise:0.1"), [1], watch=watch)
+    (row,) = compare(SCENARIO, ["fcfs-mct"], LatencySource.parse("noise:0.1"), [1], watch=watch)
 
-    assert told == [2]
-    assert len(shown) == 2, "one run with the noise, one of its oracle"
-    assert shown[0] == line.statistics
+    assert totals == [2]
+    assert len(reported) == 2, "one run with noise, one of its oracle"
+    assert reported[0] == row.statistics
 
 
 @pytest.mark.parametrize("name", ["all.png", "all.svg"])
-def test_a_picture_of_all_policies_is_drawn(tmp_path: Path, name: str) -> None:
-    lines = [
+def test_a_plot_of_all_policies_is_written(tmp_path: Path, name: str) -> None:
+    rows = [
         ComparisonRow(policy, "true", 0.9, RunStatistics(*np.arange(1.0, 7.0).tolist()), 1.1)
         for policy in rule_names()
     ]
 
-    plot_comparison(lines, tmp_path / name, "load 0.9")
+    plot_comparison(rows, tmp_path / name, "load 0.9")
 
     assert (tmp_path / name).stat().st_size > 5_000

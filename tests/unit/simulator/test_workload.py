@@ -15,7 +15,7 @@ from acesniper.simulator.workload import (
 from simulated import make_cluster
 
 CLUSTER = make_cluster([[1.0, 3.0], [4.0, 4.0]])
-"""Capacity 0.5 + 0.25 tasks a second."""
+"""Capacity: 0.5 + 0.25 tasks per second."""
 
 
 @pytest.mark.parametrize("name", PATTERNS)
@@ -27,13 +27,13 @@ def test_every_pattern_keeps_its_mean_rate(name: str) -> None:
     assert 20_000 / at_s[-1] == pytest.approx(4.0, rel=0.05)
 
 
-def test_a_burst_comes_at_one_instant() -> None:
+def test_the_tasks_of_a_burst_arrive_at_the_same_time() -> None:
     at_s = PATTERNS["bursts"](10 * BURST, 1.0, np.random.default_rng(1))
 
     assert len(np.unique(at_s)) == 10
 
 
-def test_a_day_has_a_busy_and_a_quiet_half() -> None:
+def test_the_diurnal_pattern_has_a_busy_and_a_quiet_half() -> None:
     at_s = PATTERNS["diurnal"](40_000, 1.0, np.random.default_rng(1))
 
     half, _ = np.histogram(at_s, bins=4)
@@ -42,7 +42,7 @@ def test_a_day_has_a_busy_and_a_quiet_half() -> None:
     assert half[2] > 2 * half[3]
 
 
-def test_the_load_is_the_rate_over_what_the_devices_finish() -> None:
+def test_the_load_is_the_arrival_rate_divided_by_the_capacity() -> None:
     tasks = make_tasks(SimulatedWorkload(20_000, 0.6, inferences=(5, 15)), CLUSTER, 1)
 
     rate = len(tasks) / tasks[-1].created_s
@@ -51,7 +51,7 @@ def test_the_load_is_the_rate_over_what_the_devices_finish() -> None:
     assert {task.inferences for task in tasks} == set(range(5, 16))
 
 
-def test_another_load_moves_arrivals_and_nothing_else() -> None:
+def test_the_load_changes_only_the_arrival_times() -> None:
     light, heavy = (
         make_tasks(SimulatedWorkload(50, load, inferences=(1, 9)), CLUSTER, 3)
         for load in (0.5, 1.0)
@@ -63,7 +63,7 @@ def test_another_load_moves_arrivals_and_nothing_else() -> None:
     )
 
 
-def test_seeds_differ_in_everything() -> None:
+def test_different_seeds_give_different_arrivals_and_models() -> None:
     one, other = (
         make_tasks(SimulatedWorkload(50, inferences=(1, 9)), CLUSTER, seed) for seed in (1, 2)
     )
@@ -72,7 +72,7 @@ def test_seeds_differ_in_everything() -> None:
     assert [t.model for t in one] != [t.model for t in other]
 
 
-def test_deadlines_are_in_run_times_on_the_median_device() -> None:
+def test_deadlines_are_multiples_of_the_run_time_on_the_median_device() -> None:
     tasks = make_tasks(SimulatedWorkload(20, inferences=(2, 2), deadlines=(3.0, 3.0)), CLUSTER, 1)
 
     typical_s = {"m0": 2.5, "m1": 3.5}
@@ -82,7 +82,7 @@ def test_deadlines_are_in_run_times_on_the_median_device() -> None:
         assert due_s == pytest.approx(3.0 * 2 * typical_s[task.model])
 
 
-def test_a_trace_says_when_what_comes(tmp_path: Path) -> None:
+def test_a_trace_sets_arrivals_models_and_deadlines(tmp_path: Path) -> None:
     (tmp_path / "trace.csv").write_text(
         "arrival_s,model,inferences,deadline_s\n14,m1,3,9\n10,m0,,\n12,,,\n"
     )
@@ -96,7 +96,7 @@ def test_a_trace_says_when_what_comes(tmp_path: Path) -> None:
     assert [task.deadline_s for task in tasks] == [None, None, 13.0]
 
 
-def test_a_trace_is_stretched_to_a_load() -> None:
+def test_a_trace_is_scaled_to_the_load() -> None:
     trace = tuple(Arrival(float(at_s)) for at_s in range(4))
 
     tasks = make_tasks(SimulatedWorkload(load=0.5, trace=trace, inferences=(2, 2)), CLUSTER, 1)
@@ -107,19 +107,19 @@ def test_a_trace_is_stretched_to_a_load() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param("when\n1\n", "arrival_s", id="no column"),
-        pytest.param("arrival_s\nsoon\n", "soon", id="no number"),
-        pytest.param("arrival_s,inferences\n1,0\n", "'0'", id="no inference"),
-        pytest.param("arrival_s\n", "no row", id="no row"),
+        pytest.param("when\n1\n", "arrival_s", id="missing column"),
+        pytest.param("arrival_s\nsoon\n", "soon", id="invalid number"),
+        pytest.param("arrival_s,inferences\n1,0\n", "'0'", id="zero inferences"),
+        pytest.param("arrival_s\n", "no row", id="no rows"),
     ],
 )
-def test_a_file_that_is_no_trace_is_refused(tmp_path: Path, content: str, message: str) -> None:
+def test_an_invalid_trace_is_rejected(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "trace.csv").write_text(content)
 
     with pytest.raises(InvalidInput, match=message):
         read_trace(tmp_path / "trace.csv")
 
 
-def test_a_model_that_no_device_has_run_is_refused() -> None:
+def test_an_unmeasured_model_is_rejected() -> None:
     with pytest.raises(InvalidInput, match="'other'"):
         make_tasks(SimulatedWorkload(trace=(Arrival(0.0, "other"),)), CLUSTER, 1)

@@ -1,4 +1,4 @@
-"""What Grafana would draw wrongly without an error."""
+"""Mistakes that Grafana would show without an error."""
 
 import json
 import re
@@ -12,27 +12,27 @@ from acesniper.testbed.chart.dashboard import dashboard
 
 COLUMNS = 24
 UNITS = {"short", "s", "percentunit", "bytes"}
-"""Grafana's words; another one is shown as it stands, behind the number."""
-TOLD_TWICE = (
+"""Units that Grafana knows; it appends any other text to the number."""
+REPLICATED = (
     *("acesniper_queue_length", "acesniper_queue_overdue_length", "acesniper_queue_age_seconds"),
     *("acesniper_backlog_seconds", "acesniper_profile_age_seconds"),
-    *("acesniper_profile_noise_ratio", "acesniper_planner_away"),
+    *("acesniper_profile_noise_ratio", "acesniper_planner_down"),
     "acesniper_watch_event_age_seconds",
 )
-"""Gauges that every replica tells."""
+"""Gauges that every replica exports."""
 
 
 @pytest.fixture(scope="module")
 def board() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(dashboard())
-    return found
+    document: dict[str, Any] = json.loads(dashboard())
+    return document
 
 
 def expressions(board: dict[str, Any]) -> list[str]:
     return [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
 
 
-def test_panels_lie_beside_each_other(board: dict[str, Any]) -> None:
+def test_panels_do_not_overlap(board: dict[str, Any]) -> None:
     cells = Counter(
         (row, column)
         for place in (panel["gridPos"] for panel in board["panels"])
@@ -46,7 +46,7 @@ def test_panels_lie_beside_each_other(board: dict[str, Any]) -> None:
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
 
 
-def test_units_are_words_that_grafana_knows(board: dict[str, Any]) -> None:
+def test_units_are_known_to_grafana(board: dict[str, Any]) -> None:
     heats = [panel for panel in board["panels"] if panel["type"] == "heatmap"]
     others = [panel for panel in board["panels"] if panel["type"] not in ("heatmap", "row")]
 
@@ -57,7 +57,7 @@ def test_units_are_words_that_grafana_knows(board: dict[str, Any]) -> None:
         assert "unit" not in panel.get("fieldConfig", {}).get("defaults", {})
 
 
-def test_every_variable_is_one_that_can_be_chosen(board: dict[str, Any]) -> None:
+def test_every_variable_is_defined(board: dict[str, Any]) -> None:
     chosen = {variable["name"] for variable in board["templating"]["list"]}
     text = json.dumps(board["panels"])
 
@@ -66,8 +66,8 @@ def test_every_variable_is_one_that_can_be_chosen(board: dict[str, Any]) -> None
     assert used == chosen
 
 
-def test_what_two_replicas_tell_is_counted_once(board: dict[str, Any]) -> None:
+def test_gauges_of_two_replicas_are_counted_once(board: dict[str, Any]) -> None:
     for text in expressions(board):
         for name in re.findall(r"acesniper_\w+", text):
-            if name in TOLD_TWICE and "process_" not in text:
+            if name in REPLICATED and "process_" not in text:
                 assert re.search(rf"max( by \(\w+\))? ?\({name}\)", text), text

@@ -1,4 +1,4 @@
-"""The way on which things go wrong: what passes, what is made up, what falls silent."""
+"""The fault proxy: requests it forwards, errors it injects, watches it stalls."""
 
 import asyncio
 import gc
@@ -22,7 +22,7 @@ from acesniper.testbed.faults.proxy import FaultProxy
 
 @dataclass
 class Server:
-    """A small API server: tells who asked, counts, and streams numbers to watches."""
+    """A small API server: records the caller of each request, and streams numbers to watches."""
 
     asked: list[tuple[str, str]] = field(default_factory=list)
     ticks: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
@@ -34,8 +34,8 @@ class Server:
         )
         self.asked.append((request.method, subject["commonName"]))
         if "watch" not in request.query:
-            said = {"path": str(request.rel_url), "by": subject["commonName"]}
-            return web.json_response(said | {"type": request.headers.get("Content-Type")})
+            answer = {"path": str(request.rel_url), "by": subject["commonName"]}
+            return web.json_response(answer | {"type": request.headers.get("Content-Type")})
         stream = web.StreamResponse()
         await stream.prepare(request)
         while True:
@@ -46,9 +46,9 @@ class Server:
 async def proxied(
     folder: Path, *, hangs: bool = False
 ) -> AsyncIterator[tuple[FaultProxy, Server, str]]:
-    """A proxy for the identity `somebody`, the server behind it, and the proxy's URL.
+    """A proxy for the identity `someone`, the server behind it, and the proxy's URL.
 
-    A server that hangs says nothing any more while the proxy ends.
+    A server that hangs does not respond while the proxy stops.
     """
     authority, server = Authority(folder / "secrets", "ca"), Server()
     (folder / "kubeconfigs").mkdir()
@@ -65,7 +65,7 @@ async def proxied(
     plane: Any = SimpleNamespace(
         folder=folder, authority=authority, url=f"https://127.0.0.1:{port}"
     )
-    proxy = FaultProxy(plane, "somebody", seed=3)
+    proxy = FaultProxy(plane, "someone", seed=3)
     await asyncio.to_thread(proxy.__enter__)
     config = yaml.safe_load(proxy.kubeconfig.read_text())
     try:
@@ -84,12 +84,12 @@ async def test_requests_pass_under_the_identity_of_the_proxy(tmp_path: Path) -> 
         aiohttp.ClientSession() as session,
         session.get(f"{url}/api/v1/pods?limit=5") as answer,
     ):
-        said = json.loads(await answer.read())
+        received = json.loads(await answer.read())
 
-    assert said == {"path": "/api/v1/pods?limit=5", "by": "somebody", "type": None}
+    assert received == {"path": "/api/v1/pods?limit=5", "by": "someone", "type": None}
 
 
-async def test_a_share_of_the_answers_are_errors_and_some_lie(tmp_path: Path) -> None:
+async def test_a_share_of_the_responses_are_errors_some_after_execution(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (proxy, server, url), aiohttp.ClientSession() as session:
         proxy.faults.share = 0.5
         statuses = []
@@ -101,10 +101,10 @@ async def test_a_share_of_the_answers_are_errors_and_some_lie(tmp_path: Path) ->
     refused = proxy.injected[409] + proxy.injected[429]
     assert set(statuses) == {200, 409, 429, 500}
     assert statuses.count(200) == 200 - wrong
-    assert 200 - wrong < len(server.asked) < 200 - refused, "some of the 500s were done"
+    assert 200 - wrong < len(server.asked) < 200 - refused, "some of the 500s were executed"
 
 
-async def test_nothing_that_is_only_read_conflicts(tmp_path: Path) -> None:
+async def test_reads_never_conflict(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (proxy, _, url), aiohttp.ClientSession() as session:
         proxy.faults.share = 1.0
         for _ in range(50):
@@ -114,7 +114,7 @@ async def test_nothing_that_is_only_read_conflicts(tmp_path: Path) -> None:
     assert proxy.injected.keys() == {429, 500}
 
 
-async def test_a_watch_that_went_deaf_stays_open_and_never_speaks_again(tmp_path: Path) -> None:
+async def test_a_stalled_watch_stays_open_without_events(tmp_path: Path) -> None:
     async with proxied(tmp_path) as (proxy, server, url), aiohttp.ClientSession() as session:
         async with session.get(f"{url}/api/v1/pods?watch=true") as watch:
             server.ticks.put_nowait(1)
@@ -135,8 +135,8 @@ async def test_a_watch_that_went_deaf_stays_open_and_never_speaks_again(tmp_path
     assert silent
 
 
-async def test_a_watch_that_is_open_at_the_end_leaves_no_connection_behind(tmp_path: Path) -> None:
-    with warnings.catch_warnings(record=True) as told:
+async def test_an_open_watch_leaves_no_connection_behind(tmp_path: Path) -> None:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         async with (
             aiohttp.ClientSession() as session,
@@ -147,7 +147,7 @@ async def test_a_watch_that_is_open_at_the_end_leaves_no_connection_behind(tmp_p
             await watch.content.readline()
         gc.collect()
 
-    assert [str(warning.message) for warning in told] == []
+    assert [str(warning.message) for warning in caught] == []
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -14,7 +14,7 @@ SLEEPER = [sys.executable, "-c", "import signal; signal.pause()"]
 STUBBORN = [
     sys.executable,
     "-c",
-    "import signal, sys; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True);"
+    "import signal, sys; signal.signal(15, signal.SIG_IGN); print('ready', flush=True);"
     "[signal.pause() for _ in iter(int, 1)]",
 ]
 
@@ -68,16 +68,16 @@ def test_a_running_name_cannot_be_taken(children: Children) -> None:
         children.spawn("one", SLEEPER)
 
 
-def test_an_unknown_name_lists_the_known(children: Children) -> None:
+def test_an_unknown_name_lists_the_existing_ones(children: Children) -> None:
     children.spawn("known", SLEEPER)
 
     with pytest.raises(KeyError, match="known"):
         children["unknown"]
 
 
-def test_who_ignores_sigterm_is_killed(children: Children) -> None:
+def test_a_process_that_ignores_sigterm_is_killed(children: Children) -> None:
     child = children.spawn("stubborn", STUBBORN)
-    child.wait_until(lambda: "deaf" in child.tail())
+    child.wait_until(lambda: "ready" in child.tail())
 
     child.stop(grace_s=0.1)
 

@@ -13,7 +13,7 @@ class DecisionCache:
         self._decisions: OrderedDict[str, Decision] = OrderedDict()
 
     def get(self, pod: str) -> Decision | None:
-        """Return the latest decision for a pod; None for an unknown or evicted one."""
+        """Return the latest decision for a pod; None if it does not exist or was evicted."""
         return self._decisions.get(pod)
 
     def put(self, pod: str, decision: Decision) -> None:

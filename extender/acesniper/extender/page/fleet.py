@@ -272,7 +272,7 @@ def _sample(indices: np.ndarray, count: int) -> np.ndarray:
 
 
 def _known_mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Return the mean of the known values; NaN if all are unknown."""
+    """Return the mean of the known values; NaN without known values."""
     known = ~np.isnan(values)
     count = known.sum(axis=axis)
     total = np.where(known, values, 0.0).sum(axis=axis)

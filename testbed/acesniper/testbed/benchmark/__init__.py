@@ -1,1 +1,1 @@
-"""A simulated cluster's tasks on a real control plane: ours, its oracle, the stock scheduler."""
+"""Replays a simulated workload on a real control plane: ours, an oracle, the stock scheduler."""

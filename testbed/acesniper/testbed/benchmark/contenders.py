@@ -1,4 +1,8 @@
-"""Who competes: each in a namespace of its own, on the same nodes, one after the other."""
+"""Contenders of the benchmark, and their Kubernetes objects.
+
+Each contender has a namespace; all run on the same nodes, one after the other. There is no probe
+and no model file: the extender reads predictions from a CSV file.
+"""
 
 import csv
 import re
@@ -23,7 +27,7 @@ from acesniper.testbed.kwok import make_node
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """`prefix` stands before a model's name where its predictions are looked up."""
+    """`prefix` is added to a model's name to look up its predictions."""
 
     namespace: str
     prefix: str = ""
@@ -32,26 +36,26 @@ class Contender:
 
 OURS = Contender("ours")
 ORACLE = Contender("oracle", "true-")
-"""Ace-Sniper with the true latencies."""
+"""Our scheduler with the true latencies as predictions."""
 STOCK = Contender("stock", ours=False)
 
 CONTENDERS = (OURS, ORACLE, STOCK)
 
 
 SOURCE = ModelSource(uri="http://models.invalid/model.onnx", sha256="0" * 64)
-"""No file is behind a model of a table: its profile comes read."""
+"""There is no file: the profile is applied with its status."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjectNames:
-    """Of the cluster's devices and models as Kubernetes objects, in their order."""
+    """Kubernetes object names of the cluster's devices and models, in their order."""
 
     nodes: Sequence[str]
     models: Mapping[ModelKey, str]
 
     @classmethod
     def of(cls, cluster: SimulatedCluster) -> "ObjectNames":
-        """Numbered nodes; models by what of their name Kubernetes allows, numbered too."""
+        """Numbered nodes; numbered models, with the part of their name that Kubernetes allows."""
         models = {
             ModelKey(model): f"m{place:03d}-{_allowed(model)}".rstrip("-")
             for place, model in enumerate(cluster.models)
@@ -64,12 +68,12 @@ def _allowed(name: str) -> str:
 
 
 def nodes(names: ObjectNames) -> list[Json]:
-    """Fake nodes; their slots come with the profiles."""
+    """Fake nodes; the operator adds their slots once they have profiles."""
     return [make_node(name) for name in names.nodes]
 
 
 def device_profiles(names: ObjectNames, cluster: SimulatedCluster) -> list[Json]:
-    """A listed device for every node: one reading, that says which device it is."""
+    """A profile per node whose only reading identifies the device in the CSV file."""
     now = rfc3339(time.time())
     return [
         {
@@ -89,31 +93,31 @@ def device_profiles(names: ObjectNames, cluster: SimulatedCluster) -> list[Json]
     ]
 
 
-def model_profiles(names: ObjectNames, side: Contender) -> list[Json]:
-    """The models of a side, read already, each alike to its own name in the list."""
+def model_profiles(names: ObjectNames, contender: Contender) -> list[Json]:
+    """Profiles of a contender's models with a status that refers to their name in the CSV file."""
     text = "a model of a table"
     conditions = with_condition(
         [], ConditionType.PROFILED, True, Reason.PROFILED, text, time.time(), 1
     )
-    found = []
+    profiles = []
     for name in names.models.values():
         status = ModelProfileStatus(
             text=text,
             features_version=FEATURES_VERSION,
-            similar={side.prefix + name: 1.0},
+            similar={contender.prefix + name: 1.0},
             conditions=conditions,
             observed_generation=1,
         )
-        found.append(
+        profiles.append(
             {
                 "apiVersion": API_VERSION,
                 "kind": "ModelProfile",
-                "metadata": {"name": name, "namespace": side.namespace},
+                "metadata": {"name": name, "namespace": contender.namespace},
                 "spec": {"source": SOURCE.model_dump(by_alias=True, exclude_none=True)},
                 "status": status.model_dump(by_alias=True, exclude_none=True, mode="json"),
             }
         )
-    return found
+    return profiles
 
 
 def write_predictions(
@@ -123,7 +127,7 @@ def write_predictions(
     cluster: SimulatedCluster,
     scale: float,
 ) -> None:
-    """Write the extender's predictions of each pair, and the true latencies for the oracle."""
+    """Write the CSV file that the extender reads: our and the oracle's latency of each pair."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("device", "model", "latency_s", "low_s", "high_s"))
@@ -139,7 +143,7 @@ def write_predictions(
 def latencies(
     names: ObjectNames, cluster: SimulatedCluster, scale: float
 ) -> dict[tuple[str, str], float]:
-    """(node, model) to the seconds that an emulated inference takes."""
+    """Seconds of an emulated inference by (node, model)."""
     return {
         (node, name): scale * float(cluster.latency_s[place, column])
         for place, node in enumerate(names.nodes)

@@ -8,7 +8,7 @@ Look = Literal["number", "lines", "stack", "heat", "bars"]
 RATE = "[$__rate_interval]"
 RANGE = "[$__range]"
 SELECTED = 'provider=~"$provider"'
-PRODUCT_PROCESSES = 'and on (instance) {__name__=~"acesniper_queue_length|acesniper_planner_away"}'
+PRODUCT_PROCESSES = 'and on (instance) {__name__=~"acesniper_queue_length|acesniper_planner_down"}'
 """Restricts process metrics to the extender and the operator."""
 BY_DEVICE = "max by (device)"
 """Every replica exports the gauges of every device; the maximum counts each device once."""
@@ -310,8 +310,8 @@ DECISIONS = [
         "lines",
         "short",
         [
-            Query("max(acesniper_planner_away)", "planner down"),
-            Query(f"sum(rate(acesniper_opened_without_plan_total{RATE}))", "admitted"),
+            Query("max(acesniper_planner_down)", "planner down"),
+            Query(f"sum(rate(acesniper_degraded_admissions_total{RATE}))", "admitted"),
         ],
     ),
 ]

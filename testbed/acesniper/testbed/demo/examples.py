@@ -1,4 +1,4 @@
-"""The demo's devices: shipped measurements of real platforms, and this machine, measured now."""
+"""Devices and models of the demo: shipped measurements, this machine, and a model server."""
 
 import csv
 import hashlib
@@ -27,7 +27,7 @@ HERE = "this-machine"
 
 @dataclass(frozen=True, slots=True)
 class EmulatedDevice:
-    """A node to emulate: its profile, and (for the emulator) seconds per inference by model."""
+    """A node to emulate: its profile, and the true seconds per inference by model."""
 
     node: str
     profile: Mapping[str, Any]
@@ -35,7 +35,7 @@ class EmulatedDevice:
 
 
 def shipped_devices(folder: Path) -> list[EmulatedDevice]:
-    """The devices in `examples/devices`: a profile each, and rows in `latencies.csv`."""
+    """The devices in `examples/devices`, with their latencies from `latencies.csv`."""
     latencies = read_latencies(folder / "latencies.csv")
     profiles = (yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yaml")))
     return [
@@ -45,7 +45,7 @@ def shipped_devices(folder: Path) -> list[EmulatedDevice]:
 
 
 def read_latencies(path: Path) -> dict[str, dict[str, float]]:
-    """Seconds by device, then model, of a table `device,runtime,model,batch,latency_ms`."""
+    """Seconds by device and model, from a CSV file `device,runtime,model,batch,latency_ms`."""
     latencies: dict[str, dict[str, float]] = {}
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
@@ -62,7 +62,7 @@ def probe_here(threads: int) -> Mapping[str, Any]:
 
 
 def measure_here(models: Path, threads: int) -> Mapping[str, float]:
-    """What the models in a folder really take on this machine: the emulated truth of its node."""
+    """Measured seconds per inference of the models in a folder on this machine."""
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "here.csv"
         _acesniper(
@@ -87,7 +87,7 @@ def _acesniper(*arguments: str) -> str:
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def serve_folder(folder: Path) -> Iterator[str]:
 
 
 def model_sources(models: Sequence[Path], url: str) -> dict[str, ModelSource]:
-    """Where each model is and which bytes it is, by object name."""
+    """URL and digest of each model, by object name."""
     return {
         object_name(path.stem): ModelSource(
             uri=f"{url}/{path.name}", sha256=hashlib.sha256(path.read_bytes()).hexdigest()
@@ -114,9 +114,9 @@ def model_sources(models: Sequence[Path], url: str) -> dict[str, ModelSource]:
 
 
 def model_profile_list(
-    found: Mapping[str, ModelSource], shapes: Mapping[str, Mapping[str, int]], namespace: str
+    sources: Mapping[str, ModelSource], shapes: Mapping[str, Mapping[str, int]], namespace: str
 ) -> Json:
-    """A List of ModelProfiles to apply; `shapes` binds symbolic dimensions, by object name."""
+    """A List of ModelProfiles; `shapes` binds symbolic dimensions, by object name."""
     items = [
         {
             "apiVersion": API_VERSION,
@@ -127,6 +127,6 @@ def model_profile_list(
                 "inputShapes": dict(shapes.get(name, {})),
             },
         }
-        for name, source in found.items()
+        for name, source in sources.items()
     ]
     return {"apiVersion": "v1", "kind": "List", "items": items}

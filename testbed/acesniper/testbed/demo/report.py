@@ -1,4 +1,4 @@
-"""What came out: a row per task, a summary per run."""
+"""Results of the demo: a row per task, and a summary per run."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -45,14 +45,14 @@ class RunSummary:
 def rows(
     runs: Sequence[Run], applied: Mapping[str, float], statuses: Mapping[str, Mapping[str, Any]]
 ) -> list[TaskRow]:
-    """A row per finished run; `statuses` are InferenceTask statuses by name, if there are any."""
-    found = []
+    """A row per finished run; `statuses` are the statuses of InferenceTasks by name, if any."""
+    result = []
     for run in runs:
         if run.started_s is None or run.finished_s is None:
-            raise ValueError(f"pod {run.pod} finished without the times that KWOK writes")
+            raise ValueError(f"pod {run.pod} finished without start and finish times")
         status = statuses.get(run.task, {})
         since_s = applied[run.task]
-        found.append(
+        result.append(
             TaskRow(
                 task=run.task,
                 model=run.model,
@@ -63,7 +63,7 @@ def rows(
                 response_s=run.finished_s - since_s,
             )
         )
-    return sorted(found, key=lambda row: (applied[row.task], row.response_s))
+    return sorted(result, key=lambda row: (applied[row.task], row.response_s))
 
 
 def summarise(rows: Sequence[TaskRow], applied: Mapping[str, float]) -> RunSummary:
@@ -87,7 +87,7 @@ def _p95(values: Sequence[float]) -> float:
 def show(console: Console, ours: Sequence[TaskRow], summaries: Mapping[str, RunSummary]) -> None:
     """Print the table of our tasks and the summaries side by side."""
     if not console.is_terminal:
-        console.width = LOG_WIDTH  # a file or a pipe cuts nothing off
+        console.width = LOG_WIDTH  # do not truncate in a file or a pipe
     table = Table("task", "model", "node", title="Placed by Ace-Sniper")
     for column in ("predicted", "actual", "wait", "response"):
         table.add_column(column, justify="right")

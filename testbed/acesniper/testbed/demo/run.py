@@ -1,4 +1,4 @@
-"""The demo from the first process to the last line."""
+"""The demo: one workload on an emulated fleet, placed by Ace-Sniper and by the stock scheduler."""
 
 import json
 import os
@@ -44,7 +44,7 @@ MODELS = ROOT / "examples/models"
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What a person may choose."""
+    """Size and seed of the demo."""
 
     tasks: int = 72
     waves: int = 12
@@ -53,14 +53,14 @@ class DemoOptions:
 
 
 class Misplaced(NotReady):
-    """A pod of ours runs where our extender did not send it."""
+    """A pod runs on another node than the extender returned."""
 
 
 def run_demo(options: DemoOptions, console: Console) -> None:
     """Run the demo.
 
     Raises:
-        TestbedError: a part did not start, a task did not finish, a pod was misplaced.
+        TestbedError: a component did not start, a task did not succeed, or a pod was misplaced.
     """
     binaries = ensure_binaries()
     models = sorted(MODELS.glob("*.onnx"))
@@ -98,7 +98,7 @@ def run_demo(options: DemoOptions, console: Console) -> None:
 def register(
     plane: ControlPlane, devices: Sequence[EmulatedDevice], models: Mapping[str, Any]
 ) -> None:
-    """Make nodes, DeviceProfiles and ModelProfiles; returns when all are ready to be used."""
+    """Create nodes, DeviceProfiles and ModelProfiles; returns when all are ready."""
     for namespace in (OURS, STOCK):
         plane.kubectl("create", "namespace", namespace)
     nodes = [make_node(device.node) for device in devices]
@@ -119,16 +119,16 @@ def register(
 
 
 def check_placements(system: Deployment, runs: Sequence[Run]) -> None:
-    """Every pod of ours runs where our extender answered kube-scheduler.
+    """Check that every pod runs on the node that the extender returned to kube-scheduler.
 
     Raises:
-        Misplaced: one does not.
+        Misplaced: a pod runs on another node.
     """
     for run in runs:
         decision = system.ask(f"/explain?pod={run.uid}")
         if decision["answered"] != run.node:
             raise Misplaced(
-                f"pod {run.pod} runs on {run.node}, our extender answered {decision['answered']}"
+                f"pod {run.pod} runs on {run.node}, the extender returned {decision['answered']}"
             )
 
 
@@ -138,11 +138,13 @@ def task_statuses(plane: ControlPlane) -> dict[str, Mapping[str, Any]]:
     Raises:
         NotReady: a task did not succeed.
     """
-    found = json.loads(plane.kubectl("get", "inferencetasks", "-n", OURS, "-o", "json"))["items"]
-    statuses = {task["metadata"]["name"]: task["status"] for task in found}
-    bad = [f"{name}: {status['message']}" for name, status in statuses.items() if _failed(status)]
-    if bad:
-        raise NotReady("tasks that did not succeed:\n" + "\n".join(bad))
+    tasks = json.loads(plane.kubectl("get", "inferencetasks", "-n", OURS, "-o", "json"))["items"]
+    statuses = {task["metadata"]["name"]: task["status"] for task in tasks}
+    failures = [
+        f"{name}: {status['message']}" for name, status in statuses.items() if _failed(status)
+    ]
+    if failures:
+        raise NotReady("tasks that did not succeed:\n" + "\n".join(failures))
     return statuses
 
 

@@ -57,7 +57,7 @@ class Workload:
 
 
 def make_workload(devices: Sequence[EmulatedDevice], tasks: int, waves: int, seed: int) -> Workload:
-    """A workload that fits the fleet: every model in turn, run times drawn evenly from RUN_S.
+    """A workload that fits the fleet: models in rotation, run times uniform in RUN_S.
 
     Raises:
         ValueError: a device has no latency for a model that another has.
@@ -127,7 +127,7 @@ class FinishTracker:
         """Return when so many tasks of a namespace are done.
 
         Raises:
-            NotReady: they were not, in time.
+            NotReady: they were not before the timeout.
         """
         deadline = time.monotonic() + timeout_s
         with self._condition:

@@ -58,7 +58,7 @@ function Decision({ decision }) {
   const refused = Object.entries(decision.refused ?? {});
   return html`
     <section class="panel pad stack">
-      <div class="lead inline" style=${{ marginBottom: 0 }}><h3>Reasons for the placement</h3>
+      <div class="lead split" style=${{ marginBottom: 0 }}><h3>Reasons for the placement</h3>
         <div class="key">${TERMS.map(([kind, , text]) => html`<span><i class=${kind}></i>${text}</span>`)}<span><i class="whisker"></i>90 % interval</span></div></div>
       <${Candidates} candidates=${decision.candidates} />
       ${sooner && html`<p class="note">${sooner.device} would have finished this task sooner; ${decision.policy} reserves it for tasks that gain more from it.</p>`}
@@ -113,7 +113,7 @@ export function Task({ namespace, name }) {
   ].filter(([, value]) => value);
   return html`
     <p class="tools"><a href="#/tasks">← Tasks</a></p>
-    <div class="lead inline"><h2>${name} <span class="soft" style=${{ fontWeight: 400 }}>in ${namespace}</span></h2><${Phase} phase=${task.phase} /></div>
+    <div class="lead split"><h2>${name} <span class="soft" style=${{ fontWeight: 400 }}>in ${namespace}</span></h2><${Phase} phase=${task.phase} /></div>
     <div class="stack">
       <section class="panel pad"><dl class="facts">${facts.map(([label, value]) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`)}</dl>
         ${task.message && html`<p class="soft" style=${{ marginTop: "10px" }}>${task.message}</p>`}</section>
