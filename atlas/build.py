@@ -1,7 +1,7 @@
 """Put raw measurements together into the shipped atlas: `python atlas/build.py FOLDER`.
 
-FOLDER holds what measure.py wrote. Of several passes the lowest latency counts; how much two passes
-differ is the noise floor of a platform. Writes latencies.parquet and platforms.json into the
+FOLDER has the output of measure.py. Of several passes the lowest latency counts; the difference of
+two passes is the noise floor of a platform. Writes latencies.parquet and platforms.json into the
 predictor. With `--extend TARGET` it writes into TARGET the built-in atlas and every
 device NAME of FOLDER that has a NAME-PASS.parquet and a NAME-1.yaml.
 """
@@ -27,17 +27,17 @@ Row = dict[str, object]
 
 
 def passes(folder: Path, platform: Platform) -> dict[str, list[Row]]:
-    """The rows of each network on a platform, one for each pass; of shipped networks only."""
-    found: defaultdict[str, list[Row]] = defaultdict(list)
+    """Return the rows of each shipped network on a platform, one per pass."""
+    rows_by_network: defaultdict[str, list[Row]] = defaultdict(list)
     for path in sorted(folder.glob(f"{platform.name}-[0-9].parquet")):
         for row in pyarrow.parquet.read_table(path).to_pylist():
-            if row["model"] in network_index():  # a network that was withdrawn since stays out
-                found[str(row["model"])].append(row)
-    return found
+            if row["model"] in network_index():  # skip networks that are not shipped any more
+                rows_by_network[str(row["model"])].append(row)
+    return rows_by_network
 
 
 def merged(rows: list[Row]) -> Row:
-    """The row of the lowest pass, with how passes differ."""
+    """Return the row of the fastest pass, with the spread of the passes."""
     values = [float(str(row["latency_ms"])) for row in rows]
     best = rows[values.index(min(values))]
     spread = max(values) / min(values) - 1 if len(values) > 1 else None
@@ -45,7 +45,7 @@ def merged(rows: list[Row]) -> Row:
 
 
 def entry(folder: Path, platform: Platform, rows: list[Row]) -> Row:
-    """What the atlas says of a platform: its probe, its versions, its noise floor."""
+    """Return the entry of a platform: its probe, its versions, its noise floor."""
     result = read_profile(folder / f"{platform.name}-1.yaml")
     spreads = [float(str(row["spread"])) for row in rows if row["spread"] is not None]
     return {
@@ -72,11 +72,11 @@ def entry(folder: Path, platform: Platform, rows: list[Row]) -> Row:
 
 
 def devices(folder: Path) -> list[Platform]:
-    """The devices of a folder, as their rows say that they were run."""
-    found = []
+    """Return the devices of a folder, configured as in their rows."""
+    platforms = []
     for path in sorted(folder.glob("*-1.parquet")):
         row = pyarrow.parquet.read_table(path).slice(0, 1).to_pylist()[0]
-        found.append(
+        platforms.append(
             Platform(
                 path.stem.removesuffix("-1"),
                 row["runtime"],
@@ -87,40 +87,40 @@ def devices(folder: Path) -> list[Platform]:
                 row["cpu_quota"],
             )
         )
-    return found
+    return platforms
 
 
-def built(folder: Path, wanted: Sequence[Platform]) -> tuple[list[Row], dict[str, Row]]:
-    """The rows of all platforms that were measured, and what is known of each."""
+def built(folder: Path, selected: Sequence[Platform]) -> tuple[list[Row], dict[str, Row]]:
+    """Return the rows of all measured platforms, and the entry of each."""
     table: list[Row] = []
     platforms: dict[str, Row] = {}
-    for platform in wanted:
-        found = passes(folder, platform)
-        if not found or not (folder / f"{platform.name}-1.yaml").exists():
+    for platform in selected:
+        rows_by_network = passes(folder, platform)
+        if not rows_by_network or not (folder / f"{platform.name}-1.yaml").exists():
             sys.stderr.write(f"{platform.name}: not measured\n")
             continue
-        rows = [merged(passes) for _, passes in sorted(found.items())]
+        rows = [merged(passes) for _, passes in sorted(rows_by_network.items())]
         platforms[platform.name] = entry(folder, platform, rows)
         table += [{**row, "device": platform.name} for row in rows]
     return table, platforms
 
 
 def main() -> None:
-    """Build from the folder given."""
+    """Build the atlas from a folder."""
     parser = argparse.ArgumentParser(description="Put raw measurements together into an atlas.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--extend", type=Path, metavar="TARGET")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     shipped = Path(str(files("acesniper.predictor.atlas")))
-    target = asked.extend or shipped
-    if asked.extend:
-        table, platforms = built(asked.folder, devices(asked.folder))
-        known = json.loads((shipped / PLATFORMS_FILE).read_text())
-        old = pyarrow.parquet.read_table(shipped / LATENCIES).to_pylist()
-        table = [row for row in old if row["device"] not in platforms] + table
-        platforms = known | platforms
+    target = arguments.extend or shipped
+    if arguments.extend:
+        table, platforms = built(arguments.folder, devices(arguments.folder))
+        shipped_platforms = json.loads((shipped / PLATFORMS_FILE).read_text())
+        shipped_rows = pyarrow.parquet.read_table(shipped / LATENCIES).to_pylist()
+        table = [row for row in shipped_rows if row["device"] not in platforms] + table
+        platforms = shipped_platforms | platforms
     else:
-        table, platforms = built(asked.folder, PLATFORMS)
+        table, platforms = built(arguments.folder, PLATFORMS)
     target.mkdir(parents=True, exist_ok=True)
     pyarrow.parquet.write_table(
         pyarrow.Table.from_pylist(table), target / LATENCIES, compression="zstd"

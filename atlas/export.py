@@ -25,7 +25,7 @@ OPSET = 17
 
 
 def export(network: Network) -> tuple[onnx.ModelProto, dict[str, object]]:
-    """The simplified graph and what is known of it."""
+    """Return the simplified graph, and its family, FLOPs and parameters."""
     torch.manual_seed(0)
     module, inputs = network.make()
     module.eval()
@@ -57,18 +57,20 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", default=[])
     parser.add_argument("--part", default="0/1", help="I/N: every N-th network from the I-th on")
-    asked = parser.parse_args()
-    warnings.filterwarnings("ignore")  # tracing a network of others warns of its every branch
-    asked.folder.mkdir(parents=True, exist_ok=True)
-    part, parts = map(int, asked.part.split("/"))
-    for network in [n for n in networks() if not asked.only or n.name in asked.only][part::parts]:
-        target = asked.folder / f"{network.name}.onnx"
-        if target.exists() and not asked.only:
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore")  # tracing warns about every branch of a network
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    part, parts = map(int, arguments.part.split("/"))
+    for network in [n for n in networks() if not arguments.only or n.name in arguments.only][
+        part::parts
+    ]:
+        target = arguments.folder / f"{network.name}.onnx"
+        if target.exists() and not arguments.only:
             continue
         start = time.monotonic()
         try:
             model, facts = export(network)
-        except Exception as error:  # one network of others that does not export costs no other
+        except Exception as error:  # a network that cannot be exported does not affect others
             sys.stderr.write(f"{network.name}: {type(error).__name__}: {str(error)[:200]!r}\n")
             continue
         onnx.save(strip_weights(model), target)

@@ -1,7 +1,7 @@
-"""The platforms of the atlas: one machine made into many.
+"""The platforms of the atlas: one machine in many configurations.
 
-They differ as devices do: in whose kernels run, in what instructions they may use, in precision, in
-threads, and in whether the graph is optimised; not only in how fast they are.
+They differ as devices do: in kernels, instruction sets, precision, threads and graph optimisation,
+not only in speed.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """How a platform is run; `environment` is what its runtime reads from there."""
+    """Configuration of a platform; `environment` has the variables of its runtime."""
 
     name: str
     runtime: str
@@ -22,9 +22,9 @@ class Platform:
 
     def options(self) -> list[str]:
         """The options of `acesniper probe` and `acesniper collect`."""
-        given = ["--runtime", self.runtime, "--threads", str(self.threads)]
-        given += ["--precision", self.precision]
-        return given if self.optimise else [*given, "--no-optimise"]
+        arguments = ["--runtime", self.runtime, "--threads", str(self.threads)]
+        arguments += ["--precision", self.precision]
+        return arguments if self.optimise else [*arguments, "--no-optimise"]
 
 
 def isa(name: str, torch: str = "") -> Mapping[str, str]:

@@ -1,6 +1,6 @@
 """The networks of the atlas: which ones, of which family, and at which input size.
 
-Names are those of timm, torchvision and transformers, so that anyone can make them again; weights
+Names are those of timm, torchvision and transformers, so that they can be rebuilt; weights
 are random. Sizes are small where a network is large: the atlas is measured on slow platforms too.
 """
 
@@ -115,15 +115,15 @@ TORCHVISION = {
 
 
 def networks() -> list[Network]:
-    """Every network of the atlas, by family."""
-    found = []
+    """Return every network of the atlas, by family."""
+    exported = []
     for listed, make in ((TIMM, _timm), (TORCHVISION, _torchvision)):
         for family, names in listed.items():
             for name, _, side in (entry.partition("@") for entry in names.split()):
-                found.append(Network(name, family, partial(make, name, int(side))))
+                exported.append(Network(name, family, partial(make, name, int(side))))
     for family, members in {**homemade.NETWORKS, **language.NETWORKS}.items():
-        found += [Network(name, family, make) for name, make in members.items()]
-    return found
+        exported += [Network(name, family, make) for name, make in members.items()]
+    return exported
 
 
 def _image(side: int) -> dict[str, torch.Tensor]:

@@ -1,7 +1,7 @@
-"""How well latencies are predicted on devices and families of networks that were never shown.
+"""Accuracy of predicted latencies on held-out devices and families of networks.
 
-Hides each platform and each runtime of the atlas in turn, with a quarter of the families, trains
-without them, and compares the predictions with measurements and simple methods.
+Holds out each platform and each runtime of the atlas, one after the other, with a quarter of the
+families, trains without them, and compares the predictions with measurements and simple methods.
 
     python benchmarks/atlas.py [--atlas FOLDER] [--observations K] [--ablation] [--each]
         [--json FILE] [--plots FOLDER] [--docs FILE ...]
@@ -38,29 +38,29 @@ BLOCK = re.compile(r"(<!-- figures (\w+) -->\n).*?(<!-- /figures -->)", re.DOTAL
 
 
 def fill(text: str, blocks: Mapping[str, str]) -> str:
-    """The page with each of the blocks in its place; a place without one stays as it is."""
+    """Return the page with its blocks replaced; a block without new text is unchanged."""
 
-    def new(found: re.Match[str]) -> str:
-        start, name, end = found.groups()
-        return f"{start}{blocks[name]}\n{end}" if name in blocks else found.group()
+    def new(match: re.Match[str]) -> str:
+        start, name, end = match.groups()
+        return f"{start}{blocks[name]}\n{end}" if name in blocks else match.group()
 
     return BLOCK.sub(new, text)
 
 
 def blocks(document: Mapping[str, Any]) -> dict[str, str]:
-    """The figures in Markdown, by the name of their place."""
-    found = {
+    """Return the figures in Markdown, by the name of their block."""
+    texts = {
         "summary": summary_line(document["atlas"]),
         "splits": splits(document["splits"]),
         "devices": devices(document),
     }
     if "ablation" in document:
-        found["ablation"] = ablation(document["ablation"])
-    return found
+        texts["ablation"] = ablation(document["ablation"])
+    return texts
 
 
 def splits(documents: Mapping[str, Any]) -> str:
-    """Our figures, and the mean error of the simple methods, for each split and observation."""
+    """Return a table of our figures and the mean error of the simple methods, for each split."""
     names = (
         *("mean", "median", "within10", "within20", "spearman", "regret", "coverage90", "width90"),
         *("worst_device_mean", "worst_device_coverage90"),
@@ -83,8 +83,8 @@ def splits(documents: Mapping[str, Any]) -> str:
 
 
 def devices(document: Mapping[str, Any]) -> str:
-    """Mean error, and coverage in brackets, of each platform: from the probe alone where it can."""
-    found = {
+    """Return a table of mean error and, in brackets, coverage of each platform, by split."""
+    by_split = {
         split: next(iter(counts.values()))[OURS]["devices"]
         for split, counts in document["splits"].items()
     }
@@ -95,16 +95,16 @@ def devices(document: Mapping[str, Any]) -> str:
             *(
                 f"{figure_text('mean', by[name]['mean'])}"
                 f" ({figure_text('cover', by[name]['coverage90'])})"
-                for by in found.values()
+                for by in by_split.values()
             ),
         ]
         for name, floor in document["atlas"]["floors"].items()
     ]
-    return table(("platform", "noise floor", *found), rows)
+    return table(("platform", "noise floor", *by_split), rows)
 
 
 def ablation(parts: Mapping[str, Any]) -> str:
-    """The mean error and its median of each set of parts."""
+    """Return a table of the mean and the median error of each set of parts."""
     first = next(iter(parts.values()))
     places = [(split, count) for split, counts in first.items() for count in counts]
     head = ("parts", *(f"{split}, {count} observed" for split, count in places))
@@ -122,7 +122,7 @@ def ablation(parts: Mapping[str, Any]) -> str:
 
 
 def platforms(path: Path) -> str:
-    """The platforms of an atlas."""
+    """Return a table of the platforms of an atlas."""
     head = (
         *("platform", "runtime", "version", "threads", "precision", "optimised", "limited to"),
         *("networks", "measured twice", "noise floor, %"),
@@ -140,28 +140,28 @@ def platforms(path: Path) -> str:
 
 
 def limits(platform: Mapping[str, Any]) -> str:
-    """What a platform may not use of the machine."""
-    found = sorted({value.lower() for value in platform["environment"].values()})
+    """Return the instruction sets and the CPU quota to which a platform is limited."""
+    restrictions = sorted({value.lower() for value in platform["environment"].values()})
     if platform["cpu_quota"]:
-        found.append(f"{platform['cpu_quota']:g} cores")
-    return ", ".join(found)
+        restrictions.append(f"{platform['cpu_quota']:g} cores")
+    return ", ".join(restrictions)
 
 
 def pictures(paths: Iterable[Path], page: Path) -> str:
-    """The pictures, as a page refers to them."""
+    """Return the links to the pictures, relative to a page."""
     places = (Path(os.path.relpath(path, page.parent)) for path in paths)
     return "\n\n".join(f"![{TITLES[path.stem]}]({path.as_posix()})" for path in places)
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table in Markdown; all but the first column are set to the right."""
+    """Return a table in Markdown; all columns but the first are right-aligned."""
     names = list(head)
     rule = ["---", *("---:" for _ in names[1:])]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [names, rule, *rows])
 
 
 def arguments() -> argparse.Namespace:
-    """What was asked for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--atlas", type=Path, help="default: the shipped one")
     parser.add_argument("--observations", type=int, default=20, help="the end of the curve")
@@ -175,25 +175,27 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Judge, print, write."""
-    asked = arguments()
+    """Measure the errors, print them, and write files."""
+    options = arguments()
     started = time.perf_counter()
     done, document = measure_errors(
-        asked.atlas, asked.observations, steps=asked.steps, with_ablation=asked.ablation
+        options.atlas, options.observations, steps=options.steps, with_ablation=options.ablation
     )
-    out().print(report_tables(document, per_device=asked.each))
+    out().print(report_tables(document, per_device=options.each))
     err().print(f"took {time.perf_counter() - started:.0f} s")
-    if asked.json:
-        asked.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    if options.json:
+        options.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     drawn = []
-    if asked.plots:
+    if options.plots:
         from acesniper.predictor.pcn.evaluation.plots import write_plots
 
-        drawn = write_plots(done, document, asked.plots)
-    found = blocks(document) | {"platforms": platforms(atlas_folder(asked.atlas) / PLATFORMS_FILE)}
-    for page in asked.docs:
-        found |= {"pictures": pictures(drawn, page)} if drawn else {}
-        page.write_text(fill(page.read_text(encoding="utf-8"), found), encoding="utf-8")
+        drawn = write_plots(done, document, options.plots)
+    texts = blocks(document) | {
+        "platforms": platforms(atlas_folder(options.atlas) / PLATFORMS_FILE)
+    }
+    for page in options.docs:
+        texts |= {"pictures": pictures(drawn, page)} if drawn else {}
+        page.write_text(fill(page.read_text(encoding="utf-8"), texts), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What bounds the accuracy on other people's tables: the error that is left when less is hidden.
+"""Bounds of the accuracy on public tables: the error that remains when less is held out.
 
-Each row gives the method more than a fair split does, or judges the best description of its form
-after fitting it to everything; no figure here is an accuracy. Mean error over the cells, per cent.
+Each row gives the method more than a fair split does, or evaluates the best model of its form after
+fitting it to everything; no figure here is an accuracy. Mean error over the cells, per cent.
 
     python benchmarks/limits.py DATA_FOLDER [--only NAME ...] [-k 10] [--json FILE]
 """
@@ -36,16 +36,16 @@ from acesniper.predictor.tables.predict import known_block, predict_table
 from acesniper.predictor.tables.validation import fit_features
 
 SWEEPS = 50
-"""Rounds in which gaps take the values of the low-rank description."""
+"""Rounds in which gaps are filled from the low-rank approximation."""
 
 BOARD = "board"
 """The column that distinguishes two devices of the same make."""
 
 DRAWS = 2000
-"""How often chance is tried."""
+"""Number of random draws."""
 
 RIDGE = 1e-3
-"""Keeps the regression solvable where readings of the references go together."""
+"""Keeps the regression solvable where readings of the references are collinear."""
 
 
 def bounds(
@@ -54,7 +54,7 @@ def bounds(
     traits: Sequence[ModelTraits] | None,
     references: Sequence[str],
 ) -> Iterator[tuple[str, float]]:
-    """Each bound and the error that is left, in per cent."""
+    """Yield each bound and the remaining error, in per cent."""
     measured = table.log_ms
     yield "noise: two boards of the same chip and unit", 100 * twins(table, case)
     for rank in (1, 3, len(references)):
@@ -84,24 +84,24 @@ def bounds(
 
 
 def worst_by_chance(counts: np.ndarray, covered: float) -> float:
-    """The expected coverage of the worst device, per cent, where each is covered alike.
+    """Return the expected coverage of the worst device, per cent, if all have equal coverage.
 
-    `counts` are the cells of each device: with few, one falls short by chance alone.
+    `counts` are the cells of each device: with few cells, one is below by chance alone.
     """
-    found = np.random.default_rng(0).binomial(counts, covered, (DRAWS, len(counts))) / counts
-    return 100 * float(found.min(axis=1).mean())
+    coverage = np.random.default_rng(0).binomial(counts, covered, (DRAWS, len(counts))) / counts
+    return 100 * float(coverage.min(axis=1).mean())
 
 
 def error(guess: np.ndarray, measured: np.ndarray) -> float:
-    """The mean error over the measured cells, per cent."""
+    """Return the mean error over the measured cells, per cent."""
     wrong = np.abs(np.expm1(guess - measured))
     return 100 * float(np.nanmean(wrong))
 
 
 def twins(table: MeasuredTable, case: Case) -> float:
-    """The mean difference of two boards of the same chip and unit, but for their level.
+    """Return the mean difference of two boards of the same chip and unit, without their level.
 
-    The level is taken out, as the references reveal it. NaN where no device is a board.
+    The level is removed, as the references reveal it. NaN if no device is a board.
     """
     if BOARD not in case.columns.device:
         return float("nan")
@@ -110,52 +110,52 @@ def twins(table: MeasuredTable, case: Case) -> float:
         parts = name.split(NAME_SEPARATOR)
         if len(parts) == len(case.columns.device):  # else the group has several chips
             alike[(*parts[:place], *parts[place + 1 :])].append(row)
-    found = []
+    differences = []
     for rows in alike.values():
-        for a, b in combinations(rows, 2):
-            apart = table.log_ms[a] - table.log_ms[b]
-            if np.isfinite(apart).any():
-                found.append(np.abs(np.expm1(apart - np.nanmedian(apart))))
-    return float(np.nanmean(np.concatenate(found))) if found else float("nan")
+        for first, second in combinations(rows, 2):
+            difference = table.log_ms[first] - table.log_ms[second]
+            if np.isfinite(difference).any():
+                differences.append(np.abs(np.expm1(difference - np.nanmedian(difference))))
+    return float(np.nanmean(np.concatenate(differences))) if differences else float("nan")
 
 
 def low_rank(log_ms: np.ndarray, rank: int) -> np.ndarray:
-    """The best description (devices, models) by so many numbers a device, and a mean a model."""
-    gaps, found = np.isnan(log_ms), impute(log_ms)
+    """Return the best approximation (devices, models) of a rank, plus a mean per model."""
+    gaps, filled = np.isnan(log_ms), impute(log_ms)
     for _ in range(SWEEPS):
-        mean = found.mean(axis=0)
-        left, values, right = np.linalg.svd(found - mean, full_matrices=False)
+        mean = filled.mean(axis=0)
+        left, values, right = np.linalg.svd(filled - mean, full_matrices=False)
         described = (left[:, :rank] * values[:rank]) @ right[:rank] + mean
-        found = np.where(gaps, described, log_ms)
+        filled = np.where(gaps, described, log_ms)
     return np.asarray(described)
 
 
 def regressed(table: MeasuredTable, references: Sequence[str]) -> np.ndarray:
-    """Every model as a linear function of the references' latencies, fitted to all devices.
+    """Fit every model as a linear function of the references' latencies, on all devices.
 
-    NaN for the references themselves and where more numbers would be fitted than were measured.
+    NaN for the references themselves and where there are fewer measurements than coefficients.
     """
     place = {name: i for i, name in enumerate(table.models)}
     columns = [place[name] for name in references if name in place]
     readings = np.c_[impute(table.log_ms)[:, columns], np.ones(len(table.devices))]
-    found = np.full_like(table.log_ms, np.nan)
+    fitted = np.full_like(table.log_ms, np.nan)
     for model in set(range(len(table.models))) - set(columns):
-        there = np.isfinite(table.log_ms[:, model])
-        if there.sum() > readings.shape[1]:
-            known = readings[there]
-            inner = known.T @ known + RIDGE * np.eye(readings.shape[1])
-            found[:, model] = readings @ np.linalg.solve(
-                inner, known.T @ table.log_ms[there, model]
+        measured = np.isfinite(table.log_ms[:, model])
+        if measured.sum() > readings.shape[1]:
+            known_readings = readings[measured]
+            inner = known_readings.T @ known_readings + RIDGE * np.eye(readings.shape[1])
+            fitted[:, model] = readings @ np.linalg.solve(
+                inner, known_readings.T @ table.log_ms[measured, model]
             )
-    return found
+    return fitted
 
 
 def smoothed(
     table: MeasuredTable, traits: Sequence[ModelTraits], references: Sequence[str]
 ) -> float:
-    """The error of the best member on the very cells that it was fitted to.
+    """Return the error of the best member on the cells that it was fitted to.
 
-    What remains is what the features cannot distinguish, as far as the method weighs them.
+    The remainder is what the features cannot distinguish, as the method weighs them.
     """
     whole = split_table(table, references, set(), set())
     known = known_block(whole)
@@ -168,14 +168,14 @@ def smoothed(
 def relaxed(
     table: MeasuredTable, traits: Sequence[ModelTraits] | None, references: Sequence[str], task: str
 ) -> float:
-    """The error where devices and models are hidden without regard to what is alike."""
+    """Return the error where devices and models are held out regardless of families."""
     devices, models = dealt(len(table.devices)), dealt(len(table.models))
     wrong, count = 0.0, 0.0
     for turn in range(FAMILY_FOLDS):
         cut = _hidden(table, references, devices == turn, models == turn, task)
-        found = accuracy(task_outcome(cut, predict_table(cut, traits), task))
-        if found["cells"]:
-            wrong, count = wrong + found["mean"] * found["cells"], count + found["cells"]
+        figures = accuracy(task_outcome(cut, predict_table(cut, traits), task))
+        if figures["cells"]:
+            wrong, count = wrong + figures["mean"] * figures["cells"], count + figures["cells"]
     return wrong / count if count else float("nan")
 
 
@@ -199,35 +199,35 @@ def _hidden(
 def hidden_cells(
     table: MeasuredTable, case: Case, references: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """How many cells each device is judged by in `tables`."""
-    there = np.isfinite(table.log_ms)
-    there[:, [name in set(references) for name in table.models]] = False
+    """Return the number of evaluated cells of each device in `tables`, by task."""
+    measured = np.isfinite(table.log_ms)
+    measured[:, [name in set(references) for name in table.models]] = False
     groups = family_folds([case.groups(name) for name in table.devices], case.turns)
     families = family_folds([model_family(name) for name in table.models])
     alone = [
-        there[rows][:, families[turn % len(families)]].sum(axis=1)
+        measured[rows][:, families[turn % len(families)]].sum(axis=1)
         for turn, rows in enumerate(groups)
     ]
-    found = {"P1": there.sum(axis=1), "P3": np.concatenate(alone)}
-    return {task: counts[counts > 0] for task, counts in found.items()}
+    counts_by_task = {"P1": measured.sum(axis=1), "P3": np.concatenate(alone)}
+    return {task: counts[counts > 0] for task, counts in counts_by_task.items()}
 
 
 def dealt(count: int) -> np.ndarray:
-    """The fold of each item, at random."""
+    """Return a random fold for each item."""
     return np.random.default_rng(0).permutation(count) % FAMILY_FOLDS
 
 
 def shown(document: Mapping[str, Mapping[str, float]]) -> Shown:
-    """A row for each bound, a column for each table."""
-    found = Shown("bound", *document, title="mean error, %")
+    """Return a table with a row for each bound and a column for each data set."""
+    rows = Shown("bound", *document, title="mean error, %")
     for row in dict.fromkeys(name for entry in document.values() for name in entry):
         values = (entry.get(row, np.nan) for entry in document.values())
-        found.add_row(row, *("" if np.isnan(value) else f"{value:.1f}" for value in values))
-    return found
+        rows.add_row(row, *("" if np.isnan(value) else f"{value:.1f}" for value in values))
+    return rows
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print the figures, and write them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="*", choices=CASES, default=[])

@@ -1,9 +1,9 @@
 """Time and memory of the trained network's predictions for a whole fleet.
 
 Predicts 1,000 models on 5,000 devices at once, then one more model on all of them and all models on
-one more device, in a process of its own on one core. Times are compared with a product of
-matrices (1,000 x 256 x 5,000, 32 bit) on the same core in the same run. Vectors are synthetic: they
-cost what real ones do, and their own memory is reported separately.
+one more device, in a separate process on one core. Times are compared with a product of
+matrices (1,000 x 256 x 5,000, 32 bit) on the same core in the same run. Vectors are synthetic:
+their cost is that of real ones, and their own memory is reported separately.
 
     python benchmarks/table.py [--network FILE] [--models 1000] [--devices 5000] [--json FILE]
 """
@@ -24,7 +24,7 @@ MIB = 1024.0
 
 
 def memory_mib(name: str) -> float:
-    """VmRSS or VmHWM of this process."""
+    """Return VmRSS or VmHWM of this process."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(name + ":"):
             return int(line.split()[1]) / MIB
@@ -32,17 +32,17 @@ def memory_mib(name: str) -> float:
 
 
 def best_s(run: Callable[[], object], repeats: int = REPEATS) -> tuple[float, float]:
-    """The least and the median seconds of several runs."""
-    taken = []
+    """Return the least and the median seconds of several runs."""
+    times_s = []
     for _ in range(repeats):
         start = time.perf_counter()
         run()
-        taken.append(time.perf_counter() - start)
-    return min(taken), statistics.median(taken)
+        times_s.append(time.perf_counter() - start)
+    return min(times_s), statistics.median(times_s)
 
 
 def measure(network: Path, models: int, devices: int) -> dict[str, float]:
-    """In this process, which must be fresh: memory counts from its start."""
+    """Measure in this process, which must be new: memory counts from its start."""
     import numpy as np
 
     from acesniper.domain.device import HardwareVector, Reading
@@ -81,9 +81,9 @@ def measure(network: Path, models: int, devices: int) -> dict[str, float]:
     again_s = best_s(lambda: predictor.table(library, fleet), 3)[0]
     row_s, row_median_s = best_s(lambda: predictor.table([features()], fleet))
     column_s, _ = best_s(lambda: predictor.table(library, [vector()]))
-    one = np.full((models, 256), 0.5, np.float32)
-    other = np.full((256, devices), 0.5, np.float32)
-    product_s = best_s(lambda: one @ other)[0]
+    left = np.full((models, 256), 0.5, np.float32)
+    right = np.full((256, devices), 0.5, np.float32)
+    product_s = best_s(lambda: left @ right)[0]
     return {
         "table_s": first_s,
         "table_again_s": again_s,
@@ -110,9 +110,9 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=5000)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.child:
-        print(json.dumps(measure(given.network, given.models, given.devices)))
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(measure(arguments.network, arguments.models, arguments.devices)))
         return
     core = min(os.sched_getaffinity(0))
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -123,11 +123,11 @@ def main() -> None:
         stdout=subprocess.PIPE,
         check=True,
     )
-    found = json.loads(done.stdout)
-    for name, value in found.items():
+    figures = json.loads(done.stdout)
+    for name, value in figures.items():
         print(f"{name:20} {value:12.4g}")
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=2) + "\n")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 if __name__ == "__main__":

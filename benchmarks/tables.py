@@ -1,10 +1,10 @@
-"""How well latencies of other people's devices are predicted, next to simple methods.
+"""Accuracy of predictions on public tables of latencies, next to simple methods.
 
 Holds out whole groups of devices and whole families of models in five folds of public tables, and
 predicts P1 (known model, new device), P2 (new model, known device) and P3 (both new) from the first
-k reference models. The simple methods see the same folds. A fold of devices meets one fold of
-models; with --cross it meets each in turn, which takes as many times as long, and with --folds 99
-each family is held out alone.
+k reference models. The simple methods use the same folds. A fold of devices is combined with one
+fold of models; with --cross with every one, which takes as many times as long. With --folds 99 each
+family is held out alone.
 
     python benchmarks/tables.py DATA_FOLDER [--only NAME ...] [-k 10] [--cross] [--json FILE]
 """
@@ -46,7 +46,7 @@ Row = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One table: its file, columns, key of the references, features, and rows to keep."""
+    """A public table: its file, columns, key of the references, features, and rows to keep."""
 
     file: str
     columns: TableColumns
@@ -62,7 +62,7 @@ OPERATORS = {name: f"mobile_usc_ops_{name}_structure.csv.gz" for name in ("tflit
 
 
 def chip(device: str) -> str:
-    """A device of NAS-Bench-201 without its batch size."""
+    """Return a device name of NAS-Bench-201 without its batch size."""
     return device.rstrip("0123456789").rstrip("_")
 
 
@@ -108,19 +108,19 @@ CASES: Mapping[str, Case] = {
 def read_case(
     case: Case, folder: Path
 ) -> tuple[MeasuredTable, list[ModelTraits] | None, list[str]]:
-    """The table, what is known of its models if anything, and its references in order."""
+    """Return the table, the features of its models if there are any, and its references."""
     rows = [row for row in read_rows(folder / case.file) if case.keep(row)]
-    found: dict[str, ModelTraits] = {}
+    features: dict[str, ModelTraits] = {}
     for path in case.features:
         for name, traits in read_features(folder / path, case.columns.model).items():
-            found[name] = found[name] | traits if name in found else traits
+            features[name] = features[name] | traits if name in features else traits
     if case.references == "nasbench201":
         archs = read_rows(folder / "nasbench201_archs.csv.gz")
-        whole = {row["model"] for row in archs if _connected(row)}
-        rows = [row for row in rows if row["model"] in whole]
+        connected = {row["model"] for row in archs if _connected(row)}
+        rows = [row for row in rows if row["model"] in connected]
     table = from_rows(rows, case.columns)
     references = json.loads((folder / "reference_models.json").read_text())[case.references]
-    described = aligned(found, table.models) if found else None
+    described = aligned(features, table.models) if features else None
     return table, described, [name.replace("@", "|") for name in references]
 
 
@@ -129,37 +129,39 @@ def _connected(row: Row) -> bool:
 
 
 def simple(cut: TableSplit, traits: list[ModelTraits] | None) -> dict[str, np.ndarray]:
-    """Ln ms (devices, models) by each simple method."""
+    """Return ln ms (devices, models) by simple method."""
     devices, models = np.flatnonzero(~cut.new_device), np.flatnonzero(~cut.new_model)
-    known = impute(cut.known[np.ix_(devices, models)])
+    filled = impute(cut.known[np.ix_(devices, models)])
     new, unseen = np.flatnonzero(cut.new_device), np.flatnonzero(cut.new_model)
     place = {int(model): i for i, model in enumerate(models)}
-    found = {name: np.full_like(cut.known, np.nan) for name in (*BASELINES, "work")}
+    methods = {name: np.full_like(cut.known, np.nan) for name in (*BASELINES, "work")}
     for row in new:
         shown = [model for model in cut.references if np.isfinite(cut.known[row, model])]
         if shown:
             columns = [place[model] for model in shown]
             readings = cut.known[row, shown][None]
             for name, method in BASELINES.items():
-                found[name][row, models] = method(known, readings, columns)[0]
+                methods[name][row, models] = method(filled, readings, columns)[0]
     if traits is not None:
-        rows = found["gaussian"][:, models]
-        rows[devices] = known
-        found["work"][:, unseen] = by_work(rows, traits, models, unseen)
-    return found
+        rows = methods["gaussian"][:, models]
+        rows[devices] = filled
+        methods["work"][:, unseen] = by_work(rows, traits, models, unseen)
+    return methods
 
 
 def run(
     case: Case, folder: Path, k: int, *, cross: bool, count: int
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Figures per method and task, over all folds."""
+    """Return the figures per method and task, over all folds."""
     table, traits, references = read_case(case, folder)
     device_folds = family_folds([case.groups(name) for name in table.devices], case.turns)
     model_folds = family_folds([model_family(name) for name in table.models], count)
     parts: dict[str, dict[str, list[PredictionOutcome]]] = {}
-    for turn, new_devices in enumerate(device_folds):
-        met = model_folds if cross else [model_folds[turn % len(model_folds)]]
-        for new_models in met if traits is not None else [np.zeros(len(table.models), dtype=bool)]:
+    for fold, new_devices in enumerate(device_folds):
+        folds = model_folds if cross else [model_folds[fold % len(model_folds)]]
+        for new_models in (
+            folds if traits is not None else [np.zeros(len(table.models), dtype=bool)]
+        ):
             cut = split_table(
                 table,
                 references[:k],
@@ -169,8 +171,8 @@ def run(
             )
             for method, prediction in predictions(cut, traits).items():
                 for task in TASKS:
-                    got = task_outcome(cut, prediction, task)
-                    parts.setdefault(method, {}).setdefault(task, []).append(got)
+                    outcome = task_outcome(cut, prediction, task)
+                    parts.setdefault(method, {}).setdefault(task, []).append(outcome)
     return {
         method: {task: summary(outcomes) for task, outcomes in tasks.items()}
         for method, tasks in parts.items()
@@ -178,7 +180,7 @@ def run(
 
 
 def predictions(cut: TableSplit, traits: list[ModelTraits] | None) -> dict[str, TablePrediction]:
-    """Ours and the simple ones, on one split."""
+    """Return our prediction and those of the simple methods, on one split."""
     plain = {
         name: TablePrediction(prediction, prediction, prediction)
         for name, prediction in simple(cut, traits).items()
@@ -187,7 +189,7 @@ def predictions(cut: TableSplit, traits: list[ModelTraits] | None) -> dict[str, 
 
 
 def summary(outcomes: list[PredictionOutcome]) -> dict[str, float]:
-    """The figures of all folds as one: a device keeps its row, the models of each fold follow."""
+    """Return the figures of all folds: a row per device, with the models of each fold."""
     names = ("measured", "predicted", "low", "high", "wanted")
     return with_worst_device(
         PredictionOutcome(
@@ -203,7 +205,7 @@ COLUMNS = (
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print the figures, and write them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="*", choices=CASES, default=[])

@@ -21,9 +21,9 @@ class Platform:
 
     def options(self) -> list[str]:
         """Options of `acesniper probe` and `acesniper collect`."""
-        given = ["--runtime", self.runtime, "--threads", str(self.threads)]
-        given += ["--precision", self.precision]
-        return given if self.optimise else [*given, "--no-optimise"]
+        arguments = ["--runtime", self.runtime, "--threads", str(self.threads)]
+        arguments += ["--precision", self.precision]
+        return arguments if self.optimise else [*arguments, "--no-optimise"]
 
     def environment(self) -> dict[str, str]:
         """Environment variables for the runtime."""

@@ -33,14 +33,14 @@ SHORT_TIMEOUTS = {
     "ACESNIPER_PLANNER_PATIENCE_S": "15",
     "ACESNIPER_START_PATIENCE_S": "2",
 }
-"""Shorter than the defaults: until a planner counts as down, and until an image is given up."""
+"""Shorter than the defaults: timeouts of a planner and of an image pull."""
 
 _namespace_numbers = count()
 """Namespaces are deleted slowly: each case of a parametrised test gets a number of its own."""
 
 
 class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
-    """Hands out whole groups to the processes of pytest-xdist, in the order of collection."""
+    """Distributes whole groups to the processes of pytest-xdist, in the order of collection."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)

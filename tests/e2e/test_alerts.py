@@ -21,7 +21,7 @@ def alerts() -> list[str]:
 
 
 @pytest.mark.parametrize("command", [("check", RULES), ("test", "acesniper_rules_test.yaml")])
-def test_rules_fire_in_their_fault_and_only_then(command: tuple[str, Path | str]) -> None:
+def test_rules_fire_during_their_fault_only(command: tuple[str, Path | str]) -> None:
     promtool = ROOT / ".venv/bin/promtool"
 
     done = subprocess.run(
@@ -35,13 +35,13 @@ def test_rules_fire_in_their_fault_and_only_then(command: tuple[str, Path | str]
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_alert_is_made_to_ring_in_a_run_where_its_fault_is_injected() -> None:
+def test_every_alert_fires_in_a_test_that_injects_its_fault() -> None:
     run = (ROOT / "tests/e2e/test_monitoring.py").read_text()
 
     assert [alert for alert in alerts() if f'"{alert}"' not in run] == []
 
 
-def test_every_alert_is_tested_and_has_its_section_in_the_runbook() -> None:
+def test_every_alert_is_tested_and_has_a_section_in_the_runbook() -> None:
     tested = (ROOT / "tests/alerts/acesniper_rules_test.yaml").read_text()
     runbook = (ROOT / "docs/guide/runbook.md").read_text()
 
@@ -50,7 +50,7 @@ def test_every_alert_is_tested_and_has_its_section_in_the_runbook() -> None:
         assert f"## {alert}\n" in runbook
 
 
-def test_rules_ask_for_metrics_that_exist() -> None:
+def test_rules_query_existing_metrics() -> None:
     series = {name for declaration in all_declarations() for name in declaration.series_names}
 
     asked = {name for rule in rules() for name in re.findall(r"\bacesniper_\w+", rule["expr"])}

@@ -33,7 +33,7 @@ def release(plane: ControlPlane) -> Iterator[HelmRelease]:
     release = HelmRelease(plane, NAMESPACE)
     release.make_namespace()
     yield release
-    # There is no kubelet that would let them go.
+    # There is no kubelet that would finish their termination.
     plane.kubectl("delete", "pods", "--all", "-n", NAMESPACE, "--force", "--grace-period=0")
     plane.kubectl("delete", "namespace", NAMESPACE)
 
@@ -41,9 +41,9 @@ def release(plane: ControlPlane) -> Iterator[HelmRelease]:
 def objects(plane: ControlPlane) -> set[str]:
     """Every object of the cluster by kind, namespace and name."""
     kinds = plane.kubectl("api-resources", "--verbs=list", "-o", "name").split()
-    wanted = ",".join(sorted(set(kinds) - set(NOISE)))
+    expected = ",".join(sorted(set(kinds) - set(NOISE)))
     shown = r'jsonpath={range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{"\n"}{end}'
-    return set(plane.kubectl("get", wanted, "--all-namespaces", "-o", shown).splitlines())
+    return set(plane.kubectl("get", expected, "--all-namespaces", "-o", shown).splitlines())
 
 
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
@@ -53,8 +53,8 @@ def test_the_api_server_accepts_every_object_for_all_values(
     manifests = [
         manifest
         for manifest in template(*values, namespace=NAMESPACE)
-        # The one is of the Prometheus operator, which is not here; the other names a priority class
-        # that a dry run does not make.
+        # The first is of the Prometheus operator, which is not installed; the second names a
+        # priority class that a dry run does not create.
         if manifest["kind"] not in ("PodMonitor", "PrometheusRule", "Pod")
     ]
 
@@ -66,7 +66,7 @@ def test_the_api_server_accepts_every_object_for_all_values(
     assert len(answer.splitlines()) == len(manifests)
 
 
-def test_uninstalling_leaves_nothing_behind(plane: ControlPlane, release: HelmRelease) -> None:
+def test_uninstalling_removes_every_object(plane: ControlPlane, release: HelmRelease) -> None:
     before = objects(plane)
 
     release.install("crds.keep=false")
@@ -83,7 +83,7 @@ def test_uninstalling_leaves_nothing_behind(plane: ControlPlane, release: HelmRe
     assert objects(plane) == before
 
 
-def test_crds_are_upgraded_with_the_release_and_kept_after_it(
+def test_crds_are_upgraded_with_the_release_and_kept_on_uninstall(
     plane: ControlPlane, release: HelmRelease, tmp_path: Path
 ) -> None:
     old = tmp_path / "acesniper"
@@ -115,7 +115,7 @@ def test_crds_are_upgraded_with_the_release_and_kept_after_it(
 
 
 class Node:
-    """A node's probe as the API server knows it: by a token bound to a pod on that node."""
+    """The probe of a node, authenticated by a token bound to a pod on that node."""
 
     def __init__(self, plane: ControlPlane, name: str) -> None:
         self._plane = plane
@@ -149,7 +149,7 @@ class Node:
         self._token = plane.kubectl("create", "token", account, "-n", NAMESPACE, *bound)
 
     def apply(self, name: str, node: str, *flags: str, provider: str = "cpu") -> str:
-        """Write a profile the way the probe does; returns what the API server complains about."""
+        """Write a profile as the probe does; returns the error of the API server."""
         spec = {"node": node, "provider": provider}
         part = {"status": {"text": "mine"}} if STATUS in flags else {"spec": spec}
         profile = {
@@ -171,13 +171,13 @@ class Node:
         return done.stderr.strip() if done.returncode else ""
 
 
-def test_a_nodes_probe_writes_its_own_profile_only(
+def test_the_probe_of_a_node_writes_its_own_profile_only(
     plane: ControlPlane, release: HelmRelease
 ) -> None:
     release.install("crds.keep=false")
     a, b = Node(plane, "a"), Node(plane, "b")
 
-    # The API server takes a policy up some time after it has stored it.
+    # The API server enforces a policy some time after it has stored it.
     manager = plane.children["kube-controller-manager"]
     manager.wait_until(lambda: bool(a.apply("b-cuda", "b", "--dry-run=server", provider="cuda")))
 
@@ -199,7 +199,7 @@ def test_a_nodes_probe_writes_its_own_profile_only(
     assert [name.split("/")[1] for name in written] == ["a-cpu", "b-cpu"]
 
 
-def test_the_planner_opens_gates_and_changes_nothing_of_what_pods_run(
+def test_the_planner_removes_gates_and_cannot_change_containers(
     plane: ControlPlane, release: HelmRelease
 ) -> None:
     release.install("crds.keep=false")
@@ -216,7 +216,7 @@ def test_the_planner_opens_gates_and_changes_nothing_of_what_pods_run(
     plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(pod))
 
     def patch(change: object, *flags: str) -> str:
-        """What the API server complains about when the planner's account changes the pod."""
+        """Return the error of the API server when the planner's account changes the pod."""
         account = f"--as=system:serviceaccount:{NAMESPACE}:acesniper-scheduler"
         argv = [plane.program("kubectl"), "--kubeconfig", plane.kubeconfig(), account, *flags]
         done = subprocess.run(

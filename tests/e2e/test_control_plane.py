@@ -32,7 +32,7 @@ def node(control_plane: ControlPlane, namespace: str) -> Iterator[str]:
 
 
 def apply_pod(plane: ControlPlane, node: str, **spec: object) -> None:
-    """A pod called `pod` in the namespace named like the node, which only that node may take."""
+    """A pod called `pod` in the namespace named like the node, with a selector for that node."""
     containers = [{"name": "main", "image": "emulated"}]
     selector = {"kubernetes.io/hostname": node}
     pod = {
@@ -67,7 +67,7 @@ def in_s(seconds: float) -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds)
 
 
-def test_client_and_server_are_the_version_of_the_go_module(control_plane: ControlPlane) -> None:
+def test_client_and_server_have_the_version_of_the_go_module(control_plane: ControlPlane) -> None:
     versions = json.loads(control_plane.kubectl("version", "-o=json"))
 
     assert versions["clientVersion"]["gitVersion"] == kubernetes_version()
@@ -87,7 +87,7 @@ def test_kwok_cannot_write_nodes(control_plane: ControlPlane, verb: str) -> None
         control_plane.kubectl("auth", "can-i", verb, "nodes", identity="kwok")
 
 
-def test_an_emulated_pod_finishes_at_its_instant_with_its_message(
+def test_an_emulated_pod_finishes_at_its_time_with_its_message(
     control_plane: ControlPlane, node: str
 ) -> None:
     message = json.dumps({"median_ms": 12.5, "note": 'a "quoted" word'})
@@ -140,7 +140,7 @@ def test_a_further_scheduler_binds_the_pods_that_name_it(
     assert pod["spec"]["nodeName"] == node
 
 
-def test_the_api_server_comes_back_with_its_data_after_a_kill(
+def test_a_killed_api_server_restarts_with_its_data(
     control_plane: ControlPlane, namespace: str
 ) -> None:
     control_plane.kill("kube-apiserver")
@@ -152,7 +152,9 @@ def test_the_api_server_comes_back_with_its_data_after_a_kill(
     assert namespace in control_plane.kubectl("get", "namespaces")
 
 
-def test_a_killed_parent_leaves_no_process(control_plane: ControlPlane, tmp_path: Path) -> None:
+def test_a_killed_parent_leaves_no_child_process(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
     code = """if True:
         import signal, sys
         from pathlib import Path
@@ -163,7 +165,7 @@ def test_a_killed_parent_leaves_no_process(control_plane: ControlPlane, tmp_path
             signal.pause()
     """
     argv = [sys.executable, "-c", code, str(control_plane.binaries)]
-    environ = {**os.environ, "TMPDIR": str(tmp_path)}  # its folder stays behind
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}  # its folder is not removed
     with subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pids = [int(pid) for pid in parent.stdout.readline().split()]

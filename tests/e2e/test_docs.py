@@ -1,4 +1,4 @@
-"""Every command of the documents, page by page, as a reader would type it."""
+"""Every command of the documentation runs, page by page."""
 
 import subprocess
 from collections.abc import Iterator
@@ -43,12 +43,12 @@ def run(page: Page, folder: Path, environment: dict[str, str]) -> None:
 
 
 @pages("none")
-def test_a_page_that_needs_no_cluster(page: Page, folder: Path) -> None:
+def test_a_page_without_a_cluster_runs(page: Page, folder: Path) -> None:
     run(page, folder, shell_environment(None, folder))
 
 
 @pages("installed")
-def test_a_page_on_a_cluster_with_ace_sniper(
+def test_a_page_for_an_installed_cluster_runs(
     page: Page, folder: Path, installed: FreshFleet
 ) -> None:
     assert isinstance(installed.system, Installed)
@@ -77,7 +77,7 @@ def empty(request: pytest.FixtureRequest) -> Iterator[Installed]:
 
 
 @pages("empty")
-def test_a_page_that_installs_ace_sniper(page: Page, folder: Path, empty: Installed) -> None:
+def test_a_page_that_installs_ace_sniper_runs(page: Page, folder: Path, empty: Installed) -> None:
     run(page, folder, shell_environment(empty, folder))
 
 

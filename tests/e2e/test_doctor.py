@@ -255,7 +255,7 @@ CASES = {
 }
 
 
-def test_nothing_is_found_in_a_healthy_installation(fleet: FreshFleet) -> None:
+def test_a_healthy_installation_has_no_findings(fleet: FreshFleet) -> None:
     assert isinstance(fleet.system, Installed)
 
     done = fleet.system.shell("acesniper doctor")
@@ -266,7 +266,7 @@ def test_nothing_is_found_in_a_healthy_installation(fleet: FreshFleet) -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_a_fault_is_found_and_fixed_by_the_command(fleet: FreshFleet, case: Case) -> None:
+def test_a_fault_is_reported_and_its_fix_resolves_it(fleet: FreshFleet, case: Case) -> None:
     assert isinstance(fleet.system, Installed)
 
     case.breaks(fleet)
@@ -285,7 +285,7 @@ def test_a_fault_is_found_and_fixed_by_the_command(fleet: FreshFleet, case: Case
 
 
 def wait_for_finding(fleet: FreshFleet, case: Case) -> Finding:
-    """The finding of a case: some appear at once, others after a lease expired."""
+    """The finding of a case: some appear immediately, others after a lease expired."""
     matching: list[Finding] = []
 
     def seen() -> bool:
@@ -314,7 +314,7 @@ def assert_fixed(fleet: FreshFleet) -> None:
         pytest.fail(f"still found: {left}")
 
 
-def test_a_broken_installation_is_an_exit_code_and_json_for_machines(fleet: FreshFleet) -> None:
+def test_findings_set_the_exit_code_and_are_printed_as_json(fleet: FreshFleet) -> None:
     assert isinstance(fleet.system, Installed)
     kubectl("delete", "clusterrolebinding", "acesniper-probe")(fleet)
 

@@ -53,18 +53,18 @@ def wait_for_attempt(fleet: FleetOfFive, namespace: str, attempts: int = 1) -> J
 # --- the application -----------------------------------------------------------------------------
 
 
-def test_what_was_too_big_for_its_device_goes_to_a_larger_one(
+def test_an_out_of_memory_task_is_retried_on_a_larger_device(
     by_hand: PlayedByHand, fleet: FleetOfFive, namespace: str
 ) -> None:
     memory = {device.node: device.profile["status"]["memoryBytes"] for device in fleet.devices}
     smallest, largest = fleet.devices[0].node, fleet.devices[-1].node
     fleet.apply([by_hand.task("big", retries=5, nodeSelector={HOSTNAME: smallest})])
     tried = []
-    for attempt, wanted in enumerate((None, largest, None)):
+    for attempt, expected in enumerate((None, largest, None)):
         pod = by_hand.bound_pod("big", attempt)
         tried.append(memory[pod["spec"]["nodeName"]])
         # The node selector may change; the next attempt uses the new one.
-        patch(fleet, "itask", "big", namespace, {"spec": {"nodeSelector": {HOSTNAME: wanted}}})
+        patch(fleet, "itask", "big", namespace, {"spec": {"nodeSelector": {HOSTNAME: expected}}})
         by_hand.ended(pod, 137, "OOMKilled")
         if tried[-1] == memory[largest]:
             break
@@ -98,7 +98,7 @@ def test_an_image_that_cannot_be_pulled_fails_the_task(
     assert "ImagePullFailed" in fleet.events(namespace, "unknown")
 
 
-def test_a_node_whose_clock_is_an_hour_ahead_teaches_nothing_wrong(
+def test_a_node_clock_an_hour_ahead_distorts_no_observation(
     by_hand: PlayedByHand, fleet: FleetOfFive, namespace: str
 ) -> None:
     fleet.apply([by_hand.task("skewed")])
@@ -164,9 +164,7 @@ def test_an_eviction_costs_no_retry(fleet: FleetOfFive, namespace: str) -> None:
     assert "Evicted" in fleet.events(namespace, "long")
 
 
-def test_a_pod_of_a_higher_priority_preempts_and_costs_no_retry(
-    fleet: FleetOfFive, namespace: str
-) -> None:
+def test_preemption_by_a_higher_priority_costs_no_retry(fleet: FleetOfFive, namespace: str) -> None:
     here = {HOSTNAME: fleet.devices[0].node}
     priority: Json = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "value": 1000}
     fleet.apply([{**priority, "metadata": {"name": namespace}}])
@@ -186,9 +184,7 @@ def test_a_pod_of_a_higher_priority_preempts_and_costs_no_retry(
     assert status["disruptions"] == 1
 
 
-def test_a_pod_that_is_refused_for_now_says_why_and_is_made_once_it_may_be(
-    fleet: FleetOfFive, namespace: str
-) -> None:
+def test_a_refused_pod_is_reported_and_created_later(fleet: FleetOfFive, namespace: str) -> None:
     fleet.add_model(namespace)
     fleet.apply([fleet.task("early", namespace, priorityClassName=namespace)])
     fleet.wait_for("inferencetask", "condition=Healthy=False", namespace, "early")
@@ -203,8 +199,10 @@ def test_a_pod_that_is_refused_for_now_says_why_and_is_made_once_it_may_be(
     assert status["phase"] == "Succeeded"
 
 
-def test_slots_are_counted_however_they_are_written(fleet: FleetOfFive, namespace: str) -> None:
-    """The API server keeps 1e3 as it was given."""
+def test_slots_are_counted_in_every_notation_of_quantities(
+    fleet: FleetOfFive, namespace: str
+) -> None:
+    """The API server stores 1e3 unchanged."""
     fleet.add_model(namespace)
     limits = {"acesniper.io/slot": "1e3"}
     container: Json = {"name": "main", "image": "example", "resources": {"limits": limits}}
@@ -217,7 +215,7 @@ def test_slots_are_counted_however_they_are_written(fleet: FleetOfFive, namespac
     assert fleet.system.plane.children[EXTENDER].running
 
 
-# --- people --------------------------------------------------------------------------------------
+# --- users ---------------------------------------------------------------------------------------
 
 
 def test_a_cancelled_task_frees_its_device_and_stays_cancelled(
@@ -235,7 +233,7 @@ def test_a_cancelled_task_frees_its_device_and_stays_cancelled(
         patch(fleet, "itask", "long", namespace, {"spec": {"cancel": False}})
 
 
-def test_what_a_running_task_is_cannot_be_changed(fleet: FleetOfFive, namespace: str) -> None:
+def test_the_spec_of_a_running_task_is_immutable(fleet: FleetOfFive, namespace: str) -> None:
     start_long(fleet, namespace)
 
     for change in ({"inferences": 1}, {"model": "resnet18"}, {"runtime": ["cuda"]}):
@@ -246,7 +244,7 @@ def test_what_a_running_task_is_cannot_be_changed(fleet: FleetOfFive, namespace:
     fleet.system.plane.kubectl("delete", "itask", "long", "-n", namespace)
 
 
-def test_a_queued_task_gets_the_model_that_has_its_name_now(
+def test_a_queued_task_runs_the_current_model_of_its_name(
     fleet: FleetOfFive, namespace: str
 ) -> None:
     fleet.add_model(namespace)
@@ -268,7 +266,7 @@ def test_a_queued_task_gets_the_model_that_has_its_name_now(
     assert fleet.tasks(namespace)["queued"]["status"]["attempts"] == 0
 
 
-def test_a_namespace_takes_its_tasks_along(fleet: FleetOfFive, namespace: str) -> None:
+def test_deleting_a_namespace_deletes_its_tasks(fleet: FleetOfFive, namespace: str) -> None:
     plane = fleet.system.plane
     name = f"{namespace}-gone"
     plane.kubectl("create", "namespace", name)

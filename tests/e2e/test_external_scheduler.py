@@ -20,7 +20,7 @@ from acesniper.testbed.processes import free_port, https_ok
 
 @dataclass(frozen=True, slots=True)
 class Extender:
-    """An extender over TLS, and what it takes to ask it."""
+    """An extender over TLS, and the certificates of a client."""
 
     port: int
     ca: Path
@@ -49,7 +49,7 @@ def plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
 
 @pytest.fixture(scope="module")
 def extender(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Extender:
-    """An extender, and the cluster's scheduler configured to ask it."""
+    """An extender, and the cluster's scheduler configured to call it."""
     folders = {name: tmp_path_factory.mktemp(name) for name in ("ca", "server", "scheduler")}
     authority = Authority(folders["ca"], "ca")
     client = authority.client("scheduler", "scheduler")
@@ -90,7 +90,7 @@ def test_a_client_without_a_certificate_is_refused(extender: Extender) -> None:
 
 
 @pytest.mark.parametrize("scheduler", ["ace-sniper", "default-scheduler"])
-def test_the_clusters_scheduler_asks_about_every_pod(
+def test_the_clusters_scheduler_calls_the_extender_for_every_pod(
     plane: ControlPlane, extender: Extender, scheduler: str
 ) -> None:
     pod = {
@@ -112,7 +112,7 @@ def test_the_clusters_scheduler_asks_about_every_pod(
 
 
 def asked(extender: Extender) -> float:
-    """How often the extender was asked to filter."""
+    """Return the number of filter requests."""
     return sum(
         float(line.rsplit(" ", 1)[1])
         for line in extender.text("/metrics", extender.client).splitlines()

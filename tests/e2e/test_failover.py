@@ -73,9 +73,7 @@ def test_the_second_pod_takes_over_with_the_same_reservations(
     assert fleet.finish(namespace, "back")["back"]["phase"] == "Succeeded"
 
 
-def test_a_planner_in_one_pod_and_a_scheduler_in_the_other_agree(
-    fleet: FleetOfFive, namespace: str
-) -> None:
+def test_planner_and_scheduler_agree_in_different_pods(fleet: FleetOfFive, namespace: str) -> None:
     """They hold separate leases, so the leaders may be in different pods."""
     planned = re.compile(
         r'^acesniper_decisions_total\{outcome="planned",.*verb="filter"\} [1-9]', re.M

@@ -7,7 +7,7 @@ from acesniper.testbed.deployment import ROOT
 from fleet_of_five import FleetOfFive
 
 
-def test_a_task_runs_where_it_was_predicted_to_finish_first(
+def test_a_task_runs_on_the_device_with_the_earliest_finish(
     fleet: FleetOfFive, namespace: str
 ) -> None:
     fleet.add_model(namespace)
@@ -33,7 +33,7 @@ def test_a_task_runs_where_it_was_predicted_to_finish_first(
     assert run.node in shown
 
 
-def test_a_task_may_bring_its_own_model_and_batch(fleet: FleetOfFive, namespace: str) -> None:
+def test_a_task_may_contain_its_own_model_and_batch(fleet: FleetOfFive, namespace: str) -> None:
     source = fleet.sources["squeezenet1-1"].model_dump(by_alias=True, exclude_none=True)
     fleet.add_model(namespace)
 
@@ -86,7 +86,7 @@ def test_invalid_models_are_reported_and_block_no_other_task(
     assert status["away"]["phase"] == "Pending"
 
 
-def test_a_missing_model_starts_its_tasks_once_it_is_made(
+def test_tasks_of_a_missing_model_start_once_it_is_created(
     fleet: FleetOfFive, namespace: str
 ) -> None:
     fleet.apply([fleet.task("early", namespace)])
@@ -111,7 +111,7 @@ def test_a_suspended_task_starts_once_resumed(fleet: FleetOfFive, namespace: str
     assert fleet.finish(namespace)["held"]["phase"] == "Succeeded"
 
 
-def test_a_deadline_out_of_reach_is_rejected_at_once(fleet: FleetOfFive, namespace: str) -> None:
+def test_an_infeasible_deadline_is_rejected_immediately(fleet: FleetOfFive, namespace: str) -> None:
     fleet.add_model(namespace)
     unreachable = fleet.inferences(10_000)
 
@@ -129,7 +129,7 @@ def test_a_deadline_out_of_reach_is_rejected_at_once(fleet: FleetOfFive, namespa
     assert not fleet.runs(namespace)
 
 
-def test_a_failed_attempt_is_tried_again_and_counted(fleet: FleetOfFive, namespace: str) -> None:
+def test_a_failed_attempt_is_retried_and_counted(fleet: FleetOfFive, namespace: str) -> None:
     fleet.add_model(namespace)
     fleet.exit_codes |= {"once": [3], "always": [3, 3]}
 
@@ -159,7 +159,9 @@ def test_a_deleted_task_frees_its_device(fleet: FleetOfFive, namespace: str) -> 
     assert status["node"] == fleet.devices[0].node
 
 
-def test_a_finished_task_goes_after_its_time_to_live(fleet: FleetOfFive, namespace: str) -> None:
+def test_a_finished_task_is_deleted_after_its_time_to_live(
+    fleet: FleetOfFive, namespace: str
+) -> None:
     fleet.add_model(namespace)
 
     fleet.apply([fleet.task("brief", namespace, ttlAfterFinished="1s")])

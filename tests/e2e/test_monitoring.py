@@ -72,7 +72,7 @@ def test_every_query_of_the_dashboard_has_data_and_no_alert_fires(
     assert prometheus.firing() == set()
 
 
-def test_labels_have_the_values_that_were_declared(prometheus: Prometheus) -> None:
+def test_labels_have_the_declared_values(prometheus: Prometheus) -> None:
     """The documented number of series depends on it."""
     prometheus.wait_until(lambda: bool(prometheus.query("acesniper_planner_down")))
     for declaration in all_declarations():

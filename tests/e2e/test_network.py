@@ -34,7 +34,7 @@ class Cluster:
         )
 
     def serving(self) -> str | None:
-        """The digest of the file that the parts would find in their volume."""
+        """Return the digest of the file in the volume of the components."""
         get = ("get", "configmap", "-n", self.namespace, "--ignore-not-found", "-o", "json")
         text = self.plane.kubectl(*get, "ace-sniper-network")
         content = (json.loads(text) if text else {}).get("binaryData", {}).get("pcn.onnx")
@@ -88,7 +88,7 @@ def serves(fleet: FleetOfFive, digest: str) -> bool:
 
 
 def source_of(fleet: FleetOfFive, namespace: str, task: str) -> str:
-    """What the prediction of a task's device came from, by the decision about its pod."""
+    """Return the source of the prediction in the decision about a task's pod."""
     fleet.apply([fleet.task(task, namespace)])
     uid = fleet.finish(namespace, task)[task]["podUid"]
     return str(fleet.system.ask(f"/explain?pod={uid}")["candidates"][0]["source"])

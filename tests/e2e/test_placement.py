@@ -22,7 +22,7 @@ def pod(name: str, namespace: str, **labels: str) -> dict[str, object]:
     }
 
 
-def test_a_burst_is_spread_over_devices_that_are_never_shared(
+def test_a_burst_is_spread_over_devices_one_task_at_a_time(
     fleet: FleetOfFive, namespace: str
 ) -> None:
     fleet.add_models(namespace)
@@ -149,9 +149,7 @@ def test_explaining_an_unknown_pod_names_the_valid_forms(fleet: FleetOfFive, pat
         fleet.system.ask(path)
 
 
-def test_a_node_without_a_profile_is_no_crash_and_no_candidate(
-    fleet: FleetOfFive, namespace: str
-) -> None:
+def test_a_node_without_a_profile_is_not_a_candidate(fleet: FleetOfFive, namespace: str) -> None:
     fleet.add_model(namespace)
     bare = {
         "apiVersion": "v1",
@@ -168,7 +166,7 @@ def test_a_node_without_a_profile_is_no_crash_and_no_candidate(
     assert status["node"] in {device.node for device in fleet.devices}
 
 
-def test_a_node_that_takes_no_pods_is_left_for_another(fleet: FleetOfFive, namespace: str) -> None:
+def test_a_task_on_a_tainted_node_is_planned_on_another(fleet: FleetOfFive, namespace: str) -> None:
     """Its taint makes kube-scheduler reject the planned node; the task is planned elsewhere."""
     fleet.add_model(namespace)
     fleet.wait_idle()

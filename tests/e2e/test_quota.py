@@ -1,4 +1,4 @@
-"""A namespace's share of the fleet is limited as Kubernetes limits anything: by a ResourceQuota."""
+"""A ResourceQuota limits the share of a namespace."""
 
 from fleet_of_five import FleetOfFive
 
@@ -6,7 +6,7 @@ MOST = 2
 TASKS = 6
 
 
-def test_a_quota_over_slots_limits_how_many_tasks_of_a_namespace_run_at_once(
+def test_a_quota_of_slots_limits_concurrent_tasks_of_a_namespace(
     fleet: FleetOfFive, namespace: str
 ) -> None:
     fleet.add_model(namespace)

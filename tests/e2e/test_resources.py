@@ -133,7 +133,9 @@ def test_a_name_too_long_for_a_label_is_refused(system: Deployment) -> None:
         ("configmap://models/m.onnx", None),
     ],
 )
-def test_models_may_be_in_many_places(system: Deployment, uri: str, secret: str | None) -> None:
+def test_every_kind_of_model_address_is_accepted(
+    system: Deployment, uri: str, secret: str | None
+) -> None:
     source = {"uri": uri, "sha256": SHA} | ({"secret": secret} if secret else {})
     spec = {"source": source, "input": {"uri": "pvc://claim/in"}, "output": {"uri": "s3://bucket"}}
     asked = manifest("InferenceTask", spec)
@@ -145,7 +147,7 @@ def test_models_may_be_in_many_places(system: Deployment, uri: str, secret: str 
     ("field", "value"),
     [("model", "other"), ("inferences", 3), ("batchSize", 2), ("runtime", ["cuda"])],
 )
-def test_what_a_task_runs_cannot_be_changed(
+def test_the_model_of_a_task_is_immutable(
     system: Deployment, namespace: str, field: str, value: object
 ) -> None:
     document = json.loads(manifest("InferenceTask", {"model": "m"}))
@@ -157,7 +159,7 @@ def test_what_a_task_runs_cannot_be_changed(
         system.plane.kubectl("patch", "itask", "x", "-n", namespace, "--type=merge", "-p", patch)
 
 
-def test_the_api_server_prunes_nothing_of_a_measured_profile(control_plane: ControlPlane) -> None:
+def test_the_api_server_prunes_no_field_of_a_measured_profile(control_plane: ControlPlane) -> None:
     path = sorted((ROOT / "examples/devices").glob("*.yaml"))[0]
     shipped = yaml.safe_load(path.read_text())
     shipped["metadata"]["name"] = "prune-nothing"

@@ -46,11 +46,11 @@ def fetched(uri: str, folder: Path, secret: Mapping[str, str], sha256: str = DIG
     return target.read_bytes()
 
 
-def test_a_model_comes_from_a_bucket(store: ObjectStore, tmp_path: Path) -> None:
+def test_a_model_is_downloaded_from_a_bucket(store: ObjectStore, tmp_path: Path) -> None:
     assert fetched("s3://models/deep/net v1+2.onnx", tmp_path, store.secret) == DATA
 
 
-def test_the_endpoint_may_stand_in_the_address(store: ObjectStore, tmp_path: Path) -> None:
+def test_the_endpoint_may_be_part_of_the_address(store: ObjectStore, tmp_path: Path) -> None:
     keys = {key: store.secret[key] for key in ("accessKeyId", "secretAccessKey")}
     uri = f"s3://models/deep/net v1+2.onnx?endpoint={store.endpoint}&region=us-east-1"
 
@@ -102,26 +102,28 @@ def test_outputs_are_written_into_a_bucket(store: ObjectStore) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["", ":v1"], ids=["plain", "tag"])
-def test_a_model_comes_from_a_registry(registry: Registry, tmp_path: Path, suffix: str) -> None:
+def test_a_model_is_downloaded_from_a_registry(
+    registry: Registry, tmp_path: Path, suffix: str
+) -> None:
     uri = f"{registry.address}/models/net{suffix}"
 
     assert fetched(uri, tmp_path, registry.secret) == DATA
 
 
-def test_a_docker_configuration_opens_a_registry(registry: Registry, tmp_path: Path) -> None:
+def test_a_docker_configuration_authenticates_to_a_registry(
+    registry: Registry, tmp_path: Path
+) -> None:
     config = {"auths": {f"{registry.host}:{registry.port}": registry.secret}}
     secret = {".dockerconfigjson": json.dumps(config)}
 
     assert fetched(f"{registry.address}/models/net", tmp_path, secret) == DATA
 
 
-def test_a_registry_refuses_a_wrong_password(registry: Registry, tmp_path: Path) -> None:
+def test_a_wrong_password_of_a_registry_is_reported(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="responds 401 Unauthorized; see the Secret"):
         fetched(f"{registry.address}/models/net", tmp_path, {"username": "a", "password": "b"})
 
 
-def test_a_digest_that_a_registry_does_not_have_is_explained(
-    registry: Registry, tmp_path: Path
-) -> None:
+def test_a_digest_missing_from_a_registry_is_reported(registry: Registry, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="has no blob with the digest"):
         fetched(f"{registry.address}/models/net", tmp_path, registry.secret, "0" * 64)

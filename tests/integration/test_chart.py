@@ -118,13 +118,13 @@ def test_every_pod_meets_the_restricted_standard(values: tuple[str, ...]) -> Non
 
 
 @matrix
-def test_every_container_is_limited(values: tuple[str, ...]) -> None:
+def test_every_container_has_resource_limits(values: tuple[str, ...]) -> None:
     for name, container in containers(template(*values)).items():
         resources = container["resources"]
         assert {"cpu", "memory"} <= resources["requests"].keys(), name
         # A CPU limit would distort the probe's measurement.
-        wanted = {"memory"} if name == "probe" else {"cpu", "memory"}
-        assert resources["limits"].keys() == wanted, name
+        expected = {"memory"} if name == "probe" else {"cpu", "memory"}
+        assert resources["limits"].keys() == expected, name
 
 
 @matrix
@@ -135,7 +135,7 @@ def test_images_have_a_version(values: tuple[str, ...]) -> None:
     assert tags - {"v1.37.2"} == {"0.1.0"}
 
 
-def test_the_control_plane_leaves_room_on_a_small_board() -> None:
+def test_the_components_fit_on_a_small_board() -> None:
     requests = [container["resources"]["requests"] for container in containers(template()).values()]
 
     memory_mib = sum(int(request["memory"].removesuffix("Mi")) for request in requests)
@@ -190,8 +190,8 @@ def test_the_schedulers_values_reach_its_configuration() -> None:
     manifests = template("scheduler.qps=50", "scheduler.timeoutS=0.5")
 
     config = yaml.safe_load(one(manifests, "ConfigMap")["data"]["scheduler.yaml"])
-    wanted = SchedulerConfig(lease_namespace="aces", qps=50, timeout_s=0.5)
-    assert config == wanted.manifest()
+    expected = SchedulerConfig(lease_namespace="aces", qps=50, timeout_s=0.5)
+    assert config == expected.manifest()
 
 
 @pytest.mark.parametrize(
@@ -207,9 +207,9 @@ def test_the_environment_sets_every_setting(part: str, settings: type[Environmen
     variables = {name: value for name, value in given.items() if name.startswith("ACESNIPER_")}
     # A pod uses its service account; predictions from a file are for benchmarks.
     never = {"ACESNIPER_KUBECONFIG", "ACESNIPER_PREDICTIONS"}
-    wanted = {settings.variable(name) for name in settings.model_fields} - never
+    expected = {settings.variable(name) for name in settings.model_fields} - never
 
-    assert variables.keys() == wanted
+    assert variables.keys() == expected
     # Set by the downward API at run time.
     filled = {name: value or "node-1" for name, value in variables.items() if value != ""}
     assert settings.read(filled)

@@ -1,4 +1,4 @@
-"""Who may do what in the cluster: every verb is named here, with its reason in the rules' files.
+"""Permissions of each component: every verb is listed here, with its reason in the rules.
 
 A new right needs a line here, so that no component grants one in passing.
 """
@@ -50,7 +50,7 @@ BOUND = {
     ("acesniper-lease", "acesniper-scheduler"),
     ("acesniper-planner-lease", "acesniper-scheduler"),
     ("acesniper-operator-lease", "acesniper-operator"),
-    # What the stock scheduler has, under our own account.
+    # The permissions of the stock scheduler, for our own account.
     ("system:kube-scheduler", "acesniper-scheduler"),
     ("system:volume-scheduler", "acesniper-scheduler"),
     ("extension-apiserver-authentication-reader", "acesniper-scheduler"),
@@ -66,36 +66,36 @@ def _helm() -> None:
 
 
 def granted(rules: list[dict[str, Any]]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
+    result: dict[str, set[str]] = {}
     for rule in rules:
         for group in rule["apiGroups"]:
             for resource in rule["resources"]:
-                found.setdefault(f"{group}/{resource}".lstrip("/"), set()).update(rule["verbs"])
-    return found
+                result.setdefault(f"{group}/{resource}".lstrip("/"), set()).update(rule["verbs"])
+    return result
 
 
-def test_each_part_may_do_what_is_listed_and_no_more() -> None:
+def test_each_component_has_exactly_the_listed_permissions() -> None:
     roles = [role for role in template() if role["kind"] in ("ClusterRole", "Role")]
 
-    found = {role["metadata"]["name"]: granted(role["rules"]) for role in roles}
+    result = {role["metadata"]["name"]: granted(role["rules"]) for role in roles}
 
-    wanted = {
+    expected = {
         role: {what: set(verbs.split()) for what, verbs in rights.items()}
         for role, rights in RIGHTS.items()
     }
-    assert found == wanted
+    assert result == expected
 
 
-def test_each_role_is_bound_to_the_account_of_its_part() -> None:
+def test_each_role_is_bound_to_the_account_of_its_component() -> None:
     bindings = [role for role in template() if role["kind"].endswith("RoleBinding")]
 
-    found = {
+    result = {
         (binding["roleRef"]["name"], subject["name"])
         for binding in bindings
         for subject in binding["subjects"]
     }
 
-    assert found == BOUND
+    assert result == BOUND
 
 
 def test_retraining_may_read_profiles_and_write_the_network_only() -> None:
@@ -115,13 +115,13 @@ def test_retraining_may_read_profiles_and_write_the_network_only() -> None:
     ]
 
 
-def test_nothing_is_granted_by_wildcard() -> None:
+def test_no_permission_uses_a_wildcard() -> None:
     for role in (role for role in template() if role["kind"] in ("ClusterRole", "Role")):
         for rule in role["rules"]:
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
 
 
-def test_every_right_says_why() -> None:
+def test_every_permission_has_a_reason() -> None:
     lines = [
         line
         for path in (CHART / "files").glob("*-rules.yaml")

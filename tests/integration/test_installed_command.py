@@ -1,4 +1,4 @@
-"""The command as users install it: from the wheel, in an environment that sees no checkout."""
+"""The command as users install it: from the wheel, in an environment without the checkout."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Enviro
     return made
 
 
-def test_the_wheel_holds_no_testbed_and_no_tests(wheel: Path) -> None:
+def test_the_wheel_contains_no_testbed_and_no_tests(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packages = {name.split("/")[1] for name in archive.namelist() if "/" in name}
 
@@ -83,7 +83,7 @@ def test_the_wheel_holds_no_testbed_and_no_tests(wheel: Path) -> None:
     assert not {"testbed", "tests"} & packages
 
 
-def test_the_environment_sees_the_wheel_and_not_the_checkout(environment: Environment) -> None:
+def test_the_environment_imports_the_wheel_not_the_checkout(environment: Environment) -> None:
     program = "import acesniper.cli, sys; print(acesniper.cli.__file__, *sys.path, sep='\\n')"
 
     imported, *path = environment.run("python", "-c", program).splitlines()
@@ -101,7 +101,7 @@ def test_every_command_prints_its_help(environment: Environment, words: tuple[st
     assert f"Usage: acesniper {' '.join(words)}" in shown
 
 
-def test_the_plugin_of_kubectl_is_installed(environment: Environment) -> None:
+def test_the_kubectl_plugin_is_installed(environment: Environment) -> None:
     assert "Usage: kubectl acesniper" in environment.run("kubectl-acesniper", "--help")
 
 

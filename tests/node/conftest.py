@@ -20,18 +20,18 @@ SLOW_CPUS = 1.0
 
 
 class Models(http.server.SimpleHTTPRequestHandler):
-    """Serves the example models and counts what is asked for."""
+    """Serves the example models and counts requests by file."""
 
-    def __init__(self, asked: Counter[str], *arguments: Any, **named: Any) -> None:  # noqa: ANN401
-        self.asked = asked
+    def __init__(self, requests: Counter[str], *arguments: Any, **named: Any) -> None:  # noqa: ANN401
+        self.requests = requests
         super().__init__(*arguments, **named)
 
     def do_GET(self) -> None:
-        self.asked[self.path.strip("/")] += 1
+        self.requests[self.path.strip("/")] += 1
         super().do_GET()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """The tests print what matters."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -76,15 +76,15 @@ def release(plane: ControlPlane, nodes: tuple[RealNode, RealNode]) -> HelmReleas
 
 
 @pytest.fixture(scope="session")
-def asked() -> Counter[str]:
-    """How often the model server was asked for each file."""
+def model_requests() -> Counter[str]:
+    """Number of requests to the model server, by file."""
     return Counter()
 
 
 @pytest.fixture(scope="session")
-def models(nodes: tuple[RealNode, RealNode], asked: Counter[str]) -> Iterator[str]:
+def models(nodes: tuple[RealNode, RealNode], model_requests: Counter[str]) -> Iterator[str]:
     """The address of a server with the example models, as pods reach it."""
-    handler = partial(Models, asked, directory=str(MODELS))
+    handler = partial(Models, model_requests, directory=str(MODELS))
     with http.server.ThreadingHTTPServer((nodes[0].network.host, 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -100,6 +100,6 @@ def deliveries(
     models: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Mapping[str, Delivery]:
-    """One example model in every place that a model can be in, some of them behind a Secret."""
+    """One example model in every kind of source, some with credentials in a Secret."""
     folder = tmp_path_factory.mktemp("deliveries")
     return Deliveries(plane, nodes[0].network.host, folder).prepare(f"{models}/{MODEL}")

@@ -16,7 +16,7 @@ from real_tasks import MODEL, apply, digest, finish, get
 Nodes = tuple[RealNode, RealNode]
 
 
-def test_each_node_publishes_what_it_measured(
+def test_each_node_publishes_its_profile(
     plane: ControlPlane, nodes: Nodes, release: HelmRelease
 ) -> None:
     for node in nodes:
@@ -27,7 +27,7 @@ def test_each_node_publishes_what_it_measured(
         assert offered["acesniper.io/slot"] == "1"
 
 
-def test_a_task_runs_in_a_container_and_reports_what_it_took(
+def test_a_task_runs_in_a_container_and_reports_its_latency(
     plane: ControlPlane, nodes: Nodes, release: HelmRelease, models: str
 ) -> None:
     apply(plane, "first", f"{models}/{MODEL}", inferences=20)
@@ -40,7 +40,7 @@ def test_a_task_runs_in_a_container_and_reports_what_it_took(
     assert status["attempts"] == 0
 
 
-def test_tasks_go_where_they_are_predicted_to_finish_first(
+def test_tasks_run_on_the_node_with_the_earliest_finish(
     plane: ControlPlane, nodes: Nodes, release: HelmRelease, models: str
 ) -> None:
     names = [f"one-of-many-{number}" for number in range(6)]
@@ -75,7 +75,7 @@ def test_a_model_is_fetched_from_every_kind_of_source(
         assert status["attempts"] == 0, place
 
 
-def test_outputs_of_given_inputs_land_in_a_volume(
+def test_outputs_of_given_inputs_are_written_to_a_volume(
     plane: ControlPlane,
     nodes: Nodes,
     release: HelmRelease,
@@ -91,7 +91,7 @@ def test_outputs_of_given_inputs_land_in_a_volume(
     assert written == [f"batch-00000{number}.npz" for number in range(3)]
 
 
-def test_an_upgrade_while_a_task_runs_loses_nothing_and_shows_how_far_it_is(
+def test_an_upgrade_keeps_running_tasks_and_their_progress(
     plane: ControlPlane, nodes: Nodes, release: HelmRelease, models: str
 ) -> None:
     apply(plane, "long", f"{models}/{MODEL}", inferences=1500)
@@ -112,7 +112,7 @@ def test_the_model_cache_keeps_models_on_their_node(
     nodes: Nodes,
     release: HelmRelease,
     models: str,
-    asked: Counter[str],
+    model_requests: Counter[str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     model, folder = "mobilenet_v2.onnx", tmp_path_factory.mktemp("node") / "models"
@@ -129,10 +129,12 @@ def test_the_model_cache_keeps_models_on_their_node(
 
     kept = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
     assert kept == [digest(model)]
-    assert asked[model] == 2, "by the operator, which reads it, and by the first of the pods"
+    assert model_requests[model] == 2, (
+        "by the operator, which reads it, and by the first of the pods"
+    )
 
 
-def test_a_node_measures_itself_again_when_asked(
+def test_a_node_is_probed_again_on_request(
     plane: ControlPlane, nodes: Nodes, release: HelmRelease
 ) -> None:
     profile = f"dprof/{nodes[0].name}-cpu"
@@ -143,7 +145,7 @@ def test_a_node_measures_itself_again_when_asked(
     plane.kubectl("wait", f"--for={answered}", profile, "--timeout=300s", timeout_s=310)
 
 
-def test_helm_test_sees_our_scheduler_place_a_pod(release: HelmRelease) -> None:
+def test_helm_test_verifies_that_our_scheduler_places_a_pod(release: HelmRelease) -> None:
     assert "Succeeded" in release.test()
 
 

@@ -28,7 +28,7 @@ LAYERS = st.lists(
 
 
 def read_here(path: Path, batch: int = 1) -> ModelFeatures:
-    """The child's work without the child: a property test wants hundreds of examples."""
+    """Read a model without the child process: a property test needs hundreds of examples."""
     return extract_features(path, batch, {})
 
 
@@ -104,7 +104,7 @@ def test_a_garbled_model_is_read_or_rejected(data: st.DataObject) -> None:
 
 @settings(max_examples=4, deadline=None)
 @given(st.binary(min_size=1, max_size=200))
-def test_the_child_process_rejects_them_as_well(content: bytes) -> None:
+def test_the_child_process_rejects_random_bytes(content: bytes) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "m.onnx"
         path.write_bytes(content)
@@ -183,7 +183,7 @@ def test_a_spread_adds_up_to_the_total_of_its_classes(
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(LAYERS, min_size=2, max_size=4), st.integers(1, 8), st.integers(4, 24))
-def test_likeness_is_a_symmetric_kernel_between_0_and_1(
+def test_similarity_is_a_symmetric_kernel_between_0_and_1(
     networks: list[list[str]], channels: int, size: int
 ) -> None:
     models = [
@@ -191,13 +191,13 @@ def test_likeness_is_a_symmetric_kernel_between_0_and_1(
         for layers in networks
     ]
 
-    found = likeness(models, models)
+    similarity = likeness(models, models)
 
-    assert (found >= 0).all()
-    assert (found <= 1 + 1e-9).all()
-    assert np.diagonal(found) == pytest.approx(1.0)
-    assert found == pytest.approx(found.T)
-    assert np.linalg.eigvalsh(found).min() > -1e-9
+    assert (similarity >= 0).all()
+    assert (similarity <= 1 + 1e-9).all()
+    assert np.diagonal(similarity) == pytest.approx(1.0)
+    assert similarity == pytest.approx(similarity.T)
+    assert np.linalg.eigvalsh(similarity).min() > -1e-9
 
 
 SCHEMAS = sorted(

@@ -68,8 +68,8 @@ def test_equal_features_get_equal_predictions_whatever_the_object(
     both = predictor.table(MODELS + copies, [DEVICE], [observed])
 
     assert [model.digest for model in copies] == [model.digest for model in MODELS]
-    for found in (other, both):
-        for one, same in zip(table, found, strict=True):
+    for result in (other, both):
+        for one, same in zip(table, result, strict=True):
             np.testing.assert_allclose(np.resize(same, one.shape), one, rtol=1e-4)
     for half in np.split(both.latency, 2):
         np.testing.assert_allclose(half, table.latency, rtol=1e-4)
@@ -97,6 +97,6 @@ def test_one_file_profiled_in_two_namespaces_gets_one_prediction(load: Load) -> 
     assert second is not None
     observed = [Observation(first, 0.05, 0.001)]
 
-    found = load().table([first, second], [DEVICE], [observed]).latency[:, 0]
+    table = load().table([first, second], [DEVICE], [observed]).latency[:, 0]
 
-    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    assert table[0] == pytest.approx(table[1], rel=1e-5)

@@ -19,7 +19,7 @@ NUMBERS = arrays(np.float64, st.integers(2, 12), elements=st.integers(-5, 5).map
 
 
 @given(NUMBERS)
-def test_an_order_agrees_with_itself_and_not_with_its_reverse(values: np.ndarray) -> None:
+def test_an_order_agrees_with_itself_and_not_its_reverse(values: np.ndarray) -> None:
     for measure in (spearman, kendall):
         itself, reverse = measure(values, values), measure(values, -values)
         assert np.isnan(itself) or (abs(itself - 1) < 1e-9 and abs(reverse + 1) < 1e-9)
@@ -27,11 +27,11 @@ def test_an_order_agrees_with_itself_and_not_with_its_reverse(values: np.ndarray
 
 @given(st.lists(st.sampled_from("abcdefg"), min_size=2, max_size=30))
 def test_folds_cover_all_once_and_never_split_a_family(families: list[str]) -> None:
-    found = family_folds(families)
+    folds = family_folds(families)
 
-    assert (np.sum(found, axis=0) == 1).all()
+    assert (np.sum(folds, axis=0) == 1).all()
     if len(set(families)) > 1:
-        for mask in found:
+        for mask in folds:
             inside = {f for f, there in zip(families, mask, strict=True) if there}
             outside = {f for f, there in zip(families, mask, strict=True) if not there}
             assert not inside & outside
@@ -46,20 +46,20 @@ def test_costs_are_never_negative(seed: int) -> None:
 
 
 @given(st.integers(0, 1000), floats(0.0, 0.9))
-def test_filling_keeps_what_is_there(seed: int, share: float) -> None:
+def test_imputation_keeps_measured_values(seed: int, share: float) -> None:
     draw = np.random.default_rng(seed)
     values = draw.normal(size=(6, 7))
     values[draw.random(values.shape) < share] = np.nan
     there = np.isfinite(values)
 
-    found = impute(values)
+    imputed = impute(values)
 
-    assert np.isfinite(found).all()
-    np.testing.assert_array_equal(found[there], values[there])
+    assert np.isfinite(imputed).all()
+    np.testing.assert_array_equal(imputed[there], values[there])
 
 
 @given(st.integers(0, 1000))
-def test_a_kind_never_seen_costs_what_others_do(seed: int) -> None:
+def test_an_unseen_kind_costs_as_much_per_flop_as_others(seed: int) -> None:
     draw = np.random.default_rng(seed)
     seen = [
         ModelTraits((operator("conv", flops=x), operator("pool", flops=y)))

@@ -1,4 +1,4 @@
-"""A made-up atlas of real networks, as `acesniper collect` and `atlas/build.py` would write it."""
+"""A synthetic atlas of real networks, in the format of `acesniper collect` and `atlas/build.py`."""
 
 import json
 from pathlib import Path
@@ -17,14 +17,14 @@ NETWORKS = (
     *("resnet18", "resnet34", "mixer_s32_224", "squeezenet1_1", "alexnet", "yolo_16"),
     *("bert_mini", "bert_medium", "unet_16", "unet_24", "autoencoder_128", "vit_tiny_patch16_224"),
 )
-"""Some of the library, of nine families."""
+"""Networks of the library, of nine families."""
 
 PLATFORMS = {"a1": "a", "a2": "a", "b1": "b", "b2": "b", "c1": "c", "d1": "d"}
 """Platforms and their runtimes."""
 
 
 def write_atlas(folder: Path, noise: float = 0.05) -> Path:
-    """Latencies as physics has them, a factor per platform and noise aside; d1 lacks a network."""
+    """Write analytical latencies times a factor per platform, with noise; d1 lacks a network."""
     draw = np.random.default_rng(1)
     suite, known = known_suite(), known_networks()
     names = sorted(NETWORKS)
@@ -35,8 +35,8 @@ def write_atlas(folder: Path, noise: float = 0.05) -> Path:
         vector = HardwareVector(
             suite.name, suite.version, {name: Reading(s, 0.01) for name, s in readings.items()}
         )
-        right = PhysicsPredictor().table([known[name] for name in names], [vector]).latency[:, 0]
-        measured = right * np.exp(draw.normal(0.1 * turn, noise, len(names))) * 1e3
+        exact = PhysicsPredictor().table([known[name] for name in names], [vector]).latency[:, 0]
+        measured = exact * np.exp(draw.normal(0.1 * turn, noise, len(names))) * 1e3
         kept = names[1:] if platform == "d1" else names
         rows += [
             {"device": platform, "model": name, "latency_ms": float(value)}

@@ -65,16 +65,16 @@ class ClusterContract:
     # --- one object --------------------------------------------------------------------------
 
     async def test_a_created_object_can_be_read(self, cluster: Cluster, namespace: str) -> None:
-        made = await cluster.create(CONFIG_MAPS, config_map("a", colour="red"), namespace)
+        created = await cluster.create(CONFIG_MAPS, config_map("a", colour="red"), namespace)
 
-        found = await cluster.get(CONFIG_MAPS, "a", namespace)
+        obj = await cluster.get(CONFIG_MAPS, "a", namespace)
 
-        assert found is not None
-        assert found["data"] == {"colour": "red"}
-        assert found["metadata"]["namespace"] == namespace
-        assert found["metadata"]["creationTimestamp"]
-        assert found["metadata"]["uid"] == made["metadata"]["uid"]
-        assert found["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+        assert obj is not None
+        assert obj["data"] == {"colour": "red"}
+        assert obj["metadata"]["namespace"] == namespace
+        assert obj["metadata"]["creationTimestamp"]
+        assert obj["metadata"]["uid"] == created["metadata"]["uid"]
+        assert obj["metadata"]["resourceVersion"] == created["metadata"]["resourceVersion"]
 
     async def test_a_missing_object_is_none(self, cluster: Cluster, namespace: str) -> None:
         assert await cluster.get(CONFIG_MAPS, "nothing", namespace) is None
@@ -106,31 +106,31 @@ class ClusterContract:
     async def test_a_merge_patch_sets_keeps_and_removes(
         self, cluster: Cluster, namespace: str
     ) -> None:
-        made = await cluster.create(CONFIG_MAPS, config_map("a", kept="1", gone="2"), namespace)
+        created = await cluster.create(CONFIG_MAPS, config_map("a", kept="1", gone="2"), namespace)
 
         patch = {"data": {"gone": None, "new": "3"}}
         changed = await cluster.patch(CONFIG_MAPS, "a", namespace, patch)
 
         assert changed["data"] == {"kept": "1", "new": "3"}
         version = int(changed["metadata"]["resourceVersion"])
-        assert version > int(made["metadata"]["resourceVersion"])
+        assert version > int(created["metadata"]["resourceVersion"])
 
     async def test_a_patch_without_changes_keeps_the_resource_version(
         self, cluster: Cluster, namespace: str
     ) -> None:
-        made = await cluster.create(CONFIG_MAPS, config_map("a", colour="red"), namespace)
+        created = await cluster.create(CONFIG_MAPS, config_map("a", colour="red"), namespace)
 
         same = await cluster.patch(CONFIG_MAPS, "a", namespace, {"data": {"colour": "red"}})
 
-        assert same["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+        assert same["metadata"]["resourceVersion"] == created["metadata"]["resourceVersion"]
 
     async def test_a_patch_with_an_old_resource_version_conflicts(
         self, cluster: Cluster, namespace: str
     ) -> None:
-        made = await cluster.create(CONFIG_MAPS, config_map("a", colour="red"), namespace)
+        created = await cluster.create(CONFIG_MAPS, config_map("a", colour="red"), namespace)
         await cluster.patch(CONFIG_MAPS, "a", namespace, {"data": {"colour": "blue"}})
 
-        version = {"resourceVersion": made["metadata"]["resourceVersion"]}
+        version = {"resourceVersion": created["metadata"]["resourceVersion"]}
         with pytest.raises(Conflict):
             await cluster.patch(
                 CONFIG_MAPS, "a", namespace, {"metadata": version, "data": {"colour": "green"}}
@@ -139,9 +139,9 @@ class ClusterContract:
     async def test_a_patch_with_the_current_resource_version_succeeds(
         self, cluster: Cluster, namespace: str
     ) -> None:
-        made = await cluster.create(CONFIG_MAPS, config_map("a", colour="red"), namespace)
+        created = await cluster.create(CONFIG_MAPS, config_map("a", colour="red"), namespace)
 
-        version = {"resourceVersion": made["metadata"]["resourceVersion"]}
+        version = {"resourceVersion": created["metadata"]["resourceVersion"]}
         changed = await cluster.patch(
             CONFIG_MAPS, "a", namespace, {"metadata": version, "data": {"colour": "blue"}}
         )
@@ -158,23 +158,23 @@ class ClusterContract:
         self, cluster: Cluster, namespace: str
     ) -> None:
         manifest = model_profile("m") | {"status": {"text": "ignored"}}
-        made = await cluster.create(MODEL_PROFILES, manifest, namespace)
+        created = await cluster.create(MODEL_PROFILES, manifest, namespace)
         status = {"status": {"text": "read"}, "spec": {"batchSize": 8}}
 
         plain = await cluster.patch(MODEL_PROFILES, "m", namespace, {"status": {"text": "no"}})
         written = await cluster.patch(MODEL_PROFILES, "m", namespace, status, subresource="status")
 
-        assert "status" not in made
+        assert "status" not in created
         assert "status" not in plain
         assert written["status"] == {"text": "read"}
         assert written["spec"].get("batchSize", 1) == 1
-        assert written["metadata"]["generation"] == made["metadata"]["generation"] == 1
+        assert written["metadata"]["generation"] == created["metadata"]["generation"] == 1
 
     async def test_a_status_patch_with_an_old_resource_version_conflicts(
         self, cluster: Cluster, namespace: str
     ) -> None:
-        made = await cluster.create(MODEL_PROFILES, model_profile("m"), namespace)
-        version = {"resourceVersion": made["metadata"]["resourceVersion"]}
+        created = await cluster.create(MODEL_PROFILES, model_profile("m"), namespace)
+        version = {"resourceVersion": created["metadata"]["resourceVersion"]}
         patch = {"metadata": version, "status": {"text": "mine"}}
         await cluster.patch(MODEL_PROFILES, "m", namespace, patch, subresource="status")
 
@@ -185,7 +185,7 @@ class ClusterContract:
     async def test_one_patch_ungates_a_pending_pod_and_sets_its_affinity(
         self, cluster: Cluster, namespace: str
     ) -> None:
-        made = await cluster.create(PODS, gated_pod("p"), namespace)
+        created = await cluster.create(PODS, gated_pod("p"), namespace)
         here = {"key": "metadata.name", "operator": "In", "values": ["some-node"]}
         terms = {"nodeSelectorTerms": [{"matchFields": [here]}]}
         required = {"requiredDuringSchedulingIgnoredDuringExecution": terms}
@@ -197,7 +197,7 @@ class ClusterContract:
             {"spec": {"schedulingGates": [], "affinity": {"nodeAffinity": required}}},
         )
 
-        assert made["status"]["phase"] == "Pending"
+        assert created["status"]["phase"] == "Pending"
         assert not opened["spec"].get("schedulingGates")
         assert opened["spec"]["affinity"] == {"nodeAffinity": required}
 
@@ -225,9 +225,9 @@ class ClusterContract:
     async def test_a_delete_with_the_uid_of_the_object_succeeds(
         self, cluster: Cluster, namespace: str
     ) -> None:
-        made = await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
+        created = await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
 
-        assert await cluster.delete(CONFIG_MAPS, "a", namespace, uid=made["metadata"]["uid"])
+        assert await cluster.delete(CONFIG_MAPS, "a", namespace, uid=created["metadata"]["uid"])
         assert await cluster.get(CONFIG_MAPS, "a", namespace) is None
 
     async def test_a_pod_that_never_ran_is_deleted_immediately(
@@ -242,8 +242,8 @@ class ClusterContract:
     async def test_a_delete_with_an_old_resource_version_conflicts(
         self, cluster: Cluster, namespace: str
     ) -> None:
-        made = await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
-        version = made["metadata"]["resourceVersion"]
+        created = await cluster.create(CONFIG_MAPS, config_map("a"), namespace)
+        version = created["metadata"]["resourceVersion"]
         await cluster.patch(CONFIG_MAPS, "a", namespace, {"data": {"changed": "yes"}})
 
         with pytest.raises(Conflict):

@@ -1,4 +1,4 @@
-"""One example model in every kind of location that a model can have."""
+"""One example model in every kind of source."""
 
 import base64
 import json

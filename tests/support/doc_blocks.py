@@ -44,7 +44,7 @@ class Page:
 
     @property
     def name(self) -> str:
-        """Its path in the repository."""
+        """Path in the repository."""
         return str(self.path.relative_to(ROOT))
 
     @property
@@ -63,7 +63,7 @@ class Page:
 
 
 def read(path: Path) -> Page:
-    """The page's steps."""
+    """Parse the steps of a page."""
     text, cluster, reason = path.read_text(encoding="utf-8"), "installed", ""
     steps: list[Step] = []
     for part in _PART.finditer(text):
@@ -95,10 +95,10 @@ def _script(language: str, text: str) -> str:
 
 
 def _typed(text: str) -> str:
-    """The commands after the prompts, with their continuation lines."""
-    typed, goes_on = [], False
+    """Return the commands after the prompts, with their continuation lines."""
+    commands, continues = [], False
     for line in text.splitlines():
-        if line.startswith("$ ") or goes_on:
-            typed.append(line.removeprefix("$ "))
-            goes_on = line.endswith("\\")
-    return "\n".join(typed)
+        if line.startswith("$ ") or continues:
+            commands.append(line.removeprefix("$ "))
+            continues = line.endswith("\\")
+    return "\n".join(commands)

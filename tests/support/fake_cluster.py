@@ -61,11 +61,11 @@ def _check_reasons(resource: str, written: Iterable[tuple[str | None, str, str]]
 
 def _new_conditions(before: Json, after: Json) -> list[tuple[str | None, str, str]]:
     """(type, status, reason) of the conditions that a patch changed."""
-    known = before.get("status", {}).get("conditions") or []
+    previous = before.get("status", {}).get("conditions") or []
     return [
         (condition["type"], condition["status"], condition["reason"])
         for condition in after["status"].get("conditions") or []
-        if condition not in known
+        if condition not in previous
     ]
 
 
@@ -147,9 +147,9 @@ class FakeCluster(Cluster):
             obj["status"] = {"phase": "Pending"}
         if kind == EVENTS and "involvedObject" in obj:
             _check_reasons(obj["involvedObject"]["kind"], [(None, obj["type"], obj["reason"])])
-        made = self._put(place, obj)
+        stored = self._put(place, obj)
         self.after(call)
-        return made
+        return stored
 
     async def patch(
         self,

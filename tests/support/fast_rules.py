@@ -25,8 +25,8 @@ def fast_rules(folder: Path) -> Path:
     return path
 
 
-def _shorter_range(found: "re.Match[str]") -> str:
-    return f"[{_shorter(found[1], found[2], least_s=5)}]"
+def _shorter_range(result: "re.Match[str]") -> str:
+    return f"[{_shorter(result[1], result[2], least_s=5)}]"
 
 
 def _shorter(number: str, unit: str, least_s: int = 1) -> str:

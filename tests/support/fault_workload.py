@@ -36,12 +36,12 @@ class FaultWorkload:
             )
         self.fleet.apply(tasks)
 
-    def has_run(self, number: int) -> None:
-        """Wait until that many have started."""
+    def wait_started(self, number: int) -> None:
+        """Wait until a number of tasks has started."""
         self.fleet.wait_until(lambda: len(self.fleet.runs(self.namespace)) >= number)
 
     def check(self) -> None:
-        """Every task succeeded once, nothing leaked, the ledger equals one built from the pods."""
+        """Check that every task succeeded once, nothing leaked, and the ledger matches the pods."""
         statuses = self.fleet.finish(self.namespace)
         self.fleet.wait_idle()
         violations = audit(

@@ -48,7 +48,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {
 def template(
     *values: str, kubernetes: str = "v1.37.2", namespace: str = "aces", name: str = NAME
 ) -> list[Manifest]:
-    """What the chart renders, without a cluster."""
+    """Return the manifests that the chart renders, without a cluster."""
     arguments = [argument for value in values for argument in ("--set-json", value)]
     argv = [ensure_helm(), "template", name, CHART, "--namespace", namespace]
     done = subprocess.run(
@@ -69,7 +69,7 @@ class HelmRelease:
     namespace: str
 
     def make_namespace(self) -> None:
-        """The release's namespace, which lets restricted pods in only."""
+        """Create the namespace of the release, which admits restricted pods only."""
         self.plane.kubectl("create", "namespace", self.namespace)
         level = "pod-security.kubernetes.io/enforce=restricted"
         self.plane.kubectl("label", "namespace", self.namespace, level)

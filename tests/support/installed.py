@@ -1,7 +1,7 @@
 """The chart installed on a testbed: its objects in the API server, its parts as processes.
 
-KWOK plays the nodes, on which the chart's pods are "running"; what those pods would do is done by
-processes beside it, as the service accounts that the chart made.
+KWOK emulates the nodes and the pods of the chart. The components run as local processes, with the
+service accounts of the chart.
 """
 
 import os
@@ -25,29 +25,29 @@ _ACCOUNTS = {OPERATOR: "operator", EXTENDER: "scheduler", SCHEDULER: "scheduler"
 
 @dataclass(slots=True)
 class Installed(Deployment):
-    """A system whose definitions, rights and leases come from the chart."""
+    """A deployment whose definitions, permissions and leases come from the chart."""
 
     namespace: str = RELEASE
 
     def user(self, part: str) -> str:
-        """The service account of the chart."""
+        """Return the service account of a component in the chart."""
         return f"system:serviceaccount:{self.namespace}:{RELEASE}-{_ACCOUNTS[part]}"
 
     def install(self) -> None:
-        """`helm install`; the pods come when there are nodes."""
+        """Run `helm install`; the pods are created once there are nodes."""
         release = HelmRelease(self.plane, self.namespace)
         release.make_namespace()
         release.install()
 
     def wait_rolled_out(self) -> None:
         """Wait until all pods of the release are ready."""
-        for each in ("deployment/acesniper-operator", "deployment/acesniper-scheduler"):
-            self.plane.kubectl("rollout", "status", each, "-n", self.namespace, "--timeout=60s")
+        for name in ("deployment/acesniper-operator", "deployment/acesniper-scheduler"):
+            self.plane.kubectl("rollout", "status", name, "-n", self.namespace, "--timeout=60s")
         probe = ("daemonset/acesniper-probe", "-n", self.namespace, "--timeout=60s")
         self.plane.kubectl("rollout", "status", *probe)
 
     def shell(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run what a person would, with kubectl, helm and acesniper, in the repository."""
+        """Run a shell command in the repository, with kubectl, helm and acesniper on PATH."""
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
             cwd=ROOT,
@@ -60,7 +60,7 @@ class Installed(Deployment):
 
 
 def shell_environment(system: Deployment | None, home: Path) -> dict[str, str]:
-    """What a person's shell has: the programs on PATH, and the way to a cluster, if any."""
+    """Return the environment of a user's shell: the programs, and a cluster, if there is one."""
     programs = (ROOT / ".venv/bin", ensure_binaries(), ensure_helm().parent)
     return {
         **os.environ,
@@ -71,7 +71,7 @@ def shell_environment(system: Deployment | None, home: Path) -> dict[str, str]:
 
 
 class FreshFleet(FleetOfFive):
-    """The five devices as if measured a moment ago, at rest: there is nothing to find."""
+    """The five devices, recently measured and idle, without findings."""
 
     def apply(self, items: Iterable[Mapping[str, Any]], *flags: str) -> None:
         """`kubectl apply` a list of objects."""
@@ -83,7 +83,7 @@ def _fresh(thing: Mapping[str, Any]) -> Mapping[str, Any]:
         return thing
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     calm = {
-        name: {**each, "spread": min(each["spread"], CALM)}
-        for name, each in thing["status"]["readings"].items()
+        name: {**reading, "spread": min(reading["spread"], CALM)}
+        for name, reading in thing["status"]["readings"].items()
     }
     return {**thing, "status": {**thing["status"], "measuredAt": now, "readings": calm}}

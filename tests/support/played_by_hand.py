@@ -33,16 +33,16 @@ class PlayedByHand:
     def bound_pod(self, task: str, attempt: int = 0) -> Json:
         """The pod of an attempt, once it is bound to a node."""
         labels = f"acesniper.io/task={task},acesniper.io/attempt={attempt}"
-        found: list[Json] = []
+        collected: list[Json] = []
 
         def bound() -> bool:
             listed = ("get", "pods", "-n", self.namespace, "-l", labels, "-o", "json")
-            found[:] = json.loads(self.fleet.system.plane.kubectl(*listed))["items"]
-            return bool(found) and bool(found[0]["spec"].get("nodeName"))
+            collected[:] = json.loads(self.fleet.system.plane.kubectl(*listed))["items"]
+            return bool(collected) and bool(collected[0]["spec"].get("nodeName"))
 
         operator = self.fleet.system.plane.children["acesniper-operator"]
         operator.wait_until(bound, PATIENCE_S)
-        return found[0]
+        return collected[0]
 
     def write_status(self, pod: Mapping[str, Any], phase: str, state: Json, **status: Any) -> None:  # noqa: ANN401
         """Write a pod's status as its kubelet would: phase and container state."""

@@ -1,4 +1,4 @@
-"""A made-up atlas, small enough that a network is fitted to it in a second."""
+"""A synthetic atlas, small enough to fit a network to it in a second."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -50,15 +50,15 @@ def make_features(kinds: tuple[str, ...], scale: float = 1.0) -> ModelFeatures:
 
 def reference_features() -> list[ModelFeatures]:
     """Stand-ins for the suite's networks, by what the suite says of their work."""
-    found = []
+    collected = []
     for name in REFERENCES:
         values = dict.fromkeys(FEATURE_NAMES, 0.0)
         for kind, (flops, moved, nodes) in zip(
             CLASSES, SUITE.work[SUITE.index(name)].tolist(), strict=True
         ):
             values |= {f"{kind}.flops": flops, f"{kind}.bytes": moved, f"{kind}.nodes": nodes}
-        found.append(ModelFeatures(FEATURES_VERSION, values, 0.0, 0.0, 0, 0, {}, {}))
-    return found
+        collected.append(ModelFeatures(FEATURES_VERSION, values, 0.0, 0.0, 0, 0, {}, {}))
+    return collected
 
 
 @cache

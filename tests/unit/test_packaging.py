@@ -1,4 +1,4 @@
-"""The layout promises that let a folder be named operator/ next to the stdlib's module."""
+"""Layout rules that allow a folder named operator/ in spite of the stdlib module."""
 
 import operator
 import subprocess
@@ -23,9 +23,9 @@ PACKAGES = [
 
 def test_stdlib_operator_wins_in_the_repo_root() -> None:
     code = "import operator; print(operator.__file__)"
-    seen = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
+    printed = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
 
-    assert Path(seen.strip()).parent == Path(sysconfig.get_path("stdlib"))
+    assert Path(printed.strip()).parent == Path(sysconfig.get_path("stdlib"))
     assert operator.add(1, 1) == 2
 
 
@@ -36,7 +36,7 @@ def test_a_part_is_a_plain_folder_around_a_namespace(part: str) -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_nothing_importable_lies_beside_the_namespace(part: str) -> None:
+def test_no_module_is_next_to_the_namespace(part: str) -> None:
     assert list((ROOT / part).glob("*.py")) == []
 
 
@@ -46,13 +46,13 @@ def test_every_package_is_regular_and_typed(package: Path) -> None:
     assert (package / "py.typed").exists()
 
 
-def test_the_wheel_holds_every_part_but_the_testbed() -> None:
+def test_the_wheel_contains_every_part_except_the_testbed() -> None:
     packages = [f"{part}/acesniper" for part in PARTS if part != "testbed"]
 
     assert HATCH["targets"]["wheel"]["packages"] == packages
 
 
-def test_linter_and_type_checker_know_all_parts() -> None:
+def test_linter_and_type_checker_cover_all_parts() -> None:
     tools = PROJECT["tool"]
 
     assert set(PARTS) <= set(tools["ruff"]["src"])
@@ -63,19 +63,19 @@ def test_linter_and_type_checker_know_all_parts() -> None:
 def test_the_import_contracts_cover_every_package() -> None:
     contracts = PROJECT["tool"]["importlinter"]
 
-    assert {f"acesniper.{each.name}" for each in PACKAGES} == set(contracts["root_packages"])
+    assert {f"acesniper.{package.name}" for package in PACKAGES} == set(contracts["root_packages"])
 
 
-def test_no_script_is_named_like_a_module_of_the_standard_library() -> None:
+def test_no_script_shadows_the_operator_module() -> None:
     tracked = subprocess.check_output(["git", "ls-files", "*.py"], cwd=ROOT, text=True).split()
 
-    assert [each for each in tracked if Path(each).name == "operator.py"] == []
+    assert [path for path in tracked if Path(path).name == "operator.py"] == []
 
 
 def test_the_lock_has_hashes_and_names_no_download_addresses() -> None:
     locks = sorted((ROOT / "requirements").glob("*.txt"))
 
-    assert {"bootstrap", "dev", "operator", "extender", "probe"} <= {each.stem for each in locks}
+    assert {"bootstrap", "dev", "operator", "extender", "probe"} <= {lock.stem for lock in locks}
     for lock in locks:
         text = lock.read_text()
         assert "--hash=sha256:" in text

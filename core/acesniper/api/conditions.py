@@ -14,9 +14,9 @@ def find_condition(conditions: Sequence[Condition], kind: str) -> Condition | No
 
 
 def condition_is_true(conditions: Sequence[Condition], kind: str) -> bool:
-    """Whether a condition holds."""
-    found = find_condition(conditions, kind)
-    return found is not None and found.status == "True"
+    """Whether a condition exists and has the status True."""
+    condition = find_condition(conditions, kind)
+    return condition is not None and condition.status == "True"
 
 
 def with_condition(

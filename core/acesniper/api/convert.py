@@ -232,7 +232,7 @@ def observed_runs(status: DeviceProfileStatus) -> tuple[ObservedRun, ...]:
     )
 
 
-def to_observations(found: Sequence[ObservedRun]) -> list[DeviceObservation]:
+def to_observations(observed: Sequence[ObservedRun]) -> list[DeviceObservation]:
     """The inverse of `runs`."""
     return [
         DeviceObservation(
@@ -243,7 +243,7 @@ def to_observations(found: Sequence[ObservedRun]) -> list[DeviceObservation]:
             expected_seconds=run.expected_s,
             finished_at=rfc3339(run.at_s),
         )
-        for run in found
+        for run in observed
     ]
 
 
@@ -279,11 +279,11 @@ def _run_latencies(seen: TaskObservation, expected: TaskPrediction) -> tuple[flo
     return median_s, seen.latency_p90_seconds or median_s, expected.latency_seconds
 
 
-def calibration_text(found: Sequence[ObservedRun]) -> str | None:
+def calibration_text(observed: Sequence[ObservedRun]) -> str | None:
     """Comparison of observed with predicted latencies, as text."""
-    if not found:
+    if not observed:
         return None
-    shift = exp(median(run.log_error for run in found))
-    off = median(abs(exp(-run.log_error) - 1.0) for run in found)
-    tasks = "1 task" if len(found) == 1 else f"{len(found)} tasks"
+    shift = exp(median(run.log_error for run in observed))
+    off = median(abs(exp(-run.log_error) - 1.0) for run in observed)
+    tasks = "1 task" if len(observed) == 1 else f"{len(observed)} tasks"
     return f"{shift:.2f} x predicted, median error {100 * off:.0f} %, over {tasks}"

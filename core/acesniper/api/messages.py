@@ -102,18 +102,18 @@ class _PackedFeatures(BaseModel):
     labels: dict[str, Count]
 
 
-def pack_features(found: ModelFeatures) -> str:
+def pack_features(features: ModelFeatures) -> str:
     """Encode features as a message; raises InvalidModel (TooLarge) if they do not fit."""
     fields = {
-        "version": found.version,
-        "values": {name: _rounded(value) for name, value in found.values.items() if value},
-        "flops": _rounded(found.flops),
-        "bytes_moved": _rounded(found.bytes_moved),
-        "parameters": found.parameters,
-        "peak_memory_bytes": found.peak_memory_bytes,
-        "operators": dict(found.operators),
-        "similar": dict(found.similar),
-        "labels": dict(found.labels),
+        "version": features.version,
+        "values": {name: _rounded(value) for name, value in features.values.items() if value},
+        "flops": _rounded(features.flops),
+        "bytes_moved": _rounded(features.bytes_moved),
+        "parameters": features.parameters,
+        "peak_memory_bytes": features.peak_memory_bytes,
+        "operators": dict(features.operators),
+        "similar": dict(features.similar),
+        "labels": dict(features.labels),
     }
     packed = _pack({"features": fields})
     if len(packed) > MAX_MESSAGE_BYTES:
@@ -166,7 +166,8 @@ def _unpack(message: str) -> dict[str, Any] | None:
     try:
         packed = base64.b85decode(message.strip())
         text = zlib.decompressobj().decompress(packed, MAX_JSON_BYTES)
-        found = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError, zlib.error):
         return None
-    return found if isinstance(found, dict) and ("features" in found or "reason" in found) else None
+    has_result = isinstance(content, dict) and ("features" in content or "reason" in content)
+    return content if has_result else None

@@ -280,7 +280,7 @@ class Reason(StrEnum):
     POD_REJECTED = (
         "PodRejected",
         (_UNHEALTHY, *_ATTEMPT),
-        "The API server rejects the pod for now: a quota, a limit range, pod security.",
+        "The API server rejects the pod: a quota, a limit range or pod security.",
         "Grant what the message names; it is retried.",
     )
     RECONCILE_FAILED = (
@@ -487,7 +487,7 @@ class Notice:
 
 
 def undocumented(resource: str, written: Iterable[tuple[str | None, str, str]]) -> list[str]:
-    """Which of a resource's (condition type, status, reason) are not in this table.
+    """The (condition type, status, reason) of a resource that are missing from this table.
 
     For events, the type is None and the status is Normal or Warning.
     """

@@ -41,9 +41,9 @@ class SchedulerConfig:
             "apiVersion": "kubescheduler.config.k8s.io/v1",
             "kind": "KubeSchedulerConfiguration",
             "clientConnection": connection,
-            # The cluster's own scheduler keeps the lease it has.
+            # The default scheduler of the cluster keeps its own lease.
             **({} if self.embedded else {"leaderElection": self._election()}),
-            # A pod that the planner admits becomes schedulable at once: retry soon.
+            # A pod is schedulable as soon as the planner admits it: retry early.
             "podInitialBackoffSeconds": 1,
             "podMaxBackoffSeconds": 5,
             "profiles": [

@@ -27,7 +27,7 @@ class Backoff:
 
 @dataclass(slots=True)
 class TokenBucket:
-    """A token bucket: bursts of `burst` at once, `per_s` per second in the long run."""
+    """A token bucket: bursts of up to `burst`, and `per_s` per second on average."""
 
     burst: float = 300.0
     per_s: float = 10.0

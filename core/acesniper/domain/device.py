@@ -27,9 +27,9 @@ class Reading:
 
 @dataclass(frozen=True)
 class HardwareVector:
-    """What the HRM suite measured on one platform. A probe that could not run is absent.
+    """Readings of the probe suite on one platform; workloads that could not run are missing.
 
-    `readings` maps the probe's name to its reading; names and workloads are those of `suite` in
+    `readings` maps a workload to its reading; the workloads are those of `suite` in
     `version` (`acesniper.probe.suite`).
     """
 
@@ -49,7 +49,7 @@ class HardwareVector:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A place that runs inferences, as placement sees it.
+    """A device as used by placement: a runtime provider on a node.
 
     `slots` tasks run at a time. `schedulable` is False for a cordoned or not-ready node.
     """
@@ -64,7 +64,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What one run of the probe suite found on one platform, and the facts about it.
+    """Result of one run of the probe suite on one platform, with facts about the platform.
 
     `cpu_quota` is in cores (None: no limit); `missing` names the probes without a
     reading; `measured_at` is an ISO 8601 time.

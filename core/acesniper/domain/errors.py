@@ -1,4 +1,4 @@
-"""All errors that Ace-Sniper raises on purpose.
+"""Errors raised by Ace-Sniper.
 
 AcesniperError
 ├── InvalidInput              a task, model, file or option that cannot be used; retrying is useless
@@ -48,12 +48,12 @@ INVALID_MODEL_REASONS: Final[tuple[InvalidModelReason, ...]] = get_args(InvalidM
 
 
 def invalid_model_reason(text: object, default: InvalidModelReason) -> InvalidModelReason:
-    """The reason with this text, as another process gave it; `default` for any other text."""
+    """The reason with this text, reported by another process; `default` for any other text."""
     return next((reason for reason in INVALID_MODEL_REASONS if reason == text), default)
 
 
 class AcesniperError(Exception):
-    """Base class of all errors raised on purpose."""
+    """Base class of the errors raised by Ace-Sniper."""
 
 
 class InvalidInput(AcesniperError):

@@ -1,4 +1,4 @@
-"""A model as the predictor sees it: what its graph asks of a device."""
+"""Features of a model, computed from its ONNX graph."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class ModelFeatures:
-    """What one pass over an ONNX graph found, for fixed input shapes and batch.
+    """Features of an ONNX graph for fixed input shapes and a fixed batch size.
 
     `values` is the named feature vector; its names and units are those of the graph reader in
-    `version` (`acesniper.predictor.features`). `similar` maps known networks to a likeness in
-    [0, 1], nearest first. `labels` says how often which pattern of nodes occurs, so that models can
-    be compared without their graphs.
+    `version` (`acesniper.predictor.features`). `similar` maps known networks to a similarity in
+    [0, 1], nearest first. `labels` counts the patterns of nodes, so that models can be compared
+    without their graphs.
     """
 
     version: str
@@ -28,12 +28,12 @@ class ModelFeatures:
 
     @property
     def distance(self) -> float:
-        """How far from everything known, in [0, 1]: 1 less the best likeness."""
+        """Distance from the nearest known network, in [0, 1]: 1 minus the highest similarity."""
         return 1.0 - max(self.similar.values(), default=0.0)
 
     @cached_property
     def digest(self) -> str:
-        """Identifies the graph by what was read of it: equal features have equal digests.
+        """Identifies the features by value: equal features have equal digests.
 
         Without `peak_memory_bytes`, which a ModelProfile raises after an out-of-memory kill: the
         same file in another namespace is still the same model.

@@ -107,7 +107,7 @@ class ReservationLedger:
         return True
 
     def expire(self, now_s: float) -> dict[PodUid, Reservation]:
-        """Remove and return the reservations whose pods were not bound in time."""
+        """Remove and return the reservations whose pods were not bound before `expires_s`."""
         expired = {
             pod: reservation
             for pod, reservation in self._reservations.items()

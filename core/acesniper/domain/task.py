@@ -1,4 +1,4 @@
-"""Inference tasks, as queueing and placement need them."""
+"""Inference tasks as used by queueing and placement."""
 
 from dataclasses import dataclass
 from typing import NewType

@@ -130,7 +130,7 @@ class Estimates:
 
     `rows` and `starts` may be live mappings whose entries are replaced but never modified.
     `labels[device]` are the labels of its node. A gap in a row is filled with the median of the
-    predicted latencies and a very wide interval; a model without a start row starts at once.
+    predicted latencies and a very wide interval; a model without a start row has no cold start.
     """
 
     devices: Sequence[Device]

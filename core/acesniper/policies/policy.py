@@ -25,7 +25,7 @@ def rule_names() -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """The rules that a name stands for: an order and a placement, or a batch rule."""
+    """The rules of a policy name: an order and a placement, or a batch rule."""
 
     name: str
     order: str = "fcfs"

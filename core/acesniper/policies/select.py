@@ -42,7 +42,7 @@ class LaneSelector:
         return self._free > 0
 
     def choice(self, task: Task) -> TaskLanes:
-        """Occupancy of each lane by a task; infinite where infeasible or certainly too late."""
+        """Occupancy of each lane by a task; infinite where infeasible or past a strict deadline."""
         busy_s = self._feasible_s(task)
         if task.deadline_s is not None and task.reject_late:
             early_s = self._snapshot.estimates.terms(task).early_s(task.inferences)

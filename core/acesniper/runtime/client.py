@@ -203,7 +203,7 @@ class Cluster:
     async def pages(
         self, kind: Kind, namespace: str | None = None, labels: str = ""
     ) -> AsyncIterator[tuple[Sequence[Json], str]]:
-        """All objects page by page, as parsing ten thousand at once would block the event loop."""
+        """All objects page by page, as parsing ten thousand in one go would block the loop."""
         query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": labels} if labels else {})
         while True:
             page = await self._call("GET", kind.path(namespace), query)
@@ -310,7 +310,7 @@ class Cluster:
 
 
 def _abort(response: aiohttp.ClientResponse) -> None:
-    """Close a streaming response at once; `close` alone would wait for the TLS shutdown."""
+    """Close a streaming response without waiting for the TLS shutdown, as `close` would."""
     connection = response.connection
     if connection is not None and connection.transport is not None:
         connection.transport.abort()

@@ -142,7 +142,7 @@ class ExtenderSettings(LeaseSettings):
     """Share of the tasks without a deadline that are placed on an almost equally good device whose
     prediction is less certain."""
     replan_s: Annotated[float, Field(gt=0)] = 1.0
-    """Longest time between two plans while tasks wait; an event causes a new plan at once."""
+    """Longest time between two plans while tasks wait; an event causes a new plan immediately."""
     settle_s: Annotated[float, Field(ge=0)] = 0.02
     """Events within this time share one plan."""
     bind_timeout_s: Annotated[float, Field(gt=0)] = 15.0

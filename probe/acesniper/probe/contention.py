@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -51,12 +51,14 @@ def sustained(items: Mapping[str, TimedCall], heat_s: float, *, alone: bool) -> 
     return medians
 
 
-def with_busy_neighbour(items: Mapping[str, TimedCall], seconds: float) -> dict[str, float]:
+def with_busy_neighbour(
+    items: Mapping[str, TimedCall], seconds: float, neighbour: Sequence[str] = NEIGHBOUR
+) -> dict[str, float]:
     """Median seconds per run of each item while another process computes and moves memory.
 
     Empty if that process cannot be started.
     """
-    with _neighbour() as running:
+    with _neighbour(neighbour) as running:
         runs_by_item = _collected(_rotate(items, seconds)) if running else {}
     return {
         name: float(np.median([run.wall_s for run in runs])) for name, runs in runs_by_item.items()
@@ -80,10 +82,10 @@ def _collected(turns: Iterator[tuple[str, list[TimedRun]]]) -> dict[str, list[Ti
 
 
 @contextmanager
-def _neighbour() -> Iterator[bool]:
+def _neighbour(command: Sequence[str]) -> Iterator[bool]:
     """Run a busy process; yields whether it has started to work."""
     environment = {**os.environ, **NEIGHBOUR_ENVIRONMENT}
-    with subprocess.Popen(NEIGHBOUR, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             yield process.stdout is not None and process.stdout.readline().strip() == READY
         finally:

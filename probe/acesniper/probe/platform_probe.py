@@ -13,23 +13,24 @@ from acesniper.predictor.probe_matrix import known_suite
 from acesniper.probe.contention import sustained, with_busy_neighbour
 from acesniper.probe.feeds import random_feeds
 from acesniper.probe.measure import FULL_PROBE, ProbeEffort, TimedCall, measure
-from acesniper.probe.platform_facts import facts
+from acesniper.probe.platform_facts import PlatformFacts, facts
 from acesniper.probe.runtimes import Runtime, RuntimeOptions
 from acesniper.probe.suite import (
     FILE_READ,
-    HEAVY,
     LOAD,
     MEMORY,
-    PROBES,
     SENTINEL,
     SUITE,
     VERSION,
+    ProbePlan,
     copy_memory,
     load_model,
     read_file,
 )
 
 Progress = Callable[[str], None]
+
+FULL_SUITE = ProbePlan()
 
 ACCELERATORS = frozenset(
     ("cuda", "tensorrt", "rocm", "migraphx", "coreml", "dml", "vulkan", "opencl", "metal", "qnn")
@@ -47,16 +48,19 @@ def probe(
     effort: ProbeEffort = FULL_PROBE,
     cpu_quota: float | None = None,
     progress: Progress = lambda _: None,
+    plan: ProbePlan = FULL_SUITE,
+    platform: PlatformFacts | None = None,
 ) -> ProbeResult:
     """Measure this platform in one runtime; probes without a reading are listed in `missing`.
 
-    `cpu_quota` is the limit in cores if no cgroup states it.
+    `cpu_quota` is the limit in cores if no cgroup states it; `platform` is read from this machine
+    by default.
     """
     start = time.perf_counter()
-    platform = facts()
+    platform = platform or facts()
     quota = cpu_quota or platform.cpu_quota
-    readings = _measured(runtime, options, effort, quota, platform.cores, progress)
-    if (file := read_file()) is not None:
+    readings = _measured(runtime, options, effort, plan, quota, platform.cores, progress)
+    if (file := read_file(plan.file_bytes, plan.folder)) is not None:
         readings[FILE_READ] = file
     return ProbeResult(
         vector=HardwareVector(SUITE, VERSION, readings),
@@ -71,7 +75,9 @@ def probe(
         memory_bytes=platform.memory_bytes,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         duration_s=round(time.perf_counter() - start, 3),
-        missing=tuple(name for name in (*PROBES, MEMORY, LOAD, FILE_READ) if name not in readings),
+        missing=tuple(
+            name for name in (*plan.probes, MEMORY, LOAD, FILE_READ) if name not in readings
+        ),
     )
 
 
@@ -79,6 +85,7 @@ def _measured(
     runtime: Runtime,
     options: RuntimeOptions,
     effort: ProbeEffort,
+    plan: ProbePlan,
     quota: float | None,
     cores: int,
     progress: Progress,
@@ -88,7 +95,11 @@ def _measured(
     Not under a quota: readings are long-term means there, and both processes share the quota.
     """
     progress("loading the probe models")
-    runs = {**_runs(runtime, options), MEMORY: copy_memory(), **_loading(runtime, options)}
+    runs = {
+        **_runs(runtime, options, plan),
+        MEMORY: copy_memory(plan.memory_bytes),
+        **_loading(runtime, options, plan),
+    }
     alone = options.threads == 1 and runtime.provider not in ACCELERATORS
     throttled = quota is not None and quota < options.threads
     progress("measuring")
@@ -99,7 +110,7 @@ def _measured(
     if throttled:
         return readings
     progress("measuring under load")
-    heavy = {name: runs[name] for name in HEAVY if name in runs}
+    heavy = {name: runs[name] for name in plan.heavy if name in runs}
     warm = sustained(heavy, effort.heat_s, alone=alone) if effort.heat_s else {}
     can_contend = effort.neighbour_s > 0 and cores > 1
     return _with_load(
@@ -107,10 +118,10 @@ def _measured(
     )
 
 
-def _runs(runtime: Runtime, options: RuntimeOptions) -> dict[str, TimedCall]:
+def _runs(runtime: Runtime, options: RuntimeOptions, plan: ProbePlan) -> dict[str, TimedCall]:
     """Probes that this runtime can load and computes correctly."""
     runs: dict[str, TimedCall] = {}
-    for name, suite_probe in PROBES.items():
+    for name, suite_probe in plan.probes.items():
         try:
             session = runtime.load(suite_probe.build().SerializeToString(), options)
             feeds = random_feeds(session.inputs)
@@ -122,9 +133,9 @@ def _runs(runtime: Runtime, options: RuntimeOptions) -> dict[str, TimedCall]:
     return runs
 
 
-def _loading(runtime: Runtime, options: RuntimeOptions) -> dict[str, TimedCall]:
+def _loading(runtime: Runtime, options: RuntimeOptions, plan: ProbePlan) -> dict[str, TimedCall]:
     try:
-        return {LOAD: load_model(runtime, options)}
+        return {LOAD: load_model(runtime, options, plan.load_bytes)}
     except InvalidModel:
         return {}
 

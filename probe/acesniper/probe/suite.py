@@ -9,8 +9,8 @@ or of the meaning of a reading, needs a new VERSION: readings of two versions ar
 import os
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -140,23 +140,39 @@ PROBES: Mapping[str, Probe] = {probe.name: probe for probe in (*CHAINS, *NETWORK
 """All probe graphs by name."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbePlan:
+    """Probes of a run, and the sizes of its transfers in bytes; the default is the whole suite.
+
+    Readings of another plan are not comparable: it is for checks of the probe itself.
+    """
+
+    probes: Mapping[str, Probe] = field(default_factory=lambda: PROBES)
+    heavy: Sequence[str] = HEAVY
+    memory_bytes: int = MEMORY_BYTES
+    load_bytes: int = LOAD_BYTES
+    file_bytes: int = FILE_BYTES
+    folder: Path | None = None
+    """Folder for temporary files; None is the system's."""
+
+
 FILE_READS = 5
 CHUNK_BYTES = 1 << 20
 LAYER_WIDTH = 1024
 
 
-def copy_memory() -> TimedCall:
-    """Copy that reads and writes MEMORY_BYTES in all."""
-    source = np.ones(MEMORY_BYTES // 2, dtype=np.uint8)
+def copy_memory(size_bytes: int = MEMORY_BYTES) -> TimedCall:
+    """Return a copy that reads and writes `size_bytes` in total."""
+    source = np.ones(size_bytes // 2, dtype=np.uint8)
     target = np.zeros_like(source)
     return lambda: np.copyto(target, source)
 
 
-def load_test_model() -> ModelProto:
-    """Dense layers with LOAD_BYTES of distinct weights."""
+def load_test_model(size_bytes: int = LOAD_BYTES) -> ModelProto:
+    """Return dense layers with `size_bytes` of distinct weights."""
     b = GraphBuilder("load", dense=True, opset=PLAIN_OPSET)
     x = b.input("x", LAYER_WIDTH, batch=1)
-    for _ in range(LOAD_BYTES // (4 * LAYER_WIDTH * LAYER_WIDTH)):
+    for _ in range(size_bytes // (4 * LAYER_WIDTH * LAYER_WIDTH)):
         x = b.gemm(x, LAYER_WIDTH)
     model = b.build(x)
     source = np.random.default_rng(0)
@@ -167,35 +183,38 @@ def load_test_model() -> ModelProto:
     return model
 
 
-def load_model(runtime: Runtime, options: RuntimeOptions) -> TimedCall:
-    """Load a model of LOAD_BYTES from memory into the runtime.
+def load_model(
+    runtime: Runtime, options: RuntimeOptions, size_bytes: int = LOAD_BYTES
+) -> TimedCall:
+    """Load a model of `size_bytes` from memory into the runtime.
 
     Raises:
         InvalidModel: the runtime cannot load it.
     """
-    model = load_test_model().SerializeToString()
+    model = load_test_model(size_bytes).SerializeToString()
     runtime.load(model, options)
     return lambda: runtime.load(model, options)
 
 
-def read_file() -> Reading | None:
-    """Seconds to read a file of FILE_BYTES that was dropped from the page cache.
+def read_file(size_bytes: int = FILE_BYTES, parent: Path | None = None) -> Reading | None:
+    """Seconds to read a file of `size_bytes` that was dropped from the page cache.
 
-    None if temporary files of that size cannot be written or dropped.
+    None if temporary files of that size cannot be written or dropped. `parent` is the folder for
+    temporary files; the system's by default.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="acesniper-probe-") as folder:
+        with tempfile.TemporaryDirectory(prefix="acesniper-probe-", dir=parent) as folder:
             path = Path(folder) / "bytes"
-            _write(path)
+            _write(path, size_bytes)
             return reading_of([_read(path) for _ in range(FILE_READS)])
     except OSError:
         return None
 
 
-def _write(path: Path) -> None:
+def _write(path: Path, size_bytes: int) -> None:
     block = os.urandom(CHUNK_BYTES)
     with path.open("wb") as file:
-        for _ in range(FILE_BYTES // CHUNK_BYTES):
+        for _ in range(size_bytes // CHUNK_BYTES):
             file.write(block)
         file.flush()
         os.fsync(file.fileno())

@@ -34,7 +34,7 @@ class SimulatedCluster:
     latency_s: np.ndarray
 
     def capacity_per_s(self, inferences: float) -> float:
-        """Tasks a second that all devices finish together, each running all models alike."""
+        """Tasks per second that all devices complete with a uniform mix of models."""
         return float((1.0 / (inferences * self.latency_s.mean(axis=1))).sum())
 
 
@@ -54,7 +54,7 @@ def select_cluster(table: MeasuredTable, size: int | None, seed: int) -> Simulat
 
 
 def largest_block(table: MeasuredTable, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the largest block without gaps, of `least` devices where there are.
+    """Rows and columns of the largest block without gaps, of at least `least` devices if possible.
 
     Raises:
         InvalidInput: no device has run anything.
@@ -76,7 +76,7 @@ def largest_block(table: MeasuredTable, least: int) -> tuple[np.ndarray, np.ndar
 def _drawn(
     table: MeasuredTable, rows: np.ndarray, size: int, draw: np.random.Generator
 ) -> np.ndarray:
-    """So many of the rows, group after group; all rows before one comes again."""
+    """Draw rows from the groups in turn; no row is repeated before all are drawn."""
     groups: dict[str, list[int]] = {}
     for row in draw.permutation(rows).tolist():
         groups.setdefault(device_group(table.devices[row]), []).append(row)
@@ -85,16 +85,16 @@ def _drawn(
 
 
 def _in_turns(groups: Sequence[list[int]]) -> Iterator[int]:
-    """One of each group, then another of each, to the end of the longest."""
+    """Members of the groups in round-robin order."""
     for turn in range(max(map(len, groups))):
         yield from (group[turn] for group in groups if turn < len(group))
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """The names, with a number behind those that come again."""
+    """The names, with a number appended to repeated ones."""
     seen: dict[str, int] = {}
-    found = []
+    unique = []
     for name in names:
         seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
-    return found
+        unique.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
+    return unique

@@ -48,7 +48,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class SimulationJob:
-    """One run."""
+    """One simulation run: policy, predictor and seed."""
 
     policy: str
     predictor: LatencySource
@@ -71,7 +71,7 @@ ShowProgress = Callable[[Iterator[RunStatistics], int], Iterable[RunStatistics]]
 
 
 def compared_policies() -> list[str]:
-    """The policies to compare: all, but minimum execution time in one order only.
+    """The policies to compare: all, with minimum execution time in one order only.
 
     It places every task on the fastest device, whose queue grows without bound in any order.
     """
@@ -86,7 +86,7 @@ def compare(
     processes: int = 1,
     watch: ShowProgress = lambda done, _: done,
 ) -> list[ComparisonRow]:
-    """One row for each policy.
+    """Compare policies over seeds; returns one row per policy.
 
     Raises:
         InvalidInput: the table, the trace or the references do not fit each other.
@@ -99,13 +99,11 @@ def compare(
     # Fitting takes longer than a run and does not depend on the seed.
     trained = predictor.estimate(scenario.table, 0) if predictor.kind == TRAINED else None
     done = watch(_run_all(partial(_job_statistics, scenario, trained), jobs, processes), len(jobs))
-    found: dict[tuple[str, LatencySource], list[RunStatistics]] = {}
+    runs: dict[tuple[str, LatencySource], list[RunStatistics]] = {}
     for job, statistics in zip(jobs, done, strict=True):
-        found.setdefault((job.policy, job.predictor), []).append(statistics)
+        runs.setdefault((job.policy, job.predictor), []).append(statistics)
     return [
-        _comparison_row(
-            policy, predictor, scenario, found[policy, predictor], found[policy, oracle]
-        )
+        _comparison_row(policy, predictor, scenario, runs[policy, predictor], runs[policy, oracle])
         for policy in policies
     ]
 
@@ -149,6 +147,6 @@ def _comparison_row(
     own: Sequence[RunStatistics],
     oracle: Sequence[RunStatistics],
 ) -> ComparisonRow:
-    found = mean_statistics(own)
-    ratio = found.mean_response_s / mean_statistics(oracle).mean_response_s
-    return ComparisonRow(policy, str(predictor), scenario.workload.load, found, ratio)
+    statistics = mean_statistics(own)
+    ratio = statistics.mean_response_s / mean_statistics(oracle).mean_response_s
+    return ComparisonRow(policy, str(predictor), scenario.workload.load, statistics, ratio)

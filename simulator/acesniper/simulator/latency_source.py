@@ -75,14 +75,14 @@ class LatencySource:
         """Read `true`, `trained` or `noise:0.11`.
 
         Raises:
-            InvalidInput: the text is none of these.
+            InvalidInput: the text is invalid.
         """
         kind, _, error = text.partition(":")
         if text in (TRUE, TRAINED):
             return cls(text, 0.0, k, tuple(references))
-        if kind == NOISE and (found := _share(error)) is not None:
-            return cls(NOISE, found)
-        raise InvalidInput(f"predictor {text!r} is none of true, trained, noise:0.11")
+        if kind == NOISE and (share := _share(error)) is not None:
+            return cls(NOISE, share)
+        raise InvalidInput(f"predictor {text!r} is unknown; use true, trained or noise:0.11")
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.error:g}" if self.kind == NOISE else self.kind
@@ -99,10 +99,10 @@ class LatencySource:
 def _share(text: str) -> float | None:
     """A non-negative finite number, or None."""
     try:
-        found = float(text)
+        share = float(text)
     except ValueError:
         return None
-    return found if 0.0 <= found < math.inf else None
+    return share if 0.0 <= share < math.inf else None
 
 
 def cross_fitted(table: MeasuredTable, k: int, references: Sequence[str] = ()) -> LatencyEstimate:
@@ -116,9 +116,13 @@ def cross_fitted(table: MeasuredTable, k: int, references: Sequence[str] = ()) -
         named = references[:k] or _chosen(table, fold, k)
         new = {name for name, held_out in zip(table.devices, fold, strict=True) if held_out}
         cut = split_table(table, named, new, ())
-        found = predict_table(cut)
+        predicted = predict_table(cut)
         shown = np.isfinite(cut.known)
-        for target, values in ((middle, found.middle), (low, found.low), (high, found.high)):
+        for target, values in (
+            (middle, predicted.middle),
+            (low, predicted.low),
+            (high, predicted.high),
+        ):
             target[fold] = np.where(shown, table.log_ms, values)[fold]
         readings[fold], of[fold] = cut.known[fold], number
         others.append(impute(table.log_ms[~fold]))
@@ -127,8 +131,8 @@ def cross_fitted(table: MeasuredTable, k: int, references: Sequence[str] = ()) -
 
 def _chosen(table: MeasuredTable, fold: np.ndarray, k: int) -> list[str]:
     """The models to run on the devices of a fold, selected on the other devices."""
-    known = impute(table.log_ms[~fold])
-    return [table.models[column] for column in choose_models(known, k)]
+    latencies = impute(table.log_ms[~fold])
+    return [table.models[column] for column in choose_models(latencies, k)]
 
 
 def _noisy(table: MeasuredTable, error: float, seed: int) -> LatencyEstimate:
@@ -139,7 +143,7 @@ def _noisy(table: MeasuredTable, error: float, seed: int) -> LatencyEstimate:
 
 
 def deviation_for(error: float) -> float:
-    """The deviation of a log-normal factor whose mean distance from 1 is `error`.
+    """Standard deviation of a log-normal factor whose mean absolute error is `error`.
 
     That distance is exp(s^2/2) erf(s/sqrt 2), which grows with s.
     """
@@ -172,7 +176,7 @@ def latency_rows(
 
 @dataclass(slots=True, eq=False)
 class OnlineLearner:
-    """Replaces rows of `estimates` by what is learned during a run."""
+    """Updates `estimates` from the tasks observed during a run."""
 
     cluster: SimulatedCluster
     initial: LatencyEstimate

@@ -19,7 +19,7 @@ PANELS: Sequence[tuple[str, Callable[[ComparisonRow], float]]] = (
 
 
 def plot_comparison(lines: Sequence[ComparisonRow], path: Path, title: str) -> None:
-    """Write bars of all policies, a panel per figure; the file's ending says which format."""
+    """Write a bar chart with one panel per statistic; the suffix of the file is its format."""
     figure = Figure(figsize=(11, 1.5 + 0.28 * len(lines)))
     panels = figure.subplots(1, len(PANELS), sharey=True)
     for axes, (name, value) in zip(panels, PANELS, strict=True):

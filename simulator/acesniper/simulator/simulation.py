@@ -130,7 +130,7 @@ class Simulation:
                 self._expect(fault.to_s, EventKind.PACE, (fault.device, 1.0))
 
     def run(self) -> list[CompletedTask]:
-        """Play all events; the tasks in the order of their finish.
+        """Process all events; returns the tasks in order of completion.
 
         Raises:
             InvalidInput: tasks were left that nothing could start.

@@ -20,12 +20,12 @@ class CompletedTask:
 
     @property
     def wait_s(self) -> float:
-        """From arrival to start."""
+        """Seconds from arrival to start."""
         return self.started_s - self.task.created_s
 
     @property
     def response_s(self) -> float:
-        """From arrival to finish."""
+        """Seconds from arrival to finish."""
         return self.finished_s - self.task.created_s
 
     @property

@@ -37,7 +37,7 @@ def bursts(count: int, rate_per_s: float, draw: np.random.Generator) -> np.ndarr
 
 
 def diurnal(count: int, rate_per_s: float, draw: np.random.Generator) -> np.ndarray:
-    """One by one at a rate that rises and falls like a day's, for two days.
+    """Single arrivals at a rate with a daily cycle, over two days.
 
     Poisson in stretched time: the instants of a steady rate are put where the integral of the
     swinging rate reaches them (Cinlar, "Introduction to Stochastic Processes", 1975, section 4.7).
@@ -57,7 +57,7 @@ PATTERNS: Mapping[str, Pattern] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A task of a trace; what a row leaves open is None. `deadline_s` counts from its arrival."""
+    """A task of a trace; None where a row is empty. `deadline_s` counts from its arrival."""
 
     at_s: float
     model: str | None = None
@@ -66,19 +66,19 @@ class Arrival:
 
 
 def read_trace(path: Path) -> list[Arrival]:
-    """The arrivals in a file with the column `arrival_s`, perhaps `model, inferences, deadline_s`.
+    """Read arrivals: the column `arrival_s`, optionally `model`, `inferences` and `deadline_s`.
 
     Raises:
-        InvalidInput: it is no such file, or a number in it is none.
+        InvalidInput: the file is not a trace, or contains an invalid number.
     """
     rows = read_rows(path)
     if not rows or "arrival_s" not in rows[0]:
-        raise InvalidInput(f"{path} has no row, or no column arrival_s")
+        raise InvalidInput(f"{path} has no rows or no column arrival_s")
     try:
-        found = [_arrival(row) for row in rows]
+        arrivals = [_arrival(row) for row in rows]
     except ValueError as error:
         raise InvalidInput(f"{path}: {error}") from error
-    return sorted(found, key=lambda arrival: arrival.at_s)
+    return sorted(arrivals, key=lambda arrival: arrival.at_s)
 
 
 def _arrival(row: Mapping[str, str]) -> Arrival:
@@ -101,7 +101,7 @@ def _number(text: str, *, least: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedWorkload:
-    """What tasks are drawn from; models are drawn alike.
+    """Distribution of simulated tasks; models are drawn uniformly.
 
     `load` is the arrival rate over what the devices finish together. `inferences` and `deadlines`
     are the ends of an even draw; a deadline in run times on the median device. A `trace` says when
@@ -117,7 +117,7 @@ class SimulatedWorkload:
 
     @property
     def mean_inferences(self) -> float:
-        """Of a drawn task."""
+        """Mean number of inferences of a task."""
         return sum(self.inferences) / 2
 
 
@@ -127,16 +127,18 @@ def make_tasks(workload: SimulatedWorkload, cluster: SimulatedCluster, seed: int
     Raises:
         InvalidInput: the trace names a model that the cluster does not have.
     """
-    # Independent generators, so that another load changes the arrivals and nothing else.
-    whens, models, sizes, dues = (np.random.default_rng([seed, 2, stream]) for stream in range(4))
+    # Independent generators, so that the load changes only the arrival times.
+    arrival_rng, models, sizes, deadline_rng = (
+        np.random.default_rng([seed, 2, stream]) for stream in range(4)
+    )
     arrivals = workload.trace or (Arrival(0.0),) * workload.tasks
     count = len(arrivals)
     drawn_models = models.integers(len(cluster.models), size=count).tolist()
     drawn_sizes = sizes.integers(workload.inferences[0], workload.inferences[1] + 1, count).tolist()
-    slack = dues.uniform(*(workload.deadlines or (0.0, 0.0)), count).tolist()
+    slack = deadline_rng.uniform(*(workload.deadlines or (0.0, 0.0)), count).tolist()
     typical_s = dict(zip(cluster.models, np.median(cluster.latency_s, axis=0), strict=True))
-    found = []
-    for number, at_s in enumerate(_instants(workload, cluster, whens)):
+    tasks = []
+    for number, at_s in enumerate(_instants(workload, cluster, arrival_rng)):
         given = arrivals[number]
         model = given.model or cluster.models[drawn_models[number]]
         if model not in typical_s:
@@ -145,7 +147,7 @@ def make_tasks(workload: SimulatedWorkload, cluster: SimulatedCluster, seed: int
         due_s = given.deadline_s
         if due_s is None and workload.deadlines is not None:
             due_s = slack[number] * inferences * float(typical_s[model])
-        found.append(
+        tasks.append(
             Task(
                 TaskKey(f"seed-{seed}/{number:06d}"),
                 ModelKey(model),
@@ -154,7 +156,7 @@ def make_tasks(workload: SimulatedWorkload, cluster: SimulatedCluster, seed: int
                 deadline_s=None if due_s is None else at_s + due_s,
             )
         )
-    return found
+    return tasks
 
 
 def _instants(
@@ -169,7 +171,7 @@ def _instants(
 
 
 def _stretched(instants: Sequence[float], load: float | None, capacity: float) -> list[float]:
-    """A trace's instants, from 0, at the asked load."""
+    """Arrival times of a trace, starting at 0 and scaled to the load."""
     first_s, last_s = instants[0], instants[-1]
     stretch = 1.0
     if load is not None and last_s > first_s:

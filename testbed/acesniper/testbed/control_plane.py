@@ -110,9 +110,11 @@ class ControlPlane:
         env: Mapping[str, str] | None = None,
         ready: Ready | None = None,
         timeout_s: float = 60.0,
+        *,
+        restart: bool = False,
     ) -> Child:
         """Start a process in addition to the components, and wait until it is `ready`, if given."""
-        child = self.children.spawn(name, argv, env, ready)
+        child = self.children.spawn(name, argv, env, ready, restart=restart)
         child.wait_ready(timeout_s)
         return child
 
@@ -220,7 +222,8 @@ def start_scheduler(
     """Start kube-scheduler with the KubeSchedulerConfiguration in `config`, and wait for /healthz.
 
     The configuration is copied with the kubeconfig of `identity`, which kube-scheduler reads from
-    there only. /healthz is served before a lease is held; leader election is as configured.
+    there only. /healthz is served before a lease is held; leader election is as configured. When
+    it loses its lease, kube-scheduler exits, and is restarted.
     """
     kubeconfig = plane.kubeconfig(identity)
     document = yaml.safe_load(config.read_text())
@@ -230,4 +233,4 @@ def start_scheduler(
     port = free_port()
     flags = kube_scheduler(plane.site, kubeconfig, port, copy)
     argv: list[str | Path] = [plane.program("kube-scheduler"), *flags]
-    return plane.spawn(name, argv, ready=plane.healthy(port))
+    return plane.spawn(name, argv, ready=plane.healthy(port), restart=True)

@@ -17,6 +17,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ Ready = Callable[[], bool]
 """Whether a process serves requests yet; it is polled, so it must return quickly."""
 
 _POLL_S = 0.05
+_RESTART_POLL_S = 0.2
 _TAIL_LINES = 25
 _REQUEST_TIMEOUT_S = 2.0
 
@@ -42,6 +44,8 @@ class Children:
         self._logs = logs
         self._guard = _Guard()
         self._children: dict[str, Child] = {}
+        self._supervisors: list[threading.Thread] = []
+        self._stopping = threading.Event()
 
     def __getitem__(self, name: str) -> "Child":
         """The process called `name`. Raises KeyError with the names that exist."""
@@ -55,8 +59,12 @@ class Children:
         argv: Sequence[str | Path],
         env: Mapping[str, str] | None = None,
         ready: Ready | None = None,
+        *,
+        restart: bool = False,
     ) -> "Child":
         """Start a program that logs to `<name>.log`. The name of a stopped one may be reused.
+
+        With `restart`, it is started again if it exits by itself, as a kubelet does.
 
         Raises:
             NotReady: a process of that name is running.
@@ -69,10 +77,15 @@ class Children:
         child = Child(name, argv, self._guard.group, log, env=env, ready=ready)
         self._children[name] = child
         child.start()
+        if restart:
+            self._supervise(child)
         return child
 
     def stop(self) -> None:
         """Stop all in the reverse order of their start, then whatever they left running."""
+        self._stopping.set()
+        for thread in self._supervisors:
+            thread.join()
         for child in reversed(list(self._children.values())):
             child.stop()
         self._guard.close()
@@ -82,6 +95,15 @@ class Children:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _supervise(self, child: "Child") -> None:
+        def run() -> None:
+            while not self._stopping.wait(_RESTART_POLL_S):
+                child.restart_if_exited()
+
+        thread = threading.Thread(target=run, name=f"supervisor-of-{child.name}")
+        thread.start()
+        self._supervisors.append(thread)
 
 
 @dataclass
@@ -96,6 +118,9 @@ class Child:
     """Added to the environment of this process."""
     ready: Ready | None = None
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    _wanted: bool = field(default=False, init=False, repr=False)
+    """Whether it was started and neither killed nor stopped since."""
 
     @property
     def pid(self) -> int:
@@ -116,6 +141,18 @@ class Child:
 
     def start(self) -> None:
         """Start without waiting; does nothing if it is running."""
+        with self._lock:
+            self._wanted = True
+            self._start()
+
+    def restart_if_exited(self) -> None:
+        """Start it again if it exited by itself."""
+        with self._lock:
+            if self._wanted and not self.running:
+                logger.warning("%s exited with code %s: restarting it", self.name, self.returncode)
+                self._start()
+
+    def _start(self) -> None:
         if self.running:
             return
         with self.log.open("ab") as log:
@@ -152,12 +189,16 @@ class Child:
 
     def kill(self) -> None:
         """Send SIGKILL, as a crash or the OOM killer would, and wait until the process is gone."""
+        with self._lock:
+            self._wanted = False
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def stop(self, grace_s: float = 10.0) -> None:
         """Send SIGTERM, and SIGKILL after `grace_s`."""
+        with self._lock:
+            self._wanted = False
         if self._process is None:
             return
         self._process.terminate()

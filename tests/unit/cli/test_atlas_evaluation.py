@@ -50,7 +50,7 @@ def test_a_page_gets_the_figures_and_keeps_the_rest(folder: Path) -> None:
     assert benchmark["fill"](page, {}) == page
 
 
-def test_every_platform_stands_in_the_tables_of_pages(folder: Path) -> None:
+def test_every_platform_is_in_the_tables_of_pages(folder: Path) -> None:
     benchmark = runpy.run_path(str(BENCHMARK))
     document = json.loads((folder / "out.json").read_text())
 

@@ -13,11 +13,11 @@ from synthetic_tables import synthetic
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    found, _ = synthetic(devices=6, models=8)
+    result, _ = synthetic(devices=6, models=8)
     rows = [
         f"{device},{model},{np.exp(value)}"
-        for device, line in zip(found.devices, found.log_ms, strict=True)
-        for model, value in zip(found.models, line, strict=True)
+        for device, line in zip(result.devices, result.log_ms, strict=True)
+        for model, value in zip(result.models, line, strict=True)
     ]
     path = tmp_path / "table.csv"
     path.write_text("\n".join(["board,net,ms", *rows]))

@@ -42,13 +42,17 @@ def page(tmp_path: Path) -> Path:
 
 
 def test_commands_run_in_order_and_files_are_written(page: Path) -> None:
-    found = read(page)
+    parsed_page = read(page)
 
     done = subprocess.run(
-        ["bash", "-c", found.script], capture_output=True, text=True, check=True, cwd=page.parent
+        ["bash", "-c", parsed_page.script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=page.parent,
     )
 
-    assert found.cluster == "none"
+    assert parsed_page.cluster == "none"
     assert done.stdout == "one two\nthree\nhidden\n"
     assert (page.parent / "thing.yaml").read_text() == '# thing.yaml\nkind: "It\'s"\n'
 
@@ -70,8 +74,8 @@ def test_a_skipped_block_has_a_reason(page: Path) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_markers_of_every_page_are_valid(path: Path) -> None:
-    text, found = path.read_text(encoding="utf-8"), read(path)
+    text, parsed_page = path.read_text(encoding="utf-8"), read(path)
 
-    reasons = [step for step in found.steps if step.skipped]
-    assert text.count("<!-- not run:") == len(reasons), "a reason stands right before its block"
-    assert found.cluster in ("installed", "empty", "none")
+    reasons = [step for step in parsed_page.steps if step.skipped]
+    assert text.count("<!-- not run:") == len(reasons), "a reason is immediately before its block"
+    assert parsed_page.cluster in ("installed", "empty", "none")

@@ -33,9 +33,9 @@ def test_links_out_of_docs_are_shown_as_paths_and_checked() -> None:
     page = DOCS / "guide/x.md"
     text = "[`values.yaml`](../../charts/acesniper/values.yaml) [here](k3s.md) [x](../../no/such)"
 
-    found, missing = outside(text, page, DOCS)
+    result, missing = outside(text, page, DOCS)
 
-    assert found == "`charts/acesniper/values.yaml` [here](k3s.md) x"
+    assert result == "`charts/acesniper/values.yaml` [here](k3s.md) x"
     assert missing == ["../../no/such"]
 
 

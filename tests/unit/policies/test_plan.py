@@ -219,17 +219,17 @@ def test_a_priority_class_can_have_its_own_policy() -> None:
 
 
 def test_a_task_explores_the_least_certain_of_nearly_equal_devices() -> None:
-    known, unknown, slow = (make_device(name) for name in ("known", "unknown", "slow"))
-    latency = {"model": {"known": 1.0, "unknown": 1.05, "slow": 1.2}}
-    snapshot = make_snapshot([known, unknown, slow], latency)
+    certain, uncertain, slow = (make_device(name) for name in ("certain", "uncertain", "slow"))
+    latency = {"model": {"certain": 1.0, "uncertain": 1.05, "slow": 1.2}}
+    snapshot = make_snapshot([certain, uncertain, slow], latency)
     snapshot.estimates.rows[make_task().model].high_s[:] = [1.1, 4.0, 9.0]
 
     explored = make_plan([make_task("n/t")], snapshot, Policy(explore_share=1.0))
     urgent = make_task("n/t", deadline_s=100.0)
     not_explored = make_plan([urgent], snapshot, Policy(explore_share=1.0))
 
-    assert placed(explored) == {"n/t": ("unknown", 0.0)}
-    assert placed(not_explored) == {"n/t": ("known", 0.0)}
+    assert placed(explored) == {"n/t": ("uncertain", 0.0)}
+    assert placed(not_explored) == {"n/t": ("certain", 0.0)}
 
 
 def test_a_finish_includes_the_cold_start() -> None:

@@ -18,13 +18,13 @@ def outcome(
     return PredictionOutcome(true, guess, guess - half, guess + half, np.isfinite(true))
 
 
-def test_errors_are_relative_to_what_was_measured() -> None:
-    found = accuracy(outcome([[100.0, 100.0, 100.0, 100.0]], [[105.0, 85.0, 150.0, 100.0]]))
+def test_errors_are_relative_to_the_measured_latency() -> None:
+    figures = accuracy(outcome([[100.0, 100.0, 100.0, 100.0]], [[105.0, 85.0, 150.0, 100.0]]))
 
-    assert found["mean"] == pytest.approx((5 + 15 + 50 + 0) / 4)
-    assert found["median"] == pytest.approx(10.0)
-    assert found["within10"] == pytest.approx(50.0)
-    assert found["within20"] == pytest.approx(75.0)
+    assert figures["mean"] == pytest.approx((5 + 15 + 50 + 0) / 4)
+    assert figures["median"] == pytest.approx(10.0)
+    assert figures["within10"] == pytest.approx(50.0)
+    assert figures["within20"] == pytest.approx(75.0)
 
 
 def test_equal_values_share_a_rank() -> None:
@@ -42,17 +42,17 @@ def test_kendall_of_one_swap_and_of_a_tie() -> None:
     assert kendall(np.array([1, 1, 2]), np.array([1, 2, 3])) == pytest.approx(2 / 6**0.5)
 
 
-def test_regret_is_what_the_predicted_fastest_device_costs_more() -> None:
+def test_regret_is_the_extra_latency_of_the_chosen_device() -> None:
     one = outcome([[10.0, 10.0], [20.0, 30.0]], [[9.0, 30.0], [12.0, 20.0]])
 
     assert regret(one) == pytest.approx((0.0 + 2.0) / 2)
 
 
 def test_coverage_and_width_are_of_the_interval() -> None:
-    found = accuracy(outcome([[100.0, 100.0]], [[104.0, 130.0]], half=np.log(1.1)))
+    figures = accuracy(outcome([[100.0, 100.0]], [[104.0, 130.0]], half=np.log(1.1)))
 
-    assert found["coverage90"] == pytest.approx(50.0)
-    assert found["width90"] == pytest.approx(21.0)
+    assert figures["coverage90"] == pytest.approx(50.0)
+    assert figures["width90"] == pytest.approx(21.0)
 
 
 def test_without_cells_there_are_no_figures() -> None:

@@ -50,10 +50,10 @@ def test_a_probe_predicts_itself() -> None:
         for j, measure in enumerate(("flops", "bytes", "nodes"))
     }
 
-    found = PhysicsPredictor().predict(model(**values), device(TYPICAL))
+    prediction = PhysicsPredictor().predict(model(**values), device(TYPICAL))
 
-    assert found is not None
-    assert found.latency_s == pytest.approx(TYPICAL["conv_wide_64"], rel=0.05)
+    assert prediction is not None
+    assert prediction.latency_s == pytest.approx(TYPICAL["conv_wide_64"], rel=0.05)
 
 
 def test_a_device_slow_at_one_class_is_slow_for_models_of_that_class_only() -> None:
@@ -66,7 +66,7 @@ def test_a_device_slow_at_one_class_is_slow_for_models_of_that_class_only() -> N
     assert dense[1] > 2.5 * dense[0]
 
 
-def test_a_missing_probe_takes_what_its_relatives_imply_and_widens_the_interval() -> None:
+def test_a_missing_probe_is_imputed_and_widens_the_interval() -> None:
     whole = {k: v * 4 for k, v in TYPICAL.items()}
     partial = {k: v for k, v in whole.items() if not k.startswith("conv_wide")}
 
@@ -94,12 +94,12 @@ def test_a_chain_contradicted_by_the_whole_networks_is_discarded() -> None:
     [{}, {"null": 1e-5, "memory": 1e-3}, dict.fromkeys(TYPICAL, float("nan"))],
     ids=["nothing", "too few", "not numbers"],
 )
-def test_a_device_that_says_too_little_is_unknown(seconds: dict[str, float]) -> None:
+def test_a_device_with_too_few_readings_is_unknown(seconds: dict[str, float]) -> None:
     assert PhysicsPredictor().predict(CONV, device(seconds)) is None
     assert PhysicsPredictor().explain(CONV, device(seconds)) is None
 
 
-def test_other_versions_are_refused_one_by_one_and_unknown_in_a_table() -> None:
+def test_other_versions_are_rejected_singly_and_unknown_in_a_table() -> None:
     old_model = replace(CONV, version="0")
     old_device = replace(device(TYPICAL), version="0")
 
@@ -116,11 +116,11 @@ def test_the_explanation_adds_up_to_the_prediction() -> None:
         conv_wide__flops=4e8, conv_wide__nodes=4, gemv__bytes=6e7, gemv__nodes=2, fused__bytes=1e6
     )
 
-    found = PhysicsPredictor().explain(both, device(TYPICAL))
+    explanation = PhysicsPredictor().explain(both, device(TYPICAL))
 
-    assert found is not None
-    assert found.physics_s == pytest.approx(found.prediction.latency_s)
-    assert list(found.parts_s.values()) == sorted(found.parts_s.values(), reverse=True)
+    assert explanation is not None
+    assert explanation.physics_s == pytest.approx(explanation.prediction.latency_s)
+    assert list(explanation.parts_s.values()) == sorted(explanation.parts_s.values(), reverse=True)
 
 
 def test_the_explanation_separates_observations_from_physics() -> None:
@@ -128,12 +128,14 @@ def test_the_explanation_separates_observations_from_physics() -> None:
     assert plain is not None
     twice = Observation(CONV, 2 * plain.latency_s, 1e-6)
 
-    found = PhysicsPredictor().explain(CONV, device(TYPICAL), [twice])
+    explanation = PhysicsPredictor().explain(CONV, device(TYPICAL), [twice])
 
-    assert found is not None
-    assert found.physics_s == pytest.approx(plain.latency_s)
-    assert found.prediction.latency_s == pytest.approx(found.physics_s * exp(found.observed))
-    assert found.observed == pytest.approx(log(2), abs=0.01)
+    assert explanation is not None
+    assert explanation.physics_s == pytest.approx(plain.latency_s)
+    assert explanation.prediction.latency_s == pytest.approx(
+        explanation.physics_s * exp(explanation.observed)
+    )
+    assert explanation.observed == pytest.approx(log(2), abs=0.01)
 
 
 def test_custom_operators_widen_the_interval() -> None:
@@ -151,6 +153,6 @@ def test_a_fleet_is_one_matrix() -> None:
     assert table.latency.shape == table.low.shape == table.high.shape == (1000, 500)
 
 
-def test_no_models_and_no_devices_make_an_empty_table() -> None:
+def test_without_models_or_devices_the_table_is_empty() -> None:
     assert PhysicsPredictor().table([], [device(TYPICAL)]).latency.shape == (0, 1)
     assert PhysicsPredictor().table([CONV], []).latency.shape == (1, 0)

@@ -18,14 +18,14 @@ EDGE = MeasuredPlatform("edge", "ort", HardwareVector("hrm", "2", {}), 0.02)
 BOARD = MeasuredPlatform("board", "ncnn", HardwareVector("hrm", "2", {}), 0.03)
 
 
-def test_what_a_platform_cannot_run_is_a_gap() -> None:
-    found = latency_matrix(
+def test_a_network_that_a_platform_cannot_run_is_a_gap() -> None:
+    result = latency_matrix(
         (EDGE, BOARD), {("edge", "a"): 2.0, ("edge", "b"): 4.0, ("board", "b"): 8.0}
     )
 
-    assert found.networks == ("a", "b")
-    assert np.exp(found.log_s[1]) == pytest.approx([0.004, 0.008])
-    assert np.isnan(found.log_s[0, 1])
+    assert result.networks == ("a", "b")
+    assert np.exp(result.log_s[1]) == pytest.approx([0.004, 0.008])
+    assert np.isnan(result.log_s[0, 1])
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_what_a_platform_cannot_run_is_a_gap() -> None:
     [(None, "cannot be read"), ("no json", "cannot be read"), ('{"a": {}}', "lacks 'runtime'")],
     ids=["missing", "no json", "field missing"],
 )
-def test_a_folder_that_is_no_atlas_is_refused_in_words(
+def test_the_error_names_a_folder_that_is_not_an_atlas(
     text: str | None, words: str, tmp_path: Path
 ) -> None:
     if text is not None:
@@ -43,7 +43,7 @@ def test_a_folder_that_is_no_atlas_is_refused_in_words(
         read_latencies(tmp_path)
 
 
-def test_latencies_that_cannot_be_read_are_refused_in_words(tmp_path: Path) -> None:
+def test_the_error_names_latencies_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "platforms.json").write_text("{}")
     (tmp_path / "latencies.parquet").write_bytes(b"no parquet")
 
@@ -51,7 +51,7 @@ def test_latencies_that_cannot_be_read_are_refused_in_words(tmp_path: Path) -> N
         read_latencies(tmp_path)
 
 
-def test_the_shipped_atlas_is_measured_on_really_different_platforms() -> None:
+def test_the_platforms_of_the_shipped_atlas_differ() -> None:
     known = read_platforms()
 
     assert len(known) >= 16
@@ -59,7 +59,7 @@ def test_the_shipped_atlas_is_measured_on_really_different_platforms() -> None:
     assert all(0 < platform.noise_floor < 0.1 for platform in known)
 
 
-def test_every_platform_was_probed_with_the_suite_of_today() -> None:
+def test_every_platform_was_probed_with_the_current_suite() -> None:
     suite = known_suite()
 
     for platform in read_platforms():

@@ -31,28 +31,28 @@ def test_a_certain_observation_corrects_more_than_an_uncertain_one() -> None:
     assert sure.spread[0, 0] < doubtful.spread[0, 0] <= 0.2
 
 
-def test_other_models_of_the_device_follow_in_part_and_other_devices_do_not() -> None:
-    found = corrected_table(table(), MODELS, [[Observation(MODELS[0], 1.5, 1e-6)], []])
+def test_observations_correct_other_models_in_part_and_no_other_device() -> None:
+    result = corrected_table(table(), MODELS, [[Observation(MODELS[0], 1.5, 1e-6)], []])
 
-    assert 2.0 < found.latency[1, 0] < 3.0
-    assert found.latency[:2, 1].tolist() == [1.0, 2.0]
+    assert 2.0 < result.latency[1, 0] < 3.0
+    assert result.latency[:2, 1].tolist() == [1.0, 2.0]
 
 
-def test_a_device_that_drifted_is_slower_in_all_models() -> None:
+def test_a_drifted_device_is_slower_for_all_models() -> None:
     seen = [
         Observation(model, 2 * latency_s, 1e-4, shift=1.0)
         for model, latency_s in zip(MODELS[:2], (1.0, 2.0), strict=True)
     ]
 
-    found = corrected_table(table(), MODELS, [seen, []])
+    result = corrected_table(table(), MODELS, [seen, []])
 
-    assert found.latency[2, 0] == pytest.approx(8.0, rel=0.05)
+    assert result.latency[2, 0] == pytest.approx(8.0, rel=0.05)
 
 
 def test_unknown_cells_stay_unknown() -> None:
-    found = corrected_table(table(), MODELS, [[], [Observation(MODELS[2], 9.0, 1e-6)]])
+    result = corrected_table(table(), MODELS, [[], [Observation(MODELS[2], 9.0, 1e-6)]])
 
-    assert np.isnan(found.latency[2, 1])
+    assert np.isnan(result.latency[2, 1])
 
 
 def test_the_given_table_is_not_modified() -> None:
@@ -70,15 +70,15 @@ GOOD = 0.02
     ("latency_s", "spread"),
     [(math.inf, math.nan), (math.inf, 0.1), (0.0, 0.1), (-1.0, 0.1), (1e25, 0.1), (1.0, math.nan)],
 )
-def test_an_impossible_latency_is_unknown_and_its_neighbours_are_not(
+def test_an_invalid_latency_is_unknown_and_other_cells_are_not(
     latency_s: float, spread: float
 ) -> None:
-    found = LatencyArrays(
+    result = LatencyArrays(
         np.array([[latency_s, GOOD]], np.float32), np.array([[spread, 0.1]], np.float16)
     )
 
-    bad, good = found.predictions("test")[0]
-    believed = found.sound()
+    bad, good = result.predictions("test")[0]
+    believed = result.sound()
 
     assert bad is None
     assert good is not None

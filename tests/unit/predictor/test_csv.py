@@ -29,7 +29,7 @@ def listed(tmp_path: Path) -> CsvPredictor:
     return CsvPredictor.read(path)
 
 
-def test_a_pair_is_predicted_as_the_file_says(listed: CsvPredictor) -> None:
+def test_a_pair_has_the_latency_of_the_file(listed: CsvPredictor) -> None:
     assert listed.predict(model("tiny"), device("edge-1")) == Prediction(0.2, 0.1, 0.4, "listed")
 
 
@@ -41,12 +41,12 @@ def test_pairs_that_are_not_in_the_file_are_unknown(listed: CsvPredictor) -> Non
     assert listed.explain(model("other"), device("edge-1")) is None
 
 
-def test_all_pairs_at_once(listed: CsvPredictor) -> None:
-    found = listed.table([model("tiny"), model("big")], [device("edge-1"), device("edge-2")])
+def test_a_table_has_the_latencies_of_all_pairs(listed: CsvPredictor) -> None:
+    table = listed.table([model("tiny"), model("big")], [device("edge-1"), device("edge-2")])
 
-    np.testing.assert_allclose(found.latency, [[0.2, np.nan], [2.0, np.nan]])
-    np.testing.assert_allclose(found.low[:, 0], [0.1, 2.0])
-    np.testing.assert_allclose(found.high[:, 0], [0.4, 2.0])
+    np.testing.assert_allclose(table.latency, [[0.2, np.nan], [2.0, np.nan]])
+    np.testing.assert_allclose(table.low[:, 0], [0.1, 2.0])
+    np.testing.assert_allclose(table.high[:, 0], [0.4, 2.0])
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_all_pairs_at_once(listed: CsvPredictor) -> None:
         pytest.param("device,model,latency_s,low_s,high_s\na,b\n", id="short row"),
     ],
 )
-def test_a_file_that_is_no_list_is_refused(tmp_path: Path, content: str) -> None:
+def test_an_invalid_file_is_rejected(tmp_path: Path, content: str) -> None:
     (tmp_path / "wrong.csv").write_text(content)
 
     with pytest.raises(InvalidInput, match="no list of predictions"):
         CsvPredictor.read(tmp_path / "wrong.csv")
 
 
-def test_a_setting_chooses_the_file_over_the_network(tmp_path: Path) -> None:
+def test_a_setting_selects_the_file_instead_of_the_network(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     path.write_text(ROWS)
 

@@ -28,7 +28,7 @@ def test_without_a_file_the_shipped_network_serves(tmp_path: Path) -> None:
     assert latency_s(predictor) == default_predictor().table([CONV], [DEVICE]).latency[0, 0]
 
 
-def test_a_file_that_comes_changes_and_goes_is_followed(tmp_path: Path, another: bytes) -> None:
+def test_a_created_changed_or_deleted_file_takes_effect(tmp_path: Path, another: bytes) -> None:
     file = tmp_path / "pcn.onnx"
     predictor = ReplaceablePredictor(file)
     shipped_s, shipped = latency_s(predictor), predictor.source
@@ -46,7 +46,7 @@ def test_a_file_that_comes_changes_and_goes_is_followed(tmp_path: Path, another:
     assert predictor.source == shipped
 
 
-def test_a_file_that_cannot_be_used_changes_nothing_and_is_rejected_once(
+def test_an_unusable_file_is_rejected_once_and_changes_nothing(
     tmp_path: Path, another: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "pcn.onnx"

@@ -25,7 +25,7 @@ from acesniper.predictor.similarity import (
 from small_models import features_of, linear_model, make_model, save, shipped
 
 
-def test_the_library_is_the_atlas_as_this_reader_sees_it() -> None:
+def test_the_library_equals_the_atlas_as_read_now() -> None:
     name = "squeezenet1_1"
     read_now = features_of(shipped(name))
 
@@ -43,12 +43,12 @@ def test_the_library_stays_small() -> None:
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "bert_tiny", "lstm_tagger", "unet_16"])
-def test_a_known_network_is_found_again(name: str) -> None:
-    found = features_of(shipped(name))
+def test_a_known_network_is_recognised(name: str) -> None:
+    result = features_of(shipped(name))
 
-    assert next(iter(found.similar.items())) == (name, 1.0)
-    assert found.distance == 0.0
-    assert list(found.similar.values()) == sorted(found.similar.values(), reverse=True)
+    assert next(iter(result.similar.items())) == (name, 1.0)
+    assert result.distance == 0.0
+    assert list(result.similar.values()) == sorted(result.similar.values(), reverse=True)
 
 
 def test_another_size_of_a_known_network_is_near() -> None:
@@ -75,20 +75,20 @@ def strange_model() -> ModelProto:
     return make_model(nodes, {"x": [16, 64]}, ["v8"], weights=weights)
 
 
-def test_a_model_like_no_other_is_far_from_everything() -> None:
-    found = features_of(strange_model())
+def test_a_dissimilar_model_is_far_from_every_network() -> None:
+    result = features_of(strange_model())
 
-    assert found.distance > DISTANCE_WORDS[-1][0]
-    assert distance_word(found.distance) == FOREIGN
+    assert result.distance > DISTANCE_WORDS[-1][0]
+    assert distance_word(result.distance) == FOREIGN
 
 
-def test_words_follow_the_distance() -> None:
+def test_labels_follow_the_distance() -> None:
     words = [distance_word(distance) for distance in np.linspace(0, 1, 101)]
 
     assert list(dict.fromkeys(words)) == [*(word for _, word in DISTANCE_WORDS), FOREIGN]
 
 
-def test_the_batch_hardly_changes_what_a_network_is() -> None:
+def test_the_batch_hardly_changes_the_distance() -> None:
     one, many = (features_of(linear_model(), batch=batch) for batch in (16, 64))
 
     assert one.labels == many.labels
@@ -113,9 +113,9 @@ def test_labels_of_a_huge_graph_are_bounded() -> None:
         for j, op in enumerate(ops):
             source = "x" if j == 0 else f"n{i}_{j - 1}"
             nodes.append(helper.make_node(op, [source], [f"n{i}_{j}"]))
-    found = features_of(make_model(nodes, {"x": [4, 4]}, ["n0_3"]))
+    result = features_of(make_model(nodes, {"x": [4, 4]}, ["n0_3"]))
 
-    assert 0 < len(found.labels) <= MAX_LABELS
+    assert 0 < len(result.labels) <= MAX_LABELS
 
 
 def test_a_library_is_built_from_any_folder(tmp_path: Path) -> None:
@@ -132,10 +132,10 @@ def test_a_library_is_built_from_any_folder(tmp_path: Path) -> None:
     assert likeness([entry], [features_of(linear_model(), batch=16)])[0, 0] == pytest.approx(1.0)
 
 
-def test_nearest_names_no_strangers() -> None:
+def test_nearest_names_only_similar_networks() -> None:
     assert all(score > 0 for score in nearest(features_of(linear_model())).values())
 
 
-def test_feature_names_are_few_and_each_stands_once() -> None:
+def test_feature_names_are_few_and_unique() -> None:
     assert len(FEATURE_NAMES) == len(set(FEATURE_NAMES)) <= 250
     assert {name for spread in SPREADS for name in spread.features} <= set(FEATURE_NAMES)

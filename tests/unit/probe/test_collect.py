@@ -128,8 +128,8 @@ def test_a_crash_loses_one_model_only() -> None:
     messages: list[str] = []
     names = ("a", "deadly", "b")
     with Isolated(LatencyJob("onnxruntime", RuntimeOptions(), SHORT), serve=crashing) as child:
-        wanted = [ModelCase(Path(f"{name}.onnx")) for name in names]
-        rows = list(collect(wanted, TARGET, child.measure, passes=1, progress=messages.append))
+        expected = [ModelCase(Path(f"{name}.onnx")) for name in names]
+        rows = list(collect(expected, TARGET, child.measure, passes=1, progress=messages.append))
 
     assert [row.model for row in rows] == ["a", "b"]
     assert any("Crashed" in message for message in messages)

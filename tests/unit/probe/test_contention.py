@@ -49,12 +49,10 @@ def test_the_neighbour_reports_ready_and_ends_with_its_parent(
     assert list(parents) == []
 
 
-def test_without_a_neighbour_there_is_no_contended_reading(
-    monkeypatch: pytest.MonkeyPatch, machine: Machine
-) -> None:
-    monkeypatch.setattr(contention, "NEIGHBOUR", (sys.executable, "-c", "pass"))
+def test_without_a_neighbour_there_is_no_contended_reading(machine: Machine) -> None:
+    silent = (sys.executable, "-c", "pass")
 
-    assert with_busy_neighbour({"a": machine.item(lambda: 0.01)}, 1.0) == {}
+    assert with_busy_neighbour({"a": machine.item(lambda: 0.01)}, 1.0, silent) == {}
 
 
 def test_the_neighbour_ends_with_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +65,7 @@ def test_the_neighbour_ends_with_the_measurement(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("subprocess.Popen", Watched)
 
-    found = with_busy_neighbour({"a": lambda: None}, 0.0001)
+    readings = with_busy_neighbour({"a": lambda: None}, 0.0001)
 
-    assert found["a"] > 0
+    assert readings["a"] > 0
     assert started[0].returncode is not None

@@ -24,8 +24,8 @@ def ratios() -> np.ndarray:
         for row in csv.DictReader(file):
             cell = list(models).index(row["model"]), list(devices).index(row["device"])
             measured[cell] = float(row["latency_ms"]) / 1e3
-    found: np.ndarray = predicted / measured
-    return found
+    readings: np.ndarray = predicted / measured
+    return readings
 
 
 def test_every_model_was_measured_on_every_device(ratios: np.ndarray) -> None:

@@ -18,26 +18,26 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def test_a_steady_item_reads_its_duration_without_spread(machine: Machine) -> None:
-    found = measure({"a": machine.item(lambda: 0.02)}, EFFORT)
+    readings = measure({"a": machine.item(lambda: 0.02)}, EFFORT)
 
-    assert found["a"].seconds == pytest.approx(0.02)
-    assert found["a"].spread == pytest.approx(0.0)
+    assert readings["a"].seconds == pytest.approx(0.02)
+    assert readings["a"].spread == pytest.approx(0.0)
 
 
 def test_bursts_of_noise_do_not_move_the_reading(machine: Machine) -> None:
     durations = _repeat([0.01, 0.01, 0.5, 0.01])
 
-    found = measure({"a": machine.item(lambda: next(durations))}, EFFORT)
+    readings = measure({"a": machine.item(lambda: next(durations))}, EFFORT)
 
-    assert found["a"].seconds == pytest.approx(0.01)
+    assert readings["a"].seconds == pytest.approx(0.01)
 
 
 def test_uninterrupted_runs_count_even_if_most_are_interrupted(machine: Machine) -> None:
     item = machine.interrupted(lambda: 0.01, itertools.cycle([0.03, 0.02, 0.03, 0.0]))
 
-    found = measure({"a": item}, EFFORT)
+    readings = measure({"a": item}, EFFORT)
 
-    assert found["a"].seconds == pytest.approx(0.01)
+    assert readings["a"].seconds == pytest.approx(0.01)
 
 
 def test_cpu_time_counts_if_every_run_is_interrupted(machine: Machine) -> None:
@@ -56,34 +56,34 @@ def test_a_round_with_a_slow_sentinel_is_repeated(machine: Machine) -> None:
     def duration() -> float:
         return 0.05 if machine.now_s < slow_until_s else 0.01
 
-    found = measure(
+    readings = measure(
         {"a": machine.item(duration), "long": machine.item(lambda: 1.5)},
         EFFORT,
         sentinel=machine.item(duration),
     )
 
-    assert found["a"].seconds == pytest.approx(0.01)
+    assert readings["a"].seconds == pytest.approx(0.01)
 
 
 def test_rounds_that_are_evenly_slow_are_not_quiet(machine: Machine) -> None:
     def duration() -> float:
         return 0.02 if 3.0 < machine.now_s < 16.0 else 0.01
 
-    found = measure(
+    readings = measure(
         {"a": machine.item(duration), "long": machine.item(lambda: 2.0)},
         ProbeEffort(rounds=3, item_s=0.1, extra_rounds=4, most_s=1e9),
         sentinel=machine.item(duration),
     )
 
-    assert found["a"].seconds == pytest.approx(0.01)
+    assert readings["a"].seconds == pytest.approx(0.01)
 
 
 def test_the_first_run_of_an_item_does_not_count(machine: Machine) -> None:
     cold_then_warm = _repeat([3.0, 1.0])
 
-    found = measure({"a": machine.item(lambda: next(cold_then_warm))}, EFFORT)
+    readings = measure({"a": machine.item(lambda: next(cold_then_warm))}, EFFORT)
 
-    assert found["a"].seconds < 1.5
+    assert readings["a"].seconds < 1.5
 
 
 def test_measuring_a_busy_device_ends(machine: Machine) -> None:
@@ -120,9 +120,9 @@ def _repeat(values: list[float]) -> Iterator[float]:
 def test_the_allowed_share_is_measured_to_a_percent(machine: Machine, quota_s: float) -> None:
     machine.now_s = 0.017  # somewhere within a period
 
-    found = cores_allowed(machine.limited(lambda: 0.0007, quota_s), 2.0, None)
+    result = cores_allowed(machine.limited(lambda: 0.0007, quota_s), 2.0, None)
 
-    assert found == pytest.approx(quota_s / 0.1, rel=0.01)
+    assert result == pytest.approx(quota_s / 0.1, rel=0.01)
 
 
 def test_a_process_that_is_never_stopped_gets_what_it_uses(machine: Machine) -> None:
@@ -140,9 +140,9 @@ def test_contention_is_not_mistaken_for_the_quota(machine: Machine) -> None:
 def test_the_mean_is_over_whole_periods(machine: Machine, duration_s: float) -> None:
     machine.now_s = 0.041
 
-    found = mean_s(machine.limited(lambda: duration_s, 0.03), 0.55)
+    result = mean_s(machine.limited(lambda: duration_s, 0.03), 0.55)
 
-    assert found == pytest.approx(duration_s / 0.3, rel=0.12)
+    assert result == pytest.approx(duration_s / 0.3, rel=0.12)
 
 
 def test_readings_under_a_quota_are_long_run_means(machine: Machine) -> None:
@@ -151,19 +151,19 @@ def test_readings_under_a_quota_are_long_run_means(machine: Machine) -> None:
         "long": machine.limited(lambda: 0.04, 0.03),
     }
 
-    found = measure(
+    readings = measure(
         items, QUOTA_EFFORT, throttled=True, sentinel=machine.limited(lambda: 0.001, 0.03)
     )
 
-    assert found["short"].seconds == pytest.approx(0.0002 / 0.3, rel=0.02)
-    assert found["long"].seconds == pytest.approx(0.04 / 0.3, rel=0.02)
+    assert readings["short"].seconds == pytest.approx(0.0002 / 0.3, rel=0.02)
+    assert readings["long"].seconds == pytest.approx(0.04 / 0.3, rel=0.02)
 
 
 def test_an_item_alone_under_a_quota_reads_its_mean(machine: Machine) -> None:
-    found = measure({"a": machine.limited(lambda: 0.002, 0.05)}, QUOTA_EFFORT, throttled=True)
+    readings = measure({"a": machine.limited(lambda: 0.002, 0.05)}, QUOTA_EFFORT, throttled=True)
 
-    assert found["a"].seconds == pytest.approx(0.004, rel=0.1)
-    assert found["a"].spread == 0.0
+    assert readings["a"].seconds == pytest.approx(0.004, rel=0.1)
+    assert readings["a"].spread == 0.0
 
 
 def test_an_item_below_its_share_is_not_slowed(machine: Machine) -> None:
@@ -171,11 +171,11 @@ def test_an_item_below_its_share_is_not_slowed(machine: Machine) -> None:
         machine.now_s += 0.01
         machine.cpu_s += 0.001
 
-    found = measure(
+    readings = measure(
         {"a": mostly_waiting},
         QUOTA_EFFORT,
         throttled=True,
         sentinel=machine.limited(lambda: 0.001, 0.05),
     )
 
-    assert found["a"].seconds == pytest.approx(0.01)
+    assert readings["a"].seconds == pytest.approx(0.01)

@@ -11,11 +11,11 @@ def write(path: Path, text: str) -> None:
 
 
 def test_the_facts_of_this_machine_are_plausible() -> None:
-    found = facts()
+    result = facts()
 
-    assert found.cores >= 1
-    assert found.memory_bytes > 1 << 28
-    assert found.cpu_model
+    assert result.cores >= 1
+    assert result.memory_bytes > 1 << 28
+    assert result.cpu_model
 
 
 def test_a_quota_of_cgroup_v2_counts_in_cores(tmp_path: Path) -> None:

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from acesniper.domain.errors import InvalidInput, InvalidModel
-from acesniper.probe import platform_probe, suite
 from acesniper.probe.feeds import random_feeds
 from acesniper.probe.measure import ProbeEffort
 from acesniper.probe.platform_facts import facts
 from acesniper.probe.platform_probe import probe
 from acesniper.probe.profiles import profile_text, read_profile
 from acesniper.probe.runtimes import Feeds, Input, Runtime, RuntimeOptions, Session, runtime
-from acesniper.probe.suite import FILE_READ, LOAD, MEMORY, PROBES, SUITE, VERSION
+from acesniper.probe.suite import FILE_READ, LOAD, MEMORY, PROBES, SUITE, VERSION, ProbePlan
 
 TINY = ProbeEffort(rounds=1, item_s=0.0, extra_rounds=0, meter_s=0.0, heat_s=0.0, neighbour_s=0.0)
 FEW = {name: PROBES[name] for name in ("null", "dispatch", "gemv", "norm")}
+SMALL = ProbePlan(probes=FEW, memory_bytes=4 << 20, load_bytes=4 << 20, file_bytes=4 << 20)
 
 
 class Picky:
@@ -34,7 +34,7 @@ class Picky:
 
 
 class Lazy:
-    """onnxruntime with a kernel that returns at once."""
+    """onnxruntime with a kernel that returns immediately."""
 
     name, version, provider = "lazy", "1", "cpu"
 
@@ -56,15 +56,8 @@ class Idle:
         return {"y": np.zeros((1, 512), np.float32)}
 
 
-@pytest.fixture(autouse=True)
-def few_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform_probe, "PROBES", FEW)
-    for size in ("MEMORY_BYTES", "FILE_BYTES", "LOAD_BYTES"):
-        monkeypatch.setattr(suite, size, 4 << 20)
-
-
 def test_a_probe_run_has_all_readings_and_platform_facts() -> None:
-    result = probe(runtime("onnxruntime"), RuntimeOptions(), effort=TINY)
+    result = probe(runtime("onnxruntime"), RuntimeOptions(), plan=SMALL, effort=TINY)
 
     assert (result.vector.suite, result.vector.version) == (SUITE, VERSION)
     assert set(result.vector.readings) == {*FEW, MEMORY, LOAD, FILE_READ}
@@ -75,26 +68,25 @@ def test_a_probe_run_has_all_readings_and_platform_facts() -> None:
 
 
 def test_a_probe_that_cannot_run_is_listed_as_missing() -> None:
-    result = probe(Picky(runtime("onnxruntime")), RuntimeOptions(), effort=TINY)
+    result = probe(Picky(runtime("onnxruntime")), RuntimeOptions(), plan=SMALL, effort=TINY)
 
     assert "norm" not in result.vector.readings
     assert result.missing == ("norm",)
 
 
 def test_a_kernel_that_computes_wrongly_has_no_reading() -> None:
-    result = probe(Lazy(runtime("onnxruntime")), RuntimeOptions(), effort=TINY)
+    result = probe(Lazy(runtime("onnxruntime")), RuntimeOptions(), plan=SMALL, effort=TINY)
 
     assert result.missing == ("gemv",)
 
 
-def test_only_heavy_probes_are_run_again_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform_probe, "HEAVY", ("gemv", "conv_wide_64"))
-    monkeypatch.setattr(platform_probe, "facts", lambda: replace(facts(), cores=2, cpu_quota=None))
-
+def test_only_heavy_probes_are_run_again_under_load() -> None:
     result = probe(
         runtime("onnxruntime"),
         RuntimeOptions(),
+        plan=replace(SMALL, heavy=("gemv", "conv_wide_64")),
         effort=replace(TINY, heat_s=0.01, neighbour_s=0.01),
+        platform=replace(facts(), cores=2, cpu_quota=None),
     )
 
     gemv, norm = (result.vector.readings[name] for name in ("gemv", "norm"))
@@ -107,35 +99,36 @@ def test_only_heavy_probes_are_run_again_under_load(monkeypatch: pytest.MonkeyPa
     ("cores", "quota"), [(1, None), (2, 0.5)], ids=["one core", "one quota for both"]
 )
 def test_without_a_second_core_there_is_no_contended_reading(
-    monkeypatch: pytest.MonkeyPatch, cores: int, quota: float | None
+    cores: int, quota: float | None
 ) -> None:
-    monkeypatch.setattr(platform_probe, "HEAVY", ("gemv",))
-    monkeypatch.setattr(
-        platform_probe, "facts", lambda: replace(facts(), cores=cores, cpu_quota=quota)
+    result = probe(
+        runtime("onnxruntime"),
+        RuntimeOptions(),
+        plan=replace(SMALL, heavy=("gemv",)),
+        effort=replace(TINY, neighbour_s=0.01),
+        platform=replace(facts(), cores=cores, cpu_quota=quota),
     )
-
-    result = probe(runtime("onnxruntime"), RuntimeOptions(), effort=replace(TINY, neighbour_s=0.01))
 
     assert result.vector.readings["gemv"].loaded_s is None
 
 
-def test_a_full_disk_has_no_file_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", "/proc")
+def test_a_full_disk_has_no_file_reading() -> None:
+    plan = replace(SMALL, folder=Path("/proc"))
 
-    result = probe(runtime("onnxruntime"), RuntimeOptions(), effort=TINY)
+    result = probe(runtime("onnxruntime"), RuntimeOptions(), plan=plan, effort=TINY)
 
     assert result.missing == (FILE_READ,)
 
 
 def test_a_quota_below_the_threads_is_recorded() -> None:
-    result = probe(runtime("onnxruntime"), RuntimeOptions(), effort=TINY, cpu_quota=0.5)
+    result = probe(runtime("onnxruntime"), RuntimeOptions(), plan=SMALL, effort=TINY, cpu_quota=0.5)
 
     assert result.cpu_quota == 0.5
 
 
 @pytest.mark.parametrize("form", ["yaml", "json"])
 def test_a_profile_survives_a_round_trip_through_a_file(tmp_path: Path, form: str) -> None:
-    result = probe(runtime("onnxruntime"), RuntimeOptions(), effort=TINY)
+    result = probe(runtime("onnxruntime"), RuntimeOptions(), plan=SMALL, effort=TINY)
     path = tmp_path / "device"
 
     path.write_text(profile_text("edge-1-cpu", "edge-1", result, form))

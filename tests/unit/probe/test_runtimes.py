@@ -20,8 +20,8 @@ def test_runtimes_agree_on_what_a_probe_computes(name: str, optimise: bool) -> N
 
     assert [(item.name, item.shape) for item in session.inputs] == [("x", (1, 3, 128, 128))]
     (expected,) = reference.run(feeds).values()
-    (found,) = session.run(feeds).values()
-    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    (result,) = session.run(feeds).values()
+    np.testing.assert_allclose(result, expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", NAMES)

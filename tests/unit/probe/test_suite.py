@@ -10,7 +10,6 @@ import pytest
 from acesniper.predictor.analytical import CLASS_PROBES, FUSED_PARTNER
 from acesniper.predictor.features import CLASSES
 from acesniper.predictor.probe_matrix import PROBE_FAMILIES, known_suite
-from acesniper.probe import suite
 from acesniper.probe.feeds import random_feeds
 from acesniper.probe.runtimes import Input, RuntimeOptions, runtime
 from acesniper.probe.suite import (
@@ -75,7 +74,7 @@ def test_a_decomposed_norm_counts_as_one_norm() -> None:
     assert known_suite().work[known_suite().index("norm"), CLASSES.index("norm"), 2] == 4
 
 
-def test_the_predictor_knows_this_suite() -> None:
+def test_the_predictor_uses_the_current_suite() -> None:
     suite = known_suite()
 
     assert (suite.name, suite.version) == (SUITE, VERSION)
@@ -84,7 +83,7 @@ def test_the_predictor_knows_this_suite() -> None:
 
 
 @pytest.mark.parametrize("name", ["conv_wide_64", "fused", "norm", "net_vit"])
-def test_the_predictor_knows_the_workload_of_a_probe(
+def test_the_predictor_has_the_workload_of_a_probe(
     name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     content = json.loads((files("acesniper.predictor") / "workloads.json").read_text())
@@ -123,8 +122,7 @@ def test_the_model_to_load_has_the_stated_weights() -> None:
     assert len(np.unique(np.concatenate(matrices))) > 1e6
 
 
-def test_a_load_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suite, "LOAD_BYTES", 4 << 20)
+def test_a_load_can_be_repeated() -> None:
     loaded = []
 
     class Counting:
@@ -134,7 +132,7 @@ def test_a_load_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
             loaded.append(len(model))
             return runtime("onnxruntime").load(model, options)
 
-    run = load_model(Counting(), RuntimeOptions())  # type: ignore[arg-type]
+    run = load_model(Counting(), RuntimeOptions(), 4 << 20)  # type: ignore[arg-type]
     run()
 
     assert len(loaded) == 2
@@ -142,7 +140,6 @@ def test_a_load_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_copy_moves_the_stated_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suite, "MEMORY_BYTES", 1 << 10)
     copied: list[int] = []
 
     def copyto(target: np.ndarray, source: np.ndarray) -> None:
@@ -150,17 +147,14 @@ def test_the_copy_moves_the_stated_bytes(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(np, "copyto", copyto)
 
-    copy_memory()()
+    copy_memory(1 << 10)()
 
     assert copied == [1 << 10]
 
 
-def test_a_file_is_read_and_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(suite, "FILE_BYTES", 3 << 20)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_a_file_is_read_and_removed(tmp_path: Path) -> None:
+    result = read_file(3 << 20, tmp_path)
 
-    found = read_file()
-
-    assert found is not None
-    assert found.seconds > 0
+    assert result is not None
+    assert result.seconds > 0
     assert list(tmp_path.iterdir()) == []

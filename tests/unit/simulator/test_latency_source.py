@@ -22,7 +22,7 @@ TABLE, _ = synthetic(devices=15, models=30)
 
 @pytest.mark.parametrize("text", ["", "noise", "noise:", "noise:-1", "noise:nan", "true:1", "pcn"])
 def test_an_unknown_predictor_is_rejected(text: str) -> None:
-    with pytest.raises(InvalidInput, match="none of true, trained, noise"):
+    with pytest.raises(InvalidInput, match="is unknown; use true, trained or noise"):
         LatencySource.parse(text)
 
 

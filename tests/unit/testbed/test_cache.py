@@ -15,7 +15,7 @@ def test_the_root_follows_the_xdg_variable(monkeypatch: pytest.MonkeyPatch) -> N
     assert cache_root() == Path("/home/someone/.cache/acesniper")
 
 
-def test_a_failed_fill_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
+def test_a_failed_fill_leaves_no_complete_folder(tmp_path: Path) -> None:
     def fail(folder: Path) -> None:
         (folder / "half").touch()
         raise OSError("disk full")
@@ -26,21 +26,23 @@ def test_a_failed_fill_leaves_nothing_that_looks_finished(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["key.lock"]
 
 
-def test_two_at_once_fill_once(tmp_path: Path) -> None:
+def test_concurrent_callers_fill_once(tmp_path: Path) -> None:
     filled: list[Path] = []
-    begun, go_on = threading.Event(), threading.Event()
+    started, proceed = threading.Event(), threading.Event()
 
     def fill(folder: Path) -> None:
         filled.append(folder)
-        begun.set()
-        assert go_on.wait(10)
+        started.set()
+        assert proceed.wait(10)
 
-    both = [threading.Thread(target=ensure_folder, args=(tmp_path / "key", fill)) for _ in range(2)]
-    both[0].start()
-    assert begun.wait(10)
-    both[1].start()
-    go_on.set()
-    for thread in both:
+    threads = [
+        threading.Thread(target=ensure_folder, args=(tmp_path / "key", fill)) for _ in range(2)
+    ]
+    threads[0].start()
+    assert started.wait(10)
+    threads[1].start()
+    proceed.set()
+    for thread in threads:
         thread.join(10)
 
     assert len(filled) == 1

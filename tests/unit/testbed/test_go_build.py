@@ -20,12 +20,12 @@ def fake_go(folder: Path, version: str) -> Path:
     return go
 
 
-def test_the_wanted_version_is_that_of_go_mod(module: Path) -> None:
+def test_the_required_version_is_that_of_go_mod(module: Path) -> None:
     assert required_version(module) == (1, 26, 0)
 
 
 @pytest.mark.parametrize("version", ["go1.26.0", "go1.26.8", "go1.27.1", "go2.0.0"])
-def test_a_go_on_path_that_is_new_enough_is_taken(
+def test_a_recent_go_on_path_is_used(
     module: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     go = fake_go(module / "bin", version)
@@ -34,7 +34,7 @@ def test_a_go_on_path_that_is_new_enough_is_taken(
     assert find_go(module) == go
 
 
-def test_an_old_go_is_passed_over_for_the_next_candidate(module: Path) -> None:
+def test_an_old_go_is_skipped(module: Path) -> None:
     old = fake_go(module / "old", "go1.19.8")
     new = fake_go(module / "new", "go1.27.3")
 

@@ -9,7 +9,7 @@ from cryptography.x509.oid import NameOID
 from acesniper.testbed.credentials import Authority, file_name, write_kubeconfig
 
 
-def test_a_kubeconfig_carries_all_it_needs_and_is_private(tmp_path: Path) -> None:
+def test_a_kubeconfig_is_complete_and_private(tmp_path: Path) -> None:
     authority = Authority(tmp_path, "ca")
     client = authority.client("someone", "someone", ("a-group",))
 
@@ -35,5 +35,5 @@ def test_a_client_certificate_names_user_and_groups(tmp_path: Path) -> None:
     }
 
 
-def test_a_system_user_makes_a_plain_file_name() -> None:
+def test_the_file_name_of_a_system_user_has_no_colon() -> None:
     assert file_name("system:kube-scheduler") == "system-kube-scheduler"

@@ -10,7 +10,7 @@ from acesniper.testbed.node import host
 from acesniper.testbed.node.network import TcpProxy
 
 
-def test_a_relay_passes_both_directions_on() -> None:
+def test_the_proxy_forwards_both_directions() -> None:
     with socket.create_server(("127.0.0.1", 0)) as target:
 
         def answer() -> None:
@@ -21,22 +21,22 @@ def test_a_relay_passes_both_directions_on() -> None:
         thread = threading.Thread(target=answer)
         thread.start()
         with (
-            TcpProxy(("127.0.0.1", 0), target.getsockname()) as relay,
-            socket.create_connection(relay.address) as client,
+            TcpProxy(("127.0.0.1", 0), target.getsockname()) as proxy,
+            socket.create_connection(proxy.address) as client,
         ):
             client.sendall(b"hello")
-            answered = client.recv(100)
+            response = client.recv(100)
         thread.join()
 
-    assert answered == b"HELLO"
+    assert response == b"HELLO"
 
 
-def test_a_relay_without_a_target_closes_the_connection() -> None:
+def test_the_proxy_closes_connections_without_a_target() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
-        gone = closed.getsockname()
+        unused_address = closed.getsockname()
     with (
-        TcpProxy(("127.0.0.1", 0), gone) as relay,
-        socket.create_connection(relay.address) as client,
+        TcpProxy(("127.0.0.1", 0), unused_address) as proxy,
+        socket.create_connection(proxy.address) as client,
     ):
         assert client.recv(100) == b""
 
@@ -56,7 +56,7 @@ def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_nodes_quota_is_written(tree: Path) -> None:
+def test_the_quota_of_a_node_is_written(tree: Path) -> None:
     host.make_cgroup("node", 0.5, tree)
 
     if (tree / "cgroup.controllers").exists():
@@ -66,7 +66,7 @@ def test_a_nodes_quota_is_written(tree: Path) -> None:
         assert (tree / "cpuset/node/cpuset.cpus").read_text() == "0-3"
 
 
-def test_a_cgroup_goes_with_its_children(tmp_path: Path) -> None:
+def test_a_cgroup_is_removed_with_its_children(tmp_path: Path) -> None:
     for name in ("cpu/node/pods/one", "unified/node"):
         (tmp_path / name).mkdir(parents=True)
 

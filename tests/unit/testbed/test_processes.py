@@ -2,6 +2,7 @@ import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def children(tmp_path: Path) -> Iterator[Children]:
         yield children
 
 
-def test_a_process_that_dies_before_it_is_ready_shows_its_log(children: Children) -> None:
+def test_a_process_that_exits_before_it_is_ready_shows_its_log(children: Children) -> None:
     argv = [sys.executable, "-c", "import sys; print('no port left'); sys.exit(3)"]
     child = children.spawn("broken", argv, ready=lambda: False)
 
@@ -33,14 +34,14 @@ def test_a_process_that_dies_before_it_is_ready_shows_its_log(children: Children
         child.wait_ready()
 
 
-def test_a_process_that_is_late_is_given_up(children: Children) -> None:
+def test_a_process_that_is_not_ready_in_time_is_an_error(children: Children) -> None:
     child = children.spawn("late", SLEEPER, ready=lambda: False)
 
     with pytest.raises(NotReady, match=r"late was not ready within 0\.1 s"):
         child.wait_ready(timeout_s=0.1)
 
 
-def test_a_killed_process_starts_again_under_its_name(children: Children) -> None:
+def test_a_killed_process_restarts_under_its_name(children: Children) -> None:
     child = children.spawn("victim", SLEEPER)
     first = child.pid
 
@@ -61,7 +62,7 @@ def test_starting_a_running_process_changes_nothing(children: Children) -> None:
     assert child.pid == first
 
 
-def test_a_running_name_cannot_be_taken(children: Children) -> None:
+def test_the_name_of_a_running_process_is_unique(children: Children) -> None:
     children.spawn("one", SLEEPER)
 
     with pytest.raises(NotReady, match="one is already running"):
@@ -84,6 +85,27 @@ def test_a_process_that_ignores_sigterm_is_killed(children: Children) -> None:
     assert child.returncode == -signal.SIGKILL
 
 
+def test_a_process_that_exits_by_itself_is_restarted(children: Children) -> None:
+    child = children.spawn("lost", SLEEPER, restart=True)
+    first = child.pid
+
+    os.kill(first, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while child.pid == first and time.monotonic() < deadline:
+        child.exited_within(0.05)
+
+    assert child.pid != first
+
+
+def test_a_process_that_was_killed_on_purpose_is_not_restarted(children: Children) -> None:
+    child = children.spawn("victim", SLEEPER, restart=True)
+
+    child.kill()
+    child.restart_if_exited()
+
+    assert not child.running
+
+
 def test_extra_environment_reaches_the_process(children: Children) -> None:
     code = "import os; print(os.environ['ACESNIPER_TEST'], bool(os.environ['PATH']))"
     child = children.spawn("env", [sys.executable, "-c", code], env={"ACESNIPER_TEST": "here"})
@@ -92,7 +114,7 @@ def test_extra_environment_reaches_the_process(children: Children) -> None:
     assert child.tail().endswith("here True")
 
 
-def test_leaving_stops_grandchildren_too(tmp_path: Path) -> None:
+def test_exit_stops_grandchildren_too(tmp_path: Path) -> None:
     code = """if True:
         import signal, subprocess, sys
         print(subprocess.Popen(sys.argv[1:]).pid, flush=True)

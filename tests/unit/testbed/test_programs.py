@@ -55,7 +55,7 @@ def test_the_key_changes_with_a_new_source_file(module: Path) -> None:
     assert cache_key(module, PACKAGE) != before
 
 
-def test_the_key_ignores_where_the_module_lies(module: Path, tmp_path: Path) -> None:
+def test_the_key_ignores_the_path_of_the_module(module: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(module, copy)
 
@@ -69,13 +69,13 @@ def test_a_module_without_kubernetes_is_refused(module: Path) -> None:
         kubernetes_version(module)
 
 
-def test_a_prebuilt_folder_is_used_as_it_is(prebuilt: Path, tmp_path: Path) -> None:
+def test_a_prebuilt_folder_is_used_unchanged(prebuilt: Path, tmp_path: Path) -> None:
     environ = {"ACESNIPER_CONTROL_PLANE": str(prebuilt)}
 
     assert ensure_binaries(environ, module=tmp_path / "absent") == prebuilt
 
 
-def test_an_incomplete_prebuilt_folder_is_refused_by_name(prebuilt: Path) -> None:
+def test_an_incomplete_prebuilt_folder_names_missing_programs(prebuilt: Path) -> None:
     (prebuilt / "kwok").unlink()
     (prebuilt / "etcd").chmod(0o644)
 

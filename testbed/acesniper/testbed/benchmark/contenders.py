@@ -123,7 +123,7 @@ def model_profiles(names: ObjectNames, contender: Contender) -> list[Json]:
 def write_predictions(
     path: Path,
     names: ObjectNames,
-    believed: Mapping[ModelKey, PredictionRow],
+    predicted: Mapping[ModelKey, PredictionRow],
     cluster: SimulatedCluster,
     scale: float,
 ) -> None:
@@ -132,7 +132,7 @@ def write_predictions(
         writer = csv.writer(file)
         writer.writerow(("device", "model", "latency_s", "low_s", "high_s"))
         for column, (model, name) in enumerate(names.models.items()):
-            row = believed[model]
+            row = predicted[model]
             for place, node in enumerate(names.nodes):
                 spans = (row.latency_s[place], row.low_s[place], row.high_s[place])
                 true_s = cluster.latency_s[place, column]

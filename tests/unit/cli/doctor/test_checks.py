@@ -60,10 +60,10 @@ def problems(findings: Iterable[Finding]) -> str:
 
 
 def test_without_an_installation_the_only_finding_is_how_to_install() -> None:
-    found = run_checks(inventory())
+    findings = run_checks(inventory())
 
-    assert [finding.what for finding in found] == ["Ace-Sniper is not installed"]
-    assert found[0].command.startswith("helm install")
+    assert [finding.what for finding in findings] == ["Ace-Sniper is not installed"]
+    assert findings[0].command.startswith("helm install")
 
 
 def test_names_and_claims_of_checks_are_unique() -> None:
@@ -77,10 +77,10 @@ def test_names_and_claims_of_checks_are_unique() -> None:
 def test_checks_of_objects_that_may_not_be_listed_are_warnings() -> None:
     hidden = {kind: "no (403)" for check in CHECKS for kind in check.needs}
 
-    found = run_checks(Inventory("v1.36.1", NOW_S, NOW_S, {}, hidden))
+    findings = run_checks(Inventory("v1.36.1", NOW_S, NOW_S, {}, hidden))
 
-    assert found
-    assert {finding.severity for finding in found} == {Severity.WARNING}
+    assert findings
+    assert {finding.severity for finding in findings} == {Severity.WARNING}
 
 
 def test_the_reason_why_a_pod_does_not_start_is_reported() -> None:
@@ -99,19 +99,19 @@ def test_the_reason_why_a_pod_does_not_start_is_reported() -> None:
     }
     stopped = workload("operator", "x/operator:0.1.0", availableReplicas=0)
 
-    found = problems(
+    findings = problems(
         check_components(inventory(deployments=[stopped, healthy_parts()[1]], pods=[pod]))
     )
 
-    assert found == "0 of 1 pods are ready: operator ImagePullBackOff no such image"
+    assert findings == "0 of 1 pods are ready: operator ImagePullBackOff no such image"
 
 
 def test_two_installations_are_reported() -> None:
-    found = problems(
+    findings = problems(
         check_components(inventory(deployments=[*healthy_parts(), *healthy_parts()[1:]]))
     )
 
-    assert "2 installations" in found
+    assert "2 installations" in findings
 
 
 @pytest.mark.parametrize(
@@ -140,9 +140,9 @@ def test_kube_scheduler_is_the_servers_minor_version_or_one_older(
     server: str, complaint: str
 ) -> None:
     assert complaint in (
-        found := problems(check_versions(inventory(server, deployments=healthy_parts())))
+        result := problems(check_versions(inventory(server, deployments=healthy_parts())))
     )
-    assert bool(found) is bool(complaint)
+    assert bool(result) is bool(complaint)
 
 
 def test_our_own_definitions_have_no_problems() -> None:
@@ -155,46 +155,48 @@ def test_a_definition_that_is_being_deleted_is_reported() -> None:
     ours = [definition(resource) for resource in RESOURCES]
     ours[1]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 
-    found = problems(check_definitions(inventory(customresourcedefinitions=ours)))
+    findings = problems(check_definitions(inventory(customresourcedefinitions=ours)))
 
-    assert found.startswith("it is being deleted")
+    assert findings.startswith("it is being deleted")
 
 
 def test_a_missing_service_account_is_reported() -> None:
     there = [{"metadata": {"name": "ours-operator", "namespace": "there"}}]
 
-    found = list(check_permissions(inventory(deployments=healthy_parts(), serviceaccounts=there)))
+    findings = list(
+        check_permissions(inventory(deployments=healthy_parts(), serviceaccounts=there))
+    )
 
-    assert [finding.where for finding in found] == ["Deployment there/ours-scheduler"]
-    assert "ServiceAccount ours-scheduler does not exist" in found[0].what
+    assert [finding.where for finding in findings] == ["Deployment there/ours-scheduler"]
+    assert "ServiceAccount ours-scheduler does not exist" in findings[0].what
 
 
-def test_a_newer_definition_asks_for_a_newer_command() -> None:
+def test_a_newer_definition_requires_a_newer_command() -> None:
     ours = [definition(resource) for resource in RESOURCES]
     schema = ours[0]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     schema["properties"]["spec"]["properties"]["colour"] = {"type": "string"}
 
-    found = problems(check_definitions(inventory(customresourcedefinitions=ours)))
+    findings = problems(check_definitions(inventory(customresourcedefinitions=ours)))
 
-    assert "newer than this command, which does not know spec.colour" in found
+    assert "newer than this command, which does not know spec.colour" in findings
 
 
 def test_permissions_that_cannot_be_asked_for_are_a_warning() -> None:
-    (found,) = check_permissions(Inventory("v1.36.1", NOW_S, NOW_S, {}, denied=None))
+    (result,) = check_permissions(Inventory("v1.36.1", NOW_S, NOW_S, {}, denied=None))
 
-    assert found.severity is Severity.WARNING
+    assert result.severity is Severity.WARNING
 
 
 def test_permissions_are_required_of_the_account_of_each_component() -> None:
-    found = required_permissions(inventory(deployments=healthy_parts()))
+    permissions = required_permissions(inventory(deployments=healthy_parts()))
 
     planner = "system:serviceaccount:there:ours-scheduler"
-    assert Permission(planner, "patch", "", "pods") in found
+    assert Permission(planner, "patch", "", "pods") in permissions
     assert (
         Permission(planner, "patch", "coordination.k8s.io", "leases", "there", "ace-sniper-planner")
-        in found
+        in permissions
     )
-    assert not any(permission.account.endswith("probe") for permission in found)
+    assert not any(permission.account.endswith("probe") for permission in permissions)
 
 
 def test_a_configuration_that_is_not_yaml_is_reported() -> None:
@@ -204,11 +206,11 @@ def test_a_configuration_that_is_not_yaml_is_reported() -> None:
         "data": {"scheduler.yaml": "{"},
     }
 
-    found = problems(
+    findings = problems(
         check_scheduler_configuration(inventory(deployments=healthy_parts(), configmaps=[config]))
     )
 
-    assert found.startswith("scheduler.yaml is not valid YAML")
+    assert findings.startswith("scheduler.yaml is not valid YAML")
 
 
 @pytest.mark.parametrize(
@@ -222,20 +224,20 @@ def test_a_configuration_of_another_kind_is_reported(text: str) -> None:
         "data": {"scheduler.yaml": text},
     }
 
-    found = problems(
+    findings = problems(
         check_scheduler_configuration(inventory(deployments=healthy_parts(), configmaps=[config]))
     )
 
-    assert "there is no profile" in found or "is not a KubeSchedulerConfiguration" in found
+    assert "there is no profile" in findings or "is not a KubeSchedulerConfiguration" in findings
 
 
 @pytest.mark.parametrize(("age_s", "stalled"), [(179.0, False), (181.0, True)])
 def test_a_watch_without_events_for_three_minutes_is_stalled(age_s: float, stalled: bool) -> None:
     text = f'# HELP x\nacesniper_watch_event_age_seconds{{kind="pods"}} {age_s}\n'
 
-    found = list(check_watches(Inventory("v1.36.1", NOW_S, NOW_S, {}, metrics=text)))
+    findings = list(check_watches(Inventory("v1.36.1", NOW_S, NOW_S, {}, metrics=text)))
 
-    assert [finding.what for finding in found] == [
+    assert [finding.what for finding in findings] == [
         "its watch for pods is stalled: no events for 3.0 min"
     ] * stalled
 
@@ -253,9 +255,9 @@ def test_a_task_without_a_phase_for_a_minute_is_reported(
         "status": {"phase": phase},
     }
 
-    found = list(check_tasks(inventory(inferencetasks=[task])))
+    findings = list(check_tasks(inventory(inferencetasks=[task])))
 
-    assert len(found) == count
+    assert len(findings) == count
 
 
 def test_a_rejected_model_is_reported_with_the_operators_message() -> None:
@@ -268,9 +270,9 @@ def test_a_rejected_model_is_reported_with_the_operators_message() -> None:
         },
     }
 
-    (found,) = check_models(inventory(modelprofiles=[profile]))
+    (result,) = check_models(inventory(modelprofiles=[profile]))
 
-    assert found.what == "it cannot be used (TooLarge): 3 GiB"
+    assert result.what == "it cannot be used (TooLarge): 3 GiB"
 
 
 @pytest.mark.parametrize(("skew_s", "count"), [(4.0, 0), (-4.0, 0), (6.0, 1), (-6.0, 1)])
@@ -308,7 +310,7 @@ def test_a_node_without_a_profile_is_reported_with_the_reason(
 ) -> None:
     probe = workload("probe", "x/probe:0.1.0")
 
-    found = problems(check_devices(inventory(daemonsets=[probe], nodes=[node(*taints)])))
+    findings = problems(check_devices(inventory(daemonsets=[probe], nodes=[node(*taints)])))
 
-    assert complaint in found
-    assert bool(found) is bool(complaint)
+    assert complaint in findings
+    assert bool(findings) is bool(complaint)

@@ -241,10 +241,10 @@ def test_shapes_match_those_of_onnxruntime(name: str, tmp_path: Path) -> None:
         for value, operand in zip(session.get_inputs(), operands, strict=True)
     }
 
-    found = load_graph(path, 1, {})
+    graph = load_graph(path, 1, {})
 
-    assert [t.shape for t in found.outputs] == [t.shape for t in session.run(None, given)]
-    assert [t.item_bytes for t in found.outputs] == [
+    assert [t.shape for t in graph.outputs] == [t.shape for t in session.run(None, given)]
+    assert [t.item_bytes for t in graph.outputs] == [
         np.dtype(kind).itemsize for kind in CASES[name].outputs
     ]
 

@@ -18,10 +18,10 @@ UNSEEN = ("lstm",)
 
 def one_of_each_family() -> Mapping[str, str]:
     """The first network of each family, in the order of names."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for name in sorted(network_index()):
-        found.setdefault(network_index()[name]["family"], name)
-    return {family: name for family, name in found.items() if family not in UNSEEN}
+        result.setdefault(network_index()[name]["family"], name)
+    return {family: name for family, name in result.items() if family not in UNSEEN}
 
 
 NETWORKS = sorted(one_of_each_family().values())

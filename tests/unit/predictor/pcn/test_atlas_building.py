@@ -24,18 +24,18 @@ def write_pass(folder: Path, number: int, latencies: dict[str, float]) -> None:
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / f"edge-{number}.parquet")
 
 
-def test_the_quietest_pass_counts_and_the_other_says_how_noisy_it_was(
+def test_the_fastest_pass_counts_and_the_spread_is_recorded(
     build: dict[str, Any], tmp_path: Path
 ) -> None:
     write_pass(tmp_path, 1, {"resnet18": 10.0, "resnet34": 20.0})
     write_pass(tmp_path, 2, {"resnet18": 12.0})
     (edge,) = build["devices"](tmp_path)
 
-    found = {name: build["merged"](rows) for name, rows in build["passes"](tmp_path, edge).items()}
+    result = {name: build["merged"](rows) for name, rows in build["passes"](tmp_path, edge).items()}
 
-    assert found["resnet18"]["latency_ms"] == 10.0
-    assert found["resnet18"]["spread"] == pytest.approx(0.2)
-    assert (found["resnet34"]["passes"], found["resnet34"]["spread"]) == (1, None)
+    assert result["resnet18"]["latency_ms"] == 10.0
+    assert result["resnet18"]["spread"] == pytest.approx(0.2)
+    assert (result["resnet34"]["passes"], result["resnet34"]["spread"]) == (1, None)
 
 
 def test_networks_that_do_not_ship_are_left_out(build: dict[str, Any], tmp_path: Path) -> None:
@@ -45,9 +45,7 @@ def test_networks_that_do_not_ship_are_left_out(build: dict[str, Any], tmp_path:
     assert set(build["passes"](tmp_path, edge)) == {"resnet18"}
 
 
-def test_a_device_of_ones_own_is_described_by_its_rows(
-    build: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_users_own_device_is_described_by_its_rows(build: dict[str, Any], tmp_path: Path) -> None:
     write_pass(tmp_path, 1, {"resnet18": 10.0})
 
     (edge,) = build["devices"](tmp_path)

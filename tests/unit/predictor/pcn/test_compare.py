@@ -36,7 +36,7 @@ def retrained(fleet: FleetRuns, baseline: Path, target: Path, steps: int = 60) -
     return retrain(atlas_with, fleet, baseline, target, SUITE, {"seed": 0}, settings)
 
 
-def test_a_network_that_learned_from_the_fleet_takes_over(baseline: Path, tmp_path: Path) -> None:
+def test_a_better_network_replaces_the_current_one(baseline: Path, tmp_path: Path) -> None:
     target = tmp_path / "pcn.onnx"
 
     verdict = retrained(small_fleet(), baseline, target)
@@ -61,7 +61,7 @@ def test_a_worse_network_is_not_written(baseline: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
 
-def test_few_runs_decide_nothing_and_train_nothing(baseline: Path, tmp_path: Path) -> None:
+def test_too_few_runs_train_no_network(baseline: Path, tmp_path: Path) -> None:
     def no_atlas(fleet: FleetRuns) -> NoReturn:
         raise AssertionError("nothing is to be trained")
 

@@ -19,44 +19,44 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_small(tmp_path_factory.mktemp("pcn") / "pcn.onnx")
 
 
-def test_the_file_says_what_torch_says(file: Path) -> None:
+def test_an_exported_network_predicts_as_in_torch(file: Path) -> None:
     network, data = small_network(), small_dataset()
     known = data.known()
     references = data.models.take(np.flatnonzero(data.reference))
 
-    found = NetworkFile.load(file, SUITE).run(data.models, data.devices, references)
+    outputs = NetworkFile.load(file, SUITE).run(data.models, data.devices, references)
 
     with torch.no_grad():
-        wanted = network(known.models, known.devices, network.remember(known))
-    np.testing.assert_allclose(found.mean, wanted.mean.numpy(), atol=1e-4)
-    np.testing.assert_allclose(found.model, wanted.model.numpy(), atol=1e-4)
-    np.testing.assert_allclose(found.device, wanted.device.numpy(), atol=1e-4)
+        expected = network(known.models, known.devices, network.remember(known))
+    np.testing.assert_allclose(outputs.mean, expected.mean.numpy(), atol=1e-4)
+    np.testing.assert_allclose(outputs.model, expected.model.numpy(), atol=1e-4)
+    np.testing.assert_allclose(outputs.device, expected.device.numpy(), atol=1e-4)
 
 
-def test_mistakes_go_together_in_the_file_as_in_torch(file: Path) -> None:
+def test_correlations_of_errors_are_the_same_as_in_torch(file: Path) -> None:
     network, data = small_network(), small_dataset()
     models = data.known().models
 
-    found = NetworkFile.load(file, SUITE).run(data.models, data.devices, data.models)
+    outputs = NetworkFile.load(file, SUITE).run(data.models, data.devices, data.models)
 
     with torch.no_grad():
-        wanted, own = network.observed(models, models), network.observed.own(models)
-    np.testing.assert_allclose(found.covariance, wanted.numpy(), atol=1e-5)
-    np.testing.assert_allclose(found.variance, own.numpy(), atol=1e-5)
+        expected, own = network.observed(models, models), network.observed.own(models)
+    np.testing.assert_allclose(outputs.covariance, expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(outputs.variance, own.numpy(), atol=1e-5)
 
 
-def test_any_number_of_models_and_devices_goes_in(file: Path) -> None:
+def test_the_exported_network_accepts_any_number_of_inputs(file: Path) -> None:
     data, exported = small_dataset(), NetworkFile.load(file, SUITE)
     whole = exported.run(data.models, data.devices, exported.references)
 
     one = np.asarray([1])
-    found = exported.run(data.models.take(one), data.devices.take(one), data.models.take(one))
+    outputs = exported.run(data.models.take(one), data.devices.take(one), data.models.take(one))
 
-    assert found.covariance.shape == (1, 1)
-    assert found.mean[0, 0] == pytest.approx(whole.mean[1, 1], abs=1e-5)
+    assert outputs.covariance.shape == (1, 1)
+    assert outputs.mean[0, 0] == pytest.approx(whole.mean[1, 1], abs=1e-5)
 
 
-def test_an_unequal_network_is_refused(file: Path) -> None:
+def test_an_export_that_differs_from_torch_is_rejected(file: Path) -> None:
     data, network = small_dataset(), small_network()
     references = data.models.take(np.flatnonzero(data.reference))
     with torch.no_grad():
@@ -71,21 +71,21 @@ def test_an_unequal_network_is_refused(file: Path) -> None:
         )
 
 
-def test_the_file_carries_what_serving_needs(tmp_path: Path) -> None:
+def test_the_file_contains_the_inputs_of_serving(tmp_path: Path) -> None:
     bands = dict.fromkeys(NOVELTY, Band(central90=3.0))
 
-    found = NetworkFile.load(
+    network_file = NetworkFile.load(
         write_small(tmp_path / "f.onnx", Calibration("c1", bands=bands)), SUITE
     )
 
     data = small_dataset()
-    wanted = data.models.take(np.flatnonzero(data.reference))
-    assert isinstance(found.references, ModelInputs)
-    np.testing.assert_allclose(found.references.shares, wanted.shares, rtol=1e-6)
-    assert found.calibration == Calibration("c1", bands=bands)
-    assert found.noise == pytest.approx(float(small_network().observed.noise.detach().exp()))
-    assert found.provenance["seed"] == 0
-    assert found.provenance["platforms"] == len(data.platforms)
+    expected = data.models.take(np.flatnonzero(data.reference))
+    assert isinstance(network_file.references, ModelInputs)
+    np.testing.assert_allclose(network_file.references.shares, expected.shares, rtol=1e-6)
+    assert network_file.calibration == Calibration("c1", bands=bands)
+    assert network_file.noise == pytest.approx(float(small_network().observed.noise.detach().exp()))
+    assert network_file.provenance["seed"] == 0
+    assert network_file.provenance["platforms"] == len(data.platforms)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_the_file_carries_what_serving_needs(tmp_path: Path) -> None:
         pytest.param("references", "[]", id="damaged references"),
     ],
 )
-def test_a_file_for_other_code_is_refused(file: Path, name: str, value: str) -> None:
+def test_an_incompatible_or_damaged_file_is_rejected(file: Path, name: str, value: str) -> None:
     graph = onnx.load(file)
     metadata = {entry.key: entry.value for entry in graph.metadata_props} | {name: value}
     onnx.helper.set_model_props(graph, metadata)
@@ -108,12 +108,12 @@ def test_a_file_for_other_code_is_refused(file: Path, name: str, value: str) -> 
         NetworkFile.load(graph.SerializeToString(), SUITE)
 
 
-def test_what_is_no_network_is_refused() -> None:
+def test_a_file_without_a_network_is_rejected() -> None:
     with pytest.raises(ModelMismatch, match="cannot be read"):
         NetworkFile.load(b"not a graph", SUITE)
 
 
-def test_nothing_is_left_behind_but_the_file(tmp_path: Path) -> None:
+def test_an_export_leaves_no_temporary_files(tmp_path: Path) -> None:
     write_small(tmp_path / "pcn.onnx")
 
     assert [path.name for path in tmp_path.iterdir()] == ["pcn.onnx"]

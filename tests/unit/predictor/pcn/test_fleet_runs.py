@@ -41,7 +41,7 @@ def run(
     return ObservedRun(task, model, latency_s, latency_s, 1.0, at_s)
 
 
-def test_a_fleet_has_the_devices_that_ran_what_is_known() -> None:
+def test_a_fleet_has_the_devices_with_runs_of_known_models() -> None:
     gone = ModelKey("default/gone")
     objects = [
         device("a", run("1"), run("2", gone)),
@@ -85,7 +85,7 @@ def test_the_error_names_an_invalid_profile() -> None:
         FleetRuns.of([broken], SUITE)
 
 
-def test_what_finished_last_is_held_out() -> None:
+def test_the_latest_runs_are_held_out() -> None:
     fleet = small_fleet()
 
     before, recent = fleet.split(0.3)
@@ -106,7 +106,7 @@ def test_the_first_runs_of_a_fleet_are_held_out(runs: int) -> None:
     assert (before.runs, recent.runs) == (runs - min(runs, 1), min(runs, 1))
 
 
-def test_an_outlier_that_nothing_confirms_is_not_trained_on() -> None:
+def test_an_unconfirmed_outlier_is_not_trained_on() -> None:
     fleet = small_fleet(noise=0.0)
     seen = fleet.devices[0]
     odd = replace(seen.runs[-1], latency_s=9 * seen.runs[-1].latency_s)

@@ -29,7 +29,7 @@ OBSERVED = ErrorCovariance().double()
 SEEN = ObservedErrors(RAN, WRONG, MADE, REFERENCES)
 
 
-def test_serving_conditions_as_training_did() -> None:
+def test_serving_and_training_condition_alike() -> None:
     with torch.no_grad():
         mean, deviation = condition(OBSERVED, ASKED, MEAN, SEEN)
         noise = float(OBSERVED.noise.exp())
@@ -44,7 +44,7 @@ def test_serving_conditions_as_training_did() -> None:
     assert served == pytest.approx(deviation.numpy(), rel=1e-5)
 
 
-def test_a_device_that_surprises_gets_wider_intervals() -> None:
+def test_unexpected_errors_of_a_device_widen_its_intervals() -> None:
     surprising = torch.cat([WRONG[:, :1], WRONG[:, :1] * 5], 1)
 
     with torch.no_grad():
@@ -68,15 +68,15 @@ def test_missing_observations_have_no_effect() -> None:
         assert torch.allclose(one, other, atol=1e-4)
 
 
-def test_one_reference_on_a_kernel_cliff_is_bounded_and_a_slow_device_is_not() -> None:
+def test_an_outlying_reference_is_bounded_and_a_slow_device_is_not() -> None:
     wrong = torch.tensor([[0.1, 1.0], [0.0, 1.1], [3.0, 0.9]])
     made = torch.ones(3, 2, dtype=torch.bool)
 
-    found = bounded_errors(wrong, made)
+    result = bounded_errors(wrong, made)
 
-    assert found[2, 0] < 0.65
-    assert found[:, 1].numpy() == pytest.approx([1.0, 1.1, 0.9], abs=0.01)
-    assert posterior.bounded_errors(wrong.numpy()) == pytest.approx(found.numpy())
+    assert result[2, 0] < 0.65
+    assert result[:, 1].numpy() == pytest.approx([1.0, 1.1, 0.9], abs=0.01)
+    assert posterior.bounded_errors(wrong.numpy()) == pytest.approx(result.numpy())
 
 
 def corrected(wrong: torch.Tensor) -> torch.Tensor:
@@ -98,18 +98,18 @@ def test_errors_of_models_that_the_device_ran_are_kept() -> None:
     wrong = torch.tensor([[0.1], [0.0], [0.1], [3.0]])
     seen = ObservedErrors(RAN, wrong, torch.ones(4, 1, dtype=torch.bool), 3)
 
-    found = robust_errors(torch.eye(4)[None], wrong, seen)
+    result = robust_errors(torch.eye(4)[None], wrong, seen)
 
-    assert found[3, 0] == 3.0
+    assert result[3, 0] == 3.0
 
 
 def test_training_and_serving_widen_intervals_on_unusual_probes_alike() -> None:
     deviation, unusual = torch.full((1, 3), 0.2), torch.tensor([[0.0, 0.5, 1.0]])
 
-    found = widened_deviation(deviation, unusual)
+    result = widened_deviation(deviation, unusual)
 
-    assert found[0, 0] == pytest.approx(0.2)
-    assert (found.diff() > 0).all()
+    assert result[0, 0] == pytest.approx(0.2)
+    assert (result.diff() > 0).all()
     assert posterior.widened_deviation(deviation.numpy(), unusual.numpy()) == pytest.approx(
-        found.numpy()
+        result.numpy()
     )

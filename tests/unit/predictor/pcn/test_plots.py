@@ -7,7 +7,7 @@ from acesniper.predictor.pcn.train import TrainingSettings
 from atlas_folder import PLATFORMS, write_atlas
 
 
-def test_three_small_pictures_name_what_they_show(tmp_path: Path) -> None:
+def test_three_small_plots_have_titles(tmp_path: Path) -> None:
     done = run_trial(
         atlas_dataset(write_atlas(tmp_path)), TrainingSettings(steps=2), observations=0
     )

@@ -62,17 +62,17 @@ def test_the_document_has_every_split_and_method(document: Document) -> None:
             assert set(methods) == {OURS, *METHODS}
 
 
-def test_every_platform_is_judged_once_in_each_split(document: Document) -> None:
+def test_every_platform_is_evaluated_once_in_each_split(document: Document) -> None:
     for counts in document["splits"].values():
         for methods in counts.values():
-            for found in methods.values():
-                assert set(found["devices"]) == set(PLATFORMS)
-                cells = sum(figures["cells"] for figures in found["devices"].values())
-                assert found["all"]["cells"] == cells
-                assert sum(figures["cells"] for figures in found["families"].values()) == cells
+            for result in methods.values():
+                assert set(result["devices"]) == set(PLATFORMS)
+                cells = sum(figures["cells"] for figures in result["devices"].values())
+                assert result["all"]["cells"] == cells
+                assert sum(figures["cells"] for figures in result["families"].values()) == cells
 
 
-def test_the_document_says_what_it_was_found_on(document: Document) -> None:
+def test_the_document_describes_its_data(document: Document) -> None:
     atlas = document["atlas"]
 
     assert atlas["platforms"] == len(PLATFORMS)
@@ -81,7 +81,7 @@ def test_the_document_says_what_it_was_found_on(document: Document) -> None:
     assert atlas["noise_floor"] == pytest.approx(2.0)
 
 
-def test_families_are_hidden_whole_and_the_probe_s_own_networks_never(data: AtlasDataset) -> None:
+def test_whole_families_are_hidden_and_never_the_probes_networks(data: AtlasDataset) -> None:
     dealt = deal_families(data.families, data.reference)
 
     assert (dealt[data.reference] == -1).all()
@@ -120,53 +120,53 @@ def test_hidden_latencies_do_not_reach_the_simple_methods(
     np.testing.assert_array_equal(before, after)
 
 
-def test_by_flops_is_right_where_time_follows_flops(data: AtlasDataset) -> None:
+def test_by_flops_is_exact_if_latency_is_proportional_to_flops(data: AtlasDataset) -> None:
     paces = np.linspace(-1.0, 1.0, len(PLATFORMS))
     true = data.models.sizes[:, :1] - 20.0 + paces
     models, seen = np.array([0, 1]), np.array([2, 3, 4])
 
-    found = by_flops(replace(data, log_s=true), models, np.arange(len(paces)), seen)
+    predicted = by_flops(replace(data, log_s=true), models, np.arange(len(paces)), seen)
 
-    np.testing.assert_allclose(found, true[models])
+    np.testing.assert_allclose(predicted, true[models])
 
 
-def test_by_nearest_finds_a_twin_and_passes_over_what_was_not_measured(data: AtlasDataset) -> None:
+def test_by_nearest_finds_a_twin_and_skips_unmeasured_models(data: AtlasDataset) -> None:
     log_s = data.log_s.copy()
     log_s[0, 1] = np.nan
     seen = np.array([0, 1, 2])
 
-    found = by_nearest(replace(data, log_s=log_s), np.array([0]), np.array([0, 1]), seen)
+    predicted = by_nearest(replace(data, log_s=log_s), np.array([0]), np.array([0, 1]), seen)
 
-    assert found[0, 0] == pytest.approx(data.log_s[0, 0])
-    assert np.isfinite(found[0, 1])
+    assert predicted[0, 0] == pytest.approx(data.log_s[0, 0])
+    assert np.isfinite(predicted[0, 1])
 
 
-def test_by_physics_is_right_where_nothing_else_is_at_work(tmp_path: Path) -> None:
+def test_by_physics_is_exact_without_other_effects(tmp_path: Path) -> None:
     data = atlas_dataset(write_atlas(tmp_path, noise=0.0))
     first, everything = np.array([0]), np.flatnonzero(~data.reference)
 
-    found = by_physics(data, everything, first, everything)
+    predicted = by_physics(data, everything, first, everything)
 
-    np.testing.assert_allclose(found, data.log_s[everything][:, first], atol=1e-3)
+    np.testing.assert_allclose(predicted, data.log_s[everything][:, first], atol=1e-3)
 
 
-def test_the_curve_ends_where_it_was_asked_to() -> None:
+def test_the_curve_ends_at_the_requested_observation() -> None:
     assert curve(0) == (0,)
     assert curve(7) == (0, 1, 2, 5, 7)
 
 
-def test_the_ablation_has_a_row_for_each_set_of_parts_and_ends_with_the_whole(
+def test_the_ablation_has_a_row_per_set_of_parts_and_ends_with_all(
     done: Trial, document: Document
 ) -> None:
-    found = ablation(done)
+    figures = ablation(done)
 
-    assert list(found) == list(ABLATION)
-    whole = found[list(ABLATION)[-1]]["new runtime"]["0"]
+    assert list(figures) == list(ABLATION)
+    whole = figures[list(ABLATION)[-1]]["new runtime"]["0"]
     assert whole == document["splits"]["new runtime"]["0"][OURS]["all"]
-    assert found["physics"]["new runtime"]["0"]["mean"] != whole["mean"]
+    assert figures["physics"]["new runtime"]["0"]["mean"] != whole["mean"]
 
 
-def test_json_gets_no_number_that_it_has_no_word_for() -> None:
+def test_values_that_are_not_finite_are_null_in_json() -> None:
     assert finite({"a": {"b": float("nan"), "c": 1.0}, "d": "text"}) == {
         "a": {"b": None, "c": 1.0},
         "d": "text",

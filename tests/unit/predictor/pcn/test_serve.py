@@ -44,20 +44,20 @@ def with_readings(device: HardwareVector, **seconds: float) -> HardwareVector:
     return replace(device, readings={**device.readings, **new})
 
 
-def test_one_by_one_and_all_at_once_are_the_same(predictor: PcnPredictor) -> None:
+def test_single_predictions_equal_those_of_a_table(predictor: PcnPredictor) -> None:
     models = [CONV, CONV_TWICE, DENSE]
     devices = [DEVICE, make_vector(5.0), without(DEVICE, REFERENCES[0])]
 
     table = predictor.table(models, devices)
 
     single = [
-        [found.latency_s for device in devices if (found := predictor.predict(model, device))]
+        [result.latency_s for device in devices if (result := predictor.predict(model, device))]
         for model in models
     ]
     np.testing.assert_allclose(table.latency, single, rtol=1e-4)
 
 
-def test_a_table_of_many_runs_is_the_same_as_of_one(file: Path, predictor: PcnPredictor) -> None:
+def test_a_table_computed_in_blocks_is_unchanged(file: Path, predictor: PcnPredictor) -> None:
     devices = [make_vector(1.0 + i / 10) for i in range(10)]
     small = PcnPredictor.load(file, limits=BatchLimits(cells=30, models=1))
 
@@ -93,7 +93,7 @@ def test_the_own_error_of_a_model_recurs_only_with_that_model(predictor: PcnPred
     assert again.high_s / again.low_s < other.high_s / other.low_s
 
 
-def test_a_slow_model_slows_its_like_and_less_so_others(predictor: PcnPredictor) -> None:
+def test_a_slow_model_slows_similar_models_more_than_others(predictor: PcnPredictor) -> None:
     models = [CONV_TWICE, DENSE]
     before = predictor.table(models, [DEVICE]).latency[:, 0]
     conv = predictor.predict(CONV, DEVICE)
@@ -126,7 +126,7 @@ def test_a_drifted_device_is_slower_for_all_models(
     assert 1.0 < slowed(PRIOR_SHIFT) < slowed(DRIFTED_SHIFT)
 
 
-def test_devices_that_observed_different_models_are_predicted_together_as_alone(
+def test_devices_with_different_observations_are_predicted_independently(
     file: Path, predictor: PcnPredictor
 ) -> None:
     models = [CONV, CONV_TWICE, DENSE]
@@ -147,7 +147,7 @@ def test_devices_that_observed_different_models_are_predicted_together_as_alone(
         np.testing.assert_allclose(table.spread, np.hstack([one.spread for one in alone]), 1e-2)
 
 
-def test_observations_of_one_device_leave_others_alone(predictor: PcnPredictor) -> None:
+def test_observations_of_a_device_do_not_affect_others(predictor: PcnPredictor) -> None:
     other = make_vector(3.0)
     before = predictor.table([CONV], [DEVICE, other]).latency[0]
 
@@ -161,10 +161,10 @@ def test_only_the_newest_observations_count(file: Path) -> None:
     predictor = PcnPredictor.load(file, limits=BatchLimits(observations=3))
     new = [Observation(CONV, 0.02)] * 3
 
-    wanted = predictor.predict(CONV, DEVICE, new)
-    found = predictor.predict(CONV, DEVICE, [Observation(CONV, 50.0)] * 500 + new)
+    expected = predictor.predict(CONV, DEVICE, new)
+    prediction = predictor.predict(CONV, DEVICE, [Observation(CONV, 50.0)] * 500 + new)
 
-    assert found == wanted
+    assert prediction == expected
 
 
 def test_an_uncertain_observation_has_less_effect(predictor: PcnPredictor) -> None:
@@ -194,7 +194,7 @@ def test_an_invalid_observation_is_ignored(
     assert predictor.predict(CONV, DEVICE, [observation]) == predictor.predict(CONV, DEVICE)
 
 
-def test_a_device_without_reference_networks_gets_wider_intervals(
+def test_a_device_without_reference_networks_has_wider_intervals(
     predictor: PcnPredictor,
 ) -> None:
     bare = without(DEVICE, *REFERENCES)
@@ -227,13 +227,13 @@ def test_an_unusual_probe_widens_the_interval_of_models_that_rest_on_it(
     assert spread[0, 1] / spread[0, 0] > 1.1 * spread[1, 1] / spread[1, 0]
 
 
-def test_how_fast_a_device_is_makes_no_probe_unusual() -> None:
-    found = device_inputs([DEVICE, make_vector(20.0)], SUITE).unusual
+def test_the_speed_of_a_device_makes_no_probe_unusual() -> None:
+    result = device_inputs([DEVICE, make_vector(20.0)], SUITE).unusual
 
-    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+    np.testing.assert_allclose(result[0], result[1], atol=1e-6)
 
 
-def test_a_complete_vector_has_no_term_that_was_filled_in() -> None:
+def test_a_complete_vector_has_no_imputed_term() -> None:
     assert not device_inputs([DEVICE], SUITE).implied.any()
 
 
@@ -252,16 +252,16 @@ def test_stale_and_poisoned_vectors_are_unknown(predictor: PcnPredictor) -> None
         predictor.predict(CONV, stale)
 
 
-def test_an_endless_reference_reading_counts_as_missing(predictor: PcnPredictor) -> None:
+def test_an_infinite_reference_reading_counts_as_missing(predictor: PcnPredictor) -> None:
     broken = with_readings(DEVICE, **{REFERENCES[0]: float("inf")})
     missing = without(DEVICE, REFERENCES[0])
 
-    found = predictor.table([CONV], [broken, missing]).latency[0]
+    table = predictor.table([CONV], [broken, missing]).latency[0]
 
-    assert found[0] == pytest.approx(found[1], rel=1e-4)
+    assert table[0] == pytest.approx(table[1], rel=1e-4)
 
 
-def test_no_models_and_no_devices_make_an_empty_table(predictor: PcnPredictor) -> None:
+def test_without_models_or_devices_the_table_is_empty(predictor: PcnPredictor) -> None:
     assert predictor.table([], [DEVICE]).latency.shape == (0, 1)
     assert predictor.table([CONV], []).latency.shape == (1, 0)
 
@@ -269,19 +269,21 @@ def test_no_models_and_no_devices_make_an_empty_table(predictor: PcnPredictor) -
 def test_the_explanation_adds_up_to_the_prediction(predictor: PcnPredictor) -> None:
     made = [Observation(CONV, 0.05)]
 
-    found = predictor.explain(CONV, DEVICE, made)
+    explanation = predictor.explain(CONV, DEVICE, made)
 
-    assert found is not None
-    correction = found.gate * (found.similarity + found.residual) + found.observed
-    assert found.physics_s * np.exp(correction) == pytest.approx(
-        found.prediction.latency_s, rel=1e-4
+    assert explanation is not None
+    correction = (
+        explanation.gate * (explanation.similarity + explanation.residual) + explanation.observed
     )
-    assert list(found.parts_s.values()) == sorted(found.parts_s.values(), reverse=True)
-    assert set(found.parts_s) >= set(KINDS["conv"])
-    assert found.distance == pytest.approx(0.3)
+    assert explanation.physics_s * np.exp(correction) == pytest.approx(
+        explanation.prediction.latency_s, rel=1e-4
+    )
+    assert list(explanation.parts_s.values()) == sorted(explanation.parts_s.values(), reverse=True)
+    assert set(explanation.parts_s) >= set(KINDS["conv"])
+    assert explanation.distance == pytest.approx(0.3)
 
 
-def test_first_to_observe_are_models_unlike_each_other(predictor: PcnPredictor) -> None:
+def test_dissimilar_models_are_proposed_for_observation_first(predictor: PcnPredictor) -> None:
     convs = [make_features(KINDS["conv"], 1.0 + i / 100) for i in range(4)]
     dense = [make_features(KINDS["dense"], 1.0 + i / 100) for i in range(4)]
 
@@ -303,14 +305,14 @@ def test_each_model_is_chosen_once() -> None:
     assert sorted(most_informative(np.eye(3), 0.1, 9)) == [0, 1, 2]
 
 
-def test_quantiles_rise(predictor: PcnPredictor) -> None:
-    found = predictor.quantiles([CONV, DENSE], [DEVICE])
+def test_quantiles_are_increasing(predictor: PcnPredictor) -> None:
+    quantiles = predictor.quantiles([CONV, DENSE], [DEVICE])
 
-    assert (found.p50 < found.p90).all()
-    assert (found.p90 < found.p99).all()
+    assert (quantiles.p50 < quantiles.p90).all()
+    assert (quantiles.p90 < quantiles.p99).all()
 
 
-def test_intervals_are_as_wide_as_the_calibration_says(file: Path) -> None:
+def test_intervals_have_the_width_of_the_calibration(file: Path) -> None:
     bands = {name: Band(central90=1.0 + i) for i, name in enumerate(NOVELTY)}
     exported = NetworkFile.load(file, SUITE)
     near = replace(exported, calibration=Calibration("t", 2.0, -1.0, bands))
@@ -332,7 +334,7 @@ def test_operators_with_unknown_work_widen_the_interval(predictor: PcnPredictor,
     assert spread[1, 0] > 1.5 * spread[0, 0]
 
 
-def test_a_model_unlike_all_is_less_certain_until_it_ran(predictor: PcnPredictor) -> None:
+def test_a_dissimilar_model_is_less_certain_until_it_ran(predictor: PcnPredictor) -> None:
     near, far = (replace(CONV, similar={"known": likeness}) for likeness in (0.3, 0.02))
     other, device = make_vector(2.0), make_vector(2.0)
 

@@ -45,8 +45,8 @@ def test_parts_can_be_left_out(parts: tuple[str, ...]) -> None:
     known = data.known()
 
     with torch.no_grad():
-        found = network(known.models, known.devices, network.remember(known))
+        result = network(known.models, known.devices, network.remember(known))
 
-    assert bool((found.residual != 0).any()) == ("residual" in parts)
-    assert bool((found.similarity != 0).any()) == ("similarity" in parts)
-    assert torch.isfinite(found.mean).all()
+    assert bool((result.residual != 0).any()) == ("residual" in parts)
+    assert bool((result.similarity != 0).any()) == ("similarity" in parts)
+    assert torch.isfinite(result.mean).all()

@@ -43,7 +43,7 @@ def test_a_cell_is_the_median_of_its_readings_and_columns_join(tmp_path: Path) -
         pytest.param("device,model,latency_ms\np,a,x\n", TableColumns(), "no row", id="no number"),
     ],
 )
-def test_a_table_that_says_nothing_is_refused(
+def test_a_table_without_usable_cells_is_rejected(
     tmp_path: Path, text: str, columns: TableColumns, message: str
 ) -> None:
     path = tmp_path / "t.csv"
@@ -53,7 +53,7 @@ def test_a_table_that_says_nothing_is_refused(
         read_table(path, columns)
 
 
-def test_a_row_that_ends_early_is_a_gap_and_a_name_may_hold_a_line_break(tmp_path: Path) -> None:
+def test_a_short_row_is_a_gap_and_a_name_may_contain_a_line_break(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text('model,device,latency_ms\na,"pi\n4",7\nb,"pi\n4"\n\nb\na,x\u2028y,8,more\n')
 
@@ -71,9 +71,9 @@ def test_a_list_of_operators_gives_their_sizes(tmp_path: Path) -> None:
     )
     path.write_text(f'model,operation,feature\nnet,CONV_2D,"{shapes}"\n')
 
-    (found,) = read_features(path)["net"].operators
+    (result,) = read_features(path)["net"].operators
 
-    assert sizes(found) == {
+    assert sizes(result) == {
         **{"flops": 6912, "read": 8 * 8 * 3, "written": 4 * 4 * 16},
         **{"weights": 9 * 3 * 16, "kernel": 3, "stride": 2, "groups": 1},
     }
@@ -122,16 +122,16 @@ def test_a_list_of_operators_gives_their_sizes(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_a_list_leaves_out_follows_from_the_rest(
+def test_sizes_missing_from_a_list_are_derived(
     tmp_path: Path, operation: str, shapes: str, kind: str, expected: dict[str, float]
 ) -> None:
     path = tmp_path / "ops.csv"
     path.write_text(f'model,operation,feature\nnet,{operation},"{shapes}"\n')
 
-    (found,) = read_features(path)["net"].operators
+    (result,) = read_features(path)["net"].operators
 
-    assert found.kind.endswith(kind)
-    assert sizes(found).items() >= expected.items()
+    assert result.kind.endswith(kind)
+    assert sizes(result).items() >= expected.items()
 
 
 @pytest.mark.parametrize("hints", [True, False])
@@ -176,7 +176,7 @@ def test_ncnn_tokens_keep_their_number_without_hints(tmp_path: Path) -> None:
     assert sizes(product)["written"] == 32 * 5
 
 
-def test_dead_edges_of_a_cell_have_kinds_of_their_own() -> None:
+def test_dead_edges_of_a_cell_have_separate_kinds() -> None:
     # 0 -> 1 is a 3x3 convolution, but nothing leaves 1; 0 -> 3 is a 1x1 convolution
     operators, values = cell_operators("300200")
 
@@ -186,60 +186,60 @@ def test_dead_edges_of_a_cell_have_kinds_of_their_own() -> None:
     assert values["depth"] == 1
 
 
-def test_columns_that_differ_within_a_model_are_no_features(tmp_path: Path) -> None:
+def test_columns_that_vary_within_a_model_are_not_features(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     path.write_text("model,params,latency_ms\na,3,10\na,3,20\nb,4,11\n")
 
-    found = read_features(path)
+    features = read_features(path)
 
-    assert found["a"].values == {"params": 3.0}
-    assert found["b"].values == {"params": 4.0}
+    assert features["a"].values == {"params": 3.0}
+    assert features["b"].values == {"params": 4.0}
 
 
 def test_a_file_may_describe_models_by_the_first_column_alone(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     path.write_text("model,params\na,3\nb,4\n")
 
-    found = aligned(read_features(path, ("model", "runtime")), ["a|x", "a|y", "b|x"])
+    features = aligned(read_features(path, ("model", "runtime")), ["a|x", "a|y", "b|x"])
 
-    assert [traits.values["params"] for traits in found] == [3.0, 3.0, 4.0]
+    assert [traits.values["params"] for traits in features] == [3.0, 3.0, 4.0]
 
 
 def test_an_onnx_file_is_described_by_its_classes(tmp_path: Path) -> None:
     save(linear_model(), tmp_path / "linear.onnx")
 
-    found = read_features(tmp_path)["linear"]
+    features = read_features(tmp_path)["linear"]
 
-    assert sum(operator.count for operator in found.operators) >= 1
+    assert sum(operator.count for operator in features.operators) >= 1
 
 
-def test_one_file_of_a_folder_that_cannot_be_read_leaves_the_others(tmp_path: Path) -> None:
+def test_an_unreadable_file_of_a_folder_is_skipped(tmp_path: Path) -> None:
     save(linear_model(), tmp_path / "linear.onnx")
     node = helper.make_node("Relu", ["x"], ["y"])
     save(make_model([node], {"x": ["batch", "time", 8]}), tmp_path / "open.onnx")
     (tmp_path / "torn.onnx").write_bytes(b"torn")
     messages: list[str] = []
 
-    found = read_features(tmp_path, left_out=messages.append)
+    features = read_features(tmp_path, left_out=messages.append)
     sized = read_features(tmp_path, shapes={"time": 4}, left_out=messages.append)
 
-    assert set(found) == {"linear"}
+    assert set(features) == {"linear"}
     assert set(sized) == {"linear", "open"}
     assert ["open.onnx" in message for message in messages] == [True, False, False], messages
     assert "--shape time=SIZE" in messages[0]
 
 
-def test_a_model_nothing_describes_borrows_from_the_nearest_name(tmp_path: Path) -> None:
+def test_a_model_without_features_takes_those_of_the_nearest_name(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     path.write_text("model,params\nresnet18,3\nvit_base,9\n")
-    found = read_features(path)
+    features = read_features(path)
 
-    result = aligned(found, ["resnet18|224", "resnet34|224", "vit_base"])
+    result = aligned(features, ["resnet18|224", "resnet34|224", "vit_base"])
 
     assert [traits.values["params"] for traits in result] == [3.0, 3.0, 9.0]
 
 
-def test_features_of_other_models_are_refused() -> None:
+def test_features_of_other_models_are_rejected() -> None:
     with pytest.raises(InvalidInput, match="none of the table's models"):
         aligned({}, ["a"])
 

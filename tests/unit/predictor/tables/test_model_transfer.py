@@ -7,7 +7,7 @@ from acesniper.predictor.tables.model_transfer import (
 )
 
 
-def test_a_device_takes_the_member_that_is_right_on_it() -> None:
+def test_a_device_weights_the_most_accurate_member() -> None:
     truth = np.random.default_rng(0).normal(size=(2, 400))
     wrong = truth + 0.5
     tried = np.array([np.stack([truth[0], wrong[1]]), np.stack([wrong[0], truth[1]])])
@@ -18,7 +18,7 @@ def test_a_device_takes_the_member_that_is_right_on_it() -> None:
     np.testing.assert_allclose(weighted_mean(tried, share), truth)
 
 
-def test_a_device_nothing_is_known_of_follows_the_judges() -> None:
+def test_a_device_without_observations_uses_validation_weights() -> None:
     truth = np.random.default_rng(0).normal(size=(3, 40))
     tried = np.array([truth, truth + 0.3])
     measured = np.where(np.arange(3)[:, None] < 2, truth, np.nan)
@@ -32,6 +32,6 @@ def test_disagreement_between_members_widens_the_deviation() -> None:
     spread = np.full((2, 1, 2), 0.1)
     tried = np.array([[[0.0, 0.0]], [[0.0, 1.0]]])
 
-    found = expected_deviation(tried, spread)
+    deviation = expected_deviation(tried, spread)
 
-    np.testing.assert_allclose(found, [[0.1, np.sqrt(0.01 + 0.25)]])
+    np.testing.assert_allclose(deviation, [[0.1, np.sqrt(0.01 + 0.25)]])

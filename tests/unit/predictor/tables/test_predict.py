@@ -45,7 +45,7 @@ def whole() -> tuple[TableSplit, list[ModelTraits], TablePrediction]:
     return cut, traits, predict_table(cut, traits)
 
 
-def test_only_the_references_of_a_new_device_are_known() -> None:
+def test_only_references_of_a_new_device_are_revealed() -> None:
     table, _ = synthetic()
 
     cut = held_out(table)
@@ -67,14 +67,14 @@ def test_a_reference_that_is_held_out_is_not_revealed() -> None:
 
 
 @pytest.mark.parametrize(("devices", "models"), [(slice(None), slice(0)), (slice(0), slice(None))])
-def test_nothing_left_to_fit_on_is_refused(devices: slice, models: slice) -> None:
+def test_a_split_without_training_cells_is_rejected(devices: slice, models: slice) -> None:
     table, _ = synthetic()
 
     with pytest.raises(InvalidInput, match="nothing is left"):
         split_table(table, table.models[:3], table.devices[devices], table.models[models])
 
 
-def test_held_out_latencies_reach_nothing(
+def test_held_out_latencies_change_no_prediction(
     whole: tuple[TableSplit, list[ModelTraits], TablePrediction],
 ) -> None:
     cut, traits, clean = whole
@@ -84,13 +84,13 @@ def test_held_out_latencies_reach_nothing(
     )
     poisoned = held_out(replace(cut.table, log_ms=cut.table.log_ms + poison))
 
-    found = predict_table(poisoned, traits)
+    prediction = predict_table(poisoned, traits)
 
     for name in ("middle", "low", "high"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(clean, name))
+        np.testing.assert_array_equal(getattr(prediction, name), getattr(clean, name))
 
 
-def test_hidden_latencies_reach_no_observation_and_no_choice(
+def test_hidden_latencies_change_no_observation_or_selection(
     whole: tuple[TableSplit, list[ModelTraits], TablePrediction],
 ) -> None:
     cut, _, _ = whole
@@ -98,14 +98,14 @@ def test_hidden_latencies_reach_no_observation_and_no_choice(
     hidden = np.isnan(with_observed(cut, order).known)
     poisoned = held_out(replace(cut.table, log_ms=np.where(hidden, 1e3, cut.table.log_ms)))
 
-    clean, found = (predict_table(with_observed(split, order)) for split in (cut, poisoned))
+    clean, prediction = (predict_table(with_observed(split, order)) for split in (cut, poisoned))
 
     assert models_to_run_first(poisoned, 3) == order
     for name in ("middle", "low", "high"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(clean, name))
+        np.testing.assert_array_equal(getattr(prediction, name), getattr(clean, name))
 
 
-def test_known_structure_beats_scaling_by_far(
+def test_known_structure_is_far_more_accurate_than_scaling(
     whole: tuple[TableSplit, list[ModelTraits], TablePrediction],
 ) -> None:
     cut, _, ours = whole
@@ -118,33 +118,33 @@ def test_known_structure_beats_scaling_by_far(
     assert wrong(cut, ours.middle, "P3") < 0.15
 
 
-def test_intervals_hold_the_middle_and_most_of_the_truth(
+def test_intervals_contain_the_median_and_most_true_latencies(
     whole: tuple[TableSplit, list[ModelTraits], TablePrediction],
 ) -> None:
-    cut, _, found = whole
+    cut, _, result = whole
 
-    assert (found.low <= found.middle).all()
-    assert (found.middle <= found.high).all()
+    assert (result.low <= result.middle).all()
+    assert (result.middle <= result.high).all()
     for task in ("P1", "P2", "P3"):
         at = cut.wanted(task)
-        inside = (found.low <= cut.table.log_ms) & (cut.table.log_ms <= found.high)
+        inside = (result.low <= cut.table.log_ms) & (cut.table.log_ms <= result.high)
         assert inside[at].mean() >= 0.8
 
 
-def test_one_wild_reading_does_little_harm(
+def test_one_outlying_reading_has_little_effect(
     whole: tuple[TableSplit, list[ModelTraits], TablePrediction],
 ) -> None:
     cut, _, calm = whole
     known = cut.known.copy()
     known[-5:, 0] += np.log(3.0)
 
-    found = predict_table(replace(cut, known=known))
+    prediction = predict_table(replace(cut, known=known))
 
     at = cut.wanted("P1")
-    assert np.abs(found.middle - calm.middle)[at].mean() < 0.1
+    assert np.abs(prediction.middle - calm.middle)[at].mean() < 0.1
 
 
-def test_gaps_that_only_features_can_fill_are_filled_by_them() -> None:
+def test_gaps_are_filled_from_features() -> None:
     table, traits = synthetic(devices=24, models=60)
     log_ms = table.log_ms.copy()
     log_ms[:12, 30:50] = np.nan
@@ -153,24 +153,24 @@ def test_gaps_that_only_features_can_fill_are_filled_by_them() -> None:
         replace(table, log_ms=log_ms), table.models[:REFERENCES], table.devices[-5:], []
     )
 
-    found = predict_table(cut, traits)
+    prediction = predict_table(cut, traits)
 
     truth = table.log_ms + np.nanmean(log_ms - table.log_ms, axis=1, keepdims=True)
     gaps = np.isnan(log_ms) & ~cut.new_device[:, None]
-    assert np.abs(found.middle - truth)[gaps].mean() < 0.05
+    assert np.abs(prediction.middle - truth)[gaps].mean() < 0.05
 
 
-def test_gaps_and_missing_readings_are_lived_with() -> None:
+def test_gaps_and_missing_readings_are_tolerated() -> None:
     table, traits = synthetic()
     log_ms = table.log_ms.copy()
     log_ms[np.random.default_rng(1).random(log_ms.shape) < 0.1] = np.nan
     log_ms[-1, :REFERENCES] = np.nan
     cut = held_out(replace(table, log_ms=log_ms))
 
-    found = predict_table(cut, traits)
+    prediction = predict_table(cut, traits)
 
-    assert np.isfinite(found.middle).all()
-    assert wrong(cut, found.middle[:, :], "P2") < 0.1
+    assert np.isfinite(prediction.middle).all()
+    assert wrong(cut, prediction.middle[:, :], "P2") < 0.1
 
 
 def test_a_known_device_that_ran_only_new_models_is_left_out() -> None:
@@ -178,10 +178,10 @@ def test_a_known_device_that_ran_only_new_models_is_left_out() -> None:
     log_ms = table.log_ms.copy()
     log_ms[0, :-8] = np.nan
 
-    found = predict_table(held_out(replace(table, log_ms=log_ms)), traits)
+    prediction = predict_table(held_out(replace(table, log_ms=log_ms)), traits)
 
-    assert np.isnan(found.middle[0]).all()
-    assert np.isfinite(found.middle[1:]).all()
+    assert np.isnan(prediction.middle[0]).all()
+    assert np.isfinite(prediction.middle[1:]).all()
 
 
 def test_without_features_only_known_models_are_predicted() -> None:
@@ -217,7 +217,7 @@ def test_tasks_without_cells_report_no_cells(
     assert {task for task in ("P1", "P2", "P3") if document[task]["cells"]} == tasks
 
 
-def test_observations_improve_what_is_left() -> None:
+def test_observations_improve_the_remaining_predictions() -> None:
     table, _ = synthetic(noise=0.001)
     cut = split_table(table, table.models[:1], table.devices[-5:], ())
 
@@ -231,7 +231,7 @@ def test_observations_improve_what_is_left() -> None:
     assert last["mean"] < 0.3 * first["mean"]
 
 
-def test_models_to_run_first_say_more_than_any() -> None:
+def test_proposed_models_are_more_informative_than_random_ones() -> None:
     table, _ = synthetic()
     cut = split_table(table, table.models[:1], table.devices[-5:], ())
     chosen = models_to_run_first(cut, 4, references=False)
@@ -254,17 +254,17 @@ def validated(devices: int, seed: int = 0) -> tuple[ConformalScores, np.ndarray]
     return ConformalScores(scores), device_signs(strange, 0.05 * strange)
 
 
-def test_a_device_unlike_the_known_gets_wider_intervals() -> None:
+def test_a_dissimilar_device_has_wider_intervals() -> None:
     scores, past = validated(30)
     new = device_signs(np.array([1.0, 2.0, 4.0]), np.array([0.05, 0.1, 0.2]))
 
-    found = new_device_margins(scores, past, new)
+    result = new_device_margins(scores, past, new)
 
-    assert (np.diff(found) > 0).all()
-    assert found[2] > 2 * found[0]
+    assert (np.diff(result) > 0).all()
+    assert result[2] > 2 * result[0]
 
 
-def test_intervals_suffice_for_nearly_every_new_device() -> None:
+def test_intervals_cover_nearly_every_new_device() -> None:
     scores, past = validated(60)
     later, new = validated(60, seed=1)
 
@@ -274,9 +274,9 @@ def test_intervals_suffice_for_nearly_every_new_device() -> None:
     assert (covered >= 0.85).mean() >= 0.95
 
 
-def test_one_validated_device_is_taken_as_it_is() -> None:
+def test_margins_of_one_validated_device_are_unchanged() -> None:
     scores, past = validated(1)
 
-    found = new_device_margins(scores, past, past)
+    result = new_device_margins(scores, past, past)
 
-    np.testing.assert_allclose(found, scores.each())
+    np.testing.assert_allclose(result, scores.each())
