@@ -40,8 +40,8 @@ from acesniper.extender.__main__ import relax_garbage_collector, shorten_switch_
 from acesniper.extender.app import create_app
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.extender.wiring import Extender
-from acesniper.predictor import base
-from acesniper.predictor.base import Observations
+from acesniper.predictor.analytical import PhysicsPredictor
+from acesniper.predictor.base import LatencyArrays, Observations
 from acesniper.runtime.settings import ExtenderSettings
 from acesniper.testbed.processes import free_port
 
@@ -62,7 +62,7 @@ class Result:
     ratio: float
 
 
-class Guess:
+class Guess(PhysicsPredictor):
     """A predictor without cost: the benchmark measures the request path."""
 
     source = "guess"
@@ -72,11 +72,11 @@ class Guess:
         models: Sequence[ModelFeatures],
         devices: Sequence[HardwareVector],
         observed: Observations = (),
-    ) -> base.LatencyArrays:
+    ) -> LatencyArrays:
         """Latencies computed from FLOPs and one reading."""
         paces = [device.readings["probe"].seconds for device in devices]
         latency = np.outer([model.flops for model in models], paces)
-        return base.LatencyArrays(latency, np.full_like(latency, 0.5))
+        return LatencyArrays(latency, np.full_like(latency, 0.5))
 
 
 def name_of(number: int) -> str:

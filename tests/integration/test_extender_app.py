@@ -93,7 +93,7 @@ async def test_a_bad_body_is_a_bad_request(setup: Setup, verb: str, body: bytes)
     assert answer.body.startswith(b"not an ExtenderArgs with NodeNames (nodeCacheCapable: true): ")
 
 
-async def test_a_scheduler_that_sends_whole_nodes_is_told_in_the_log_what_to_set(
+async def test_a_request_with_whole_nodes_logs_the_required_setting(
     setup: Setup, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = {"Pod": POD, "Nodes": {"items": [make_node("node-a")]}, "NodeNames": None}
@@ -104,7 +104,7 @@ async def test_a_scheduler_that_sends_whole_nodes_is_told_in_the_log_what_to_set
 
 
 @pytest.mark.parametrize("verb", ["filter", "prioritize"])
-async def test_a_client_that_goes_in_the_middle_of_its_question_is_no_error(
+async def test_a_client_that_disconnects_during_its_request_is_no_error(
     setup: Setup, verb: str
 ) -> None:
     answer = await call(setup.app, "POST", f"/{verb}", Gone(b'{"Pod":'))
@@ -124,7 +124,7 @@ async def test_a_decision_is_explained_by_uid_and_by_name(setup: Setup) -> None:
     assert by_uid.json["text"] == "no prediction; placed as the stock scheduler would"
 
 
-async def test_what_an_extender_before_us_decided_is_explained_by_the_pod(setup: Setup) -> None:
+async def test_a_decision_from_before_a_restart_is_read_from_the_pod(setup: Setup) -> None:
     task, pod = make_waiting("t")
     WatchEvents(setup.state.cache).task(UPSERT, task)
     WatchEvents(setup.state.cache).pod(UPSERT, pod)
@@ -140,7 +140,7 @@ async def test_what_an_extender_before_us_decided_is_explained_by_the_pod(setup:
 
 
 @pytest.mark.parametrize("pod", ["nobody", "default/nobody"])
-async def test_what_was_never_decided_is_not_found_and_the_help_says_how(
+async def test_an_unknown_pod_is_not_found_and_the_error_names_the_valid_forms(
     setup: Setup, pod: str
 ) -> None:
     answer = await call(setup.app, "GET", f"/explain?pod={pod}")
@@ -214,7 +214,7 @@ async def test_nothing_runs_beside_the_loop_that_changes_the_fleet(setup: Setup)
     )
 
 
-async def test_who_hears_nothing_any_more_is_not_live(
+async def test_a_stalled_watch_fails_the_liveness_probe(
     setup: Setup,
 ) -> None:
     setup.sync()
@@ -230,7 +230,7 @@ async def test_who_hears_nothing_any_more_is_not_live(
     assert b"no watch events for minutes for pods" in answer.body
 
 
-async def test_health_has_a_port_of_its_own_where_nothing_else_is_told(setup: Setup) -> None:
+async def test_the_health_port_serves_health_and_metrics_only(setup: Setup) -> None:
     app = create_health_app(setup.state, CollectorRegistry())
 
     answers = {

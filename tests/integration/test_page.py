@@ -240,7 +240,7 @@ async def test_tasks_are_listed_by_phase_the_newest_first(small: Extender) -> No
     assert [each["task"] for each in found["tasks"]] == [f"default/night-000{n}" for n in range(3)]
 
 
-async def test_a_task_says_why_it_is_there_term_by_term(small: Extender) -> None:
+async def test_a_task_lists_the_terms_of_each_candidate(small: Extender) -> None:
     found = await ask(small, "tasks/default/night-0001")
 
     best = found["decision"]["candidates"][0]
@@ -251,7 +251,7 @@ async def test_a_task_says_why_it_is_there_term_by_term(small: Extender) -> None
     assert len(found["decision"]["candidates"]) > 1
 
 
-async def test_a_waiting_task_says_where_the_plan_wants_it(small: Extender) -> None:
+async def test_a_pending_task_shows_its_planned_device(small: Extender) -> None:
     waits = next(
         each for each in small.planner.plan.planned if not small.cache.ledger.get(pod_uid(each))
     )
@@ -273,7 +273,7 @@ async def test_an_unknown_task_is_not_found(small: Extender) -> None:
     assert answer.json == {"detail": "InferenceTask 'nobody' not found in namespace 'default'"}
 
 
-async def test_without_the_api_server_it_says_so(
+async def test_an_unavailable_api_server_is_reported(
     small: Extender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(_: Cluster, kind: Kind, name: str, namespace: str) -> None:

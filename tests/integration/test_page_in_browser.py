@@ -86,9 +86,7 @@ def look_at_all(visit: Visit, devices: int, size: str, theme: str) -> None:
     assert visit.wrong == []
 
 
-def test_what_happens_shows_without_a_reload(
-    browser: Browser, small: Extender, address: str
-) -> None:
+def test_changes_show_without_a_reload(browser: Browser, small: Extender, address: str) -> None:
     with visiting(browser, address) as visit:
         visit.open("tasks")
         expect(visit.page.get_by_role("link", name="just-made")).to_have_count(0)
@@ -209,7 +207,7 @@ def test_long_names_do_not_push_the_rest_aside(browser: Browser, size: str) -> N
         assert overflow(visit) <= 0
 
 
-def test_a_list_that_became_short_shows_its_end(browser: Browser) -> None:
+def test_a_list_that_became_shorter_shows_its_last_page(browser: Browser) -> None:
     state = page_state(2, 1, finished=30)
     (following,) = (each for each in state.reflectors if each.kind is INFERENCE_TASKS)
     with served(state) as address, visiting(browser, address) as visit:
@@ -223,7 +221,7 @@ def test_a_list_that_became_short_shows_its_end(browser: Browser) -> None:
         expect(visit.page.get_by_role("link", name="night-0025")).to_be_visible()
 
 
-def test_colours_follow_the_system_until_somebody_chooses(browser: Browser, address: str) -> None:
+def test_colours_follow_the_system_until_a_theme_is_chosen(browser: Browser, address: str) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     with visiting(browser, address, theme="dark") as visit:
         visit.open("fleet")
@@ -237,7 +235,7 @@ def test_colours_follow_the_system_until_somebody_chooses(browser: Browser, addr
         assert visit.page.evaluate(background) == light
 
 
-def test_it_says_when_the_extender_does_not_answer(browser: Browser) -> None:
+def test_a_lost_connection_to_the_extender_is_shown(browser: Browser) -> None:
     with served(page_state(2, 1, finished=1)) as address, visiting(browser, address) as visit:
         visit.open("fleet")
         expect(visit.page.get_by_role("status")).to_have_text("live")

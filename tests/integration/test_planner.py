@@ -209,7 +209,7 @@ async def test_a_slot_is_taken_before_the_api_server_shows_it() -> None:
 
 
 @in_virtual_time
-async def test_a_pod_behind_somebody_elses_gate_takes_no_slot_until_that_is_opened() -> None:
+async def test_a_pod_with_another_gate_takes_no_slot_until_that_gate_is_removed() -> None:
     edge = Edge({"a": 1.0})
     gates = [{"name": "own/gate"}, {"name": PLAN_GATE}]
 
@@ -225,7 +225,7 @@ async def test_a_pod_behind_somebody_elses_gate_takes_no_slot_until_that_is_open
     assert held
 
 
-def test_a_pod_whose_label_was_taken_away_does_not_hold_up_the_next() -> None:
+def test_a_pod_whose_task_label_was_removed_does_not_block_the_next() -> None:
     cache = make_fleet({"a": 1.0})
     task, gated = make_waiting("t")
     before = make_pod("t-0", task="t", node="node-a", uid="before", phase="Running")
@@ -269,7 +269,7 @@ def lost(cache: ClusterCache) -> None:
 
 
 @pytest.mark.parametrize("meanwhile", [gone, made_anew, suspended, finished, taken, cordoned, lost])
-def test_what_changed_while_a_plan_was_made_is_not_admitted_by_it(
+def test_a_task_that_changed_during_planning_is_not_admitted(
     meanwhile: Callable[[ClusterCache], None],
 ) -> None:
     cache = make_fleet({"a": 1.0})
@@ -292,7 +292,7 @@ def test_what_changed_while_a_plan_was_made_is_not_admitted_by_it(
 
 
 @in_virtual_time
-async def test_of_very_many_only_those_with_a_pod_are_planned_at_every_event(
+async def test_with_many_ungated_tasks_most_plans_include_gated_ones_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("acesniper.extender.planner.MANY_UNGATED", 3)
@@ -322,7 +322,7 @@ async def test_of_very_many_only_those_with_a_pod_are_planned_at_every_event(
 
 
 @in_virtual_time
-async def test_events_are_heard_while_a_plan_is_made_and_make_the_next_one() -> None:
+async def test_events_during_planning_are_applied_and_cause_the_next_plan() -> None:
     edge, thinking = Edge({"a": 1.0}), asyncio.Event()
 
     async def think(call: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401 - as to_thread
@@ -358,7 +358,7 @@ async def test_an_admitted_pod_carries_its_device_and_the_reasons() -> None:
 
 
 @in_virtual_time
-async def test_who_does_not_hold_the_lease_admits_nothing() -> None:
+async def test_a_replica_without_the_lease_admits_nothing() -> None:
     edge, held = Edge({"a": 1.0}), [False]
     edge.planner.may_act = lambda: held[0]
 
@@ -374,7 +374,7 @@ async def test_who_does_not_hold_the_lease_admits_nothing() -> None:
 
 
 @in_virtual_time
-async def test_who_lost_the_lease_tells_no_more_of_a_queue() -> None:
+async def test_a_replica_that_lost_the_lease_reports_an_empty_queue() -> None:
     edge, held = Edge({"a": 100.0}), [True]
     edge.planner.may_act = lambda: held[0]
     metrics = edge.planner.metrics
@@ -416,7 +416,7 @@ async def test_a_failed_patch_gives_the_slot_back_and_is_tried_again() -> None:
 
 
 @in_virtual_time
-async def test_a_patch_whose_answer_was_lost_gives_the_slot_to_nobody_else() -> None:
+async def test_a_patch_with_a_lost_response_keeps_the_slot_reserved() -> None:
     edge = Edge({"a": 5.0})
     lost: list[str] = []
 
@@ -438,7 +438,7 @@ async def test_a_patch_whose_answer_was_lost_gives_the_slot_to_nobody_else() -> 
 
 
 @in_virtual_time
-async def test_what_became_of_a_patch_is_unknown_while_the_server_is_away() -> None:
+async def test_the_slot_stays_reserved_while_the_api_server_is_unavailable() -> None:
     """The slot stays reserved until the reservation expires; then all goes on."""
     edge, away = Edge({"a": 1.0}), [False]
 
@@ -530,7 +530,7 @@ async def test_a_withdrawal_that_fails_is_tried_again() -> None:
 
 
 @in_virtual_time
-async def test_a_device_that_did_not_take_a_pod_is_avoided_for_a_while() -> None:
+async def test_a_device_whose_pod_was_not_bound_is_excluded_for_a_while() -> None:
     edge = Edge({"fast": 1.0, "slow": 2.0}, binding=False)
 
     async with edge.alive():
@@ -560,7 +560,7 @@ async def test_a_task_whose_pod_is_not_there_yet_keeps_no_device_from_others() -
 
 
 @in_virtual_time
-async def test_a_deadline_out_of_reach_is_told_to_the_operator() -> None:
+async def test_an_unreachable_deadline_is_annotated_for_the_operator() -> None:
     edge = Edge({"a": 10.0})
 
     async with edge.alive():
@@ -573,7 +573,7 @@ async def test_a_deadline_out_of_reach_is_told_to_the_operator() -> None:
 
 
 @in_virtual_time
-async def test_a_device_that_is_only_away_for_now_leaves_hope() -> None:
+async def test_a_temporarily_unavailable_device_keeps_the_task_schedulable() -> None:
     edge = Edge({"fast": 0.5, "slow": 100.0})
     edge.cluster.put(NODES, make_node("node-fast", ready=False))
 
@@ -636,7 +636,7 @@ class SpoiledPredictor(WorkPredictor):
 
 
 @in_virtual_time
-async def test_a_model_of_which_nonsense_is_predicted_stops_nobody() -> None:
+async def test_invalid_predictions_of_one_model_do_not_block_others() -> None:
     edge = Edge({"slow": 2.0, "fast": 1.0}, predictor=SpoiledPredictor())
     edge.cluster.put(MODEL_PROFILES, make_model_profile("endless", work=1e10))
     async with edge.alive():

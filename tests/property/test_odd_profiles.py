@@ -96,7 +96,7 @@ def odd_profiles(draw: st.DrawFn) -> Json:
 
 @given(odd_profiles())
 @settings(max_examples=40, deadline=None)
-def test_an_odd_profile_spoils_no_plan_and_nothing_that_is_written(profile: Json) -> None:
+def test_an_odd_profile_leaves_plans_and_written_objects_valid(profile: Json) -> None:
     read = DeviceProfile.model_validate(profile)
     cache = ClusterCache(LatencyTable(predictor()), Clock(NOW_S))
     model = convert.to_model_status(features()).model_dump(by_alias=True, mode="json")

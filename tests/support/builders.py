@@ -22,10 +22,10 @@ from acesniper.api.objects import Json
 from acesniper.api.units import rfc3339
 from acesniper.domain.device import Device, DeviceId, HardwareVector, NodeName
 from acesniper.domain.model import ModelFeatures
-from acesniper.domain.prediction import Prediction
+from acesniper.domain.prediction import Explanation, Prediction
 from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.policies.estimates import Estimates, FleetSnapshot, PredictionRow, StartRow
-from acesniper.predictor.base import LatencyArrays, Observations
+from acesniper.predictor.base import LatencyArrays, Observation, Observations
 
 SHA256 = "a" * 64
 EPOCH = "1970-01-01T00:00:00Z"
@@ -116,6 +116,13 @@ class WorkPredictor:
         ]
         latency = np.array(rows, float).reshape(len(models), len(devices))
         return LatencyArrays(latency, np.full_like(latency, log(2.0)))
+
+    def explain(
+        self, model: ModelFeatures, device: HardwareVector, observed: Sequence[Observation] = ()
+    ) -> Explanation | None:
+        """The prediction without reasons."""
+        prediction = self.predict(model, device)
+        return Explanation(prediction, {}) if prediction else None
 
 
 # --- manifests -------------------------------------------------------------------------------

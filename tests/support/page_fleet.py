@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 from hashlib import blake2b
 from math import exp
-from typing import Any
 
 import numpy as np
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
 from acesniper.api.names import INFERENCE_TASKS, PLAN_GATE, PODS
+from acesniper.api.objects import Json
 from acesniper.api.units import rfc3339
 from acesniper.domain.device import DeviceId, HardwareVector
 from acesniper.domain.model import ModelFeatures
@@ -23,11 +23,17 @@ from acesniper.extender.wiring import Extender
 from acesniper.predictor.base import LatencyArrays, Observations
 from acesniper.runtime.settings import ExtenderSettings
 from acesniper.runtime.watch import UPSERT
-from builders import condition, make_device_profile, make_itask, make_model_profile, make_node
+from builders import (
+    WorkPredictor,
+    condition,
+    make_device_profile,
+    make_itask,
+    make_model_profile,
+    make_node,
+)
 from builders import make_pod as pod_of
 from fake_cluster import FakeCluster
 
-Json = dict[str, Any]
 KINDS = (
     ("pi4", "cpu", 9.0, "Raspberry Pi 4, 4 cores"),
     ("pi5", "cpu", 3.6, "Raspberry Pi 5, 4 cores"),
@@ -55,7 +61,7 @@ WAITING = 600
 WANTED = 40
 
 
-class Plausible:
+class Plausible(WorkPredictor):
     """Predicts work x pace, a little otherwise for each pair, as real networks and devices are."""
 
     source = "pcn 4"

@@ -8,7 +8,7 @@ once, so that thousands of devices are predicted in one call, which may run in a
 import logging
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -20,27 +20,18 @@ from acesniper.domain.device import DeviceId, HardwareVector
 from acesniper.domain.latency_history import ObservedLatency, observed_latencies
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
-from acesniper.predictor.base import DRIFTED_SHIFT, PRIOR_SHIFT, LatencyArrays, Observation
+from acesniper.predictor.base import (
+    DRIFTED_SHIFT,
+    PRIOR_SHIFT,
+    LatencyArrays,
+    LatencyPredictor,
+    Observation,
+)
 
 log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-
-
-class LatencyTablePredictor(Protocol):
-    """Predicts many models on many devices at once."""
-
-    source: str
-
-    def table(
-        self,
-        models: Sequence[ModelFeatures],
-        devices: Sequence[HardwareVector],
-        observed: Sequence[Sequence[Observation]] = (),
-    ) -> LatencyArrays:
-        """Predict all pairs, NaN where unknown. `observed` has what ran on each device."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +90,7 @@ class TableBlock:
     known: FeaturesByModel
     latencies: LatencyArrays | None = None
 
-    def predicted(self, predictor: LatencyTablePredictor) -> "TableBlock":
+    def predicted(self, predictor: LatencyPredictor) -> "TableBlock":
         """Return the block with its latencies."""
         devices = [*self.devices.values()]
         latencies = predictor.table(
@@ -124,7 +115,7 @@ class PendingPredictions:
     blocks: tuple[TableBlock, ...]
     version: int
 
-    def predicted(self, predictor: LatencyTablePredictor) -> "PendingPredictions":
+    def predicted(self, predictor: LatencyPredictor) -> "PendingPredictions":
         """Return the same with all latencies. May run in any thread."""
         return replace(self, blocks=tuple(block.predicted(predictor) for block in self.blocks))
 
@@ -234,7 +225,7 @@ class TableAxis(Generic[K, V]):
 class LatencyTable:
     """Mutable table; arrays that a view shares are copied before a change."""
 
-    predictor: LatencyTablePredictor
+    predictor: LatencyPredictor
     _models: TableAxis[ModelKey, ModelFeatures] = field(default_factory=TableAxis)
     _devices: TableAxis[DeviceId, MeasuredDevice] = field(default_factory=TableAxis)
     _latency: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))

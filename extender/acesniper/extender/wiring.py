@@ -24,7 +24,7 @@ from acesniper.extender.admission import Admission
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.cache.decisions import DecisionCache
 from acesniper.extender.filter_score import NoPredictionEvents
-from acesniper.extender.latency_table import LatencyTable, LatencyTablePredictor
+from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.metrics import (
     BACKLOG,
     PROFILE_AGE,
@@ -37,6 +37,7 @@ from acesniper.extender.page.tasks import TaskHistory
 from acesniper.extender.planner import Planner
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.policies.policy import Policy
+from acesniper.predictor.base import LatencyPredictor
 from acesniper.runtime.client import Cluster, WriteGuard
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
@@ -66,7 +67,7 @@ class Extender:
         cls,
         settings: ExtenderSettings,
         cluster: Cluster,
-        predictor: LatencyTablePredictor,
+        predictor: LatencyPredictor,
         registry: CollectorRegistry,
     ) -> "Extender":
         """Build everything from the settings.
@@ -171,7 +172,7 @@ class Extender:
         ]
 
 
-def _cache(settings: ExtenderSettings, predictor: LatencyTablePredictor) -> ClusterCache:
+def _cache(settings: ExtenderSettings, predictor: LatencyPredictor) -> ClusterCache:
     defaults = StartDefaults(
         settings.container_start_s,
         settings.image_pull_mb_per_s * MB,

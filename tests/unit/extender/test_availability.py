@@ -43,7 +43,7 @@ def test_an_admitted_pod_that_is_not_bound_yet_has_all_its_run_before_it() -> No
     assert (first, later) == (RUN_S, RUN_S)
 
 
-def test_a_run_that_is_heard_of_for_days_leaves_nothing_behind() -> None:
+def test_repeated_updates_of_a_long_run_do_not_grow_the_heap() -> None:
     clock = Clock()
     cache = make_fleet({"d1": RUN_S, "d2": RUN_S}, clock)
     for name in ("d1", "d2"):

@@ -83,7 +83,7 @@ def test_a_node_that_lists_nothing_says_nothing_about_pulls() -> None:
     assert not starts.cold_start(MODEL, A).pulls
 
 
-def test_what_ran_on_a_node_is_there_until_it_boots_again() -> None:
+def test_images_and_models_that_ran_are_present_until_the_node_reboots() -> None:
     starts = make_cold_starts()
     for name in ("node-a", "node-b"):
         starts.set_node(name, node(name, "pause"))
@@ -120,7 +120,7 @@ def test_first_and_later_fetches_are_learned_apart() -> None:
     assert first.start_row(MODEL, [A]).transfer_s[0] > later.start_row(MODEL, [A]).transfer_s[0]
 
 
-def test_what_was_learned_comes_into_the_estimates_after_a_while() -> None:
+def test_learned_start_times_change_the_estimates_after_a_delay() -> None:
     starts = make_cold_starts()
     shown = CachedStarts(starts, [A], 0.0)
     before = shown[MODEL]

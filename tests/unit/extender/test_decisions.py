@@ -15,7 +15,7 @@ def test_a_later_decision_replaces_an_earlier_one() -> None:
     assert book.get("pod") == decision("second")
 
 
-def test_the_oldest_fall_out_of_a_full_book() -> None:
+def test_the_oldest_decision_is_evicted_from_a_full_cache() -> None:
     book = DecisionCache(limit=2)
     for pod in ("a", "b", "a", "c"):
         book.put(pod, decision(pod))

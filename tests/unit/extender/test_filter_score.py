@@ -43,7 +43,7 @@ def test_a_planned_pod_goes_to_its_node_only() -> None:
     assert answer.failed == {"node-a": "the task is planned for node node-b"}
 
 
-def test_a_pod_that_another_planner_admitted_says_itself_where_it_goes() -> None:
+def test_the_node_of_a_pod_admitted_by_another_replica_is_read_from_the_pod() -> None:
     """This extender has not heard of it yet."""
     args = make_args("node-a", "node-b", uid="u", labels=TASK)
     args.pod.metadata.annotations = {DEVICE_ANNOTATION: "b"}
@@ -53,7 +53,7 @@ def test_a_pod_that_another_planner_admitted_says_itself_where_it_goes() -> None
     assert answer.node_names == ["node-b"]
 
 
-def test_a_planned_pod_whose_node_is_not_offered_goes_nowhere() -> None:
+def test_a_planned_pod_whose_node_is_no_candidate_gets_no_node() -> None:
     cache = make_fleet({"a": 1.0, "b": 2.0})
     reserve(cache, "u", "b")
 
@@ -117,7 +117,7 @@ def test_only_names_that_were_asked_about_are_answered() -> None:
         assert [each.host for each in ranking] == ["node-b", "unknown"]
 
 
-def test_the_answer_is_noted_in_the_book() -> None:
+def test_the_answered_node_is_recorded_in_the_decision() -> None:
     cache, book = make_fleet({"a": 1.0}), DecisionCache()
     reserve(cache, "u", "a")
     book.put("u", Decision(decided_at=0.0, policy="fcfs-mct"))
@@ -213,7 +213,7 @@ def test_a_bound_pod_keeps_its_reservation_and_a_finished_one_frees_it() -> None
     assert cache.ledger.get(PodUid("u")) is None
 
 
-def test_a_restarted_extender_finds_the_promises_in_the_pods() -> None:
+def test_a_restarted_extender_derives_reservations_from_pods() -> None:
     cache = make_fleet({"a": 1.0})
 
     WatchEvents(cache).pod(UPSERT, make_pod(uid="u", node="node-a", device="a", phase="Running"))
@@ -231,7 +231,7 @@ def test_a_pod_that_came_before_its_device_is_counted_once_that_is_known() -> No
     assert list(cache.ledger) == ["u"]
 
 
-def test_what_anyone_wrote_into_a_pods_annotations_breaks_nothing() -> None:
+def test_invalid_pod_annotations_are_ignored() -> None:
     cache = make_fleet({"a": 1.0})
 
     WatchEvents(cache).pod(UPSERT, make_pod(uid="u", node="node-a", decision="{}", slots="1k"))

@@ -50,7 +50,7 @@ def test_every_model_meets_every_device_in_any_order() -> None:
     assert first.latency_s(M, D) == 6.0
 
 
-def test_a_change_of_either_is_predicted_anew() -> None:
+def test_a_changed_model_or_device_is_predicted_again() -> None:
     table = LatencyTable(WorkPredictor())
     table.set_model(M, model(2.0))
     table.set_device(D, hardware(3.0))
@@ -62,7 +62,7 @@ def test_a_change_of_either_is_predicted_anew() -> None:
     assert seconds(table) == {"ns/m": {"d": 50.0}}
 
 
-def test_what_is_gone_is_forgotten() -> None:
+def test_a_deleted_model_or_device_leaves_the_table() -> None:
     table = LatencyTable(WorkPredictor())
     table.set_model(M, model(2.0))
     table.set_device(D, hardware(3.0))
@@ -93,7 +93,7 @@ def test_a_vector_of_another_version_is_absent_not_an_error() -> None:
     assert seconds(table) == {"ns/m": {"good": 6.0}}
 
 
-def test_the_predictor_hears_what_ran_on_a_device() -> None:
+def test_the_predictor_receives_the_observed_latencies_of_a_device() -> None:
     class Listening(WorkPredictor):
         heard: Observations = ()
 
@@ -156,7 +156,7 @@ def test_all_that_is_new_is_predicted_in_one_call() -> None:
     assert predictor.calls == 1
 
 
-def test_another_network_predicts_everything_anew() -> None:
+def test_a_replaced_network_predicts_every_pair_again() -> None:
     class Replaced(WorkPredictor):
         slower = 1.0
 
@@ -217,7 +217,7 @@ def test_a_view_does_not_change() -> None:
     assert seconds(table) == {"ns/m": {"other": 14.0}}
 
 
-def test_latencies_out_of_this_world_are_unknown() -> None:
+def test_latencies_outside_the_valid_range_are_unknown() -> None:
     table = LatencyTable(WorkPredictor())
     table.set_model(M, model(1.0))
     for pace in (1e-30, 1e30, inf, nan):

@@ -43,7 +43,7 @@ def test_the_last_retraining_is_a_metric(tmp_path: Path) -> None:
     assert found["acesniper_retraining_error_ratio new"] == 0.06
 
 
-def test_a_verdict_that_nobody_can_read_is_no_metric(tmp_path: Path) -> None:
+def test_an_invalid_verdict_yields_no_metric(tmp_path: Path) -> None:
     (tmp_path / VERDICT_FILE).write_text('["what"]')
 
     assert len(told(tmp_path)) == 2

@@ -44,6 +44,6 @@ def test_arguments_are_read_from_a_whole_pod() -> None:
         ),
     ],
 )
-def test_what_is_no_question_about_node_names_is_refused(body: bytes) -> None:
+def test_a_request_without_node_names_is_invalid(body: bytes) -> None:
     with pytest.raises(msgspec.MsgspecError):
         decode_args(body)

@@ -56,7 +56,7 @@ def test_a_runner_that_is_slower_than_predicted_lengthens_its_devices_backlog() 
     assert later_s == 100.0
 
 
-def test_a_pod_that_says_it_takes_for_ever_leaves_backlogs_that_are_numbers() -> None:
+def test_an_unbounded_expected_time_leaves_backlogs_finite() -> None:
     cache = ClusterCache(LatencyTable(WorkPredictor()), Clock())
     WatchEvents(cache).node(UPSERT, make_node("n"))
     WatchEvents(cache).device_profile(UPSERT, make_device_profile("d", "n"))
