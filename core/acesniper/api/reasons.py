@@ -102,7 +102,7 @@ class Reason(StrEnum):
         """A member; `remedy` says what a person should do."""
         member = str.__new__(cls, value)
         member._value_ = value
-        member.uses, member.meaning, member.remedy = uses, meaning, remedy
+        member.uses, member.meaning, member.remedy = tuple(dict.fromkeys(uses)), meaning, remedy
         return member
 
     # --- models: waiting, and profiled ---------------------------------------------------------
