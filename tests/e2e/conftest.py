@@ -23,7 +23,7 @@ GROUPS = {
     "test_monitoring.py": "monitoring",
     "test_doctor.py": "installed",
     "test_command.py": "installed",
-    "test_docs.py::test_a_page_on_a_cluster": "installed",
+    "test_docs.py::test_a_page_for_an_installed_cluster": "installed",
     "test_api_faults.py": "faults",
 }
 """Group by start of a test's id, the longest groups first; all other modules are groups, too."""

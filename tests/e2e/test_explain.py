@@ -47,6 +47,6 @@ def test_an_unknown_task_is_an_error(fleet: FleetOfFive, namespace: str) -> None
 
     assert answer.returncode == 2
     assert answer.stderr == (
-        f"error: there is no InferenceTask 'unknown' in namespace '{namespace}';"
-        " see kubectl get itask -A\n"
+        f"error: InferenceTask 'unknown' does not exist in namespace '{namespace}';"
+        " list all with `kubectl get itask -A`\n"
     )

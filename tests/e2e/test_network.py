@@ -57,8 +57,8 @@ def test_a_network_is_rolled_out_and_rolled_back(
 
     assert rolled.returncode == 0, rolled.stderr
     assert serving == digest
-    assert f"serves: {digest} (better)" in shown
-    assert "serves: the shipped network" in back.stdout
+    assert f"current: {digest} (better)" in shown
+    assert "current: the shipped network" in back.stdout
     assert shipped is None
     assert cluster.serving() == digest, "the second rollback undoes the first"
 
@@ -105,7 +105,7 @@ def test_an_invalid_network_is_not_rolled_out(
     nothing = cluster.network("rollback")
 
     assert refused.returncode != 0
-    assert "is not rolled out" in refused.stderr
+    assert "cannot be rolled out" in refused.stderr
     assert nothing.returncode != 0
-    assert "nothing served before it" in nothing.stderr
+    assert "there is no previous network" in nothing.stderr
     assert cluster.serving() is None

@@ -108,7 +108,7 @@ def run_benchmark(
     experiment: Experiment,
     progress: ProgressCallback,
     timeout_s: float,
-    sides: Sequence[Contender] = CONTENDERS,
+    chosen: Sequence[Contender] = CONTENDERS,
 ) -> dict[Contender, ContenderResult]:
     """Run all tasks for every contender, one contender after the other.
 
@@ -121,7 +121,7 @@ def run_benchmark(
         done = workload.FinishTracker()
         with Emulator(plane.kubeconfig("admin"), table, done.note) as emulator:
             results = {}
-            for contender in sides:
+            for contender in chosen:
                 fed = _fed(plane, experiment, names, contender, done, progress, timeout_s)
                 results[contender] = _played(
                     experiment, names, fed, workload.runs_of(emulator, contender.namespace)
@@ -168,7 +168,7 @@ def _register(plane: ControlPlane, cluster: SimulatedCluster, names: ObjectNames
         (profiles, ("--subresource=status",)),
     ):
         listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-        plane.kubectl("apply", "--server-contender", *flags, "-f", "-", stdin=listed, timeout_s=300)
+        plane.kubectl("apply", "--server-side", *flags, "-f", "-", stdin=listed, timeout_s=300)
     for contender in CONTENDERS:
         ready = plane.api_answers(
             f"/api/v1/namespaces/{contender.namespace}/serviceaccounts/default"
