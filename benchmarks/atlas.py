@@ -62,17 +62,37 @@ def blocks(document: Mapping[str, Any]) -> dict[str, str]:
 def splits(documents: Mapping[str, Any]) -> str:
     """Return a table of our figures and the mean error of the simple methods, for each split."""
     names = (
-        *("mean", "median", "within10", "within20", "spearman", "regret", "coverage90", "width90"),
-        *("worst_device_mean", "worst_device_coverage90"),
+        "mean",
+        "median",
+        "within10",
+        "within20",
+        "spearman",
+        "regret",
+        "coverage90",
+        "width90",
+        "worst_device_mean",
+        "worst_device_coverage90",
     )
     simple = [name for name in next(iter(next(iter(documents.values())).values())) if name != OURS]
     head = (
-        *("split", "observed", "mean", "median", "<10 %", "<20 %", "Spearman"),
-        *("regret", "cover", "width", "worst device", "its cover", *(f"*{n}*" for n in simple)),
+        "split",
+        "observed",
+        "mean",
+        "median",
+        "<10 %",
+        "<20 %",
+        "Spearman",
+        "regret",
+        "cover",
+        "width",
+        "worst device",
+        "its cover",
+        *(f"*{n}*" for n in simple),
     )
     rows = [
         [
-            *(split, count),
+            split,
+            count,
             *(figure_text(name, methods[OURS]["all"][name]) for name in names),
             *(figure_text("mean", methods[name]["all"]["mean"]) for name in simple),
         ]
@@ -124,14 +144,28 @@ def ablation(parts: Mapping[str, Any]) -> str:
 def platforms(path: Path) -> str:
     """Return a table of the platforms of an atlas."""
     head = (
-        *("platform", "runtime", "version", "threads", "precision", "optimised", "limited to"),
-        *("networks", "measured twice", "noise floor, %"),
+        "platform",
+        "runtime",
+        "version",
+        "threads",
+        "precision",
+        "optimised",
+        "limited to",
+        "networks",
+        "measured twice",
+        "noise floor, %",
     )
     rows = [
         [
-            *(name, platform["runtime"], platform["runtime_version"], str(platform["threads"])),
-            *(platform["precision"], "yes" if platform["optimised"] else "no", limits(platform)),
-            *(str(platform["networks"]), str(platform["measured_twice"])),
+            name,
+            platform["runtime"],
+            platform["runtime_version"],
+            str(platform["threads"]),
+            platform["precision"],
+            "yes" if platform["optimised"] else "no",
+            limits(platform),
+            str(platform["networks"]),
+            str(platform["measured_twice"]),
             figure_text("floor", platform["noise_floor"] and 100 * platform["noise_floor"]),
         ]
         for name, platform in json.loads(path.read_text(encoding="utf-8")).items()

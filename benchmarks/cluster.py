@@ -133,9 +133,12 @@ def shown(real: Document, model: Document, title: str) -> Shown:
         table.add_column(heading, justify="right")
     for name, figures in real.items():
         values = (
-            *(figures["mean_wait_s"], figures["mean_response_s"], figures["p95_response_s"]),
-            *(figures["throughput_per_s"],),
-            *(model[name]["mean_response_s"], model[name]["p95_response_s"]),
+            figures["mean_wait_s"],
+            figures["mean_response_s"],
+            figures["p95_response_s"],
+            figures["throughput_per_s"],
+            model[name]["mean_response_s"],
+            model[name]["p95_response_s"],
             *(1e3 * figures[key] for key in ("request_s", "admitting_s", "emulation_lag_s")),
         )
         table.add_row(name, *(f"{value:.2f}" for value in values))

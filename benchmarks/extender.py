@@ -303,7 +303,10 @@ def main() -> None:
     ]
     for result in results:
         figures = (
-            *(result.p50_ms, result.p99_ms, result.echo_p50_ms, result.echo_p99_ms),
+            result.p50_ms,
+            result.p99_ms,
+            result.echo_p50_ms,
+            result.echo_p99_ms,
             result.ratio,
         )
         table.add_row(str(result.nodes), result.verb, *(f"{value:.2f}" for value in figures))

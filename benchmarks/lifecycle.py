@@ -197,8 +197,13 @@ def register(plane: ControlPlane, made: Fleet, url: str) -> None:
         plane.kubectl("apply", "--server-side", *flags, "-f", "-", stdin=listed, timeout_s=300)
     for kind, condition in (("modelprofile", "Profiled"), ("deviceprofile", "Ready")):
         plane.kubectl(
-            *("wait", f"--for=condition={condition}", "--timeout=120s", kind, "--all"),
-            *("-n", NAMESPACE),
+            "wait",
+            f"--for=condition={condition}",
+            "--timeout=120s",
+            kind,
+            "--all",
+            "-n",
+            NAMESPACE,
             timeout_s=150,
         )
     ready = plane.api_answers(f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/default")

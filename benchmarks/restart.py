@@ -243,8 +243,13 @@ def measure(pods: int, nodes: int, folder: Path) -> Result:
     size = sum(len(item) for items in objects.values() for item in items) / 1e6
     first_s = min(at for _, at in lists)
     return Result(
-        *(pods, nodes, size, first_s - started_s, listed_s - started_s),
-        *(ready_s - started_s, ready_s - listed_s),
+        pods,
+        nodes,
+        size,
+        first_s - started_s,
+        listed_s - started_s,
+        ready_s - started_s,
+        ready_s - listed_s,
     )
 
 

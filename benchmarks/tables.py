@@ -199,8 +199,16 @@ def summary(outcomes: list[PredictionOutcome]) -> dict[str, float]:
 
 
 COLUMNS = (
-    *("mean", "median", "within10", "within20", "spearman", "regret"),
-    *("coverage90", "width90", "worst_device_mean", "worst_device_coverage90"),
+    "mean",
+    "median",
+    "within10",
+    "within20",
+    "spearman",
+    "regret",
+    "coverage90",
+    "width90",
+    "worst_device_mean",
+    "worst_device_coverage90",
 )
 
 

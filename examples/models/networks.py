@@ -122,8 +122,14 @@ def squeezenet1_1(b: GraphBuilder) -> ModelProto:
     """SqueezeNet 1.1."""
     x = b.pool(b.conv(image(b), 64, stride=2, pad=0, act="Relu"), 3, 2, ceil=True)
     for squeeze, expand, pool in (
-        *((16, 64, False), (16, 64, True), (32, 128, False), (32, 128, True)),
-        *((48, 192, False), (48, 192, False), (64, 256, False), (64, 256, False)),
+        (16, 64, False),
+        (16, 64, True),
+        (32, 128, False),
+        (32, 128, True),
+        (48, 192, False),
+        (48, 192, False),
+        (64, 256, False),
+        (64, 256, False),
     ):
         y = b.conv(x, squeeze, 1, act="Relu")
         x = b.concat([b.conv(y, expand, 1, act="Relu"), b.conv(y, expand, 3, act="Relu")])
@@ -188,8 +194,11 @@ def googlenet(b: GraphBuilder) -> ModelProto:
     rows = (
         ((64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64)),
         (
-            *((192, 96, 208, 16, 48, 64), (160, 112, 224, 24, 64, 64), (128, 128, 256, 24, 64, 64)),
-            *((112, 144, 288, 32, 64, 64), (256, 160, 320, 32, 128, 128)),
+            (192, 96, 208, 16, 48, 64),
+            (160, 112, 224, 24, 64, 64),
+            (128, 128, 256, 24, 64, 64),
+            (112, 144, 288, 32, 64, 64),
+            (256, 160, 320, 32, 128, 128),
         ),
         ((256, 160, 320, 32, 128, 128), (384, 192, 384, 48, 128, 128)),
     )
@@ -290,8 +299,21 @@ def lstm_tagger(b: GraphBuilder) -> ModelProto:
 
 
 NETWORKS = (
-    *(alexnet, vgg11, resnet18, resnet50, mobilenet_v2, mobilenet_v3_small, squeezenet1_1),
-    *(shufflenet_v2, efficientnet_b0, googlenet, densenet121, unet_small),
-    *(vit_tiny, minilm, bert_tiny, lstm_tagger),
+    alexnet,
+    vgg11,
+    resnet18,
+    resnet50,
+    mobilenet_v2,
+    mobilenet_v3_small,
+    squeezenet1_1,
+    shufflenet_v2,
+    efficientnet_b0,
+    googlenet,
+    densenet121,
+    unet_small,
+    vit_tiny,
+    minilm,
+    bert_tiny,
+    lstm_tagger,
 )
 """The networks, each a function that finishes an empty graph."""

@@ -135,7 +135,8 @@ def test_tasks_of_a_node_that_stops_reporting_run_elsewhere(work: FaultWorkload)
     container = {"name": "runner", "image": "example", "args": arguments}
     template = {"spec": {"terminationGracePeriodSeconds": 1, "containers": [container]}}
     silent = fleet.task(
-        *("silent", namespace),
+        "silent",
+        namespace,
         tolerations=[{**taint, "tolerationSeconds": 1}],
         template=template,
     )
@@ -146,8 +147,13 @@ def test_tasks_of_a_node_that_stops_reporting_run_elsewhere(work: FaultWorkload)
     try:
         plane.kubectl("annotate", "node", node, "kwok.x-k8s.io/node-")
         plane.kubectl(
-            *("patch", "node", node, "--subresource=status", "--type=strategic"),
-            *("-p", ready % "False"),
+            "patch",
+            "node",
+            node,
+            "--subresource=status",
+            "--type=strategic",
+            "-p",
+            ready % "False",
         )
         fleet.wait_for("inferencetask", "condition=Healthy=False", namespace, "silent")
         fleet.wait_for("inferencetask", "jsonpath={.status.disruptions}=1", namespace, "silent")

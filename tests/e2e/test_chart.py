@@ -59,7 +59,11 @@ def test_the_api_server_accepts_every_object_for_all_values(
     ]
 
     answer = plane.kubectl(
-        *("apply", "--dry-run=server", "--validate=strict", "-f", "-"),
+        "apply",
+        "--dry-run=server",
+        "--validate=strict",
+        "-f",
+        "-",
         stdin=yaml.safe_dump_all(manifests),
     )
 

@@ -209,8 +209,11 @@ CASES = {
     ),
     "measured long ago": Case(
         patch(
-            *("deviceprofile", DEVICE, {"status": {"measuredAt": OLD}}),
-            *("--type=merge", "--subresource=status"),
+            "deviceprofile",
+            DEVICE,
+            {"status": {"measuredAt": OLD}},
+            "--type=merge",
+            "--subresource=status",
         ),
         "devices",
         "it was measured 40d ago",
@@ -218,8 +221,11 @@ CASES = {
     ),
     "another probe suite": Case(
         patch(
-            *("deviceprofile", DEVICE, {"status": {"suiteVersion": "1"}}),
-            *("--type=merge", "--subresource=status"),
+            "deviceprofile",
+            DEVICE,
+            {"status": {"suiteVersion": "1"}},
+            "--type=merge",
+            "--subresource=status",
         ),
         "devices",
         "it was measured with hrm 1, predictions need hrm 2",

@@ -32,7 +32,7 @@ def condition(status: Json, kind: str) -> Json:
 
 def patch(fleet: FleetOfFive, kind: str, name: str, namespace: str, change: Json) -> None:
     fleet.system.plane.kubectl(
-        *("patch", kind, name, "-n", namespace, "--type=merge", "-p", json.dumps(change))
+        "patch", kind, name, "-n", namespace, "--type=merge", "-p", json.dumps(change)
     )
 
 

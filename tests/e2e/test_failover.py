@@ -22,7 +22,8 @@ def apply_tasks(fleet: FleetOfFive, namespace: str, first: int) -> None:
     models = list(fleet.sources)
     fleet.apply(
         fleet.task(
-            *(f"t{number:02d}", namespace),
+            f"t{number:02d}",
+            namespace,
             model=models[number % len(models)],
             inferences=fleet.inferences(0.5, models[number % len(models)]),
         )

@@ -51,7 +51,8 @@ def test_a_rebuilt_ledger_equals_the_live_one(fleet: FleetOfFive, namespace: str
     long = fleet.inferences(600)
     fleet.apply(
         fleet.task(
-            *(f"long-{number}", namespace),
+            f"long-{number}",
+            namespace,
             inferences=long,
             nodeSelector={"kubernetes.io/hostname": device.node},
         )

@@ -105,7 +105,7 @@ def test_a_suspended_task_starts_once_resumed(fleet: FleetOfFive, namespace: str
 
     patch = json.dumps({"spec": {"suspend": False}})
     fleet.system.plane.kubectl(
-        *("patch", "itask", "held", "-n", namespace, "--type=merge", "-p", patch)
+        "patch", "itask", "held", "-n", namespace, "--type=merge", "-p", patch
     )
 
     assert fleet.finish(namespace)["held"]["phase"] == "Succeeded"
@@ -118,7 +118,7 @@ def test_an_infeasible_deadline_is_rejected_immediately(fleet: FleetOfFive, name
     fleet.apply(
         [
             fleet.task(
-                *("late", namespace), inferences=unreachable, deadline="1h", deadlinePolicy="Reject"
+                "late", namespace, inferences=unreachable, deadline="1h", deadlinePolicy="Reject"
             )
         ]
     )

@@ -100,7 +100,8 @@ def test_alerts_fire_for_injected_faults_and_stop_once_they_are_fixed(
     long = fleet.inferences(600)
     fleet.apply(
         fleet.task(
-            *(f"busy-{number}", namespace),
+            f"busy-{number}",
+            namespace,
             inferences=long,
             nodeSelector={"kubernetes.io/hostname": device.node},
         )
@@ -149,7 +150,8 @@ def test_alerts_fire_when_latencies_differ_from_predictions(
     steady = dict(fleet.emulator.latencies)
     slow = {key: 5 * seconds for key, seconds in steady.items()}
     expected = {
-        *("AcesniperPredictionErrorHigh", "AcesniperIntervalCoverageLow"),
+        "AcesniperPredictionErrorHigh",
+        "AcesniperIntervalCoverageLow",
         "AcesniperDeviceDrifted",
     }
     fired: set[str] = set()

@@ -30,7 +30,7 @@ def test_a_burst_is_spread_over_devices_one_task_at_a_time(
 
     fleet.apply(
         fleet.task(
-            *(f"t{number:02d}", namespace), model=model, inferences=fleet.inferences(0.3, model)
+            f"t{number:02d}", namespace, model=model, inferences=fleet.inferences(0.3, model)
         )
         for number, model in enumerate(models)
     )
@@ -60,7 +60,9 @@ def test_unschedulable_tasks_do_not_block_others(fleet: FleetOfFive, namespace: 
         for number in range(more_than_get_a_pod)
     )
     fleet.wait_for(
-        *("inferencetask", "jsonpath={.status.phase}=Queued", namespace),
+        "inferencetask",
+        "jsonpath={.status.phase}=Queued",
+        namespace,
         *(f"stuck-{number:02d}" for number in range(more_than_get_a_pod)),
     )
     fleet.apply([fleet.task("able", namespace)])

@@ -32,8 +32,13 @@ def test_tasks_start_in_order_while_the_planner_is_down_and_by_plan_afterwards(
 
 def test_the_planner_holds_its_lease(fleet: FleetOfFive) -> None:
     lease = fleet.system.plane.kubectl(
-        *("get", "lease", "ace-sniper-planner", "-n", "acesniper-system"),
-        *("-o", "jsonpath={.spec.holderIdentity}"),
+        "get",
+        "lease",
+        "ace-sniper-planner",
+        "-n",
+        "acesniper-system",
+        "-o",
+        "jsonpath={.spec.holderIdentity}",
     )
 
     assert lease != ""

@@ -29,7 +29,7 @@ class Setup:
         self.store.upsert_device(make_device_profile("d1"))
         metrics = OperatorMetrics.on(CollectorRegistry())
         self.degraded = DegradedMode(
-            *(self.cluster, self.store, metrics, "ours", PLANNER_LEASE, PATIENCE_S, self.clock)
+            self.cluster, self.store, metrics, "ours", PLANNER_LEASE, PATIENCE_S, self.clock
         )
 
     def renew(self) -> None:

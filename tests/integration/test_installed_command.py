@@ -127,8 +127,16 @@ def test_simulate_compares_policies(environment: Environment) -> None:
     (environment.work / "table.csv").write_text("\n".join(["device,model,latency_ms", *rows]))
 
     shown = environment.run(
-        *("acesniper", "simulate", "--latencies", "table.csv", "--compare"),
-        *("--tasks", "40", "--jobs", "1", "--json"),
+        "acesniper",
+        "simulate",
+        "--latencies",
+        "table.csv",
+        "--compare",
+        "--tasks",
+        "40",
+        "--jobs",
+        "1",
+        "--json",
     )
 
     assert len(json.loads(shown)) > 1

@@ -189,7 +189,8 @@ def test_long_names_do_not_push_the_rest_aside(browser: Browser, size: str) -> N
     state = page_state(2, 1, finished=1)
     (following,) = (each for each in state.reflectors if each.kind is INFERENCE_TASKS)
     made = make_itask(
-        *("x" * 253, "n" * 63),
+        "x" * 253,
+        "n" * 63,
         model="m" * 63,
         status={"phase": "Failed", "device": "d" * 200, "message": "image " + "i" * 300},
         metadata={"creationTimestamp": "2099-01-01T00:00:00Z"},

@@ -40,8 +40,13 @@ class World:
             profile["spec"]["source"]["secret"] = secret
         self.cluster.put(MODEL_PROFILES, profile)
         self.reconciler = ModelReconciler(
-            *(self.cluster, self.store, ModelFetcher(self.cluster, 100, 1.0), must_not_read, "1"),
-            *(OperatorMetrics.on(CollectorRegistry()), EventRecorder(self.cluster, "test")),
+            self.cluster,
+            self.store,
+            ModelFetcher(self.cluster, 100, 1.0),
+            must_not_read,
+            "1",
+            OperatorMetrics.on(CollectorRegistry()),
+            EventRecorder(self.cluster, "test"),
             default_predictor(),
             Clock(5.0),
             ModelReaderPods(self.cluster, "runner:1"),

@@ -39,11 +39,14 @@ class Replica:
         link = self.cluster.guarded(ReplicaLink(self))
         lease_link = self.cluster.guarded(ReplicaLink(self, records=False))
         self.leadership = LeaderElection(
-            *(lease_link, "acesniper-system", "lease", self.name, LEASE_S, now_s, now_s)
+            lease_link, "acesniper-system", "lease", self.name, LEASE_S, now_s, now_s
         )
         settings = OperatorSettings()
         controller = build_controller(
-            *(settings, link, OperatorMetrics.on(CollectorRegistry()), predictor_of(settings)),
+            settings,
+            link,
+            OperatorMetrics.on(CollectorRegistry()),
+            predictor_of(settings),
             self.leadership.held,
         )
         self.leadership.on_change = controller.resync

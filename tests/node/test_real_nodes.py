@@ -119,7 +119,9 @@ def test_the_model_cache_keeps_models_on_their_node(
     level = "pod-security.kubernetes.io/enforce=privileged"
     plane.kubectl("label", "--overwrite", "namespace", release.namespace, level)
     release.upgrade(
-        *("modelCache.enabled=true", f"modelCache.folder={folder}", "probe.settings.checkS=1"),
+        "modelCache.enabled=true",
+        f"modelCache.folder={folder}",
+        "probe.settings.checkS=1",
         wait=True,
     )
 

@@ -126,7 +126,10 @@ def joined(one: onnx.ModelProto, other: onnx.ModelProto) -> onnx.ModelProto:
 ADDING = [
     *(f"{name}.{measure}" for name in CLASSES for measure in MEASURES),
     *(name for spread in SPREADS for name in spread.features),
-    *("weights.bytes", "input.bytes", "output.bytes", "join.nodes"),
+    "weights.bytes",
+    "input.bytes",
+    "output.bytes",
+    "join.nodes",
 ]
 """Features that add up over the parts of a graph."""
 

@@ -166,8 +166,22 @@ def _ended(pod: Json) -> bool:
 
 
 EVENTS = [
-    *("bind", "start", "succeed", "fail", "want_memory", "stick", "evict", "go", "lose_node"),
-    *("fail_node", "restore_node", "replace_model", "suspend", "resume", "cancel", "wait"),
+    "bind",
+    "start",
+    "succeed",
+    "fail",
+    "want_memory",
+    "stick",
+    "evict",
+    "go",
+    "lose_node",
+    "fail_node",
+    "restore_node",
+    "replace_model",
+    "suspend",
+    "resume",
+    "cancel",
+    "wait",
 ]
 FAULTS = ["fine", "killed", "done all the same", "conflict"]
 steps = st.lists(

@@ -174,9 +174,7 @@ class FleetMachine(RuleBasedStateMachine):
     def somebody_else_places_a_pod(self, node: str, model: str | None, slots: int) -> None:
         self.made += 1
         at = rfc3339(float(int(self.clock.now_s)))
-        pod = make_pod(
-            *(f"p{self.made}", "default"), task=None, model=model, node=node, slots=slots
-        )
+        pod = make_pod(f"p{self.made}", "default", task=None, model=model, node=node, slots=slots)
         self.put("pod", {**pod, "status": {"phase": "Pending", "startTime": at}})
 
     @precondition(lambda self: self.pods(gated=False))

@@ -14,8 +14,18 @@ from acesniper.predictor.probe_matrix import known_suite
 from acesniper.predictor.similarity import known_networks
 
 NETWORKS = (
-    *("resnet18", "resnet34", "mixer_s32_224", "squeezenet1_1", "alexnet", "yolo_16"),
-    *("bert_mini", "bert_medium", "unet_16", "unet_24", "autoencoder_128", "vit_tiny_patch16_224"),
+    "resnet18",
+    "resnet34",
+    "mixer_s32_224",
+    "squeezenet1_1",
+    "alexnet",
+    "yolo_16",
+    "bert_mini",
+    "bert_medium",
+    "unet_16",
+    "unet_24",
+    "autoencoder_128",
+    "vit_tiny_patch16_224",
 )
 """Networks of the library, of nine families."""
 

@@ -29,7 +29,8 @@ class FaultWorkload:
             self.names.append(f"t{len(self.names):03d}")
             tasks.append(
                 self.fleet.task(
-                    *(self.names[-1], self.namespace),
+                    self.names[-1],
+                    self.namespace,
                     model=model,
                     inferences=self.fleet.inferences(0.5, model),
                 )
@@ -62,7 +63,8 @@ class FaultWorkload:
         started = len(self.fleet.runs(namespace)) + len(names)
         self.fleet.apply(
             self.fleet.task(
-                *(name, namespace),
+                name,
+                namespace,
                 inferences=self.fleet.inferences(600),
                 nodeSelector={"kubernetes.io/hostname": device.node},
             )

@@ -109,7 +109,12 @@ class FleetOfFive:
     def wait_for(self, kind: str, what: str, namespace: str, *names: str) -> None:
         """`kubectl wait`."""
         self.system.plane.kubectl(
-            *("wait", f"--for={what}", f"--timeout={PATIENCE_S:g}s", "-n", namespace, kind),
+            "wait",
+            f"--for={what}",
+            f"--timeout={PATIENCE_S:g}s",
+            "-n",
+            namespace,
+            kind,
             *names,
             timeout_s=PATIENCE_S + 10,
         )

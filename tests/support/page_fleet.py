@@ -122,7 +122,8 @@ def _add_device(state: Extender, number: int, now_s: float) -> str:
     if number == 3:
         worries = ["Drifting"]
     profile = make_device_profile(
-        *(name, node),
+        name,
+        node,
         pace=pace,
         measured_at=rfc3339(now_s - 86400 * 20 * share("age", number)),
         conditions=[condition(each) for each in worries],

@@ -56,8 +56,15 @@ class PlayedByHand:
         }
         patch = {"status": {"phase": phase, "containerStatuses": [container], **status}}
         self.fleet.system.plane.kubectl(
-            *("patch", "pod", pod["metadata"]["name"], "-n", self.namespace),
-            *("--subresource=status", "--type=merge", "-p", json.dumps(patch)),
+            "patch",
+            "pod",
+            pod["metadata"]["name"],
+            "-n",
+            self.namespace,
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            json.dumps(patch),
         )
 
     def ended(self, pod: Mapping[str, Any], exit_code: int, reason: str, **more: object) -> None:

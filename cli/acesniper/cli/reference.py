@@ -73,7 +73,7 @@ def _one(title: str, command: Command, name: str) -> Iterator[str]:
         [parameter for parameter in command.params if parameter.param_type_name == kind]
         for kind in ("argument", "option")
     )
-    words = [title, *("[OPTIONS]" if options else "",), *map(_metavar, arguments)]
+    words = [title, "[OPTIONS]" if options else "", *map(_metavar, arguments)]
     yield f"```text\n{' '.join(filter(None, words))}\n```"
     yield ""
     yield from _help(command.help or "")

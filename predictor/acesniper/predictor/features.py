@@ -14,9 +14,20 @@ import numpy as np
 FEATURES_VERSION = "2"
 
 HEAVY = (
-    *("stem", "conv_wide", "conv_deep", "conv1x1_wide", "conv1x1_deep"),
-    *("depthwise_wide", "depthwise_deep", "grouped", "conv1d", "convtranspose"),
-    *("matmul", "gemm", "attention", "recurrent"),
+    "stem",
+    "conv_wide",
+    "conv_deep",
+    "conv1x1_wide",
+    "conv1x1_deep",
+    "depthwise_wide",
+    "depthwise_deep",
+    "grouped",
+    "conv1d",
+    "convtranspose",
+    "matmul",
+    "gemm",
+    "attention",
+    "recurrent",
 )
 """Classes whose time follows their arithmetic. `wide` ones have images of 28 x 28 or more."""
 
@@ -78,8 +89,14 @@ def _binary(text: str) -> dict[str, float]:
 
 
 SIZED_HEAVY = (
-    *("conv_wide", "conv_deep", "conv1x1_wide", "conv1x1_deep"),
-    *("depthwise_wide", "depthwise_deep", "matmul", "attention"),
+    "conv_wide",
+    "conv_deep",
+    "conv1x1_wide",
+    "conv1x1_deep",
+    "depthwise_wide",
+    "depthwise_deep",
+    "matmul",
+    "attention",
 )
 SIZED_LIGHT = ("gemv", "fused", "elementwise", "norm", "softmax", "pool", "movement")
 
@@ -111,9 +128,18 @@ SPREADS: tuple[Spread, ...] = (
 )
 
 TOTALS = (
-    *("weights.bytes", "activations.bytes", "largest_activation.bytes", "largest_weight.bytes"),
-    *("input.bytes", "output.bytes", "batch.size"),
-    *("free.nodes", "unshaped.nodes", "unbounded_loop.nodes", "depth.nodes", "join.nodes"),
+    "weights.bytes",
+    "activations.bytes",
+    "largest_activation.bytes",
+    "largest_weight.bytes",
+    "input.bytes",
+    "output.bytes",
+    "batch.size",
+    "free.nodes",
+    "unshaped.nodes",
+    "unbounded_loop.nodes",
+    "depth.nodes",
+    "join.nodes",
 )
 """`activations.bytes` is the peak alive at once; `join.nodes` add or concatenate two branches."""
 

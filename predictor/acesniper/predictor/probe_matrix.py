@@ -78,8 +78,16 @@ MIN_NET_SHARE = 0.05
 
 PROBE_FAMILIES = (
     (
-        *("stem", "conv_wide_16", "conv_wide_64", "conv_deep_128", "conv_deep_512", "conv1d"),
-        *("net_resnet", "net_inception", "net_yolo", "net_unet"),
+        "stem",
+        "conv_wide_16",
+        "conv_wide_64",
+        "conv_deep_128",
+        "conv_deep_512",
+        "conv1d",
+        "net_resnet",
+        "net_inception",
+        "net_yolo",
+        "net_unet",
     ),
     ("conv1x1_wide", "conv1x1_deep", "grouped", "net_densenet", "net_shufflenet", "net_mobilenet"),
     ("depthwise_wide", "depthwise_deep", "net_mobilenet", "net_efficientnet"),

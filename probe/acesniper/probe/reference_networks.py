@@ -69,8 +69,16 @@ def mobilenet(b: GraphBuilder, x: str) -> str:
     """MobileNetV2 with fewer blocks (Sandler et al. 2018)."""
     x = b.conv(x, 32, stride=2, act="Relu6")
     for row in (
-        *((1, 3, 1, 16), (6, 3, 2, 24), (6, 3, 1, 24), (6, 3, 2, 32), (6, 3, 1, 32)),
-        *((6, 3, 2, 64), (6, 3, 1, 64), (6, 3, 1, 96), (6, 3, 2, 160), (6, 3, 1, 160)),
+        (1, 3, 1, 16),
+        (6, 3, 2, 24),
+        (6, 3, 1, 24),
+        (6, 3, 2, 32),
+        (6, 3, 1, 32),
+        (6, 3, 2, 64),
+        (6, 3, 1, 64),
+        (6, 3, 1, 96),
+        (6, 3, 2, 160),
+        (6, 3, 1, 160),
     ):
         x = _inverted(b, x, row, "Relu6", se=False)
     return _classify(b, b.conv(x, 640, 1, act="Relu6"))
@@ -80,8 +88,13 @@ def efficientnet(b: GraphBuilder, x: str) -> str:
     """EfficientNet with fewer blocks: gates per channel and SiLU (Tan and Le 2019)."""
     x = b.conv(x, 24, stride=2, act="Silu")
     for row in (
-        *((1, 3, 1, 16), (6, 3, 2, 24), (6, 5, 2, 40), (6, 5, 1, 40)),
-        *((6, 3, 2, 80), (6, 5, 1, 112), (6, 5, 2, 160)),
+        (1, 3, 1, 16),
+        (6, 3, 2, 24),
+        (6, 5, 2, 40),
+        (6, 5, 1, 40),
+        (6, 3, 2, 80),
+        (6, 5, 1, 112),
+        (6, 5, 2, 160),
     ):
         x = _inverted(b, x, row, "Silu", se=True)
     return _classify(b, b.conv(x, 640, 1, act="Silu"))

@@ -88,8 +88,11 @@ class ControlPlane:
             NotReady: it did not end within `timeout_s`.
         """
         argv = [
-            *(str(self.program("kubectl")), "--cache-dir", str(self.folder / "kubectl-cache")),
-            *("--kubeconfig", str(self.kubeconfig(identity))),
+            str(self.program("kubectl")),
+            "--cache-dir",
+            str(self.folder / "kubectl-cache"),
+            "--kubeconfig",
+            str(self.kubeconfig(identity)),
             *map(str, args),
         ]
         try:

@@ -67,8 +67,12 @@ class Deployment:
         self.plane.kubectl("apply", "--server-side", "-f", ROOT / "crds")
         self.plane.kubectl("apply", "--server-side", "-f", "-", stdin=_rights())
         self.plane.kubectl(
-            *("wait", "--for=condition=Established", "--timeout=30s"),
-            *("crd", "inferencetasks.acesniper.io", "modelprofiles.acesniper.io"),
+            "wait",
+            "--for=condition=Established",
+            "--timeout=30s",
+            "crd",
+            "inferencetasks.acesniper.io",
+            "modelprofiles.acesniper.io",
             "deviceprofiles.acesniper.io",
         )
 

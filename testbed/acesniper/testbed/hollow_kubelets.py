@@ -88,7 +88,7 @@ class HollowKubelets:
     async def _report(self, pod: Json, status: Mapping[str, Any]) -> None:
         metadata = pod["metadata"]
         await self.cluster.patch(
-            *(PODS, metadata["name"], metadata["namespace"], {"status": status}), "status"
+            PODS, metadata["name"], metadata["namespace"], {"status": status}, "status"
         )
 
     async def _beat_all(self, nodes: Sequence[str]) -> None:

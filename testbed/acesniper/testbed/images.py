@@ -100,11 +100,20 @@ def _build(part: str, image: str) -> str:
         "REVISION": run("git", "-C", ROOT, "rev-parse", "HEAD").strip(),
     }
     run(
-        *("buildah", "bud", "--layers", "--isolation=chroot", "--network=host"),
+        "buildah",
+        "bud",
+        "--layers",
+        "--isolation=chroot",
+        "--network=host",
         # The build trusts the certificates of this machine, such as a proxy's.
-        *("--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro"),
+        "--volume",
+        f"{CERTIFICATES}:{CERTIFICATES}:ro",
         *(f"--build-arg={name}={value}" for name, value in arguments.items()),
-        *("--target", part, "--tag", image, ROOT),
+        "--target",
+        part,
+        "--tag",
+        image,
+        ROOT,
     )
     (details,) = json.loads(run("buildah", "images", "--json", image))
     return f"{image}  {details['size']}"

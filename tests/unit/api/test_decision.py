@@ -80,8 +80,14 @@ def test_a_decision_is_serialised_in_camel_case() -> None:
     decision = make_decision(finish_estimate("d1")).model_dump(by_alias=True)
 
     assert set(decision) == {
-        *("task", "decidedAt", "policy", "candidates", "refused", "answered"),
-        *("pullsImage", "fetchesModel"),
+        "task",
+        "decidedAt",
+        "policy",
+        "candidates",
+        "refused",
+        "answered",
+        "pullsImage",
+        "fetchesModel",
     }
     assert set(decision["candidates"][0]) >= {"latencySeconds", "backlogSeconds", "finishSeconds"}
 

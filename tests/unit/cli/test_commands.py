@@ -170,8 +170,19 @@ def test_collect_writes_the_table(model: Path, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
 
     code = call(
-        *("collect", str(model), "--output", str(table), "--device", "edge-1", "--quick"),
-        *("--threads", "1", "--batch", "1", "--batch", "4"),
+        "collect",
+        str(model),
+        "--output",
+        str(table),
+        "--device",
+        "edge-1",
+        "--quick",
+        "--threads",
+        "1",
+        "--batch",
+        "1",
+        "--batch",
+        "4",
     )
 
     with table.open(newline="") as file:

@@ -35,11 +35,19 @@ def call(folder: Path, *more: str, references: str = "references.json:mine") -> 
     with pytest.raises(SystemExit) as caught:
         main(
             (
-                *("evaluate", "table", str(folder / "table.csv"), "-k", "5"),
-                *("--references", str(folder / references)),
-                *("--device-column", "board|unit"),
-                *("--held-out-devices", str(folder / "devices.txt")),
-                *("--held-out-models", str(folder / "models.txt")),
+                "evaluate",
+                "table",
+                str(folder / "table.csv"),
+                "-k",
+                "5",
+                "--references",
+                str(folder / references),
+                "--device-column",
+                "board|unit",
+                "--held-out-devices",
+                str(folder / "devices.txt"),
+                "--held-out-models",
+                str(folder / "models.txt"),
                 *more,
             )
         )

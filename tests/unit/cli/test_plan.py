@@ -108,8 +108,15 @@ async def test_the_extender_is_reached_through_kubectl_port_forward(
 
     assert response == "[]"
     assert arguments.read_text().split() == [
-        *("port-forward", "--namespace", "ours", "scheduler-1", ":8780"),
-        *("--kubeconfig", str(connection.kubeconfig), "--context", "there"),
+        "port-forward",
+        "--namespace",
+        "ours",
+        "scheduler-1",
+        ":8780",
+        "--kubeconfig",
+        str(connection.kubeconfig),
+        "--context",
+        "there",
     ]
 
 

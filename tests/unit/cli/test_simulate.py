@@ -45,15 +45,38 @@ def test_all_policies_are_shown_side_by_side(
 def test_json_has_one_record_per_policy(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call(
         table,
-        *("--policy", "hrrn-mct", "--policy", "any-free", "--predictor", "trained", "-k", "3"),
-        *("--tasks", "40", "--seeds", "1..2", "--deadlines", "0.1..0.2", "--load", "1.2", "--json"),
+        "--policy",
+        "hrrn-mct",
+        "--policy",
+        "any-free",
+        "--predictor",
+        "trained",
+        "-k",
+        "3",
+        "--tasks",
+        "40",
+        "--seeds",
+        "1..2",
+        "--deadlines",
+        "0.1..0.2",
+        "--load",
+        "1.2",
+        "--json",
     )
 
     records = json.loads(capsys.readouterr().out)
     assert [record["policy"] for record in records] == ["hrrn-mct", "any-free"]
     assert set(records[0]) == {
-        *("policy", "predictor", "load", "mean_wait_s", "p95_wait_s", "mean_response_s"),
-        *("p95_response_s", "throughput_per_s", "deadline_misses", "response_over_oracle"),
+        "policy",
+        "predictor",
+        "load",
+        "mean_wait_s",
+        "p95_wait_s",
+        "mean_response_s",
+        "p95_response_s",
+        "throughput_per_s",
+        "deadline_misses",
+        "response_over_oracle",
     }
     assert records[0]["predictor"] == "trained"
     assert records[0]["load"] == 1.2
@@ -85,8 +108,16 @@ def test_a_trace_and_faults_are_simulated_and_plotted(
 
     done = call(
         table,
-        *("--arrivals", str(trace), "--plot", str(figure), "--lose", "0.2", "--slow", "0.2"),
-        *("--deadlines", "2..8"),
+        "--arrivals",
+        str(trace),
+        "--plot",
+        str(figure),
+        "--lose",
+        "0.2",
+        "--slow",
+        "0.2",
+        "--deadlines",
+        "2..8",
     )
 
     assert done == 0

@@ -21,8 +21,16 @@ def test_too_few_observations_leave_the_network_unchanged(tmp_path: Path) -> Non
     target = tmp_path / "pcn.onnx"
 
     code, output = train(
-        *("--from", "observations", "--profiles", profiles, "--baseline", SHIPPED_FILE),
-        *("--json", verdict, "--output", target),
+        "--from",
+        "observations",
+        "--profiles",
+        profiles,
+        "--baseline",
+        SHIPPED_FILE,
+        "--json",
+        verdict,
+        "--output",
+        target,
     )
 
     result = json.loads(verdict.read_text())

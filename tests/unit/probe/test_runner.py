@@ -31,8 +31,16 @@ def test_the_report_counts_and_times_every_batch(model: Path) -> None:
     assert report.sha256 == hashlib.sha256(model.read_bytes()).hexdigest()
     assert 0 < report.latency_median_s <= report.latency_p90_s < report.total_s
     assert set(json.loads(report.json())) == {
-        *("version", "model", "sha256", "device", "inferences"),
-        *("latency_median_s", "latency_p90_s", "fetch_s", "load_s", "total_s"),
+        "version",
+        "model",
+        "sha256",
+        "device",
+        "inferences",
+        "latency_median_s",
+        "latency_p90_s",
+        "fetch_s",
+        "load_s",
+        "total_s",
     }
 
 

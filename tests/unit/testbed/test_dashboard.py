@@ -14,9 +14,13 @@ COLUMNS = 24
 UNITS = {"short", "s", "percentunit", "bytes"}
 """Units that Grafana knows; it appends any other text to the number."""
 REPLICATED = (
-    *("acesniper_queue_length", "acesniper_queue_overdue_length", "acesniper_queue_age_seconds"),
-    *("acesniper_backlog_seconds", "acesniper_profile_age_seconds"),
-    *("acesniper_profile_noise_ratio", "acesniper_planner_down"),
+    "acesniper_queue_length",
+    "acesniper_queue_overdue_length",
+    "acesniper_queue_age_seconds",
+    "acesniper_backlog_seconds",
+    "acesniper_profile_age_seconds",
+    "acesniper_profile_noise_ratio",
+    "acesniper_planner_down",
     "acesniper_watch_event_age_seconds",
 )
 """Gauges that every replica exports."""

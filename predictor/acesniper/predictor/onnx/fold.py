@@ -23,10 +23,8 @@ Inputs = Sequence[Array | None]
 MAX_REFERENCE_ELEMENTS = 64
 """Maximum elements of a result for which the slow reference evaluator is used."""
 
-FAILURES = (
-    *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError),
-    *(RuntimeError, NotImplementedError),
-)
+# RuntimeError includes NotImplementedError.
+FAILURES = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError)
 """Errors of an operator whose inputs do not match its definition."""
 
 

@@ -22,8 +22,13 @@ INFERENCE_ADDED = {"GreaterOrEqual": 16, "LessOrEqual": 16, "Compress": 11}
 """Operators whose inference was added in a later operator set, with the same meaning."""
 
 INFERENCE_ERRORS = (
-    *(RuntimeError, ValueError, TypeError, IndexError),
-    *(onnx.shape_inference.InferenceError, onnx.defs.SchemaError, onnx.checker.ValidationError),
+    RuntimeError,
+    ValueError,
+    TypeError,
+    IndexError,
+    onnx.shape_inference.InferenceError,
+    onnx.defs.SchemaError,
+    onnx.checker.ValidationError,
 )
 """Errors that ONNX's inference raises for a contradictory node."""
 
@@ -65,7 +70,9 @@ def _schema_types(proto: NodeProto, scope: Scope, opsets: Opsets) -> list[TypePr
     ):
         return None
     inferred = onnx.shape_inference.infer_node_outputs(
-        *(schema, proto, types),
+        schema,
+        proto,
+        types,
         input_data={name: scope.protos[name] for name in named if name in scope.protos},
         opset_imports=[helper.make_opsetid(name, number) for name, number in opsets.items()],
     )

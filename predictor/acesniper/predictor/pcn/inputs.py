@@ -24,8 +24,14 @@ PAIRS: tuple[tuple[str, str], ...] = tuple(
 TERMS = len(PAIRS) + 2
 
 SIZES = (
-    *("weights.bytes", "activations.bytes", "largest_activation.bytes", "largest_weight.bytes"),
-    *("input.bytes", "output.bytes", "depth.nodes", "join.nodes"),
+    "weights.bytes",
+    "activations.bytes",
+    "largest_activation.bytes",
+    "largest_weight.bytes",
+    "input.bytes",
+    "output.bytes",
+    "depth.nodes",
+    "join.nodes",
 )
 SMALL, LARGE = 1e-9, 4.0
 """Least work that counts, and how far (as a logarithm) a size may lie from its probe's."""

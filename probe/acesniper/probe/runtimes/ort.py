@@ -10,8 +10,13 @@ from acesniper.domain.errors import InvalidModel
 from acesniper.probe.runtimes import Feeds, Input, Runtime, RuntimeOptions
 
 ERRORS = (
-    *(states.Fail, states.InvalidArgument, states.InvalidGraph, states.InvalidProtobuf),
-    *(states.NotImplemented, states.RuntimeException, states.NoSuchFile),
+    states.Fail,
+    states.InvalidArgument,
+    states.InvalidGraph,
+    states.InvalidProtobuf,
+    states.NotImplemented,
+    states.RuntimeException,
+    states.NoSuchFile,
 )
 TYPES = {
     "tensor(float)": np.float32,

@@ -149,8 +149,11 @@ def _running(
         _register(plane, experiment.cluster, names)
         system.start_parts()
         plane.kubectl(
-            *("wait", "--for=jsonpath={.status.allocatable.acesniper\\.io/slot}=1"),
-            *("--timeout=120s", "node", "--all"),
+            "wait",
+            "--for=jsonpath={.status.allocatable.acesniper\\.io/slot}=1",
+            "--timeout=120s",
+            "node",
+            "--all",
             timeout_s=150,
         )
         yield system

@@ -66,8 +66,15 @@ def measure_here(models: Path, threads: int) -> Mapping[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "here.csv"
         _acesniper(
-            *("collect", str(models), "--device", HERE, "--threads", str(threads)),
-            *("--output", str(table), "--quick"),
+            "collect",
+            str(models),
+            "--device",
+            HERE,
+            "--threads",
+            str(threads),
+            "--output",
+            str(table),
+            "--quick",
         )
         return read_latencies(table)[HERE]
 

@@ -113,7 +113,13 @@ def register(
         ("modelprofile", "condition=Profiled"),
     ):
         plane.kubectl(
-            *("wait", f"--for={condition}", "--timeout=60s", kind, "--all", "-n", OURS),
+            "wait",
+            f"--for={condition}",
+            "--timeout=60s",
+            kind,
+            "--all",
+            "-n",
+            OURS,
             timeout_s=90,
         )
 

@@ -166,8 +166,13 @@ def run_ours(
     applied = apply_waves(plane, workload, lambda task: task.manifest(OURS))
     finished.wait(OURS, len(workload.tasks), LONGEST_RUN_S, progress)
     plane.kubectl(
-        *("wait", "--for=condition=Finished", "--timeout=30s", "-n", OURS),
-        *("inferencetask", "--all"),
+        "wait",
+        "--for=condition=Finished",
+        "--timeout=30s",
+        "-n",
+        OURS,
+        "inferencetask",
+        "--all",
     )
     return applied
 

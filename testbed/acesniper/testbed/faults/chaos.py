@@ -151,8 +151,13 @@ class ChaosRun:
         """Wait until all tasks finished and all reservations are released, and audit."""
         with suppress(TestbedError):  # the audit lists the tasks that did not finish
             self.deployment.plane.kubectl(
-                *("wait", "--for=condition=Finished", f"--timeout={COMPLETION_TIMEOUT_S:g}s"),
-                *("-n", OURS, "inferencetask", "--all"),
+                "wait",
+                "--for=condition=Finished",
+                f"--timeout={COMPLETION_TIMEOUT_S:g}s",
+                "-n",
+                OURS,
+                "inferencetask",
+                "--all",
                 timeout_s=COMPLETION_TIMEOUT_S + 10,
             )
         deadline = time.monotonic() + SETTLE_TIMEOUT_S

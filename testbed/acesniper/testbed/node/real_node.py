@@ -78,9 +78,18 @@ class RealNode:
         self._spawn(
             "kubelet",
             programs / "kubelet",
-            *("--config", files.kubelet(), "--kubeconfig", kubelet),
-            *("--root-dir", self.folder / "kubelet", "--cert-dir", self.folder / "pki"),
-            *("--hostname-override", self.name, "--node-ip", self.network.address),
+            "--config",
+            files.kubelet(),
+            "--kubeconfig",
+            kubelet,
+            "--root-dir",
+            self.folder / "kubelet",
+            "--cert-dir",
+            self.folder / "pki",
+            "--hostname-override",
+            self.name,
+            "--node-ip",
+            self.network.address,
         )
         proxy = files.kube_proxy(self._kubeconfig("system:kube-proxy"), self.name)
         self._spawn("kube-proxy", programs / "kube-proxy", "--config", proxy)

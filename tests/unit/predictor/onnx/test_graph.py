@@ -217,7 +217,11 @@ def test_every_operator_set_gives_the_same_features(opset: int) -> None:
 
     assert features.flops == 2 * 16 * (8 * 900 * 27 + 8 * 5)
     assert {kind for kind in CLASSES if features.values[f"{kind}.nodes"]} == {
-        *("stem", "fused", "pool", "gemm", "softmax")
+        "stem",
+        "fused",
+        "pool",
+        "gemm",
+        "softmax",
     }
 
 
