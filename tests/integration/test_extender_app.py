@@ -136,10 +136,10 @@ async def test_a_decision_from_before_a_restart_is_read_from_the_pod(setup: Setu
 
     assert answer.status == 200
     assert answer.json["text"] == decision.sentence()
-    assert [each["device"] for each in answer.json["candidates"]] == ["a", "b"]
+    assert [candidate["device"] for candidate in answer.json["candidates"]] == ["a", "b"]
 
 
-@pytest.mark.parametrize("pod", ["nobody", "default/nobody"])
+@pytest.mark.parametrize("pod", ["missing", "default/missing"])
 async def test_an_unknown_pod_is_not_found_and_the_error_names_the_valid_forms(
     setup: Setup, pod: str
 ) -> None:
@@ -201,17 +201,17 @@ async def test_metrics_count_what_was_answered(setup: Setup) -> None:
     assert 'acesniper_profile_age_seconds{device="b"}' in text
 
 
-async def test_nothing_runs_beside_the_loop_that_changes_the_fleet(setup: Setup) -> None:
-    """A plain function as a route would run in a thread, over mappings that change meanwhile."""
+async def test_every_endpoint_runs_on_the_event_loop_that_changes_the_fleet(setup: Setup) -> None:
+    """Starlette runs plain functions in a thread, where mappings would change during a read."""
     endpoints = {
         getattr(route, "path", ""): getattr(route, "endpoint", None)
         for route in setup.app.routes
         if getattr(route, "path", "") != "/openapi.json"
     }
 
-    assert {path for path, each in endpoints.items() if not inspect.iscoroutinefunction(each)} == (
-        set()
-    )
+    assert {
+        path for path, endpoint in endpoints.items() if not inspect.iscoroutinefunction(endpoint)
+    } == set()
 
 
 async def test_a_stalled_watch_fails_the_liveness_probe(

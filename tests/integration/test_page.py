@@ -81,9 +81,9 @@ def test_the_policy_allows_nothing_from_elsewhere_and_nothing_inline() -> None:
 
 def sources() -> Iterator[tuple[str, str]]:
     for folder in (STATIC, STATIC / "vendor"):
-        for each in folder.iterdir():
-            if each.name.endswith((".js", ".css", ".html")):
-                yield each.name, each.read_text(encoding="utf-8")
+        for path in folder.iterdir():
+            if path.name.endswith((".js", ".css", ".html")):
+                yield path.name, path.read_text(encoding="utf-8")
 
 
 def test_no_file_asks_for_anything_from_elsewhere() -> None:
@@ -145,9 +145,9 @@ async def test_a_wrong_number_is_refused(small: Extender, path: str) -> None:
 async def test_the_fleet_is_listed_with_speed_backlog_and_health(small: Extender) -> None:
     fleet = await ask(small, "fleet?sort=speed")
 
-    speeds = [each["speed"] for each in fleet["devices"]]
-    backlog = {each["device"]: each["backlogSeconds"] for each in fleet["devices"]}
-    with_problems = {each["device"] for each in fleet["devices"] if each["problems"]}
+    speeds = [device["speed"] for device in fleet["devices"]]
+    backlog = {device["device"]: device["backlogSeconds"] for device in fleet["devices"]}
+    with_problems = {device["device"] for device in fleet["devices"] if device["problems"]}
     assert fleet["matching"] == 5
     assert speeds == sorted(speeds, reverse=True)
     assert speeds[0] == fleet["fastest"]
@@ -160,7 +160,7 @@ async def test_the_fleet_is_listed_with_speed_backlog_and_health(small: Extender
 async def test_the_list_is_searched_and_paged(large: Extender) -> None:
     found = await ask(large, "fleet?search=ORIN&sort=name&order=asc&offset=5&limit=3")
 
-    names = [each["device"] for each in found["devices"]]
+    names = [device["device"] for device in found["devices"]]
     assert found["matching"] == 714
     assert names == ["orin-nano-0039", "orin-nano-0046", "orin-nano-0053"]
 
@@ -190,8 +190,8 @@ async def test_the_heat_map_of_a_large_fleet_comes_in_blocks_that_can_be_looked_
     )
 
     assert (len(whole["rows"]), len(whole["columns"])) == (40, 100)
-    assert sum(each["count"] for each in whole["rows"]) == 1000
-    assert sum(each["count"] for each in whole["columns"]) == 5000
+    assert sum(row["count"] for row in whole["rows"]) == 1000
+    assert sum(column["count"] for column in whole["columns"]) == 5000
     assert (len(part["rows"]), len(part["columns"])) == (25, 50)
     values = [value for line in part["latencySeconds"] for value in line]
     assert min(values) < whole["latencySeconds"][7][30] < max(values)
@@ -221,15 +221,15 @@ async def test_accuracy_counts_what_finished(small: Extender) -> None:
 async def test_a_task_that_is_deleted_leaves_the_list_and_stays_in_the_accuracy() -> None:
     state = page_state(5, 3, finished=2)
     listed, _ = await page_of(state).cluster.list(INFERENCE_TASKS)
-    (gone,) = (each for each in listed if each["metadata"]["name"] == "night-0001")
+    (gone,) = (task for task in listed if task["metadata"]["name"] == "night-0001")
     page_of(state).history.apply(UPSERT, gone)
-    # As a list after a lost watch tells it: nothing but who it was.
+    # After a lost watch, the list reports a deletion with the object's identity only.
     kept = {key: gone["metadata"][key] for key in ("uid", "name", "namespace")}
     page_of(state).history.apply(DELETE, {"metadata": kept})
 
     listed, accuracy = await ask(state, "tasks"), await ask(state, "accuracy")
 
-    assert "default/night-0001" not in [each["task"] for each in listed["tasks"]]
+    assert "default/night-0001" not in [task["task"] for task in listed["tasks"]]
     assert accuracy["tasks"] == 2
 
 
@@ -237,7 +237,7 @@ async def test_tasks_are_listed_by_phase_the_newest_first(small: Extender) -> No
     found = await ask(small, "tasks?phase=Succeeded&limit=3")
 
     assert found["matching"] == 400
-    assert [each["task"] for each in found["tasks"]] == [f"default/night-000{n}" for n in range(3)]
+    assert [task["task"] for task in found["tasks"]] == [f"default/night-000{n}" for n in range(3)]
 
 
 async def test_a_task_lists_the_terms_of_each_candidate(small: Extender) -> None:
@@ -247,13 +247,15 @@ async def test_a_task_lists_the_terms_of_each_candidate(small: Extender) -> None
     terms = ("backlogSeconds", "coldStartSeconds", "transferSeconds", "runSeconds")
     assert found["phase"] == "Succeeded"
     assert best["device"] == found["device"]
-    assert sum(best[each] for each in terms) == pytest.approx(best["finishSeconds"])
+    assert sum(best[term] for term in terms) == pytest.approx(best["finishSeconds"])
     assert len(found["decision"]["candidates"]) > 1
 
 
 async def test_a_pending_task_shows_its_planned_device(small: Extender) -> None:
     waits = next(
-        each for each in small.planner.plan.planned if not small.cache.ledger.get(pod_uid(each))
+        planned
+        for planned in small.planner.plan.planned
+        if not small.cache.ledger.get(pod_uid(planned))
     )
 
     found = await ask(small, f"tasks/{waits.task.key}")
@@ -267,10 +269,10 @@ def pod_uid(planned: Any) -> Any:  # noqa: ANN401 - a key of the ledger
 
 
 async def test_an_unknown_task_is_not_found(small: Extender) -> None:
-    answer = await get(small, "/api/tasks/default/nobody")
+    answer = await get(small, "/api/tasks/default/missing")
 
     assert answer.status == 404
-    assert answer.json == {"detail": "InferenceTask 'nobody' not found in namespace 'default'"}
+    assert answer.json == {"detail": "InferenceTask 'missing' not found in namespace 'default'"}
 
 
 async def test_an_unavailable_api_server_is_reported(

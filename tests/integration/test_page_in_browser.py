@@ -91,9 +91,11 @@ def test_changes_show_without_a_reload(browser: Browser, small: Extender, addres
         visit.open("tasks")
         expect(visit.page.get_by_role("link", name="just-made")).to_have_count(0)
 
-        (following,) = (each for each in small.reflectors if each.kind is INFERENCE_TASKS)
+        (tasks,) = (
+            reflector for reflector in small.reflectors if reflector.kind is INFERENCE_TASKS
+        )
         made = {"creationTimestamp": "2099-01-01T00:00:00Z"}
-        following.apply(UPSERT, make_itask("just-made", metadata=made))
+        tasks.apply(UPSERT, make_itask("just-made", metadata=made))
 
         expect(visit.page.get_by_role("link", name="just-made")).to_be_visible()
 
@@ -187,7 +189,7 @@ def test_an_address_of_no_view_shows_something(browser: Browser, address: str, v
 @pytest.mark.parametrize("size", ["desktop", "phone"])
 def test_long_names_do_not_push_the_rest_aside(browser: Browser, size: str) -> None:
     state = page_state(2, 1, finished=1)
-    (following,) = (each for each in state.reflectors if each.kind is INFERENCE_TASKS)
+    (tasks,) = (reflector for reflector in state.reflectors if reflector.kind is INFERENCE_TASKS)
     made = make_itask(
         "x" * 253,
         "n" * 63,
@@ -195,13 +197,13 @@ def test_long_names_do_not_push_the_rest_aside(browser: Browser, size: str) -> N
         status={"phase": "Failed", "device": "d" * 200, "message": "image " + "i" * 300},
         metadata={"creationTimestamp": "2099-01-01T00:00:00Z"},
     )
-    following.apply(UPSERT, made)
-    assert isinstance(following.cluster, FakeCluster)
-    following.cluster.put(INFERENCE_TASKS, made)
+    tasks.apply(UPSERT, made)
+    assert isinstance(tasks.cluster, FakeCluster)
+    tasks.cluster.put(INFERENCE_TASKS, made)
     with served(state) as address, visiting(browser, address, size) as visit:
         visit.open("tasks")
         picture(visit, "long-tasks", 2, size, "light")
-        wider = "(each) => each.scrollWidth - each.clientWidth"
+        wider = "(element) => element.scrollWidth - element.clientWidth"
         assert visit.page.locator("main .scroll").evaluate(wider) <= 0
         visit.open(f"task/{'n' * 63}/{'x' * 253}")
         picture(visit, "long-task", 2, size, "light")
@@ -210,14 +212,14 @@ def test_long_names_do_not_push_the_rest_aside(browser: Browser, size: str) -> N
 
 def test_a_list_that_became_shorter_shows_its_last_page(browser: Browser) -> None:
     state = page_state(2, 1, finished=30)
-    (following,) = (each for each in state.reflectors if each.kind is INFERENCE_TASKS)
+    (tasks,) = (reflector for reflector in state.reflectors if reflector.kind is INFERENCE_TASKS)
     with served(state) as address, visiting(browser, address) as visit:
         visit.open("tasks")
         visit.page.get_by_role("button", name="Next").click()
         expect(visit.page.get_by_text("26 to")).to_be_visible()
 
         for number in range(20):
-            following.apply(DELETE, make_itask(f"night-{number:04d}"))
+            tasks.apply(DELETE, make_itask(f"night-{number:04d}"))
 
         expect(visit.page.get_by_role("link", name="night-0025")).to_be_visible()
 

@@ -106,7 +106,7 @@ class Edge:
         return not PodView.of(self.pod(task)).gated
 
     def phases(self) -> list[str]:
-        return [each["status"]["phase"] for each in self.cluster.all(PODS)]
+        return [pod["status"]["phase"] for pod in self.cluster.all(PODS)]
 
     async def all_done(self) -> None:
         while set(self.phases()) != {"Succeeded"}:  # noqa: ASYNC110 - virtual time
@@ -243,7 +243,7 @@ def gone(cache: ClusterCache) -> None:
     WatchEvents(cache).pod(DELETE, make_gated_pod("t-0", task="t"))
 
 
-def made_anew(cache: ClusterCache) -> None:
+def recreated(cache: ClusterCache) -> None:
     gone(cache)
     WatchEvents(cache).pod(UPSERT, make_gated_pod("t-0", task="t", uid="another"))
 
@@ -268,7 +268,7 @@ def lost(cache: ClusterCache) -> None:
     WatchEvents(cache).device_profile(DELETE, make_device_profile("a"))
 
 
-@pytest.mark.parametrize("meanwhile", [gone, made_anew, suspended, finished, taken, cordoned, lost])
+@pytest.mark.parametrize("meanwhile", [gone, recreated, suspended, finished, taken, cordoned, lost])
 def test_a_task_that_changed_during_planning_is_not_admitted(
     meanwhile: Callable[[ClusterCache], None],
 ) -> None:
@@ -286,7 +286,7 @@ def test_a_task_that_changed_during_planning_is_not_admitted(
     meanwhile(cache)
     admitted = list(planner.reserve(decisions))
 
-    assert [each.task for _, each in decisions.starting] == ["default/t"]
+    assert [decision.task for _, decision in decisions.starting] == ["default/t"]
     assert admitted == []
     assert pod["metadata"]["uid"] not in cache.ledger
 
@@ -312,7 +312,7 @@ async def test_with_many_ungated_tasks_most_plans_include_gated_ones_only(
         edge.apply("first")
         edge.apply("second")
         await asyncio.sleep(5.0)
-        shown = [each.task.key for each in edge.planner.queue()]
+        shown = [planned.task.key for planned in edge.planner.queue()]
         await asyncio.sleep(15.0)
 
     assert edge.phases() == ["Succeeded", "Succeeded"]
@@ -333,11 +333,11 @@ async def test_events_during_planning_are_applied_and_cause_the_next_plan() -> N
     async with edge.alive():
         edge.apply("t")
         await asyncio.sleep(100.0)
-        heard, planned = len(edge.cache.pending), edge.planner.plan.planned
+        pending, planned = len(edge.cache.pending), edge.planner.plan.planned
         thinking.set()
         await asyncio.sleep(2.0)
 
-    assert (heard, planned) == (1, ())
+    assert (pending, planned) == (1, ())
     assert edge.phases() == ["Succeeded"]
 
 
@@ -353,7 +353,7 @@ async def test_an_admitted_pod_carries_its_device_and_the_reasons() -> None:
     decision = Decision.read(annotations[DECISION_ANNOTATION])
     assert annotations[DEVICE_ANNOTATION] == "fast"
     assert decision is not None
-    assert [each.device for each in decision.candidates] == ["fast", "slow"]
+    assert [candidate.device for candidate in decision.candidates] == ["fast", "slow"]
     assert edge.planner.admission.decisions.get("uid-default-t-0") is not None
 
 
@@ -379,18 +379,20 @@ async def test_a_replica_that_lost_the_lease_reports_an_empty_queue() -> None:
     edge.planner.may_act = lambda: held[0]
     metrics = edge.planner.metrics
 
-    def told() -> list[float]:
-        each = (metrics.queue_length, metrics.queue_age_seconds, metrics.planned_at)
-        return [sample.value for metric in each for sample in next(iter(metric.collect())).samples]
+    def gauge_values() -> list[float]:
+        gauges = (metrics.queue_length, metrics.queue_age_seconds, metrics.planned_at)
+        return [
+            sample.value for metric in gauges for sample in next(iter(metric.collect())).samples
+        ]
 
     async with edge.alive():
         for name in ("first", "second", "third"):
             edge.apply(name)
         await asyncio.sleep(5.0)
-        at_work = told()
+        at_work = gauge_values()
         held[0] = False
         await asyncio.sleep(5.0)
-        afterwards = told()
+        afterwards = gauge_values()
 
     assert at_work[0] == 2
     assert all(at_work)
@@ -430,7 +432,7 @@ async def test_a_patch_with_a_lost_response_keeps_the_slot_reserved() -> None:
         edge.apply("t1")
         edge.apply("t2")
         await asyncio.sleep(2.0)
-        admitted = [each for each in ("t1", "t2") if edge.is_admitted(each)]
+        admitted = [name for name in ("t1", "t2") if edge.is_admitted(name)]
         await edge.all_done()
 
     assert admitted == ["t1"]
@@ -456,7 +458,7 @@ async def test_the_slot_stays_reserved_while_the_api_server_is_unavailable() -> 
         await asyncio.sleep(3 * BIND_TIMEOUT_S)
 
     assert reserved == 1
-    assert edge.cluster.all(PODS) == [], "withdrawn; the operator makes it anew"
+    assert edge.cluster.all(PODS) == [], "withdrawn; the operator recreates it"
 
 
 @in_virtual_time
@@ -608,7 +610,7 @@ async def test_a_restart_in_the_middle_of_a_burst_doubles_nothing() -> None:
             edge.apply(f"t{number}")
         await asyncio.sleep(2.5)
 
-    running = [each for each in edge.cluster.all(PODS) if each["status"]["phase"] == "Running"]
+    running = [pod for pod in edge.cluster.all(PODS) if pod["status"]["phase"] == "Running"]
     for pod in running:
         patch = {"status": {"phase": "Succeeded"}}
         edge.cluster.change(PODS, pod["metadata"]["name"], "default", patch)
@@ -631,7 +633,7 @@ class SpoiledPredictor(WorkPredictor):
     ) -> LatencyArrays:
         """All pairs."""
         found = super().table(models, devices, observed)
-        endless = [[each.values["work"] > 1e9] for each in models]
+        endless = [[model.values["work"] > 1e9] for model in models]
         return LatencyArrays(np.where(endless, np.inf, found.latency), found.spread)
 
 

@@ -26,7 +26,8 @@ def test_scores_lie_between_nothing_and_ten_and_the_best_gets_ten(
     answers = make_answers(make_fleet(paces))
 
     scores = {
-        each.host: each.score for each in answers.prioritize(make_args(*names, labels=LABELS))
+        priority.host: priority.score
+        for priority in answers.prioritize(make_args(*names, labels=LABELS))
     }
 
     known = {f"node-{name}": pace for name, pace in paces.items() if f"node-{name}" in names}
@@ -45,8 +46,8 @@ def test_the_earlier_never_scores_less_than_the_later(
     ranking = answers.prioritize(make_args(*names, labels=LABELS))
 
     finish = {f"node-{name}": pace for name, pace in paces.items()}
-    by_finish = sorted(ranking, key=lambda each: finish.get(each.host, float("inf")))
-    scores = [each.score for each in by_finish]
+    by_finish = sorted(ranking, key=lambda priority: finish.get(priority.host, float("inf")))
+    scores = [priority.score for priority in by_finish]
     assert scores == sorted(scores, reverse=True)
 
 
@@ -58,7 +59,7 @@ def test_filter_and_prioritize_agree(paces: dict[str, float], names: list[str]) 
 
     result, ranking = answers.filter(args), answers.prioritize(args)
 
-    scores = {each.host: each.score for each in ranking}
+    scores = {priority.host: priority.score for priority in ranking}
     assert {*result.node_names} | {*result.failed} == set(names)
     assert not {*result.node_names} & {*result.failed}
     assert all(scores[name] == 0 for name in result.failed)
@@ -94,4 +95,4 @@ def test_an_answer_comes_through_the_wire(
     ranking = json.loads(encode([HostPriority("n", score) for score in scores]))
 
     assert (result["NodeNames"], result["FailedNodes"]) == (names, failed)
-    assert [each["Score"] for each in ranking] == scores
+    assert [priority["Score"] for priority in ranking] == scores

@@ -39,7 +39,7 @@ def latencies(
         table.set_model(model, features)
         table.predict_pending()
     for device, observed in zip(DEVICES, ((), tuple(runs)), strict=True):
-        # The same probe again: its interval factor differs, so that it is predicted once more.
+        # The same measurement with another interval factor is predicted again.
         table.set_device(device, MeasuredDevice(make_vector(1.0), observed, interval_factor=2.0))
     table.predict_pending()
     return {

@@ -101,9 +101,9 @@ def test_an_odd_profile_leaves_plans_and_written_objects_valid(profile: Json) ->
     cache = ClusterCache(LatencyTable(predictor()), Clock(NOW_S))
     model = convert.to_model_status(features()).model_dump(by_alias=True, mode="json")
     WatchEvents(cache).model_profile(UPSERT, make_model_profile(status=model))
-    for each in (profile, profile_of(devices()[1])):
-        WatchEvents(cache).node(UPSERT, make_node(each["spec"]["node"]))
-        WatchEvents(cache).device_profile(UPSERT, each)
+    for device_profile in (profile, profile_of(devices()[1])):
+        WatchEvents(cache).node(UPSERT, make_node(device_profile["spec"]["node"]))
+        WatchEvents(cache).device_profile(UPSERT, device_profile)
     for name in ("a", "b", "c"):
         task, pod = make_waiting(name, inferences=10**9)
         WatchEvents(cache).task(UPSERT, task)
@@ -122,8 +122,8 @@ def test_an_odd_profile_leaves_plans_and_written_objects_valid(profile: Json) ->
         assert Decision.read(decision.model_dump_json(by_alias=True)) is not None
     written = [
         updated_profile_status(read, [], NOW_S).model_dump(by_alias=True, mode="json"),
-        [each.model_dump() for each in class_latencies(predictor(), features(), [read])],
-        [(each.start_s, each.busy_s) for each in planner.queue()],
-        [cache.ledger.backlog_s(DeviceId(each.id), NOW_S) for each in cache.devices],
+        [latency.model_dump() for latency in class_latencies(predictor(), features(), [read])],
+        [(planned.start_s, planned.busy_s) for planned in planner.queue()],
+        [cache.ledger.backlog_s(DeviceId(device.id), NOW_S) for device in cache.devices],
     ]
     json.dumps(written, allow_nan=False)

@@ -58,8 +58,8 @@ def decision_for(device: str, run_s: float) -> Decision:
     return Decision(task="default/task", decided_at=0.0, policy="test", candidates=[candidate])
 
 
-def told(cache: ClusterCache, objects: Iterable[tuple[str, Json]]) -> ClusterCache:
-    """A cache that was told of objects, as a first list tells."""
+def apply_all(cache: ClusterCache, objects: Iterable[tuple[str, Json]]) -> ClusterCache:
+    """Apply objects to a cache, as the first list of a watch does; return the cache."""
     take = {
         "node": WatchEvents(cache).node,
         "profile": WatchEvents(cache).device_profile,
@@ -97,7 +97,7 @@ class FleetMachine(RuleBasedStateMachine):
 
     def put(self, kind: str, obj: Json) -> None:
         self.objects[kind, obj["metadata"]["name"]] = obj
-        told(self.live, [(kind, obj)])
+        apply_all(self.live, [(kind, obj)])
 
     def remove(self, kind: str, name: str) -> None:
         obj = self.objects.pop((kind, name))
@@ -112,7 +112,7 @@ class FleetMachine(RuleBasedStateMachine):
 
     def pods(self, *, gated: bool) -> list[Json]:
         found = [obj for (kind, _), obj in self.objects.items() if kind == "pod"]
-        return [each for each in found if PodView.of(each).gated is gated]
+        return [pod for pod in found if PodView.of(pod).gated is gated]
 
     def pick(self, position: int, *, gated: bool) -> Json:
         pods = self.pods(gated=gated)
@@ -171,7 +171,7 @@ class FleetMachine(RuleBasedStateMachine):
         self.changed(pod, spec={"nodeName": node}, status={"conditions": [scheduled]})
 
     @rule(node=nodes, model=st.sampled_from(["model", None]), slots=st.integers(1, 3))
-    def somebody_else_places_a_pod(self, node: str, model: str | None, slots: int) -> None:
+    def another_scheduler_binds_a_pod(self, node: str, model: str | None, slots: int) -> None:
         self.made += 1
         at = rfc3339(float(int(self.clock.now_s)))
         pod = make_pod(f"p{self.made}", "default", task=None, model=model, node=node, slots=slots)
@@ -248,12 +248,12 @@ class FleetMachine(RuleBasedStateMachine):
     # --- what always holds -----------------------------------------------------------------------
 
     def bound(self) -> dict[PodUid, PodView]:
-        """Pods that hold a slot of a device, or were told to take one."""
+        """Return the unfinished, ungated pods that a device is known of, by UID."""
         views = map(PodView.of, self.pods(gated=False))
         return {
-            each.uid: each
-            for each in views
-            if not each.finished and self.live.devices.device_of(each) is not None
+            view.uid: view
+            for view in views
+            if not view.finished and self.live.devices.device_of(view) is not None
         }
 
     @invariant()
@@ -269,7 +269,7 @@ class FleetMachine(RuleBasedStateMachine):
     def a_rebuilt_ledger_equals_the_live_one(self) -> None:
         first_list = [(kind, obj) for (kind, _), obj in sorted(self.objects.items())]
         for order in (first_list, first_list[::-1]):
-            rebuilt = told(new_fleet(self.clock), order)
+            rebuilt = apply_all(new_fleet(self.clock), order)
             assert set(rebuilt.ledger) == set(self.bound())
             for uid in rebuilt.ledger:
                 assert_same(self.live.ledger.get(uid), rebuilt.ledger.get(uid))
@@ -285,8 +285,8 @@ class FleetMachine(RuleBasedStateMachine):
         pending = cache.pending
         return [
             {
-                key: replace(each, excluded=frozenset()) if isinstance(each, Task) else each
-                for key, each in place.items()
+                key: replace(entry, excluded=frozenset()) if isinstance(entry, Task) else entry
+                for key, entry in place.items()
                 if key not in own
             }
             for place in (pending.gated, pending.ungated, pending.gated_pods)
@@ -294,7 +294,11 @@ class FleetMachine(RuleBasedStateMachine):
 
     @invariant()
     def a_device_that_nothing_is_on_is_free(self) -> None:
-        taken = {each.device for each in map(self.live.ledger.get, self.live.ledger) if each}
+        taken = {
+            reservation.device
+            for reservation in map(self.live.ledger.get, self.live.ledger)
+            if reservation
+        }
         for device in HOMES:
             busy = self.live.ledger.busy_s(DeviceId(device), self.clock.now_s)
             assert bool(busy) is (device in taken)
@@ -306,14 +310,14 @@ class FleetMachine(RuleBasedStateMachine):
         asked = {name: at_s - now_s for name, at_s in live.free_at_s().items()}
         for node in NODES:
             here = live.devices.on_node.get(NodeName(node)) or ()
-            busy = [(live.ledger.busy_s(each.id, now_s), each.slots) for each in here]
-            expected_s = min((slots_free_s(*each)[0] for each in busy), default=0.0)
+            busy = [(live.ledger.busy_s(device.id, now_s), device.slots) for device in here]
+            expected_s = min((slots_free_s(*run_s)[0] for run_s in busy), default=0.0)
             assert isclose(asked.get(node, 0.0), expected_s, abs_tol=1e-6)
             assert (node in asked) is (expected_s > 0.0)
 
 
 def assert_same(live: Reservation | None, rebuilt: Reservation | None) -> None:
-    """The same promise, but for the fractions of a second that the API server does not keep."""
+    """Check for equality, up to the sub-second parts that the API server does not store."""
     assert live is not None
     assert rebuilt is not None
     assert (live.device, live.slots) == (rebuilt.device, rebuilt.slots)
@@ -322,7 +326,7 @@ def assert_same(live: Reservation | None, rebuilt: Reservation | None) -> None:
         assert live.expected_s == rebuilt.expected_s
         return
     assert abs(live.started_s - rebuilt.started_s) <= TIMESTAMP_RESOLUTION_S
-    # A runner that told how far it is leaves no doubt about the end, others none about the time.
+    # With reported progress the ends are equal; without it, the expected durations are.
     ends = live.started_s + live.expected_s, rebuilt.started_s + rebuilt.expected_s
     assert live.expected_s == rebuilt.expected_s or isclose(*ends)
 

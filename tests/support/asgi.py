@@ -65,4 +65,4 @@ async def call(
     await app(scope, receive, send)
     start, *rest = sent
     found = {name.decode().lower(): value.decode() for name, value in start["headers"]}
-    return Answer(start["status"], found, b"".join(each.get("body", b"") for each in rest))
+    return Answer(start["status"], found, b"".join(message.get("body", b"") for message in rest))

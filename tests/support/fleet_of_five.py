@@ -104,7 +104,7 @@ class FleetOfFive:
 
     def inferences(self, seconds: float, model: str = object_name(MODELS[0])) -> int:
         """So many inferences that the fastest device takes about so many seconds."""
-        return max(1, round(seconds / min(each.latency_s[model] for each in self.devices)))
+        return max(1, round(seconds / min(device.latency_s[model] for device in self.devices)))
 
     def wait_for(self, kind: str, what: str, namespace: str, *names: str) -> None:
         """`kubectl wait`."""
@@ -122,12 +122,12 @@ class FleetOfFive:
     def finish(self, namespace: str, *names: str) -> dict[str, dict[str, Any]]:
         """Wait until tasks have finished (all of the namespace by default); their statuses."""
         self.wait_for("inferencetask", "condition=Finished", namespace, *(names or ("--all",)))
-        return {name: each["status"] for name, each in self.tasks(namespace).items()}
+        return {name: task["status"] for name, task in self.tasks(namespace).items()}
 
     def tasks(self, namespace: str) -> dict[str, dict[str, Any]]:
         """The InferenceTasks of a namespace, by name."""
         found = self.get("inferencetasks", namespace)
-        return {each["metadata"]["name"]: each for each in found}
+        return {task["metadata"]["name"]: task for task in found}
 
     def get(self, kind: str, namespace: str) -> list[dict[str, Any]]:
         """Objects of a kind."""
@@ -149,24 +149,24 @@ class FleetOfFive:
                 self._changed.wait(1.0)
 
     def backlogs(self, port: int | None = None) -> dict[str, float]:
-        """Backlog by device in seconds, as the metrics of the extender (on `port`) tell it."""
+        """Return the backlog in seconds by device, from the metrics of the extender on `port`."""
         return self.system.backlogs(port)
 
     def wait_idle(self) -> None:
-        """Wait until nothing of earlier tests runs or waits; their namespaces go slowly."""
+        """Wait until no task of an earlier test runs or is pending: deletion takes time."""
         self.wait_until(lambda: not any(self.backlogs().values()) and not self._unfinished())
 
     def _unfinished(self) -> bool:
         text = self.system.plane.kubectl("get", "inferencetasks", "-A", "-o", "json")
         tasks = json.loads(text)["items"]
-        return any(each.get("status", {}).get("phase") not in FINISHED for each in tasks)
+        return any(task.get("status", {}).get("phase") not in FINISHED for task in tasks)
 
     def events(self, namespace: str, name: str) -> dict[str, str]:
         """The messages of the events about an object, by reason."""
         return {
-            each["reason"]: each["message"]
-            for each in self.get("events", namespace)
-            if each["involvedObject"]["name"] == name
+            event["reason"]: event["message"]
+            for event in self.get("events", namespace)
+            if event["involvedObject"]["name"] == name
         }
 
     def _note(self, _: Run) -> None:
@@ -184,9 +184,9 @@ def overlaps(runs: Iterable[Run]) -> list[tuple[str, str]]:
     for run in runs:
         by_node[run.node].append(run)
     found = []
-    for each in by_node.values():
-        each.sort(key=lambda run: run.started_s or 0.0)
-        for first, second in pairwise(each):
+    for runs_of_node in by_node.values():
+        runs_of_node.sort(key=lambda run: run.started_s or 0.0)
+        for first, second in pairwise(runs_of_node):
             if (first.finished_s or float("inf")) > (second.started_s or 0.0):
                 found.append((first.pod, second.pod))
     return found

@@ -73,10 +73,10 @@ class Plausible(WorkPredictor):
         observed: Observations = (),
     ) -> LatencyArrays:
         """All pairs."""
-        work = np.array([each.values["work"] for each in models])
-        taste = np.array([each.values["taste"] for each in models])
-        paces = np.array([each.readings["pace"].seconds for each in devices])
-        bent = np.array([each.readings["bent"].seconds for each in devices])
+        work = np.array([model.values["work"] for model in models])
+        taste = np.array([model.values["taste"] for model in models])
+        paces = np.array([device.readings["pace"].seconds for device in devices])
+        bent = np.array([device.readings["bent"].seconds for device in devices])
         pair = np.sin(37.0 * np.outer(taste, bent))
         latency = 0.02 * np.outer(work**0.85, paces) * np.exp(0.55 * pair) + 0.001
         spread = 0.12 + 0.3 * np.abs(np.cos(11.0 * np.outer(taste, 1.0 / bent))) ** 3
@@ -100,7 +100,7 @@ def page_state(devices: int, models: int, finished: int = 400) -> Extender:
     if (news := state.cache.table.pending()) is not None:
         state.cache.commit_predictions(news.predicted(state.cache.table.predictor))
     for number in range(finished):
-        _tell(state, cluster, _finished(number, names, known, now_s))
+        _upsert_task(state, cluster, _finished(number, names, known, now_s))
     for number, name in enumerate(names):
         if share("busy", number) < 0.7:
             _run(state, cluster, number, name, known, now_s)
@@ -118,15 +118,15 @@ def _add_device(state: Extender, number: int, now_s: float) -> str:
     pace *= exp(0.35 * (share("pace", number) - 0.5))
     well = share("health", number)
     WatchEvents(state.cache).node(UPSERT, make_node(node, ready=well < 0.97 or number < 4))
-    worries = [each for each, at in (("Drifting", 0.06), ("Noisy", 0.03)) if well < at]
+    problems = [problem for problem, at in (("Drifting", 0.06), ("Noisy", 0.03)) if well < at]
     if number == 3:
-        worries = ["Drifting"]
+        problems = ["Drifting"]
     profile = make_device_profile(
         name,
         node,
         pace=pace,
         measured_at=rfc3339(now_s - 86400 * 20 * share("age", number)),
-        conditions=[condition(each) for each in worries],
+        conditions=[condition(problem) for problem in problems],
         provider=provider,
     )
     profile["status"]["readings"]["bent"] = {"seconds": 0.2 + share("bent", kind), "spread": 0.01}
@@ -158,7 +158,7 @@ def _finished(number: int, names: Sequence[str], known: Sequence[str], now_s: fl
     model = known[int(share("model", number) * len(known)) % len(known)]
     device = names[int(share("device", number) * len(names))]
     latency_s = 0.004 * exp(5.5 * share("size", model)) * (0.5 + share("pace", device))
-    off = exp(0.30 * sum(share("off", number, each) - 0.5 for each in range(4)))
+    off = exp(0.30 * sum(share("off", number, draw) - 0.5 for draw in range(4)))
     if number % 41 == 7:
         off *= 1.9
     inferences = 50 + int(900 * share("count", number))
@@ -214,7 +214,7 @@ def _decision(
     number: int,
 ) -> Json:
     """The chosen device and the next best: one that is slower, one busier, one colder."""
-    others = [each for each in names if each != chosen][number % 3 : number % 3 + 3]
+    others = [name for name in names if name != chosen][number % 3 : number % 3 + 3]
     terms = (
         (1.0, 3.2, 1.4, 0.0),
         (1.9, 0.0, 1.4, 2.1),
@@ -241,7 +241,9 @@ def _decision(
                 "finishSeconds": backlog_s + cold_s + transfer_s + run_s * slower,
             }
         )
-    candidates[1:] = sorted(candidates[1:], key=lambda each: float(str(each["finishSeconds"])))
+    candidates[1:] = sorted(
+        candidates[1:], key=lambda candidate: float(str(candidate["finishSeconds"]))
+    )
     return {
         "decidedAt": decided_s,
         "policy": "fcfs-advantage",
@@ -275,7 +277,7 @@ def _run(
             (device, "n100-0003"), device, latency_s, inferences, begun_s, number
         ),
     }
-    _tell(state, cluster, _itask(task, model, inferences, begun_s - 9.0, status))
+    _upsert_task(state, cluster, _itask(task, model, inferences, begun_s - 9.0, status))
     pod = pod_of(
         pods_name,
         task=task,
@@ -297,7 +299,7 @@ def _wait(
     name = f"next-{number:04d}"
     inferences = 100 + int(4000 * share("much", number) ** 3)
     status = {"phase": "Queued", "modelProfile": model, "message": "waits for a device"}
-    _tell(
+    _upsert_task(
         state, cluster, _itask(name, model, inferences, now_s - 30 * share("new", number), status)
     )
     pod = pod_of(f"{name}-0", task=name, model=model, gates=[PLAN_GATE])
@@ -305,7 +307,7 @@ def _wait(
     WatchEvents(state.cache).pod(UPSERT, pod)
 
 
-def _tell(state: Extender, cluster: FakeCluster, task: Json) -> None:
+def _upsert_task(state: Extender, cluster: FakeCluster, task: Json) -> None:
     cluster.put(INFERENCE_TASKS, task)
-    (following,) = (each for each in state.reflectors if each.kind is INFERENCE_TASKS)
-    following.apply(UPSERT, task)
+    (tasks,) = (reflector for reflector in state.reflectors if reflector.kind is INFERENCE_TASKS)
+    tasks.apply(UPSERT, task)

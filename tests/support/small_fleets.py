@@ -37,15 +37,15 @@ def small_fleet(slower: float = 0.7, noise: float = 0.05, later: int = 9) -> Fle
 
 
 def atlas_with(fleet: FleetRuns) -> AtlasDataset:
-    """A few platforms that are as physics has it, and the fleet's devices beside them."""
+    """Return a dataset of platforms that follow the physics predictor, and the fleet's devices."""
     known = [
         (f"{family}{i}", family, make_features(kinds, 2.0**i))
         for family, kinds in KINDS.items()
         for i in range(4)
     ]
     platforms = [(f"p{i}", f"r{i % 3}", make_vector(1.5**i, {"gemv": 1 + i / 4})) for i in range(6)]
-    models = [each for _, _, each in known]
-    right = PhysicsPredictor().table(models, [each for _, _, each in platforms]).latency
+    models = [features for _, _, features in known]
+    right = PhysicsPredictor().table(models, [vector for _, _, vector in platforms]).latency
     rows, columns = right.shape
     found = fleet.latencies()
     log_s = np.full((rows + found.shape[0], columns + found.shape[1]), np.nan)
@@ -53,8 +53,8 @@ def atlas_with(fleet: FleetRuns) -> AtlasDataset:
     return build_dataset(
         known + [(key, key, features) for key, features in fleet.models.items()],
         reference_features(),
-        [(*each, 0.03) for each in platforms]
-        + [(each.name, each.runtime, each.vector, float("nan")) for each in fleet.devices],
+        [(*platform, 0.03) for platform in platforms]
+        + [(device.name, device.runtime, device.vector, float("nan")) for device in fleet.devices],
         log_s,
         SUITE,
     )

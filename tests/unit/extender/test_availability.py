@@ -28,7 +28,7 @@ def test_a_pod_that_is_overdue_moves_its_end_on_with_the_clock(pods: int) -> Non
         waits.append(cache.free_at_s()["node-d1"] - now_s)
 
     left = [RUN_S - 1.0, RUN_S - 9.0, OVERDUE_SHARE * 9.5, OVERDUE_SHARE * 20.0]
-    assert waits == pytest.approx([pods * each for each in left])
+    assert waits == pytest.approx([pods * left_s for left_s in left])
 
 
 def test_an_admitted_pod_that_is_not_bound_yet_has_all_its_run_before_it() -> None:

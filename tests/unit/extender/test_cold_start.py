@@ -37,7 +37,7 @@ def make_cold_starts() -> ColdStartCache:
 def node(name: str, *images: str, boot: str = "1") -> dict[str, object]:
     found = make_node(name)
     found["status"]["nodeInfo"] = {"bootID": boot}
-    found["status"]["images"] = [{"names": [each], "sizeBytes": 500_000_000} for each in images]
+    found["status"]["images"] = [{"names": [image], "sizeBytes": 500_000_000} for image in images]
     return found
 
 
@@ -68,7 +68,7 @@ def test_an_image_is_pulled_where_the_node_does_not_list_it() -> None:
     starts.set_node("node-b", node("node-b", "pause"))
     starts.upsert_pod(pod())
 
-    pulls = [starts.cold_start(MODEL, each).pulls for each in (A, B)]
+    pulls = [starts.cold_start(MODEL, device).pulls for device in (A, B)]
     start = starts.start_row(MODEL, [A, B])
 
     assert pulls == [False, True]

@@ -27,7 +27,7 @@ def reserve(cache: ClusterCache, uid: str, device: str, expected_s: float = 10.0
 
 
 def scores(answer: list[HostPriority]) -> dict[str, int]:
-    return {each.host: each.score for each in answer}
+    return {priority.host: priority.score for priority in answer}
 
 
 # --- /filter -------------------------------------------------------------------------------------
@@ -44,7 +44,7 @@ def test_a_planned_pod_goes_to_its_node_only() -> None:
 
 
 def test_the_node_of_a_pod_admitted_by_another_replica_is_read_from_the_pod() -> None:
-    """This extender has not heard of it yet."""
+    """This replica has not received the event yet."""
     args = make_args("node-a", "node-b", uid="u", labels=TASK)
     args.pod.metadata.annotations = {DEVICE_ANNOTATION: "b"}
 
@@ -114,7 +114,7 @@ def test_only_names_that_were_asked_about_are_answered() -> None:
         ranking = answers.prioritize(make_args("node-b", "unknown", labels=labels))
 
         assert {*answer.node_names, *answer.failed} == {"node-b", "unknown"}
-        assert [each.host for each in ranking] == ["node-b", "unknown"]
+        assert [priority.host for priority in ranking] == ["node-b", "unknown"]
 
 
 def test_the_answered_node_is_recorded_in_the_decision() -> None:

@@ -94,8 +94,8 @@ def test_a_vector_of_another_version_is_absent_not_an_error() -> None:
 
 
 def test_the_predictor_receives_the_observed_latencies_of_a_device() -> None:
-    class Listening(WorkPredictor):
-        heard: Observations = ()
+    class Recording(WorkPredictor):
+        received: Observations = ()
 
         def table(
             self,
@@ -103,18 +103,18 @@ def test_the_predictor_receives_the_observed_latencies_of_a_device() -> None:
             devices: Sequence[HardwareVector],
             observed: Observations = (),
         ) -> LatencyArrays:
-            self.heard = observed
+            self.received = observed
             return super().table(models, devices)
 
-    predictor = Listening()
+    predictor = Recording()
     table = LatencyTable(predictor)
     table.set_model(M, model(2.0))
     gone = ObservedLatency(ModelKey("ns/gone"), 1.0, 0.0)
     table.set_device(D, hardware(3.0, "1", ObservedLatency(M, 7.0, 0.01), gone))
     table.predict_pending()
 
-    ((heard,),) = predictor.heard
-    assert (heard.model, heard.latency_s, heard.variance) == (model(2.0), 7.0, 0.01)
+    ((latency,),) = predictor.received
+    assert (latency.model, latency.latency_s, latency.variance) == (model(2.0), 7.0, 0.01)
 
 
 def test_a_device_that_needs_wider_intervals_gets_them() -> None:

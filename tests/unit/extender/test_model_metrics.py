@@ -7,8 +7,8 @@ from acesniper.extender.metrics import VERDICT_FILE, ModelMetrics
 from acesniper.predictor.factory import SHIPPED, ReplaceablePredictor
 
 
-def told(folder: Path) -> dict[str, float]:
-    """What Prometheus reads."""
+def samples(folder: Path) -> dict[str, float]:
+    """Return the value of each sample that Prometheus scrapes, by name and labels."""
     registry = CollectorRegistry()
     ModelMetrics.on(registry, ReplaceablePredictor(folder / "pcn.onnx"))
     return {
@@ -19,7 +19,7 @@ def told(folder: Path) -> dict[str, float]:
 
 
 def test_which_network_serves_is_a_metric(tmp_path: Path) -> None:
-    assert told(tmp_path) == {
+    assert samples(tmp_path) == {
         f"acesniper_network_info {SHIPPED}": 1,
         "acesniper_network_refused": 0,
     }
@@ -35,7 +35,7 @@ def test_the_last_retraining_is_a_metric(tmp_path: Path) -> None:
     }
     (tmp_path / VERDICT_FILE).write_text(json.dumps(verdict))
 
-    found = told(tmp_path)
+    found = samples(tmp_path)
 
     assert found["acesniper_retraining_better"] == 0
     assert found["acesniper_retraining_certainty_ratio"] == 0.4
@@ -46,4 +46,4 @@ def test_the_last_retraining_is_a_metric(tmp_path: Path) -> None:
 def test_an_invalid_verdict_yields_no_metric(tmp_path: Path) -> None:
     (tmp_path / VERDICT_FILE).write_text('["what"]')
 
-    assert len(told(tmp_path)) == 2
+    assert len(samples(tmp_path)) == 2

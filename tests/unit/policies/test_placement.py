@@ -43,7 +43,7 @@ def test_least_loaded_queue_counts_tasks() -> None:
     assert costs[2] == INF
 
 
-def test_round_robin_resumes_at_its_turn() -> None:
+def test_round_robin_resumes_after_the_previous_placement() -> None:
     assert cost("round-robin-queue", [1.0, 1.0, 1.0], [0.0, 0.0, 0.0], turn=4) == [2.0, 0.0, 1.0]
 
 
