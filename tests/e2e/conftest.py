@@ -48,7 +48,7 @@ class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist has no
 
 def group_of(nodeid: str) -> str:
     """The group of a test, by its id."""
-    name = nodeid.rpartition("/")[2]
+    name = nodeid.partition("[")[0].rpartition("/")[2]
     groups = (group for start, group in GROUPS.items() if name.startswith(start))
     return next(groups, name.partition("::")[0])
 
