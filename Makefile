@@ -107,7 +107,7 @@ docs: setup ## Build the documents into build/docs; any warning, such as a broke
 
 .PHONY: test-fast
 test-fast: setup ## Unit, property and integration tests
-	$(BIN)/pytest -n $(FAST_WORKERS) --dist worksteal $(DURATIONS) tests/unit tests/property tests/integration
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(FAST_WORKERS) --dist worksteal $(DURATIONS) tests/unit tests/property tests/integration
 
 .PHONY: e2e
 e2e: tools stores ## Tests on real control planes, in E2E_WORKERS processes

@@ -26,8 +26,13 @@ NO_NUMBER = {"Cold start"}
 def prometheus(
     fleet: FleetOfFive, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
+    """Started once predictions match the latencies: learning them may count as drift."""
     folder = tmp_path_factory.mktemp("prometheus")
     system = fleet.system
+    namespace = f"warm-up-{folder.name}"
+    system.plane.kubectl("create", "namespace", namespace)
+    fleet.learn_latencies(namespace)
+    system.plane.kubectl("delete", "namespace", namespace, "--wait=false")
     parts = {"extender": system.extender_port, "operator": system.metrics_port}
     yield Prometheus.start(system.plane, parts, fast_rules(folder), folder)
     system.plane.stop("prometheus")

@@ -19,6 +19,7 @@ from acesniper.testbed.emulator import Emulator, Run
 from acesniper.testbed.kwok import make_node
 
 MODELS = ("mobilenet_v3_small", "squeezenet1_1", "resnet18")
+LEARNING_ROUNDS = 4
 PATIENCE_S = 120.0
 
 
@@ -91,6 +92,34 @@ class FleetOfFive:
         listed = examples.model_profile_list(sources, {}, namespace)
         self.system.plane.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(listed))
         self.wait_for("modelprofile", "condition=Profiled", namespace, "--all")
+
+    def learn_latencies(self, namespace: str) -> None:
+        """Run every model on every device, until predictions match the emulated latencies."""
+        self.add_models(namespace)
+        for number in range(LEARNING_ROUNDS):
+            self._run_everywhere(namespace, number)
+
+    def _run_everywhere(self, namespace: str, number: int) -> None:
+        """Run a task per device and model, until all are observations of the devices."""
+        self.apply(
+            self.task(
+                *(f"{device.node}-{model}-{number}", namespace),
+                model=model,
+                nodeSelector={"kubernetes.io/hostname": device.node},
+            )
+            for device in self.devices
+            for model in self.sources
+        )
+        uids = {status["podUid"] for status in self.finish(namespace).values()}
+        self.wait_until(lambda: uids <= self._observed())
+
+    def _observed(self) -> set[str]:
+        """UIDs of the pods that are observations of a device."""
+        return {
+            observation["task"]
+            for profile in self.get("deviceprofiles", "")
+            for observation in profile["status"].get("observations") or ()
+        }
 
     def task(self, name: str, namespace: str, **spec: object) -> dict[str, Any]:
         """An InferenceTask of the smallest model, unless `spec` says otherwise."""

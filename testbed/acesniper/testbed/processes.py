@@ -252,9 +252,9 @@ class _Guard:
 # Below Linux's ephemeral range (32768 and up), so that the port of a server that is down is not
 # given to an outgoing connection of another process.
 _CANDIDATES = range(20000, 32000)
-_reservations: dict[int, socket.socket] = {}
-"""One abstract socket per port: another testbed on this machine does not choose it, even while
-its server is down. The kernel releases them when this process ends."""
+_reservations: dict[int, int] = {}
+"""File descriptor of one abstract socket per port: another testbed on this machine does not choose
+the port, even while its server is down. The kernel closes them when this process ends."""
 
 
 def free_port() -> int:
@@ -279,7 +279,7 @@ def _reserve(port: int) -> bool:
     except OSError:
         reservation.close()
         return False
-    _reservations[port] = reservation
+    _reservations[port] = reservation.detach()
     return True
 
 
