@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acesniper.api import convert
+from acesniper.domain.device import HardwareVector, Reading
 from acesniper.domain.model import ModelFeatures
 from acesniper.predictor.analytical import PhysicsPredictor
 from acesniper.predictor.base import LatencyPredictor, Observation
@@ -100,3 +101,11 @@ def test_one_file_profiled_in_two_namespaces_gets_one_prediction(load: Load) -> 
     table = load().table([first, second], [DEVICE], [observed]).latency[:, 0]
 
     assert table[0] == pytest.approx(table[1], rel=1e-5)
+
+
+def test_equal_readings_have_one_digest_however_their_numbers_are_written() -> None:
+    as_float = HardwareVector("hrm", "2", {"gemm": Reading(1.0, 0.0), "copy": Reading(2.0, 0.5)})
+    as_integer = HardwareVector("hrm", "2", {"copy": Reading(2, 0.5), "gemm": Reading(1, -0.0)})
+
+    assert as_float == as_integer
+    assert as_float.digest == as_integer.digest

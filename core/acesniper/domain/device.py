@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import NewType
 
@@ -40,8 +40,9 @@ class HardwareVector:
     @cached_property
     def digest(self) -> str:
         """Identifies the vector by its values: equal vectors have equal digests."""
+        # Equal numbers have one representation: 1 as 1.0, -0.0 as 0.0.
         readings = [
-            (name, reading.seconds, reading.spread, reading.sustained_s, reading.loaded_s)
+            (name, *(None if value is None else float(value) + 0.0 for value in astuple(reading)))
             for name, reading in sorted(self.readings.items())
         ]
         return hashlib.sha256(repr((self.suite, self.version, readings)).encode()).hexdigest()
