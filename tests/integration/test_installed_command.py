@@ -24,7 +24,9 @@ def command_lines() -> Iterator[tuple[str, ...]]:
     """The words of every command, sub-commands of groups included."""
     for name in COMMANDS:
         yield (name,)
-        command = typer.main.get_command(application([name])).commands[name]  # type: ignore[attr-defined]
+        group = typer.main.get_command(application([name]))
+        # typer types it as a command, although an application with sub-commands is a group.
+        command = group.commands[name]  # type: ignore[attr-defined]
         yield from ((name, nested) for nested in getattr(command, "commands", ()))
 
 

@@ -103,7 +103,8 @@ class FleetOfFive:
         """Run a task per device and model, until all are observations of the devices."""
         self.apply(
             self.task(
-                *(f"{device.node}-{model}-{number}", namespace),
+                f"{device.node}-{model}-{number}",
+                namespace,
                 model=model,
                 nodeSelector={"kubernetes.io/hostname": device.node},
             )
@@ -155,14 +156,14 @@ class FleetOfFive:
 
     def tasks(self, namespace: str) -> dict[str, dict[str, Any]]:
         """The InferenceTasks of a namespace, by name."""
-        found = self.get("inferencetasks", namespace)
-        return {task["metadata"]["name"]: task for task in found}
+        tasks = self.get("inferencetasks", namespace)
+        return {task["metadata"]["name"]: task for task in tasks}
 
     def get(self, kind: str, namespace: str) -> list[dict[str, Any]]:
         """Objects of a kind."""
         text = self.system.plane.kubectl("get", kind, "-n", namespace, "-o", "json")
-        found: list[dict[str, Any]] = json.loads(text)["items"]
-        return found
+        objects: list[dict[str, Any]] = json.loads(text)["items"]
+        return objects
 
     def runs(self, namespace: str) -> list[Run]:
         """The runs of a namespace's pods so far."""

@@ -60,7 +60,7 @@ def test_the_neighbour_ends_with_the_measurement(monkeypatch: pytest.MonkeyPatch
 
     class Watched(subprocess.Popen[str]):
         def __init__(self, *args: object, **options: object) -> None:
-            super().__init__(*args, **options)  # type: ignore[call-overload]
+            super().__init__(*args, **options)  # type: ignore[call-overload]  # passed on
             started.append(self)
 
     monkeypatch.setattr("subprocess.Popen", Watched)

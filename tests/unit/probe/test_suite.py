@@ -132,7 +132,7 @@ def test_a_load_can_be_repeated() -> None:
             loaded.append(len(model))
             return runtime("onnxruntime").load(model, options)
 
-    run = load_model(Counting(), RuntimeOptions(), 4 << 20)  # type: ignore[arg-type]
+    run = load_model(Counting(), RuntimeOptions(), 4 << 20)  # type: ignore[arg-type]  # only loads
     run()
 
     assert len(loaded) == 2

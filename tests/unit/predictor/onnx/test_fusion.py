@@ -49,7 +49,7 @@ def optimised(path: Path, level: onnxruntime.GraphOptimizationLevel) -> ModelFea
     return extract_features(target, 1, {})
 
 
-class OneImage(CalibrationDataReader):  # type: ignore[misc]
+class OneImage(CalibrationDataReader):  # type: ignore[misc]  # has no types
     """Calibration with one random input."""
 
     def __init__(self, path: Path) -> None:
