@@ -5,10 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from acesniper.api.conditions import condition_is_true, find_condition, with_condition
 from acesniper.api.reasons import ConditionType, Reason
 from acesniper.api.units import epoch_s
-from acesniper.api.v1alpha1 import Condition
+from acesniper.api.v1alpha1 import Condition, condition_is_true, find_condition, with_condition
 
 
 def ready(is_true: bool, now_s: float, previous: list[Condition] | None = None) -> list[Condition]:
