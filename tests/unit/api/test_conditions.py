@@ -5,10 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from acesniper.api.conditions import condition_is_true, find_condition, with_condition
 from acesniper.api.reasons import ConditionType, Reason
 from acesniper.api.units import epoch_s
-from acesniper.api.v1alpha1 import Condition, InferenceTaskStatus
+from acesniper.api.v1alpha1 import (
+    Condition,
+    InferenceTaskStatus,
+    condition_is_true,
+    find_condition,
+    with_condition,
+)
 from acesniper.domain.foreign_text import MAX_MESSAGE_CHARS
 
 
