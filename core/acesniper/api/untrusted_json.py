@@ -37,6 +37,7 @@ UNUSED_METADATA = "managedFields"
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[{]+|[\]}]+', re.DOTALL)
 """A string, or a run of opening or closing brackets."""
 
+
 class MalformedJson(ValueError):
     """Text that is not JSON, or that exceeds the limits of the parser."""
 
