@@ -1,6 +1,6 @@
 """Parses JSON from the API server so that an object that cannot be read affects no other object.
 
-Whoever may create an object decides its content, and the API server accepts more than a parser in
+The author of an object decides its content, and the API server accepts more than a parser in
 Python does: `json.loads` raises RecursionError at about 1,000 nested levels, the server stores
 10,000. The parser here refuses at `MAX_DEPTH`, which is below the limits of everything that handles
 objects afterwards (copies, validation, encoding). An object beyond is replaced with a stub that has

@@ -105,6 +105,12 @@ WATCH_AGE = Declaration(
     "Time since the last event or bookmark of a watch.",
     (Label.of("kind", *WATCHED),),
 )
+SKIPPED = Declaration(
+    Gauge,
+    "acesniper_extender_skipped_objects",
+    "Objects that cannot be read or do not match their schema; the extender skips them.",
+    (Label.of("kind", *WATCHED),),
+)
 
 MODEL = Declaration(
     Gauge,
@@ -156,6 +162,7 @@ def declarations() -> Sequence[Declaration]:
         BACKLOG,
         PROFILE_AGE,
         WATCH_AGE,
+        SKIPPED,
         *MODEL_DECLARATIONS,
     ]
 

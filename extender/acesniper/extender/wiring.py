@@ -28,6 +28,7 @@ from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.metrics import (
     BACKLOG,
     PROFILE_AGE,
+    SKIPPED,
     WATCH_AGE,
     ExtenderMetrics,
     SampledGauges,
@@ -42,6 +43,7 @@ from acesniper.runtime.client import Cluster, WriteGuard
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import ExtenderSettings
+from acesniper.runtime.skipped import SkippedObjects
 from acesniper.runtime.watch import Reflector
 
 WatchHandler = Callable[[str, Json], None]
@@ -201,12 +203,13 @@ def _reflectors(cluster: Cluster, events: WatchEvents, page: Page | None) -> lis
     tasks: WatchHandler = events.task
     if page is not None:
         tasks = _both(events.task, page.history.apply)
+    skipped = SkippedObjects()
     return [
-        Reflector(cluster, NODES, events.node),
-        Reflector(cluster, DEVICE_PROFILES, events.device_profile),
-        Reflector(cluster, MODEL_PROFILES, events.model_profile),
-        Reflector(cluster, INFERENCE_TASKS, tasks),
-        Reflector(cluster, PODS, events.pod),
+        Reflector(cluster, NODES, events.node, skipped=skipped),
+        Reflector(cluster, DEVICE_PROFILES, events.device_profile, skipped=skipped),
+        Reflector(cluster, MODEL_PROFILES, events.model_profile, skipped=skipped),
+        Reflector(cluster, INFERENCE_TASKS, tasks, skipped=skipped),
+        Reflector(cluster, PODS, events.pod, skipped=skipped),
     ]
 
 
@@ -237,4 +240,11 @@ def _sampled_gauges(cache: ClusterCache, reflectors: Sequence[Reflector]) -> Sam
             if reflector.synced.is_set():
                 yield reflector.kind.plural, now_s - reflector.last_event_s
 
-    return SampledGauges(((BACKLOG, backlog), (PROFILE_AGE, profile_age), (WATCH_AGE, watch_age)))
+    def skipped() -> Iterable[tuple[str, float]]:
+        for reflector in reflectors:
+            kind = reflector.kind.plural
+            yield kind, reflector.skipped.count(kind)
+
+    return SampledGauges(
+        ((BACKLOG, backlog), (PROFILE_AGE, profile_age), (WATCH_AGE, watch_age), (SKIPPED, skipped))
+    )

@@ -21,7 +21,8 @@ from acesniper.api.names import DECISION_ANNOTATION, MODEL_LABEL, PODS, RUNNER_C
 from acesniper.api.units import epoch_s
 from acesniper.domain.errors import AcesniperError, NotFound
 from acesniper.runtime.client import Cluster
-from acesniper.runtime.watch import DELETE, Reflector
+from acesniper.runtime.skipped import DELETE
+from acesniper.runtime.watch import Reflector
 from acesniper.testbed.kwok import FINISH_AT, FINISHED, STARTED, finish_annotations
 
 RETRY_S = 0.5
