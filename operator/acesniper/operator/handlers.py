@@ -104,7 +104,7 @@ def build_registry(
 
 
 class _NoDiffBase(kopf.AnnotationsDiffBaseStorage):
-    """Reads no earlier version from an annotation, which the author of the object may have written."""
+    """Reads no earlier version from an annotation, which the author of the object writes."""
 
     def build(self, **_: Any) -> kopf.BodyEssence:  # noqa: ANN401
         return kopf.BodyEssence()
