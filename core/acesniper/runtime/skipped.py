@@ -8,7 +8,7 @@ Warning event on the object says why nothing happens with it.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,6 @@ from acesniper.api.objects import Json, object_key
 from acesniper.api.reasons import Notice, Reason
 from acesniper.api.untrusted_json import check_readable
 from acesniper.domain.errors import InvalidInput
-from acesniper.runtime.events import EventRecorder
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +27,8 @@ Handler = Callable[[str, Json], None]
 """Called with UPSERT or DELETE and the object, for every change. An object that it rejects with
 InvalidInput is skipped, and DELETE follows. When an object is missing from a new list, DELETE
 passes only its UID, name and namespace."""
+RecordEvent = Callable[[str, Mapping[str, Any], Notice, float], Awaitable[None]]
+"""Records an event; takes the kind and the metadata of its object, and the time in seconds."""
 
 SINGULAR: Mapping[str, str] = {
     "deviceprofiles": "DeviceProfile",
@@ -85,7 +86,7 @@ class SkippedObjects:
         self._changed.set()
 
     async def report(
-        self, events: EventRecorder, clock: Callable[[], float], may_act: Callable[[], bool]
+        self, record: RecordEvent, clock: Callable[[], float], may_act: Callable[[], bool]
     ) -> None:
         """Record a Warning event on each skipped object, while `may_act`, until cancelled."""
         while True:
@@ -95,7 +96,7 @@ class SkippedObjects:
                 _, skipped = self._unreported.popitem()
                 if (singular := SINGULAR.get(skipped.plural)) is not None:
                     notice = Notice(Reason.UNREADABLE, skipped.reason, warning=True)
-                    await events.record(singular, skipped.metadata, notice, clock())
+                    await record(singular, skipped.metadata, notice, clock())
 
     def _add(self, plural: str, obj: Json, reason: str) -> None:
         key = _key(plural, obj)

@@ -159,7 +159,7 @@ class Controller:
             group.create_task(self._refresh_window())
             group.create_task(self._resync())
             group.create_task(self.degraded.run())
-            reports = self.skipped.report(self.tasks.events, self.clock, self.may_act)
+            reports = self.skipped.report(self.tasks.events.record, self.clock, self.may_act)
             group.create_task(reports)
             if self.progress is not None:
                 group.create_task(self.progress.run())

@@ -32,7 +32,7 @@ class Replica:
     async def report(self) -> list[Json]:
         events = EventRecorder(self.cluster, "test")
         running = asyncio.create_task(
-            self.skipped.report(events, lambda: 0.0, may_act=lambda: self.leads)
+            self.skipped.report(events.record, lambda: 0.0, may_act=lambda: self.leads)
         )
         await asyncio.sleep(0.001)
         running.cancel()
