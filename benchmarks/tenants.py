@@ -1,4 +1,4 @@
-"""What hostile namespaces do to everybody else, on a real control plane.
+"""The effect of hostile namespaces on another one, on a real control plane.
 
     python benchmarks/tenants.py [--tenants N ...] [--devices N] [--json FILE]
 
@@ -15,9 +15,9 @@ create tasks, ModelProfiles, ConfigMaps and pods in them, and nothing else. Each
 Printed and written for each number of hostile namespaces:
 
 parts_ended           processes of ours that ended (operator, extender, kube-scheduler)
-honest_delay_ratio    mean response of the honest tasks beside the hostile namespaces, over alone
+honest_delay_ratio    mean response of the honest tasks with the hostile namespaces, over alone
 prediction_shift      largest factor between a prediction for the honest namespace before and after
-foreign_pods_deleted  pods of the hostile namespaces without a task that somebody else deleted
+foreign_pods_deleted  pods without a task in hostile namespaces that our components deleted
 secrets_sent          times that the internal server's token reached the registry of a tenant
 
 Devices are emulated with measured latencies; control plane, operator, extender and kube-scheduler
@@ -81,7 +81,7 @@ TOKEN = "token-of-an-internal-server"  # noqa: S105 - what must not leave
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Figures of one run beside a number of hostile namespaces; see the module's description."""
+    """Figures of one run with a number of hostile namespaces; see the module's description."""
 
     tenants: int
     parts_ended: int
@@ -90,7 +90,7 @@ class Outcome:
     foreign_pods_deleted: int
     secrets_sent: int
     honest_alone_s: float
-    honest_beside_s: float
+    honest_shared_s: float
     honest_unfinished: int
     operator_peak_mib: float
     extender_peak_mib: float
@@ -101,7 +101,7 @@ class Outcome:
 
 
 def ghost_pods(devices: Sequence[EmulatedDevice]) -> list[Json]:
-    """Pods that claim devices: nobody's scheduler, and ours with a forged decision."""
+    """Pods that claim devices, for an unknown scheduler and for ours with a forged decision."""
     pods = []
     for number in range(GHOSTS):
         device = devices[number % len(devices)]
@@ -116,7 +116,7 @@ def ghost_pods(devices: Sequence[EmulatedDevice]) -> list[Json]:
         }
         container = {"name": "main", "image": "example"}
         limits = {"resources": {"limits": {"acesniper.io/slot": "1"}}}
-        scheduler = "nobody" if number % 2 else "ace-sniper"
+        scheduler = "unknown" if number % 2 else "ace-sniper"
         spec: Json = {"schedulerName": scheduler, "containers": [container | limits]}
         if not number % 2:
             spec["schedulingGates"] = [{"name": "example.com/never"}]
@@ -183,7 +183,7 @@ def hostile_objects(
     digest = hashlib.sha256(content).hexdigest()
     expensive = {"model.onnx": base64.b64encode(content).decode()}
     model, *_ = inferences
-    own = {"spec": {"containers": [{"name": "runner", "image": "mine", "command": ["/lie"]}]}}
+    own = {"spec": {"containers": [{"name": "runner", "image": "mine", "command": ["/forge"]}]}}
     first = [
         {
             "apiVersion": "v1",
@@ -192,7 +192,7 @@ def hostile_objects(
             "binaryData": expensive,
         },
         model_profile("deep", "configmap://deep/model.onnx", digest),
-        model_profile("deputy", f"oci+http://{registry}/model:1", "0" * 64),
+        model_profile("registry", f"oci+http://{registry}/model:1", "0" * 64),
         {**honest_model, "metadata": {"name": model}},
     ]
     tasks = [
@@ -222,15 +222,15 @@ def forged(run: Run, report: Json) -> Json:
     if not run.namespace.startswith(HOSTILE) or not run.task.startswith("forger"):
         return report
     factor = 1e-6 if int(run.namespace.rpartition("-")[2]) % 2 else 1e6
-    lie = report["latency_median_s"] * factor
-    return {**report, "latency_median_s": lie, "latency_p90_s": lie}
+    latency_s = report["latency_median_s"] * factor
+    return {**report, "latency_median_s": latency_s, "latency_p90_s": latency_s}
 
 
 # --- servers of a tenant, and one that is not the tenant's --------------------------------------
 
 
 @dataclass(slots=True)
-class DeputyServers:
+class TokenServers:
     """A tenant's registry that refers to an internal server for tokens, and that server."""
 
     registry: str = ""
@@ -238,7 +238,7 @@ class DeputyServers:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
-    def running(self) -> Iterator["DeputyServers"]:
+    def running(self) -> Iterator["TokenServers"]:
         """Serve both on free ports of 127.0.0.1."""
         with _server(_InternalServer) as internal:
             servers = self
@@ -397,11 +397,11 @@ def shift(before: Mapping[Any, float], after: Mapping[Any, float]) -> float:
 
 
 def outcome(tenants: int, devices: Sequence[EmulatedDevice]) -> Outcome:
-    """Run the honest tasks alone, then beside so many hostile namespaces."""
+    """Run the honest tasks alone, then next to so many hostile namespaces."""
     with (
         ControlPlane() as plane,
         examples.serve_folder(ROOT / "examples/models") as url,
-        DeputyServers().running() as servers,
+        TokenServers().running() as servers,
     ):
         start_kwok(plane)
         system = Deployment(plane)
@@ -424,8 +424,8 @@ def outcome(tenants: int, devices: Sequence[EmulatedDevice]) -> Outcome:
             before = cluster.predictions("before")
             pids = {part: plane.children[part].pid for part in PARTS}
             ghosts, refused = attack(cluster, tenants, models[object_name(MODELS[0])], servers)
-            beside_s, unfinished = cluster.run_honest("beside")
-            after = cluster.predictions("beside")
+            shared_s, unfinished = cluster.run_honest("shared")
+            after = cluster.predictions("shared")
             kept = {pod["metadata"]["uid"] for pod in cluster.get("pods", "-A")}
             ended = [
                 part
@@ -436,12 +436,12 @@ def outcome(tenants: int, devices: Sequence[EmulatedDevice]) -> Outcome:
     return Outcome(
         tenants=tenants,
         parts_ended=len(ended),
-        honest_delay_ratio=beside_s / alone_s,
+        honest_delay_ratio=shared_s / alone_s,
         prediction_shift=shift(before, after),
         foreign_pods_deleted=len(ghosts - kept),
         secrets_sent=servers.tokens_received,
         honest_alone_s=alone_s,
-        honest_beside_s=beside_s,
+        honest_shared_s=shared_s,
         honest_unfinished=unfinished,
         operator_peak_mib=peaks[OPERATOR],
         extender_peak_mib=peaks[EXTENDER],
@@ -471,7 +471,7 @@ def register(cluster: Cluster, url: str) -> dict[str, Json]:
 
 
 def attack(
-    cluster: Cluster, tenants: int, honest_model: Json, servers: DeputyServers
+    cluster: Cluster, tenants: int, honest_model: Json, servers: TokenServers
 ) -> tuple[set[str], int]:
     """Let the tenants create their objects; UIDs of their own pods, and how many were refused."""
     plane = cluster.plane
@@ -505,14 +505,14 @@ def attack(
                 cluster.apply(name, objects, user=TENANT)
             except CommandFailed as error:
                 refused += len(str(error).splitlines())
-    wait_for_lies(cluster, tenants)
+    wait_for_forgeries(cluster, tenants)
     pods = cluster.get("pods", "-A")
     return {
         pod["metadata"]["uid"] for pod in pods if pod["metadata"]["name"].startswith("ghost-")
     }, refused
 
 
-def wait_for_lies(cluster: Cluster, tenants: int) -> None:
+def wait_for_forgeries(cluster: Cluster, tenants: int) -> None:
     """Wait until forged reports were written by half of the tenants, or for a minute."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -529,7 +529,7 @@ def wait_for_lies(cluster: Cluster, tenants: int) -> None:
 
 def show(console: Console, outcomes: Sequence[Outcome]) -> None:
     """Print a table, a column per number of tenants."""
-    table = Table(title="One honest namespace beside hostile ones")
+    table = Table(title="One honest namespace and hostile ones")
     table.add_column("figure")
     for found in outcomes:
         table.add_column(f"{found.tenants} hostile", justify="right")
