@@ -2,7 +2,7 @@
 
     python benchmarks/tenants.py [--tenants N ...] [--devices N] [--json FILE]
 
-One honest namespace runs the same tasks twice: alone, and beside hostile namespaces whose user may
+One honest namespace runs the same tasks twice: alone, and together with hostile namespaces whose user may
 create tasks, ModelProfiles, ConfigMaps and pods in them, and nothing else. Each hostile namespace
 
 - sends objects that are nested 1,500 levels deep;
