@@ -2,8 +2,8 @@
 
     python benchmarks/tenants.py [--tenants N ...] [--devices N] [--json FILE]
 
-One honest namespace runs the same tasks twice: alone, and together with hostile namespaces whose user may
-create tasks, ModelProfiles, ConfigMaps and pods in them, and nothing else. Each hostile namespace
+One honest namespace runs the same tasks twice: alone, and together with hostile namespaces whose
+user may create tasks, ModelProfiles, ConfigMaps and pods in them, and nothing else. Each of them
 
 - sends objects that are nested 1,500 levels deep;
 - creates pods that claim devices: unbound, with a forged decision, and for another scheduler;
