@@ -43,6 +43,7 @@ from acesniper.predictor.base import LatencyArrays, Observations
 from acesniper.runtime.skipped import DELETE, UPSERT
 from acesniper.runtime.watch import Reflector
 from builders import (
+    TEST_KEY,
     WorkPredictor,
     make_device_profile,
     make_gated_pod,
@@ -81,7 +82,7 @@ class Edge:
             self.cluster.put(DEVICE_PROFILES, make_device_profile(name, pace=pace))
         self.cluster.put(MODEL_PROFILES, make_model_profile())
         table, times = LatencyTable(self.predictor), ColdStartEstimator(AT_ONCE)
-        self.cache = ClusterCache(table, now_s, BIND_TIMEOUT_S, times)
+        self.cache = ClusterCache(table, now_s, BIND_TIMEOUT_S, times, key=TEST_KEY)
         metrics = ExtenderMetrics.on(CollectorRegistry())
         admission = Admission(
             cache=self.cache, cluster=self.cluster, decisions=DecisionCache(), metrics=metrics

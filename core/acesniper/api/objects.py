@@ -6,6 +6,7 @@ from typing import Any
 
 from acesniper.api.names import (
     DECISION_ANNOTATION,
+    DECISION_SIGNATURE_ANNOTATION,
     DEVICE_ANNOTATION,
     MODEL_LABEL,
     PLAN_GATE,
@@ -46,6 +47,7 @@ class PodView:
     node: str | None = None
     device: str | None = None
     decision: str | None = None
+    signature: str | None = None
     refused: str | None = None
     priority: int = 0
     bound_s: float | None = None
@@ -84,6 +86,7 @@ class PodView:
             node=spec.get("nodeName"),
             device=annotations.get(DEVICE_ANNOTATION),
             decision=annotations.get(DECISION_ANNOTATION),
+            signature=annotations.get(DECISION_SIGNATURE_ANNOTATION),
             refused=annotations.get(REFUSED_ANNOTATION),
             priority=spec.get("priority") or 0,
             bound_s=_bound_s(status) if spec.get("nodeName") else None,

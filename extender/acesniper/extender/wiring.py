@@ -8,7 +8,7 @@ from math import inf
 
 from prometheus_client import CollectorRegistry
 
-from acesniper.api.decision import Decision
+from acesniper.api.decision import Decision, DecisionKey
 from acesniper.api.names import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
@@ -189,7 +189,9 @@ def _cache(settings: ExtenderSettings, predictor: LatencyPredictor) -> ClusterCa
         settings.model_fetch_mb_per_s * MB,
         settings.model_load_mb_per_s * MB,
     )
+    path = settings.decision_key
     return ClusterCache(
+        key=DecisionKey.of_file(path) if path else DecisionKey.random(),
         table=LatencyTable(predictor),
         clock=time.time,
         bind_timeout_s=settings.bind_timeout_s,

@@ -14,6 +14,7 @@ import uvloop
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.process_collector import ProcessCollector
 
+from acesniper.api.decision import DecisionKey
 from acesniper.api.names import (
     NODES,
     OPERATOR_LEASE,
@@ -74,7 +75,8 @@ def build_controller(
     may_act: Callable[[], bool] = lambda: True,
 ) -> Controller:
     """Wire the controller; nothing is written while `may_act` is False."""
-    store, clock = ObjectCache(), time.time
+    path = settings.decision_key
+    store, clock = ObjectCache(key=DecisionKey.of_file(path) if path else None), time.time
     cluster = connection.guarded(WriteGuard(may_act))
     events = EventRecorder(cluster, "acesniper-operator")
     policy = Policy(settings.policy, settings.policy_classes, settings.aging_s)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from acesniper.api import convert
+from acesniper.api.decision import DecisionKey
 from acesniper.api.names import DECISION_ANNOTATION, TASK_LABEL
 from acesniper.api.objects import PodView, namespaced_key, object_key
 from acesniper.api.reasons import ConditionType
@@ -35,6 +36,8 @@ class ObjectCache:
     pods: dict[str, dict[str, tuple[PodView, Object]]] = field(default_factory=dict)
     priorities: dict[str, int] = field(default_factory=dict)
     """Values of PriorityClasses by name."""
+    key: DecisionKey | None = None
+    """Verifies the planner's decisions; None: they are taken as they are."""
     liveness: WatchLiveness = field(default_factory=WatchLiveness)
 
     def expect_event(self, kind: str, before: Object, after: Object) -> None:
@@ -96,6 +99,8 @@ class ObjectCache:
         view = PodView.of(obj)
         if view.task is None:
             return None
+        if self.key is not None:
+            view = self.key.verified(view)
         task = namespaced_key(view.namespace, view.task)
         pods = self.pods.setdefault(task, {})
         cached = pods.get(view.name)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import sys
 import tempfile
 import urllib.error
@@ -15,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from acesniper.api.decision import KEY_BYTES
 from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE
 from acesniper.api.scheduler_config import SchedulerConfig
 from acesniper.testbed.control_plane import ControlPlane, start_scheduler
@@ -141,6 +143,13 @@ class Deployment:
             self.plane.stop(SCHEDULER + STANDBY)
             self.plane.stop(EXTENDER + STANDBY)
 
+    def decision_key(self) -> Path:
+        """The file with the key that signs decisions, which is made at the first call."""
+        path = self.plane.folder / "decision-key"
+        if not path.exists():
+            path.write_text(secrets.token_hex(KEY_BYTES))
+        return path
+
     def kill(self, name: str) -> None:
         """Send SIGKILL to a component."""
         self.plane.kill(name)
@@ -214,6 +223,7 @@ class Deployment:
         config = {
             "ACESNIPER_KUBECONFIG": str(kubeconfig),
             "ACESNIPER_LEASE_NAMESPACE": self.namespace,
+            "ACESNIPER_DECISION_KEY": str(self.decision_key()),
         }
         self.plane.spawn(
             name + suffix,
