@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from acesniper.extender.filter_score import FilterScore
+from acesniper.extender.http_server import MAX_ARGS_BYTES, BodyLimit
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.protocol import (
     ExtenderArgs,
@@ -64,6 +65,7 @@ def create_app(extender: Extender, registry: CollectorRegistry) -> FastAPI:
         return extender.plan_rows()
 
     _add_health_routes(app, extender, registry)
+    app.add_middleware(BodyLimit, max_bytes=MAX_ARGS_BYTES)
     return app
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import kopf
 import uvloop
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.process_collector import ProcessCollector
 
 from acesniper.api.names import (
@@ -31,6 +31,7 @@ from acesniper.operator.controller import Controller
 from acesniper.operator.crds import wait_until_served
 from acesniper.operator.degraded import DegradedMode
 from acesniper.operator.device_profiles import DeviceReconciler
+from acesniper.operator.endpoints import Health, endpoints_served
 from acesniper.operator.handlers import build_registry
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.model_profiles import ModelReconciler
@@ -149,9 +150,14 @@ def build_leader_election(settings: OperatorSettings, cluster: Cluster) -> Leade
     )
 
 
-async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
+async def operate(settings: OperatorSettings, registry: CollectorRegistry) -> None:
     """Run the operator until kopf is stopped."""
-    async with Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster:
+    metrics, health = OperatorMetrics.on(registry), Health()
+    ports = settings.health_port, settings.metrics_port
+    async with (
+        endpoints_served(ports, health, registry, metrics),
+        Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster,
+    ):
         predictor = predictor_of(settings)
         election = build_leader_election(settings, cluster)
         controller = build_controller(settings, cluster, metrics, predictor, election.held)
@@ -172,15 +178,13 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
                 reload = predictor.follow(controller.predictor_replaced)
                 background.append(group.create_task(reload))
 
-            def stalled() -> list[str]:
-                return [kind for reflector in reflectors for kind in reflector.liveness.stalled()]
-
+            watches = (controller.store, *reflectors)
             await wait_until_served(cluster)
+            health.stalled = lambda: [kind for by in watches for kind in by.liveness.stalled()]
             await kopf.operator(
-                registry=build_registry(controller, settings.watch_silence_s, stalled),
+                registry=build_registry(controller, settings.watch_silence_s),
                 clusterwide=not settings.namespace,
                 namespaces=[settings.namespace] if settings.namespace else [],
-                liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
             )
             for task in background:
                 task.cancel()
@@ -200,9 +204,8 @@ def main() -> int:
         os.environ["KUBECONFIG"] = str(settings.kubeconfig)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    start_http_server(settings.metrics_port, registry=registry)
     try:
-        uvloop.run(operate(settings, OperatorMetrics.on(registry)))
+        uvloop.run(operate(settings, registry))
     except InvalidInput as error:
         return _report(error)
     return 0

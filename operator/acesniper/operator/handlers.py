@@ -1,11 +1,10 @@
-"""The kopf registry: event handlers, connection settings and the liveness probe.
+"""The kopf registry: event handlers and connection settings.
 
 The handlers are `event` handlers that only update the cache and the work queue. The controller is
 level-based, and kopf writes nothing into objects (no finalizers, no annotations).
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import kopf
@@ -15,13 +14,8 @@ from acesniper.operator.controller import Controller
 from acesniper.runtime.pod_api import PodApi
 
 
-def build_registry(
-    controller: Controller, watch_silence_s: float, stalled: Callable[[], Sequence[str]] = tuple
-) -> kopf.OperatorRegistry:
-    """The handlers of a controller, on a registry of their own.
-
-    `stalled` names further kinds whose watch is stalled; the liveness probe fails then.
-    """
+def build_registry(controller: Controller, watch_silence_s: float) -> kopf.OperatorRegistry:
+    """The handlers of a controller, on a registry of their own."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=registry)
@@ -49,18 +43,6 @@ def build_registry(
     @kopf.on.event(GROUP, VERSION, "deviceprofiles", registry=registry)
     async def device(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401
         controller.device_event(event["type"] == "DELETED", event["object"])
-
-    @kopf.on.probe(id="queued", registry=registry)
-    def queued(**_: Any) -> int:  # noqa: ANN401
-        return controller.queued()
-
-    @kopf.on.probe(id="stalled", registry=registry)
-    def stalled_watches(**_: Any) -> list[str]:  # noqa: ANN401
-        kinds = [*controller.store.liveness.stalled(), *stalled()]
-        if kinds:
-            # kopf answers 500, and the kubelet restarts the operator.
-            raise kopf.PermanentError(f"no watch events for {', '.join(kinds)} for 5 minutes")
-        return kinds
 
     @kopf.on.login(registry=registry)
     def login(**arguments: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401
