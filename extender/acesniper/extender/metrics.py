@@ -14,6 +14,7 @@ from acesniper.predictor.factory import ReplaceablePredictor
 from acesniper.runtime.listener import CLOSE_REASONS, CloseReason
 from acesniper.runtime.metrics import (
     DEVICE,
+    NAMESPACE,
     Declaration,
     Instruments,
     Label,
@@ -117,6 +118,24 @@ WATCH_AGE = Declaration(
     "Time since the last event or bookmark of a watch.",
     (Label.of("kind", *WATCHED),),
 )
+NAMESPACE_USED = Declaration(
+    Gauge,
+    "acesniper_namespace_used_seconds",
+    "Device seconds that a namespace's pods used that ended since the planner started.",
+    (NAMESPACE,),
+)
+NAMESPACE_HELD = Declaration(
+    Gauge,
+    "acesniper_namespace_held_seconds",
+    "Predicted remaining device seconds of a namespace's pods that hold devices.",
+    (NAMESPACE,),
+)
+NAMESPACE_WAITING = Declaration(
+    Gauge,
+    "acesniper_namespace_waiting_seconds",
+    "Predicted device seconds of a namespace's waiting tasks.",
+    (NAMESPACE,),
+)
 
 MODEL = Declaration(
     Gauge,
@@ -168,6 +187,9 @@ def declarations() -> Sequence[Declaration]:
         BACKLOG,
         PROFILE_AGE,
         WATCH_AGE,
+        NAMESPACE_USED,
+        NAMESPACE_HELD,
+        NAMESPACE_WAITING,
         *MODEL_DECLARATIONS,
     ]
 

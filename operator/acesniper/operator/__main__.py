@@ -40,6 +40,7 @@ from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.task.reconciler import TaskReconciler
 from acesniper.operator.task.volumes import NodeCache
 from acesniper.policies.policy import Policy
+from acesniper.policies.shares import ShareAccounts, Shares
 from acesniper.predictor.factory import ReplaceablePredictor, default_predictor
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.onnx.sandbox import container_limits, read_model
@@ -76,7 +77,7 @@ def build_controller(
     cluster = connection.guarded(WriteGuard(may_act))
     events = EventRecorder(cluster, "acesniper-operator")
     policy = Policy(settings.policy, settings.policy_classes, settings.aging_s)
-    window = AdmissionWindow(store, settings.max_gated_pods, policy)
+    window = AdmissionWindow(store, settings.max_gated_pods, policy, _share_accounts(settings))
     progress = None
     if settings.progress_s:
         progress = ProgressFollower(
@@ -129,6 +130,14 @@ def build_controller(
         progress=progress,
         may_act=may_act,
     )
+
+
+def _share_accounts(settings: OperatorSettings) -> ShareAccounts | None:
+    if not settings.fair_shares:
+        return None
+    # What a namespace may hold at once is limited by the planner, which knows what it holds.
+    cluster_priorities = settings.priority_scope == "cluster"
+    return ShareAccounts(Shares(settings.namespace_weights, cluster_priorities=cluster_priorities))
 
 
 def _node_cache(settings: OperatorSettings) -> NodeCache | None:
