@@ -74,7 +74,7 @@ async def operating(*objects: tuple[Kind, Json]) -> AsyncIterator[Setup]:
     )
     reflectors = [Reflector(cluster, kind, take) for kind, take in follow]
     jobs = [asyncio.create_task(reflector.run()) for reflector in reflectors]
-    jobs.append(asyncio.create_task(controller.run(WORKERS)))
+    jobs.append(asyncio.create_task(controller.run(WORKERS, model_workers=WORKERS)))
     try:
         yield Setup(cluster, controller, registry)
     finally:

@@ -8,9 +8,14 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from acesniper.api.conditions import condition_is_true, find_condition
 from acesniper.api.names import CONFIG_MAPS, EVENTS, MODEL_PROFILES
-from acesniper.api.v1alpha1 import ModelProfile, ModelProfileSpec, ModelSource
+from acesniper.api.v1alpha1 import (
+    ModelProfile,
+    ModelProfileSpec,
+    ModelSource,
+    condition_is_true,
+    find_condition,
+)
 from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
 from acesniper.operator.cache import ObjectCache

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from acesniper.api.conditions import condition_is_true, find_condition
 from acesniper.api.names import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
@@ -16,7 +15,7 @@ from acesniper.api.names import (
     Kind,
 )
 from acesniper.api.objects import Json
-from acesniper.api.v1alpha1 import Phase
+from acesniper.api.v1alpha1 import Phase, condition_is_true, find_condition
 from acesniper.domain.errors import (
     AcesniperError,
     Conflict,

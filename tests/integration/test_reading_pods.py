@@ -7,10 +7,15 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from acesniper.api import messages
-from acesniper.api.conditions import condition_is_true, find_condition
 from acesniper.api.names import MODEL_PROFILES, PODS
 from acesniper.api.objects import Json
-from acesniper.api.v1alpha1 import Condition, ModelProfile, ModelProfileSpec
+from acesniper.api.v1alpha1 import (
+    Condition,
+    ModelProfile,
+    ModelProfileSpec,
+    condition_is_true,
+    find_condition,
+)
 from acesniper.domain.errors import Forbidden, InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
 from acesniper.operator.cache import ObjectCache

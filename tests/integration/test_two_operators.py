@@ -58,7 +58,7 @@ class Replica:
         )
         reflectors = [Reflector(self.cluster, kind, take) for kind, take in follow]
         work = [reflector.run() for reflector in reflectors]
-        work += [controller.run(4), self.leadership.run()]
+        work += [controller.run(4, model_workers=2), self.leadership.run()]
         self.jobs = [asyncio.create_task(coroutine) for coroutine in work]
 
     async def kill(self) -> None:

@@ -93,10 +93,9 @@ async def _profiled_features(
     cluster: "Cluster", name: str, namespace: str | None
 ) -> "ModelFeatures":
     from acesniper.api import convert
-    from acesniper.api.conditions import find_condition
     from acesniper.api.names import MODEL_PROFILES
     from acesniper.api.reasons import ConditionType
-    from acesniper.api.v1alpha1 import ModelProfile
+    from acesniper.api.v1alpha1 import ModelProfile, find_condition
 
     profile_namespace = namespace or cluster.namespace
     manifest = await cluster.get(MODEL_PROFILES, name, profile_namespace)

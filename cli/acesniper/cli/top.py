@@ -146,7 +146,7 @@ def relative_speeds(profiles: "Sequence[DeviceProfile]") -> dict[str, float]:
 
 def health_problems(profile: "DeviceProfile", node: "NodeView | None") -> tuple[str, ...]:
     """The problems of a device as CamelCase words; empty if it is healthy."""
-    from acesniper.api.conditions import condition_is_true
+    from acesniper.api.v1alpha1 import condition_is_true
 
     problems = []
     if node is None:

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from acesniper.api.conditions import condition_is_true
 from acesniper.api.names import API_VERSION
 from acesniper.api.objects import Json, namespaced_key
 from acesniper.api.reasons import ConditionType
@@ -25,6 +24,7 @@ from acesniper.api.v1alpha1 import (
     Phase,
     TaskObservation,
     TaskPrediction,
+    condition_is_true,
 )
 from acesniper.domain.device import (
     Device,

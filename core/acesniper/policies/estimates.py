@@ -5,7 +5,7 @@ devices have shape (devices,) and arrays over lanes (lanes,), both in the order 
 make plans over thousands of tasks fast.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,6 +48,30 @@ def check_feasibility(
             False, f"the model needs {need:.0f} MiB, the device has {have:.0f}", True
         )
     return FEASIBLE
+
+
+MAX_SHOWN_DEVICES = 3
+"""Devices whose reasons a message lists."""
+
+
+def infeasible_everywhere(
+    task: Task, devices: Iterable[tuple[Device, Mapping[str, str]]]
+) -> str | None:
+    """Why no device can run `task`; None if one can, or may become feasible.
+
+    `devices` are pairs of a device and the labels of its node.
+    """
+    reasons = []
+    for device, labels in devices:
+        feasibility = check_feasibility(task, device, {device.id: labels})
+        if feasibility.feasible or not feasibility.lasting:
+            return None
+        reasons.append(f"{device.id}: {feasibility.reason}")
+    if not reasons:
+        return None
+    hidden = len(reasons) - MAX_SHOWN_DEVICES
+    others = f"; and {hidden} more" if hidden > 0 else ""
+    return f"no device can run the task: {'; '.join(reasons[:MAX_SHOWN_DEVICES])}{others}"
 
 
 NEUTRAL_SPREAD = 10.0

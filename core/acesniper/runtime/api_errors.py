@@ -18,10 +18,10 @@ from acesniper.domain.errors import (
     Throttled,
     Unavailable,
 )
+from acesniper.domain.foreign_text import bounded_text
 
-MAX_ERROR_CHARS = 1000
-"""Longer error messages are cut: the server quotes the rejected object, and messages go into
-statuses."""
+MAX_BODY_CHARS = 200
+"""Maximum length of the quotation of a response that is not a `Status`, such as a proxy's page."""
 
 
 @asynccontextmanager
@@ -42,9 +42,9 @@ def error_of_response(status: int, body: bytes, retry_after: str | None, what: s
         message = str(parsed.get("message", ""))
         causes = (parsed.get("details") or {}).get("causes") or []
     except (ValueError, AttributeError):
-        message = body[:200].decode(errors="replace")
-    if len(message) > MAX_ERROR_CHARS:
-        message = f"{message[:MAX_ERROR_CHARS]}..."
+        message = bounded_text(body.decode(errors="replace"), MAX_BODY_CHARS)
+    # The server quotes the rejected object.
+    message = bounded_text(message)
     text = f"{what}: {message or 'no reason given'} ({status})"
     match status:
         case HTTPStatus.NOT_FOUND:

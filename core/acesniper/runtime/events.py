@@ -16,12 +16,13 @@ from acesniper.api.reasons import Notice
 from acesniper.api.units import rfc3339
 from acesniper.domain.backoff import TokenBucket
 from acesniper.domain.errors import AcesniperError, Conflict, NamespaceTerminating
+from acesniper.domain.foreign_text import bounded_text
 from acesniper.runtime.client import Cluster
 
 log = logging.getLogger(__name__)
 
-MAX_MESSAGE_CHARS = 1000
-"""The API server rejects messages longer than 1,024 characters."""
+MAX_NAME_CHARS = 240
+"""Characters of an object's name in the name of an event, which has at most 253."""
 CLUSTER_SCOPED_NAMESPACE = "default"
 """Namespace of events about cluster-scoped objects, by convention."""
 
@@ -38,7 +39,7 @@ def to_event(
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "name": f"{metadata['name']}.{digest}",
+            "name": f"{metadata['name'][:MAX_NAME_CHARS].rstrip('.-')}.{digest}",
             "namespace": namespace or CLUSTER_SCOPED_NAMESPACE,
         },
         "involvedObject": {
@@ -49,7 +50,7 @@ def to_event(
             **({"namespace": namespace} if namespace else {}),
         },
         "reason": notice.reason.value,
-        "message": notice.message[:MAX_MESSAGE_CHARS],
+        "message": bounded_text(notice.message),
         "type": "Warning" if notice.warning else "Normal",
         "source": {"component": component},
         "firstTimestamp": when,

@@ -13,9 +13,8 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from acesniper.api import convert
-from acesniper.api.conditions import condition_is_true
 from acesniper.api.reasons import ConditionType
-from acesniper.api.v1alpha1 import DeviceProfileStatus
+from acesniper.api.v1alpha1 import DeviceProfileStatus, condition_is_true
 from acesniper.domain.device import DeviceId, HardwareVector
 from acesniper.domain.latency_history import ObservedLatency, observed_latencies
 from acesniper.domain.model import ModelFeatures

@@ -34,7 +34,7 @@ from acesniper.operator.device_profiles import DeviceReconciler
 from acesniper.operator.handlers import build_registry
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.model_profiles import ModelReconciler
-from acesniper.operator.model_readers import ModelFetcher, ModelReaderPods
+from acesniper.operator.model_readers import FETCHES, ModelFetcher, ModelReaderPods
 from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.task.reconciler import TaskReconciler
 from acesniper.operator.task.volumes import NodeCache
@@ -165,7 +165,8 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
             background = [group.create_task(reflector.run()) for reflector in reflectors]
             # Decisions about a task need its pods and nodes in the cache.
             await asyncio.gather(pods.synced.wait(), nodes.synced.wait())
-            background.append(group.create_task(controller.run(settings.workers)))
+            reconciling = controller.run(settings.workers, model_workers=FETCHES)
+            background.append(group.create_task(reconciling))
             background.append(group.create_task(election.run()))
             if isinstance(predictor, ReplaceablePredictor):
                 reload = predictor.follow(controller.predictor_replaced)

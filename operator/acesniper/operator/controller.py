@@ -1,7 +1,6 @@
 """The controller: turns watch events into keys, and keys into calls of their reconciler."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,20 +8,16 @@ from typing import Any
 
 from acesniper.api.objects import PodView, object_key
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile
-from acesniper.domain.errors import InvalidInput
 from acesniper.operator.admission_window import AdmissionWindow
-from acesniper.operator.cache import ObjectCache
+from acesniper.operator.cache import ObjectCache, cached
 from acesniper.operator.degraded import DegradedMode
 from acesniper.operator.device_profiles import DeviceReconciler
 from acesniper.operator.metrics import OperatorMetrics, count_deleted
 from acesniper.operator.model_profiles import ModelReconciler
-from acesniper.operator.model_readers import FETCHES
 from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.task.reconciler import TaskReconciler
 from acesniper.operator.workqueue import WorkQueue
 from acesniper.runtime.watch import DELETE
-
-log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 """(kind, object key)."""
@@ -68,11 +63,11 @@ class Controller:
         self._received("InferenceTask")
         key = object_key(obj)
         if gone:
-            cached = self.store.tasks.get(key)
-            if cached is not None and cached.metadata["uid"] == obj["metadata"]["uid"]:
-                count_deleted(self.metrics, cached)
+            task = self.store.tasks.get(key)
+            if task is not None and task.metadata["uid"] == obj["metadata"]["uid"]:
+                count_deleted(self.metrics, task)
             self.store.delete_task(obj)
-        elif self._cached(self.store.upsert_task, obj):
+        elif cached(self.store.upsert_task, obj):
             self.queue.add((TASK, key))
             task = self.store.tasks[key]
             device = self.devices.note(task)
@@ -88,7 +83,7 @@ class Controller:
         if gone:
             self.store.delete_model(obj)
             self.metrics.model_error_ratio.remove(key)
-        elif self._cached(self.store.upsert_model, obj):
+        elif cached(self.store.upsert_model, obj):
             self.models_queue.add((MODEL, key))
         for task in self.store.tasks_waiting_for_model(key):
             self.queue.add((TASK, task))
@@ -103,7 +98,7 @@ class Controller:
             self.store.delete_device(obj)
             self.metrics.profile_noise.remove(name)
             self.metrics.device_error_ratio.remove(name)
-        elif self._cached(self.store.upsert_device, obj):
+        elif cached(self.store.upsert_device, obj):
             self.queue.add((DEVICE, name))
         self.queue.add((NODE, node))
         after = self.store.devices.get(name)
@@ -152,11 +147,11 @@ class Controller:
 
     # --- workers ----------------------------------------------------------------------------------
 
-    async def run(self, workers: int) -> None:
-        """Reconcile until cancelled."""
+    async def run(self, workers: int, *, model_workers: int) -> None:
+        """Reconcile until cancelled; `model_workers` models are fetched at the same time."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.queue.run(workers))
-            group.create_task(self.models_queue.run(FETCHES))
+            group.create_task(self.models_queue.run(model_workers))
             group.create_task(self._refresh_window())
             group.create_task(self._resync())
             group.create_task(self.degraded.run())
@@ -216,15 +211,6 @@ class Controller:
     def _received(self, kind: str) -> None:
         self.store.liveness.received(kind)
         self.metrics.last_event_seconds.labels(kind).set(self.clock())
-
-    @staticmethod
-    def _cached(upsert: Callable[[Mapping[str, Any]], str], obj: Mapping[str, Any]) -> bool:
-        try:
-            upsert(obj)
-        except InvalidInput as error:
-            log.warning("ignored: %s", error)
-            return False
-        return True
 
 
 def _readiness(node: Mapping[str, Any] | None) -> str | None:

@@ -5,12 +5,19 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from acesniper.api import convert
-from acesniper.api.conditions import condition_is_true, find_condition, with_condition
 from acesniper.api.convert import calibration_text
 from acesniper.api.names import DEVICE_PROFILES, NODES, SLOT_RESOURCE
 from acesniper.api.reasons import ConditionType, Notice, Reason
 from acesniper.api.units import epoch_s, parse_count, rfc3339
-from acesniper.api.v1alpha1 import Condition, DeviceProfile, DeviceProfileStatus, InferenceTask
+from acesniper.api.v1alpha1 import (
+    Condition,
+    DeviceProfile,
+    DeviceProfileStatus,
+    InferenceTask,
+    condition_is_true,
+    find_condition,
+    with_condition,
+)
 from acesniper.domain.device import DeviceId
 from acesniper.domain.errors import NotFound
 from acesniper.domain.latency_history import (

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from prometheus_client import Counter, Gauge, Histogram, Summary
 
-from acesniper.api.conditions import find_condition
 from acesniper.api.objects import namespaced_key
 from acesniper.api.reasons import ConditionType
 from acesniper.api.units import epoch_s
@@ -16,6 +15,7 @@ from acesniper.api.v1alpha1 import (
     Phase,
     TaskObservation,
     TaskPrediction,
+    find_condition,
 )
 from acesniper.operator.cache import ObjectCache
 from acesniper.runtime.metrics import (

@@ -11,7 +11,6 @@ from statistics import median
 from typing import Protocol
 
 from acesniper.api import convert
-from acesniper.api.conditions import find_condition, with_condition
 from acesniper.api.convert import to_model_features as model_features_of
 from acesniper.api.convert import to_model_status
 from acesniper.api.names import MODEL_PROFILES
@@ -24,6 +23,8 @@ from acesniper.api.v1alpha1 import (
     ModelProfile,
     ModelProfileSpec,
     ModelProfileStatus,
+    find_condition,
+    with_condition,
 )
 from acesniper.domain.errors import InvalidModel, NotFound, Unavailable
 from acesniper.domain.model import ModelFeatures

@@ -5,10 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from acesniper.api.conditions import condition_is_true, find_condition, with_condition
 from acesniper.api.reasons import ConditionType, Reason
 from acesniper.api.units import epoch_s
-from acesniper.api.v1alpha1 import Condition
+from acesniper.api.v1alpha1 import (
+    Condition,
+    InferenceTaskStatus,
+    condition_is_true,
+    find_condition,
+    with_condition,
+)
+from acesniper.domain.foreign_text import MAX_MESSAGE_CHARS
 
 
 def ready(is_true: bool, now_s: float, previous: list[Condition] | None = None) -> list[Condition]:
@@ -79,3 +85,17 @@ def test_every_valid_transition_time_is_accepted(when: datetime) -> None:
     )
 
     assert epoch_s(written.last_transition_time) == when.timestamp()
+
+
+def test_a_message_is_written_as_one_short_printable_line() -> None:
+    quoted = "tag \x1b[31mv1\n" * 300_000
+
+    conditions = with_condition(
+        [], ConditionType.HEALTHY, False, Reason.IMAGE_PULL_FAILED, quoted, 1.0
+    )
+    task = InferenceTaskStatus(message=quoted, conditions=conditions)
+
+    written = task.model_dump(by_alias=True, mode="json")
+    for message in (written["message"], written["conditions"][0]["message"]):
+        assert message.isprintable()
+        assert len(message) == MAX_MESSAGE_CHARS

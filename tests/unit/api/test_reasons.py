@@ -12,7 +12,7 @@ from acesniper.domain.errors import INVALID_MODEL_REASONS, invalid_model_reason
 
 ROOT = Path(__file__).parents[3]
 PARTS = ("core", "operator", "extender", "probe", "cli", "predictor", "simulator", "testbed")
-CONVERSION = "core/acesniper/api/conditions.py"
+CONVERSION = "core/acesniper/api/v1alpha1/conditions.py"
 """The only module that converts members of the table to text."""
 
 

@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 
-from acesniper.api.conditions import condition_is_true, find_condition
 from acesniper.api.decision import Decision
 from acesniper.api.names import PLAN_GATE
 from acesniper.api.objects import Json, PodView
-from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, ModelProfile, Phase
+from acesniper.api.v1alpha1 import (
+    InferenceTask,
+    InferenceTaskStatus,
+    ModelProfile,
+    Phase,
+    condition_is_true,
+    find_condition,
+)
 from acesniper.domain.prediction import FinishEstimate
 from acesniper.operator.task.lifecycle import next_action
 from acesniper.operator.task.pod import pod_name

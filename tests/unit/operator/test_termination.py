@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from acesniper.api.conditions import find_condition
 from acesniper.api.objects import Json, PodView
 from acesniper.api.units import epoch_s, rfc3339
-from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile, Phase
+from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile, Phase, find_condition
 from acesniper.operator.task.lifecycle import next_action
 from acesniper.operator.task.pod import pod_name
 from acesniper.operator.task.snapshot import Action, TaskSnapshot

@@ -24,8 +24,8 @@ from acesniper.domain.errors import (
     Throttled,
     Unavailable,
 )
+from acesniper.domain.foreign_text import MAX_MESSAGE_CHARS
 from acesniper.runtime.api_connection import ApiConnection, Configuration
-from acesniper.runtime.api_errors import MAX_ERROR_CHARS
 from acesniper.runtime.client import Cluster
 from acesniper.testbed import credentials
 from acesniper.testbed.credentials import Authority
@@ -88,7 +88,7 @@ async def test_a_long_error_message_is_truncated_at_its_end() -> None:
         with pytest.raises(InvalidInput, match="is invalid: xxx") as caught:
             await cluster.create(PODS, {}, "default")
 
-    assert len(str(caught.value)) < 1.1 * MAX_ERROR_CHARS
+    assert len(str(caught.value)) < 1.1 * MAX_MESSAGE_CHARS
 
 
 async def test_a_terminating_namespace_has_its_own_error() -> None:

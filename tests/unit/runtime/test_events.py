@@ -1,4 +1,5 @@
 import logging
+import re
 
 import pytest
 
@@ -6,7 +7,8 @@ from acesniper.api.names import EVENTS
 from acesniper.api.reasons import Notice, Reason
 from acesniper.domain.backoff import TokenBucket
 from acesniper.domain.errors import Forbidden, NamespaceTerminating
-from acesniper.runtime.events import MAX_MESSAGE_CHARS, EventRecorder, to_event
+from acesniper.domain.foreign_text import MAX_MESSAGE_CHARS
+from acesniper.runtime.events import EventRecorder, to_event
 from builders import make_itask
 from fake_cluster import Call, FakeCluster
 
@@ -45,6 +47,17 @@ def test_a_long_message_is_truncated_to_the_api_server_limit() -> None:
     made = to_event("Pod", METADATA, Notice(Reason.NO_PREDICTION, "x" * 5000), 0.0, "t")
 
     assert len(made["message"]) == MAX_MESSAGE_CHARS
+
+
+def test_the_name_of_an_event_fits_whatever_the_name_of_its_object() -> None:
+    metadata = make_itask("a." * 126 + "b", "ns")["metadata"]
+
+    name = to_event("Pod", metadata, Notice(Reason.NO_PREDICTION, "x"), 0.0, "t")["metadata"][
+        "name"
+    ]
+
+    assert len(name) <= 253
+    assert re.fullmatch("[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*", name)
 
 
 async def test_a_repeated_notice_is_recorded_once() -> None:

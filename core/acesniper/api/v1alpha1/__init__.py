@@ -4,6 +4,7 @@
 these models. Messages of validation rules name the field and the fix.
 """
 
+from acesniper.api.v1alpha1.conditions import condition_is_true, find_condition, with_condition
 from acesniper.api.v1alpha1.device_profile import (
     DEVICE_COLUMNS,
     DEVICE_RULES,
@@ -76,4 +77,7 @@ __all__ = [
     "TaskOutput",
     "TaskPrediction",
     "TaskProgress",
+    "condition_is_true",
+    "find_condition",
+    "with_condition",
 ]

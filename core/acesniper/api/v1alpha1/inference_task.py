@@ -15,6 +15,7 @@ from acesniper.api.v1alpha1.schema import (
     Condition,
     Duration,
     FreeForm,
+    Message,
     ModelSource,
     Name,
     PrinterColumn,
@@ -318,7 +319,7 @@ class InferenceTaskStatus(ApiType):
         description="Summary of the state: Pending, Queued, Scheduled, Running, Succeeded or "
         "Failed. Programs should use the conditions.",
     )
-    message: str | None = Field(
+    message: Message | None = Field(
         default=None, description="Explanation of the state in one sentence."
     )
     observed_generation: int | None = Field(

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, PlainSerializer
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
 from acesniper.api.address import MODEL_PATTERN
 from acesniper.api.units import DURATION_PATTERN
+from acesniper.domain.foreign_text import bounded_text
 from acesniper.domain.prediction import MAX_LATENCY_S, MIN_LATENCY_S
 
 
@@ -66,6 +67,9 @@ Seconds = Annotated[float, Field(ge=0, le=1e30)]
 """Bounded so that sums and ratios stay finite."""
 LatencySeconds = Annotated[float, Field(ge=MIN_LATENCY_S, le=MAX_LATENCY_S)]
 Time = Annotated[str, Field(pattern=TIME_PATTERN, json_schema_extra={"format": "date-time"})]
+Message = Annotated[str, PlainSerializer(bounded_text)]
+"""Explanation for users. It may quote a server, a file or another object, so it is written as one
+printable line of limited length, whatever it quotes."""
 FreeForm = Annotated[dict[str, Any], RawSchema({"x-kubernetes-preserve-unknown-fields": True})]
 
 
@@ -106,7 +110,7 @@ class Condition(ApiType):
         description="Reason for the last transition as one CamelCase word; see "
         "docs/reference/conditions.md."
     )
-    message: str = Field(default="", description="Explanation in one sentence.")
+    message: Message = Field(default="", description="Explanation in one sentence.")
     last_transition_time: Time = Field(description="Time of the last change of the status.")
     observed_generation: int | None = Field(
         default=None, description="Generation of the spec that the condition was observed for."

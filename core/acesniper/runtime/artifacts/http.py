@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import HTTPHandler, HTTPSHandler, Request
 
 from acesniper.domain.errors import Unavailable
+from acesniper.domain.foreign_text import bounded_text
 from acesniper.runtime.artifacts.credentials import NO_CREDENTIALS, Credentials
 from acesniper.runtime.artifacts.destinations import ANYWHERE, Destinations
 
@@ -267,9 +268,7 @@ def translated(shown: str) -> Iterator[None]:
 
 def printable(text: str) -> str:
     """Server-provided text that is safe to show: printable and limited in length."""
-    return "".join(
-        character if character.isprintable() else " " for character in text[:MAX_TEXT_CHARS]
-    )
+    return bounded_text(text, MAX_TEXT_CHARS)
 
 
 def _sendable(value: str) -> str:

@@ -9,13 +9,19 @@ from dataclasses import replace
 from typing import Any
 
 from acesniper.api import messages
-from acesniper.api.conditions import condition_is_true, find_condition, with_condition
 from acesniper.api.decision import Decision
 from acesniper.api.names import GENERATION_ANNOTATION, MODEL_DIGEST_ANNOTATION
 from acesniper.api.objects import PodView
 from acesniper.api.reasons import ConditionType, Notice, Reason
 from acesniper.api.units import epoch_s
-from acesniper.api.v1alpha1 import FINISHED, InferenceTaskStatus, Phase
+from acesniper.api.v1alpha1 import (
+    FINISHED,
+    InferenceTaskStatus,
+    Phase,
+    condition_is_true,
+    find_condition,
+    with_condition,
+)
 from acesniper.operator.task import pending, pod_health, termination
 from acesniper.operator.task.pod import pod_name
 from acesniper.operator.task.pod_health import Failure, Fault, PodProblem
@@ -100,7 +106,7 @@ def _gated(
     """The pod waits for the planner."""
     if snapshot.task.spec.suspend:
         update = {"phase": Phase.PENDING, "message": pending.SUSPENDED}
-        suspended = pending.next_incarnation(status).model_copy(update=update)
+        suspended = next_incarnation(status).model_copy(update=update)
         return Action(suspended, delete_pod=pod)
     if (expired := termination.deadline_exceeded(snapshot)) is not None:
         return replace(expired, delete_pod=pod)
@@ -110,7 +116,7 @@ def _gated(
         return replace(end, delete_pod=pod)
     if (notices := _outdated(snapshot, pod, manifest)) is not None:
         # Nothing has run yet: replace the pod by one of the current model and spec.
-        renewed = pending.next_incarnation(status)
+        renewed = next_incarnation(status)
         return Action(renewed, delete_pod=pod, notices=notices, requeue_after_s=0.0)
     name, profile, blocked = pending.resolve_model(snapshot)
     if blocked is not None:
@@ -266,7 +272,7 @@ def _pod_vanished(snapshot: TaskSnapshot) -> Action:
         action = termination.retry(snapshot, Failure(reason, text, Fault.CLUSTER))
         return replace(action, confirm_gone=pod)
     update = {"message": "withdrawn before binding; queued again"}
-    withdrawn = pending.next_incarnation(status).model_copy(update=update)
+    withdrawn = next_incarnation(status).model_copy(update=update)
     return Action(withdrawn, confirm_gone=pod, requeue_after_s=0.0)
 
 
@@ -293,3 +299,50 @@ def _succeeded(snapshot: TaskSnapshot, pod: PodView, manifest: Manifest) -> Acti
     )
     end = termination.finish(snapshot, status, Phase.SUCCEEDED, Reason.SUCCEEDED, text)
     return replace(end, notices=(*placed.notices, *missed, *end.notices))
+
+
+# --- after the API server has rejected a request ------------------------------------------------
+
+
+def pod_rejected(snapshot: TaskSnapshot, action: Action, cause: str) -> Action:
+    """The action after the API server has rejected the pod for now: report it and keep waiting."""
+    before = pending.placement_problem(snapshot.task.status)
+    reported = before is not None and before.reason == Reason.POD_REJECTED
+    text = f"no pod can be created for now: {cause}"
+    kind, reason = ConditionType.HEALTHY, Reason.POD_REJECTED
+    conditions = with_condition(
+        snapshot.task.status.conditions, kind, False, reason, text, snapshot.now_s
+    )
+    others = [condition for condition in action.status.conditions if condition.type != kind]
+    rejected = [condition for condition in conditions if condition.type == kind]
+    status = action.status.model_copy(update={"message": text, "conditions": others + rejected})
+    notices = () if reported else (Notice(reason, text, warning=True),)
+    return Action(
+        status,
+        notices=(*action.notices, *notices),
+        requeue_after_s=termination.deadline_left_s(snapshot),
+    )
+
+
+def pod_invalid(snapshot: TaskSnapshot, cause: str) -> Action:
+    """End a task whose pod the API server rejects as invalid."""
+    field = "spec.template" if snapshot.task.spec.template else "the task's spec"
+    text = f"the API server rejects the pod as invalid; correct {field} in a new task: {cause}"
+    return termination.finish(
+        snapshot, snapshot.task.status, Phase.FAILED, Reason.INVALID_POD, text
+    )
+
+
+def next_incarnation(status: InferenceTaskStatus) -> InferenceTaskStatus:
+    """The status for another pod of the same attempt."""
+    update = {"incarnation": status.incarnation + 1, "pod": None, "pod_uid": None}
+    return status.model_copy(update=update)
+
+
+def reconcile_failed(snapshot: TaskSnapshot, cause: str) -> Action:
+    """Report in the status that the task's last actions all failed."""
+    text = f"cannot be reconciled for now: {cause}"
+    status = snapshot.task.status
+    update = {"phase": status.phase or Phase.PENDING, "message": text}
+    notice = Notice(Reason.RECONCILE_FAILED, text, warning=True)
+    return Action(status.model_copy(update=update), notices=(notice,))

@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 
 from acesniper.api import convert
-from acesniper.api.conditions import condition_is_true, find_condition, with_condition
 from acesniper.api.names import API_VERSION
 from acesniper.api.objects import Json
 from acesniper.api.reasons import ConditionType, Notice, Reason
@@ -21,20 +20,19 @@ from acesniper.api.v1alpha1 import (
     ModelProfileSpec,
     ModelSource,
     Phase,
+    condition_is_true,
+    find_condition,
+    with_condition,
 )
-from acesniper.domain.device import DeviceId
+from acesniper.domain.device import Device
 from acesniper.domain.errors import InvalidTask
-from acesniper.domain.prediction import Feasibility
-from acesniper.domain.task import Task
 from acesniper.operator.task import termination
 from acesniper.operator.task.pod import render_pod
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
-from acesniper.policies.estimates import check_feasibility
+from acesniper.policies.estimates import infeasible_everywhere
 
 SUSPENDED = "suspended; set spec.suspend to false to resume"
 WAITING = "waits for a device"
-MAX_SHOWN_DEVICES = 3
-"""Devices whose reasons a message lists."""
 UNSCHEDULABLE_TTL_S = 5.0
 """How long a cached reason is valid for all tasks of the same demand: computing it grows with the
 fleet."""
@@ -212,26 +210,6 @@ def _without_rejection(
     return status.model_copy(update={"message": text, "conditions": conditions})
 
 
-def pod_rejected(snapshot: TaskSnapshot, action: Action, cause: str) -> Action:
-    """The action after the API server has rejected the pod for now: report it and keep waiting."""
-    before = placement_problem(snapshot.task.status)
-    reported = before is not None and before.reason == Reason.POD_REJECTED
-    text = f"no pod can be created for now: {cause}"
-    kind, reason = ConditionType.HEALTHY, Reason.POD_REJECTED
-    conditions = with_condition(
-        snapshot.task.status.conditions, kind, False, reason, text, snapshot.now_s
-    )
-    others = [condition for condition in action.status.conditions if condition.type != kind]
-    rejected = [condition for condition in conditions if condition.type == kind]
-    status = action.status.model_copy(update={"message": text, "conditions": others + rejected})
-    notices = () if reported else (Notice(reason, text, warning=True),)
-    return Action(
-        status,
-        notices=(*action.notices, *notices),
-        requeue_after_s=termination.deadline_left_s(snapshot),
-    )
-
-
 def placement_problem(status: InferenceTaskStatus) -> Condition | None:
     """The condition Healthy if it says that the pod was rejected or is unschedulable."""
     healthy = find_condition(status.conditions, ConditionType.HEALTHY)
@@ -251,12 +229,6 @@ def waiting_message(
     return problem.message if problem else unschedulable_reason(snapshot, name, profile) or WAITING
 
 
-def next_incarnation(status: InferenceTaskStatus) -> InferenceTaskStatus:
-    """The status for another pod of the same attempt."""
-    update = {"incarnation": status.incarnation + 1, "pod": None, "pod_uid": None}
-    return status.model_copy(update=update)
-
-
 # --- whether any device can take the task ------------------------------------------------------
 
 
@@ -268,31 +240,17 @@ def unschedulable_reason(snapshot: TaskSnapshot, name: str, profile: ModelProfil
     demand = (task.providers, task.node_selector, task.memory_bytes)
     cached_s, reason = snapshot.unschedulable.get(demand, (-inf, None))
     if not 0.0 <= snapshot.now_s - cached_s < UNSCHEDULABLE_TTL_S:
-        reason = _infeasible_everywhere(snapshot, task)
+        reason = infeasible_everywhere(task, _known_devices(snapshot))
         if len(snapshot.unschedulable) >= MAX_CACHED_DEMANDS:
             snapshot.unschedulable.clear()
         snapshot.unschedulable[demand] = snapshot.now_s, reason
     return reason
 
 
-def _infeasible_everywhere(snapshot: TaskSnapshot, task: Task) -> str | None:
-    reasons = []
-    for device, feasibility in _feasibilities(snapshot, task):
-        if feasibility.feasible or not feasibility.lasting:
-            return None
-        reasons.append(f"{device}: {feasibility.reason}")
-    if not reasons:
-        return None
-    hidden = len(reasons) - MAX_SHOWN_DEVICES
-    others = f"; and {hidden} more" if hidden > 0 else ""
-    return f"no device can run the task: {'; '.join(reasons[:MAX_SHOWN_DEVICES])}{others}"
-
-
-def _feasibilities(snapshot: TaskSnapshot, task: Task) -> Iterator[tuple[str, Feasibility]]:
-    """(device, feasibility) for each device whose node is known."""
+def _known_devices(snapshot: TaskSnapshot) -> Iterator[tuple[Device, Mapping[str, str]]]:
+    """Each device whose node is known, with the labels of the node."""
     for profile in snapshot.devices.values():
         node = (snapshot.nodes or {}).get(profile.spec.node)
         if node is not None:
             device = convert.to_device(profile, schedulable=True)
-            labels = node.get("metadata", {}).get("labels") or {}
-            yield device.id, check_feasibility(task, device, {DeviceId(device.id): labels})
+            yield device, node.get("metadata", {}).get("labels") or {}

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from acesniper.api.conditions import find_condition
 from acesniper.api.messages import terminated_state
 from acesniper.api.objects import PodView
 from acesniper.api.reasons import ConditionType, Reason
 from acesniper.api.units import epoch_s, parse_quantity
-from acesniper.api.v1alpha1 import InferenceTaskSpec
+from acesniper.api.v1alpha1 import InferenceTaskSpec, find_condition
 from acesniper.operator.task.snapshot import TaskSnapshot
 
 Manifest = Mapping[str, Any]

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from acesniper.api.names import INFERENCE_TASKS, MODEL_PROFILES, PODS
 from acesniper.api.objects import Json, merge_patch, namespaced_key
-from acesniper.api.reasons import Notice, Reason
-from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus, Phase
+from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus
 from acesniper.domain.errors import (
     AcesniperError,
     Conflict,
@@ -20,10 +19,14 @@ from acesniper.domain.errors import (
 from acesniper.operator.admission_window import AdmissionWindow
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics, count_deleted, count_phase
-from acesniper.operator.task.lifecycle import next_action
-from acesniper.operator.task.pending import next_incarnation, pod_rejected
+from acesniper.operator.task.lifecycle import (
+    next_action,
+    next_incarnation,
+    pod_invalid,
+    pod_rejected,
+    reconcile_failed,
+)
 from acesniper.operator.task.snapshot import Action, TaskSnapshot, UnschedulableReasons
-from acesniper.operator.task.termination import reject_invalid_pod
 from acesniper.operator.task.volumes import NodeCache, without_cache
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.events import EventRecorder
@@ -93,13 +96,9 @@ class TaskReconciler:
         count = self._failures[key] = self._failures.get(key, 0) + 1
         if count != REPORT_AFTER_FAILURES:
             return
-        text = f"cannot be reconciled for now: {cause}"
         current = self.store.tasks.get(key, task)
-        phase = current.status.phase or Phase.PENDING
         with suppress(AcesniperError):  # the API server may be what fails
-            update = {"phase": phase, "message": text}
-            await self._write(current, current.status.model_copy(update=update))
-            await self._record(task, Notice(Reason.RECONCILE_FAILED, text, warning=True))
+            await self._execute(current, reconcile_failed(self._snapshot(key, current), cause))
 
     async def _delete_pods(self, key: str, task: InferenceTask) -> None:
         """Delete the pods of a task that was deleted, but is kept by a finalizer."""
@@ -143,7 +142,7 @@ class TaskReconciler:
             action = await self._create_pod(task, action, action.create_pod)
         await self._write(task, action.status)
         for notice in action.notices:
-            await self._record(task, notice)
+            await self.events.record("InferenceTask", task.metadata, notice, self.clock())
         return action.requeue_after_s
 
     async def _pod_exists(self, task: InferenceTask, name: str) -> bool:
@@ -192,7 +191,7 @@ class TaskReconciler:
                 raise
             pod, created = existing, False
         except InvalidInput as error:
-            return reject_invalid_pod(self._snapshot(_key_of(task), task), str(error))
+            return pod_invalid(self._snapshot(_key_of(task), task), str(error))
         except NamespaceTerminating:
             raise
         except Forbidden as error:
@@ -228,9 +227,6 @@ class TaskReconciler:
             self.metrics.reconcile_errors.labels("task").inc()
             self.window.pod_rejected(key, now_s)
         return pod_rejected(self._snapshot(key, task), action, cause)
-
-    async def _record(self, task: InferenceTask, notice: Notice) -> None:
-        await self.events.record("InferenceTask", task.metadata, notice, self.clock())
 
     async def _write(self, task: InferenceTask, status: InferenceTaskStatus) -> None:
         """Write the status if it changed, on condition that the task's version is unchanged."""

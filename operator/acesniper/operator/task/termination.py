@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from acesniper.api.conditions import find_condition, with_condition
 from acesniper.api.convert import prediction_text
 from acesniper.api.decision import Decision
 from acesniper.api.messages import TaskReport, terminated_state
@@ -22,6 +21,8 @@ from acesniper.api.v1alpha1 import (
     TaskObservation,
     TaskPrediction,
     TaskProgress,
+    find_condition,
+    with_condition,
 )
 from acesniper.domain.backoff import Backoff
 from acesniper.domain.prediction import Prediction
@@ -63,13 +64,6 @@ def cancel(snapshot: TaskSnapshot) -> Action:
     """End a task because of spec.cancel; its pod is deleted by the next action."""
     text = "cancelled by spec.cancel"
     return finish(snapshot, snapshot.task.status, Phase.FAILED, Reason.CANCELLED, text)
-
-
-def reject_invalid_pod(snapshot: TaskSnapshot, cause: str) -> Action:
-    """End a task whose pod the API server rejects as invalid."""
-    field = "spec.template" if snapshot.task.spec.template else "the task's spec"
-    text = f"the API server rejects the pod as invalid; correct {field} in a new task: {cause}"
-    return finish(snapshot, snapshot.task.status, Phase.FAILED, Reason.INVALID_POD, text)
 
 
 def clean_up(snapshot: TaskSnapshot) -> Action:

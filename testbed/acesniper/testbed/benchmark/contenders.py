@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from acesniper.api.conditions import with_condition
 from acesniper.api.names import API_VERSION
 from acesniper.api.objects import Json
 from acesniper.api.reasons import ConditionType, Reason
 from acesniper.api.units import rfc3339
-from acesniper.api.v1alpha1 import ModelProfileStatus, ModelSource
+from acesniper.api.v1alpha1 import ModelProfileStatus, ModelSource, with_condition
 from acesniper.domain.task import ModelKey
 from acesniper.policies.estimates import PredictionRow
 from acesniper.predictor.csv import SUITE

@@ -5,7 +5,7 @@ from typing import Literal
 
 from acesniper.api.reasons import ConditionType, Reason
 from acesniper.api.units import rfc3339
-from acesniper.api.v1alpha1 import Condition
+from acesniper.api.v1alpha1.schema import Condition
 
 
 def find_condition(conditions: Sequence[Condition], kind: str) -> Condition | None:
