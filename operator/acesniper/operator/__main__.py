@@ -6,6 +6,8 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import kopf
@@ -33,16 +35,19 @@ from acesniper.operator.degraded import DegradedMode
 from acesniper.operator.device_profiles import DeviceReconciler
 from acesniper.operator.handlers import build_registry
 from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.model_fetcher import FETCHES, ModelFetcher
 from acesniper.operator.model_profiles import ModelReconciler
-from acesniper.operator.model_readers import FETCHES, ModelFetcher, ModelReaderPods
+from acesniper.operator.model_readers import ModelReaderPods
+from acesniper.operator.model_reading import ModelReading, fair_order
 from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.task.reconciler import TaskReconciler
 from acesniper.operator.task.volumes import NodeCache
 from acesniper.policies.policy import Policy
 from acesniper.predictor.factory import ReplaceablePredictor, default_predictor
 from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.predictor.onnx.sandbox import container_limits, read_model
+from acesniper.predictor.onnx.sandbox import DEFAULT_LIMITS, container_limits, read_model
 from acesniper.runtime import logs
+from acesniper.runtime.artifacts import Destinations
 from acesniper.runtime.client import Cluster, WriteGuard
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
@@ -50,10 +55,9 @@ from acesniper.runtime.settings import OperatorSettings
 from acesniper.runtime.watch import Reflector
 
 
-def _read(path: Path, spec: ModelProfileSpec) -> ModelFeatures:
-    return read_model(
-        path, batch=spec.batch_size, shapes=spec.input_shapes, limits=container_limits()
-    )
+def _read(cpu_s: int, path: Path, spec: ModelProfileSpec) -> ModelFeatures:
+    limits = container_limits(replace(DEFAULT_LIMITS, cpu_s=cpu_s))
+    return read_model(path, batch=spec.batch_size, shapes=spec.input_shapes, limits=limits)
 
 
 def predictor_of(settings: OperatorSettings) -> Predictor:
@@ -102,14 +106,21 @@ def build_controller(
         models=ModelReconciler(
             cluster=cluster,
             store=store,
-            fetcher=ModelFetcher(cluster, settings.max_model_bytes, settings.fetch_timeout_s),
-            read=_read,
+            reading=ModelReading(
+                fetcher=ModelFetcher(
+                    cluster,
+                    settings.max_model_bytes,
+                    settings.fetch_timeout_s,
+                    Destinations(settings.fetch_networks, internal=store.cluster_networks),
+                ),
+                read_graph=partial(_read, settings.read_cpu_s),
+                pods=ModelReaderPods(cluster, settings.runner_image),
+            ),
             features_version=FEATURES_VERSION,
             metrics=metrics,
             events=events,
             predictor=predictor,
             clock=clock,
-            pods=ModelReaderPods(cluster, settings.runner_image),
         ),
         devices=DeviceReconciler(
             cluster=cluster, store=store, metrics=metrics, events=events, clock=clock
@@ -127,6 +138,7 @@ def build_controller(
         ),
         progress=progress,
         may_act=may_act,
+        model_order=fair_order(store.models),
     )
 
 

@@ -5,20 +5,21 @@ import http.server
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
 from acesniper.api.address import Address
-from acesniper.domain.errors import AddressNotAllowed, InvalidInput, Unavailable
+from acesniper.domain.errors import AddressNotAllowed, Unavailable
 from acesniper.runtime.artifacts import Credentials, Destinations, DownloadLimits, download
-from acesniper.runtime.artifacts.destinations import ANYWHERE, is_public, parse_networks
+from acesniper.runtime.artifacts.destinations import ANYWHERE, is_public
+from acesniper.runtime.artifacts.oci import may_issue_token
 
 DATA = b"weights" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()
 SECRET = Credentials({"username": "user", "password": "geheim"})
-LOOPBACK = Destinations(allowed=parse_networks(["127.0.0.0/8"]))
+LOOPBACK = Destinations(allowed=(ip_network("127.0.0.0/8"),))
 PUBLIC = Destinations()
 
 Handler = http.server.BaseHTTPRequestHandler
@@ -112,17 +113,12 @@ def test_a_resolved_address_is_checked_in_every_form(text: str) -> None:
 
 
 def test_an_allowed_network_precedes_what_is_internal() -> None:
-    nodes = parse_networks(["203.0.114.0/24"])
-    allowed = Destinations(parse_networks(["203.0.114.9/32"]), internal=lambda: nodes)
+    nodes = (ip_network("203.0.114.0/24"),)
+    allowed = Destinations((ip_network("203.0.114.9/32"),), internal=lambda: nodes)
 
     allowed.check("nas", ["203.0.114.9"])
     with pytest.raises(AddressNotAllowed):
         allowed.check("node", ["203.0.114.8"])
-
-
-def test_a_wrong_network_is_named() -> None:
-    with pytest.raises(InvalidInput, match=r"'10\.1\.0\.0/8' is not a network"):
-        parse_networks(["10.1.0.0/8"])
 
 
 @pytest.mark.parametrize(
@@ -142,7 +138,7 @@ def test_no_spelling_reaches_a_forbidden_address(tmp_path: Path, host: str, sche
 
 def test_a_redirect_to_a_forbidden_address_is_not_followed(tmp_path: Path) -> None:
     """The first server is at an allowed address, the second at another one of loopback."""
-    first = Destinations(allowed=parse_networks(["127.0.0.1/32"]))
+    first = Destinations(allowed=(ip_network("127.0.0.1/32"),))
     with servers(
         lambda handler: respond(handler, 200, DATA),
         lambda handler: respond(handler, 307, Location=f"http://127.0.0.2:{inner.port}/"),
@@ -192,18 +188,18 @@ def test_a_foreign_realm_is_not_asked(
     tmp_path: Path, destinations: Destinations, realm: str
 ) -> None:
     with servers(issue, registry(lambda: realm.format(internal.host))) as (internal, hostile):
-        with pytest.raises(Unavailable, match="tokenHosts"):
+        with pytest.raises(Unavailable, match="tokenHost"):
             fetch(f"oci+http://{hostile.host}/r:1", tmp_path, destinations, credentials=SECRET)
 
         assert internal.received == []
         assert [sent for _, sent in hostile.received] == [None]
 
 
-def test_a_listed_realm_receives_the_password(tmp_path: Path) -> None:
+def test_the_host_that_the_secret_names_receives_the_password(tmp_path: Path) -> None:
     with servers(issue, registry(lambda: f"http://{issuer.host}/token")) as (issuer, there):
-        listed = Destinations(None, token_hosts={there.host: issuer.host})
+        secret = Credentials({**SECRET.values, "tokenHost": issuer.host})
 
-        assert fetch(f"oci+http://{there.host}/r:1", tmp_path, listed, credentials=SECRET) == DATA
+        assert fetch(f"oci+http://{there.host}/r:1", tmp_path, ANYWHERE, credentials=secret) == DATA
         assert [sent for _, sent in there.received] == [None, "Bearer internal"]
         assert issuer.received == [("/token?", "Basic dXNlcjpnZWhlaW0=")]
 
@@ -235,6 +231,8 @@ def test_a_realm_that_redirects_yields_no_token(tmp_path: Path) -> None:
         ("https://auth.docker.io/token", "https://r.example/v2/x", False),
         ("https://r.example@evil.example/token", "https://r.example/v2/x", False),
         ("https://evil.example\\@r.example/", "https://r.example/v2/x", False),
+        ("https://r.example:port/token", "https://r.example/v2/x", False),
+        ("https:///token", "https://r.example/v2/x", False),
         ("", "https://r.example/v2/x", False),
         ("file:///etc/passwd", "https://r.example/v2/x", False),
     ],
@@ -242,4 +240,4 @@ def test_a_realm_that_redirects_yields_no_token(tmp_path: Path) -> None:
 def test_only_the_own_or_a_listed_host_issues_tokens(
     realm: str, registry_url: str, expected: bool
 ) -> None:
-    assert ANYWHERE.may_issue_token(realm, registry_url) is expected
+    assert may_issue_token(realm, registry_url) is expected

@@ -1,4 +1,4 @@
-"""Addresses that downloads may connect to, and hosts that may issue tokens for a registry.
+"""Addresses that downloads may connect to.
 
 The operator fetches what any author of a task names, from its own place in the network. So it
 connects to addresses of the public internet only, and to networks that an administrator names. The
@@ -6,19 +6,17 @@ check is made on the resolved address of each connection, so that names, redirec
 answers and unusual spellings of an address (decimal, octal, IPv4 inside IPv6) make no difference.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
     IPv4Network,
     IPv6Address,
     IPv6Network,
     ip_address,
-    ip_network,
 )
-from urllib.parse import urlsplit
 
-from acesniper.domain.errors import AddressNotAllowed, InvalidInput
+from acesniper.domain.errors import AddressNotAllowed
 
 Network = IPv4Network | IPv6Network
 
@@ -41,23 +39,6 @@ _SPECIAL_V6 = tuple(
 )  # among them Teredo and 6to4, which lead to IPv4 addresses
 _NAT64 = IPv6Network("64:ff9b::/96")
 
-DEFAULT_TOKEN_HOSTS: Mapping[str, str] = {
-    "registry-1.docker.io": "auth.docker.io",
-    "registry.gitlab.com": "gitlab.com",
-}
-"""Token hosts of well-known registries that do not issue their tokens themselves."""
-
-
-def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Networks in CIDR notation. Raises InvalidInput that names the wrong one."""
-    networks = []
-    for text in texts:
-        try:
-            networks.append(ip_network(text))
-        except ValueError as error:
-            raise InvalidInput(f"{text!r} is not a network such as 10.1.0.0/16: {error}") from error
-    return tuple(networks)
-
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Whether an address belongs to the public internet."""
@@ -79,13 +60,10 @@ class Destinations:
     `allowed` are networks in addition to the public internet; None allows every address, for a pod
     that is subject to the NetworkPolicies of its namespace. `internal` returns networks that belong
     to the cluster although their addresses are public. An allowed network precedes an internal one.
-    `token_hosts` gives hosts, with their port if it is not 443, that may issue tokens for a
-    registry other than at its own host and port.
     """
 
     allowed: tuple[Network, ...] | None = ()
     internal: Callable[[], Iterable[Network]] = _nothing
-    token_hosts: Mapping[str, str] = field(default_factory=lambda: DEFAULT_TOKEN_HOSTS)
 
     @property
     def everywhere(self) -> bool:
@@ -115,26 +93,6 @@ class Destinations:
             return True
         return is_public(address) and not any(address in network for network in self.internal())
 
-    def may_issue_token(self, realm: str, registry_url: str) -> bool:
-        """Whether a realm is at the registry's own host and port, or listed for it.
-
-        Never at a plain http:// address if the registry is accessed with TLS.
-        """
-        issuer, registry = urlsplit(realm), urlsplit(registry_url)
-        if issuer.scheme not in ("https", registry.scheme) or set("@\\") & set(issuer.netloc):
-            return False
-        listed = self.token_hosts.get(registry.netloc.lower())
-        places = {_place(registry_url)}
-        if listed is not None:
-            places.add(_place(f"{issuer.scheme}://{listed}"))
-        return _place(realm) in places
-
 
 ANYWHERE = Destinations(allowed=None)
 """Every address: what a pod may reach is up to the NetworkPolicies of its namespace."""
-
-
-def _place(url: str) -> tuple[str, int]:
-    """Host and port of a URL."""
-    parts = urlsplit(url)
-    return (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)

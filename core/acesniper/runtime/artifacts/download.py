@@ -45,13 +45,14 @@ def download(
     size = 0
     transfer = Transfer.after(limits.total_s, destinations)
     with _open(address, sha256 or "", credentials, transfer) as response:
+        if (response.length or 0) > limits.most_bytes:
+            raise _too_large(address, limits)
         try:
             with target.open("wb") as file:
                 for chunk in _chunks(response, address):
                     size += len(chunk)
                     if size > limits.most_bytes:
-                        limit = f"{limits.most_bytes / 2**20:.0f} MiB"
-                        raise InvalidModel("TooLarge", f"{address.shown} is larger than {limit}")
+                        raise _too_large(address, limits)
                     digest.update(chunk)
                     file.write(chunk)
         except OSError as error:
@@ -61,6 +62,11 @@ def download(
         text = f"{address.shown} has sha256 {actual}, expected {sha256}"
         raise InvalidModel("DigestMismatch", text)
     return actual
+
+
+def _too_large(address: Address, limits: DownloadLimits) -> InvalidModel:
+    limit = f"{limits.most_bytes / 2**20:.0f} MiB"
+    return InvalidModel("TooLarge", f"{address.shown} is larger than {limit}")
 
 
 def _open(

@@ -11,7 +11,7 @@ import re
 from functools import partial
 from http import HTTPStatus
 from http.client import HTTPResponse
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from acesniper.api.address import Address
 from acesniper.domain.errors import Unavailable
@@ -26,6 +26,8 @@ from acesniper.runtime.artifacts.http import (
 
 REGISTRY_HOSTS = {"docker.io": "registry-1.docker.io"}
 """Host of a registry, if it differs from the name in image references."""
+TOKEN_HOSTS = {"registry-1.docker.io": "auth.docker.io", "registry.gitlab.com": "gitlab.com"}
+"""Hosts that issue the tokens of well-known registries which do not do so themselves."""
 MAX_TOKEN_BYTES = 1 << 20
 
 
@@ -69,8 +71,8 @@ def _authorization(
     """The Authorization header: user and password, or a token obtained with them.
 
     A registry names the realm that issues its tokens. A realm elsewhere would receive the password,
-    and the registry what that server answers; so other hosts must be listed, and redirects are not
-    followed.
+    and the registry what that server answers; so another host must be named in the Secret, and
+    redirects are not followed.
     """
     kind, _, rest = challenge.partition(" ")
     basic = credentials.basic(address.host)
@@ -78,15 +80,11 @@ def _authorization(
         return f"Basic {basic}"
     parameters = dict(re.findall(r'(\w+)="([^"]*)"', rest))
     realm = parameters.pop("realm", "").partition("?")[0]
-    try:
-        allowed = transfer.destinations.may_issue_token(realm, url)
-    except ValueError:  # an invalid host or port
-        allowed = False
-    if not allowed:
+    if not may_issue_token(realm, url, credentials.get("tokenHost")):
         raise Unavailable(
             f"{address.shown} issues its tokens at {printable(realm)}, which is not the registry's"
-            " own host (with TLS, if the registry has it); list it in"
-            " operator.settings.tokenHosts, as REGISTRY=HOST"
+            " own host and port (with TLS, if the registry has it); if you trust it, name its host"
+            " in the key tokenHost of the Secret that source.secret names"
         )
     query = urlencode(
         {name: parameters[name] for name in ("service", "scope") if name in parameters}
@@ -96,6 +94,28 @@ def _authorization(
     ask = partial(request, f"{realm}?{query}", headers, shown=shown, redirects=False)
     with ask(credentials=credentials, transfer=transfer) as response, translated(shown):
         return f"Bearer {_token(response.read(MAX_TOKEN_BYTES))}"
+
+
+def may_issue_token(realm: str, registry_url: str, token_host: str = "") -> bool:
+    """Whether a realm is at the registry's own host and port, or at the host named for it.
+
+    Never at a plain http:// address if the registry is accessed with TLS.
+    """
+    try:
+        issuer, registry = urlsplit(realm), urlsplit(registry_url)
+        if issuer.scheme not in ("https", registry.scheme) or set("@\\") & set(issuer.netloc):
+            return False
+        other = token_host or TOKEN_HOSTS.get(registry.netloc.lower(), registry.netloc)
+        places = (_place(registry_url), _place(f"{issuer.scheme}://{other}"))
+        return issuer.hostname is not None and _place(realm) in places
+    except ValueError:  # an invalid host or port
+        return False
+
+
+def _place(url: str) -> tuple[str, int]:
+    """Host and port of a URL."""
+    parts = urlsplit(url)
+    return (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _token(content: bytes) -> str:
