@@ -40,6 +40,8 @@ RUNNER_CONTAINER = "runner"
 """The container whose termination message is the task's report."""
 PROGRESS_PORT = "progress"
 """Name of the container port that serves the task's progress, if there is one."""
+DERIVED_LABEL = f"{GROUP}/derived"
+"""On a ModelProfile that the operator made for tasks: it is deleted once no task uses it."""
 READS_LABEL = f"{GROUP}/reads"
 """On a pod that reads a model's graph: the name of its ModelProfile."""
 

@@ -42,6 +42,7 @@ from acesniper.operator.model_reading import ModelReading, fair_order
 from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.task.reconciler import TaskReconciler
 from acesniper.operator.task.volumes import NodeCache
+from acesniper.operator.unused_profiles import UnusedProfiles
 from acesniper.policies.policy import Policy
 from acesniper.predictor.factory import ReplaceablePredictor, default_predictor
 from acesniper.predictor.features import FEATURES_VERSION
@@ -148,6 +149,22 @@ def _node_cache(settings: OperatorSettings) -> NodeCache | None:
     return NodeCache(settings.model_cache, settings.model_cache_bytes)
 
 
+def build_unused_profiles(
+    settings: OperatorSettings,
+    controller: Controller,
+    connection: Cluster,
+    may_act: Callable[[], bool],
+) -> UnusedProfiles:
+    """The collector of profiles that no task uses any more."""
+    return UnusedProfiles(
+        cluster=connection.guarded(WriteGuard(may_act)),
+        store=controller.store,
+        grace_s=settings.profile_grace_s,
+        clock=time.monotonic,
+        may_act=may_act,
+    )
+
+
 def build_leader_election(settings: OperatorSettings, cluster: Cluster) -> LeaderElection:
     """The election that decides whether this operator may act."""
     return LeaderElection(
@@ -180,6 +197,8 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
             reconciling = controller.run(settings.workers, model_workers=FETCHES)
             background.append(group.create_task(reconciling))
             background.append(group.create_task(election.run()))
+            unused = build_unused_profiles(settings, controller, cluster, election.held)
+            background.append(group.create_task(unused.run()))
             if isinstance(predictor, ReplaceablePredictor):
                 reload = predictor.follow(controller.predictor_replaced)
                 background.append(group.create_task(reload))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import inf
 
 from acesniper.api import convert
-from acesniper.api.names import API_VERSION
+from acesniper.api.names import API_VERSION, DERIVED_LABEL
 from acesniper.api.objects import Json
 from acesniper.api.reasons import ConditionType, Notice, Reason
 from acesniper.api.units import rfc3339
@@ -157,7 +157,7 @@ def variant_manifest(
     return {
         "apiVersion": API_VERSION,
         "kind": "ModelProfile",
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace, "labels": {DERIVED_LABEL: "true"}},
         "spec": variant.model_dump(by_alias=True, mode="json", exclude_none=True),
     }
 

@@ -15,7 +15,7 @@ import pytest
 from onnx import GraphProto, ModelProto, TensorProto, helper
 
 from acesniper.domain.errors import InvalidModel
-from acesniper.domain.model import MAX_AMOUNT
+from acesniper.domain.model import MAX_AMOUNT, ModelFeatures
 from acesniper.predictor.onnx.sandbox import ReadLimits, read_model
 from small_models import make_model, save
 
@@ -24,7 +24,7 @@ node = helper.make_node
 value = helper.make_tensor_value_info
 
 
-def read(model: ModelProto, folder: Path, **shapes: int):  # noqa: ANN201
+def read(model: ModelProto, folder: Path, **shapes: int) -> ModelFeatures:
     return read_model(save(model, folder / "m.onnx"), shapes=shapes, limits=LIMITS)
 
 
