@@ -80,7 +80,7 @@ async def test_many_profiles_of_one_file_fetch_it_once(store: Store, name: str) 
         async with fetcher.held(source, "greedy") as path:
             assert digest(path.read_bytes()) == source.sha256
 
-    # A large file is requested once more, as its size was not known.
+    # A large file is requested a second time, as its size was not known.
     assert store.requests[f"/{name}"] == (1 if name == "small" else 2)
 
 

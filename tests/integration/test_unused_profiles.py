@@ -123,7 +123,7 @@ async def test_a_profile_that_a_user_wrote_is_kept() -> None:
     assert await namespace.sweep(10 * GRACE_S) == {"model", "model-b4-0123456789"}
 
 
-async def test_a_standby_deletes_nothing_and_waits_anew_once_it_leads() -> None:
+async def test_a_standby_deletes_nothing_and_waits_again_once_it_leads() -> None:
     namespace = Namespace()
     profile = namespace.add_task("t", batch=2)
     namespace.cluster.remove(INFERENCE_TASKS, "t", "default")

@@ -131,7 +131,8 @@ class Reason(StrEnum):
     READING = (
         "Reading",
         (_NO_FEATURES, _NO_MODEL, _warning(TASK)),
-        "A pod reads the model, because it needs a Secret or a volume.",
+        "A pod reads the model: it needs a Secret, a volume or an address that the operator must not "
+        "connect to.",
     )
     FETCH_FAILED = (
         "FetchFailed",

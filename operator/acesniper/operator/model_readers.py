@@ -90,7 +90,7 @@ class ModelReaderPods:
 
 
 def reader_name(profile: ModelProfile) -> str:
-    """A name for a reader pod that nobody can know before it is created."""
+    """A name for a reader pod that cannot be known before it is created."""
     stem = str(profile.metadata["name"]).replace(".", "-")[:40].rstrip("-")
     return f"{stem}-read-{secrets.token_hex(5)}"
 

@@ -56,7 +56,7 @@ class ModelReading:
         try:
             return await self._read_here(profile)
         except AddressNotAllowed:
-            # For good: what the name resolves to now may be an answer to this very attempt.
+            # Without a further attempt: a name may resolve to another address each time.
             self._elsewhere[uid] = None
             if len(self._elsewhere) > MAX_ELSEWHERE:
                 self._elsewhere.popitem(last=False)
