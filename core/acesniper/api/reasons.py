@@ -131,8 +131,8 @@ class Reason(StrEnum):
     READING = (
         "Reading",
         (_NO_FEATURES, _NO_MODEL, _warning(TASK)),
-        "A pod reads the model: it needs a Secret, a volume or an address that the operator must not "
-        "connect to.",
+        "A pod reads the model: it needs a Secret, a volume, or an address that the operator may "
+        "not connect to.",
     )
     FETCH_FAILED = (
         "FetchFailed",
@@ -457,6 +457,15 @@ class Reason(StrEnum):
         (_condition(DEVICE, ConditionType.DRIFTING, holds=True), _warning(DEVICE)),
         "Observed latencies differ from the predictions; the device is measured again.",
         "If it persists, check cooling, power mode and other work on the node.",
+    )
+
+    # --- any resource --------------------------------------------------------------------------
+
+    UNREADABLE = (
+        "Unreadable",
+        tuple(_warning(resource) for resource in (TASK, MODEL, DEVICE, POD)),
+        "The object cannot be read or does not match its schema, and is skipped.",
+        "Delete it, or correct the field that the message names.",
     )
 
     @classmethod

@@ -1,6 +1,6 @@
 """Fair use of the operator's model workers by namespaces.
 
-`FairQueue` decides which model is worked on next: the namespace with the fewest models in progress
+`NamespaceTurns` decides which model is worked on next: the namespace with the fewest models in progress
 precedes, one slow server occupies one worker of a namespace, and a namespace may use several
 workers only while many are free. `FairSlot` is held by one at a time, such as the reader of graphs:
 the namespace that has used it least in the last minutes is next. So a namespace with few models
@@ -34,7 +34,7 @@ class _Group(Generic[K]):
         return next((lane for lane in self.lanes if lane not in self.busy), None)
 
 
-class FairQueue(Generic[K]):
+class NamespaceTurns(Generic[K]):
     """Keys that wait for a worker, by group (namespace) and lane (server) of each."""
 
     def __init__(

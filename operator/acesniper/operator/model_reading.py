@@ -14,7 +14,7 @@ from typing import Protocol
 from acesniper.api.v1alpha1 import ModelProfile, ModelProfileSpec, ReaderPod
 from acesniper.domain.errors import AddressNotAllowed
 from acesniper.domain.model import ModelFeatures
-from acesniper.operator.fairness import FairQueue, FairSlot
+from acesniper.operator.fairness import NamespaceTurns, FairSlot
 from acesniper.operator.model_fetcher import FETCHES, ModelFetcher, server_of
 from acesniper.operator.model_readers import ModelReaderPods, needs_pod
 
@@ -71,7 +71,7 @@ class ModelReading:
             return await asyncio.to_thread(self.read_graph, path, profile.spec)
 
 
-def fair_order(models: Mapping[str, ModelProfile]) -> FairQueue[tuple[str, str]]:
+def fair_order(models: Mapping[str, ModelProfile]) -> NamespaceTurns[tuple[str, str]]:
     """The order in which (kind, model key) are worked on: fair between namespaces and servers."""
 
     def place(key: tuple[str, str]) -> tuple[str, str]:
@@ -79,4 +79,4 @@ def fair_order(models: Mapping[str, ModelProfile]) -> FairQueue[tuple[str, str]]
         lane = server_of(profile.spec.source.uri) if profile is not None else ""
         return key[1].partition("/")[0], lane
 
-    return FairQueue(place, FETCHES)
+    return NamespaceTurns(place, FETCHES)

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from acesniper.operator.fairness import FairQueue, FairSlot
+from acesniper.operator.fairness import NamespaceTurns, FairSlot
 from acesniper.operator.workqueue import WorkQueue
 from virtual_time import in_virtual_time, now_s
 
@@ -24,7 +24,7 @@ class Workers:
     def __init__(self, workers: int, seconds: float) -> None:
         self.started: dict[Key, float] = {}
         self.seconds = seconds
-        self.queue = WorkQueue(self.work, ready=FairQueue(place, workers))
+        self.queue = WorkQueue(self.work, ready=NamespaceTurns(place, workers))
         self.running = asyncio.create_task(self.queue.run(workers))
 
     async def work(self, key: Key) -> float | None:
@@ -84,7 +84,7 @@ async def test_with_fewer_workers_than_namespaces_a_new_one_is_next() -> None:
 
 
 async def test_a_cancelled_worker_leaves_its_key_to_others() -> None:
-    queue = FairQueue(place, 2)
+    queue = NamespaceTurns(place, 2)
     first = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     queue.put_nowait("a/s/0")

@@ -121,6 +121,8 @@ LIMITS: Mapping[str, Json] = {
         "type": "string",
         "pattern": f"^({_NETWORK}( *, *{_NETWORK})*)?$",
     },
+    "scheduling.settings.namespaceWeights": {"type": "string"},
+    "scheduling.settings.namespaceLimits": {"type": "string"},
 }
 """Constraints that follow neither from a default nor from a setting's type."""
 
