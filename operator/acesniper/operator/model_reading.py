@@ -14,7 +14,7 @@ from typing import Protocol
 from acesniper.api.v1alpha1 import ModelProfile, ModelProfileSpec, ReaderPod
 from acesniper.domain.errors import AddressNotAllowed
 from acesniper.domain.model import ModelFeatures
-from acesniper.operator.fairness import NamespaceTurns, FairSlot
+from acesniper.operator.fairness import FairSlot, NamespaceTurns
 from acesniper.operator.model_fetcher import FETCHES, ModelFetcher, server_of
 from acesniper.operator.model_readers import ModelReaderPods, needs_pod
 

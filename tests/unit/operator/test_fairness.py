@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from acesniper.operator.fairness import NamespaceTurns, FairSlot
+from acesniper.operator.fairness import FairSlot, NamespaceTurns
 from acesniper.operator.workqueue import WorkQueue
 from virtual_time import in_virtual_time, now_s
 
