@@ -1,10 +1,10 @@
 """Fair use of the operator's model workers by namespaces.
 
-`NamespaceTurns` decides which model is worked on next: the namespace with the fewest models in progress
-precedes, one slow server occupies one worker of a namespace, and a namespace may use several
-workers only while many are free. `FairSlot` is held by one at a time, such as the reader of graphs:
-the namespace that has used it least in the last minutes is next. So a namespace with few models
-waits for what is in progress, and not for what others have queued.
+`NamespaceTurns` decides which model is worked on next: the namespace with the fewest models in
+progress precedes, one slow server occupies one worker of a namespace, and a namespace may use
+several workers only while many are free. `FairSlot` is held by one at a time, such as the reader of
+graphs: the namespace that has used it least in the last minutes is next. So a namespace with few
+models waits for what is in progress, and not for what others have queued.
 """
 
 import asyncio
