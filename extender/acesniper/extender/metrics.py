@@ -106,6 +106,12 @@ WATCH_AGE = Declaration(
     "Time since the last event or bookmark of a watch.",
     (Label.of("kind", *WATCHED),),
 )
+SKIPPED = Declaration(
+    Gauge,
+    "acesniper_extender_skipped_objects",
+    "Objects that cannot be read or do not match their schema; the extender skips them.",
+    (Label.of("kind", *WATCHED),),
+)
 NAMESPACE_USED = Declaration(
     Gauge,
     "acesniper_namespace_used_seconds",
@@ -175,6 +181,7 @@ def declarations() -> Sequence[Declaration]:
         BACKLOG,
         PROFILE_AGE,
         WATCH_AGE,
+        SKIPPED,
         NAMESPACE_USED,
         NAMESPACE_HELD,
         NAMESPACE_WAITING,

@@ -32,6 +32,7 @@ from acesniper.extender.metrics import (
     NAMESPACE_USED,
     NAMESPACE_WAITING,
     PROFILE_AGE,
+    SKIPPED,
     WATCH_AGE,
     ExtenderMetrics,
     ReadValues,
@@ -49,6 +50,7 @@ from acesniper.runtime.client import Cluster, WriteGuard
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import ExtenderSettings
+from acesniper.runtime.skipped import SkippedObjects
 from acesniper.runtime.watch import Reflector
 
 WatchHandler = Callable[[str, Json], None]
@@ -222,12 +224,13 @@ def _reflectors(cluster: Cluster, events: WatchEvents, page: Page | None) -> lis
     tasks: WatchHandler = events.task
     if page is not None:
         tasks = _both(events.task, page.history.apply)
+    skipped = SkippedObjects()
     return [
-        Reflector(cluster, NODES, events.node),
-        Reflector(cluster, DEVICE_PROFILES, events.device_profile),
-        Reflector(cluster, MODEL_PROFILES, events.model_profile),
-        Reflector(cluster, INFERENCE_TASKS, tasks),
-        Reflector(cluster, PODS, events.pod),
+        Reflector(cluster, NODES, events.node, skipped=skipped),
+        Reflector(cluster, DEVICE_PROFILES, events.device_profile, skipped=skipped),
+        Reflector(cluster, MODEL_PROFILES, events.model_profile, skipped=skipped),
+        Reflector(cluster, INFERENCE_TASKS, tasks, skipped=skipped),
+        Reflector(cluster, PODS, events.pod, skipped=skipped),
     ]
 
 
@@ -260,6 +263,11 @@ def _sampled_gauges(
             if reflector.synced.is_set():
                 yield reflector.kind.plural, now_s - reflector.last_event_s
 
+    def skipped() -> Iterable[tuple[str, float]]:
+        for reflector in reflectors:
+            kind = reflector.kind.plural
+            yield kind, reflector.skipped.count(kind)
+
     def of_namespaces(read: Callable[[NamespaceUse], float]) -> ReadValues:
         return lambda: [(name, read(use)) for name, use in planner.shares.uses.items()]
 
@@ -268,6 +276,7 @@ def _sampled_gauges(
             (BACKLOG, backlog),
             (PROFILE_AGE, profile_age),
             (WATCH_AGE, watch_age),
+            (SKIPPED, skipped),
             (NAMESPACE_USED, of_namespaces(lambda use: use.used_s)),
             (NAMESPACE_HELD, of_namespaces(lambda use: use.held_s)),
             (NAMESPACE_WAITING, of_namespaces(lambda use: use.waiting_s)),

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import kopf
@@ -48,6 +49,7 @@ from acesniper.runtime.client import Cluster, WriteGuard
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import OperatorSettings
+from acesniper.runtime.skipped import SINGULAR
 from acesniper.runtime.watch import Reflector
 
 
@@ -167,9 +169,14 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
         controller = build_controller(settings, cluster, metrics, predictor, election.held)
         election.on_change = controller.resync
         metrics.leading.set_function(lambda: float(election.held()))
-        pods = Reflector(cluster, PODS, controller.pod_change, labels=TASK_LABEL)
-        nodes = Reflector(cluster, NODES, controller.node_change)
-        priorities = Reflector(cluster, PRIORITY_CLASSES, controller.priority_change)
+        skipped = controller.skipped
+        for plural, kind in SINGULAR.items():
+            metrics.skipped_objects.labels(kind).set_function(partial(skipped.count, plural))
+        pods = Reflector(cluster, PODS, controller.pod_change, TASK_LABEL, skipped=skipped)
+        nodes = Reflector(cluster, NODES, controller.node_change, skipped=skipped)
+        priorities = Reflector(
+            cluster, PRIORITY_CLASSES, controller.priority_change, skipped=skipped
+        )
         reflectors = (pods, nodes, priorities)
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(reflector.run()) for reflector in reflectors]
