@@ -36,6 +36,9 @@ MODEL_DIGEST_ANNOTATION = f"{GROUP}/model-sha256"
 GENERATION_ANNOTATION = f"{GROUP}/generation"
 """Generation of the task's spec from which its pod was created."""
 
+QUEUE_LABELS = ("kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class")
+"""Labels of a task that its pods carry too, so that Kueue queues them where it is installed."""
+
 RUNNER_CONTAINER = "runner"
 """The container whose termination message is the task's report."""
 PROGRESS_PORT = "progress"

@@ -388,6 +388,19 @@ class Reason(StrEnum):
         "The API server rejects the pod as invalid, or spec.template is not a pod.",
         "Correct what the message names in a new task.",
     )
+    LIMIT_EXCEEDED = (
+        "LimitExceeded",
+        _FINAL,
+        "The task is predicted to run longer than one task may.",
+        "Use several tasks with fewer inferences each, or ask the administrator to raise"
+        " scheduling.settings.maxTaskS.",
+    )
+    RUN_TIME_EXCEEDED = (
+        "RunTimeExceeded",
+        _FINAL,
+        "The pod ran longer than its activeDeadlineSeconds and was ended.",
+        "Check whether the run hangs; use several tasks with fewer inferences each.",
+    )
     DEADLINE_MET = (
         "DeadlineMet",
         (_condition(TASK, ConditionType.DEADLINE_MET, holds=True),),

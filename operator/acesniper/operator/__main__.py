@@ -105,6 +105,7 @@ def build_controller(
             clock=clock,
             start_patience_s=settings.start_patience_s,
             cache=_node_cache(settings),
+            max_task_s=settings.max_task_s,
         ),
         models=ModelReconciler(
             cluster=cluster,
