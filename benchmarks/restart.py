@@ -29,8 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 from acesniper.api import convert
-from acesniper.api.decision import Candidate, Decision, DecisionKey
-from acesniper.api.objects import Json
+from acesniper.api.decision import Candidate, Decision
+from acesniper.api.objects import DecisionKey, Json
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
 from acesniper.operator.task.pod import render_pod

@@ -541,7 +541,10 @@ async def test_a_device_whose_pod_was_not_bound_is_excluded_for_a_while() -> Non
         edge.apply("t")
         await asyncio.sleep(BIND_TIMEOUT_S + 3.0)
         edge.binding = True
-        edge.cluster.put(PODS, make_gated_pod("t-1", task="t"))
+        second = make_gated_pod("t-1", task="t")
+        edge.cluster.put(PODS, second)
+        status = {"status": {"podUid": second["metadata"]["uid"]}}
+        edge.cluster.change(INFERENCE_TASKS, "t", "default", status)
         await asyncio.sleep(1.0)
         second = edge.cluster.one(PODS, "t-1", "default")
 

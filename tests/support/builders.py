@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from acesniper.api.decision import Decision, DecisionKey
+from acesniper.api.decision import Decision
 from acesniper.api.names import (
     API_VERSION,
     ATTEMPT_LABEL,
@@ -16,7 +16,7 @@ from acesniper.api.names import (
     SLOT_RESOURCE,
     TASK_LABEL,
 )
-from acesniper.api.objects import Json
+from acesniper.api.objects import DecisionKey, Json
 from acesniper.api.units import rfc3339
 from acesniper.domain.device import Device, DeviceId, HardwareVector, NodeName
 from acesniper.domain.model import ModelFeatures

@@ -1,25 +1,11 @@
 """A placement decision with its reasons: in a pod's annotation and from `/explain`."""
 
-import hashlib
-import hmac
-import json
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Self
 
 from pydantic import Field, ValidationError
 
-from acesniper.api.names import (
-    DECISION_ANNOTATION,
-    DECISION_SIGNATURE_ANNOTATION,
-    DEVICE_ANNOTATION,
-)
-from acesniper.api.objects import PodView
 from acesniper.api.units import duration_text
 from acesniper.api.v1alpha1 import ApiType, Seconds, TaskCandidate, TaskDecision
-from acesniper.domain.errors import InvalidInput
 from acesniper.domain.prediction import FinishEstimate
 from acesniper.domain.task import TaskKey
 
@@ -110,69 +96,3 @@ class Decision(ApiType):
             return "no prediction; placed as the stock scheduler would"
         best, *others = (candidate.sentence() for candidate in self.candidates)
         return f"{best}" + (f"; then {', '.join(others)}" if others else "")
-
-
-KEY_BYTES = 32
-"""Length of a key that is made up, and the shortest that a file may hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionKey:
-    """Signs the planner's decision about a pod, as everybody who may patch the pod can write it.
-
-    The signature covers the pod's UID, so that it is worth nothing on another pod.
-    """
-
-    secret: bytes = field(repr=False)
-
-    @classmethod
-    def random(cls) -> Self:
-        """A key that ends with the process: decisions from before its start do not count."""
-        return cls(secrets.token_bytes(KEY_BYTES))
-
-    @classmethod
-    def of_file(cls, path: Path) -> Self:
-        """The key in a file, which all replicas and the operator share.
-
-        Raises:
-            InvalidInput: the file cannot be read, or is shorter than `KEY_BYTES`.
-        """
-        try:
-            secret = path.read_bytes().strip()
-        except OSError as error:
-            raise InvalidInput(f"ACESNIPER_DECISION_KEY={path}: {error.strerror}") from error
-        if len(secret) < KEY_BYTES:
-            raise InvalidInput(f"ACESNIPER_DECISION_KEY={path}: shorter than {KEY_BYTES} bytes")
-        return cls(secret)
-
-    def annotations(self, pod: str, device: str, decision: str = "") -> dict[str, str]:
-        """The annotations of an admitted pod, given its UID."""
-        return {
-            DEVICE_ANNOTATION: device,
-            DECISION_ANNOTATION: decision,
-            DECISION_SIGNATURE_ANNOTATION: self._sign(pod, device, decision),
-        }
-
-    def verified(self, pod: PodView) -> PodView:
-        """The pod without device and decision, unless the planner wrote them."""
-        if self._is_valid(pod.uid, pod.device, pod.decision, pod.signature):
-            return pod
-        return replace(pod, device=None, decision=None, signature=None)
-
-    def device(self, pod: str, annotations: Mapping[str, str]) -> str | None:
-        """The device in a pod's annotations, given its UID; None unless the planner wrote it."""
-        names = (DEVICE_ANNOTATION, DECISION_ANNOTATION, DECISION_SIGNATURE_ANNOTATION)
-        device, decision, signature = map(annotations.get, names)
-        return device if self._is_valid(pod, device, decision, signature) else None
-
-    def _is_valid(
-        self, pod: str, device: str | None, decision: str | None, signature: str | None
-    ) -> bool:
-        if signature is None:
-            return False
-        expected = self._sign(pod, device or "", decision or "")
-        # As bytes: compare_digest raises TypeError on text that is not ASCII.
-        return hmac.compare_digest(expected.encode(), signature.encode(errors="replace"))
-
-    def _sign(self, *parts: str) -> str:
-        return hmac.new(self.secret, json.dumps(parts).encode(), hashlib.sha256).hexdigest()

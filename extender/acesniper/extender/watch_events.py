@@ -78,7 +78,7 @@ class WatchEvents:
             return  # it occupies nothing that we manage
         before = cache.pods.get(uid)
         if before is not None and before.signature and not pod.signature:
-            # Somebody removed or changed the decision of an admitted pod: it still counts.
+            # A user removed or changed the decision of an admitted pod: it still counts.
             pod = replace(
                 pod, device=before.device, decision=before.decision, signature=before.signature
             )

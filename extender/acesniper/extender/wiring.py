@@ -8,7 +8,7 @@ from math import inf
 
 from prometheus_client import CollectorRegistry
 
-from acesniper.api.decision import Decision, DecisionKey
+from acesniper.api.decision import Decision
 from acesniper.api.names import (
     DEVICE_PROFILES,
     INFERENCE_TASKS,
@@ -17,7 +17,7 @@ from acesniper.api.names import (
     PLANNER_LEASE,
     PODS,
 )
-from acesniper.api.objects import Json
+from acesniper.api.objects import DecisionKey, Json
 from acesniper.api.units import epoch_s
 from acesniper.domain.cold_start import MB, ColdStartEstimator, StartDefaults
 from acesniper.domain.reservations import PodUid

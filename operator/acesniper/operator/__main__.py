@@ -15,7 +15,6 @@ import uvloop
 from prometheus_client import CollectorRegistry
 from prometheus_client.process_collector import ProcessCollector
 
-from acesniper.api.decision import DecisionKey
 from acesniper.api.names import (
     NODES,
     OPERATOR_LEASE,
@@ -24,6 +23,7 @@ from acesniper.api.names import (
     PRIORITY_CLASSES,
     TASK_LABEL,
 )
+from acesniper.api.objects import DecisionKey
 from acesniper.api.v1alpha1 import ModelProfileSpec
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures

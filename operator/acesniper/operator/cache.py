@@ -11,9 +11,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from acesniper.api import convert
-from acesniper.api.decision import DecisionKey
 from acesniper.api.names import DECISION_ANNOTATION, TASK_LABEL
-from acesniper.api.objects import PodView, namespaced_key, object_key
+from acesniper.api.objects import DecisionKey, PodView, namespaced_key, object_key
 from acesniper.api.reasons import ConditionType
 from acesniper.api.v1alpha1 import FINISHED, ApiType, DeviceProfile, InferenceTask, ModelProfile
 from acesniper.runtime.watch import WatchLiveness
@@ -110,10 +109,10 @@ class ObjectCache:
     def upsert_pod(self, obj: Object) -> str | None:
         """Add or update a pod; returns the key of its task, None for a pod without a task."""
         view = PodView.of(obj)
-        if view.task is None:
-            return None
         if self.key is not None:
             view = self.key.verified(view)
+        if view.task is None:
+            return None
         task = namespaced_key(view.namespace, view.task)
         pods = self.pods.setdefault(task, {})
         cached = pods.get(view.name)

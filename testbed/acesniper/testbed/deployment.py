@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from acesniper.api.decision import KEY_BYTES
 from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE
+from acesniper.api.objects import KEY_BYTES
 from acesniper.api.scheduler_config import SchedulerConfig
 from acesniper.testbed.control_plane import ControlPlane, start_scheduler
 from acesniper.testbed.errors import CommandFailed

@@ -1,3 +1,4 @@
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -159,6 +160,17 @@ def test_tolerations_of_unreachable_nodes_in_the_spec_are_kept(
     spec = rendered(tolerations=tolerations)["spec"]
 
     assert [toleration["key"] for toleration in spec["tolerations"][len(tolerations) :]] == left
+
+
+def test_other_containers_of_a_template_hold_no_slots() -> None:
+    many = {"limits": {"acesniper.io/slot": "7"}, "requests": {"acesniper.io/slot": "7"}}
+    names = "other", "runner"
+    containers = [{"name": name, "resources": deepcopy(many)} for name in names]
+
+    other, runner = rendered(template={"spec": {"containers": containers}})["spec"]["containers"]
+
+    assert other["resources"] == {"limits": {}, "requests": {}}
+    assert runner["resources"]["limits"] == {"acesniper.io/slot": "1"}
 
 
 def test_without_a_runner_container_the_first_takes_the_slot() -> None:

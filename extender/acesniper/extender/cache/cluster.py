@@ -9,8 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
-from acesniper.api.decision import DecisionKey
-from acesniper.api.objects import PodView, namespaced_key
+from acesniper.api.objects import DecisionKey, PodView, namespaced_key
 from acesniper.domain.cold_start import ColdStartEstimator
 from acesniper.domain.device import Device, DeviceId
 from acesniper.domain.reservations import PodUid, Reservation, ReservationLedger

@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from acesniper.api.decision import DecisionKey
 from acesniper.api.names import DEVICE_PROFILES, NODES, PODS
+from acesniper.api.objects import DecisionKey
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.watch_events import WatchEvents
