@@ -131,7 +131,8 @@ class Reason(StrEnum):
     READING = (
         "Reading",
         (_NO_FEATURES, _NO_MODEL, _warning(TASK)),
-        "A pod reads the model, because it needs a Secret or a volume.",
+        "A pod reads the model: it needs a Secret, a volume, or an address that the operator may "
+        "not connect to.",
     )
     FETCH_FAILED = (
         "FetchFailed",
@@ -386,6 +387,19 @@ class Reason(StrEnum):
         _FINAL,
         "The API server rejects the pod as invalid, or spec.template is not a pod.",
         "Correct what the message names in a new task.",
+    )
+    LIMIT_EXCEEDED = (
+        "LimitExceeded",
+        _FINAL,
+        "The task is predicted to run longer than one task may.",
+        "Use several tasks with fewer inferences each, or ask the administrator to raise"
+        " scheduling.settings.maxTaskS.",
+    )
+    RUN_TIME_EXCEEDED = (
+        "RunTimeExceeded",
+        _FINAL,
+        "The pod ran longer than its activeDeadlineSeconds and was ended.",
+        "Check whether the run hangs; use several tasks with fewer inferences each.",
     )
     DEADLINE_MET = (
         "DeadlineMet",

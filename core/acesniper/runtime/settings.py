@@ -6,6 +6,7 @@ that `acesniper.policies`, which loads numpy, is imported only where a policy's 
 
 import socket
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from math import inf
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -57,6 +58,16 @@ def _parse_numbers(text: object) -> object:
 
 
 Numbers = Annotated[Mapping[str, float], BeforeValidator(_parse_numbers)]
+
+
+def _parse_networks(text: object) -> object:
+    """`network,network` as networks."""
+    if not isinstance(text, str):
+        return text
+    return tuple(ip_network(item.strip()) for item in text.split(",") if item.strip())
+
+
+Network = IPv4Network | IPv6Network
 
 
 class EnvironmentSettings(BaseModel):
@@ -215,6 +226,13 @@ class OperatorSettings(LeaseSettings):
     """Shortest time between two progress requests to a running task; 0: never ask."""
     max_model_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
     fetch_timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    fetch_networks: Annotated[tuple[Network, ...], BeforeValidator(_parse_networks)] = ()
+    """Networks such as `10.1.2.0/24,fd00::/8` from which the operator may fetch models, in addition
+    to the public internet. Models elsewhere are read by a pod in their namespace."""
+    read_cpu_s: Annotated[int, Field(ge=1)] = 30
+    """CPU time for reading one model's graph; a model that takes more is unsupported."""
+    profile_grace_s: Annotated[float, Field(ge=0)] = 3600.0
+    """How long a ModelProfile that was made for a task is kept after the last task that uses it."""
     planner_patience_s: Annotated[float, Field(gt=0)] = 30.0
     """How long the planner's Lease may stay unchanged before tasks start without a plan, in order
     of creation. Must be longer than the Lease lasts."""

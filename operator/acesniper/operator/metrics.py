@@ -1,6 +1,6 @@
 """The operator's metrics and the functions that count tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import Counter, Gauge, Histogram, Summary
@@ -18,6 +18,7 @@ from acesniper.api.v1alpha1 import (
     find_condition,
 )
 from acesniper.operator.cache import ObjectCache
+from acesniper.runtime.listener import CLOSE_REASONS, CloseReason
 from acesniper.runtime.metrics import (
     DEVICE,
     MODEL,
@@ -177,6 +178,17 @@ class OperatorMetrics(Instruments):
         "acesniper_operator_leading",
         "1 for the operator that holds the lease, 0 for a standby.",
     )
+    closed_connections: Counter = counter(
+        "acesniper_operator_closed_connections",
+        "HTTP connections closed because of a limit: the number of connections, the size of "
+        "requests, or the time for a handshake, a request, a response or between requests.",
+        Label.of("port", "health", "metrics"),
+        Label.of("reason", *CLOSE_REASONS),
+    )
+
+    def connection_closed(self, port: str) -> Callable[[CloseReason], None]:
+        """A function that counts a closed connection of a port."""
+        return lambda reason: self.closed_connections.labels(port, reason).inc()
 
 
 def declarations() -> Sequence[Declaration]:
