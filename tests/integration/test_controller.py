@@ -25,7 +25,8 @@ from acesniper.operator.controller import DEVICE_CHANGE_DELAY_S, Controller
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.runtime.settings import OperatorSettings
-from acesniper.runtime.watch import UPSERT, Reflector
+from acesniper.runtime.skipped import UPSERT
+from acesniper.runtime.watch import Reflector
 from builders import (
     make_device_profile,
     make_itask,
@@ -115,10 +116,10 @@ async def test_slow_downloads_of_models_delay_no_task() -> None:
     async def wait(*_: object) -> None:
         await asyncio.Event().wait()
 
-    fetcher = SimpleNamespace(fetch=wait)
+    reading = SimpleNamespace(read=wait)
     slow = [(MODEL_PROFILES, make_model_profile(f"slow-{n}")) for n in range(WORKERS)]
     async with operating((MODEL_PROFILES, MODEL), (NODES, make_node("n"))) as setup:
-        setup.controller.models.fetcher = fetcher  # type: ignore[assignment]  # never done
+        setup.controller.models.reading = reading  # type: ignore[assignment]  # never done
         for kind, model in slow:
             setup.cluster.put(kind, model)
         await asyncio.sleep(1.0)

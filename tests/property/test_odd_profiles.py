@@ -23,12 +23,12 @@ from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.planner import Planner
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.operator.device_status import updated_profile_status
-from acesniper.operator.model_profiles import class_latencies
+from acesniper.operator.model_status import class_latencies
 from acesniper.policies.policy import Policy
 from acesniper.predictor.base import LatencyPredictor
 from acesniper.predictor.factory import default_predictor
 from acesniper.predictor.onnx.sandbox import read_model
-from acesniper.runtime.watch import UPSERT
+from acesniper.runtime.skipped import UPSERT
 from acesniper.testbed.demo.examples import EmulatedDevice, shipped_devices
 from acesniper.testbed.deployment import ROOT
 from builders import make_model_profile, make_node

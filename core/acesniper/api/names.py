@@ -38,10 +38,15 @@ MODEL_DIGEST_ANNOTATION = f"{GROUP}/model-sha256"
 GENERATION_ANNOTATION = f"{GROUP}/generation"
 """Generation of the task's spec from which its pod was created."""
 
+QUEUE_LABELS = ("kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class")
+"""Labels of a task that its pods carry too, so that Kueue queues them where it is installed."""
+
 RUNNER_CONTAINER = "runner"
 """The container whose termination message is the task's report."""
 PROGRESS_PORT = "progress"
 """Name of the container port that serves the task's progress, if there is one."""
+DERIVED_LABEL = f"{GROUP}/derived"
+"""On a ModelProfile that the operator made for tasks: it is deleted once no task uses it."""
 READS_LABEL = f"{GROUP}/reads"
 """On a pod that reads a model's graph: the name of its ModelProfile."""
 

@@ -131,7 +131,8 @@ class Reason(StrEnum):
     READING = (
         "Reading",
         (_NO_FEATURES, _NO_MODEL, _warning(TASK)),
-        "A pod reads the model, because it needs a Secret or a volume.",
+        "A pod reads the model: it needs a Secret, a volume, or an address that the operator may "
+        "not connect to.",
     )
     FETCH_FAILED = (
         "FetchFailed",
@@ -387,6 +388,19 @@ class Reason(StrEnum):
         "The API server rejects the pod as invalid, or spec.template is not a pod.",
         "Correct what the message names in a new task.",
     )
+    LIMIT_EXCEEDED = (
+        "LimitExceeded",
+        _FINAL,
+        "The task is predicted to run longer than one task may.",
+        "Use several tasks with fewer inferences each, or ask the administrator to raise"
+        " scheduling.settings.maxTaskS.",
+    )
+    RUN_TIME_EXCEEDED = (
+        "RunTimeExceeded",
+        _FINAL,
+        "The pod ran longer than its activeDeadlineSeconds and was ended.",
+        "Check whether the run hangs; use several tasks with fewer inferences each.",
+    )
     DEADLINE_MET = (
         "DeadlineMet",
         (_condition(TASK, ConditionType.DEADLINE_MET, holds=True),),
@@ -463,6 +477,15 @@ class Reason(StrEnum):
         (_condition(DEVICE, ConditionType.DRIFTING, holds=True), _warning(DEVICE)),
         "The latencies of at least two namespaces have shifted; the device is measured again.",
         "If it persists, check cooling, power mode and other work on the node.",
+    )
+
+    # --- any resource --------------------------------------------------------------------------
+
+    UNREADABLE = (
+        "Unreadable",
+        tuple(_warning(resource) for resource in (TASK, MODEL, DEVICE, POD)),
+        "The object cannot be read or does not match its schema, and is skipped.",
+        "Delete it, or correct the field that the message names.",
     )
 
     @classmethod

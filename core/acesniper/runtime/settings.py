@@ -6,6 +6,8 @@ that `acesniper.policies`, which loads numpy, is imported only where a policy's 
 
 import socket
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from math import inf
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -35,6 +37,37 @@ def _parse_policy_classes(text: object) -> object:
             raise ValueError(f"not CLASS=POLICY: {name!r}")
         _known_policy(policy.strip())
     return {name.strip(): policy.strip() for name, _, policy in pairs}
+
+
+def _parse_numbers(text: object) -> object:
+    """`namespace=number,namespace=number` as a mapping; the numbers must be positive."""
+    if not isinstance(text, str):
+        return text
+    numbers: dict[str, float] = {}
+    for item in text.split(","):
+        name, equals, number = (part.strip() for part in item.partition("="))
+        if not item.strip():
+            continue
+        try:
+            numbers[name] = float(number)
+        except ValueError:
+            numbers[name] = 0.0
+        if not (name and equals and 0.0 < numbers[name] < inf):
+            raise ValueError(f"not NAMESPACE=POSITIVE-NUMBER: {item.strip()!r}")
+    return numbers
+
+
+Numbers = Annotated[Mapping[str, float], BeforeValidator(_parse_numbers)]
+
+
+def _parse_networks(text: object) -> object:
+    """`network,network` as networks."""
+    if not isinstance(text, str):
+        return text
+    return tuple(ip_network(item.strip()) for item in text.split(",") if item.strip())
+
+
+Network = IPv4Network | IPv6Network
 
 
 class EnvironmentSettings(BaseModel):
@@ -101,6 +134,20 @@ class PolicySettings(EnvironmentSettings):
     learn_from_containers: bool = False
     """Learn latencies and start times also from containers other than the runner image, which may
     report anything; for predictions of their own namespace only."""
+    fair_shares: bool = True
+    """Divide the devices between namespaces by weight. False: the policy orders the tasks of all
+    namespaces, as where Kueue decides which tasks may start."""
+    namespace_weights: Numbers = Field(default_factory=dict)
+    """Weights of namespaces, such as `vision=3,batch=0.5`; `*` is every other namespace, 1 by
+    default."""
+    namespace_limits: Numbers = Field(default_factory=dict)
+    """Predicted device seconds that the running tasks of a namespace may hold at once, such as
+    `batch=7200,*=14400`; its further tasks wait. Namespaces that are not named have no limit."""
+    priority_scope: Literal["namespace", "cluster"] = "namespace"
+    """Where a priority class counts: among the tasks of its namespace, or before all shares."""
+    max_task_s: Annotated[float, Field(ge=0)] = 3600.0
+    """Longest predicted run of one task, in device seconds; a longer task is refused, and a pod
+    that runs longer than 1.5 times this is ended. 0: no limit."""
 
 
 class PredictorSettings(PolicySettings):
@@ -182,6 +229,13 @@ class OperatorSettings(LeaseSettings):
     """Shortest time between two progress requests to a running task; 0: never ask."""
     max_model_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
     fetch_timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    fetch_networks: Annotated[tuple[Network, ...], BeforeValidator(_parse_networks)] = ()
+    """Networks such as `10.1.2.0/24,fd00::/8` from which the operator may fetch models, in addition
+    to the public internet. Models elsewhere are read by a pod in their namespace."""
+    read_cpu_s: Annotated[int, Field(ge=1)] = 30
+    """CPU time for reading one model's graph; a model that takes more is unsupported."""
+    profile_grace_s: Annotated[float, Field(ge=0)] = 3600.0
+    """How long a ModelProfile that was made for a task is kept after the last task that uses it."""
     planner_patience_s: Annotated[float, Field(gt=0)] = 30.0
     """How long the planner's Lease may stay unchanged before tasks start without a plan, in order
     of creation. Must be longer than the Lease lasts."""

@@ -11,8 +11,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from acesniper.predictor.factory import ReplaceablePredictor
+from acesniper.runtime.listener import CLOSE_REASONS, CloseReason
 from acesniper.runtime.metrics import (
     DEVICE,
+    NAMESPACE,
     Declaration,
     Instruments,
     Label,
@@ -91,6 +93,17 @@ class ExtenderMetrics(Instruments):
     queue_age_seconds: Gauge = gauge(
         "acesniper_queue_age_seconds", "Age of the oldest pending task."
     )
+    closed_connections: Counter = counter(
+        "acesniper_extender_closed_connections",
+        "HTTP connections closed because of a limit: the number of connections, the size of "
+        "requests, or the time for a handshake, a request, a response or between requests.",
+        Label.of("port", "scheduler", "health", "page"),
+        Label.of("reason", *CLOSE_REASONS),
+    )
+
+    def connection_closed(self, port: str) -> Callable[[CloseReason], None]:
+        """Return a function that counts a closed connection of a port."""
+        return lambda reason: self.closed_connections.labels(port, reason).inc()
 
 
 BACKLOG = Declaration(
@@ -104,6 +117,30 @@ WATCH_AGE = Declaration(
     "acesniper_watch_event_age_seconds",
     "Time since the last event or bookmark of a watch.",
     (Label.of("kind", *WATCHED),),
+)
+SKIPPED = Declaration(
+    Gauge,
+    "acesniper_extender_skipped_objects",
+    "Objects that cannot be read or do not match their schema; the extender skips them.",
+    (Label.of("kind", *WATCHED),),
+)
+NAMESPACE_USED = Declaration(
+    Gauge,
+    "acesniper_namespace_used_seconds",
+    "Device seconds that a namespace's pods used that ended since the planner started.",
+    (NAMESPACE,),
+)
+NAMESPACE_HELD = Declaration(
+    Gauge,
+    "acesniper_namespace_held_seconds",
+    "Predicted remaining device seconds of a namespace's pods that hold devices.",
+    (NAMESPACE,),
+)
+NAMESPACE_WAITING = Declaration(
+    Gauge,
+    "acesniper_namespace_waiting_seconds",
+    "Predicted device seconds of a namespace's waiting tasks.",
+    (NAMESPACE,),
 )
 
 MODEL = Declaration(
@@ -156,6 +193,10 @@ def declarations() -> Sequence[Declaration]:
         BACKLOG,
         PROFILE_AGE,
         WATCH_AGE,
+        SKIPPED,
+        NAMESPACE_USED,
+        NAMESPACE_HELD,
+        NAMESPACE_WAITING,
         *MODEL_DECLARATIONS,
     ]
 

@@ -4,8 +4,10 @@ The answer to a write is cached at once; an older version that a watch delivers 
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from acesniper.api import convert
@@ -13,7 +15,6 @@ from acesniper.api.names import DECISION_ANNOTATION, TASK_LABEL
 from acesniper.api.objects import PodView, namespaced_key, object_key
 from acesniper.api.reasons import ConditionType
 from acesniper.api.v1alpha1 import FINISHED, ApiType, DeviceProfile, InferenceTask, ModelProfile
-from acesniper.domain.errors import InvalidInput
 from acesniper.runtime.watch import WatchLiveness
 
 log = logging.getLogger(__name__)
@@ -76,9 +77,20 @@ class ObjectCache:
         metadata, spec = obj["metadata"], obj.get("spec") or {}
         self.nodes[str(metadata["name"])] = {
             "metadata": {"labels": metadata.get("labels") or {}},
-            "spec": {"unschedulable": spec.get("unschedulable")},
+            "spec": {
+                "unschedulable": spec.get("unschedulable"),
+                "podCIDRs": spec.get("podCIDRs") or [],
+            },
             "status": obj.get("status", {}),
         }
+
+    def cluster_networks(self) -> Iterator[IPv4Network | IPv6Network]:
+        """Addresses of nodes and pods, which may be public ones."""
+        for node in self.nodes.values():
+            addresses = node["status"].get("addresses") or ()
+            for text in (*node["spec"]["podCIDRs"], *(address["address"] for address in addresses)):
+                with suppress(ValueError):  # a host name
+                    yield ip_network(text, strict=False)
 
     def delete_task(self, obj: Object) -> None:
         """Delete a task."""
@@ -165,16 +177,6 @@ class ObjectCache:
         return key
 
 
-def cached(upsert: Callable[[Object], str], obj: Object) -> bool:
-    """Whether an object could be cached; an invalid one is ignored and logged."""
-    try:
-        upsert(obj)
-    except InvalidInput as error:
-        log.warning("ignored: %s", error)
-        return False
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class NamespaceModels(Mapping[str, ModelProfile]):
     """A view of the ModelProfiles of one namespace, by name."""
@@ -196,7 +198,7 @@ class NamespaceModels(Mapping[str, ModelProfile]):
 def _trimmed(pod: Object) -> Object:
     """A pod trimmed to the fields that are used: thousands of complete pods need too much memory.
 
-    The decision is in the pod's view; of the spec, only the containers are used.
+    The decision is in the pod's view; of the spec, only containers and the deadline are used.
     """
     metadata = _metadata(pod)
     annotations = metadata.get("annotations") or {}
@@ -204,6 +206,8 @@ def _trimmed(pod: Object) -> Object:
         kept = {name: value for name, value in annotations.items() if name != DECISION_ANNOTATION}
         metadata["annotations"] = kept
     spec = {"containers": pod["spec"].get("containers") or []}
+    if (deadline_s := pod["spec"].get("activeDeadlineSeconds")) is not None:
+        spec["activeDeadlineSeconds"] = deadline_s
     return {"metadata": metadata, "spec": spec, "status": pod.get("status", {})}
 
 

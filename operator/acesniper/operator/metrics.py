@@ -1,6 +1,6 @@
 """The operator's metrics and the functions that count tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import Counter, Gauge, Histogram, Summary
@@ -18,6 +18,7 @@ from acesniper.api.v1alpha1 import (
     find_condition,
 )
 from acesniper.operator.cache import ObjectCache
+from acesniper.runtime.listener import CLOSE_REASONS, CloseReason
 from acesniper.runtime.metrics import (
     DEVICE,
     MODEL,
@@ -36,6 +37,7 @@ WAIT_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 RECONCILE_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 REASON = Label.per_each("reason")
 RECONCILED = Label.of("kind", "task", "model", "device", "node")
+SKIPPED = Label.of("kind", "InferenceTask", "ModelProfile", "DeviceProfile", "Pod")
 WATCHED = Label.of("kind", "InferenceTask", "ModelProfile", "DeviceProfile", "Node", "Pod")
 
 
@@ -146,6 +148,11 @@ class OperatorMetrics(Instruments):
         "Time of the last watch event of a kind, in seconds since the epoch.",
         WATCHED,
     )
+    skipped_objects: Gauge = gauge(
+        "acesniper_operator_skipped_objects",
+        "Objects that cannot be read or do not match their schema; the operator skips them.",
+        SKIPPED,
+    )
     runs_learned: Counter = counter(
         "acesniper_runs_learned",
         "Runs of finished tasks that calibrate the predictions for their device.",
@@ -171,6 +178,17 @@ class OperatorMetrics(Instruments):
         "acesniper_operator_leading",
         "1 for the operator that holds the lease, 0 for a standby.",
     )
+    closed_connections: Counter = counter(
+        "acesniper_operator_closed_connections",
+        "HTTP connections closed because of a limit: the number of connections, the size of "
+        "requests, or the time for a handshake, a request, a response or between requests.",
+        Label.of("port", "health", "metrics"),
+        Label.of("reason", *CLOSE_REASONS),
+    )
+
+    def connection_closed(self, port: str) -> Callable[[CloseReason], None]:
+        """A function that counts a closed connection of a port."""
+        return lambda reason: self.closed_connections.labels(port, reason).inc()
 
 
 def declarations() -> Sequence[Declaration]:

@@ -40,6 +40,7 @@ from acesniper.api.v1alpha1.model_profile import (
     ModelProfile,
     ModelProfileSpec,
     ModelProfileStatus,
+    ReaderPod,
 )
 from acesniper.api.v1alpha1.schema import NAME_RULE, ApiType, Condition, ModelSource, Seconds
 
@@ -71,6 +72,7 @@ __all__ = [
     "ModelProfileStatus",
     "ModelSource",
     "Phase",
+    "ReaderPod",
     "Seconds",
     "TaskCandidate",
     "TaskDecision",

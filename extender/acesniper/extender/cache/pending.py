@@ -124,7 +124,10 @@ class PendingTasks:
             self.ungated[key] = task
         else:
             # Admission in the API server resolved the priority class in the pod.
-            self.gated[key] = replace(task, priority=gated_pod.priority)
+            # Its node selector may be narrower, as where Kueue has assigned a resource flavor.
+            self.gated[key] = replace(
+                task, priority=gated_pod.priority, node_selector=gated_pod.node_selector
+            )
             self.gated_pods[key] = gated_pod
 
     def _pending(self) -> Iterable[Task]:

@@ -110,9 +110,8 @@ def _gated(
     if (expired := termination.deadline_exceeded(snapshot)) is not None:
         return replace(expired, delete_pod=pod)
     if pod.refused is not None:
-        reason = Reason.DEADLINE_UNREACHABLE
-        end = termination.finish(snapshot, status, Phase.FAILED, reason, pod.refused)
-        return replace(end, delete_pod=pod)
+        refused = pending.refused_by_planner(snapshot, status, pod.refused)
+        return replace(refused, delete_pod=pod)
     if (notices := _outdated(snapshot, pod, manifest)) is not None:
         # Nothing has run yet: replace the pod by one of the current model and spec.
         renewed = next_incarnation(status)
@@ -121,6 +120,8 @@ def _gated(
     if blocked is not None:
         return _without_model(blocked, status)
     if profile is not None:
+        if (over_limit := pending.over_limit(snapshot, status, profile)) is not None:
+            return replace(over_limit, delete_pod=pod)
         conditions, _ = pending.with_profiled_model(snapshot, name, profile)
         text = pending.waiting_message(snapshot, name, profile, pod.other_gates)
         status = status.model_copy(update={"conditions": conditions, "message": text})

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from math import ceil
 from typing import Any
 
 from acesniper.api.address import Address
@@ -16,6 +17,7 @@ from acesniper.api.names import (
     MODEL_LABEL,
     PLAN_GATE,
     PROGRESS_PORT,
+    QUEUE_LABELS,
     RUNNER_CONTAINER,
     SCHEDULER_NAME,
     SLOT_RESOURCE,
@@ -27,6 +29,8 @@ from acesniper.domain.errors import InvalidInput, InvalidTask
 from acesniper.operator.task.volumes import NodeCache, PodVolumes
 
 MAX_NAME_LENGTH = 63
+RUN_TOLERANCE = 1.5
+"""How much longer than the longest predicted run a pod may be active, its start included."""
 NODE_DOWN_SECONDS = 60
 NODE_DOWN_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 TEMPLATE = "spec.template"
@@ -48,9 +52,17 @@ def pod_name(task: InferenceTask) -> str:
 
 
 def render_pod(
-    task: InferenceTask, model: str, source: ModelSource, image: str, cache: NodeCache | None = None
+    task: InferenceTask,
+    model: str,
+    source: ModelSource,
+    image: str,
+    cache: NodeCache | None = None,
+    max_task_s: float = 0.0,
 ) -> Json:
     """The gated pod that runs one attempt of `task`.
+
+    It is ended after 1.5 times `max_task_s`, so that a wrong prediction or a run that hangs does
+    not hold a device forever; 0: never.
 
     Raises:
         InvalidTask: spec.template is not a valid pod (its schema accepts any JSON), or an address
@@ -67,7 +79,9 @@ def render_pod(
     metadata["name"] = pod_name(task)
     metadata["namespace"] = task.metadata["namespace"]
     metadata["ownerReferences"] = [_owner(task)]
+    own_labels = task.metadata.get("labels") or {}
     metadata["labels"] = {
+        **{label: own_labels[label] for label in QUEUE_LABELS if label in own_labels},
         **_object(metadata, "labels", f"{TEMPLATE}.metadata"),
         TASK_LABEL: task.metadata["name"],
         MODEL_LABEL: model,
@@ -81,6 +95,10 @@ def render_pod(
     spec["schedulerName"] = SCHEDULER_NAME
     spec["schedulingGates"] = [*_list(spec, "schedulingGates"), {"name": PLAN_GATE}]
     spec["restartPolicy"] = "Never"
+    if max_task_s:
+        longest_s = ceil(RUN_TOLERANCE * max_task_s)
+        given_s = spec.get("activeDeadlineSeconds")
+        spec["activeDeadlineSeconds"] = min(given_s or longest_s, longest_s)
     if task.spec.node_selector:
         selector = _object(spec, "nodeSelector", f"{TEMPLATE}.spec")
         spec["nodeSelector"] = {**selector, **task.spec.node_selector}

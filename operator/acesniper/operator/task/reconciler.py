@@ -59,6 +59,8 @@ class TaskReconciler:
     start_patience_s: float = 300.0
     """How long a container may fail to start before the attempt has failed."""
     cache: NodeCache | None = None
+    max_task_s: float = 0.0
+    """Longest predicted run of a task; 0: no limit."""
     _unschedulable: UnschedulableReasons = field(default_factory=dict)
     _failures: dict[str, int] = field(default_factory=dict)
     """Consecutive failures by task."""
@@ -121,6 +123,7 @@ class TaskReconciler:
             devices=self.store.devices,
             start_patience_s=self.start_patience_s,
             unschedulable=self._unschedulable,
+            max_task_s=self.max_task_s,
         )
 
     async def _execute(self, task: InferenceTask, action: Action) -> float | None:

@@ -20,7 +20,8 @@ class TaskSnapshot:
     `pods` are the pods that the task owns, by name, as (view, manifest). `models` are the
     ModelProfiles of its namespace, by name. `may_queue` is True while the task is inside the
     admission window. With `nodes` None, no node counts as lost. `start_patience_s` is how long a
-    container may fail to start. `unschedulable` is shared by all tasks.
+    container may fail to start. `unschedulable` is shared by all tasks. `max_task_s` is the longest
+    predicted run of a task; 0: no limit.
     """
 
     task: InferenceTask
@@ -34,6 +35,7 @@ class TaskSnapshot:
     start_patience_s: float = 300.0
     cache: NodeCache | None = None
     unschedulable: UnschedulableReasons = field(default_factory=dict)
+    max_task_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
