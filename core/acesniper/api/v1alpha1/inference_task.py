@@ -14,14 +14,16 @@ from acesniper.api.v1alpha1.schema import (
     CelRule,
     Condition,
     Duration,
-    FreeForm,
     Message,
     ModelSource,
     Name,
+    PodTemplate,
     PrinterColumn,
+    ResourceRequirements,
     Seconds,
     Shapes,
     Time,
+    Toleration,
     address_rules,
     conditions_field,
     immutable,
@@ -152,15 +154,15 @@ class InferenceTaskSpec(ApiType):
         description="Labels that a node must have to run the task, such as {kubernetes.io/arch:"
         " arm64}.",
     )
-    tolerations: list[FreeForm] = Field(
+    tolerations: list[Toleration] = Field(
         default_factory=list, max_length=64, description="Tolerations of the pods of the task."
     )
-    resources: FreeForm = Field(
+    resources: ResourceRequirements = Field(
         default_factory=dict,
         description="Resource requests and limits of the runner container, such as {limits: "
         "{memory: 2Gi}}.",
     )
-    template: FreeForm = Field(
+    template: PodTemplate = Field(
         default_factory=dict,
         description="Pod template for a custom container. Default: the runner image runs the "
         "model. The termination message of the container named `runner` is read as "
