@@ -198,7 +198,7 @@ def declarations() -> Sequence[Declaration]:
 
 
 UNKNOWN = "unknown"
-"""The provider if the device was deleted or the pod was placed without one, or an unknown reason."""
+"""An unknown reason; the provider if the device was deleted or none was predicted for."""
 MAX_MODELS = 100
 """Models of a namespace with a label value of their own."""
 OTHERS = "(other)"
