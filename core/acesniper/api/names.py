@@ -30,6 +30,8 @@ ATTEMPT_LABEL = f"{GROUP}/attempt"
 
 DEVICE_ANNOTATION = f"{GROUP}/device"
 """The device that the planner selected; the runner reads it through the downward API."""
+REPROBE_ANNOTATION = "acesniper.io/reprobe-requested-at"
+"""On a DeviceProfile: when drift last requested a probe."""
 DECISION_ANNOTATION = f"{GROUP}/decision"
 """The planner's decision with the best candidates, as JSON (`acesniper.api.decision`)."""
 REFUSED_ANNOTATION = f"{GROUP}/refused"
