@@ -3,7 +3,7 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus
 from acesniper.operator.cache import ObjectCache
-from acesniper.operator.metrics import OperatorMetrics, count_deleted, count_phase
+from acesniper.operator.metrics import MAX_MODELS, OperatorMetrics, count_deleted, count_phase
 from builders import make_device_profile, make_itask, make_model_profile
 
 FINISHED = {
@@ -150,3 +150,39 @@ def test_a_task_deleted_before_its_end_counts_as_deleted(phase: str, number: flo
 
     name = "acesniper_task_endings_total"
     assert registry.get_sample_value(name, {"reason": "Deleted"}) == number
+
+
+def test_a_foreign_reason_is_no_label() -> None:
+    registry = CollectorRegistry()
+    metrics = OperatorMetrics.on(registry)
+    task = InferenceTask.model_validate(make_itask(status={"phase": "Running"}))
+
+    for number in range(50):
+        foreign = {**FINISHED, "reason": f"Reason{number}\n"}
+        status = InferenceTaskStatus.model_validate({"phase": "Failed", "conditions": [foreign]})
+        count_phase(metrics, ObjectCache(), task, status)
+
+    (family,) = (family for family in registry.collect() if family.name == "acesniper_task_endings")
+    assert [sample.labels for sample in family.samples] == [{"reason": "unknown"}]
+
+
+def test_models_of_a_namespace_beyond_a_number_share_a_series() -> None:
+    registry, store = CollectorRegistry(), ObjectCache()
+    metrics = OperatorMetrics.on(registry)
+    store.upsert_device(make_device_profile("d"))
+    names = [f"model-{number}" for number in range(MAX_MODELS + 50)]
+    for name in names:
+        store.upsert_model(make_model_profile(name))
+    task = InferenceTask.model_validate(make_itask(status={"phase": "Running"}))
+
+    for name in names:
+        count_phase(metrics, store, task, succeeded().model_copy(update={"model_profile": name}))
+
+    (family,) = (
+        family
+        for family in registry.collect()
+        if family.name == "acesniper_model_prediction_error_ratio"
+    )
+    counts = {s.labels["model"]: s.value for s in family.samples if s.name.endswith("_count")}
+    assert len(counts) == MAX_MODELS + 1
+    assert counts["default/(other)"] == 50
