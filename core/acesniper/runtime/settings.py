@@ -133,6 +133,9 @@ class PolicySettings(EnvironmentSettings):
     """Policies for the tasks of single priority classes, such as `batch=min-min,urgent=edf-mct`."""
     aging_s: Annotated[float, Field(gt=0)] = 600.0
     """A task that has waited this long goes before all that have not, whatever its priority."""
+    learn_from_containers: bool = False
+    """Learn latencies and start times also from containers other than the runner image, which may
+    report anything; for predictions of their own namespace only."""
     fair_shares: bool = True
     """Divide the devices between namespaces by weight. False: the policy orders the tasks of all
     namespaces, as where Kueue decides which tasks may start."""

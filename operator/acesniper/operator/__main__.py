@@ -131,7 +131,12 @@ def build_controller(
             clock=clock,
         ),
         devices=DeviceReconciler(
-            cluster=cluster, store=store, metrics=metrics, events=events, clock=clock
+            cluster=cluster,
+            store=store,
+            metrics=metrics,
+            events=events,
+            clock=clock,
+            learn_from_containers=settings.learn_from_containers,
         ),
         metrics=metrics,
         clock=clock,

@@ -274,6 +274,12 @@ class TaskPrediction(ApiType):
 class TaskObservation(ApiType):
     """Observed times of a finished task, in seconds."""
 
+    reported_by: Literal["Runner", "Container"] | None = Field(
+        default=None,
+        description="What measured the latency: Runner, the runner image as the operator starts it;"
+        " or Container, any other container. Predictions learn from Container only if the"
+        " administrator allows it, and for this namespace alone.",
+    )
     text: str = Field(description='Median latency of one inference, such as "12.5 ms".')
     latency_median_seconds: float | None = Field(
         default=None,
