@@ -34,8 +34,9 @@ DRIFT_THRESHOLD = 0.7
 where the prediction for the second already contains half of the shift."""
 MAX_DRIFT_STEP = 0.5
 """Limit of what one run adds, so that a single run never counts as drift."""
-CHANGE_VARIANCE = 1.0
-"""Variance (log seconds, squared) that a drift adds to latencies from before it."""
+CHANGE_VARIANCE = 9.0
+"""Variance (log seconds, squared) that a drift adds to latencies from before it: so large that
+predictions adapt as fast as without them."""
 
 
 @dataclass(frozen=True, slots=True)

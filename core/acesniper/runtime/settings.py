@@ -18,6 +18,8 @@ from acesniper.domain.errors import InvalidInput
 PREFIX = "ACESNIPER_"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+QUANTITY_PATTERN = r"^[0-9]+([.][0-9]+)?([KMGTP]i?|[mk])?$"
+OptionalQuantity = Annotated[str, Field(pattern=rf"{QUANTITY_PATTERN}|^$")]
 OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 
 
@@ -221,6 +223,11 @@ class OperatorSettings(LeaseSettings):
     max_gated_pods: Annotated[int, Field(ge=1)] = 500
     """Limit of gated pods that wait for the planner. Tasks beyond have no pod yet."""
     runner_image: str = "acesniper/runner:0.1.0"
+    runner_scratch: Annotated[str, Field(pattern=QUANTITY_PATTERN)] = "8Gi"
+    """Size limit of the volume into which a runner fetches its model and input."""
+    runner_cpu: OptionalQuantity = "100m"
+    runner_memory: OptionalQuantity = "256Mi"
+    """Requests of a runner whose task states none; empty: none."""
     model_cache: str = ""
     """Folder on each node where tasks' models are cached; empty: each pod fetches its own."""
     model_cache_bytes: Annotated[int, Field(ge=0)] = 4 * 1024**3

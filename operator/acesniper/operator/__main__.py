@@ -42,7 +42,7 @@ from acesniper.operator.model_readers import ModelReaderPods
 from acesniper.operator.model_reading import ModelReading, fair_order
 from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.task.reconciler import TaskReconciler
-from acesniper.operator.task.volumes import NodeCache
+from acesniper.operator.task.volumes import NodeCache, PodDefaults
 from acesniper.operator.unused_profiles import UnusedProfiles
 from acesniper.policies.policy import Policy
 from acesniper.policies.shares import ShareAccounts, Shares
@@ -107,6 +107,9 @@ def build_controller(
             start_patience_s=settings.start_patience_s,
             cache=_node_cache(settings),
             max_task_s=settings.max_task_s,
+            defaults=PodDefaults(
+                settings.runner_scratch, settings.runner_cpu, settings.runner_memory
+            ),
         ),
         models=ModelReconciler(
             cluster=cluster,
@@ -119,7 +122,7 @@ def build_controller(
                     Destinations(settings.fetch_networks, internal=store.cluster_networks),
                 ),
                 read_graph=partial(_read, settings.read_cpu_s),
-                pods=ModelReaderPods(cluster, settings.runner_image),
+                pods=ModelReaderPods(cluster, settings.runner_image, settings.runner_scratch),
             ),
             features_version=FEATURES_VERSION,
             metrics=metrics,

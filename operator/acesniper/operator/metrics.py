@@ -221,7 +221,9 @@ def count_phase(
     if status.phase is not Phase.SUCCEEDED or status.observed is None:
         return
     _count_times(metrics, status.observed, epoch_s(before.metadata["creationTimestamp"]))
-    if status.predicted is not None and status.error_ratio is not None:
+    # Containers of tasks report anything, and nothing learns from them.
+    by_runner = status.observed.reported_by != "Container"
+    if status.predicted is not None and status.error_ratio is not None and by_runner:
         device = store.devices.get(status.device or "")
         provider = device.spec.provider if device else UNKNOWN
         metrics.prediction_error_ratio.labels(provider).observe(status.error_ratio)

@@ -71,6 +71,19 @@ def test_a_success_counts_its_times_and_the_prediction_error() -> None:
     assert sum_of("model_prediction_error_ratio", model="default/model") == 0.2
 
 
+def test_what_a_container_of_a_task_reports_is_no_prediction_error() -> None:
+    status = succeeded(1e-6)
+    assert status.observed is not None
+    observed = status.observed.model_copy(update={"reported_by": "Container"})
+    registry = counted({"phase": "Running"}, status.model_copy(update={"observed": observed}))
+
+    for name in ("prediction_error_ratio", "prediction_intervals"):
+        for suffix in ("_sum", "_total"):
+            labels = {"provider": "cuda"}
+            assert not registry.get_sample_value(f"acesniper_{name}{suffix}", labels)
+    assert registry.get_sample_value("acesniper_task_run_seconds_sum", {}) == 7.0
+
+
 def test_a_success_adds_the_predicted_and_the_observed_time() -> None:
     registry = counted({"phase": "Running"}, succeeded(1.25))
 

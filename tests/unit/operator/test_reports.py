@@ -108,6 +108,28 @@ def test_times_longer_than_the_container_ran_are_impossible(
     assert read.inferences == report.inferences
 
 
+@pytest.mark.parametrize("ran", ["registry.local/retagged:2", DIGEST])
+def test_an_image_with_several_names_on_its_node_is_the_runner(ran: str) -> None:
+    names = [
+        f"docker.io/acesniper/runner@{DIGEST}",
+        f"docker.io/{IMAGE}",
+        "registry.local/retagged:2",
+    ]
+    node = {"status": {"images": [{"names": ["evil.example/x:1"]}, {"names": names}]}}
+    evil = pod(ran="evil.example/x:1", image_id="evil.example/x@sha256:b")
+    task = InferenceTask.model_validate(make_itask())
+    image_id = f"docker.io/acesniper/runner@{DIGEST}"
+
+    assert reporter(task, pod(ran=ran, image_id=image_id), IMAGE, node) == "Runner"
+    assert reporter(task, evil, IMAGE, node) == "Container"
+
+
+def test_a_container_that_ended_before_it_started_is_not_checked() -> None:
+    report = TaskReport(inferences=1, latency_median_s=3.0)
+
+    assert possible_report(report, finished_pod(report, ran_s=-60.0)) == report
+
+
 def test_times_of_a_container_without_start_and_end_are_not_checked() -> None:
     report = TaskReport(inferences=1, latency_median_s=300.0)
 

@@ -282,9 +282,9 @@ def _succeeded(snapshot: TaskSnapshot, pod: PodView, manifest: Manifest) -> Acti
     report = reports.read_report(manifest)
     created_s = epoch_s(snapshot.task.metadata["creationTimestamp"])
     observed, text = termination.observed_outcome(report, manifest, created_s, snapshot.now_s)
-    reported_by = reports.reporter(snapshot.task, manifest, snapshot.image)
-    observed = observed.model_copy(update={"reported_by": reported_by})
-    update: dict[str, Any] = {"observed": observed}
+    node = (snapshot.nodes or {}).get(str(pod.node))
+    reported_by = reports.reporter(snapshot.task, manifest, snapshot.image, node)
+    update: dict[str, Any] = {"observed": observed.model_copy(update={"reported_by": reported_by})}
     if report is not None and report.inferences:
         total = snapshot.task.spec.inferences
         run_s = max((report.total_s or 0.0) - (report.load_s or 0.0), 0.0)

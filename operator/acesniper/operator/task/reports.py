@@ -18,11 +18,14 @@ REPORT_SLACK_S = 2.0
 """By how much reported times may exceed those of the container, which are whole seconds."""
 
 
-def reporter(task: InferenceTask, pod: Manifest, image: str) -> Literal["Runner", "Container"]:
+def reporter(
+    task: InferenceTask, pod: Manifest, image: str, node: Manifest | None = None
+) -> Literal["Runner", "Container"]:
     """What wrote the report of a task's pod: our runner in `image`, or any other container.
 
     A pod's image can be changed until it starts, and back afterwards: what ran is in its status.
-    A container that a debugging session adds can write the report of another one.
+    A container that a debugging session adds can write the report of another one. `node` is the
+    pod's.
     """
     spec = pod.get("spec") or {}
     runner = _named(spec.get("containers"))
@@ -32,7 +35,7 @@ def reporter(task: InferenceTask, pod: Manifest, image: str) -> Literal["Runner"
         and runner.get("image") == image
         and not runner.get("command")
         and not spec.get("ephemeralContainers")
-        and _is_image(ran, image)
+        and _is_image(ran, image, node or {})
     )
     return "Runner" if is_runner else "Container"
 
@@ -45,15 +48,25 @@ def _named(containers: object) -> Manifest:
     return {}
 
 
-def _is_image(status: Manifest, image: str) -> bool:
+def _is_image(status: Manifest, image: str, node: Manifest) -> bool:
     """Whether a container's status says that it ran this image.
 
-    An image that is pinned by digest is compared by digest: runtimes report no name for it.
+    Runtimes report any name of an image that has several, and none of one that is pinned by digest:
+    the node lists the names and digests that belong to one image.
     """
-    _, pinned, digest = image.partition("@")
-    if pinned:
-        return str(status.get("imageID", "")).endswith(digest)
-    return _full_name(str(status.get("image", ""))) == _full_name(image)
+    image_id = str(status.get("imageID", "")).rpartition("://")[2]
+    ran = {_full_name(str(status.get("image", ""))), image_id.partition("@")[2]} - {""}
+    wanted = {image.partition("@")[2] or _full_name(image)}
+    if wanted & ran:
+        return True
+    for listed in (node.get("status") or {}).get("images") or ():
+        names = {
+            str(name).partition("@")[2] or _full_name(str(name))
+            for name in listed.get("names") or ()
+        }
+        if names & wanted and names & ran:
+            return True
+    return False
 
 
 def _full_name(image: str) -> str:
@@ -93,9 +106,13 @@ def possible_report(report: TaskReport, pod: Manifest) -> TaskReport:
 
 
 def _ran_s(pod: Manifest) -> float | None:
-    """Seconds from the start to the end of the container, by its kubelet; None if unknown."""
+    """Seconds from the start to the end of the container, by its kubelet; None if unknown.
+
+    Some runtimes lose the start, and the clock of a node may be set while the container runs.
+    """
     state = terminated_state(pod)
     started, finished = state.get("startedAt"), state.get("finishedAt")
     if not started or not finished:
         return None
-    return epoch_s(finished) - epoch_s(started)
+    ran_s = epoch_s(finished) - epoch_s(started)
+    return ran_s if ran_s >= 0 else None
