@@ -14,7 +14,7 @@ from helm_release import CHART, template
 RIGHTS = {
     "acesniper-operator": {
         "acesniper.io/inferencetasks": "get list watch delete",
-        "acesniper.io/modelprofiles": "get list watch create",
+        "acesniper.io/modelprofiles": "get list watch create delete",
         "acesniper.io/deviceprofiles": "get list watch patch",
         "acesniper.io/inferencetasks/finalizers": "update",
         "acesniper.io/inferencetasks/status": "patch",

@@ -11,7 +11,7 @@ from acesniper.domain.reservations import PodUid
 from acesniper.domain.task import ModelKey, TaskKey
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.cache.reservations import RemainingTime
-from acesniper.extender.latency_table import MeasuredDevice
+from acesniper.predictor.namespaces import MeasuredDevice
 from acesniper.runtime.skipped import DELETE
 
 

@@ -193,7 +193,7 @@ def _cache(settings: ExtenderSettings, predictor: LatencyPredictor) -> ClusterCa
         table=LatencyTable(predictor),
         clock=time.time,
         bind_timeout_s=settings.bind_timeout_s,
-        start_times=ColdStartEstimator(defaults),
+        start_times=ColdStartEstimator(defaults, settings.learn_from_containers),
     )
 
 

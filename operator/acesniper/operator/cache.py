@@ -5,7 +5,9 @@ The answer to a write is cached at once; an older version that a watch delivers 
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from acesniper.api import convert
@@ -75,9 +77,20 @@ class ObjectCache:
         metadata, spec = obj["metadata"], obj.get("spec") or {}
         self.nodes[str(metadata["name"])] = {
             "metadata": {"labels": metadata.get("labels") or {}},
-            "spec": {"unschedulable": spec.get("unschedulable")},
+            "spec": {
+                "unschedulable": spec.get("unschedulable"),
+                "podCIDRs": spec.get("podCIDRs") or [],
+            },
             "status": obj.get("status", {}),
         }
+
+    def cluster_networks(self) -> Iterator[IPv4Network | IPv6Network]:
+        """Addresses of nodes and pods, which may be public ones."""
+        for node in self.nodes.values():
+            addresses = node["status"].get("addresses") or ()
+            for text in (*node["spec"]["podCIDRs"], *(address["address"] for address in addresses)):
+                with suppress(ValueError):  # a host name
+                    yield ip_network(text, strict=False)
 
     def delete_task(self, obj: Object) -> None:
         """Delete a task."""

@@ -32,6 +32,9 @@ NO_START_DELAY = {
 }
 """The extender's cold-start settings: emulated pods pull, fetch and load nothing."""
 
+FETCH_FROM_LOOPBACK = {"ACESNIPER_FETCH_NETWORKS": "127.0.0.0/8"}
+"""The operator's setting for servers of the testbed."""
+
 NAMESPACE = "acesniper-system"
 STANDBY = "-standby"
 """Suffix of the process names of a second replica."""
@@ -121,6 +124,7 @@ class Deployment:
             {
                 "ACESNIPER_HEALTH_PORT": str(self.health_port),
                 "ACESNIPER_METRICS_PORT": str(self.metrics_port),
+                **FETCH_FROM_LOOPBACK,
             },
             self.health_port,
             "/healthz",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import inf
 
 from acesniper.api import convert
-from acesniper.api.names import API_VERSION
+from acesniper.api.names import API_VERSION, DERIVED_LABEL
 from acesniper.api.objects import Json
 from acesniper.api.reasons import ConditionType, Notice, Reason
 from acesniper.api.units import duration_text, rfc3339
@@ -157,7 +157,7 @@ def variant_manifest(
     return {
         "apiVersion": API_VERSION,
         "kind": "ModelProfile",
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace, "labels": {DERIVED_LABEL: "true"}},
         "spec": variant.model_dump(by_alias=True, mode="json", exclude_none=True),
     }
 
@@ -191,7 +191,15 @@ def enqueue(snapshot: TaskSnapshot, name: str, profile: ModelProfile) -> Action:
     status = _without_rejection(snapshot, status, name, profile)
     source = profile.spec.source
     try:
-        pod = render_pod(task, name, source, snapshot.image, snapshot.cache, snapshot.max_task_s)
+        pod = render_pod(
+            task,
+            name,
+            source,
+            snapshot.image,
+            snapshot.cache,
+            snapshot.max_task_s,
+            snapshot.defaults,
+        )
     except InvalidTask as error:
         text = str(error)
         return termination.finish(snapshot, status, Phase.FAILED, Reason.INVALID_POD, text)

@@ -19,6 +19,11 @@ from acesniper.domain.errors import InvalidModel
 MAX_ELEMENTS = 1 << 40
 """Limit on the elements of a tensor; more than a tebi is a mistake or an attack."""
 
+MAX_TEXT_BYTES = 4096
+"""Text of an attribute that is analysed, such as an Einsum's equation."""
+MAX_RANK = 64
+"""Limit of dimensions, that of numpy."""
+
 KEPT_ELEMENTS = 4096
 """Constants up to this size keep their values, since shapes may depend on them."""
 
@@ -64,6 +69,8 @@ OMITTED = Tensor((), 0.0, constant=True)
 def checked_tensor(name: str, dims: Iterable[int], kind: int, constant: bool) -> Tensor:
     """Tensor of known shape. Raises InvalidModel if the shape is absurd."""
     shape = tuple(int(dim) for dim in dims)
+    if len(shape) > MAX_RANK:
+        raise InvalidModel("TooLarge", f"tensor {name!r} has {len(shape)} dimensions")
     if any(dim < 0 for dim in shape):
         raise InvalidModel("NotOnnx", f"tensor {name!r} has a negative dimension: {shape}")
     if math.prod(shape) > MAX_ELEMENTS:
@@ -137,6 +144,17 @@ def op_names(text: str) -> frozenset[str]:
     """Operator names in a whitespace-separated text."""
     return frozenset(text.split())
 
+
+BY_REFERENCE = op_names(
+    "Acos Acosh ArgMax ArgMin Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr "
+    "BitwiseXor CastLike Compress Cos Cosh CumProd DepthToSpace Elu Erf EyeLike Flatten "
+    "GatherElements GatherND Gelu Gemm HardSigmoid HardSwish IsInf IsNaN LeakyRelu MatMul Mean "
+    "Mish OneHot PRelu Pad ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMean "
+    "ReduceSumSquare Relu ReverseSequence ScatterElements Selu Shrink Sigmoid Sin Sinh Softmax "
+    "Softplus Softsign SpaceToDepth Sum Tan Tanh ThresholdedRelu TopK Trilu Unique"
+)
+"""Rarer operators of shape arithmetic: their cost is bounded by the sizes of inputs and outputs.
+That of others is not: the window of a pool, the terms of an Einsum, a regular expression."""
 
 RANDOM = op_names(
     "RandomNormal RandomUniform RandomNormalLike RandomUniformLike Bernoulli Multinomial"
