@@ -93,7 +93,7 @@ def test_of_namespaces_without_tasks_a_limited_number_is_kept() -> None:
     assert len(accounts._accounts_s) <= MAX_IDLE + 1
 
 
-def test_tasks_that_wait_for_one_kind_of_device_do_not_hold_up_others_of_their_namespace() -> None:
+def test_waiting_for_one_kind_of_device_does_not_hold_up_others() -> None:
     devices = [make_device("gpu", provider="cuda"), make_device("cpu")]
     latency = {"m": {"gpu": 1.0, "cpu": 1.0}}
     snapshot = make_snapshot(devices, latency, {"gpu": [50.0]})
