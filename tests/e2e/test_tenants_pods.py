@@ -43,7 +43,7 @@ def ghosts(
         "uid": metadata["uid"],
         "controller": True,
     }
-    pods = []
+    pods: list[dict[str, object]] = []
     for number in range(GHOSTS):
         slot = {"limits": {"acesniper.io/slot": "1"}}
         spec: dict[str, object] = {
