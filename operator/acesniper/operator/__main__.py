@@ -106,6 +106,8 @@ def build_controller(
             start_patience_s=settings.start_patience_s,
             cache=_node_cache(settings),
             max_task_s=settings.max_task_s,
+            run_limit_factor=settings.run_limit_factor,
+            run_limit_floor_s=settings.run_limit_floor_s,
         ),
         models=ModelReconciler(
             cluster=cluster,

@@ -26,7 +26,7 @@ from acesniper.api.v1alpha1 import (
 )
 from acesniper.domain.backoff import Backoff
 from acesniper.domain.prediction import Prediction
-from acesniper.operator.task.pod_health import Failure, Fault
+from acesniper.operator.task.pod_failure import Failure, Fault
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
 
 RETRY_BACKOFF = Backoff(first_s=5.0, max_s=300.0)
@@ -124,6 +124,12 @@ def retry(snapshot: TaskSnapshot, failure: Failure) -> Action:
         notices=(Notice(failure.reason, text, warning=True),),
         requeue_after_s=0.0,
     )
+
+
+def next_incarnation(status: InferenceTaskStatus) -> InferenceTaskStatus:
+    """The status for another pod of the same attempt."""
+    update = {"incarnation": status.incarnation + 1, "pod": None, "pod_uid": None}
+    return status.model_copy(update=update)
 
 
 def retry_due_s(snapshot: TaskSnapshot) -> float:
