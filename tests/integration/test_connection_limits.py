@@ -319,6 +319,21 @@ async def test_of_an_endless_request_little_is_taken(header: bytes, part: bytes)
         writer.transport.abort()
 
 
+@pytest.mark.parametrize(
+    "data", [bytes(100), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET \xff\r\n\r\n"]
+)
+async def test_bytes_that_are_no_request_are_refused_without_a_line_in_the_log(
+    data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(extender_app()) as served:
+        reader, writer = await served.connect()
+        writer.write(data)
+
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        assert caplog.records == []
+        writer.transport.abort()
+
+
 async def test_a_large_body_is_answered_with_the_limit() -> None:
     async with serving(extender_app()) as served:
         reader, writer = await served.connect()

@@ -94,6 +94,7 @@ class LimitedServer(uvicorn.Server):
                 app,
                 access_log=False,
                 log_config=None,
+                log_level="error",  # clients cause warnings, as many as they send requests
                 ws="none",
                 lifespan="off",
                 server_header=False,

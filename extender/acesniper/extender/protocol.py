@@ -61,9 +61,12 @@ def decode_args(body: bytes) -> ExtenderArgs:
     """Decode a request.
 
     Raises:
-        msgspec.ValidationError: it is not what kube-scheduler sends with nodeCacheCapable.
+        msgspec.MsgspecError: it is not what kube-scheduler sends with nodeCacheCapable.
     """
-    return _args.decode(body)
+    try:
+        return _args.decode(body)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"not UTF-8: {error}") from error
 
 
 def encode(response: FilterResult | list[HostPriority]) -> bytes:
