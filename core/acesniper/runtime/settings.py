@@ -175,6 +175,10 @@ class LeaseSettings(PredictorSettings):
     over within one and a half times this time."""
     identity: str = Field(default_factory=socket.gethostname)
     """Identity of this replica in the Lease; by default the name of its pod."""
+    decision_key: OptionalPath = None
+    """File with the key that signs the planner's decisions, the same for extender and operator.
+    Empty: the extender makes one up, which ends with its process, and the operator records
+    decisions without a check."""
     watch_silence_s: Annotated[float, Field(gt=0)] = 90.0
     """A watch that is idle for this long is reopened, as its connection may be lost. The API server
     sends a bookmark about once a minute, at the latest after 75 s."""

@@ -65,12 +65,15 @@ def decode_args(body: bytes) -> ExtenderArgs:
     """Decode a request.
 
     Raises:
-        msgspec.ValidationError: it is not what kube-scheduler sends with nodeCacheCapable.
+        msgspec.MsgspecError: it is not what kube-scheduler sends with nodeCacheCapable.
     """
     # Short strings take up to eighteen times their size in memory.
     if len(body) > MAX_POD_QUOTES and body.count(b'"') > MAX_POD_QUOTES + 2 * MAX_NODES:
         raise msgspec.ValidationError(f"more strings than a pod and {MAX_NODES} names")
-    return _args.decode(body)
+    try:
+        return _args.decode(body)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"not UTF-8: {error}") from error
 
 
 def encode(response: FilterResult | list[HostPriority]) -> bytes:
