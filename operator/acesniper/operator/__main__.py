@@ -23,6 +23,7 @@ from acesniper.api.names import (
     PRIORITY_CLASSES,
     TASK_LABEL,
 )
+from acesniper.api.objects import DecisionKey
 from acesniper.api.v1alpha1 import ModelProfileSpec
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
@@ -42,7 +43,7 @@ from acesniper.operator.model_readers import ModelReaderPods
 from acesniper.operator.model_reading import ModelReading, fair_order
 from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.task.reconciler import TaskReconciler
-from acesniper.operator.task.volumes import NodeCache
+from acesniper.operator.task.volumes import NodeCache, PodDefaults
 from acesniper.operator.unused_profiles import UnusedProfiles
 from acesniper.policies.policy import Policy
 from acesniper.policies.shares import ShareAccounts, Shares
@@ -79,7 +80,8 @@ def build_controller(
     may_act: Callable[[], bool] = lambda: True,
 ) -> Controller:
     """Wire the controller; nothing is written while `may_act` is False."""
-    store, clock = ObjectCache(), time.time
+    path = settings.decision_key
+    store, clock = ObjectCache(key=DecisionKey.of_file(path) if path else None), time.time
     cluster = connection.guarded(WriteGuard(may_act))
     events = EventRecorder(cluster, "acesniper-operator")
     policy = Policy(settings.policy, settings.policy_classes, settings.aging_s)
@@ -107,6 +109,9 @@ def build_controller(
             start_patience_s=settings.start_patience_s,
             cache=_node_cache(settings),
             max_task_s=settings.max_task_s,
+            defaults=PodDefaults(
+                settings.runner_scratch, settings.runner_cpu, settings.runner_memory
+            ),
         ),
         models=ModelReconciler(
             cluster=cluster,
@@ -119,7 +124,7 @@ def build_controller(
                     Destinations(settings.fetch_networks, internal=store.cluster_networks),
                 ),
                 read_graph=partial(_read, settings.read_cpu_s),
-                pods=ModelReaderPods(cluster, settings.runner_image),
+                pods=ModelReaderPods(cluster, settings.runner_image, settings.runner_scratch),
             ),
             features_version=FEATURES_VERSION,
             metrics=metrics,
@@ -128,7 +133,12 @@ def build_controller(
             clock=clock,
         ),
         devices=DeviceReconciler(
-            cluster=cluster, store=store, metrics=metrics, events=events, clock=clock
+            cluster=cluster,
+            store=store,
+            metrics=metrics,
+            events=events,
+            clock=clock,
+            learn_from_containers=settings.learn_from_containers,
         ),
         metrics=metrics,
         clock=clock,

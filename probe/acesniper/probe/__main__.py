@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from acesniper.api.names import DEVICE_PROFILES
 from acesniper.domain.errors import InvalidInput, Unavailable
 from acesniper.probe import VERSION
 from acesniper.probe.agent import Agent
@@ -44,7 +45,7 @@ def main() -> int:
         sys.stderr.write(f"acesniper probe: {error}\n")
         return 2
     logs.configure(settings.log_format, settings.log_level)
-    path = f"/apis/acesniper.io/v1alpha1/deviceprofiles/{settings.node}-{PROVIDER}"
+    path = DEVICE_PROFILES.path(name=f"{settings.node}-{PROVIDER}")
     agent = Agent(
         suite_version=VERSION,
         profile=lambda: api.get(path),

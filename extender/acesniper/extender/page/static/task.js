@@ -1,7 +1,7 @@
 // @ts-check
 /** The view of one task: its candidates with the terms of their finish time, and its result. */
 import { html } from "./h.js";
-import { useView, useWidth } from "./data.js";
+import { pathOf, useView, useWidth } from "./data.js";
 import { count, off, seconds, tick } from "./format.js";
 import { timeStep } from "./scale.js";
 import { Phase, Waiting } from "./parts.js";
@@ -100,7 +100,7 @@ const Planned = ({ planned }) => html`<section class="panel pad"><p class="note"
 
 /** @param {{namespace: string, name: string}} props */
 export function Task({ namespace, name }) {
-  const path = `api/tasks/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
+  const path = pathOf("api", "tasks", namespace, name);
   const { data: task, error } = useView(path, 5000);
   if (!task) return html`<p class="tools"><a href="#/tasks">← Tasks</a></p><${Waiting} error=${error} />`;
   const facts = [
