@@ -319,6 +319,21 @@ async def test_of_an_endless_request_little_is_taken(header: bytes, part: bytes)
         writer.transport.abort()
 
 
+@pytest.mark.parametrize(
+    "data", [bytes(100), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET \xff\r\n\r\n"]
+)
+async def test_bytes_that_are_no_request_are_refused_without_a_line_in_the_log(
+    data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(extender_app()) as served:
+        reader, writer = await served.connect()
+        writer.write(data)
+
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        assert caplog.records == []
+        writer.transport.abort()
+
+
 async def test_a_large_body_is_answered_with_the_limit() -> None:
     async with serving(extender_app()) as served:
         reader, writer = await served.connect()
@@ -355,6 +370,19 @@ async def test_the_largest_request_of_a_scheduler_fits() -> None:
     body = text.replace("@", "\\u003c" * (3 * MIB // 2)).encode()
     async with serving(extender_app()) as served:
         assert await served.filter(body) == 200
+
+
+@pytest.mark.parametrize("field", ["NodeNames", "labels"])
+async def test_more_strings_than_a_pod_and_the_nodes_have_are_refused(field: str) -> None:
+    """In memory, the strings of a body of 14 MB take 270 MB."""
+    names = {f"{number:x}": "" for number in range(1_000_000)}
+    pod = {"metadata": {"labels": names if field == "labels" else {}}}
+    request = {"Pod": pod, "NodeNames": list(names) if field == "NodeNames" else []}
+    body = json.dumps(request, separators=(",", ":")).encode()
+    async with serving(extender_app()) as served:
+        assert len(body) < MAX_ARGS_BYTES
+        assert await served.filter(body) == 400
+        assert await served.filter(args(20_000)) == 200
 
 
 @asynccontextmanager

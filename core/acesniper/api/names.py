@@ -37,6 +37,8 @@ REPROBE_ANNOTATION = "acesniper.io/reprobe-requested-at"
 """On a DeviceProfile: when drift last requested a probe."""
 DECISION_ANNOTATION = f"{GROUP}/decision"
 """The planner's decision with the best candidates, as JSON (`acesniper.api.decision`)."""
+DECISION_SIGNATURE_ANNOTATION = f"{GROUP}/decision-signature"
+"""Signature of the device and the decision, without which neither counts (`DecisionKey`)."""
 REFUSED_ANNOTATION = f"{GROUP}/refused"
 """On a gated pod: why no device can meet the deadline; the operator then fails the task."""
 

@@ -41,10 +41,12 @@ def _parse_policy_classes(text: object) -> object:
     return {name.strip(): policy.strip() for name, _, policy in pairs}
 
 
-def _parse_numbers(text: object) -> object:
-    """`namespace=number,namespace=number` as a mapping; the numbers must be positive."""
-    if not isinstance(text, str):
-        return text
+def parse_numbers(text: str) -> dict[str, float]:
+    """`namespace=number,namespace=number` as a mapping.
+
+    Raises:
+        ValueError: an item has another form, or its number is not positive.
+    """
     numbers: dict[str, float] = {}
     for item in text.split(","):
         name, equals, number = (part.strip() for part in item.partition("="))
@@ -59,7 +61,10 @@ def _parse_numbers(text: object) -> object:
     return numbers
 
 
-Numbers = Annotated[Mapping[str, float], BeforeValidator(_parse_numbers)]
+Numbers = Annotated[
+    Mapping[str, float],
+    BeforeValidator(lambda value: parse_numbers(value) if isinstance(value, str) else value),
+]
 
 
 def _parse_networks(text: object) -> object:
@@ -173,6 +178,10 @@ class LeaseSettings(PredictorSettings):
     as long as the slowest recent one."""
     identity: str = Field(default_factory=socket.gethostname)
     """Identity of this replica in the Lease; by default the name of its pod."""
+    decision_key: OptionalPath = None
+    """File with the key that signs the planner's decisions, the same for extender and operator.
+    Empty: the extender makes one up, which ends with its process, and the operator records
+    decisions without a check."""
     watch_silence_s: Annotated[float, Field(gt=0)] = 90.0
     """A watch that is idle for this long is reopened, as its connection may be lost. The API server
     sends a bookmark about once a minute, at the latest after 75 s."""

@@ -23,6 +23,7 @@ from acesniper.api.names import (
     PRIORITY_CLASSES,
     TASK_LABEL,
 )
+from acesniper.api.objects import DecisionKey
 from acesniper.api.v1alpha1 import ModelProfileSpec
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
@@ -79,7 +80,8 @@ def build_controller(
     may_act: Callable[[], bool] = lambda: True,
 ) -> Controller:
     """Wire the controller; nothing is written while `may_act` is False."""
-    store, clock = ObjectCache(), time.time
+    path = settings.decision_key
+    store, clock = ObjectCache(key=DecisionKey.of_file(path) if path else None), time.time
     cluster = connection.guarded(WriteGuard(may_act))
     events = EventRecorder(cluster, "acesniper-operator")
     policy = Policy(settings.policy, settings.policy_classes, settings.aging_s)

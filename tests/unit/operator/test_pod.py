@@ -166,6 +166,17 @@ def test_tolerations_of_unreachable_nodes_in_the_spec_are_kept(
     assert [toleration["key"] for toleration in spec["tolerations"][len(tolerations) :]] == left
 
 
+def test_other_containers_of_a_template_hold_no_slots() -> None:
+    many = {"limits": {"acesniper.io/slot": "7"}, "requests": {"acesniper.io/slot": "7"}}
+    names = "other", "runner"
+    containers = [{"name": name, "resources": copy.deepcopy(many)} for name in names]
+
+    other, runner = rendered(template={"spec": {"containers": containers}})["spec"]["containers"]
+
+    assert other["resources"] == {"limits": {}, "requests": {}}
+    assert runner["resources"]["limits"] == {"acesniper.io/slot": "1"}
+
+
 def test_without_a_runner_container_the_first_takes_the_slot() -> None:
     template = {"spec": {"containers": [{"name": "own"}, {"name": "other"}]}}
 

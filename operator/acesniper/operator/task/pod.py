@@ -145,17 +145,29 @@ def _node_down_tolerations(tolerations: list[Any]) -> Iterator[Json]:
 
 
 def _request_slot(spec: Json, where: str) -> None:
-    """Request one slot for the pod, in its runner container or else its first one."""
+    """Request one slot for the pod, in its runner container or else its first one.
+
+    The planner reserves one: a template that asks for more would hold slots of others.
+    """
     containers = _list(spec, "containers")
     if not all(isinstance(container, dict) for container in containers):
         raise InvalidTask(f"{where} must be a list of objects")
     runners = [container for container in containers if container.get("name") == RUNNER_CONTAINER]
+    for container in containers:
+        _without_slot(container)
     for container in (runners or containers)[:1]:
         resources = _object(container, "resources", where)
         resources["limits"] = {
             **_object(resources, "limits", f"{where}.resources"),
             SLOT_RESOURCE: "1",
         }
+
+
+def _without_slot(container: Json) -> None:
+    resources = container.get("resources")
+    for amounts in resources.values() if isinstance(resources, dict) else ():
+        if isinstance(amounts, dict):
+            amounts.pop(SLOT_RESOURCE, None)
 
 
 def _object(parent: Json, field: str, where: str) -> Json:
