@@ -52,6 +52,10 @@ class HostPriority(msgspec.Struct, gc=False):
 
 
 MAX_SCORE = 10
+MAX_NODES = 20_000
+"""Maximum number of candidates in a request."""
+MAX_POD_QUOTES = 3 << 19
+"""Quotation marks in a pod: one in each byte that etcd stores of it."""
 
 _args = msgspec.json.Decoder(ExtenderArgs)
 _encoder = msgspec.json.Encoder()
@@ -63,6 +67,9 @@ def decode_args(body: bytes) -> ExtenderArgs:
     Raises:
         msgspec.MsgspecError: it is not what kube-scheduler sends with nodeCacheCapable.
     """
+    # Short strings take up to eighteen times their size in memory.
+    if len(body) > MAX_POD_QUOTES and body.count(b'"') > MAX_POD_QUOTES + 2 * MAX_NODES:
+        raise msgspec.ValidationError(f"more strings than a pod and {MAX_NODES} names")
     try:
         return _args.decode(body)
     except UnicodeDecodeError as error:
