@@ -173,6 +173,9 @@ class LeaseSettings(PredictorSettings):
     lease_s: Annotated[float, Field(ge=1)] = 8.0
     """Duration of a Lease that is not renewed. After the loss of its holder, another replica takes
     over within one and a half times this time."""
+    lease_max_s: Annotated[float, Field(ge=1)] = 60.0
+    """Longest duration of a Lease while requests to the API server are slow: it lasts eight times
+    as long as the slowest recent one."""
     identity: str = Field(default_factory=socket.gethostname)
     """Identity of this replica in the Lease; by default the name of its pod."""
     decision_key: OptionalPath = None

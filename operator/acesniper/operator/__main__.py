@@ -195,6 +195,7 @@ def build_leader_election(settings: OperatorSettings, cluster: Cluster) -> Leade
         name=OPERATOR_LEASE,
         identity=settings.identity,
         duration_s=settings.lease_s,
+        max_duration_s=settings.lease_max_s,
         clock=time.monotonic,
         wall_clock=time.time,
     )
