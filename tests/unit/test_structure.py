@@ -21,7 +21,6 @@ MAX_TEST_NAME = 80
 LONG_MODULES = {
     "acesniper.api.reasons": "the table of all reasons, one entry each",
     "acesniper.api.v1alpha1.inference_task": "the schema of one resource, with its documentation",
-    "acesniper.extender.latency_table": "the latency table: one concept, one module",
     "acesniper.testbed.chart.queries": "the panels of the dashboard, declarative",
 }
 # Public class names that are defined twice -> reason.

@@ -473,10 +473,17 @@ class Reason(StrEnum):
         (_condition(DEVICE, ConditionType.DRIFTING, holds=False),),
         "Observed latencies match the predictions.",
     )
+    LATENCY_DRIFT_UNCONFIRMED = (
+        "LatencyDriftUnconfirmed",
+        (_condition(DEVICE, ConditionType.DRIFTING, holds=False), _warning(DEVICE)),
+        "The latencies of one namespace have shifted, and no other namespace confirms it; only"
+        " predictions for this namespace follow. The device is measured again.",
+        "If the new measurement is the same, check the tasks of this namespace.",
+    )
     LATENCY_DRIFT = (
         "LatencyDrift",
         (_condition(DEVICE, ConditionType.DRIFTING, holds=True), _warning(DEVICE)),
-        "Observed latencies differ from the predictions; the device is measured again.",
+        "The latencies of at least two namespaces have shifted; the device is measured again.",
         "If it persists, check cooling, power mode and other work on the node.",
     )
 

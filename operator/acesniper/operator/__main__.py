@@ -12,7 +12,7 @@ from pathlib import Path
 
 import kopf
 import uvloop
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.process_collector import ProcessCollector
 
 from acesniper.api.names import (
@@ -23,6 +23,7 @@ from acesniper.api.names import (
     PRIORITY_CLASSES,
     TASK_LABEL,
 )
+from acesniper.api.objects import DecisionKey
 from acesniper.api.v1alpha1 import ModelProfileSpec
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
@@ -33,6 +34,7 @@ from acesniper.operator.controller import Controller
 from acesniper.operator.crds import wait_until_served
 from acesniper.operator.degraded import DegradedMode
 from acesniper.operator.device_profiles import DeviceReconciler
+from acesniper.operator.endpoints import Health, endpoints_served
 from acesniper.operator.handlers import build_registry
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.operator.model_fetcher import FETCHES, ModelFetcher
@@ -41,7 +43,7 @@ from acesniper.operator.model_readers import ModelReaderPods
 from acesniper.operator.model_reading import ModelReading, fair_order
 from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.task.reconciler import TaskReconciler
-from acesniper.operator.task.volumes import NodeCache
+from acesniper.operator.task.volumes import NodeCache, PodDefaults
 from acesniper.operator.unused_profiles import UnusedProfiles
 from acesniper.policies.policy import Policy
 from acesniper.policies.shares import ShareAccounts, Shares
@@ -78,7 +80,8 @@ def build_controller(
     may_act: Callable[[], bool] = lambda: True,
 ) -> Controller:
     """Wire the controller; nothing is written while `may_act` is False."""
-    store, clock = ObjectCache(), time.time
+    path = settings.decision_key
+    store, clock = ObjectCache(key=DecisionKey.of_file(path) if path else None), time.time
     cluster = connection.guarded(WriteGuard(may_act))
     events = EventRecorder(cluster, "acesniper-operator")
     policy = Policy(settings.policy, settings.policy_classes, settings.aging_s)
@@ -108,6 +111,9 @@ def build_controller(
             max_task_s=settings.max_task_s,
             run_limit_factor=settings.run_limit_factor,
             run_limit_floor_s=settings.run_limit_floor_s,
+            defaults=PodDefaults(
+                settings.runner_scratch, settings.runner_cpu, settings.runner_memory
+            ),
         ),
         models=ModelReconciler(
             cluster=cluster,
@@ -120,7 +126,7 @@ def build_controller(
                     Destinations(settings.fetch_networks, internal=store.cluster_networks),
                 ),
                 read_graph=partial(_read, settings.read_cpu_s),
-                pods=ModelReaderPods(cluster, settings.runner_image),
+                pods=ModelReaderPods(cluster, settings.runner_image, settings.runner_scratch),
             ),
             features_version=FEATURES_VERSION,
             metrics=metrics,
@@ -129,7 +135,12 @@ def build_controller(
             clock=clock,
         ),
         devices=DeviceReconciler(
-            cluster=cluster, store=store, metrics=metrics, events=events, clock=clock
+            cluster=cluster,
+            store=store,
+            metrics=metrics,
+            events=events,
+            clock=clock,
+            learn_from_containers=settings.learn_from_containers,
         ),
         metrics=metrics,
         clock=clock,
@@ -186,14 +197,20 @@ def build_leader_election(settings: OperatorSettings, cluster: Cluster) -> Leade
         name=OPERATOR_LEASE,
         identity=settings.identity,
         duration_s=settings.lease_s,
+        max_duration_s=settings.lease_max_s,
         clock=time.monotonic,
         wall_clock=time.time,
     )
 
 
-async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
+async def operate(settings: OperatorSettings, registry: CollectorRegistry) -> None:
     """Run the operator until kopf is stopped."""
-    async with Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster:
+    metrics, health = OperatorMetrics.on(registry), Health()
+    ports = settings.health_port, settings.metrics_port
+    async with (
+        endpoints_served(ports, health, registry, metrics),
+        Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster,
+    ):
         predictor = predictor_of(settings)
         election = build_leader_election(settings, cluster)
         controller = build_controller(settings, cluster, metrics, predictor, election.held)
@@ -221,15 +238,13 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
                 reload = predictor.follow(controller.predictor_replaced)
                 background.append(group.create_task(reload))
 
-            def stalled() -> list[str]:
-                return [kind for reflector in reflectors for kind in reflector.liveness.stalled()]
-
+            watches = (controller.store, *reflectors)
             await wait_until_served(cluster)
+            health.stalled = lambda: [kind for by in watches for kind in by.liveness.stalled()]
             await kopf.operator(
-                registry=build_registry(controller, settings.watch_silence_s, stalled),
+                registry=build_registry(controller, settings.watch_silence_s),
                 clusterwide=not settings.namespace,
                 namespaces=[settings.namespace] if settings.namespace else [],
-                liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
             )
             for task in background:
                 task.cancel()
@@ -249,9 +264,8 @@ def main() -> int:
         os.environ["KUBECONFIG"] = str(settings.kubeconfig)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    start_http_server(settings.metrics_port, registry=registry)
     try:
-        uvloop.run(operate(settings, OperatorMetrics.on(registry)))
+        uvloop.run(operate(settings, registry))
     except InvalidInput as error:
         return _report(error)
     return 0

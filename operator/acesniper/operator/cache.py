@@ -12,7 +12,7 @@ from typing import Any
 
 from acesniper.api import convert
 from acesniper.api.names import DECISION_ANNOTATION, TASK_LABEL
-from acesniper.api.objects import PodView, namespaced_key, object_key
+from acesniper.api.objects import DecisionKey, PodView, namespaced_key, object_key
 from acesniper.api.reasons import ConditionType
 from acesniper.api.v1alpha1 import FINISHED, ApiType, DeviceProfile, InferenceTask, ModelProfile
 from acesniper.runtime.watch import WatchLiveness
@@ -37,6 +37,8 @@ class ObjectCache:
     pods: dict[str, dict[str, tuple[PodView, Object]]] = field(default_factory=dict)
     priorities: dict[str, int] = field(default_factory=dict)
     """Values of PriorityClasses by name."""
+    key: DecisionKey | None = None
+    """Verifies the planner's decisions; None: they are taken as they are."""
     liveness: WatchLiveness = field(default_factory=WatchLiveness)
 
     def expect_event(self, kind: str, before: Object, after: Object) -> None:
@@ -107,6 +109,8 @@ class ObjectCache:
     def upsert_pod(self, obj: Object) -> str | None:
         """Add or update a pod; returns the key of its task, None for a pod without a task."""
         view = PodView.of(obj)
+        if self.key is not None:
+            view = self.key.verified(view)
         if view.task is None:
             return None
         task = namespaced_key(view.namespace, view.task)

@@ -210,10 +210,6 @@ class Controller:
         finally:
             self.metrics.reconcile_seconds.labels(kind).observe(time.perf_counter() - started_s)
 
-    def queued(self) -> int:
-        """The number of keys that are queued or being reconciled."""
-        return len(self.queue) + len(self.models_queue)
-
     def _failed(self, key: Key) -> None:
         self.metrics.reconcile_errors.labels(key[0]).inc()
 

@@ -42,6 +42,8 @@ class ModelReaderPods:
 
     cluster: Cluster
     image: str
+    scratch: str = "8Gi"
+    """Size limit of a reader pod's temporary files."""
     features_version: str = FEATURES_VERSION
     _created: dict[str, ReaderPod] = field(default_factory=dict)
     """By the UID of a profile: the pod that reads it, also if its status was not written."""
@@ -79,7 +81,7 @@ class ModelReaderPods:
 
     async def _create(self, profile: ModelProfile) -> ReaderPod:
         try:
-            manifest = reader_pod(profile, self.image)
+            manifest = reader_pod(profile, self.image, self.scratch)
         except InvalidInput as error:
             raise InvalidModel("UnsupportedSource", str(error)) from error
         try:
@@ -95,7 +97,7 @@ def reader_name(profile: ModelProfile) -> str:
     return f"{stem}-read-{secrets.token_hex(5)}"
 
 
-def reader_pod(profile: ModelProfile, image: str) -> Json:
+def reader_pod(profile: ModelProfile, image: str, scratch: str) -> Json:
     """The manifest of a profile's reader pod. Raises InvalidInput for an invalid address."""
     spec, metadata = profile.spec, profile.metadata
     mounts = PodVolumes()
@@ -103,7 +105,7 @@ def reader_pod(profile: ModelProfile, image: str) -> Json:
     arguments += ["--batch", str(spec.batch_size)]
     for dimension, size in sorted(spec.input_shapes.items()):
         arguments += ["--shape", f"{dimension}={size}"]
-    pod = pod_spec(image, arguments, mounts)
+    pod = pod_spec(image, arguments, mounts, scratch)
     pod["containers"][0]["resources"] = RESOURCES
     return {
         "apiVersion": "v1",

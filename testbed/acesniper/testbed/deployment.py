@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import sys
 import tempfile
 import urllib.error
@@ -16,6 +17,7 @@ from typing import Any
 import yaml
 
 from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE
+from acesniper.api.objects import KEY_BYTES
 from acesniper.api.scheduler_config import SchedulerConfig
 from acesniper.testbed.control_plane import ControlPlane, start_scheduler
 from acesniper.testbed.errors import CommandFailed
@@ -145,6 +147,13 @@ class Deployment:
             self.plane.stop(SCHEDULER + STANDBY)
             self.plane.stop(EXTENDER + STANDBY)
 
+    def decision_key(self) -> Path:
+        """The file with the key that signs decisions, which is made at the first call."""
+        path = self.plane.folder / "decision-key"
+        if not path.exists():
+            path.write_text(secrets.token_hex(KEY_BYTES))
+        return path
+
     def kill(self, name: str) -> None:
         """Send SIGKILL to a component."""
         self.plane.kill(name)
@@ -218,6 +227,7 @@ class Deployment:
         config = {
             "ACESNIPER_KUBECONFIG": str(kubeconfig),
             "ACESNIPER_LEASE_NAMESPACE": self.namespace,
+            "ACESNIPER_DECISION_KEY": str(self.decision_key()),
         }
         self.plane.spawn(
             name + suffix,

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from acesniper.api import messages
 from acesniper.api.decision import Decision
 from acesniper.api.names import GENERATION_ANNOTATION, MODEL_DIGEST_ANNOTATION
 from acesniper.api.objects import PodView
@@ -22,7 +21,7 @@ from acesniper.api.v1alpha1 import (
     find_condition,
     with_condition,
 )
-from acesniper.operator.task import pending, pod_failure, pod_health, termination
+from acesniper.operator.task import pending, pod_failure, pod_health, reports, termination
 from acesniper.operator.task.pod_failure import Failure, Fault
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
 
@@ -272,10 +271,12 @@ def _pod_vanished(snapshot: TaskSnapshot) -> Action:
 def _succeeded(snapshot: TaskSnapshot, pod: PodView, manifest: Manifest) -> Action:
     """The last action of a task that succeeded, with what was observed."""
     placed = _healthy(snapshot, pod, manifest)
-    report = messages.parse_report(str(messages.terminated_state(manifest).get("message", "")))
+    report = reports.read_report(manifest)
     created_s = epoch_s(snapshot.task.metadata["creationTimestamp"])
     observed, text = termination.observed_outcome(report, manifest, created_s, snapshot.now_s)
-    update: dict[str, Any] = {"observed": observed}
+    node = (snapshot.nodes or {}).get(str(pod.node))
+    reported_by = reports.reporter(snapshot.task, manifest, snapshot.image, node)
+    update: dict[str, Any] = {"observed": observed.model_copy(update={"reported_by": reported_by})}
     if report is not None and report.inferences:
         total = snapshot.task.spec.inferences
         run_s = max((report.total_s or 0.0) - (report.load_s or 0.0), 0.0)

@@ -191,7 +191,15 @@ def enqueue(snapshot: TaskSnapshot, name: str, profile: ModelProfile) -> Action:
     status = _without_rejection(snapshot, status, name, profile)
     source = profile.spec.source
     try:
-        pod = render_pod(task, name, source, snapshot.image, snapshot.cache, snapshot.max_task_s)
+        pod = render_pod(
+            task,
+            name,
+            source,
+            snapshot.image,
+            snapshot.cache,
+            snapshot.max_task_s,
+            snapshot.defaults,
+        )
     except InvalidTask as error:
         text = str(error)
         return termination.finish(snapshot, status, Phase.FAILED, Reason.INVALID_POD, text)

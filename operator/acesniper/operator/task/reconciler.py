@@ -27,7 +27,7 @@ from acesniper.operator.task.lifecycle import (
     reconcile_failed,
 )
 from acesniper.operator.task.snapshot import Action, TaskSnapshot, UnschedulableReasons
-from acesniper.operator.task.volumes import NodeCache, without_cache
+from acesniper.operator.task.volumes import POD_DEFAULTS, NodeCache, PodDefaults, without_cache
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.events import EventRecorder
 
@@ -64,6 +64,7 @@ class TaskReconciler:
     run_limit_factor: float = 0.0
     """Multiple of the longest predicted run after which a run is ended; 0: no limit."""
     run_limit_floor_s: float = 0.0
+    defaults: PodDefaults = POD_DEFAULTS
     _unschedulable: UnschedulableReasons = field(default_factory=dict)
     _failures: dict[str, int] = field(default_factory=dict)
     """Consecutive failures by task."""
@@ -121,6 +122,7 @@ class TaskReconciler:
             may_queue=key in self.window,
             now_s=self.clock(),
             image=self.image,
+            defaults=self.defaults,
             cache=self.cache,
             nodes=self.store.nodes,
             devices=self.store.devices,

@@ -7,7 +7,7 @@ from typing import Any
 from acesniper.api.objects import PodView
 from acesniper.api.reasons import Notice
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, InferenceTaskStatus, ModelProfile
-from acesniper.operator.task.volumes import NodeCache
+from acesniper.operator.task.volumes import POD_DEFAULTS, NodeCache, PodDefaults
 
 UnschedulableReasons = MutableMapping[tuple[object, ...], tuple[float, str | None]]
 """Cache by demand: when it was computed, and why no device can take such a task."""
@@ -39,6 +39,7 @@ class TaskSnapshot:
     max_task_s: float = 0.0
     run_limit_factor: float = 0.0
     run_limit_floor_s: float = 0.0
+    defaults: PodDefaults = POD_DEFAULTS
 
 
 @dataclass(frozen=True, slots=True)
