@@ -347,7 +347,7 @@ def test_the_own_time_limit_of_a_task_takes_the_place_of_the_default() -> None:
 
 
 def test_a_run_that_hangs_after_its_reject_deadline_is_ended() -> None:
-    given = {"deadline": "1m", "deadlinePolicy": "Reject"}
+    given: dict[str, Any] = {"deadline": "1m", "deadlinePolicy": "Reject"}
 
     late = next_action(see(bound(decided()), now_s=1000.0, **given))
     due = next_action(see(bound(decided()), now_s=2001.0, **given))
