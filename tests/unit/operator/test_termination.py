@@ -145,6 +145,16 @@ def test_disruptions_leave_all_retries_to_the_application() -> None:
     assert str(step.status.message).endswith("retry 1 of 1")
 
 
+def test_the_status_keeps_the_devices_on_which_attempts_failed() -> None:
+    status = {**RUNNING, "failedDevices": ["d", "other"]}
+
+    step = next_action(see(failed(), status=status))
+    evicted = next_action(see(failed(143, conditions=disruption("EvictionByEvictionAPI"))))
+
+    assert step.status.failed_devices == ["other", "d"]
+    assert evicted.status.failed_devices == []
+
+
 def test_a_final_failure_is_not_retried() -> None:
     step = next_action(see(failed(42), permanentExitCodes=[42], retries=5))
 

@@ -361,6 +361,12 @@ class InferenceTaskStatus(ApiType):
         description="Number of failed attempts that the cluster ended (node lost, eviction, "
         "preemption); they do not count as retries.",
     )
+    failed_devices: list[str] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Names of the DeviceProfiles on which attempts failed, the newest last; "
+        "further attempts prefer other devices.",
+    )
     incarnation: int = Field(
         default=0,
         description="Number of pods of the current attempt that were withdrawn before they "

@@ -67,7 +67,7 @@ def _follow_pod(snapshot: TaskSnapshot, pod: PodView, manifest: Manifest) -> Act
     if pod_failure.has_failed(manifest, snapshot.task.spec):
         device_bytes = _device_memory_bytes(snapshot, pod)
         failure = pod_failure.attempt_failure(manifest, snapshot.task.spec, device_bytes)
-        return replace(termination.retry(snapshot, failure), delete_pod=live)
+        return replace(termination.retry(snapshot, failure, pod.device), delete_pod=live)
     if pod.gated and not pod.deleting:
         update["phase"] = Phase.QUEUED
         return _gated(snapshot, pod, manifest, termination.updated_status(snapshot, **update))
@@ -78,7 +78,9 @@ def _follow_pod(snapshot: TaskSnapshot, pod: PodView, manifest: Manifest) -> Act
     overrun = pod_health.run_time_failure(snapshot, pod, manifest)
     if live is not None and overrun is not None:
         force = problem is not None and problem.node_lost
-        return replace(termination.retry(snapshot, overrun), delete_pod=pod, force=force)
+        return replace(
+            termination.retry(snapshot, overrun, pod.device), delete_pod=pod, force=force
+        )
     action = (
         _healthy(snapshot, pod, manifest)
         if problem is None
@@ -200,7 +202,7 @@ def _unhealthy(
     """Report a problem; once it has lasted for its limit, the attempt has failed."""
     due_s = problem.due_s(snapshot, pod, manifest)
     if due_s is not None and snapshot.now_s >= due_s:
-        action = termination.retry(snapshot, problem.failure)
+        action = termination.retry(snapshot, problem.failure, pod.device)
         return replace(action, delete_pod=pod, force=problem.node_lost)
     placed = _placed(snapshot, pod)
     reason, text = problem.failure.reason, problem.failure.message
