@@ -59,7 +59,7 @@ def test_a_sidecar_that_runs_on_does_not_keep_the_task_running(
     task["spec"]["template"]["spec"]["containers"].append({"name": "proxy", "image": "example"})
     fleet.apply([task])
     pod = by_hand.bound_pod("proxied")
-    containers = [
+    containers: list[Json] = [
         {
             "name": name,
             "image": "example",
