@@ -19,6 +19,7 @@ IMAGES := operator extender probe runner
 E2E_WORKERS ?= 4
 FAST_WORKERS ?= 2
 DURATIONS := --durations=30
+SECONDS := 600
 BOOTSTRAPPED := .venv/.bootstrapped
 INSTALLED := .venv/.installed
 
@@ -49,7 +50,7 @@ lock: $(BOOTSTRAPPED) ## Resolve requirements/*.txt again from pyproject.toml (U
 	done
 	$(LOCK) --constraint requirements/dev.txt --group pyproject.toml:build -o requirements/build.txt
 	$(LOCK) --group pyproject.toml:audit -o requirements/audit.txt
-	for group in bootstrap go helm; do \
+	for group in bootstrap fuzz go helm; do \
 		$(LOCK) --no-deps --group pyproject.toml:$$group -o requirements/$$group.txt; \
 	done
 
@@ -137,6 +138,16 @@ test-fast: setup ## Unit, property and integration tests
 .PHONY: e2e
 e2e: tools stores ## Tests on real control planes, in E2E_WORKERS processes
 	$(BIN)/pytest -n $(E2E_WORKERS) --dist loadscope $(DURATIONS) tests/e2e
+
+.PHONY: fuzz
+fuzz: setup ## Fuzz the readers of foreign bytes for SECONDS in all (default: 600), e.g. each night
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/fuzz.txt
+	mkdir -p build/fuzz
+	cd build/fuzz && for target in reader reader wire annotations reports; do \
+		nice $(CURDIR)/$(BIN)/python $(CURDIR)/tests/fuzz/fuzz.py $$target \
+			-max_total_time=$$(( $(SECONDS) / 5 )) -timeout=60 -rss_limit_mb=3000 \
+			-verbosity=0 || exit 1; \
+	done
 
 .PHONY: e2e-node
 e2e-node: tools stores ## Images, chart and tasks on real nodes (root on Debian 12; skipped elsewhere)

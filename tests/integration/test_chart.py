@@ -365,6 +365,30 @@ def test_network_policies_allow_another_api_server_port() -> None:
             assert ports == [443, 6443, 7443]
 
 
+def test_a_pod_monitor_is_not_blocked_by_the_network_policies() -> None:
+    values = "metrics.podMonitor.enabled=true", "retraining.enabled=true"
+    manifests = template(*values, 'retraining.image="trainer:1"')
+    monitored = {
+        manifest["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]
+        for manifest in manifests
+        if manifest["kind"] == "PodMonitor"
+    }
+
+    open_parts = {
+        policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+        for policy in manifests
+        if policy["kind"] == "NetworkPolicy"
+        for rule in policy["spec"]["ingress"]
+        if {"protocol": "TCP", "port": "metrics"} in rule["ports"]
+    }
+
+    assert open_parts == monitored == {"operator", "scheduler"}
+
+
+def test_an_umbrella_chart_can_pass_its_values() -> None:
+    assert template("enabled=true", 'global={"imageRegistry": "registry.local"}')
+
+
 def test_the_config_map_contains_the_dashboard() -> None:
     labels = 'metrics.dashboard.labels={"discovered_by": "sidecar"}'
     board = one(template("metrics.dashboard.enabled=true", labels), "ConfigMap", "dashboard")

@@ -39,9 +39,9 @@ RIGHTS = {
         "acesniper.io/deviceprofiles": "get create patch",
         "acesniper.io/deviceprofiles/status": "patch",
     },
-    "acesniper-lease": {"coordination.k8s.io/leases": "get update"},
-    "acesniper-planner-lease": {"coordination.k8s.io/leases": "get patch"},
-    "acesniper-operator-lease": {"coordination.k8s.io/leases": "get patch"},
+    "acesniper-lease": {"coordination.k8s.io/leases": "get update create"},
+    "acesniper-planner-lease": {"coordination.k8s.io/leases": "get patch create"},
+    "acesniper-operator-lease": {"coordination.k8s.io/leases": "get patch create"},
 }
 BOUND = {
     ("acesniper-operator", "acesniper-operator"),

@@ -264,6 +264,7 @@ async def test_a_pending_task_shows_its_planned_device(small: Extender) -> None:
     found = await ask(small, f"tasks/{waits.task.key}")
 
     assert found["planned"]["device"] == waits.device.id
+    assert found["waiting"].startswith(f"waits for {waits.device.id}, which is planned for it in")
     assert "decision" not in found
 
 

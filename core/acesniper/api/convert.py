@@ -76,6 +76,7 @@ def to_task(resource: InferenceTask, model: str, memory_bytes: int = 0, priority
         priority_class=spec.priority_class_name or "",
         memory_bytes=memory_bytes,
         node_selector=tuple(sorted(spec.node_selector.items())),
+        avoided=frozenset(DeviceId(device) for device in resource.status.failed_devices),
     )
 
 

@@ -23,6 +23,9 @@ PLANNER_LEASE = "ace-sniper-planner"
 OPERATOR_LEASE = "ace-sniper-operator"
 """Lease of the active operator."""
 
+SLOW_REQUESTS_ANNOTATION = f"{GROUP}/slow-requests"
+"""On a Lease that lasts longer as requests are slow: seconds of the slowest recent request."""
+
 MODEL_LABEL = f"{GROUP}/model"
 """The ModelProfile that a pod runs; any pod with this label is placed by predicted latency."""
 TASK_LABEL = f"{GROUP}/task"

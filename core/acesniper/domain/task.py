@@ -16,7 +16,8 @@ class Task:
     """A finite amount of inference work.
 
     `created_s` and `deadline_s` are in seconds since the epoch. Empty `providers`: any. `excluded`
-    are devices on which the task's pod recently failed to bind.
+    are devices on which the task's pod recently failed to bind. `avoided` are devices on which
+    attempts of the task failed; they are used only if no other device is feasible.
     """
 
     key: TaskKey
@@ -31,6 +32,7 @@ class Task:
     memory_bytes: int = 0
     node_selector: tuple[tuple[str, str], ...] = ()
     excluded: frozenset[DeviceId] = frozenset()
+    avoided: frozenset[DeviceId] = frozenset()
 
     @property
     def namespace(self) -> str:

@@ -173,6 +173,9 @@ class LeaseSettings(PredictorSettings):
     lease_s: Annotated[float, Field(ge=1)] = 8.0
     """Duration of a Lease that is not renewed. After the loss of its holder, another replica takes
     over within one and a half times this time."""
+    lease_max_s: Annotated[float, Field(ge=1)] = 60.0
+    """Longest duration of a Lease while requests to the API server are slow: it lasts eight times
+    as long as the slowest recent one."""
     identity: str = Field(default_factory=socket.gethostname)
     """Identity of this replica in the Lease; by default the name of its pod."""
     decision_key: OptionalPath = None
@@ -257,5 +260,10 @@ class OperatorSettings(LeaseSettings):
     of creation. Must be longer than the Lease lasts."""
     start_patience_s: Annotated[float, Field(gt=0)] = 300.0
     """How long a container may fail to pull its image or to be created before its attempt fails."""
+    run_limit_factor: Annotated[float, Field(ge=0)] = 10.0
+    """Multiple of the longest predicted run of a task after which a run without progress is ended;
+    0: no limit. A task's `spec.activeDeadline` takes its place."""
+    run_limit_floor_s: Annotated[float, Field(ge=0)] = 1800.0
+    """A run is not ended earlier than this, whatever was predicted."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """Objects that are reconciled at the same time."""

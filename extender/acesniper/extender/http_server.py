@@ -13,12 +13,12 @@ import uvicorn
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from acesniper.extender.protocol import MAX_NODES
 from acesniper.runtime.listener import CloseReason, ConnectionLimits, Listener
 
 MIB = 1024 * 1024
 MAX_POD_BYTES = 6 * 3 * MIB // 2
 """etcd stores objects of up to 1.5 MiB, and Go's JSON encoder may write six bytes for one."""
-MAX_NODES = 20_000
 MAX_NODE_NAME_BYTES = 256
 """253 characters, two quotes and a comma."""
 MAX_ARGS_BYTES = MAX_POD_BYTES + MAX_NODES * MAX_NODE_NAME_BYTES

@@ -95,6 +95,7 @@ class Extender:
             time.monotonic,
             time.time,
             cache.changed.set,
+            settings.lease_max_s,
         )
         planner = Planner(
             cache=cache,

@@ -109,6 +109,8 @@ def build_controller(
             start_patience_s=settings.start_patience_s,
             cache=_node_cache(settings),
             max_task_s=settings.max_task_s,
+            run_limit_factor=settings.run_limit_factor,
+            run_limit_floor_s=settings.run_limit_floor_s,
             defaults=PodDefaults(
                 settings.runner_scratch, settings.runner_cpu, settings.runner_memory
             ),
@@ -195,6 +197,7 @@ def build_leader_election(settings: OperatorSettings, cluster: Cluster) -> Leade
         name=OPERATOR_LEASE,
         identity=settings.identity,
         duration_s=settings.lease_s,
+        max_duration_s=settings.lease_max_s,
         clock=time.monotonic,
         wall_clock=time.time,
     )

@@ -19,13 +19,14 @@ MEASURE_TIMEOUT_S = 900.0
 """A measurement that takes longer is killed."""
 
 
-def measuring(settings: ProbeSettings) -> Callable[[str | None], None]:
+def measuring(settings: ProbeSettings) -> Callable[[str | None, int | None], None]:
     """Function that measures this node in a child process, which publishes the result."""
 
-    def measure(reprobe: str | None) -> None:
+    def measure(reprobe: str | None, threads: int | None) -> None:
         argv = [sys.executable, "-m", "acesniper.cli", "probe", "--publish"]
         argv += ["--node", settings.node, "--output", "json", "--file", os.devnull]
         argv += ["--reprobed", reprobe] if reprobe else []
+        argv += ["--threads", str(threads)] if threads else []
         argv += ["--quick"] if settings.quick else []
         try:
             subprocess.run(argv, check=True, timeout=MEASURE_TIMEOUT_S)

@@ -38,7 +38,8 @@ class DeviceProfileSpec(ApiType):
         default=None,
         ge=1,
         le=1024,
-        description="Number of threads per inference. Default: one per core.",
+        description="Number of threads per inference. The probe measures again with a new number. "
+        "Default: one per core.",
     )
     reprobe: str | None = Field(
         default=None,

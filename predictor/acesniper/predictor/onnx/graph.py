@@ -26,7 +26,15 @@ from acesniper.predictor.onnx.bind import (
 from acesniper.predictor.onnx.fold import fold
 from acesniper.predictor.onnx.infer import Opsets, infer_types, sequence_types
 from acesniper.predictor.onnx.local_functions import inlined
-from acesniper.predictor.onnx.node import Node, Tensor, graphs, has_subgraph, node_of, subgraphs
+from acesniper.predictor.onnx.node import (
+    Node,
+    Tensor,
+    check_texts,
+    graphs,
+    has_subgraph,
+    node_of,
+    subgraphs,
+)
 from acesniper.predictor.onnx.op_class import ClassifiedGraph, classify_nodes
 from acesniper.predictor.onnx.scope import Scope, dims_of, tensor_type, type_of
 
@@ -52,6 +60,7 @@ def parse_model(path: Path) -> ModelProto:
         model.ParseFromString(path.read_bytes())
     except DecodeError as error:
         raise InvalidModel("NotOnnx", f"not an ONNX file: {error}") from error
+    check_texts(model)
     if not model.graph.node or not model.opset_import:
         raise InvalidModel("NotOnnx", "the file contains no ONNX graph")
     newest = onnx.defs.onnx_opset_version()
@@ -288,9 +297,6 @@ class _Walker:
                 outer.protos[name] = inner.protos[value.name]
 
     def _check_inputs(self, proto: NodeProto, graph: GraphProto, scope: Scope) -> None:
-        texts = (proto.op_type, proto.domain, *proto.input, *proto.output)
-        if not all(isinstance(text, str) for text in texts):  # protobuf returns bytes otherwise
-            raise InvalidModel("NotOnnx", f"a node has a name that is not valid UTF-8: {texts}")
         for name in proto.input:
             if name and name not in scope.types:
                 is_later = any(name in other.output for other in graph.node)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from google.protobuf.message import Message  # type: ignore[import-untyped]
 from onnx import (
     AttributeProto,
     GraphProto,
@@ -121,6 +122,28 @@ def graphs(graph: GraphProto) -> Iterator[GraphProto]:
     for node in graph.node:
         for inner in subgraphs(node):
             yield from graphs(inner)
+
+
+def check_texts(message: Message) -> None:
+    """Raise InvalidModel (NotOnnx) for a text that is not UTF-8, which protobuf gives as bytes."""
+    # Not all fields of a tensor: a list of its fields would copy its data.
+    if isinstance(message, TensorProto):
+        _check_text(message.DESCRIPTOR.name, [message.name])
+        for entry in message.external_data:
+            _check_text("external_data", [entry.key, entry.value])
+        return
+    for field, value in message.ListFields():
+        values = value if field.is_repeated else [value]
+        if field.type == field.TYPE_STRING:
+            _check_text(field.full_name, values)
+        elif field.type == field.TYPE_MESSAGE:
+            for inner in values:
+                check_texts(inner)
+
+
+def _check_text(where: str, texts: Iterable[object]) -> None:
+    if not all(isinstance(text, str) for text in texts):
+        raise InvalidModel("NotOnnx", f"a text in {where} is not valid UTF-8")
 
 
 def constant_tensors(graph: GraphProto) -> Iterator[TensorProto]:

@@ -142,6 +142,8 @@ def values_schema(values: Sequence[Value]) -> Json:
     root = _group(nested(values))
     # Helm passes `global` to every subchart.
     root["properties"]["global"] = {"type": "object"}
+    # An umbrella chart's condition for this dependency, such as `acesniper.enabled`.
+    root["properties"]["enabled"] = {"type": "boolean"}
     return {"$schema": "http://json-schema.org/draft-07/schema#", **root}
 
 

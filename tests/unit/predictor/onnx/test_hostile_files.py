@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import GraphProto, ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.domain.model import MAX_AMOUNT, ModelFeatures
 from acesniper.predictor.onnx.sandbox import ReadLimits, read_model
-from small_models import make_model, save
+from hostile_models import functions, loops
+from small_models import linear_model, make_model, save
 
 LIMITS = ReadLimits(cpu_s=30)
 node = helper.make_node
@@ -36,30 +37,6 @@ def reason_of(model: ModelProto, folder: Path) -> str:
 
 
 # --- functions -----------------------------------------------------------------------------------
-
-
-def functions(depth: int, calls: int, in_branch: bool = False) -> ModelProto:
-    """Each function calls the next one several times, in a row or in the branch of an If."""
-    own = helper.make_opsetid("own", 1)
-    opsets = [helper.make_opsetid("", 17), own]
-    model = make_model([node("F0", ["x"], ["y"], domain="own")], {"x": [4]})
-    model.opset_import.append(own)
-    for level in range(depth):
-        last = level == depth - 1
-        names = ["a", *(f"v{i}" for i in range(calls - 1)), "b"]
-        op = "Relu" if last else f"F{level + 1}"
-        domain = "" if last else "own"
-        chain = [node(op, [x], [y], domain=domain) for x, y in pairwise(names)]
-        if in_branch:
-            body = helper.make_graph(chain, "g", [], [value("b", TensorProto.FLOAT, [4])])
-            go = node("Constant", [], ["go"], value_int=1)
-            flag = node("Cast", ["go"], ["flag"], to=TensorProto.BOOL)
-            chain = [go, flag, node("If", ["flag"], ["r"], then_branch=body, else_branch=body)]
-        result = "r" if in_branch else "b"
-        model.functions.append(
-            helper.make_function("own", f"F{level}", ["a"], [result], chain, opsets)
-        )
-    return model
 
 
 @pytest.mark.parametrize("in_branch", [False, True], ids=["row", "branch"])
@@ -99,41 +76,6 @@ def test_an_attribute_that_functions_copy_counts_with_each_copy(tmp_path: Path) 
 
 
 # --- loops ---------------------------------------------------------------------------------------
-
-
-def loops(depth: int, captured: bool) -> ModelProto:
-    """Loops round a NonZero, whose body at each depth may read the counters of all outer ones."""
-
-    def body(level: int) -> GraphProto:
-        inputs = [
-            value(f"i{level}", TensorProto.INT64, []),
-            value(f"go{level}", TensorProto.BOOL, []),
-            value(f"s{level}", TensorProto.FLOAT, ["n"]),
-        ]
-        outputs = [
-            value(f"next{level}", TensorProto.BOOL, []),
-            value(f"r{level}", TensorProto.FLOAT, None),
-        ]
-        nodes = [node("Identity", [f"go{level}"], [f"next{level}"])]
-        if level == depth - 1:
-            counters = [f"i{i}" for i in range(depth)] if captured else [f"i{level}"]
-            nodes += [
-                *(node("Unsqueeze", [name, "axes"], [f"{name}_"]) for name in counters),
-                node("Concat", [f"{name}_" for name in counters], ["all"], axis=0),
-                node("NonZero", [f"s{level}"], ["where"]),
-                node("Cast", ["where"], ["cast"], to=TensorProto.FLOAT),
-                node("ReduceSum", ["all"], ["sum"], keepdims=0),
-                node("Cast", ["sum"], ["float"], to=TensorProto.FLOAT),
-                node("Add", ["cast", "float"], [f"r{level}"]),
-            ]
-        else:
-            inner = body(level + 1)
-            nodes.append(node("Loop", ["trips", "", f"s{level}"], [f"r{level}"], body=inner))
-        return helper.make_graph(nodes, f"body{level}", inputs, outputs)
-
-    loop = node("Loop", ["trips", "", "x"], ["y"], body=body(0))
-    weights = {"trips": np.asarray(3, np.int64), "axes": np.asarray([0], np.int64)}
-    return make_model([loop], {"x": [8]}, weights=weights)
 
 
 def test_nested_loops_are_walked_once_per_state(tmp_path: Path) -> None:
@@ -320,3 +262,15 @@ def test_a_file_is_named_once(tmp_path: Path) -> None:
         read_model(path)
 
     assert re.fullmatch(r"bad\.onnx: not an ONNX file: .*", str(caught.value))
+
+
+@pytest.mark.parametrize("text", [b"linear", b"batch", b"MatMul"], ids=str)
+def test_a_text_that_is_not_utf_8_is_refused(tmp_path: Path, text: bytes) -> None:
+    """In the name of a dimension, of a value or of an operator."""
+    path = tmp_path / "m.onnx"
+    data = linear_model("linear").SerializeToString().replace(b"small", b"batch")
+    path.write_bytes(data.replace(text, b"\xff" * len(text)))
+
+    with pytest.raises(InvalidModel) as caught:
+        read_model(path, limits=LIMITS)
+    assert caught.value.reason == "NotOnnx"

@@ -116,7 +116,8 @@ export function Task({ namespace, name }) {
     <div class="lead split"><h2>${name} <span class="soft" style=${{ fontWeight: 400 }}>in ${namespace}</span></h2><${Phase} phase=${task.phase} /></div>
     <div class="stack">
       <section class="panel pad"><dl class="facts">${facts.map(([label, value]) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`)}</dl>
-        ${task.message && html`<p class="soft" style=${{ marginTop: "10px" }}>${task.message}</p>`}</section>
+        ${task.message && html`<p class="soft" style=${{ marginTop: "10px" }}>${task.message}</p>`}
+        ${task.waiting && html`<p class="soft">The planner: ${task.waiting}.</p>`}</section>
       ${task.decision ? html`<${Decision} decision=${task.decision} />` : task.planned ? html`<${Planned} planned=${task.planned} />`
         : html`<section class="panel empty">${task.phase === "Succeeded" || task.phase === "Failed" || task.phase === "Running"
           ? "The task was scheduled without a latency prediction." : "No decision yet."}</section>`}
