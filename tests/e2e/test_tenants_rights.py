@@ -121,6 +121,26 @@ PLATFORM = {
         initContainers=[{"name": "i", "image": "x", "securityContext": {"privileged": True}}]
     ),
     "host port": custom({"ports": [{"containerPort": 80, "hostPort": 80}]}),
+    "hostProcess": custom({"securityContext": {"windowsOptions": {"hostProcess": True}}}),
+    "hostProcess of the pod": custom(securityContext={"windowsOptions": {"hostProcess": True}}),
+    "shared processes": custom(shareProcessNamespace=True),
+    "escalation": custom({"securityContext": {"allowPrivilegeEscalation": True}}),
+    "runtime class": custom(runtimeClassName="other"),
+    "root": custom({"securityContext": {"runAsUser": 0}}),
+    "root of the pod": custom(securityContext={"runAsUser": 0}),
+    "sysctls": custom(securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}),
+    "procMount": custom({"securityContext": {"procMount": "Unmasked"}}),
+    "AppArmor": custom({"securityContext": {"appArmorProfile": {"type": "Unconfined"}}}),
+    "token": custom(
+        volumes=[
+            {
+                "name": "t",
+                "projected": {
+                    "sources": [{"serviceAccountToken": {"path": "t", "audience": "vault"}}]
+                },
+            }
+        ]
+    ),
     "unconfined": custom(securityContext={"seccompProfile": {"type": "Unconfined"}}),
 }
 
