@@ -25,7 +25,8 @@ from acesniper.operator.controller import DEVICE_CHANGE_DELAY_S, Controller
 from acesniper.operator.metrics import OperatorMetrics
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.runtime.settings import OperatorSettings
-from acesniper.runtime.watch import UPSERT, Reflector
+from acesniper.runtime.skipped import UPSERT
+from acesniper.runtime.watch import Reflector
 from builders import (
     make_device_profile,
     make_itask,

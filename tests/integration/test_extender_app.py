@@ -14,7 +14,8 @@ from acesniper.extender.app import create_app, create_health_app
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.extender.wiring import Extender
 from acesniper.runtime.settings import ExtenderSettings
-from acesniper.runtime.watch import STALLED_AFTER_S, UPSERT
+from acesniper.runtime.skipped import UPSERT
+from acesniper.runtime.watch import STALLED_AFTER_S
 from asgi import Gone, call
 from builders import (
     WorkPredictor,

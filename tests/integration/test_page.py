@@ -17,7 +17,7 @@ from acesniper.extender.page.views import POLICY
 from acesniper.extender.wiring import Extender
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.settings import ExtenderSettings
-from acesniper.runtime.watch import DELETE, UPSERT
+from acesniper.runtime.skipped import DELETE, UPSERT
 from asgi import Answer, call
 from builders import WorkPredictor
 from fake_cluster import FakeCluster

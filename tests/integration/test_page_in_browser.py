@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from acesniper.api.names import INFERENCE_TASKS
 from acesniper.extender.wiring import Extender
-from acesniper.runtime.watch import DELETE, UPSERT
+from acesniper.runtime.skipped import DELETE, UPSERT
 from acesniper.testbed.deployment import ROOT
 from acesniper.testbed.errors import BinariesMissing
 from browser import SIZES, VIEWS, Visit, chromium_running, served, visiting

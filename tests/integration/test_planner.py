@@ -40,7 +40,8 @@ from acesniper.extender.snapshot import PlanningResult, PlanningSnapshot
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.policies.policy import Policy
 from acesniper.predictor.base import LatencyArrays, Observations
-from acesniper.runtime.watch import DELETE, UPSERT, Reflector
+from acesniper.runtime.skipped import DELETE, UPSERT
+from acesniper.runtime.watch import Reflector
 from builders import (
     WorkPredictor,
     make_device_profile,

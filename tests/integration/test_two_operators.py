@@ -17,7 +17,8 @@ from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.runtime.client import WriteGuard
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import OperatorSettings
-from acesniper.runtime.watch import UPSERT, Reflector
+from acesniper.runtime.skipped import UPSERT
+from acesniper.runtime.watch import Reflector
 from builders import make_itask, make_model_profile, make_node
 from fake_cluster import FakeCluster
 from virtual_time import in_virtual_time, now_s

@@ -28,7 +28,7 @@ from acesniper.policies.policy import Policy
 from acesniper.predictor.base import LatencyPredictor
 from acesniper.predictor.factory import default_predictor
 from acesniper.predictor.onnx.sandbox import read_model
-from acesniper.runtime.watch import UPSERT
+from acesniper.runtime.skipped import UPSERT
 from acesniper.testbed.demo.examples import EmulatedDevice, shipped_devices
 from acesniper.testbed.deployment import ROOT
 from builders import make_model_profile, make_node

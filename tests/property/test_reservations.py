@@ -19,7 +19,7 @@ from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.cache.reservations import TIMESTAMP_RESOLUTION_S
 from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.watch_events import WatchEvents
-from acesniper.runtime.watch import DELETE, UPSERT
+from acesniper.runtime.skipped import DELETE, UPSERT
 from builders import (
     WorkPredictor,
     make_device_profile,

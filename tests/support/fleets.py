@@ -14,7 +14,7 @@ from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.protocol import ExtenderArgs, Metadata, Pod
 from acesniper.extender.watch_events import WatchEvents
-from acesniper.runtime.watch import UPSERT
+from acesniper.runtime.skipped import UPSERT
 from builders import (
     WorkPredictor,
     make_device_profile,

@@ -22,7 +22,7 @@ from acesniper.extender.watch_events import WatchEvents
 from acesniper.extender.wiring import Extender
 from acesniper.predictor.base import LatencyArrays, Observations
 from acesniper.runtime.settings import ExtenderSettings
-from acesniper.runtime.watch import UPSERT
+from acesniper.runtime.skipped import UPSERT
 from builders import (
     WorkPredictor,
     condition,

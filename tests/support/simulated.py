@@ -8,6 +8,7 @@ from acesniper.domain.device import Device, DeviceId, NodeName
 from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.policies.estimates import PredictionRow
 from acesniper.policies.policy import Policy
+from acesniper.policies.shares import Shares
 from acesniper.simulator.cluster import SimulatedCluster
 from acesniper.simulator.simulation import DeviceFault, Simulation
 from acesniper.simulator.statistics import CompletedTask
@@ -48,8 +49,10 @@ def simulate(
     predicted_s: Sequence[Sequence[float]] | None = None,
     policy: str = "fcfs-mct",
     faults: Sequence[DeviceFault] = (),
+    shares: Shares | None = None,
 ) -> list[CompletedTask]:
     """Simulate tasks; `latency_s` has one row per device and one column per model."""
     predicted = make_rows(latency_s if predicted_s is None else predicted_s)
     rules = Policy(policy, aging_s=float("inf"))
-    return Simulation(make_cluster(latency_s), predicted, rules, tasks, faults).run()
+    cluster = make_cluster(latency_s)
+    return Simulation(cluster, predicted, rules, tasks, faults, shares=shares).run()

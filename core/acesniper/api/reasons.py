@@ -458,6 +458,15 @@ class Reason(StrEnum):
         "If it persists, check cooling, power mode and other work on the node.",
     )
 
+    # --- any resource --------------------------------------------------------------------------
+
+    UNREADABLE = (
+        "Unreadable",
+        tuple(_warning(resource) for resource in (TASK, MODEL, DEVICE, POD)),
+        "The object cannot be read or does not match its schema, and is skipped.",
+        "Delete it, or correct the field that the message names.",
+    )
+
     @classmethod
     def parse(cls, text: str, default: "Reason") -> "Reason":
         """The reason with this text; `default` for an unknown text."""

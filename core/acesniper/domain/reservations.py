@@ -25,7 +25,8 @@ longer it is overdue, the longer it is likely to go on."""
 class Reservation:
     """Time reserved on a device: `expected_s` in each of `slots`.
 
-    `started_s` is when the pod was bound; `expires_s` is set until then.
+    `started_s` is when the pod was bound; `expires_s` is set until then. `namespace` is that of the
+    pod, whose share it uses.
     """
 
     device: DeviceId
@@ -33,6 +34,7 @@ class Reservation:
     started_s: float | None = None
     expires_s: float | None = None
     slots: int = 1
+    namespace: str = ""
 
     @property
     def steady_until_s(self) -> float:
@@ -47,6 +49,15 @@ class Reservation:
             return self.expected_s
         elapsed_s = max(now_s - self.started_s, 0.0)
         return max(self.expected_s - elapsed_s, OVERDUE_SHARE * elapsed_s)
+
+    def used_s(self, now_s: float) -> float:
+        """Device seconds that the pod has used: its elapsed time in each slot."""
+        return 0.0 if self.started_s is None else max(now_s - self.started_s, 0.0) * self.slots
+
+    def charge_s(self, now_s: float) -> float:
+        """Device seconds that the pod takes in total: what it has used and what remains."""
+        elapsed_s = 0.0 if self.started_s is None else max(now_s - self.started_s, 0.0)
+        return max(self.expected_s, (1.0 + OVERDUE_SHARE) * elapsed_s) * self.slots
 
 
 def slots_free_s(busy_s: Iterable[float], slots: int) -> list[float]:

@@ -31,3 +31,8 @@ class Task:
     memory_bytes: int = 0
     node_selector: tuple[tuple[str, str], ...] = ()
     excluded: frozenset[DeviceId] = frozenset()
+
+    @property
+    def namespace(self) -> str:
+        """Namespace of the task: the tenant whose share it uses."""
+        return self.key.partition("/")[0]

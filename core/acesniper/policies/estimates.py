@@ -125,6 +125,10 @@ class LaneTerms:
     misfit: Floats
     """Misfit of the model on each lane: its log latency minus the value expected from the typical
     speed of the lane and the size of the model. 0 without a prediction or where infeasible."""
+    lanes_key: int = 0
+    """Equal for tasks that can run on the same lanes."""
+    slowest_s: float = 0.0
+    """Largest finite latency of one inference."""
     _fastest: dict[int, float] = field(default_factory=dict)
 
     def busy_s(self, inferences: int) -> Floats:
@@ -230,6 +234,8 @@ class Estimates:
             NEUTRAL if row is None else row.source,
             (cold_s + transfer_s)[over_lanes],
             misfit[over_lanes],
+            hash(feasible.tobytes()),
+            float(latency_s.max(initial=0.0, where=feasible)),
         )
 
     def _misfit(self, latency_s: Floats, compared: Bools) -> Floats:

@@ -6,9 +6,8 @@ of starting on a slow, idle one. A plan is a pure function of the current state;
 a new one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from math import inf
 
 import numpy as np
@@ -22,10 +21,10 @@ from acesniper.policies.order import ORDERS, Queue
 from acesniper.policies.placement import QUEUE_PLACEMENTS
 from acesniper.policies.policy import Policy, RuleSet
 from acesniper.policies.select import LaneSelector
+from acesniper.policies.shares import FairQueue, ShareAccounts
 
 DEADLINE_TEXT = "the deadline"
-AGED_RULES = "fcfs-mct"
-"""Rules for tasks that have waited for `aging_s`."""
+LIMIT_TEXT = "the limit of a task's run time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,9 @@ class Plan:
     turn: int = 0
     late_s: Mapping[TaskKey, Floats] = field(default_factory=dict)
     """For unschedulable tasks with a deadline: seconds until each lane would finish them."""
+    limited: frozenset[TaskKey] = frozenset()
+    """Tasks that a device is free for, but whose namespace holds as much as it may."""
+    max_run_s: float = inf
 
     def infeasible_devices(
         self, task: TaskKey, snapshot: FleetSnapshot
@@ -77,6 +79,12 @@ class Plan:
             feasibility = check_feasibility(unplanned, device, estimates.labels)
             if feasibility.feasible and device.id in unplanned.excluded:
                 feasibility = EXCLUDED
+            if feasibility.feasible:
+                lane = estimates.lane_of[device.id]
+                run_s = unplanned.inferences * float(estimates.terms(unplanned).latency_s[lane])
+                if run_s > self.max_run_s:
+                    text = f"would run for {run_s:.0f} s, {LIMIT_TEXT} is {self.max_run_s:.0f} s"
+                    feasibility = Feasibility(False, text, lasting=True)
             if feasibility.feasible:
                 finish_s = self.late_s[task][estimates.lane_of[device.id]]
                 text = f"would finish in {finish_s:.1f} s, after {DEADLINE_TEXT}"
@@ -93,42 +101,41 @@ def make_plan(
     previous: Plan | None = None,
     *,
     starting_only: bool = False,
+    shares: ShareAccounts | None = None,
 ) -> Plan:
     """Plan the waiting tasks: O(tasks x lanes).
 
     Tasks in `behind` cannot start yet, whatever is free: they are planned after all others, so that
     no device is left idle for them. `previous` is the last plan: rules with a queue per device keep
-    its devices. With `starting_only`, planning stops when no lane is free any more.
+    its devices. With `starting_only`, planning stops when no lane is free any more. With `shares`,
+    namespaces take turns; without, or for a single namespace, the policy alone orders all tasks.
     """
-    planning = _Planning(snapshot, policy, previous or Plan(), starting_only)
-    for ready in (tasks, behind):
-        for rules, together in _planning_groups(ready, snapshot.now_s, policy):
+    planning = _Planning(snapshot, policy, previous or Plan(), starting_only, shares)
+    for ready in (list(tasks), list(behind)):
+        if shares is not None and shares.divides(ready):
+            planning.place_fairly(ready, shares)
+            continue
+        for rules, together in policy.groups(ready, snapshot.now_s):
             planning.place(rules, together)
     return planning.plan()
-
-
-def _planning_groups(
-    tasks: Iterable[Task], now_s: float, policy: Policy
-) -> Iterator[tuple[RuleSet, list[Task]]]:
-    """Tasks that are planned together, with their rules: aged tasks first, then by priority."""
-
-    def group_key(task: Task) -> tuple[bool, int, str]:
-        if now_s - task.created_s >= policy.aging_s:
-            return False, 0, ""
-        return True, -task.priority, task.priority_class
-
-    for (is_young, _, priority_class), group in groupby(sorted(tasks, key=group_key), group_key):
-        rules = policy.rules_for(priority_class) if is_young else RuleSet.named(AGED_RULES)
-        yield rules, list(group)
 
 
 class _Planning:
     """State of a plan while it is being made."""
 
     def __init__(
-        self, snapshot: FleetSnapshot, policy: Policy, previous: Plan, starting_only: bool
+        self,
+        snapshot: FleetSnapshot,
+        policy: Policy,
+        previous: Plan,
+        starting_only: bool,
+        shares: ShareAccounts | None,
     ) -> None:
         self._snapshot, self._policy, self._starting_only = snapshot, policy, starting_only
+        self._shares = shares
+        self._charged_s: dict[str, float] = {}
+        """Device seconds of each namespace's tasks that start now."""
+        self._limited: set[TaskKey] = set()
         self._kept = {item.task.key: item.device.id for item in previous.planned}
         self._selector = LaneSelector(snapshot, policy, previous.turn)
         self._planned: list[PlannedTask] = []
@@ -136,7 +143,44 @@ class _Planning:
         self._late_s: dict[TaskKey, Floats] = {}
 
     def plan(self) -> Plan:
-        return Plan(tuple(self._planned), self._unplanned, self._selector.lanes.turn, self._late_s)
+        return Plan(
+            tuple(self._planned),
+            self._unplanned,
+            self._selector.lanes.turn,
+            self._late_s,
+            frozenset(self._limited),
+            self._policy.max_run_s,
+        )
+
+    def place_fairly(self, tasks: Sequence[Task], shares: ShareAccounts) -> None:
+        """Place tasks of several namespaces, which take turns by their accounts.
+
+        A batch rule places as many tasks together as there are lanes, in the order of the turns.
+        """
+        if self._done():
+            return
+        queue = FairQueue(tasks, self._snapshot, self._policy, shares, self._charged_s)
+        batch: list[Task] = []
+        batched, name = 0, ""
+        for rules, task in queue:
+            self._selector.lanes.behind = queue.behind
+            if batch and (rules.batch != name or len(batch) == len(self._selector.lanes.free_s)):
+                self._place_batch(name, Queue.of(batch, self._snapshot))
+                batch = []
+            if self._done():
+                return
+            if rules.batch:
+                if (batched := batched + 1) <= self._policy.batch_size:
+                    name = rules.batch
+                    batch.append(task)
+                    fastest_s = self._snapshot.estimates.terms(task).fastest_s(task.inferences)
+                    queue.charge_later(fastest_s if fastest_s < inf else 0.0)
+                continue
+            placed = self._place_one(rules, task)
+            if placed is not None and not placed.starts_now:
+                queue.charge_later(placed.busy_s)
+        if batch:
+            self._place_batch(name, Queue.of(batch, self._snapshot))
 
     def place(self, rules: RuleSet, tasks: Sequence[Task]) -> None:
         """Place every task of a group on a lane, or record that it is unschedulable."""
@@ -157,7 +201,7 @@ class _Planning:
     def _done(self) -> bool:
         return self._starting_only and not self._selector.any_free()
 
-    def _place_one(self, rules: RuleSet, task: Task) -> None:
+    def _place_one(self, rules: RuleSet, task: Task) -> PlannedTask | None:
         selector = self._selector
         kept = self._kept.get(task.key) if rules.placement in QUEUE_PLACEMENTS else None
         choice = selector.choice(task)
@@ -166,9 +210,10 @@ class _Planning:
             lane = selector.best(choice, rules.placement)
             selector.lanes.turn += lane is not None
         if lane is not None:
-            self._occupy(task, choice.busy_s, lane)
-        elif not choice.possible:
+            return self._occupy(task, choice.busy_s, lane)
+        if not choice.possible:
             self._add_unplanned(task)
+        return None
 
     def _place_batch(self, name: str, queue: Queue) -> None:
         tasks: list[Task] = []
@@ -196,12 +241,21 @@ class _Planning:
         self._unplanned[task.key] = task
         self._late_s[task.key] = self._selector.finish_s(task)
 
-    def _occupy(self, task: Task, busy_s: Floats, lane: int) -> None:
-        start_s = float(self._selector.lanes.free_s[lane])
+    def _occupy(self, task: Task, busy_s: Floats, lane: int) -> PlannedTask | None:
+        """Put a task on a lane, unless its namespace already holds as much as it may."""
+        start_s, task_s = float(self._selector.lanes.free_s[lane]), float(busy_s[lane])
+        if start_s <= 0.0 and self._shares is not None:
+            charged_s = self._charged_s.get(task.namespace, 0.0)
+            if self._shares.exceeds_limit(task.namespace, charged_s, task_s):
+                self._limited.add(task.key)
+                return None
+            self._charged_s[task.namespace] = charged_s + task_s
         candidates = self._candidates(task, busy_s, lane) if start_s <= 0.0 else ()
         device = self._snapshot.estimates.device_of[lane]
-        self._planned.append(PlannedTask(task, device, start_s, float(busy_s[lane]), candidates))
-        self._selector.occupy(lane, start_s + float(busy_s[lane]))
+        planned = PlannedTask(task, device, start_s, task_s, candidates)
+        self._planned.append(planned)
+        self._selector.occupy(lane, start_s + task_s)
+        return planned
 
     def _candidates(self, task: Task, busy_s: Floats, chosen: int) -> tuple[FinishEstimate, ...]:
         """The selected device, then those with the next earliest finish, one lane of each."""

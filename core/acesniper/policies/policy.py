@@ -1,17 +1,22 @@
 """Policies: a named set of rules and the limits that it is applied with."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import groupby
+from math import inf
 from statistics import NormalDist
 from types import MappingProxyType
 
+from acesniper.domain.task import Task
 from acesniper.policies.batch import BATCHES
 from acesniper.policies.order import ORDERS
 from acesniper.policies.placement import PLACEMENTS, QUEUE_PLACEMENTS
 
 ORDERED_PLACEMENTS = ("mct", "met", "advantage")
 """Placements that are named with an order before them, such as `fcfs-mct`."""
+AGED_RULES = "fcfs-mct"
+"""Rules for tasks that have waited for `aging_s`."""
 NORMAL = NormalDist()
 """Assumed distribution of the log latency around its median."""
 
@@ -60,7 +65,8 @@ class Policy:
     prediction's interval. `explore_share` of the tasks without a deadline explore: among the
     devices whose finish is within `explore_within` of the earliest one, they go to the device whose
     prediction is least certain. A batch rule places the first `batch_size` waiting tasks at a time.
-    A decision keeps the best `candidates_kept` devices.
+    A decision keeps the best `candidates_kept` devices. No task runs on a device where its
+    inferences are predicted to take longer than `max_run_s`.
     """
 
     name: str = "fcfs-advantage"
@@ -71,6 +77,7 @@ class Policy:
     explore_within: float = 0.1
     batch_size: int = 512
     candidates_kept: int = 3
+    max_run_s: float = inf
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.classes.values()):
@@ -92,6 +99,25 @@ class Policy:
     def rules_for(self, priority_class: str) -> RuleSet:
         """The rules for tasks of a priority class."""
         return RuleSet.named(self.classes.get(priority_class, self.name))
+
+    def is_aged(self, task: Task, now_s: float) -> bool:
+        """Whether a task has waited so long that it goes before all that have not."""
+        return now_s - task.created_s >= self.aging_s
+
+    def groups(self, tasks: Iterable[Task], now_s: float) -> Iterator[tuple[RuleSet, list[Task]]]:
+        """Tasks that are planned together, with their rules: aged tasks first, then by priority."""
+
+        def group_key(task: Task) -> tuple[bool, int, str]:
+            if self.is_aged(task, now_s):
+                return False, 0, ""
+            return True, -task.priority, task.priority_class
+
+        for key, group in groupby(sorted(tasks, key=group_key), group_key):
+            is_young, _, priority_class = key
+            yield (
+                self.rules_for(priority_class) if is_young else RuleSet.named(AGED_RULES),
+                list(group),
+            )
 
 
 DEFAULT_POLICY = Policy()

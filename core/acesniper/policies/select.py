@@ -84,7 +84,10 @@ class LaneSelector:
         lanes.queued[lane] += 1
 
     def _feasible_s(self, task: Task) -> Floats:
-        busy_s = self._snapshot.estimates.terms(task).busy_s(task.inferences)
+        terms, max_run_s = self._snapshot.estimates.terms(task), self._policy.max_run_s
+        busy_s = terms.busy_s(task.inferences)
+        if task.inferences * terms.slowest_s > max_run_s:
+            busy_s = np.where(task.inferences * terms.latency_s > max_run_s, inf, busy_s)
         for device in task.excluded:
             if (lane := self._snapshot.estimates.lane_of.get(device)) is not None:
                 slots = self._snapshot.estimates.device_of[lane].slots

@@ -6,8 +6,9 @@ more: a second, synchronous client with its HTTP stack, OAuth, websockets and py
 a second of processor time. So the modules that we need are loaded without initialising packages.
 """
 
+import asyncio
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -132,3 +133,14 @@ class ApiConnection:
         return await self._http.request(
             method, url, headers=headers, body=body, _request_timeout=limits
         )
+
+
+async def lines_of(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Lines of any length; `StreamReader.readline` limits it."""
+    rest = b""
+    async for chunk in stream.iter_any():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            if line:
+                yield line
+        await asyncio.sleep(0)

@@ -1,6 +1,5 @@
 """Translation of failed requests to the API server into the errors of `acesniper.domain.errors`."""
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -8,6 +7,7 @@ from http import HTTPStatus
 import aiohttp
 
 from acesniper.api.objects import Json
+from acesniper.api.untrusted_json import MalformedJson, parse_json
 from acesniper.domain.errors import (
     Conflict,
     Forbidden,
@@ -29,7 +29,7 @@ async def translated_errors(what: str) -> AsyncIterator[None]:
     """Translate transport errors into `Unavailable`."""
     try:
         yield
-    except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
+    except (aiohttp.ClientError, TimeoutError, OSError, MalformedJson) as error:
         reason = str(error) or repr(error)  # the text of a TimeoutError is empty
         raise Unavailable(f"{what}: the API server does not answer: {reason}") from error
 
@@ -38,7 +38,7 @@ def error_of_response(status: int, body: bytes, retry_after: str | None, what: s
     """The error for a failed request, from the `Status` object in the response body."""
     causes: list[Json] = []
     try:
-        parsed = json.loads(body)
+        parsed = parse_json(body)
         message = str(parsed.get("message", ""))
         causes = (parsed.get("details") or {}).get("causes") or []
     except (ValueError, AttributeError):

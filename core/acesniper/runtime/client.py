@@ -4,7 +4,6 @@ Objects are plain JSON mappings: building the generated classes of the client li
 than all scheduling decisions together.
 """
 
-import asyncio
 import copy
 import json
 import logging
@@ -20,6 +19,14 @@ import yaml
 
 from acesniper.api.names import Kind
 from acesniper.api.objects import Json
+from acesniper.api.untrusted_json import (
+    UNREADABLE,
+    MalformedJson,
+    check_readable,
+    parse_event,
+    parse_list,
+    parse_object,
+)
 from acesniper.domain.errors import (
     InvalidInput,
     NotFound,
@@ -29,6 +36,7 @@ from acesniper.runtime.api_connection import (
     ApiConnection,
     ConfigException,
     Response,
+    lines_of,
     load_configuration,
 )
 from acesniper.runtime.api_errors import error_of_response, translated_errors
@@ -165,11 +173,13 @@ class Cluster:
         query: Mapping[str, str] | None = None,
         body: object = None,
         content_type: str = "application/json",
+        parse: Callable[[bytes], Json] = parse_object,
     ) -> Json:
         async with translated_errors(f"{method} {path}"):
             response = await self._open(method, path, query or {}, body, content_type)
-            parsed: Json = json.loads(await response.read())
-            return parsed
+            parsed = parse(await response.read())
+        check_readable(parsed)
+        return parsed
 
     async def fetch(self, path: str) -> RawResponse:
         """GET any path of the API server, such as `/version` or a proxied service."""
@@ -179,7 +189,11 @@ class Cluster:
             return RawResponse(text, response.getheader("Date"))
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Json | None:
-        """The object, or None if it does not exist."""
+        """The object, or None if it does not exist.
+
+        Raises:
+            InvalidInput: the object exists, but cannot be read.
+        """
         try:
             return await self._call("GET", kind.path(namespace, name))
         except NotFound:
@@ -188,7 +202,7 @@ class Cluster:
     async def list(
         self, kind: Kind, namespace: str | None = None, labels: str = ""
     ) -> tuple[list[Json], str]:
-        """All objects, and the resource version to watch from.
+        """All objects that can be read, and the resource version to watch from.
 
         Raises:
             ResourceVersionExpired: the list took longer than the server keeps it; list again.
@@ -196,17 +210,20 @@ class Cluster:
         objects: list[Json] = []
         version = ""
         async for page, page_version in self.pages(kind, namespace, labels):
-            objects += page
+            objects += [obj for obj in page if UNREADABLE not in obj]
             version = page_version
         return objects, version
 
     async def pages(
         self, kind: Kind, namespace: str | None = None, labels: str = ""
     ) -> AsyncIterator[tuple[Sequence[Json], str]]:
-        """All objects page by page, as parsing ten thousand in one go would block the loop."""
+        """All objects page by page, as parsing ten thousand in one go would block the loop.
+
+        An object that cannot be read is a stub (`acesniper.api.untrusted_json`).
+        """
         query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": labels} if labels else {})
         while True:
-            page = await self._call("GET", kind.path(namespace), query)
+            page = await self._call("GET", kind.path(namespace), query, parse=parse_list)
             metadata = page["metadata"]
             yield page.get("items") or [], metadata["resourceVersion"]
             if not metadata.get("continue"):
@@ -279,6 +296,8 @@ class Cluster:
     ) -> AsyncGenerator[WatchEvent, None]:
         """Events after `resource_version`, until the server ends the watch or it is idle too long.
 
+        The object of an event that cannot be read is a stub (`acesniper.api.untrusted_json`).
+
         Raises:
             ResourceVersionExpired: the version is too old; list again.
             Unavailable: the connection failed.
@@ -295,8 +314,12 @@ class Cluster:
         async with translated_errors(f"watch {kind.plural}"):
             response = await self._open("GET", kind.path(namespace), query, limits=limits)
             try:
-                async for line in _lines(response.response.content):
-                    event = json.loads(line)
+                async for line in lines_of(response.response.content):
+                    try:
+                        event = parse_event(line)
+                    except MalformedJson as error:
+                        log.warning("watch %s: event skipped: %s", kind.plural, error)
+                        continue
                     if event["type"] == "ERROR":
                         status = event["object"]
                         code, body = status.get("code", 500), json.dumps(status).encode()
@@ -315,14 +338,3 @@ def _abort(response: aiohttp.ClientResponse) -> None:
     if connection is not None and connection.transport is not None:
         connection.transport.abort()
     response.close()
-
-
-async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Lines of any length; `StreamReader.readline` limits it."""
-    rest = b""
-    async for chunk in stream.iter_any():
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            if line:
-                yield line
-        await asyncio.sleep(0)

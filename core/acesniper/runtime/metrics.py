@@ -49,6 +49,7 @@ class Label:
 PROVIDER = Label.per_each("provider")
 DEVICE = Label.per_each("device")
 MODEL = Label.per_each("model")
+NAMESPACE = Label.per_each("namespace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 The client and its dependencies take 60 MiB, too much for a probe that mostly sleeps.
 """
 
-import json
 import os
 import ssl
 import urllib.error
@@ -15,6 +14,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Self
 
+from acesniper.api.untrusted_json import parse_object
 from acesniper.domain.errors import InvalidInput, Unavailable
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -58,8 +58,7 @@ class PodApi:
                 self.url + path, headers={"Authorization": f"Bearer {token}"}
             )
             with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as response:  # noqa: S310
-                parsed: dict[str, Any] = json.load(response)
-                return parsed
+                return parse_object(response.read())
         except urllib.error.HTTPError as error:
             if error.code == HTTPStatus.NOT_FOUND:
                 return None

@@ -6,6 +6,7 @@ that `acesniper.policies`, which loads numpy, is imported only where a policy's 
 
 import socket
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -35,6 +36,27 @@ def _parse_policy_classes(text: object) -> object:
             raise ValueError(f"not CLASS=POLICY: {name!r}")
         _known_policy(policy.strip())
     return {name.strip(): policy.strip() for name, _, policy in pairs}
+
+
+def _parse_numbers(text: object) -> object:
+    """`namespace=number,namespace=number` as a mapping; the numbers must be positive."""
+    if not isinstance(text, str):
+        return text
+    numbers: dict[str, float] = {}
+    for item in text.split(","):
+        name, equals, number = (part.strip() for part in item.partition("="))
+        if not item.strip():
+            continue
+        try:
+            numbers[name] = float(number)
+        except ValueError:
+            numbers[name] = 0.0
+        if not (name and equals and 0.0 < numbers[name] < inf):
+            raise ValueError(f"not NAMESPACE=POSITIVE-NUMBER: {item.strip()!r}")
+    return numbers
+
+
+Numbers = Annotated[Mapping[str, float], BeforeValidator(_parse_numbers)]
 
 
 class EnvironmentSettings(BaseModel):
@@ -98,6 +120,20 @@ class PolicySettings(EnvironmentSettings):
     """Policies for the tasks of single priority classes, such as `batch=min-min,urgent=edf-mct`."""
     aging_s: Annotated[float, Field(gt=0)] = 600.0
     """A task that has waited this long goes before all that have not, whatever its priority."""
+    fair_shares: bool = True
+    """Divide the devices between namespaces by weight. False: the policy orders the tasks of all
+    namespaces, as where Kueue decides which tasks may start."""
+    namespace_weights: Numbers = Field(default_factory=dict)
+    """Weights of namespaces, such as `vision=3,batch=0.5`; `*` is every other namespace, 1 by
+    default."""
+    namespace_limits: Numbers = Field(default_factory=dict)
+    """Predicted device seconds that the running tasks of a namespace may hold at once, such as
+    `batch=7200,*=14400`; its further tasks wait. Namespaces that are not named have no limit."""
+    priority_scope: Literal["namespace", "cluster"] = "namespace"
+    """Where a priority class counts: among the tasks of its namespace, or before all shares."""
+    max_task_s: Annotated[float, Field(ge=0)] = 3600.0
+    """Longest predicted run of one task, in device seconds; a longer task is refused, and a pod
+    that runs longer than 1.5 times this is ended. 0: no limit."""
 
 
 class PredictorSettings(PolicySettings):

@@ -11,26 +11,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from acesniper.api.names import Kind
-from acesniper.api.objects import Json, object_key
+from acesniper.api.objects import Json
 from acesniper.domain.backoff import Backoff
-from acesniper.domain.errors import AcesniperError, InvalidInput, ResourceVersionExpired
+from acesniper.domain.errors import AcesniperError, ResourceVersionExpired
 from acesniper.runtime.client import Cluster
+from acesniper.runtime.skipped import DELETE, UPSERT, Handler, SkippedObjects
 
 log = logging.getLogger(__name__)
 
-UPSERT = "UPSERT"
-DELETE = "DELETE"
 BATCH_SIZE = 50
 """Listed objects handled before other coroutines get to run."""
 STALLED_AFTER_S = 300.0
 """A watch that delivers no expected event for this long is considered stalled. An idle connection
 is reopened (`client.WATCH_IDLE_TIMEOUT_S`) and a server upgrade is mostly over before that."""
 RETRY = Backoff(first_s=0.2, max_s=5.0)
-
-Handler = Callable[[str, Json], None]
-"""Called with UPSERT or DELETE and the object, for every change. An object that it rejects with
-InvalidInput is skipped. When an object is missing from a new list, DELETE passes only its UID, name
-and namespace."""
 
 
 @dataclass(slots=True)
@@ -69,7 +63,7 @@ class WatchLiveness:
 class Reflector:
     """Passes every change of one kind to a handler, forever; `synced` is set after the first list.
 
-    Reflectors may share one `liveness`.
+    Reflectors may share one `liveness`, and one `skipped`.
     """
 
     cluster: Cluster
@@ -77,6 +71,7 @@ class Reflector:
     apply: Handler
     labels: str = ""
     liveness: WatchLiveness = field(default_factory=WatchLiveness)
+    skipped: SkippedObjects = field(default_factory=SkippedObjects)
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     last_event_s: float = 0.0
     """Monotonic time of the last event or bookmark, in seconds."""
@@ -107,20 +102,24 @@ class Reflector:
                 await asyncio.sleep(pause_s)
 
     async def _list(self) -> str:
-        if self._known:
-            return await self._relist()
         version = ""
-        async for page, page_version in self.cluster.pages(self.kind, labels=self.labels):
-            await self._add(page)
-            version = page_version
+        if self._known:
+            version = await self._relist()
+        else:
+            async for page, page_version in self.cluster.pages(self.kind, labels=self.labels):
+                await self._add(page)
+                version = page_version
         self._note_event()
         self.synced.set()
         return version
 
     async def _relist(self) -> str:
         """Deletions are passed on first: a new object may have the name of a deleted one."""
-        objects, version = await self.cluster.list(self.kind, labels=self.labels)
-        self._note_event()
+        objects: list[Json] = []
+        version = ""
+        async for page, page_version in self.cluster.pages(self.kind, labels=self.labels):
+            objects += page
+            version = page_version
         listed = {obj["metadata"]["uid"] for obj in objects}
         for uid in self._known.keys() - listed:
             self._handle_event("DELETED", self._known[uid])
@@ -144,20 +143,10 @@ class Reflector:
         uid = obj["metadata"]["uid"]
         if event_type == "DELETED":
             self._known.pop(uid, None)
-            self._apply(DELETE, obj)
+            self.skipped.deliver(self.kind, self.apply, DELETE, obj)
         else:
             # What a DELETE needs; whole objects would double the memory of every cache.
             metadata = obj["metadata"]
             identity = {key: metadata.get(key) for key in ("uid", "name", "namespace")}
             self._known[uid] = {"metadata": identity}
-            self._apply(UPSERT, obj)
-
-    def _apply(self, change: str, obj: Json) -> None:
-        try:
-            self.apply(change, obj)
-        except InvalidInput as error:
-            log.warning("ignored: %s", error)
-        except Exception:
-            # The outermost loop: one unexpected object must not stop the handling of all others,
-            # and a restart would read it again.
-            log.exception("%s %s: ignored", self.kind.plural, object_key(obj))
+            self.skipped.deliver(self.kind, self.apply, UPSERT, obj)

@@ -37,8 +37,8 @@ class Admission:
     )
     _refusing: set[str] = field(default_factory=set)
 
-    async def admit(self, pod: PodView, device: Device, decision: Decision) -> None:
-        """Open the gate of a pod whose slot is reserved."""
+    async def admit(self, pod: PodView, device: Device, decision: Decision) -> bool:
+        """Open the gate of a pod whose slot is reserved; return whether it may be open now."""
         self.decisions.put(pod.uid, decision)
         annotations = {
             DEVICE_ANNOTATION: device.id,
@@ -55,9 +55,10 @@ class Admission:
                 self.cache.cancel_reservation(pod)
                 self._count("failed", "API server")
                 log.warning("pod not admitted: %s", error, extra=fields)
-                return
+                return False
         self._count("planned")
         log.info("pod admitted: %s", decision.sentence(), extra=fields)
+        return True
 
     async def refuse(self, pod: PodView, reason: str) -> None:
         """Annotate a pod whose deadline cannot be met; the operator then ends its task."""

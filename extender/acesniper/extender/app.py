@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
+from acesniper.domain.task import TaskKey
 from acesniper.extender.filter_score import FilterScore
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.protocol import (
@@ -62,6 +63,17 @@ def create_app(extender: Extender, registry: CollectorRegistry) -> FastAPI:
     @app.get("/plan")
     async def plan() -> list[dict[str, object]]:
         return extender.plan_rows()
+
+    @app.get("/waiting")
+    async def waiting(task: str) -> dict[str, str]:
+        reason = extender.planner.waiting_reason(TaskKey(task))
+        if reason is None:
+            raise HTTPException(404, f"task {task!r} is not in the plan; pass its namespace/name")
+        return {"task": task, "reason": reason}
+
+    @app.get("/namespaces")
+    async def namespaces() -> list[dict[str, object]]:
+        return [use.row() for use in extender.planner.shares.uses.values()]
 
     _add_health_routes(app, extender, registry)
     return app

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from acesniper.predictor.factory import ReplaceablePredictor
 from acesniper.runtime.metrics import (
     DEVICE,
+    NAMESPACE,
     Declaration,
     Instruments,
     Label,
@@ -105,6 +106,30 @@ WATCH_AGE = Declaration(
     "Time since the last event or bookmark of a watch.",
     (Label.of("kind", *WATCHED),),
 )
+SKIPPED = Declaration(
+    Gauge,
+    "acesniper_extender_skipped_objects",
+    "Objects that cannot be read or do not match their schema; the extender skips them.",
+    (Label.of("kind", *WATCHED),),
+)
+NAMESPACE_USED = Declaration(
+    Gauge,
+    "acesniper_namespace_used_seconds",
+    "Device seconds that a namespace's pods used that ended since the planner started.",
+    (NAMESPACE,),
+)
+NAMESPACE_HELD = Declaration(
+    Gauge,
+    "acesniper_namespace_held_seconds",
+    "Predicted remaining device seconds of a namespace's pods that hold devices.",
+    (NAMESPACE,),
+)
+NAMESPACE_WAITING = Declaration(
+    Gauge,
+    "acesniper_namespace_waiting_seconds",
+    "Predicted device seconds of a namespace's waiting tasks.",
+    (NAMESPACE,),
+)
 
 MODEL = Declaration(
     Gauge,
@@ -156,6 +181,10 @@ def declarations() -> Sequence[Declaration]:
         BACKLOG,
         PROFILE_AGE,
         WATCH_AGE,
+        SKIPPED,
+        NAMESPACE_USED,
+        NAMESPACE_HELD,
+        NAMESPACE_WAITING,
         *MODEL_DECLARATIONS,
     ]
 

@@ -21,6 +21,7 @@ from acesniper.domain.task import Task, TaskKey
 from acesniper.extender.admission import Admission
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.metrics import ExtenderMetrics
+from acesniper.extender.namespaces import NamespaceShares
 from acesniper.extender.snapshot import PlanningResult, PlanningSnapshot
 from acesniper.policies.plan import Plan, PlannedTask
 from acesniper.policies.policy import Policy
@@ -47,6 +48,7 @@ class Planner:
         planned_at_s: when it was made, in seconds since the epoch.
         ungated_plan: the ungated tasks in the latest plan that included them.
         predicted: set once the latency table was complete.
+        shares: accounts of the namespaces, and their use of the fleet in the latest plan.
     """
 
     cache: ClusterCache
@@ -61,6 +63,7 @@ class Planner:
     planned_at_s: float = 0.0
     ungated_plan: tuple[PlannedTask, ...] = ()
     predicted: asyncio.Event = field(default_factory=asyncio.Event)
+    shares: NamespaceShares = field(default_factory=NamespaceShares)
     _full_plan_at_s: float = float("-inf")
 
     async def run(self) -> None:
@@ -77,11 +80,13 @@ class Planner:
 
     def plan_now(self) -> list[tuple[PodView, Device, Decision]]:
         """Plan and reserve in this thread."""
-        return list(self.reserve(PlanningSnapshot.of(self.cache).decide(self.policy, self.plan)))
+        result = PlanningSnapshot.of(self.cache).decide(self.policy, self.plan, self.shares)
+        return list(self.reserve(result))
 
     def reserve(self, result: PlanningResult) -> Iterator[tuple[PodView, Device, Decision]]:
         """Reserve a slot for each starting task that is still pending and whose slot is free."""
         self.plan, self.planned_at_s = result.plan, result.snapshot.now_s
+        self.shares.uses = result.namespaces
         if result.snapshot.ungated:
             gated = result.snapshot.gated_pods
             self.ungated_plan = tuple(
@@ -94,6 +99,7 @@ class Planner:
             pod = self._gated_pod(result, task.key)
             if pod is not None and self.cache.has_free_slot(device.id):
                 self.cache.reserve(pod, device, planned.busy_s)
+                self.shares.reserve(pod.uid, self.cache.ledger.get(pod.uid))
                 start = self.cache.cold_starts.cold_start(task.model, device)
                 update = {"pulls_image": start.pulls, "fetches_model": start.fetches}
                 self._count_exploration(task)
@@ -107,6 +113,10 @@ class Planner:
         for planned in self.ungated_plan:
             if planned.task.key in ungated and planned.task.key not in in_plan:
                 yield planned
+
+    def waiting_reason(self, task: TaskKey) -> str | None:
+        """Why a pending task does not start yet; None if it is not in the plan."""
+        return self.shares.waiting_reason(task, self.plan, self.queue())
 
     async def _wait_for_events(self) -> None:
         idle = not len(self.cache.pending) and not len(self.cache.ledger)
@@ -129,16 +139,21 @@ class Planner:
     async def _plan_and_act(self, requests: asyncio.TaskGroup) -> None:
         snapshot = self._snapshot()
         with self.metrics.plan_seconds.time():
-            result = await self.off_loop(snapshot.decide, self.policy, self.plan)
+            result = await self.off_loop(snapshot.decide, self.policy, self.plan, self.shares)
         if not self.may_act():
             return
         for pod, device, decision in self.reserve(result):
-            requests.create_task(self.admission.admit(pod, device, decision))
+            requests.create_task(self._admit(pod, device, decision))
         for pod in self.cache.expire_reservations():
+            self.shares.cancel(pod.uid)
             requests.create_task(self.admission.withdraw(pod))
         for task, reason in result.unschedulable.items():
             if (gated_pod := self._gated_pod(result, task)) is not None:
                 requests.create_task(self.admission.refuse(gated_pod, reason))
+
+    async def _admit(self, pod: PodView, device: Device, decision: Decision) -> None:
+        if not await self.admission.admit(pod, device, decision):
+            self.shares.cancel(pod.uid)
 
     def _snapshot(self) -> PlanningSnapshot:
         """Take a snapshot, without ungated tasks while there are very many of them."""

@@ -6,15 +6,16 @@ decisions may then be computed in another thread while watch events are applied.
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from acesniper.api.decision import Decision
 from acesniper.api.objects import PodView
 from acesniper.domain.device import DeviceId
-from acesniper.domain.reservations import Reservation
+from acesniper.domain.reservations import PodUid, Reservation
 from acesniper.domain.task import Task, TaskKey
 from acesniper.extender.cache.cluster import ClusterCache
+from acesniper.extender.namespaces import NamespaceShares, NamespaceUse
 from acesniper.policies.estimates import Estimates, FleetSnapshot, check_feasibility
 from acesniper.policies.plan import DEADLINE_TEXT, Plan, PlannedTask, make_plan
 from acesniper.policies.policy import Policy
@@ -37,7 +38,7 @@ class PlanningSnapshot:
 
     now_s: float
     estimates: Estimates
-    reservations: Sequence[Reservation]
+    reservations: Mapping[PodUid, Reservation]
     gated: Sequence[Task]
     ungated: Sequence[Task]
     gated_pods: Mapping[TaskKey, PodView]
@@ -50,7 +51,7 @@ class PlanningSnapshot:
         return cls(
             now_s=now_s,
             estimates=cache.estimates.current(),
-            reservations=cache.ledger.reservations(),
+            reservations=dict(cache.ledger.items()),
             gated=tuple(cache.pending.gated.values()),
             ungated=tuple(cache.pending.ungated.values()),
             gated_pods=dict(cache.pending.gated_pods),
@@ -59,16 +60,20 @@ class PlanningSnapshot:
     def fleet(self) -> FleetSnapshot:
         """Return the devices with the remaining time of each occupied slot."""
         busy_s: dict[DeviceId, list[float]] = defaultdict(list)
-        for reservation in self.reservations:
+        for reservation in self.reservations.values():
             remaining_s = reservation.remaining_s(self.now_s)
             busy_s[reservation.device] += [remaining_s] * reservation.slots
         running = {device: tuple(sorted(seconds)) for device, seconds in busy_s.items()}
         return FleetSnapshot(self.now_s, self.estimates, running)
 
-    def decide(self, policy: Policy, previous: Plan) -> "PlanningResult":
+    def decide(
+        self, policy: Policy, previous: Plan, shares: NamespaceShares | None = None
+    ) -> "PlanningResult":
         """Plan all pending tasks, and record the reasons for those that start now."""
-        fleet = self.fleet()
-        plan = make_plan(self.gated, fleet, policy, self.ungated, previous)
+        fleet, shares = self.fleet(), shares or NamespaceShares()
+        tasks = (*self.gated, *self.ungated)
+        accounts = shares.update(self.reservations, tasks, self.now_s)
+        plan = make_plan(self.gated, fleet, policy, self.ungated, previous, shares=accounts)
         reasons = _RefusalReasons(self.estimates)
         starting = [
             (planned, self._decision(planned, policy, reasons.of(planned.task)))
@@ -81,6 +86,7 @@ class PlanningSnapshot:
             starting=starting,
             unschedulable=dict(self._unschedulable(plan, fleet)),
             moved=_count_moved(previous, plan),
+            namespaces=shares.uses_in(plan, tasks),
         )
 
     def _decision(
@@ -119,6 +125,7 @@ class PlanningResult:
         starting: tasks to admit now, with their decisions.
         unschedulable: tasks that no device can finish before their deadline, with the reason.
         moved: number of tasks that the previous plan gave to another device.
+        namespaces: use of the fleet by namespace; empty without shares.
     """
 
     snapshot: PlanningSnapshot
@@ -126,6 +133,7 @@ class PlanningResult:
     starting: Sequence[tuple[PlannedTask, Decision]]
     unschedulable: Mapping[TaskKey, str]
     moved: int = 0
+    namespaces: Mapping[str, NamespaceUse] = field(default_factory=dict)
 
 
 def _count_moved(before: Plan, after: Plan) -> int:

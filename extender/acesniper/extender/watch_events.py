@@ -12,7 +12,7 @@ from acesniper.domain.task import ModelKey, TaskKey
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.cache.reservations import RemainingTime
 from acesniper.extender.latency_table import MeasuredDevice
-from acesniper.runtime.watch import DELETE
+from acesniper.runtime.skipped import DELETE
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from prometheus_client import CollectorRegistry
 
@@ -27,21 +28,29 @@ from acesniper.extender.filter_score import NoPredictionEvents
 from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.metrics import (
     BACKLOG,
+    NAMESPACE_HELD,
+    NAMESPACE_USED,
+    NAMESPACE_WAITING,
     PROFILE_AGE,
+    SKIPPED,
     WATCH_AGE,
     ExtenderMetrics,
+    ReadValues,
     SampledGauges,
 )
+from acesniper.extender.namespaces import NamespaceShares, NamespaceUse
 from acesniper.extender.page.routes import Page
 from acesniper.extender.page.tasks import TaskHistory
 from acesniper.extender.planner import Planner
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.policies.policy import Policy
+from acesniper.policies.shares import ShareAccounts, Shares
 from acesniper.predictor.base import LatencyPredictor
 from acesniper.runtime.client import Cluster, WriteGuard
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import ExtenderSettings
+from acesniper.runtime.skipped import SkippedObjects
 from acesniper.runtime.watch import Reflector
 
 WatchHandler = Callable[[str, Json], None]
@@ -101,12 +110,13 @@ class Extender:
             replan_s=settings.replan_s,
             batch_s=settings.settle_s,
             may_act=leader_election.held,
+            shares=NamespaceShares(_share_accounts(settings)),
         )
         page = None
         if settings.page:
             page = Page(cache=cache, planner=planner, cluster=cluster, history=TaskHistory())
         reflectors = _reflectors(cluster, WatchEvents(cache), page)
-        gauges = _sampled_gauges(cache, reflectors)
+        gauges = _sampled_gauges(cache, reflectors, planner)
         registry.register(gauges)
         return cls(
             cache=cache,
@@ -187,6 +197,18 @@ def _cache(settings: ExtenderSettings, predictor: LatencyPredictor) -> ClusterCa
     )
 
 
+def _share_accounts(settings: ExtenderSettings) -> ShareAccounts | None:
+    if not settings.fair_shares:
+        return None
+    return ShareAccounts(
+        Shares(
+            settings.namespace_weights,
+            settings.namespace_limits,
+            cluster_priorities=settings.priority_scope == "cluster",
+        )
+    )
+
+
 def _policy(settings: ExtenderSettings) -> Policy:
     return Policy(
         name=settings.policy,
@@ -194,6 +216,7 @@ def _policy(settings: ExtenderSettings) -> Policy:
         aging_s=settings.aging_s,
         deadline_quantile=settings.deadline_quantile,
         explore_share=settings.explore_share,
+        max_run_s=settings.max_task_s or inf,
     )
 
 
@@ -201,12 +224,13 @@ def _reflectors(cluster: Cluster, events: WatchEvents, page: Page | None) -> lis
     tasks: WatchHandler = events.task
     if page is not None:
         tasks = _both(events.task, page.history.apply)
+    skipped = SkippedObjects()
     return [
-        Reflector(cluster, NODES, events.node),
-        Reflector(cluster, DEVICE_PROFILES, events.device_profile),
-        Reflector(cluster, MODEL_PROFILES, events.model_profile),
-        Reflector(cluster, INFERENCE_TASKS, tasks),
-        Reflector(cluster, PODS, events.pod),
+        Reflector(cluster, NODES, events.node, skipped=skipped),
+        Reflector(cluster, DEVICE_PROFILES, events.device_profile, skipped=skipped),
+        Reflector(cluster, MODEL_PROFILES, events.model_profile, skipped=skipped),
+        Reflector(cluster, INFERENCE_TASKS, tasks, skipped=skipped),
+        Reflector(cluster, PODS, events.pod, skipped=skipped),
     ]
 
 
@@ -218,7 +242,9 @@ def _both(first: WatchHandler, second: WatchHandler) -> WatchHandler:
     return handle
 
 
-def _sampled_gauges(cache: ClusterCache, reflectors: Sequence[Reflector]) -> SampledGauges:
+def _sampled_gauges(
+    cache: ClusterCache, reflectors: Sequence[Reflector], planner: Planner
+) -> SampledGauges:
     """Gauges whose values are read from the live state at each scrape."""
 
     def backlog() -> Iterable[tuple[str, float]]:
@@ -237,4 +263,22 @@ def _sampled_gauges(cache: ClusterCache, reflectors: Sequence[Reflector]) -> Sam
             if reflector.synced.is_set():
                 yield reflector.kind.plural, now_s - reflector.last_event_s
 
-    return SampledGauges(((BACKLOG, backlog), (PROFILE_AGE, profile_age), (WATCH_AGE, watch_age)))
+    def skipped() -> Iterable[tuple[str, float]]:
+        for reflector in reflectors:
+            kind = reflector.kind.plural
+            yield kind, reflector.skipped.count(kind)
+
+    def of_namespaces(read: Callable[[NamespaceUse], float]) -> ReadValues:
+        return lambda: [(name, read(use)) for name, use in planner.shares.uses.items()]
+
+    return SampledGauges(
+        (
+            (BACKLOG, backlog),
+            (PROFILE_AGE, profile_age),
+            (WATCH_AGE, watch_age),
+            (SKIPPED, skipped),
+            (NAMESPACE_USED, of_namespaces(lambda use: use.used_s)),
+            (NAMESPACE_HELD, of_namespaces(lambda use: use.held_s)),
+            (NAMESPACE_WAITING, of_namespaces(lambda use: use.waiting_s)),
+        )
+    )

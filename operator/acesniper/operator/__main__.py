@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import kopf
@@ -39,6 +40,7 @@ from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.task.reconciler import TaskReconciler
 from acesniper.operator.task.volumes import NodeCache
 from acesniper.policies.policy import Policy
+from acesniper.policies.shares import ShareAccounts, Shares
 from acesniper.predictor.factory import ReplaceablePredictor, default_predictor
 from acesniper.predictor.features import FEATURES_VERSION
 from acesniper.predictor.onnx.sandbox import container_limits, read_model
@@ -47,6 +49,7 @@ from acesniper.runtime.client import Cluster, WriteGuard
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import OperatorSettings
+from acesniper.runtime.skipped import SINGULAR
 from acesniper.runtime.watch import Reflector
 
 
@@ -75,7 +78,7 @@ def build_controller(
     cluster = connection.guarded(WriteGuard(may_act))
     events = EventRecorder(cluster, "acesniper-operator")
     policy = Policy(settings.policy, settings.policy_classes, settings.aging_s)
-    window = AdmissionWindow(store, settings.max_gated_pods, policy)
+    window = AdmissionWindow(store, settings.max_gated_pods, policy, _share_accounts(settings))
     progress = None
     if settings.progress_s:
         progress = ProgressFollower(
@@ -130,6 +133,14 @@ def build_controller(
     )
 
 
+def _share_accounts(settings: OperatorSettings) -> ShareAccounts | None:
+    if not settings.fair_shares:
+        return None
+    # What a namespace may hold at once is limited by the planner, which knows what it holds.
+    cluster_priorities = settings.priority_scope == "cluster"
+    return ShareAccounts(Shares(settings.namespace_weights, cluster_priorities=cluster_priorities))
+
+
 def _node_cache(settings: OperatorSettings) -> NodeCache | None:
     if not settings.model_cache:
         return None
@@ -157,9 +168,14 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
         controller = build_controller(settings, cluster, metrics, predictor, election.held)
         election.on_change = controller.resync
         metrics.leading.set_function(lambda: float(election.held()))
-        pods = Reflector(cluster, PODS, controller.pod_change, labels=TASK_LABEL)
-        nodes = Reflector(cluster, NODES, controller.node_change)
-        priorities = Reflector(cluster, PRIORITY_CLASSES, controller.priority_change)
+        skipped = controller.skipped
+        for plural, kind in SINGULAR.items():
+            metrics.skipped_objects.labels(kind).set_function(partial(skipped.count, plural))
+        pods = Reflector(cluster, PODS, controller.pod_change, TASK_LABEL, skipped=skipped)
+        nodes = Reflector(cluster, NODES, controller.node_change, skipped=skipped)
+        priorities = Reflector(
+            cluster, PRIORITY_CLASSES, controller.priority_change, skipped=skipped
+        )
         reflectors = (pods, nodes, priorities)
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(reflector.run()) for reflector in reflectors]

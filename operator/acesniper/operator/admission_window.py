@@ -1,27 +1,29 @@
 """Admission window: which waiting tasks may have a gated pod.
 
 The API server holds any number of tasks; kube-scheduler and the planner should not have to hold as
-many pods. The window is ordered by the planner's policy, so that the tasks that the planner starts
-next have their pods. Tasks that no device can run come last.
+many pods. The window is ordered by the planner's policy and shares, so that the tasks that the
+planner starts next have their pods. Tasks that no device can run come last, and tasks whose pod
+waits for another controller, as for Kueue's admission.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-
-import numpy as np
 
 from acesniper.api import convert
 from acesniper.api.names import SLOT_RESOURCE
-from acesniper.api.objects import NodeView
 from acesniper.api.units import parse_count
 from acesniper.api.v1alpha1 import FINISHED, InferenceTask, Phase
 from acesniper.domain.backoff import Backoff
-from acesniper.domain.device import Device, DeviceId, NodeName
-from acesniper.domain.task import ModelKey, Task, TaskKey
+from acesniper.domain.task import Task
 from acesniper.operator.cache import ObjectCache
-from acesniper.policies.estimates import Estimates, FleetSnapshot, PredictionRow, check_feasibility
-from acesniper.policies.plan import make_plan
+from acesniper.operator.queue_order import (
+    fastest_latencies,
+    feasible_tasks,
+    held_reservations,
+    queue_order,
+)
 from acesniper.policies.policy import Policy
+from acesniper.policies.shares import ShareAccounts
 
 PLACED = FINISHED | {Phase.SCHEDULED, Phase.RUNNING}
 SPARE_TASKS = 50
@@ -35,7 +37,6 @@ ORDER_INTERVAL_S = 1.0
 """How often a long queue is sorted."""
 RETRIES_PER_S = 10.0
 """Rejected keys that are retried per second in the long run."""
-ANY_DEVICE = Device(DeviceId("any"), NodeName("any"), "any", slots=1, memory_bytes=0)
 
 
 @dataclass(slots=True)
@@ -83,6 +84,8 @@ class AdmissionWindow:
     store: ObjectCache
     max_tasks: int
     policy: Policy = field(default_factory=Policy)
+    shares: ShareAccounts | None = None
+    """Accounts of the namespaces; None if the policy orders the tasks of all of them."""
     size: int = 0
     _inside: frozenset[str] = field(default_factory=frozenset)
     _order: list[str] = field(default_factory=list)
@@ -172,10 +175,23 @@ class AdmissionWindow:
         tasks = [
             replace(task, priority=self._priority(task)) for _, task in self._domain_tasks.values()
         ]
-        in_order = queue_order(tasks, self._fastest_s(), self.policy, now_s)
+        fastest_s = fastest_latencies(self.store)
+        if self.shares is not None:
+            held = held_reservations(self.store, fastest_s)
+            self.shares.update(held, {task.namespace for task in tasks}, now_s)
+        in_order = queue_order(tasks, fastest_s, self.policy, now_s, self.shares)
         feasible = feasible_tasks(tasks, self.store)
-        # Infeasible tasks would fill the window and keep out those that could start.
-        return [str(key) for key in sorted(in_order, key=lambda key: key not in feasible)]
+        # Tasks that cannot start would fill the window and keep out those that could.
+        return [
+            str(key)
+            for key in sorted(
+                in_order, key=lambda key: key not in feasible or self._waits_for_others(key)
+            )
+        ]
+
+    def _waits_for_others(self, key: str) -> bool:
+        """Whether a task's pod has a scheduling gate of another controller."""
+        return any(view.other_gates for view, _ in self.store.pods.get(key, {}).values())
 
     def _to_task(self, key: str, resource: InferenceTask) -> tuple[str, Task]:
         model = resource.status.model_profile or ""
@@ -188,83 +204,6 @@ class AdmissionWindow:
     def _priority(self, task: Task) -> int:
         return self.store.priorities.get(task.priority_class, 0)
 
-    def _fastest_s(self) -> dict[ModelKey, float]:
-        """Latency of one inference of each model on its fastest device."""
-        return {
-            ModelKey(key): min(latency.fastest_seconds for latency in profile.status.latency)
-            for key, profile in self.store.models.items()
-            if profile.status.latency
-        }
-
 
 def _waits(task: InferenceTask) -> bool:
     return task.status.phase not in PLACED and not task.spec.suspend
-
-
-# --- the order of the queue --------------------------------------------------------------------
-
-
-def queue_order(
-    tasks: Sequence[Task], fastest_s: Mapping[ModelKey, float], policy: Policy, now_s: float
-) -> list[TaskKey]:
-    """Keys of the tasks in the order of the planner's policy; ties and the rest by age.
-
-    The operator has no predictions per device, but the latency of each model on its fastest one.
-    For a single device with those latencies, the planner's plan is an order.
-    """
-    rows = {model: _latency_row(seconds) for model, seconds in fastest_s.items()}
-    snapshot = FleetSnapshot(now_s, Estimates([ANY_DEVICE], rows), {})
-    plan = make_plan(map(_unconstrained, tasks), snapshot, replace(policy, explore_share=0.0))
-    first = dict.fromkeys(planned.task.key for planned in plan.planned)
-    rest = sorted(
-        (task for task in tasks if task.key not in first),
-        key=lambda task: (-task.priority, task.created_s, task.key),
-    )
-    return [*first, *(task.key for task in rest)]
-
-
-def _latency_row(seconds: float) -> PredictionRow:
-    latency_s = np.array([seconds])
-    return PredictionRow(latency_s, latency_s, latency_s, "fastest")
-
-
-def _unconstrained(task: Task) -> Task:
-    """A task without demands on devices, and without a deadline policy that could reject it."""
-    return replace(
-        task,
-        providers=frozenset(),
-        node_selector=(),
-        memory_bytes=0,
-        reject_late=False,
-        excluded=frozenset(),
-    )
-
-
-def feasible_tasks(tasks: Sequence[Task], store: ObjectCache) -> set[TaskKey]:
-    """Keys of the tasks that at least one device can run; equal demands are checked once."""
-    nodes = {name: NodeView.of(node) for name, node in store.nodes.items()}
-    devices = [
-        convert.to_device(profile, schedulable=nodes[profile.spec.node].schedulable)
-        for profile in store.devices.values()
-        if profile.spec.node in nodes
-    ]
-    labels = {device.id: nodes[device.node].labels for device in devices}
-    memory_bytes = {model: _memory_bytes(model, store) for model in {task.model for task in tasks}}
-    checked: dict[tuple[object, ...], bool] = {}
-    feasible = set()
-    for resource in tasks:
-        task = replace(resource, memory_bytes=memory_bytes[resource.model])
-        demand = (task.providers, task.node_selector, task.memory_bytes)
-        if demand not in checked:
-            checked[demand] = any(
-                check_feasibility(task, device, labels).feasible for device in devices
-            )
-        if checked[demand]:
-            feasible.add(task.key)
-    return feasible
-
-
-def _memory_bytes(model: ModelKey, store: ObjectCache) -> int:
-    profile = store.models.get(model)
-    features = convert.model_features(profile) if profile is not None else None
-    return features.peak_memory_bytes if features is not None else 0

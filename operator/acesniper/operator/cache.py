@@ -4,7 +4,7 @@ The answer to a write is cached at once; an older version that a watch delivers 
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,6 @@ from acesniper.api.names import DECISION_ANNOTATION, TASK_LABEL
 from acesniper.api.objects import PodView, namespaced_key, object_key
 from acesniper.api.reasons import ConditionType
 from acesniper.api.v1alpha1 import FINISHED, ApiType, DeviceProfile, InferenceTask, ModelProfile
-from acesniper.domain.errors import InvalidInput
 from acesniper.runtime.watch import WatchLiveness
 
 log = logging.getLogger(__name__)
@@ -163,16 +162,6 @@ class ObjectCache:
         if before is None or not same or not _is_older(obj, {"metadata": before.metadata}):
             cached[key] = convert.parse_resource(kind, {**obj, "metadata": _metadata(obj)})
         return key
-
-
-def cached(upsert: Callable[[Object], str], obj: Object) -> bool:
-    """Whether an object could be cached; an invalid one is ignored and logged."""
-    try:
-        upsert(obj)
-    except InvalidInput as error:
-        log.warning("ignored: %s", error)
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from acesniper.api.objects import PodView, object_key
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile
 from acesniper.operator.admission_window import AdmissionWindow
-from acesniper.operator.cache import ObjectCache, cached
+from acesniper.operator.cache import ObjectCache
 from acesniper.operator.degraded import DegradedMode
 from acesniper.operator.device_profiles import DeviceReconciler
 from acesniper.operator.metrics import OperatorMetrics, count_deleted
@@ -17,7 +17,7 @@ from acesniper.operator.model_profiles import ModelReconciler
 from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.task.reconciler import TaskReconciler
 from acesniper.operator.workqueue import WorkQueue
-from acesniper.runtime.watch import DELETE
+from acesniper.runtime.skipped import DELETE, SkippedObjects
 
 Key = tuple[str, str]
 """(kind, object key)."""
@@ -49,6 +49,7 @@ class Controller:
     progress: ProgressFollower | None = None
     may_act: Callable[[], bool] = lambda: True
     """Whether this operator holds the lease; checked before each reconciliation."""
+    skipped: SkippedObjects = field(default_factory=SkippedObjects)
     queue: WorkQueue[Key] = field(init=False)
     models_queue: WorkQueue[Key] = field(init=False)
 
@@ -59,7 +60,7 @@ class Controller:
     # --- events --------------------------------------------------------------------------------
 
     def task_event(self, gone: bool, obj: Mapping[str, Any]) -> None:
-        """Handle a watch event of an InferenceTask."""
+        """Handle a watch event of an InferenceTask. Raises InvalidInput, as the others do."""
         self._received("InferenceTask")
         key = object_key(obj)
         if gone:
@@ -67,7 +68,8 @@ class Controller:
             if task is not None and task.metadata["uid"] == obj["metadata"]["uid"]:
                 count_deleted(self.metrics, task)
             self.store.delete_task(obj)
-        elif cached(self.store.upsert_task, obj):
+        else:
+            self.store.upsert_task(obj)
             self.queue.add((TASK, key))
             task = self.store.tasks[key]
             device = self.devices.note(task)
@@ -83,7 +85,8 @@ class Controller:
         if gone:
             self.store.delete_model(obj)
             self.metrics.model_error_ratio.remove(key)
-        elif cached(self.store.upsert_model, obj):
+        else:
+            self.store.upsert_model(obj)
             self.models_queue.add((MODEL, key))
         for task in self.store.tasks_waiting_for_model(key):
             self.queue.add((TASK, task))
@@ -92,16 +95,17 @@ class Controller:
         """Handle a watch event of a DeviceProfile, and requeue its node."""
         self._received("DeviceProfile")
         name = object_key(obj)
-        node = str(obj["spec"]["node"])
         before = self.store.devices.get(name)
         if gone:
             self.store.delete_device(obj)
             self.metrics.profile_noise.remove(name)
             self.metrics.device_error_ratio.remove(name)
-        elif cached(self.store.upsert_device, obj):
+        else:
+            self.store.upsert_device(obj)
             self.queue.add((DEVICE, name))
-        self.queue.add((NODE, node))
         after = self.store.devices.get(name)
+        for node in {profile.spec.node for profile in (before, after) if profile is not None}:
+            self.queue.add((NODE, node))
         if before is not None and after is not None and _probed_again(before, after):
             self.metrics.reprobes.inc()
         if _measurement(before) != _measurement(after):
@@ -155,6 +159,8 @@ class Controller:
             group.create_task(self._refresh_window())
             group.create_task(self._resync())
             group.create_task(self.degraded.run())
+            reports = self.skipped.report(self.tasks.events.record, self.clock, self.may_act)
+            group.create_task(reports)
             if self.progress is not None:
                 group.create_task(self.progress.run())
 
@@ -182,6 +188,7 @@ class Controller:
             queue = self.models_queue if kind == MODEL else self.queue
             for key in keys:
                 queue.add((kind, key))
+        self.skipped.report_again()
 
     async def _reconcile(self, key: Key) -> float | None:
         kind, name = key

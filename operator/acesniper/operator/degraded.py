@@ -15,9 +15,9 @@ from acesniper.api.names import LEASES, PODS, SLOT_RESOURCE
 from acesniper.api.objects import PodView, namespaced_key
 from acesniper.api.units import parse_count
 from acesniper.domain.errors import AcesniperError
-from acesniper.operator.admission_window import feasible_tasks
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.queue_order import feasible_tasks
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.leader_election import ObservedLease
 

@@ -5,18 +5,34 @@ level-based, and kopf writes nothing into objects (no finalizers, no annotations
 """
 
 import dataclasses
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import kopf
 
-from acesniper.api.names import GROUP, VERSION
+from acesniper.api.names import (
+    DEVICE_PROFILES,
+    GROUP,
+    INFERENCE_TASKS,
+    MODEL_PROFILES,
+    VERSION,
+    Kind,
+)
+from acesniper.api.objects import Json
 from acesniper.operator.controller import Controller
+from acesniper.operator.kopf_session import guarded_session
 from acesniper.runtime.pod_api import PodApi
+from acesniper.runtime.skipped import DELETE, UPSERT
+
+EventHandler = Callable[[bool, Json], None]
+"""Called with whether the object is gone, and the object."""
 
 
 def build_registry(
-    controller: Controller, watch_silence_s: float, stalled: Callable[[], Sequence[str]] = tuple
+    controller: Controller,
+    watch_silence_s: float,
+    stalled: Callable[[], Sequence[str]] = tuple,
 ) -> kopf.OperatorRegistry:
     """The handlers of a controller, on a registry of their own.
 
@@ -37,18 +53,30 @@ def build_registry(
         settings.posting.enabled = False
         settings.peering.standalone = True
         settings.scanning.disabled = True
+        # Nothing of kopf's is kept in objects, so nothing that their authors write there is read.
+        settings.persistence.diffbase_storage = _NoDiffBase()
+        settings.persistence.progress_storage = _NoProgress()
+        settings.persistence.finalizer = f"{GROUP}/{uuid.uuid4()}"
+
+    def deliver(kind: Kind, handle: EventHandler, event: kopf.RawEvent) -> None:
+        change = DELETE if event["type"] == "DELETED" else UPSERT
+
+        def apply(change: str, obj: Json) -> None:
+            handle(change == DELETE, obj)
+
+        controller.skipped.deliver(kind, apply, change, dict(event["object"]))
 
     @kopf.on.event(GROUP, VERSION, "inferencetasks", registry=registry)
     async def task(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401
-        controller.task_event(event["type"] == "DELETED", event["object"])
+        deliver(INFERENCE_TASKS, controller.task_event, event)
 
     @kopf.on.event(GROUP, VERSION, "modelprofiles", registry=registry)
     async def model(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401
-        controller.model_event(event["type"] == "DELETED", event["object"])
+        deliver(MODEL_PROFILES, controller.model_event, event)
 
     @kopf.on.event(GROUP, VERSION, "deviceprofiles", registry=registry)
     async def device(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401
-        controller.device_event(event["type"] == "DELETED", event["object"])
+        deliver(DEVICE_PROFILES, controller.device_event, event)
 
     @kopf.on.probe(id="queued", registry=registry)
     def queued(**_: Any) -> int:  # noqa: ANN401
@@ -63,11 +91,30 @@ def build_registry(
         return kinds
 
     @kopf.on.login(registry=registry)
-    def login(**arguments: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401
-        account = kopf.login_with_service_account(**arguments)
-        if account is None:
-            return kopf.login_with_kubeconfig(**arguments)
-        # kopf resolves the API server's name; the address in the environment needs no DNS.
-        return dataclasses.replace(account, server=PodApi.here().url)
+    async def login(**arguments: Any) -> kopf.AiohttpSession | None:  # noqa: ANN401
+        info = kopf.login_with_service_account(**arguments)
+        if info is not None:
+            # kopf resolves the API server's name; the address in the environment needs no DNS.
+            info = dataclasses.replace(info, server=PodApi.here().url)
+        else:
+            info = kopf.login_with_kubeconfig(**arguments)
+        return None if info is None else guarded_session(info)
 
     return registry
+
+
+class _NoDiffBase(kopf.AnnotationsDiffBaseStorage):
+    """Reads no earlier version from an annotation, which the author of the object writes."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:  # noqa: ANN401
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:  # noqa: ANN401
+        return None
+
+
+class _NoProgress(kopf.AnnotationsProgressStorage):
+    """Reads no progress from annotations."""
+
+    def fetch(self, **_: Any) -> None:  # noqa: ANN401
+        return None

@@ -36,6 +36,7 @@ WAIT_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 RECONCILE_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 REASON = Label.per_each("reason")
 RECONCILED = Label.of("kind", "task", "model", "device", "node")
+SKIPPED = Label.of("kind", "InferenceTask", "ModelProfile", "DeviceProfile", "Pod")
 WATCHED = Label.of("kind", "InferenceTask", "ModelProfile", "DeviceProfile", "Node", "Pod")
 
 
@@ -145,6 +146,11 @@ class OperatorMetrics(Instruments):
         "acesniper_watch_last_event_timestamp_seconds",
         "Time of the last watch event of a kind, in seconds since the epoch.",
         WATCHED,
+    )
+    skipped_objects: Gauge = gauge(
+        "acesniper_operator_skipped_objects",
+        "Objects that cannot be read or do not match their schema; the operator skips them.",
+        SKIPPED,
     )
     runs_learned: Counter = counter(
         "acesniper_runs_learned",

@@ -22,6 +22,7 @@ from acesniper.policies.estimates import Estimates, FleetSnapshot, PredictionRow
 from acesniper.policies.placement import QUEUE_PLACEMENTS
 from acesniper.policies.plan import Plan, PlannedTask, make_plan
 from acesniper.policies.policy import Policy, RuleSet
+from acesniper.policies.shares import ShareAccounts, Shares
 from acesniper.simulator.cluster import SimulatedCluster
 from acesniper.simulator.latency_source import OnlineLearner
 from acesniper.simulator.statistics import CompletedTask
@@ -102,8 +103,13 @@ class Simulation:
         tasks: Sequence[Task],
         faults: Sequence[DeviceFault] = (),
         learner: OnlineLearner | None = None,
+        shares: Shares | None = None,
     ) -> None:
-        """The scheduler plans with `estimated_rows`, whose rows a learner may replace."""
+        """The scheduler plans with `estimated_rows`, whose rows a learner may replace.
+
+        Without `shares`, the policy orders the tasks of all namespaces.
+        """
+        self._accounts = None if shares is None else ShareAccounts(shares)
         self._cluster = cluster
         self._rows = estimated_rows
         self._policy = policy
@@ -161,12 +167,16 @@ class Simulation:
             return
         ledger = self._ledger
         busy_s = {device: ledger.busy_s(device, now_s) for device in ledger.devices()}
+        if self._accounts is not None:
+            waiting = {task.namespace for task in self._waiting.values()}
+            self._accounts.update(dict(ledger.items()), waiting, now_s)
         self._plan = make_plan(
             list(self._waiting.values()),
             FleetSnapshot(now_s, self._estimates, busy_s),
             self._policy,
             previous=self._plan,
             starting_only=self._starting_only,
+            shares=self._accounts,
         )
         for planned in self._plan.planned:
             if planned.starts_now:
@@ -186,9 +196,12 @@ class Simulation:
         work_s = task.inferences * float(self._cluster.latency_s[place, self._column[task.model]])
         run = self._running[task.key] = RunningTask(task, place, now_s, work_s, now_s)
         self._expect_end(run, now_s)
-        self._ledger.reserve(
-            PodUid(task.key), Reservation(planned.device.id, planned.busy_s, started_s=now_s)
+        reservation = Reservation(
+            planned.device.id, planned.busy_s, started_s=now_s, namespace=task.namespace
         )
+        self._ledger.reserve(self._pod(task), reservation)
+        if self._accounts is not None:
+            self._accounts.reserve(self._pod(task), reservation)
 
     def _expect_end(self, run: RunningTask, now_s: float) -> None:
         run.ends_s = now_s + run.left_s * self._pace[run.device]
@@ -206,7 +219,11 @@ class Simulation:
 
     def _leave(self, run: RunningTask) -> None:
         del self._running[run.task.key]
-        self._ledger.release(PodUid(run.task.key))
+        self._ledger.release(self._pod(run.task))
+
+    def _pod(self, task: Task) -> PodUid:
+        """The pod of the task's current attempt."""
+        return PodUid(f"{task.key}-{self._attempts[task.key]}")
 
     def _change_pace(self, device: int, factor: float, now_s: float) -> None:
         """Change a device's speed: it is lost (infinite), restored or `factor` times slower."""

@@ -21,7 +21,8 @@ from acesniper.api.names import DECISION_ANNOTATION, MODEL_LABEL, PODS, RUNNER_C
 from acesniper.api.units import epoch_s
 from acesniper.domain.errors import AcesniperError, NotFound
 from acesniper.runtime.client import Cluster
-from acesniper.runtime.watch import DELETE, Reflector
+from acesniper.runtime.skipped import DELETE
+from acesniper.runtime.watch import Reflector
 from acesniper.testbed.kwok import FINISH_AT, FINISHED, STARTED, finish_annotations
 
 RETRY_S = 0.5
@@ -54,13 +55,14 @@ class Emulator:
     """Annotates pods once they are bound, and records every run by pod UID.
 
     `on_change` is called in the emulator's thread after every change of a run; `exit_code` returns
-    the exit code of a run.
+    the exit code of a run, `report` what its container reports instead of the runner's report.
     """
 
     kubeconfig: Path
     latencies: Latencies
     on_change: Callable[[Run], None] = lambda _: None
     exit_code: Callable[[Run], int] = lambda _: 0
+    report: Callable[[Run, dict[str, Any]], dict[str, Any]] = lambda _, report: report
     runs: dict[str, Run] = field(default_factory=dict)
     _ready: threading.Event = field(default_factory=threading.Event)
     _loop: asyncio.AbstractEventLoop | None = None
@@ -146,7 +148,7 @@ class Emulator:
         }
         at = datetime.fromtimestamp(time.time() + total_s, UTC)
         code = self.exit_code(run)
-        message = "emulated failure" if code else json.dumps(report)
+        message = "emulated failure" if code else json.dumps(self.report(run, report))
         return finish_annotations(at, message=message, exit_code=code)
 
 

@@ -17,7 +17,8 @@ from acesniper.api.objects import Json
 from acesniper.api.units import rfc3339
 from acesniper.domain.errors import AcesniperError
 from acesniper.runtime.client import Cluster
-from acesniper.runtime.watch import DELETE, Reflector
+from acesniper.runtime.skipped import DELETE
+from acesniper.runtime.watch import Reflector
 from acesniper.testbed.emulator import Latencies, inferences_of
 from acesniper.testbed.kwok import make_node
 

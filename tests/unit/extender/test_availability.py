@@ -6,7 +6,7 @@ from acesniper.domain.device import DeviceId
 from acesniper.domain.reservations import OVERDUE_SHARE, PodUid, Reservation
 from acesniper.extender.cache.availability import MAX_STALE_FACTOR
 from acesniper.extender.watch_events import WatchEvents
-from acesniper.runtime.watch import UPSERT
+from acesniper.runtime.skipped import UPSERT
 from builders import make_pod
 from fleets import make_fleet
 from virtual_time import Clock

@@ -11,7 +11,7 @@ from acesniper.extender.filter_score import NO_DEVICE, FilterScore
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.protocol import HostPriority, Pod
 from acesniper.extender.watch_events import WatchEvents
-from acesniper.runtime.watch import UPSERT
+from acesniper.runtime.skipped import UPSERT
 from builders import make_device_profile, make_gated_pod, make_model_profile, make_node, make_pod
 from fleets import make_answers, make_args, make_fleet, predict_news
 from virtual_time import Clock

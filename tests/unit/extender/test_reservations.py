@@ -8,7 +8,7 @@ from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.cache.reservations import MAX_EXPECTED_S
 from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.watch_events import WatchEvents
-from acesniper.runtime.watch import UPSERT
+from acesniper.runtime.skipped import UPSERT
 from builders import (
     WorkPredictor,
     make_device,

@@ -12,9 +12,9 @@ from acesniper.operator.admission_window import (
     SPARE_TASKS,
     AdmissionWindow,
     RejectionBackoff,
-    queue_order,
 )
 from acesniper.operator.cache import ObjectCache
+from acesniper.operator.queue_order import queue_order
 from acesniper.policies.policy import Policy, rule_names
 from builders import (
     make_device_profile,

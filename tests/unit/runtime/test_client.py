@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from acesniper.api.names import NODES, PODS, Kind
+from acesniper.api.untrusted_json import UNREADABLE
 from acesniper.domain.errors import (
     Conflict,
     Forbidden,
@@ -314,3 +315,44 @@ def test_closing_a_watch_does_not_wait_for_a_hanging_server(tmp_path: Path) -> N
 
     assert seen == "ADDED"
     assert [str(warning.message) for warning in caught] == []
+
+
+DEEP = "[" * 1200 + "]" * 1200
+
+
+def object_text(name: str, spec: str = "{}") -> str:
+    metadata = {"name": name, "namespace": "n", "uid": name, "resourceVersion": "5"}
+    return f'{{"kind":"Pod","metadata":{json.dumps(metadata)},"spec":{spec}}}'
+
+
+async def test_a_list_leaves_out_what_cannot_be_read() -> None:
+    items = f"{object_text('a')},{object_text('deep', DEEP)},{object_text('b')}"
+    body = f'{{"metadata":{{"resourceVersion":"7"}},"items":[{items}]}}'
+
+    async with cluster_with(respond_with(200, body)) as cluster:
+        objects, version = await cluster.list(PODS)
+        pages = [page async for page, _ in cluster.pages(PODS)]
+
+    assert ([obj["metadata"]["name"] for obj in objects], version) == (["a", "b"], "7")
+    assert [UNREADABLE in obj for obj in pages[0]] == [False, True, False]
+
+
+async def test_a_watch_continues_after_an_event_that_cannot_be_read() -> None:
+    lines = [
+        f'{{"type":"ADDED","object":{object_text("deep", DEEP)}}}',
+        '{"type":"ADDED","object":{"metadata":{"name":"' + "\\ud800" + '"}}}',
+        f'{{"type":"ADDED","object":{object_text("a")}}}',
+    ]
+
+    async with cluster_with(respond_with(200, "\n".join(lines) + "\n")) as cluster:
+        events = [event async for event in cluster.watch(PODS, "1")]
+
+    names = [event.object["metadata"]["name"] for event in events]
+    assert names == ["deep", "a"]
+    assert [UNREADABLE in event.object for event in events] == [True, False]
+
+
+async def test_getting_an_object_that_cannot_be_read_names_it() -> None:
+    async with cluster_with(respond_with(200, object_text("deep", DEEP))) as cluster:
+        with pytest.raises(InvalidInput, match="Pod n/deep cannot be read: spec: "):
+            await cluster.get(PODS, "deep", "n")

@@ -20,9 +20,9 @@ from acesniper.runtime.metrics import (
 )
 from acesniper.testbed.chart.generated import LARGE, all_declarations
 
-DOCUMENTED_SERIES = 28_000
+DOCUMENTED_SERIES = 28_100
 """Series of a fleet of 5,000 devices and 1,000 models, as stated in docs/reference/metrics.md."""
-SMALL = {"device": 3, "model": 2, "provider": 2, "reason": 4}
+SMALL = {"device": 3, "namespace": 2, "model": 2, "provider": 2, "reason": 4}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import pytest
 
 from acesniper.api.names import NODES
 from acesniper.api.objects import Json
+from acesniper.api.untrusted_json import UNREADABLE
 from acesniper.domain.errors import Forbidden, InvalidInput, Unavailable
 from acesniper.runtime.watch import BATCH_SIZE, STALLED_AFTER_S, Reflector, WatchLiveness
 from builders import make_node
@@ -189,7 +190,32 @@ async def test_an_invalid_object_does_not_stop_the_reflector() -> None:
         cluster.put(NODES, make_node("good"))
         await settle()
 
-    assert changes == [("UPSERT", "bad"), ("UPSERT", "good")]
+    assert changes == [("UPSERT", "bad"), ("DELETE", "bad"), ("UPSERT", "good")]
+    assert reflector.skipped.count("nodes") == 1
+
+
+@in_virtual_time
+async def test_an_object_that_can_be_used_again_or_is_gone_is_no_longer_skipped() -> None:
+    cluster = FakeCluster()
+    for name in ("corrected", "deleted", "missed"):
+        cluster.put(NODES, make_node(name) | {UNREADABLE: "spec: too deep"})
+    counts = []
+
+    async with reflecting(cluster) as (changes, reflector):
+        await reflector.synced.wait()
+        counts.append(reflector.skipped.count("nodes"))
+        cluster.change(NODES, "corrected", None, {UNREADABLE: None})
+        cluster.remove(NODES, "deleted")
+        await settle()
+        counts.append(reflector.skipped.count("nodes"))
+        cluster.remove(NODES, "missed")
+        cluster.compact()
+        cluster.break_watches()
+        await settle()
+
+    assert counts == [3, 1]
+    assert reflector.skipped.count("nodes") == 0
+    assert changes[-3:] == [("DELETE", "deleted"), ("DELETE", "missed"), ("UPSERT", "corrected")]
 
 
 @in_virtual_time

@@ -18,7 +18,7 @@ from acesniper.cli.doctor.component_checks import (
 )
 from acesniper.cli.doctor.findings import Finding, Severity
 from acesniper.cli.doctor.inventory import Inventory
-from acesniper.cli.doctor.profile_checks import check_devices, check_models
+from acesniper.cli.doctor.profile_checks import check_devices, check_models, check_objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,12 @@ CHECKS: Sequence[Check] = (
         "all nodes have a recent probe",
         check_devices,
         (*_WORKLOADS, "nodes", "deviceprofiles"),
+    ),
+    Check(
+        "objects",
+        "operator and extender can read all objects",
+        check_objects,
+        ("deviceprofiles", "modelprofiles", "inferencetasks"),
     ),
     Check("models", "all models are usable", check_models, ("modelprofiles",)),
     Check("tasks", "the operator processes tasks", check_tasks, ("inferencetasks",)),

@@ -43,6 +43,7 @@ class Inventory:
         unlisted: Kinds that this user may not list, with the API server's message.
         denied: Permissions that our service accounts lack; None if that could not be asked.
         metrics: Metrics of the extender as text; None if it could not be reached.
+        unreadable: Stubs of objects that cannot be read (`acesniper.api.untrusted_json`).
     """
 
     server_version: str
@@ -52,6 +53,7 @@ class Inventory:
     unlisted: Mapping[str, str] = field(default_factory=dict)
     denied: Sequence[Permission] | None = ()
     metrics: str | None = None
+    unreadable: Sequence[Json] = ()
 
     def all(self, kind: str) -> Sequence[Json]:
         """All objects of a kind, given in the plural."""

@@ -1,11 +1,14 @@
-"""Checks of devices and models: nodes without a recent probe, models that cannot be used."""
+"""Checks of objects: nodes without a recent probe, unusable models, and unreadable objects."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from acesniper.api.convert import parse_resource
 from acesniper.api.names import SLOT_RESOURCE
 from acesniper.api.objects import Json
 from acesniper.api.reasons import ConditionType
 from acesniper.api.units import epoch_s
+from acesniper.api.untrusted_json import UNREADABLE
+from acesniper.api.v1alpha1 import ApiType, DeviceProfile, InferenceTask, ModelProfile
 from acesniper.cli.console import age_text
 from acesniper.cli.doctor.findings import (
     Finding,
@@ -15,8 +18,14 @@ from acesniper.cli.doctor.findings import (
     upgrade_release,
 )
 from acesniper.cli.doctor.inventory import Inventory, condition, label
+from acesniper.domain.errors import InvalidInput
 from acesniper.probe import SUITE, VERSION
 
+RESOURCES: Mapping[str, type[ApiType]] = {
+    "deviceprofiles": DeviceProfile,
+    "modelprofiles": ModelProfile,
+    "inferencetasks": InferenceTask,
+}
 EXPIRED_S = 30 * 24 * 3600.0
 ARCHITECTURES = ("amd64", "arm64")
 CONTROL_PLANE_TAINT = "node-role.kubernetes.io/"
@@ -34,6 +43,32 @@ def check_devices(inventory: Inventory) -> Iterable[Finding]:
     for profile in profiles:
         yield from _device_profile(profile, inventory)
     yield from _all_nodes_unschedulable(profiles, inventory)
+
+
+def check_objects(inventory: Inventory) -> Iterable[Finding]:
+    """Objects that operator and extender skip, as they cannot be read or violate their schema."""
+    for obj in inventory.unreadable:
+        yield _skipped(obj, str(obj[UNREADABLE]))
+    for plural, kind in RESOURCES.items():
+        for obj in inventory.all(plural):
+            try:
+                parse_resource(kind, obj)
+            except InvalidInput as error:
+                yield _skipped(obj, str(error))
+
+
+def _skipped(obj: Json, reason: str) -> Finding:
+    metadata, kind = obj["metadata"], str(obj.get("kind") or "object")
+    namespace = metadata.get("namespace")
+    path = f"{namespace}/{metadata['name']}" if namespace else str(metadata["name"])
+    scope = f" --namespace {namespace}" if namespace else ""
+    return Finding(
+        f"operator and extender skip it, because it cannot be read: {reason}",
+        f"{kind} {path}",
+        "correct it, or delete it",
+        f"kubectl delete {kind.lower()} {metadata['name']}{scope}",
+        severity=Severity.WARNING,
+    )
 
 
 def check_models(inventory: Inventory) -> Iterable[Finding]:

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from acesniper.api import names
 from acesniper.api.names import GROUP, Kind
 from acesniper.api.objects import Json
+from acesniper.api.untrusted_json import UNREADABLE
 from acesniper.cli import extender_client
 from acesniper.cli.doctor.inventory import Inventory, Permission
 from acesniper.cli.doctor.permissions import access_review, required_permissions
@@ -61,12 +62,16 @@ async def read_inventory(cluster: Cluster) -> Inventory:
     server_s = parsedate_to_datetime(version.date).timestamp() if version.date else local_s
     unlisted: dict[str, str] = {}
     lists = await asyncio.gather(*(_list(cluster, kind, unlisted) for kind in _LISTED))
-    objects = dict(zip(_LISTED, lists, strict=True))
+    objects: dict[str, Sequence[Json]] = {
+        kind: [item for item in items if UNREADABLE not in item]
+        for kind, items in zip(_LISTED, lists, strict=True)
+    }
     objects[CRDS] = await _crds(cluster, unlisted)
     server_version = str(json.loads(version.text).get("gitVersion", ""))
     inventory = Inventory(server_version, server_s, local_s, objects, unlisted)
     return replace(
         inventory,
+        unreadable=[item for items in lists for item in items if UNREADABLE in item],
         denied=await _denied(cluster, required_permissions(inventory)),
         metrics=await _metrics(cluster),
     )
@@ -75,7 +80,7 @@ async def read_inventory(cluster: Cluster) -> Inventory:
 async def _list(cluster: Cluster, plural: str, unlisted: dict[str, str]) -> Sequence[Json]:
     singular, kind, labels = _LISTED[plural]
     try:
-        items, _ = await cluster.list(kind, labels=labels)
+        items = [item async for page, _ in cluster.pages(kind, labels=labels) for item in page]
     except NotFound:
         return []  # its definition is missing, which is a finding of its own
     except Forbidden as error:

@@ -112,7 +112,10 @@ class ClusterCache:
     def reserve(self, pod: PodView, device: Device, expected_s: float) -> None:
         """Reserve a slot of a device for a pod that is being admitted."""
         expires_s = self.clock() + self.bind_timeout_s
-        self.ledger.reserve(pod.uid, Reservation(device.id, expected_s, expires_s=expires_s))
+        reservation = Reservation(
+            device.id, expected_s, expires_s=expires_s, namespace=pod.namespace
+        )
+        self.ledger.reserve(pod.uid, reservation)
         self.pending.invalidate(task_key(pod))
 
     def cancel_reservation(self, pod: PodView) -> None:

@@ -119,7 +119,7 @@ class Reservations:
         known_device = self.devices.get(device)
         slots = min(pod.slots, known_device.slots if known_device else 1)
         reservation = Reservation(
-            device, min(expected_s, MAX_EXPECTED_S), started_s, expires_s, slots
+            device, min(expected_s, MAX_EXPECTED_S), started_s, expires_s, slots, pod.namespace
         )
         self.ledger.reserve(pod.uid, reservation)
         return reservation != before

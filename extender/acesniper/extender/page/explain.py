@@ -50,6 +50,8 @@ async def explain(cluster: Cluster, planner: Planner, namespace: str, name: str)
         explanation["text"] = decision.sentence()
     elif (planned := _planned(planner, TaskKey(key))) is not None:
         explanation["planned"] = planned
+    if decision is None and (reason := planner.waiting_reason(TaskKey(key))) is not None:
+        explanation["waiting"] = reason
     return explanation
 
 

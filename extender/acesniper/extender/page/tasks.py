@@ -9,7 +9,7 @@ from typing import Any
 
 from acesniper.api.objects import Json, namespaced_key, object_key
 from acesniper.api.units import epoch_s
-from acesniper.runtime.watch import DELETE
+from acesniper.runtime.skipped import DELETE
 
 MAX_FINISHED = 1000
 """Finished tasks that are kept for the accuracy view."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from acesniper.predictor.base import Observation, Observations
+from acesniper.predictor.gaussian import conditional_variance, conditional_weights, most_informative
 
 PRIOR_OBSERVATIONS = 3.0
 """Unsurprising observations that every device is credited with before its own are seen."""
@@ -100,7 +101,7 @@ def posterior(
     start = np.vstack([bounded_errors(errors[:references]), errors[references:]])
     inverse = np.linalg.inv(inner.astype(np.float64) + np.diag(noise))
     weights = inverse @ outer.T.astype(np.float64)  # O, M
-    left = own - (outer.T * weights).sum(axis=0)
+    left = conditional_variance(own, outer, weights)
     alone = (inverse @ start) ** 2 / np.diagonal(inverse)[:, None]
     surprise = (alone.sum(axis=0) + PRIOR_OBSERVATIONS) / (len(errors) + PRIOR_OBSERVATIONS)
     added = weights.T.astype(np.float32) @ robust_errors(inverse, start, errors, references)
@@ -133,19 +134,13 @@ def robust_errors(
     return np.asarray(result, errors.dtype)
 
 
-def most_informative(covariance: np.ndarray, noise: float, count: int) -> list[int]:
-    """Models to observe so that the least variance is left over all of them, best first.
+def next_observations(
+    covariance: np.ndarray, outer: np.ndarray, inner: np.ndarray, noise: float, count: int
+) -> list[int]:
+    """Positions of the models to observe next, best first.
 
-    Greedy, as the gain falls with every further model (Krause et al., 2008). `covariance` (M, M) is
-    that after what was observed already.
+    `covariance` (M, M) is that before, `outer` (M, O) and `inner` (O, O) those of what was observed
+    already; `noise` is the variance of one more observation.
     """
-    left = covariance.astype(np.float64)
-    chosen: list[int] = []
-    for _ in range(min(count, len(left))):
-        certain = np.diagonal(left) + noise
-        gain = (left**2).sum(axis=0) / certain
-        gain[chosen] = -np.inf
-        best = int(gain.argmax())
-        chosen.append(best)
-        left = left - np.outer(left[:, best], left[best]) / certain[best]
-    return chosen
+    left = covariance - outer @ conditional_weights(inner, outer)
+    return most_informative(left, noise, count)

@@ -35,7 +35,7 @@ from acesniper.predictor.pcn.inputs import (
 from acesniper.predictor.pcn.network_file import NetworkFile, NetworkOutput
 from acesniper.predictor.pcn.posterior import (
     already_run,
-    most_informative,
+    next_observations,
     own_variance,
     posterior,
     repeated_models,
@@ -176,8 +176,8 @@ class PcnPredictor:
         outer = joint[: len(current), past]
         inner = joint[len(current) :][np.ix_(past, past)] + np.diag(noise)
         left = joint[: len(current), len(seen_inputs.work) :]
-        left = left - outer @ np.linalg.solve(inner, outer.T)
-        return [current[i] for i in most_informative(left, self._network.noise, count)]
+        best = next_observations(left, outer, inner, self._network.noise, count)
+        return [current[i] for i in best]
 
     def explain(
         self,

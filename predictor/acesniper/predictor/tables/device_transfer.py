@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from acesniper.predictor.gaussian import conditional_variance, conditional_weights
+
 
 @dataclass(frozen=True, slots=True)
 class KernelWeights:
@@ -96,10 +98,10 @@ def _ensemble_mean(
     for member in ENSEMBLE:
         inner = _device_kernel(member, old, old) + member.noise * np.eye(len(old))
         outer = _device_kernel(member, new, old)
-        weights = np.linalg.solve(inner, outer.T)
+        weights = conditional_weights(inner, outer)
         total += weights.T @ (target - mean)
         prior = member.linear * (new**2).sum(axis=1) + member.nearness
-        variance = np.maximum(prior - (outer * weights.T).sum(axis=1), 0.0)
+        variance = conditional_variance(prior, outer, weights)
         strange += np.sqrt(1.0 + variance / member.noise)
     middle = new_level[:, None] + mean + total / len(ENSEMBLE)
     if alike is not None:
@@ -111,7 +113,7 @@ def _carry_residuals(left: np.ndarray, alike: np.ndarray, columns: list[int]) ->
     """What is left at the readings (devices, readings), carried to all models alike to them."""
     inner = alike[columns]
     noise = np.trace(inner) / len(columns) / SIGNAL_TO_NOISE
-    return np.asarray(left @ np.linalg.solve(inner + noise * np.eye(len(columns)), alike.T))
+    return np.asarray(left @ conditional_weights(inner + noise * np.eye(len(columns)), alike))
 
 
 def _device_vectors(

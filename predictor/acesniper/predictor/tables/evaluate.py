@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from acesniper.predictor.accuracy import PredictionOutcome, accuracy
+from acesniper.predictor.gaussian import conditional_weights
 from acesniper.predictor.tables.device_transfer import choose_models, impute
 from acesniper.predictor.tables.measurements import TASKS, TableSplit, with_observed
 from acesniper.predictor.tables.operators import ModelTraits
@@ -117,7 +118,7 @@ def by_gaussian(
     mean = known.mean(axis=0)
     covariance = (known - mean).T @ (known - mean)[:, columns] / len(known)
     inner = covariance[columns] + noise * np.eye(len(columns))
-    return np.asarray(mean + (readings - mean[columns]) @ np.linalg.solve(inner, covariance.T))
+    return np.asarray(mean + (readings - mean[columns]) @ conditional_weights(inner, covariance))
 
 
 BASELINES = {"ratio": by_ratio, "nearest": by_nearest, "gaussian": by_gaussian}

@@ -11,6 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from acesniper.predictor.gaussian import (
+    conditional_variance,
+    conditional_weights,
+    negative_log_likelihood,
+)
 from acesniper.predictor.tables.model_kernel import (
     INITIAL_THETA,
     ModelVectors,
@@ -98,9 +103,9 @@ def _posterior(
     prior = alike.alone(theta, new) + theta["noise"]
     mean, variance = base[:, new], np.zeros((len(log_ms), len(new)))
     for rows, there in patterns(log_ms):
-        weights = np.linalg.solve(inner[np.ix_(there, there)], outer[:, there].T)
+        weights = conditional_weights(inner[np.ix_(there, there)], outer[:, there])
         mean[rows] += (log_ms - base[:, known])[np.ix_(rows, there)] @ weights
-        variance[rows] = prior - (outer[:, there] * weights.T).sum(axis=1)
+        variance[rows] = conditional_variance(prior, outer[:, there], weights)
     return mean, np.sqrt(np.maximum(variance, 1e-6))
 
 
@@ -156,7 +161,7 @@ def _maximise_likelihood(alike: TraitsKernel, known: np.ndarray, residual: np.nd
     def loss(theta: Theta) -> float:
         inner = block(theta) + theta["noise"] * np.eye(len(known))
         return sum(
-            _negative_log_likelihood(inner[np.ix_(there, there)], residual[np.ix_(rows, there)])
+            negative_log_likelihood(inner[np.ix_(there, there)], residual[np.ix_(rows, there)])
             for rows, there in sets
         )
 
@@ -178,17 +183,6 @@ def _changed(theta: Theta, name: str, factor: float) -> Theta:
         return {**theta, name: float(np.clip(theta[name] * factor, 1e-6, 1e4))}
     at = LENGTHS.index(theta[name]) + (1 if factor > 1 else -1)
     return {**theta, name: LENGTHS[min(max(at, 0), len(LENGTHS) - 1)]}
-
-
-def _negative_log_likelihood(inner: np.ndarray, residual: np.ndarray) -> float:
-    """The negative log likelihood of the residuals (devices, models), without constants."""
-    try:
-        root = np.linalg.cholesky(inner)
-    except np.linalg.LinAlgError:
-        return float("inf")
-    white = np.linalg.solve(root, residual.T)
-    determinant = np.log(np.diag(root)).sum()
-    return float((white**2).sum() / 2 + len(residual) * determinant)
 
 
 def _sample(count: int, most: int) -> np.ndarray:

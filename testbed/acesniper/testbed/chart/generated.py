@@ -91,6 +91,7 @@ PARTS: Mapping[str, Sequence[Declaration]] = {
 LARGE: Mapping[str, int] = {
     "device": 5000,
     "model": 1000,
+    "namespace": 100,
     "provider": 8,
     "reason": 40,
 }
@@ -101,9 +102,9 @@ Generated from the declarations in the code by `make generate`; do not edit. Nam
 the Prometheus conventions: base units, and the suffix `_total` for counters. Extender and operator
 each serve `/metrics` ([monitoring](../guide/monitoring.md)).
 
-Labels have a fixed set of values, or one per device, model, runtime provider or reason. The last
-column is the maximum number of series with {device:,} devices, {model:,} models,
-{provider} providers and {reason} reasons: **{total:,}** in total.
+Labels have a fixed set of values, or one per device, model, namespace, runtime provider or reason.
+The last column is the maximum number of series with {device:,} devices, {model:,} models,
+{namespace} namespaces, {provider} providers and {reason} reasons: **{total:,}** in total.
 """
 
 

@@ -115,6 +115,8 @@ LIMITS: Mapping[str, Json] = {
     "scheduler.timeoutS": {"type": "number", "exclusiveMinimum": 0},
     "scheduler.qps": {"minimum": 1},
     "scheduling.settings.policyClasses": {"type": "string"},
+    "scheduling.settings.namespaceWeights": {"type": "string"},
+    "scheduling.settings.namespaceLimits": {"type": "string"},
 }
 """Constraints that follow neither from a default nor from a setting's type."""
 

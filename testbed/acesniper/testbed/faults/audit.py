@@ -15,7 +15,7 @@ from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.predictor.factory import default_predictor
 from acesniper.runtime.client import Cluster
-from acesniper.runtime.watch import UPSERT
+from acesniper.runtime.skipped import UPSERT
 from acesniper.testbed.emulator import Run
 
 

@@ -1,9 +1,12 @@
 import json
 
-from acesniper.api.names import PODS
+from acesniper.api.names import INFERENCE_TASKS, PODS
+from acesniper.api.untrusted_json import UNREADABLE
+from acesniper.cli.doctor.profile_checks import check_objects
 from acesniper.cli.doctor.reader import read_inventory
 from acesniper.domain.errors import InvalidInput
 from acesniper.runtime.client import RawResponse
+from builders import make_itask
 from fake_cluster import FakeCluster
 
 VERSION = json.dumps({"gitVersion": "v1.36.1+k3s1"})
@@ -37,3 +40,16 @@ async def test_an_unreachable_extender_leaves_the_metrics_out() -> None:
 
     assert inventory.metrics is None
     assert [pod["kind"] for pod in inventory.all("pods")] == ["Pod"]
+
+
+async def test_objects_that_are_skipped_are_named_with_the_command_that_deletes_them() -> None:
+    cluster = VersionedCluster()
+    cluster.put(INFERENCE_TASKS, make_itask("good"))
+    cluster.put(INFERENCE_TASKS, make_itask("deep") | {UNREADABLE: "spec: recursion limit"})
+    cluster.put(INFERENCE_TASKS, make_itask("invalid", inferences="many"))
+
+    findings = list(check_objects(await read_inventory(cluster)))
+
+    assert [finding.where.rsplit("/")[-1] for finding in findings] == ["deep", "invalid"]
+    assert "spec: recursion limit" in findings[0].what
+    assert findings[0].command == "kubectl delete inferencetask deep --namespace default"

@@ -11,11 +11,11 @@ from acesniper.domain.errors import ModelMismatch, VersionMismatch
 from acesniper.predictor.analytical import PhysicsPredictor
 from acesniper.predictor.base import DRIFTED_SHIFT, PRIOR_SHIFT, Observation
 from acesniper.predictor.factory import default_predictor
+from acesniper.predictor.gaussian import most_informative
 from acesniper.predictor.pcn.batching import BatchLimits
 from acesniper.predictor.pcn.conformal import NOVELTY, Band, Calibration
 from acesniper.predictor.pcn.inputs import device_inputs
 from acesniper.predictor.pcn.network_file import NetworkFile
-from acesniper.predictor.pcn.posterior import most_informative
 from acesniper.predictor.pcn.serve import PcnPredictor
 from small_atlas import KINDS, REFERENCES, SUITE, make_features, make_vector, write_small
 
