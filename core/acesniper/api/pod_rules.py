@@ -267,4 +267,3 @@ def _toleration(item: Object) -> Toleration:
         item.get("value") or "",
         item.get("effect") or "",
     )
-
