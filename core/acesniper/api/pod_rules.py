@@ -11,6 +11,7 @@ from acesniper.api.address import Address
 from acesniper.api.objects import Json, namespaced_key
 from acesniper.api.units import quantity
 from acesniper.api.v1alpha1 import InferenceTask
+from acesniper.domain.device import NodeName
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.scheduling_rules import (
     CPU,
@@ -27,6 +28,8 @@ from acesniper.domain.scheduling_rules import (
 
 Object = Mapping[str, Any]
 MILLI = Decimal(1000)
+MAX_AMOUNT = Decimal(2**62)
+"""Amounts are capped: a template may contain 1e999999."""
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 POD_LEVEL = (CPU, "memory")
 """Resources that a pod may request as a whole, as well as `hugepages-*`."""
@@ -40,7 +43,7 @@ FILTERED = (
     "hostNetwork",
     "runtimeClassName",
 )
-"""Fields of a pod's spec that kube-scheduler's filters read, besides requests, ports and volumes."""
+"""Fields of a pod that kube-scheduler's filters read, without requests, ports and volumes."""
 
 
 # --- pods ---------------------------------------------------------------------------------------
@@ -122,7 +125,7 @@ def _selected_by_label(spec: Object) -> bool:
 
 
 def _filtered(volume: Object) -> bool:
-    """Whether kube-scheduler's filters read a volume besides its claim."""
+    """Whether kube-scheduler's filters read more of a volume than its claim."""
     ours = {"name", "configMap", "secret", "emptyDir", "projected", "downwardAPI", "hostPath"}
     return not volume.keys() <= (ours | {"persistentVolumeClaim"}) or "ephemeral" in volume
 
@@ -199,7 +202,7 @@ def amount_of(resource: str, text: object) -> int | None:
     value = quantity(text)
     if value is None:
         return None
-    exact = value * MILLI if resource == CPU else value
+    exact = min(value * MILLI if resource == CPU else value, MAX_AMOUNT)
     return int(exact.to_integral_value(rounding="ROUND_CEILING"))
 
 
@@ -230,6 +233,11 @@ def node_rules(node: Object) -> NodeRules:
         unschedulable=bool(spec.get("unschedulable")),
         allocatable=_amounts(allocatable) if allocatable else None,
     )
+
+
+def rules_by_node(nodes: Mapping[str, Object]) -> dict[NodeName, NodeRules]:
+    """The rules of nodes by name."""
+    return {NodeName(name): node_rules(node) for name, node in nodes.items()}
 
 
 def node_selector(selector: Object) -> NodeSelector:

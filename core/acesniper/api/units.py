@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from math import isfinite
 
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(h|m|s|ms))+$"
@@ -66,7 +66,7 @@ def quantity(text: object) -> Decimal | None:
         return None
     try:
         return Decimal(match[1] + (match[2] or "")) * _EXACT[match[3] or ""]
-    except InvalidOperation:
+    except DecimalException:
         return None
 
 

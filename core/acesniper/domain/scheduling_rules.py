@@ -5,13 +5,11 @@ A resource amount is an integer: millicores of `cpu`, otherwise the resource's o
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 Labels = Mapping[str, str]
 Amounts = Mapping[str, int]
 """Amounts by the name of the resource."""
 CPU, PODS_RESOURCE = "cpu", "pods"
-EMPTY: Mapping[str, str] = MappingProxyType({})
 NO_SCHEDULE, NO_EXECUTE = "NoSchedule", "NoExecute"
 
 
@@ -78,7 +76,7 @@ UNSCHEDULABLE_TAINT = Taint("node.kubernetes.io/unschedulable", "", NO_SCHEDULE)
 class VolumeRule:
     """Where a volume claim can be used: on nodes that match one of `selectors`.
 
-    None of `selectors` means every node. With `problem`, the claim can be used nowhere for now.
+    None of `selectors` means every node. With `problem`, the claim cannot be used on any node for now.
     """
 
     claim: str
@@ -127,7 +125,7 @@ class NodeRules:
     """
 
     name: str = ""
-    labels: Labels = EMPTY
+    labels: Labels = field(default_factory=dict)
     taints: tuple[Taint, ...] = ()
     unschedulable: bool = False
     allocatable: Amounts | None = None

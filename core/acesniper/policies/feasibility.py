@@ -14,7 +14,6 @@ from acesniper.domain.device import Device, NodeName
 from acesniper.domain.prediction import FEASIBLE, Feasibility
 from acesniper.domain.scheduling_rules import (
     CPU,
-    EMPTY,
     NO_EXECUTE,
     NO_SCHEDULE,
     UNKNOWN_NODE,
@@ -58,7 +57,7 @@ def check_feasibility(
     node = nodes.get(device.node, UNKNOWN_NODE)
     if not device.schedulable:
         return Feasibility(False, "its node is cordoned or not ready")
-    verdict = node_verdict(task.rules, node, volumes)
+    verdict = node_verdict(task.pod_rules, node, volumes)
     if not verdict.feasible:
         return verdict
     if device.memory_bytes and task.memory_bytes > device.memory_bytes:
@@ -102,7 +101,7 @@ def node_verdict(
 def fit(
     requests: Sequence[tuple[str, int]], node: NodeRules, requested: Amounts = NO_USE
 ) -> Feasibility:
-    """Whether requests fit into what a node has left besides `requested`."""
+    """Whether requests fit into what a node has left after `requested`."""
     if node.allocatable is None:
         return FEASIBLE
     for resource, amount in requests:
@@ -130,7 +129,7 @@ def selects(selector: NodeSelector, labels: Labels, name: str = "") -> bool:
 def _term_matches(term: NodeSelectorTerm, labels: Labels, name: str) -> bool:
     if not term.expressions and not term.fields:
         return False
-    fields = {"metadata.name": name} if name else EMPTY
+    fields = {"metadata.name": name} if name else {}
     return all(_matches(item, labels) for item in term.expressions) and all(
         _matches(item, fields) for item in term.fields
     )

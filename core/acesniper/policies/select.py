@@ -92,6 +92,13 @@ class LaneSelector:
             if (lane := self._snapshot.estimates.lane_of.get(device)) is not None:
                 slots = self._snapshot.estimates.device_of[lane].slots
                 busy_s[lane : lane + slots] = inf
+        now, later = self._snapshot.resources.fitting(task.pod_rules.requests)
+        places = self._snapshot.estimates.places
+        if later is not None:
+            busy_s[~later[places]] = inf
+        if now is not None:
+            # The slot is free, but other pods still use what the task requests of the node.
+            busy_s[(self.lanes.free_s <= 0.0) & ~now[places]] = inf
         return busy_s
 
     def _meeting_deadline(self, task: Task, costs: Floats) -> Floats:

@@ -23,6 +23,7 @@ from acesniper.api.names import (
     TASK_LABEL,
 )
 from acesniper.api.v1alpha1 import ModelProfileSpec
+from acesniper.api.volume_rules import VOLUME_KINDS
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Predictor
@@ -176,7 +177,11 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
         priorities = Reflector(
             cluster, PRIORITY_CLASSES, controller.priority_change, skipped=skipped
         )
-        reflectors = (pods, nodes, priorities)
+        volumes = [
+            Reflector(cluster, kind, partial(controller.store.volume_change, kind), skipped=skipped)
+            for kind in VOLUME_KINDS
+        ]
+        reflectors = (pods, nodes, priorities, *volumes)
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(reflector.run()) for reflector in reflectors]
             # Decisions about a task need its pods and nodes in the cache.

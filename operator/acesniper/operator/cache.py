@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from acesniper.api import convert
-from acesniper.api.names import DECISION_ANNOTATION, TASK_LABEL
+from acesniper.api.names import DECISION_ANNOTATION, TASK_LABEL, Kind
 from acesniper.api.objects import PodView, namespaced_key, object_key
 from acesniper.api.reasons import ConditionType
 from acesniper.api.v1alpha1 import FINISHED, ApiType, DeviceProfile, InferenceTask, ModelProfile
+from acesniper.api.volume_rules import VolumeIndex
+from acesniper.runtime.skipped import DELETE
 from acesniper.runtime.watch import WatchLiveness
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ class ObjectCache:
     devices: dict[str, DeviceProfile] = field(default_factory=dict)
     nodes: dict[str, Object] = field(default_factory=dict)
     pods: dict[str, dict[str, tuple[PodView, Object]]] = field(default_factory=dict)
+    volumes: VolumeIndex = field(default_factory=VolumeIndex)
     priorities: dict[str, int] = field(default_factory=dict)
     """Values of PriorityClasses by name."""
     liveness: WatchLiveness = field(default_factory=WatchLiveness)
@@ -74,10 +77,17 @@ class ObjectCache:
         """Add or update a node, trimmed to the fields that decisions use."""
         metadata, spec = obj["metadata"], obj.get("spec") or {}
         self.nodes[str(metadata["name"])] = {
-            "metadata": {"labels": metadata.get("labels") or {}},
-            "spec": {"unschedulable": spec.get("unschedulable")},
+            "metadata": {"name": metadata["name"], "labels": metadata.get("labels") or {}},
+            "spec": {
+                "unschedulable": spec.get("unschedulable"),
+                "taints": spec.get("taints") or [],
+            },
             "status": obj.get("status", {}),
         }
+
+    def volume_change(self, kind: Kind, change: str, obj: Object) -> None:
+        """Apply a change of a volume claim, volume or storage class."""
+        self.volumes.apply(kind, obj, deleted=change == DELETE)
 
     def delete_task(self, obj: Object) -> None:
         """Delete a task."""

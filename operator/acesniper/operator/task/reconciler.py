@@ -120,6 +120,7 @@ class TaskReconciler:
             nodes=self.store.nodes,
             devices=self.store.devices,
             start_patience_s=self.start_patience_s,
+            volumes=self.store.volumes,
             unschedulable=self._unschedulable,
         )
 

@@ -8,6 +8,7 @@ from acesniper.api.objects import PodView
 from acesniper.api.reasons import Notice
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, InferenceTaskStatus, ModelProfile
 from acesniper.operator.task.volumes import NodeCache
+from acesniper.policies.feasibility import VolumeRules
 
 UnschedulableReasons = MutableMapping[tuple[object, ...], tuple[float, str | None]]
 """Cache by demand: when it was computed, and why no device can take such a task."""
@@ -33,6 +34,7 @@ class TaskSnapshot:
     devices: Mapping[str, DeviceProfile] = field(default_factory=dict)
     start_patience_s: float = 300.0
     cache: NodeCache | None = None
+    volumes: VolumeRules | None = None
     unschedulable: UnschedulableReasons = field(default_factory=dict)
 
 
