@@ -76,7 +76,7 @@ UNSCHEDULABLE_TAINT = Taint("node.kubernetes.io/unschedulable", "", NO_SCHEDULE)
 class VolumeRule:
     """Where a volume claim can be used: on nodes that match one of `selectors`.
 
-    None of `selectors` means every node. With `problem`, the claim cannot be used on any node for now.
+    None of `selectors` means every node. With `problem`, no node can use the claim for now.
     """
 
     claim: str

@@ -11,9 +11,12 @@ from typing import Any
 from acesniper.api import convert
 from acesniper.api.names import DECISION_ANNOTATION, TASK_LABEL, Kind
 from acesniper.api.objects import PodView, namespaced_key, object_key
+from acesniper.api.pod_rules import rules_by_node
 from acesniper.api.reasons import ConditionType
 from acesniper.api.v1alpha1 import FINISHED, ApiType, DeviceProfile, InferenceTask, ModelProfile
 from acesniper.api.volume_rules import VolumeIndex
+from acesniper.domain.device import NodeName
+from acesniper.domain.scheduling_rules import NodeRules
 from acesniper.runtime.skipped import DELETE
 from acesniper.runtime.watch import WatchLiveness
 
@@ -88,6 +91,10 @@ class ObjectCache:
     def volume_change(self, kind: Kind, change: str, obj: Object) -> None:
         """Apply a change of a volume claim, volume or storage class."""
         self.volumes.apply(kind, obj, deleted=change == DELETE)
+
+    def node_rules(self) -> dict[NodeName, NodeRules]:
+        """What kube-scheduler's filters read of each node."""
+        return rules_by_node(self.nodes)
 
     def delete_task(self, obj: Object) -> None:
         """Delete a task."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
@@ -25,7 +25,6 @@ from acesniper.api.v1alpha1 import (
     find_condition,
     with_condition,
 )
-from acesniper.domain.device import Device
 from acesniper.domain.errors import InvalidTask
 from acesniper.operator.task import termination
 from acesniper.operator.task.pod import render_pod
@@ -241,17 +240,14 @@ def unschedulable_reason(snapshot: TaskSnapshot, name: str, profile: ModelProfil
     demand = (task.providers, task.pod_rules, task.memory_bytes)
     cached_s, reason = snapshot.unschedulable.get(demand, (-inf, None))
     if not 0.0 <= snapshot.now_s - cached_s < UNSCHEDULABLE_TTL_S:
-        reason = infeasible_everywhere(
-            task, _known_devices(snapshot), rules_by_node(snapshot.nodes or {}), snapshot.volumes
-        )
+        nodes = snapshot.nodes or {}
+        devices = [
+            convert.to_device(profile, schedulable=True)
+            for profile in snapshot.devices.values()
+            if profile.spec.node in nodes
+        ]
+        reason = infeasible_everywhere(task, devices, rules_by_node(nodes), snapshot.volumes)
         if len(snapshot.unschedulable) >= MAX_CACHED_DEMANDS:
             snapshot.unschedulable.clear()
         snapshot.unschedulable[demand] = snapshot.now_s, reason
     return reason
-
-
-def _known_devices(snapshot: TaskSnapshot) -> Iterator[Device]:
-    """Each device whose node is known."""
-    for profile in snapshot.devices.values():
-        if profile.spec.node in (snapshot.nodes or {}):
-            yield convert.to_device(profile, schedulable=True)
