@@ -13,6 +13,7 @@
 # with the sources. Needed by buildah, which ignores bind mounts in its cache key; Docker does not.
 #
 # BASE: Python 3.11 or newer with the complete standard library, and CA certificates.
+# For a release, name it by its digest: NAME@sha256:DIGEST (SECURITY.md).
 # TOOLS: the same with venv and pip; the public base image has both.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 ARG TOOLS=${BASE}
@@ -35,7 +36,9 @@ RUN cd /src && /opt/tools/bin/hatchling build -t wheel -d /dist
 COPY docker/install /opt/tools/bin/install-packages
 
 FROM ${BASE} AS base
-LABEL org.opencontainers.image.description="Places AI inference on heterogeneous edge clusters by predicted latency" \
+ARG BASE
+LABEL org.opencontainers.image.base.name="${BASE}" \
+      org.opencontainers.image.description="Places AI inference on heterogeneous edge clusters by predicted latency" \
       org.opencontainers.image.licenses="Apache-2.0"
 # The file system is read-only except /tmp, a volume; byte code is compiled at build time.
 ENV PATH=/opt/acesniper/bin:$PATH \

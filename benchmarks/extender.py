@@ -26,7 +26,6 @@ from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
-import uvicorn
 import uvloop
 from prometheus_client import CollectorRegistry
 from rich.console import Console
@@ -36,8 +35,9 @@ from acesniper.api.names import MODEL_LABEL, PLAN_GATE, SLOT_RESOURCE, TASK_LABE
 from acesniper.api.units import rfc3339
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
-from acesniper.extender.__main__ import relax_garbage_collector, shorten_switch_interval
+from acesniper.extender.__main__ import listen, relax_garbage_collector, shorten_switch_interval
 from acesniper.extender.app import create_app
+from acesniper.extender.http_server import SCHEDULER_LIMITS, LimitedServer
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.extender.wiring import Extender
 from acesniper.predictor.analytical import PhysicsPredictor
@@ -186,14 +186,14 @@ def serve_echo(port: int, size: int, _: int) -> None:
 
 def serve(app: Any, port: int, planning: Extender | None = None) -> None:  # noqa: ANN401 - any ASGI application
     """Serve an application as the extender is served, with its planner."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, access_log=False, log_config=None)
 
     async def run() -> None:
         async with asyncio.TaskGroup() as group:
             if planning is not None:
                 group.create_task(planning.planner.run())
                 group.create_task(stir(planning))
-            await uvicorn.Server(config).serve()
+            listening = listen("127.0.0.1", port)
+            await LimitedServer(app, listening, SCHEDULER_LIMITS, handles_signals=True).serve()
 
     uvloop.run(run())
 

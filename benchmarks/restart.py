@@ -30,14 +30,14 @@ from rich.table import Table
 
 from acesniper.api import convert
 from acesniper.api.decision import Candidate, Decision
-from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION
-from acesniper.api.objects import Json
+from acesniper.api.objects import DecisionKey, Json
 from acesniper.api.units import rfc3339
 from acesniper.api.v1alpha1 import InferenceTask, ModelSource
 from acesniper.operator.task.pod import render_pod
 from acesniper.predictor.onnx.sandbox import read_model
 from acesniper.testbed.processes import free_port
 
+KEY = DecisionKey(b"k" * 32)
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PATIENCE_S = 120.0
 ENDED_SHARE, GATED_SHARE = 0.5, 0.4
@@ -119,10 +119,8 @@ def pod_of(task: Json, number: int, nodes: int, phase: str) -> Json:
         return pod | {"status": {"phase": "Pending"}}
     node = f"edge-{number % nodes:05d}"
     pod["spec"] |= {"nodeName": node, "schedulingGates": []}
-    pod["metadata"]["annotations"] = {
-        DEVICE_ANNOTATION: f"{node}-cpu",
-        DECISION_ANNOTATION: decision(node).model_dump_json(by_alias=True),
-    }
+    text = decision(node).model_dump_json(by_alias=True)
+    pod["metadata"]["annotations"] = KEY.annotations(pod["metadata"]["uid"], f"{node}-cpu", text)
     return pod | {"status": {"phase": phase, "startTime": rfc3339(time.time())}}
 
 
@@ -220,10 +218,13 @@ def measure(pods: int, nodes: int, folder: Path) -> Result:
     )
     server.start()
     wait_for(api_port, "/healthz")
+    key = folder / "decision-key"
+    key.write_bytes(KEY.secret)
     environment = {
         **os.environ,
         "ACESNIPER_KUBECONFIG": str(lines(api_port, folder)),
         "ACESNIPER_PORT": str(port),
+        "ACESNIPER_DECISION_KEY": str(key),
         "ACESNIPER_PAGE": "false",
         "ACESNIPER_LOG_LEVEL": "warning",
     }

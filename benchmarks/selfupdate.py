@@ -32,8 +32,9 @@ from rich.table import Table
 
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.latency_history import (
+    Drift,
     ObservedRun,
-    drift_start_s,
+    find_drift,
     newest_runs,
     observed_latencies,
 )
@@ -108,21 +109,21 @@ def errors(bench: Bench, tasks: int, seed: str, slowdown: float = 1.0) -> list[f
     pool = draw.sample(sorted(bench.latency_s), min(POOL, len(bench.latency_s)))
     features = known_networks()
     runs: tuple[ObservedRun, ...] = ()
-    shift, relative_errors = PRIOR_SHIFT, []
+    drift: Drift | None = None
+    relative_errors = []
     for number in range(tasks):
         model = draw.choice(pool)
+        shift, changed_s = (PRIOR_SHIFT, None) if drift is None else (DRIFTED_SHIFT, drift.since_s)
         observations = [
             Observation(features[latency.model], latency.latency_s, latency.variance, shift)
-            for latency in observed_latencies(runs)
+            for latency in observed_latencies(runs, changed_s)
         ]
         expected_s = predicted(bench, features[model], observations)
         real_s = slowdown * bench.latency_s[model] * exp(draw.gauss(0.0, bench.noise))
         relative_errors.append(abs(expected_s / real_s - 1.0))
         run = ObservedRun(str(number), ModelKey(model), real_s, real_s, expected_s, float(number))
         runs = newest_runs(runs, [run])
-        if (since_s := drift_start_s(runs, -inf)) is not None:
-            runs = tuple(run for run in runs if run.at_s >= since_s)
-            shift = DRIFTED_SHIFT
+        drift = find_drift(runs, -inf) or drift
     return relative_errors
 
 

@@ -16,20 +16,15 @@ import time
 from multiprocessing.synchronize import Semaphore
 from unittest.mock import Mock
 
-import uvicorn
 import uvloop
 from extender import Guess, Server, body, fill, let_wait, machine, quantile, stir
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
-from starlette.applications import Starlette
 
-from acesniper.extender.__main__ import (
-    SecondaryServer,
-    relax_garbage_collector,
-    shorten_switch_interval,
-)
+from acesniper.extender.__main__ import listen, relax_garbage_collector, shorten_switch_interval
 from acesniper.extender.app import create_app
+from acesniper.extender.http_server import PAGE_LIMITS, SCHEDULER_LIMITS, LimitedServer
 from acesniper.extender.wiring import Extender
 from acesniper.runtime.settings import ExtenderSettings
 
@@ -37,11 +32,6 @@ VIEWS = ("summary", "fleet?sort=backlog", "latency?height=40", "plan", "accuracy
 EVERY_S = 2.0
 WARM = 200
 """Number of warm-up requests."""
-
-
-def quiet(app: Starlette, port: int) -> uvicorn.Config:
-    """Configuration of a server."""
-    return uvicorn.Config(app, host="127.0.0.1", port=port, access_log=False, log_config=None)
 
 
 def serve_both(port: int, nodes: int, tasks: int) -> None:
@@ -53,10 +43,11 @@ def serve_both(port: int, nodes: int, tasks: int) -> None:
     assert state.page is not None  # noqa: S101
     relax_garbage_collector()
     shorten_switch_interval()
-    main = uvicorn.Server(quiet(create_app(state, registry), port))
-    page = SecondaryServer(quiet(state.page.app(), port + 1))
+    app, page_app, host = create_app(state, registry), state.page.app(), "127.0.0.1"
 
     async def run() -> None:
+        main = LimitedServer(app, listen(host, port), SCHEDULER_LIMITS, handles_signals=True)
+        page = LimitedServer(page_app, listen(host, port + 1), PAGE_LIMITS)
         async with asyncio.TaskGroup() as group:
             for job in (state.planner.run(), stir(state), page.serve(), main.serve()):
                 group.create_task(job)

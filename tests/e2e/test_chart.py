@@ -118,6 +118,17 @@ def test_crds_are_upgraded_with_the_release_and_kept_on_uninstall(
     assert "kept-cpu" in kept
 
 
+def test_a_second_release_in_the_cluster_is_refused(
+    plane: ControlPlane, release: HelmRelease
+) -> None:
+    release.install("crds.keep=false")
+
+    error = release.refused_install("second", "crds.install=false")
+    release.uninstall()
+
+    assert f"release acesniper in namespace {NAMESPACE} runs Ace-Sniper" in error
+
+
 class Node:
     """The probe of a node, authenticated by a token bound to a pod on that node."""
 

@@ -10,12 +10,20 @@ from acesniper.testbed.deployment import EXTENDER, NAMESPACE, SCHEDULER, STANDBY
 from fleet_of_five import FleetOfFive, overlaps
 
 TASKS = 20
+LEASES = ("ace-sniper-operator", "ace-sniper-planner", "ace-sniper-scheduler")
 
 
 def holder(fleet: FleetOfFive, lease: str) -> str:
     text = fleet.system.plane.kubectl("get", "lease", lease, "-n", NAMESPACE, "-o", "json")
     identity: str = json.loads(text)["spec"].get("holderIdentity", "")
     return identity
+
+
+def uid(fleet: FleetOfFive, lease: str) -> str:
+    """UID of a Lease; empty if it does not exist."""
+    name = f"lease/{lease}"
+    shown = ("--ignore-not-found", "-o", "jsonpath={.metadata.uid}")
+    return fleet.system.plane.kubectl("get", name, "-n", NAMESPACE, *shown)
 
 
 def apply_tasks(fleet: FleetOfFive, namespace: str, first: int) -> None:
@@ -95,3 +103,18 @@ def test_planner_and_scheduler_agree_in_different_pods(fleet: FleetOfFive, names
     assert planned.search(answers), (
         "the extender that does not plan answered its kube-scheduler by plan"
     )
+
+
+def test_deleted_leases_are_created_again(fleet: FleetOfFive, namespace: str) -> None:
+    """Argo CD does not apply Leases, and users delete them."""
+    plane = fleet.system.plane
+    fleet.add_model(namespace)
+    before = {lease: uid(fleet, lease) for lease in LEASES}
+
+    plane.kubectl("delete", "lease", "-n", NAMESPACE, *LEASES)
+    plane.children[SCHEDULER].wait_until(lambda: all(uid(fleet, lease) for lease in LEASES))
+    fleet.apply([fleet.task("after", namespace)])
+    statuses = fleet.finish(namespace)
+
+    assert statuses["after"]["phase"] == "Succeeded"
+    assert all(uid(fleet, lease) not in ("", before[lease]) for lease in LEASES)

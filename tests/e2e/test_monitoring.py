@@ -26,16 +26,21 @@ NO_NUMBER = {"Cold start"}
 def prometheus(
     fleet: FleetOfFive, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
-    """Started once predictions match the latencies: learning them may count as drift."""
+    """Started once predictions match the latencies: learning them may count as drift.
+
+    Two namespaces learn, because the others do not follow a single one.
+    """
     folder = tmp_path_factory.mktemp("prometheus")
     system = fleet.system
-    namespace = f"warm-up-{folder.name}"
-    system.plane.kubectl("create", "namespace", namespace)
-    fleet.learn_latencies(namespace)
-    system.plane.kubectl("delete", "namespace", namespace, "--wait=false")
+    namespaces = [f"warm-up-{number}-{folder.name}" for number in range(2)]
+    for namespace in namespaces:
+        system.plane.kubectl("create", "namespace", namespace)
+        fleet.learn_latencies(namespace)
     parts = {"extender": system.extender_port, "operator": system.metrics_port}
     yield Prometheus.start(system.plane, parts, fast_rules(folder), folder)
     system.plane.stop("prometheus")
+    # Not earlier: without their ModelProfiles, what they observed does not count.
+    system.plane.kubectl("delete", "namespace", *namespaces, "--wait=false")
 
 
 def queries() -> dict[str, str]:
@@ -102,7 +107,7 @@ def test_alerts_fire_for_injected_faults_and_stop_once_they_are_fixed(
     old["status"] = {**profile["status"], "measuredAt": "2020-01-01T00:00:00Z"}
     fleet.apply([old])
     fleet.apply([old], "--subresource=status")
-    long = fleet.inferences(600)
+    long = fleet.inferences(300)  # on the slowest device, below the limit of a task
     fleet.apply(
         fleet.task(
             f"busy-{number}",
@@ -149,8 +154,14 @@ def test_alerts_fire_for_injected_faults_and_stop_once_they_are_fixed(
 def test_alerts_fire_when_latencies_differ_from_predictions(
     fleet: FleetOfFive, prometheus: Prometheus, namespace: str
 ) -> None:
-    """Devices are five times slower for one batch of tasks, and unchanged for the next."""
-    fleet.add_model(namespace)
+    """Devices are five times slower for one batch of tasks, and unchanged for the next.
+
+    Tasks run in two namespaces, because one alone does not show a drift.
+    """
+    other = f"{namespace}-2"
+    fleet.system.plane.kubectl("create", "namespace", other)
+    for tenant in (namespace, other):
+        fleet.add_model(tenant)
     fleet.wait_idle()
     steady = dict(fleet.emulator.latencies)
     slow = {key: 5 * seconds for key, seconds in steady.items()}
@@ -166,10 +177,12 @@ def test_alerts_fire_when_latencies_differ_from_predictions(
         batch = next(batches)
         fleet.emulator.latencies = steady if batch % 2 else slow
         fleet.apply(
-            fleet.task(f"odd-{batch}-{number}", namespace, inferences=fleet.inferences(0.1))
+            fleet.task(f"odd-{batch}-{number}", tenant, inferences=fleet.inferences(0.1))
             for number in range(10)
+            for tenant in (namespace, other)
         )
         fleet.finish(namespace)
+        fleet.finish(other)
         fired.update(prometheus.firing())
         return expected <= fired
 
@@ -177,6 +190,7 @@ def test_alerts_fire_when_latencies_differ_from_predictions(
         prometheus.wait_until(fires)
     finally:
         fleet.emulator.latencies = steady
+        fleet.system.plane.kubectl("delete", "namespace", other, "--wait=false")
         fleet.forget(*fleet.devices)
 
 

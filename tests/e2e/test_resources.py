@@ -101,7 +101,11 @@ def manifest(kind: str, spec: object, name: str = "x") -> str:
         ),
         pytest.param(
             "InferenceTask",
-            {"model": "m", "template": {"spec": {}}, "output": {"uri": "pvc://claim/out"}},
+            {
+                "model": "m",
+                "template": {"spec": {"containers": [{"name": "runner"}]}},
+                "output": {"uri": "pvc://claim/out"},
+            },
             "with spec.template leave them out",
             id="outputs of one's own container",
         ),

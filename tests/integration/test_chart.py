@@ -78,6 +78,8 @@ def test_helm_lint_passes() -> None:
 
 def test_the_default_manifests_equal_the_golden_file(tmp_path: Path) -> None:
     shown = [manifest for manifest in template() if manifest["kind"] != "CustomResourceDefinition"]
+    # Another at every rendering without a cluster.
+    one(shown, "Secret")["data"]["key"] = "made at the first install"
     new = tmp_path / GOLDEN.name
     new.write_text(yaml.safe_dump_all(shown, sort_keys=False))
 
@@ -227,7 +229,7 @@ def test_the_defaults_of_chart_and_components_agree(
 
     default = settings()
     set_by_the_chart = {"log_format", "runner_image", "lease_namespace", "identity", "network"}
-    set_by_the_chart |= {"health_port"}
+    set_by_the_chart |= {"health_port", "decision_key"}
     for name in settings.model_fields.keys() - set_by_the_chart:
         assert getattr(read, name) == getattr(default, name), name
 
@@ -361,6 +363,30 @@ def test_network_policies_allow_another_api_server_port() -> None:
         if policy["metadata"]["name"] != "acesniper-operator":
             ports = [port["port"] for port in policy["spec"]["egress"][0]["ports"]]
             assert ports == [443, 6443, 7443]
+
+
+def test_a_pod_monitor_is_not_blocked_by_the_network_policies() -> None:
+    values = "metrics.podMonitor.enabled=true", "retraining.enabled=true"
+    manifests = template(*values, 'retraining.image="trainer:1"')
+    monitored = {
+        manifest["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]
+        for manifest in manifests
+        if manifest["kind"] == "PodMonitor"
+    }
+
+    open_parts = {
+        policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+        for policy in manifests
+        if policy["kind"] == "NetworkPolicy"
+        for rule in policy["spec"]["ingress"]
+        if {"protocol": "TCP", "port": "metrics"} in rule["ports"]
+    }
+
+    assert open_parts == monitored == {"operator", "scheduler"}
+
+
+def test_an_umbrella_chart_can_pass_its_values() -> None:
+    assert template("enabled=true", 'global={"imageRegistry": "registry.local"}')
 
 
 def test_the_config_map_contains_the_dashboard() -> None:

@@ -14,7 +14,7 @@ from helm_release import CHART, template
 RIGHTS = {
     "acesniper-operator": {
         "acesniper.io/inferencetasks": "get list watch delete",
-        "acesniper.io/modelprofiles": "get list watch create",
+        "acesniper.io/modelprofiles": "get list watch create delete",
         "acesniper.io/deviceprofiles": "get list watch patch",
         "acesniper.io/inferencetasks/finalizers": "update",
         "acesniper.io/inferencetasks/status": "patch",
@@ -45,9 +45,9 @@ RIGHTS = {
         "acesniper.io/deviceprofiles": "get create patch",
         "acesniper.io/deviceprofiles/status": "patch",
     },
-    "acesniper-lease": {"coordination.k8s.io/leases": "get update"},
-    "acesniper-planner-lease": {"coordination.k8s.io/leases": "get patch"},
-    "acesniper-operator-lease": {"coordination.k8s.io/leases": "get patch"},
+    "acesniper-lease": {"coordination.k8s.io/leases": "get update create"},
+    "acesniper-planner-lease": {"coordination.k8s.io/leases": "get patch create"},
+    "acesniper-operator-lease": {"coordination.k8s.io/leases": "get patch create"},
 }
 BOUND = {
     ("acesniper-operator", "acesniper-operator"),

@@ -116,10 +116,10 @@ async def test_slow_downloads_of_models_delay_no_task() -> None:
     async def wait(*_: object) -> None:
         await asyncio.Event().wait()
 
-    fetcher = SimpleNamespace(fetch=wait)
+    reading = SimpleNamespace(read=wait)
     slow = [(MODEL_PROFILES, make_model_profile(f"slow-{n}")) for n in range(WORKERS)]
     async with operating((MODEL_PROFILES, MODEL), (NODES, make_node("n"))) as setup:
-        setup.controller.models.fetcher = fetcher  # type: ignore[assignment]  # never done
+        setup.controller.models.reading = reading  # type: ignore[assignment]  # never done
         for kind, model in slow:
             setup.cluster.put(kind, model)
         await asyncio.sleep(1.0)

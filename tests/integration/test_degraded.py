@@ -39,8 +39,10 @@ class Setup:
 
     def wait(self, name: str, created_s: int, runtime: str = "cpu", **pod: object) -> None:
         created = {"creationTimestamp": f"1970-01-01T00:00:{created_s:02}Z"}
-        self.store.upsert_task(make_itask(name, metadata=created, runtime=[runtime]))
-        self.store.upsert_pod(self.cluster.put(PODS, make_gated_pod(f"{name}-0", task=name, **pod)))
+        made = make_gated_pod(f"{name}-0", task=name, **pod)
+        status = {"podUid": made["metadata"]["uid"]}
+        self.store.upsert_task(make_itask(name, metadata=created, status=status, runtime=[runtime]))
+        self.store.upsert_pod(self.cluster.put(PODS, made))
 
     def opened(self) -> set[str]:
         views = map(PodView.of, self.cluster.all(PODS))
@@ -77,6 +79,21 @@ async def test_a_stale_lease_ungates_in_order_of_arrival_up_to_the_free_slots() 
 
     assert setup.degraded.active
     assert setup.opened() == {"first", "second"}
+
+
+async def test_a_pod_that_another_made_for_a_task_takes_no_slot_and_keeps_its_gate() -> None:
+    setup = Setup(slots=1)
+    setup.wait("honest", 2)
+    for number in range(5):
+        setup.store.upsert_pod(make_pod(f"open-{number}", task="cover"))
+        gated = make_gated_pod(f"gated-{number}", task="cover")
+        setup.store.upsert_pod(setup.cluster.put(PODS, gated))
+    setup.store.upsert_task(make_itask("cover", status={"podUid": None}))
+
+    await setup.look(0.0)
+    await setup.look(PATIENCE_S + 1.0)
+
+    assert setup.opened() == {"honest"}
 
 
 async def test_a_task_that_no_device_can_run_takes_no_slot() -> None:

@@ -18,6 +18,7 @@ from acesniper.runtime.skipped import UPSERT
 from acesniper.runtime.watch import STALLED_AFTER_S
 from asgi import Gone, call
 from builders import (
+    TEST_KEY,
     WorkPredictor,
     make_device_profile,
     make_model_profile,
@@ -48,6 +49,7 @@ def setup() -> Setup:
     state = Extender.build(
         ExtenderSettings(container_start_s=0.0), FakeCluster(), WorkPredictor(), registry
     )
+    state.cache.key = TEST_KEY
     for name, pace in (("a", 1.0), ("b", 2.0)):
         WatchEvents(state.cache).node(UPSERT, make_node(f"node-{name}"))
         WatchEvents(state.cache).device_profile(UPSERT, make_device_profile(name, pace=pace))

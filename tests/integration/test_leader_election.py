@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from acesniper.api.names import LEASES
+from acesniper.api.names import LEASES, SLOW_REQUESTS_ANNOTATION, Kind
+from acesniper.api.objects import Json
 from acesniper.domain.errors import Unavailable
+from acesniper.runtime.client import PatchType
 from acesniper.runtime.leader_election import LeaderElection, ObservedLease, micro_time
 from fake_cluster import Call, FakeCluster
 from virtual_time import Clock, in_virtual_time, now_s
@@ -138,3 +140,80 @@ def test_staleness_counts_from_our_own_observation_of_the_lease() -> None:
 @pytest.mark.parametrize("seconds", [0.0, 1.5, 1e9])
 def test_a_lease_time_has_six_fractional_digits(seconds: float) -> None:
     assert len(micro_time(seconds)) == len("1970-01-01T00:00:00.000000Z")
+
+
+class SlowCluster(FakeCluster):
+    """A cluster that answers each request after `delay_s`."""
+
+    delay_s = 2.0
+
+    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Json | None:
+        await asyncio.sleep(self.delay_s)
+        return await super().get(kind, name, namespace)
+
+    async def patch(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str | None,
+        patch: object,
+        subresource: str = "",
+        patch_type: PatchType = "merge",
+    ) -> Json:
+        await asyncio.sleep(self.delay_s)
+        return await super().patch(kind, name, namespace, patch, subresource, patch_type)
+
+
+def slow_candidate(cluster: FakeCluster, identity: str) -> LeaderElection:
+    return LeaderElection(cluster, "ours", "lease", identity, 8.0, now_s, now_s)
+
+
+async def leadership(*candidates: LeaderElection, seconds: int) -> list[int]:
+    """Number of candidates that lead, ten times a second."""
+    counts = []
+    for _ in range(10 * seconds):
+        counts.append(sum(candidate.held() for candidate in candidates))
+        await asyncio.sleep(0.1)
+    return counts
+
+
+@pytest.mark.parametrize("delay_s", [1.5, 2.0, 3.0, 5.0, 7.0])
+@in_virtual_time
+async def test_a_lease_is_held_without_interruption_while_requests_are_slow(
+    delay_s: float,
+) -> None:
+    cluster = SlowCluster()
+    cluster.delay_s = delay_s
+    first, second = slow_candidate(cluster, "first"), slow_candidate(cluster, "second")
+
+    async with running(first):
+        await asyncio.sleep(200.0)
+        async with running(second):
+            counts = await leadership(first, second, seconds=300)
+
+    assert set(counts) == {1}
+    lease = cluster.one(LEASES, "lease", "ours")
+    assert lease["spec"]["leaseDurationSeconds"] == pytest.approx(8 * delay_s, abs=1)
+    assert lease["metadata"]["annotations"][SLOW_REQUESTS_ANNOTATION] == f"{delay_s:.1f}"
+
+
+@in_virtual_time
+async def test_a_lease_is_short_again_after_requests_are_fast_and_never_has_two_holders() -> None:
+    cluster = SlowCluster()
+    first, second = slow_candidate(cluster, "first"), slow_candidate(cluster, "second")
+
+    async with running(first, second):
+        counts = await leadership(first, second, seconds=100)
+        cluster.delay_s = 0.01
+        counts += await leadership(first, second, seconds=100)
+        cluster.delay_s = 20.0
+        counts += await leadership(first, second, seconds=200)
+        cluster.delay_s = 0.01
+        counts += await leadership(first, second, seconds=200)
+        leading = [candidate for candidate in (first, second) if candidate.held()]
+
+    assert max(counts) == 1
+    assert len(leading) == 1
+    lease = cluster.one(LEASES, "lease", "ours")
+    assert lease["spec"]["leaseDurationSeconds"] == 8
+    assert SLOW_REQUESTS_ANNOTATION not in lease["metadata"].get("annotations", {})

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import AsyncIterator
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -20,15 +21,18 @@ from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.model_fetcher import ModelFetcher
 from acesniper.operator.model_profiles import ModelReconciler
-from acesniper.operator.model_readers import ModelFetcher
+from acesniper.operator.model_reading import ModelReading
 from acesniper.predictor.factory import default_predictor
+from acesniper.runtime.artifacts import Destinations
 from acesniper.runtime.events import EventRecorder
 from builders import digest, make_model_profile
 from fake_cluster import Call, FakeCluster
 from local_server import serving
 from virtual_time import Clock
 
+LOOPBACK = Destinations((ip_network("127.0.0.0/8"),))
 DATA = b"an ONNX file" * 100
 KEY = "default/model"
 
@@ -54,7 +58,7 @@ async def server() -> AsyncIterator[str]:
                 while True:
                     await response.write(DATA)
             case "/cut-off":
-                response = web.StreamResponse(headers={"Content-Length": "1000000"})
+                response = web.StreamResponse(headers={"Content-Length": "5000"})
                 await response.prepare(request)
                 await response.write(DATA)
                 assert request.transport is not None
@@ -75,7 +79,7 @@ async def fetch(
     timeout_s: float = 30.0,
     cluster: FakeCluster | None = None,
 ) -> bytes:
-    fetcher = ModelFetcher(cluster or FakeCluster(), max_bytes, timeout_s)
+    fetcher = ModelFetcher(cluster or FakeCluster(), max_bytes, timeout_s, LOOPBACK)
     path = target / "model.onnx"
     await fetcher.fetch(ModelSource(uri=uri, sha256=sha256), "default", path)
     return path.read_bytes()
@@ -134,7 +138,7 @@ async def test_a_full_disk_is_retryable(server: str) -> None:
     source = ModelSource(uri=server + "/model.onnx", sha256=digest(DATA))
 
     with pytest.raises(Unavailable, match="No space left"):
-        await ModelFetcher(FakeCluster(), 10_000, 30.0).fetch(source, "default", full)
+        await ModelFetcher(FakeCluster(), 10_000, 30.0, LOOPBACK).fetch(source, "default", full)
 
 
 def config_maps(**data: bytes) -> FakeCluster:
@@ -197,8 +201,7 @@ class Setup:
         self.reconciler = ModelReconciler(
             self.cluster,
             self.store,
-            ModelFetcher(self.cluster, 10_000, 30.0),
-            self.reader,
+            ModelReading(ModelFetcher(self.cluster, 10_000, 30.0), self.reader),
             version,
             OperatorMetrics.on(CollectorRegistry()),
             EventRecorder(self.cluster, "test"),

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.names import INFERENCE_TASKS, Kind
@@ -15,12 +16,14 @@ from acesniper.domain.errors import Unavailable
 from acesniper.extender.page.routes import Page
 from acesniper.extender.page.views import POLICY
 from acesniper.extender.wiring import Extender
+from acesniper.runtime.api_connection import ApiConnection, Configuration
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.settings import ExtenderSettings
 from acesniper.runtime.skipped import DELETE, UPSERT
 from asgi import Answer, call
 from builders import WorkPredictor
 from fake_cluster import FakeCluster
+from local_server import serving
 from page_fleet import page_state
 
 LOCAL = {"host": "127.0.0.1:8783"}
@@ -261,11 +264,31 @@ async def test_a_pending_task_shows_its_planned_device(small: Extender) -> None:
     found = await ask(small, f"tasks/{waits.task.key}")
 
     assert found["planned"]["device"] == waits.device.id
+    assert found["waiting"].startswith(f"waits for {waits.device.id}, which is planned for it in")
     assert "decision" not in found
 
 
 def pod_uid(planned: Any) -> Any:  # noqa: ANN401 - a key of the ledger
     return f"uid-default-{planned.task.key.partition('/')[2]}-0"
+
+
+@pytest.mark.parametrize("path", ["../..", "../x", "default/..", "default/%2e%2e"])
+async def test_a_path_instead_of_a_name_reaches_no_other_object(path: str) -> None:
+    requests: list[str] = []
+
+    async def api_server(request: web.Request) -> web.Response:
+        requests.append(request.raw_path)
+        return web.json_response({"metadata": {"name": "x"}, "items": []})
+
+    state = page_state(5, 3)
+    configuration = Configuration()
+    async with serving(api_server) as configuration.host, ApiConnection(configuration) as api:
+        page_of(state).cluster = Cluster(api)
+        answer = await get(state, f"/api/tasks/{path}")
+
+    assert requests == []
+    assert answer.status == 400
+    assert "is not the name of an object" in answer.json["detail"]
 
 
 async def test_an_unknown_task_is_not_found(small: Extender) -> None:

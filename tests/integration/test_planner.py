@@ -43,6 +43,7 @@ from acesniper.predictor.base import LatencyArrays, Observations
 from acesniper.runtime.skipped import DELETE, UPSERT
 from acesniper.runtime.watch import Reflector
 from builders import (
+    TEST_KEY,
     WorkPredictor,
     make_device_profile,
     make_gated_pod,
@@ -81,7 +82,7 @@ class Edge:
             self.cluster.put(DEVICE_PROFILES, make_device_profile(name, pace=pace))
         self.cluster.put(MODEL_PROFILES, make_model_profile())
         table, times = LatencyTable(self.predictor), ColdStartEstimator(AT_ONCE)
-        self.cache = ClusterCache(table, now_s, BIND_TIMEOUT_S, times)
+        self.cache = ClusterCache(table, now_s, BIND_TIMEOUT_S, times, key=TEST_KEY)
         metrics = ExtenderMetrics.on(CollectorRegistry())
         admission = Admission(
             cache=self.cache, cluster=self.cluster, decisions=DecisionCache(), metrics=metrics
@@ -540,7 +541,10 @@ async def test_a_device_whose_pod_was_not_bound_is_excluded_for_a_while() -> Non
         edge.apply("t")
         await asyncio.sleep(BIND_TIMEOUT_S + 3.0)
         edge.binding = True
-        edge.cluster.put(PODS, make_gated_pod("t-1", task="t"))
+        second = make_gated_pod("t-1", task="t")
+        edge.cluster.put(PODS, second)
+        status = {"status": {"podUid": second["metadata"]["uid"]}}
+        edge.cluster.change(INFERENCE_TASKS, "t", "default", status)
         await asyncio.sleep(1.0)
         second = edge.cluster.one(PODS, "t-1", "default")
 

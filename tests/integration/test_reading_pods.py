@@ -20,15 +20,17 @@ from acesniper.domain.errors import Forbidden, InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.model_fetcher import ModelFetcher
 from acesniper.operator.model_profiles import POD_READS_S, ModelReconciler
-from acesniper.operator.model_readers import ModelFetcher, ModelReaderPods
+from acesniper.operator.model_readers import ModelReaderPods
+from acesniper.operator.model_reading import ModelReading
 from acesniper.predictor.factory import default_predictor
 from acesniper.runtime.events import EventRecorder
 from builders import SHA256, make_model_profile
 from fake_cluster import Call, FakeCluster
 from virtual_time import Clock
 
-FOUND = ModelFeatures("1", {"work": 1.0}, 2e9, 1e6, 10**6, 2**20, {"Conv": 1}, {})
+FOUND = ModelFeatures("1", {"gemm.flops": 1.0}, 2e9, 1e6, 10**6, 2**20, {"Conv": 1}, {})
 
 
 def must_not_read(path: Path, spec: ModelProfileSpec) -> ModelFeatures:
@@ -39,22 +41,28 @@ class World:
     """A model behind a Secret, and the reconciler."""
 
     def __init__(self, uri: str = "s3://models/net.onnx", secret: str | None = "keys") -> None:
-        self.cluster, self.store = FakeCluster(), ObjectCache()
+        self.cluster = FakeCluster()
         profile = make_model_profile(work=None, uri=uri, sha256=SHA256)
         if secret:
             profile["spec"]["source"]["secret"] = secret
         self.cluster.put(MODEL_PROFILES, profile)
+        self.restart()
+
+    def restart(self) -> None:
+        self.store = ObjectCache()
         self.reconciler = ModelReconciler(
             self.cluster,
             self.store,
-            ModelFetcher(self.cluster, 100, 1.0),
-            must_not_read,
+            ModelReading(
+                ModelFetcher(self.cluster, 100, 1.0),
+                must_not_read,
+                ModelReaderPods(self.cluster, "runner:1", "1"),
+            ),
             "1",
             OperatorMetrics.on(CollectorRegistry()),
             EventRecorder(self.cluster, "test"),
             default_predictor(),
             Clock(5.0),
-            ModelReaderPods(self.cluster, "runner:1"),
         )
 
     async def reconcile(self) -> float | None:
@@ -102,7 +110,7 @@ async def test_a_pod_reads_models_that_the_operator_cannot_access(
     assert again_s == POD_READS_S
     assert (waiting.status, waiting.reason) == ("False", "Reading")
     assert condition_is_true(world.profile.status.conditions, "Profiled")
-    assert world.profile.status.features["work"] == 1.0
+    assert world.profile.status.features["gemm.flops"] == 1.0
     assert world.cluster.all(PODS) == []
 
 
@@ -167,3 +175,48 @@ async def test_a_rejected_reader_pod_is_reported() -> None:
         await world.reconcile()
 
     assert "violates PodSecurity" in world.condition.message
+
+
+async def test_a_tenants_pod_of_the_readers_name_supplies_no_features() -> None:
+    """The reader is deleted, and a pod of the same name reports features of its own."""
+    world = World()
+    await world.reconcile()
+    forged = {**world.pod, "metadata": {**world.pod["metadata"], "uid": "forged"}}
+    world.cluster.remove(PODS, world.pod["metadata"]["name"], "default")
+    world.cluster.put(PODS, forged)
+    world.ends(messages.pack_features(FOUND))
+
+    await world.reconcile()
+    await world.reconcile()
+
+    assert world.condition.reason == "Reading"
+    assert world.profile.status.features == {}
+    pods = {pod["metadata"]["uid"]: pod["metadata"]["name"] for pod in world.cluster.all(PODS)}
+    assert len(set(pods.values())) == 2
+    assert "forged" in pods
+
+
+async def test_a_restarted_operator_takes_over_its_pod() -> None:
+    world = World()
+    await world.reconcile()
+    world.restart()
+
+    await world.reconcile()
+    world.ends(messages.pack_features(FOUND))
+    await world.reconcile()
+
+    assert condition_is_true(world.profile.status.conditions, "Profiled")
+    assert world.profile.status.reader_pod is None
+    assert sum(call.verb == "create" and call.kind == PODS for call in world.cluster.calls) == 1
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:1/m", "oci://10.0.0.1/m", "http://[fe80::1]/m"])
+async def test_a_pod_reads_what_the_operator_does_not_connect_to(uri: str) -> None:
+    world = World(uri, None)
+
+    await world.reconcile()
+    await world.reconcile()
+    world.ends(messages.pack_features(FOUND))
+    await world.reconcile()
+
+    assert condition_is_true(world.profile.status.conditions, "Profiled")

@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acesniper.domain.device import DeviceId
+from acesniper.domain.evidence import NamespaceHistory
 from acesniper.domain.latency_history import ObservedLatency
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
-from acesniper.extender.latency_table import LatencyTable, MeasuredDevice
+from acesniper.extender.latency_table import LatencyTable
 from acesniper.predictor.base import LatencyPredictor
 from acesniper.predictor.factory import default_predictor
+from acesniper.predictor.namespaces import MeasuredDevice
 from small_atlas import KINDS, make_features, make_vector
 
 ROUNDING = 1e-5
@@ -33,15 +35,12 @@ def latencies(
 ) -> dict[tuple[ModelKey, DeviceId], float | None]:
     """Fill a table in this order, one prediction per event, and read every pair."""
     table = LatencyTable(predictor())
-    for device, observed in zip(DEVICES, ((), tuple(runs)), strict=True):
+    histories = tuple(NamespaceHistory(run.model.partition("/")[0], (run,), (run,)) for run in runs)
+    for device, observed in zip(DEVICES, ((), histories), strict=True):
         table.set_device(device, MeasuredDevice(make_vector(1.0), observed))
     for model, features in models:
         table.set_model(model, features)
         table.predict_pending()
-    for device, observed in zip(DEVICES, ((), tuple(runs)), strict=True):
-        # The same measurement with another interval factor is predicted again.
-        table.set_device(device, MeasuredDevice(make_vector(1.0), observed, interval_factor=2.0))
-    table.predict_pending()
     return {
         (model, device): table.latency_s(model, device) for model, _ in models for device in DEVICES
     }
@@ -55,7 +54,7 @@ def latencies(
     slower=st.floats(0.5, 2.0),
 )
 @settings(max_examples=15, deadline=None)
-def test_equal_features_get_equal_latencies_whatever_the_namespace(
+def test_equal_features_and_observations_give_equal_latencies_in_any_order(
     family: str, size: float, order: list[str], observed_in: set[str], slower: float
 ) -> None:
     features = make_features(KINDS[family], size)
@@ -67,8 +66,13 @@ def test_equal_features_get_equal_latencies_whatever_the_namespace(
     ]
 
     read = latencies(models, runs)
+    sorted_read = latencies(sorted(models, key=lambda pair: pair[0]), runs)
 
+    assert read == {key: pytest.approx(value, rel=ROUNDING) for key, value in sorted_read.items()}
     for device in DEVICES:
-        first, *others = (read[ModelKey(f"{name}/model"), device] for name in NAMESPACES)
-        assert first is not None
-        assert others == [pytest.approx(first, rel=ROUNDING)] * 2
+        groups = [{*NAMESPACES}] if device == "bare" else [observed_in, {*NAMESPACES} - observed_in]
+        for group in groups:
+            values = [read[ModelKey(f"{name}/model"), device] for name in sorted(group)]
+            assert values == [
+                pytest.approx(value, rel=ROUNDING) for value in values[:1] * len(values)
+            ]

@@ -22,8 +22,8 @@ from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.planner import Planner
 from acesniper.extender.watch_events import WatchEvents
-from acesniper.operator.device_profiles import updated_profile_status
-from acesniper.operator.model_profiles import class_latencies
+from acesniper.operator.device_status import updated_profile_status
+from acesniper.operator.model_status import class_latencies
 from acesniper.policies.policy import Policy
 from acesniper.predictor.base import LatencyPredictor
 from acesniper.predictor.factory import default_predictor

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from acesniper.api.decision import Candidate, Decision
-from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, PLAN_GATE
+from acesniper.api.names import PLAN_GATE
 from acesniper.api.objects import Json, PodView
 from acesniper.api.units import rfc3339
 from acesniper.domain.device import DeviceId, NodeName
@@ -21,6 +21,7 @@ from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.runtime.skipped import DELETE, UPSERT
 from builders import (
+    TEST_KEY,
     WorkPredictor,
     make_device_profile,
     make_itask,
@@ -74,7 +75,7 @@ def apply_all(cache: ClusterCache, objects: Iterable[tuple[str, Json]]) -> Clust
 
 
 def new_fleet(clock: Clock) -> ClusterCache:
-    return ClusterCache(LatencyTable(WorkPredictor()), clock)
+    return ClusterCache(LatencyTable(WorkPredictor()), clock, key=TEST_KEY)
 
 
 class FleetMachine(RuleBasedStateMachine):
@@ -132,7 +133,7 @@ class FleetMachine(RuleBasedStateMachine):
 
     @rule(number=positions, suspend=st.booleans(), phase=st.sampled_from(["Queued", "Failed"]))
     def a_task_is_made_or_changed(self, number: int, suspend: bool, phase: str) -> None:
-        status = {"phase": phase, "modelProfile": "model"}
+        status = {"phase": phase, "modelProfile": "model", "podUid": f"uid-default-p{number}"}
         self.put("task", make_itask(f"t{number}", status=status, suspend=suspend))
 
     @rule(number=positions)
@@ -153,10 +154,8 @@ class FleetMachine(RuleBasedStateMachine):
     @rule(position=positions, device=devices, run_s=floats(0.001, 1000.0))
     def a_pod_is_admitted(self, position: int, device: str, run_s: float) -> None:
         pod = self.pick(position, gated=True)
-        annotations = {
-            DEVICE_ANNOTATION: device,
-            DECISION_ANNOTATION: decision_for(device, run_s).model_dump_json(by_alias=True),
-        }
+        text = decision_for(device, run_s).model_dump_json(by_alias=True)
+        annotations = TEST_KEY.annotations(pod["metadata"]["uid"], device, text)
         self.reserved.discard(pod["metadata"]["uid"])
         self.changed(pod, spec={"schedulingGates": []}, metadata={"annotations": annotations})
 

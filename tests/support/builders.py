@@ -11,14 +11,12 @@ from acesniper.api.decision import Decision
 from acesniper.api.names import (
     API_VERSION,
     ATTEMPT_LABEL,
-    DECISION_ANNOTATION,
-    DEVICE_ANNOTATION,
     MODEL_LABEL,
     PLAN_GATE,
     SLOT_RESOURCE,
     TASK_LABEL,
 )
-from acesniper.api.objects import Json
+from acesniper.api.objects import DecisionKey, Json
 from acesniper.api.units import rfc3339
 from acesniper.domain.device import Device, DeviceId, HardwareVector, NodeName
 from acesniper.domain.model import ModelFeatures
@@ -29,6 +27,8 @@ from acesniper.policies.estimates import Estimates, FleetSnapshot, PredictionRow
 from acesniper.predictor.base import LatencyArrays, Observation, Observations
 
 SHA256 = "a" * 64
+TEST_KEY = DecisionKey(b"t" * 32)
+"""Signs the decisions of `make_pod`."""
 EPOCH = "1970-01-01T00:00:00Z"
 
 
@@ -291,12 +291,15 @@ def make_pod(
     """The pod of a task as returned by the API server; `gates=[PLAN_GATE]` gates it."""
     text = decision.model_dump_json(by_alias=True) if isinstance(decision, Decision) else decision
     labels = {TASK_LABEL: task, MODEL_LABEL: model, ATTEMPT_LABEL: "0" if task else None}
-    annotations = {DEVICE_ANNOTATION: device, DECISION_ANNOTATION: text}
     limits = {SLOT_RESOURCE: str(slots)} if slots else {}
+    uid = uid or f"uid-{namespace}-{name}"
+    annotations = {}
+    if device or text:
+        annotations = TEST_KEY.annotations(uid, device or "", text or "")
     metadata: Json = {
         "name": name,
         "namespace": namespace,
-        "uid": uid or f"uid-{namespace}-{name}",
+        "uid": uid,
         "resourceVersion": resource_version,
         "labels": {key: value for key, value in labels.items() if value},
         "annotations": {key: value for key, value in annotations.items() if value},

@@ -72,7 +72,8 @@ class FaultWorkload:
         )
         self.fleet.wait_until(lambda: len(self.fleet.runs(namespace)) == started)
         live = self.fleet.backlogs()
-        rebuilt = rebuilt_backlogs(self.fleet.system.plane.kubeconfig("admin"))
+        system = self.fleet.system
+        rebuilt = rebuilt_backlogs(system.plane.kubeconfig("admin"), system.decision_key())
         self.fleet.system.plane.kubectl("delete", "itask", "-n", namespace, *names)
         assert sum(seconds > 0 for seconds in live.values()) == len(names)
         assert rebuilt == pytest.approx(live, abs=LEDGER_S)

@@ -16,6 +16,7 @@ from acesniper.extender.protocol import ExtenderArgs, Metadata, Pod
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.runtime.skipped import UPSERT
 from builders import (
+    TEST_KEY,
     WorkPredictor,
     make_device_profile,
     make_gated_pod,
@@ -34,7 +35,10 @@ def make_fleet(
 ) -> ClusterCache:
     """Devices by name and pace (seconds per unit of work), each on `node-NAME`; one `model`."""
     cache = ClusterCache(
-        LatencyTable(WorkPredictor()), clock or Clock(), start_times=ColdStartEstimator(AT_ONCE)
+        LatencyTable(WorkPredictor()),
+        clock or Clock(),
+        start_times=ColdStartEstimator(AT_ONCE),
+        key=TEST_KEY,
     )
     for name, pace in paces.items():
         WatchEvents(cache).node(UPSERT, make_node(f"node-{name}"))
@@ -52,8 +56,9 @@ def predict_news(cache: ClusterCache) -> None:
 
 def make_waiting(name: str, **spec: Any) -> tuple[Json, Json]:  # noqa: ANN401 - as make_itask
     """A queued task and its gated pod."""
-    status = {"phase": "Queued", "modelProfile": "model"}
-    return make_itask(name, status=status, **spec), make_gated_pod(f"{name}-0", task=name)
+    pod = make_gated_pod(f"{name}-0", task=name)
+    status = {"phase": "Queued", "modelProfile": "model", "podUid": pod["metadata"]["uid"]}
+    return make_itask(name, status=status, **spec), pod
 
 
 def make_answers(cache: ClusterCache, book: DecisionCache | None = None) -> FilterScore:

@@ -77,6 +77,10 @@ class HelmRelease:
     def install(self, *values: str, wait: bool = False, chart: Path = CHART) -> str:
         return self._helm("install", NAME, chart, *_set(values), *_wait(wait))
 
+    def refused_install(self, name: str, *values: str) -> str:
+        """The error of an installation under another name."""
+        return self._run("install", name, CHART, *_set(values), succeeds=False).stderr
+
     def upgrade(self, *values: str, wait: bool = False) -> str:
         return self._helm("upgrade", NAME, CHART, *_set(values), *_wait(wait))
 
@@ -87,6 +91,9 @@ class HelmRelease:
         return self._helm("uninstall", NAME, "--wait")
 
     def _helm(self, *argv: str | Path) -> str:
+        return self._run(*argv).stdout
+
+    def _run(self, *argv: str | Path, succeeds: bool = True) -> "subprocess.CompletedProcess[str]":
         home = self.plane.folder / "helm"
         done = subprocess.run(
             [str(word) for word in (ensure_helm(), *argv, "--namespace", self.namespace)],
@@ -98,8 +105,8 @@ class HelmRelease:
             capture_output=True,
             text=True,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert (done.returncode == 0) is succeeds, done.stderr
+        return done
 
 
 def _set(values: tuple[str, ...]) -> list[str]:

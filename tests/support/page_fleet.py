@@ -24,6 +24,7 @@ from acesniper.predictor.base import LatencyArrays, Observations
 from acesniper.runtime.settings import ExtenderSettings
 from acesniper.runtime.skipped import UPSERT
 from builders import (
+    TEST_KEY,
     WorkPredictor,
     condition,
     make_device_profile,
@@ -94,6 +95,7 @@ def page_state(devices: int, models: int, finished: int = 400) -> Extender:
     cluster = FakeCluster()
     settings = ExtenderSettings(explore_share=0.02, container_start_s=1.4)
     state = Extender.build(settings, cluster, Plausible(), CollectorRegistry())
+    state.cache.key = TEST_KEY
     now_s = time.time()
     names = [_add_device(state, number, now_s) for number in range(devices)]
     known = [_add_model(state, number) for number in range(models)]

@@ -89,6 +89,12 @@ nodeAffinity:
 {{- end }}
 
 {{/* ConfigMap of a network rolled out by `acesniper network`; optional, the built-in network is the default. */}}
+{{/* Volume with the key that signs the planner's decisions, mounted in extender and operator. */}}
+{{- define "acesniper.decisionKey" -}}
+- name: decision-key
+  secret: {secretName: {{ .Values.decisionKey.secret | default (printf "%s-decision-key" (include "acesniper.fullname" .)) | quote }}}
+{{- end }}
+
 {{- define "acesniper.network" -}}
 - name: network
   configMap: {name: ace-sniper-network, optional: true}

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from acesniper.cli.commands import application
 from acesniper.domain.errors import AcesniperError, InvalidInput
+from acesniper.domain.foreign_text import bounded_text
 
 NAME = "acesniper"
+MAX_ERROR_CHARS = 4000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,7 +37,7 @@ def _words_to_complete() -> list[str]:
 def _fail(error: AcesniperError, code: int) -> None:
     reason = getattr(error, "reason", None)
     label = f"error ({reason})" if reason else "error"
-    sys.stderr.write(f"{label}: {' '.join(str(error).split())}\n")
+    sys.stderr.write(f"{label}: {bounded_text(error, MAX_ERROR_CHARS)}\n")
     sys.exit(code)
 
 

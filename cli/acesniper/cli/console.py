@@ -1,19 +1,26 @@
 """Output of commands: results go to standard output, progress and errors to standard error.
 
+Results quote names and messages from clusters and files. All text is printed through the consoles
+of this module, which write characters that control a terminal as escapes, and read no markup.
+
 rich is imported when something is printed: its import takes longer than a request to a cluster.
 """
 
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from acesniper.domain.foreign_text import printable_text
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
     from rich.table import Table
+    from rich.text import Text
 
 MAX_WIDTH = 10_000
 """Wider than any table."""
@@ -24,22 +31,40 @@ PROGRESS_DELAY_S = 2.0
 @cache
 def out() -> "Console":
     """The console on standard output."""
-    from rich.console import Console
-
-    return Console()
+    return make_console()
 
 
 @cache
 def err() -> "Console":
     """The console on standard error."""
-    from rich.console import Console
+    return make_console(stderr=True)
 
-    return Console(stderr=True)
+
+def make_console(**options: Any) -> "Console":  # noqa: ANN401 - as of rich
+    """A console for foreign text; style text with `rich.text.Text`, as markup is not read."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class SafeConsole(Console):
+        """Writes the control characters of every text as escapes."""
+
+        def render(
+            self, renderable: "RenderableType", options: "ConsoleOptions | None" = None
+        ) -> "Iterable[Segment]":
+            """Render content as segments of text."""
+            for segment in super().render(renderable, options):
+                text, style, control = segment
+                yield segment if control else Segment(printable_text(text, keep="\n"), style)
+
+        def render_str(self, text: str, **options: Any) -> "Text":  # noqa: ANN401 - as of rich
+            """Convert a string, which is measured before it is rendered."""
+            return super().render_str(printable_text(text, keep="\n"), **options)
+
+    return SafeConsole(markup=False, emoji=False, **options)
 
 
 def print_table(content: "Table | str", console: "Console | None" = None) -> None:
     """Print a table without truncation, as kubectl does; wrap a text at the terminal's width."""
-    from rich.console import Console
     from rich.measure import Measurement
 
     console = console or out()
@@ -48,7 +73,7 @@ def print_table(content: "Table | str", console: "Console | None" = None) -> Non
         return
     options = console.options.update(max_width=MAX_WIDTH)
     width = Measurement.get(console, options, content).maximum
-    Console(width=max(width, console.width)).print(content)
+    make_console(width=max(width, console.width)).print(content)
 
 
 def print_json(value: object) -> None:

@@ -1,7 +1,7 @@
 """`acesniper explain`: the terms of a placement decision, and the observed result."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +12,8 @@ from acesniper.cli.connection import (
     KubeconfigOption,
     NamespaceOption,
 )
+from acesniper.cli.extender_client import ExtenderOption
+from acesniper.cli.namespaces import fetch_reason
 from acesniper.cli.options import JsonOption
 from acesniper.domain.errors import InvalidInput
 
@@ -33,16 +35,26 @@ class ExplainedTask:
 
     task: "InferenceTask"
     decision: "Decision | None"
+    waiting: str | None = None
+    """Why it does not start yet, if the extender knows it."""
 
     @property
     def key(self) -> str:
         """`namespace/name`."""
         return f"{self.task.metadata['namespace']}/{self.task.metadata['name']}"
 
+    @property
+    def queued(self) -> bool:
+        """Whether it waits for a device."""
+        from acesniper.api.v1alpha1 import Phase
+
+        return self.task.status.phase is Phase.QUEUED and self.decision is None
+
 
 def command(
     task: Annotated[str, typer.Argument(metavar="TASK", help="Name of an InferenceTask.")],
     namespace: NamespaceOption = None,
+    extender: ExtenderOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
     json: JsonOption = False,
@@ -55,7 +67,15 @@ def command(
       acesniper explain nightly-report -n vision
     """
     connection = Connection(kubeconfig, context)
-    explained = connection.run(lambda cluster: fetch_explained(cluster, task, namespace))
+
+    async def fetch_all(cluster: "Cluster") -> ExplainedTask:
+        explained = await fetch_explained(cluster, task, namespace)
+        if not explained.queued:
+            return explained
+        reason = await fetch_reason(cluster, connection, explained.key, extender)
+        return replace(explained, waiting=reason)
+
+    explained = connection.run(fetch_all)
 
     from acesniper.cli.console import out, print_json, print_table
 
@@ -108,6 +128,8 @@ def summary(explained: ExplainedTask) -> str:
         ratio = status.error_ratio
         error = "" if ratio is None else f", error {100 * ratio:.0f} %"
         lines.append(f"observed {observed.text}, finish {observed.finish_time}{error}")
+    if explained.waiting is not None:
+        lines.append(explained.waiting)
     if explained.decision is None:
         lines.append("no decision yet" if status.node is None else "placed without a prediction")
     return "\n".join(lines)
@@ -147,6 +169,8 @@ def explained_record(explained: ExplainedTask) -> Mapping[str, object]:
     status = explained.task.status.model_dump(by_alias=True, mode="json", exclude_none=True)
     record: dict[str, object] = {"task": explained.key}
     record |= {name: status[name] for name in STATUS_FIELDS if name in status}
+    if explained.waiting is not None:
+        record["waiting"] = explained.waiting
     if explained.decision is not None:
         record["decision"] = explained.decision.record().model_dump(by_alias=True, mode="json")
         record["text"] = explained.decision.sentence()

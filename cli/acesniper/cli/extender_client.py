@@ -61,12 +61,14 @@ async def fetch_metrics(cluster: "Cluster") -> str:
     Raises:
         Unavailable: the extender exposes no metrics port or cannot be reached.
     """
+    from acesniper.api.names import PODS
+
     pod = await _running_pod(cluster)
     port = metrics_port(pod)
     if port is None:
         raise Unavailable("the extender's metrics are not exposed")
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-    path = f"/api/v1/namespaces/{namespace}/pods/{name}:{port}/proxy/metrics"
+    path = PODS.path(namespace, f"{name}:{port}", "proxy/metrics")
     try:
         return (await asyncio.wait_for(cluster.fetch(path), METRICS_TIMEOUT_S)).text
     except TimeoutError as error:

@@ -95,13 +95,14 @@ def model_report(name: str, features: "ModelFeatures", familiarity: str) -> "Gro
     from rich.console import Group
     from rich.padding import Padding
     from rich.table import Table
+    from rich.text import Text
 
     facts = Table.grid(padding=(0, 2))
     for label, text in _facts(features, familiarity):
         facts.add_row(label, text)
-    notes = (f"[yellow]note:[/yellow] {text}" for text in _notes(features))
+    notes = (Text.assemble(("note:", "yellow"), f" {text}") for text in _notes(features))
     padded = Padding(facts, (0, 0, 1, 2))
-    return Group(f"[bold]{name}[/bold]", padded, _class_table(features), *notes)
+    return Group(Text(name, style="bold"), padded, _class_table(features), *notes)
 
 
 def _facts(features: "ModelFeatures", familiarity: str) -> Iterator[tuple[str, str]]:

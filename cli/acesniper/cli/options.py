@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -72,6 +72,16 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, int]:
             raise InvalidInput(f"--shape {text!r}: expected NAME=SIZE with an integer size")
         sizes[name] = int(size)
     return sizes
+
+
+def parse_numbers(option: str, text: str) -> Mapping[str, float]:
+    """`name=number,name=number` as a mapping; the numbers are positive."""
+    from acesniper.runtime import settings
+
+    try:
+        return settings.parse_numbers(text)
+    except ValueError as error:
+        raise InvalidInput(f"{option}: {error}") from error
 
 
 def parse_integers(option: str, text: str) -> list[int]:

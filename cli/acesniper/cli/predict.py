@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from acesniper.domain.model import ModelFeatures
     from acesniper.domain.prediction import Explanation, Prediction
     from acesniper.predictor.base import LatencyPredictor
+    from acesniper.predictor.namespaces import NamespaceView
 
 MAX_SIMILAR = 5
 MAX_CLASSES = 4
@@ -61,8 +62,8 @@ def command(
     """Predict the latency of one inference, with a 90 % interval.
 
     Files need no cluster. For devices of a cluster, the latencies of tasks that ran on them are
-    used as the planner uses them. The predictions are made by the network that is shipped with this
-    command, even if another one was rolled out to the cluster.
+    used as the planner uses them for this namespace. The predictions are made by the network that
+    is shipped with this command, even if another one was rolled out to the cluster.
 
     Examples:
       acesniper predict resnet50.onnx --device edge-1.yaml --explain
@@ -71,9 +72,9 @@ def command(
     """
     connection = Connection(kubeconfig, context)
     features = load_model(model, batch, parse_shapes(shape), namespace, connection)
-    devices = load_devices(device, connection)
+    devices = load_devices(device, connection, namespace)
     if all_devices and device:
-        devices |= load_devices([], connection)
+        devices |= load_devices([], connection, namespace)
 
     from acesniper.cli.console import out, print_json
     from acesniper.predictor.factory import default_predictor
@@ -100,32 +101,38 @@ def _predictions(
     """A row per device, from fastest to slowest; explanations take longer than predictions."""
     from acesniper.domain.prediction import Explanation
 
+    views = [device.view(predictor, features) for device in devices.values()]
     explanations: Sequence[Explanation | None]
     if explain:
         explanations = [
-            predictor.explain(features, device.vector, device.observed)
-            for device in devices.values()
+            predictor.explain(features, device.vector, view.observed)
+            for device, view in zip(devices.values(), views, strict=True)
         ]
     else:
         vectors = [device.vector for device in devices.values()]
-        observed = [device.observed for device in devices.values()]
+        observed = [view.observed for view in views]
         (row,) = predictor.table([features], vectors, observed).predictions(predictor.source)
         explanations = [Explanation(cell, {}) if cell else None for cell in row]
     rows = [
-        (name, explanation and _widen_interval(explanation, device.interval_factor))
-        for (name, device), explanation in zip(devices.items(), explanations, strict=True)
+        (name, explanation and _viewed(explanation, view))
+        for name, explanation, view in zip(devices, explanations, views, strict=True)
     ]
     return sorted(rows, key=lambda row: row[1].prediction.latency_s if row[1] else float("inf"))
 
 
-def _widen_interval(explanation: "Explanation", factor: float) -> "Explanation":
-    """The explanation with the device's own interval, as the planner uses it."""
-    prediction = explanation.prediction
-    low, high = (
-        prediction.latency_s * (limit_s / prediction.latency_s) ** factor
+def _viewed(explanation: "Explanation", view: "NamespaceView") -> "Explanation":
+    """The explanation with the shift and interval of the namespace, as the planner uses them."""
+    prediction, shift = explanation.prediction, float(view.shift[0])
+    latency_s = prediction.latency_s * math.exp(shift)
+    low_s, high_s = (
+        latency_s * (limit_s / prediction.latency_s) ** view.interval_factor
         for limit_s in (prediction.low_s, prediction.high_s)
     )
-    return replace(explanation, prediction=replace(prediction, low_s=low, high_s=high))
+    return replace(
+        explanation,
+        prediction=replace(prediction, latency_s=latency_s, low_s=low_s, high_s=high_s),
+        observed=explanation.observed + shift,
+    )
 
 
 def prediction_table(name: str, rows: Rows) -> "Table":

@@ -1,7 +1,7 @@
 """Inputs of a prediction: a model and devices, from files or by name from the cluster."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from acesniper.domain.device import HardwareVector
     from acesniper.domain.model import ModelFeatures
     from acesniper.domain.task import ModelKey
-    from acesniper.extender.latency_table import MeasuredDevice
-    from acesniper.predictor.base import Observation
+    from acesniper.predictor.base import LatencyPredictor
+    from acesniper.predictor.namespaces import MeasuredDevice, NamespaceView
     from acesniper.runtime.client import Cluster
 
 FILE_SUFFIXES = (".onnx", ".yaml", ".yml", ".json")
@@ -26,13 +26,27 @@ class PredictionDevice:
 
     Attributes:
         vector: Its readings.
-        observed: Latencies of tasks that ran on it since.
         interval_factor: The factor by which its prediction intervals are widened.
+        measured: What tasks of all namespaces observed on it since; None for a file.
+        namespace: The namespace that predictions are made for.
+        known: The features of the models that ran on it.
     """
 
     vector: "HardwareVector"
-    observed: "Sequence[Observation]" = ()
     interval_factor: float = 1.0
+    measured: "MeasuredDevice | None" = None
+    namespace: str = ""
+    known: "Mapping[ModelKey, ModelFeatures]" = field(default_factory=dict)
+
+    def view(self, predictor: "LatencyPredictor", features: "ModelFeatures") -> "NamespaceView":
+        """How the namespace predicts this model on the device."""
+        import numpy as np
+
+        from acesniper.predictor.namespaces import NamespaceView, namespace_view
+
+        if self.measured is None:
+            return NamespaceView(np.zeros(1), (), self.interval_factor)
+        return namespace_view(predictor, self.measured, self.namespace, [features], self.known)
 
 
 def is_object_name(text: str) -> bool:
@@ -60,8 +74,12 @@ def load_model(
     return connection.run(lambda cluster: _profiled_features(cluster, text, namespace))
 
 
-def load_devices(names: Sequence[str], connection: Connection) -> dict[str, PredictionDevice]:
+def load_devices(
+    names: Sequence[str], connection: Connection, namespace: str | None = None
+) -> dict[str, PredictionDevice]:
     """Devices from files, from folders, and by name from the cluster; no names mean all of it.
+
+    Predictions for devices of the cluster are those of `namespace`.
 
     Raises:
         InvalidInput: a file or object does not exist, or no device was measured.
@@ -73,7 +91,7 @@ def load_devices(names: Sequence[str], connection: Connection) -> dict[str, Pred
             vectors = _read_vectors(Path(name))
             devices |= {stem: PredictionDevice(vector) for stem, vector in vectors.items()}
     if in_cluster or not names:
-        devices |= connection.run(lambda cluster: _fetch_devices(cluster, in_cluster))
+        devices |= connection.run(lambda cluster: _fetch_devices(cluster, in_cluster, namespace))
     if not devices:
         raise InvalidInput(f"no measured DeviceProfile in {', '.join(names) or 'the cluster'}")
     return devices
@@ -112,12 +130,14 @@ async def _profiled_features(
     return features
 
 
-async def _fetch_devices(cluster: "Cluster", names: Sequence[str]) -> dict[str, PredictionDevice]:
+async def _fetch_devices(
+    cluster: "Cluster", names: Sequence[str], namespace: str | None
+) -> dict[str, PredictionDevice]:
     """The named DeviceProfiles, or all measured ones."""
     from acesniper.api import convert
     from acesniper.api.names import DEVICE_PROFILES
     from acesniper.api.v1alpha1 import DeviceProfile
-    from acesniper.extender.latency_table import MeasuredDevice
+    from acesniper.predictor.namespaces import MeasuredDevice
 
     manifests = {name: await cluster.get(DEVICE_PROFILES, name) for name in names}
     if not names:
@@ -136,7 +156,13 @@ async def _fetch_devices(cluster: "Cluster", names: Sequence[str]) -> dict[str, 
             )
     features = await _observed_models(cluster, measured)
     return {
-        name: PredictionDevice(device.vector, device.observations(features), device.interval_factor)
+        name: PredictionDevice(
+            device.vector,
+            device.interval_factor,
+            measured=device,
+            namespace=namespace or cluster.namespace,
+            known=features,
+        )
         for name, device in measured.items()
     }
 
@@ -149,7 +175,7 @@ async def _observed_models(
     from acesniper.api.names import MODEL_PROFILES
     from acesniper.api.v1alpha1 import ModelProfile
 
-    keys = {latency.model for device in measured.values() for latency in device.observed_latencies}
+    keys = frozenset().union(*(device.observed_models for device in measured.values()))
     observed: dict[ModelKey, ModelFeatures] = {}
     for key in keys:
         namespace, _, name = key.partition("/")

@@ -1,7 +1,7 @@
 """`acesniper simulate`: compare policies on measured latencies, without a cluster."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -15,6 +15,7 @@ from acesniper.cli.options import (
     match_names,
     parse_columns,
     parse_integers,
+    parse_numbers,
     parse_range,
     read_references,
     thread_count,
@@ -91,7 +92,7 @@ def command(
         typer.Option(
             metavar="poisson|bursts|diurnal|TRACE.csv",
             help="Arrival process, or a file with the column arrival_s and optionally model,"
-            " inferences and deadline_s.",
+            " inferences, deadline_s and namespace.",
         ),
     ] = "poisson",
     deadlines: Annotated[
@@ -124,6 +125,22 @@ def command(
         float | None,
         typer.Option(help="Seconds after which a pending task goes first; default: never."),
     ] = None,
+    namespaces: Annotated[
+        str,
+        typer.Option(
+            metavar="a=0.9,b=0.1",
+            help="Namespaces with the share of the tasks that each submits; default: one, or those"
+            " of the trace's column namespace.",
+        ),
+    ] = "",
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="a=1,b=2",
+            help="Weights of the namespaces, which share the devices; 1 if not named. none: the"
+            " policy orders the tasks of all namespaces.",
+        ),
+    ] = "",
     k: Annotated[
         int, typer.Option("-k", help="Number of reference latencies per device for `trained`.")
     ] = 10,
@@ -162,6 +179,7 @@ def command(
     """
     from acesniper.cli.console import out, print_json
     from acesniper.policies.policy import DEFAULT_POLICY, RuleSet
+    from acesniper.policies.shares import Shares
     from acesniper.predictor.tables.measurements import TableColumns, read_table
     from acesniper.simulator.comparison import Scenario, compared_policies
     from acesniper.simulator.comparison import compare as compare_policies
@@ -176,11 +194,15 @@ def command(
     reference_names = match_names(read_references(references), table.models) if references else []
     scenario = Scenario(
         table=table,
-        workload=_workload(tasks, load, arrivals, inferences, deadlines),
+        workload=replace(
+            _workload(tasks, load, arrivals, inferences, deadlines),
+            namespaces=tuple(parse_numbers("--namespaces", namespaces).items()),
+        ),
         faults=FaultRates(lose, slow, slow_factor),
         size=devices,
         aging_s=inf if aging is None else aging,
         learn=learns,
+        shares=None if weights == "none" else Shares(parse_numbers("--weights", weights)),
     )
     policies = compared_policies() if compare else policy or [DEFAULT_POLICY.name]
     try:
@@ -205,20 +227,20 @@ def command(
     if not out().is_terminal:
         out().width = FILE_WIDTH
     out().print(comparison_table(rows, title, deadlines=bool(deadlines)))
+    if (by_namespace := namespace_table(rows)) is not None:
+        out().print(by_namespace)
 
 
 def comparison_records(rows: "Sequence[ComparisonRow]") -> list[Mapping[str, object]]:
-    """One JSON object per policy."""
-    return [
-        {
-            "policy": row.policy,
-            "predictor": row.predictor,
-            "load": row.load,
-            **asdict(row.statistics),
-            "response_over_oracle": row.response_over_oracle,
-        }
-        for row in rows
-    ]
+    """One JSON object per policy; with several namespaces, figures of each of them too."""
+    records: list[Mapping[str, object]] = []
+    for row in rows:
+        figures = asdict(row.statistics)
+        if not row.statistics.namespaces:
+            del figures["namespaces"]
+        record = {"policy": row.policy, "predictor": row.predictor, "load": row.load, **figures}
+        records.append({**record, "response_over_oracle": row.response_over_oracle})
+    return records
 
 
 def comparison_table(rows: "Sequence[ComparisonRow]", title: str, *, deadlines: bool) -> "Table":
@@ -244,6 +266,22 @@ def comparison_table(rows: "Sequence[ComparisonRow]", title: str, *, deadlines: 
         ]
         table.add_row(*cells, *([f"{statistics.deadline_misses:.0f}"] if deadlines else []))
     return table
+
+
+def namespace_table(rows: "Sequence[ComparisonRow]") -> "Table | None":
+    """A row per policy and namespace; None if there is one namespace only."""
+    from rich.table import Table
+
+    from acesniper.api.units import duration_text
+
+    table = Table("policy", "namespace", box=None, pad_edge=False)
+    for heading in ("wait", "response", "p95"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        for name, statistics in row.statistics.namespaces.items():
+            times = statistics.mean_wait_s, statistics.mean_response_s, statistics.p95_response_s
+            table.add_row(row.policy, name, *map(duration_text, times))
+    return table if table.row_count else None
 
 
 def _workload(

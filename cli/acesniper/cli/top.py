@@ -13,6 +13,8 @@ import typer
 
 from acesniper.api.reasons import ConditionType
 from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
+from acesniper.cli.extender_client import ExtenderOption
+from acesniper.cli.namespaces import fetch_uses, namespace_table
 from acesniper.cli.options import JsonOption, Output, OutputOption
 
 if TYPE_CHECKING:
@@ -31,7 +33,11 @@ def command(
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help=f"Refresh every {REFRESH_S:g} seconds.")
     ] = False,
+    namespaces: Annotated[
+        bool, typer.Option("--namespaces", help="Show the use by namespace, from the planner.")
+    ] = False,
     output: OutputOption = Output.TABLE,
+    extender: ExtenderOption = None,
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
     json: JsonOption = False,
@@ -41,14 +47,24 @@ def command(
     Speed is relative to the median device of the cluster. Busy is the time until the running tasks
     finish, as predicted when they were placed.
 
+    With --namespaces: the share of each namespace, and what its tasks hold, wait for and have used,
+    in device time. The namespace that is ahead of others by least device time is next.
+
     Examples:
       acesniper top
       acesniper top -o wide --watch
+      acesniper top --namespaces
     """
     from acesniper.cli.console import print_json, print_table
 
     connection = Connection(kubeconfig, context)
-    if json:
+    if namespaces:
+        uses = connection.run(lambda cluster: fetch_uses(cluster, connection, extender))
+        if json:
+            print_json(uses)
+        else:
+            print_table(namespace_table(uses))
+    elif json:
         print_json([device_record(row) for row in connection.run(fetch_rows)])
     elif watch:
         _watch(connection, wide=output is Output.WIDE)

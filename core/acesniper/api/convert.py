@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import exp
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -15,6 +15,7 @@ from acesniper.api.units import duration_s, duration_text, epoch_s, rfc3339
 from acesniper.api.v1alpha1 import (
     ApiType,
     DeadlinePolicy,
+    DeviceNamespace,
     DeviceObservation,
     DeviceProfile,
     DeviceProfileStatus,
@@ -36,7 +37,8 @@ from acesniper.domain.device import (
     Reading,
 )
 from acesniper.domain.errors import InvalidInput
-from acesniper.domain.latency_history import ObservedRun
+from acesniper.domain.evidence import NamespaceState, runs_by_namespace
+from acesniper.domain.latency_history import Drift, ObservedRun
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import MAX_LATENCY_S, MIN_LATENCY_S, Prediction
 from acesniper.domain.task import ModelKey, Task, TaskKey
@@ -228,6 +230,7 @@ def observed_runs(status: DeviceProfileStatus) -> tuple[ObservedRun, ...]:
             p90_s=observation.p90_seconds,
             expected_s=observation.expected_seconds,
             at_s=epoch_s(observation.finished_at),
+            shared=observation.reported_by == "Runner",
         )
         for observation in status.observations
     )
@@ -243,13 +246,53 @@ def to_observations(observed: Sequence[ObservedRun]) -> list[DeviceObservation]:
             p90_seconds=run.p90_s,
             expected_seconds=run.expected_s,
             finished_at=rfc3339(run.at_s),
+            reported_by="Runner" if run.shared else "Container",
         )
         for run in observed
     ]
 
 
+def namespace_states(status: DeviceProfileStatus) -> dict[str, NamespaceState]:
+    """The states of the namespaces in the status of a DeviceProfile, by name."""
+    return {
+        entry.namespace: NamespaceState(
+            entry.interval_factor,
+            Drift(epoch_s(entry.drifted_at), slower=entry.drift == "Slower")
+            if entry.drift is not None and entry.drifted_at is not None
+            else None,
+        )
+        for entry in status.namespaces
+    }
+
+
+def to_namespaces(
+    states: Mapping[str, NamespaceState], observed: Sequence[ObservedRun]
+) -> list[DeviceNamespace]:
+    """The inverse of `namespace_states`, with the runs of these namespaces summarized."""
+    runs = runs_by_namespace(observed)
+    return [
+        DeviceNamespace(
+            namespace=namespace,
+            calibration=calibration_text(runs.get(namespace, ())),
+            interval_factor=state.interval_factor,
+            drift=_direction(state.drift),
+            drifted_at=None if state.drift is None else rfc3339(state.drift.since_s),
+        )
+        for namespace, state in states.items()
+    ]
+
+
+def _direction(drift: Drift | None) -> Literal["Slower", "Faster"] | None:
+    if drift is None:
+        return None
+    return "Slower" if drift.slower else "Faster"
+
+
 def finished_run(resource: InferenceTask) -> tuple[DeviceId, ObservedRun] | None:
-    """The device and run of a succeeded task; None if there is nothing to learn from it."""
+    """The device and run of a succeeded task; None if there is nothing to learn from it.
+
+    The run of a container other than our runner is not `shared`.
+    """
     status = resource.status
     seen, expected = status.observed, status.predicted
     if status.phase is not Phase.SUCCEEDED or seen is None or expected is None:
@@ -269,9 +312,21 @@ def finished_run(resource: InferenceTask) -> tuple[DeviceId, ObservedRun] | None
         p90_s=seen.latency_p90_seconds or seen.latency_median_seconds,
         expected_s=expected.latency_seconds,
         at_s=epoch_s(seen.finish_time),
+        shared=reported_by_runner(resource),
         missed=not expected.low_seconds <= seen.latency_median_seconds <= expected.high_seconds,
     )
     return DeviceId(status.device), run
+
+
+def reported_by_runner(resource: InferenceTask) -> bool:
+    """Whether our runner measured the times of a finished task.
+
+    For tasks that an earlier version finished, only the template is known.
+    """
+    seen = resource.status.observed
+    if seen is None or seen.reported_by is None:
+        return not resource.spec.template
+    return seen.reported_by == "Runner"
 
 
 def _run_latencies(seen: TaskObservation, expected: TaskPrediction) -> tuple[float, float, float]:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from acesniper.api import v1alpha1
+from acesniper.api import kubernetes_schema, v1alpha1
 from acesniper.api.names import GROUP, VERSION
 from acesniper.api.v1alpha1.schema import CelRule, PrinterColumn
 
@@ -68,6 +68,7 @@ _COPIED = (
     "description",
     "enum",
     "format",
+    "nullable",
     "pattern",
     "minimum",
     "maximum",
@@ -104,14 +105,17 @@ def structural(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dic
         result["additionalProperties"] = structural(values, definitions)
     if items := schema.get("items"):
         result["items"] = structural(items, definitions)
-    if "type" not in result and "x-kubernetes-preserve-unknown-fields" not in result:
+    if "type" not in result and "x-kubernetes-int-or-string" not in result:
         raise ValueError(f"no structural form for {schema}")
     return result
 
 
 def _resolve(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
     """Follow $ref, and read `X | None` as an optional X."""
-    outer = {key: value for key, value in schema.items() if key not in ("$ref", "anyOf")}
+    reserved = ("$ref", "anyOf", kubernetes_schema.REFERENCE)
+    outer = {key: value for key, value in schema.items() if key not in reserved}
+    if name := schema.get(kubernetes_schema.REFERENCE):
+        return _resolve(kubernetes_schema.definitions()[name], definitions) | outer
     if reference := schema.get("$ref"):
         inner = definitions[reference.rsplit("/", 1)[1]]
         return _resolve(inner, definitions) | outer
@@ -126,7 +130,7 @@ def _resolve(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[
 def definition(resource: Resource) -> dict[str, Any]:
     """The CustomResourceDefinition of a resource."""
     schema = resource.model.model_json_schema(by_alias=True)
-    definitions = schema.get("$defs", {})
+    definitions = {**kubernetes_schema.definitions(), **schema.get("$defs", {})}
     root = structural(schema, definitions)
     root["properties"]["metadata"] = {"type": "object"}
     for field in ("apiVersion", "kind"):

@@ -7,14 +7,14 @@ has at most 4096 bytes: features are rounded, zeros are left out, and the rest i
 import base64
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from acesniper.api.names import RUNNER_CONTAINER
 from acesniper.domain.errors import InvalidModel, Unavailable, invalid_model_reason
-from acesniper.domain.model import ModelFeatures
+from acesniper.domain.model import MAX_AMOUNT, MAX_COUNT, ModelFeatures
 from acesniper.domain.prediction import MAX_LATENCY_S, MIN_LATENCY_S
 
 MAX_INFERENCES = 1_000_000_000
@@ -77,13 +77,22 @@ def terminated_state(pod: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("not printable")
+    return name
+
+
 MAX_MESSAGE_BYTES = 4096
 MAX_JSON_BYTES = 1 << 20
 """A message that decompresses to more is invalid."""
 
 
-Amount = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+Amount = Annotated[float, Field(ge=0, le=MAX_AMOUNT, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)]
+MAX_NAMES = 1024
+"""Entries of a mapping; the reader of graphs reports fewer."""
 
 
 class _PackedFeatures(BaseModel):
@@ -91,15 +100,15 @@ class _PackedFeatures(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    version: str
-    values: dict[str, Amount]
+    version: Name
+    values: dict[Name, Amount] = Field(max_length=MAX_NAMES)
     flops: Amount
     bytes_moved: Amount
     parameters: Count
     peak_memory_bytes: Count
-    operators: dict[str, Count]
-    similar: dict[str, Annotated[float, Field(ge=0, le=1)]]
-    labels: dict[str, Count]
+    operators: dict[Name, Count] = Field(max_length=MAX_NAMES)
+    similar: dict[Name, Annotated[float, Field(ge=0, le=1)]] = Field(max_length=MAX_NAMES)
+    labels: dict[Name, Count] = Field(max_length=MAX_NAMES)
 
 
 def pack_features(features: ModelFeatures) -> str:
@@ -129,10 +138,11 @@ def pack_error(error: InvalidModel | Unavailable) -> str:
     return _pack({"reason": reason, "message": str(error)[:1000]})
 
 
-def unpack_features(message: str, names: Iterable[str]) -> ModelFeatures | None:
+def unpack_features(message: str, names: Collection[str]) -> ModelFeatures | None:
     """Decode features, with 0 for each of `names` that the message leaves out.
 
-    None if it is not such a message, as when the pod failed for another reason.
+    None if it is not such a message, as when the pod failed for another reason, or features that
+    the reader of graphs cannot report.
 
     Raises:
         InvalidModel, Unavailable: the error that the pod reports.
@@ -146,6 +156,8 @@ def unpack_features(message: str, names: Iterable[str]) -> ModelFeatures | None:
         except ValidationError:
             return None
         values = {**dict.fromkeys(names, 0.0), **packed.values}
+        if len(values) > len(set(names)):
+            return None
         return ModelFeatures(**{**packed.model_dump(), "values": values})
     message = str(content.get("message"))
     if content["reason"]:

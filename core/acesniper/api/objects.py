@@ -1,11 +1,17 @@
 """Plain Kubernetes objects: keys, merge patches, and the fields we use of pods and nodes."""
 
+import hashlib
+import hmac
+import json
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
 
 from acesniper.api.names import (
     DECISION_ANNOTATION,
+    DECISION_SIGNATURE_ANNOTATION,
     DEVICE_ANNOTATION,
     MODEL_LABEL,
     PLAN_GATE,
@@ -14,6 +20,7 @@ from acesniper.api.names import (
     TASK_LABEL,
 )
 from acesniper.api.units import epoch_s, parse_count
+from acesniper.domain.errors import InvalidInput
 from acesniper.domain.reservations import PodUid
 
 Json = dict[str, Any]
@@ -46,6 +53,7 @@ class PodView:
     node: str | None = None
     device: str | None = None
     decision: str | None = None
+    signature: str | None = None
     refused: str | None = None
     priority: int = 0
     bound_s: float | None = None
@@ -84,6 +92,7 @@ class PodView:
             node=spec.get("nodeName"),
             device=annotations.get(DEVICE_ANNOTATION),
             decision=annotations.get(DECISION_ANNOTATION),
+            signature=annotations.get(DECISION_SIGNATURE_ANNOTATION),
             refused=annotations.get(REFUSED_ANNOTATION),
             priority=spec.get("priority") or 0,
             bound_s=_bound_s(status) if spec.get("nodeName") else None,
@@ -110,6 +119,72 @@ def _slots(spec: Mapping[str, Any]) -> int:
         parse_count((container.get("resources", {}).get("limits") or {}).get(SLOT_RESOURCE))
         for container in spec.get("containers", ())
     )
+
+
+KEY_BYTES = 32
+"""Length of a key that is made up, and the shortest that a file may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionKey:
+    """Signs the planner's decision about a pod, as all users who may patch pods can write it.
+
+    The signature covers the pod's UID, so that it is worth nothing on another pod.
+    """
+
+    secret: bytes = field(repr=False)
+
+    @classmethod
+    def random(cls) -> Self:
+        """A key that ends with the process: decisions from before its start do not count."""
+        return cls(secrets.token_bytes(KEY_BYTES))
+
+    @classmethod
+    def of_file(cls, path: Path) -> Self:
+        """The key in a file, which all replicas and the operator share.
+
+        Raises:
+            InvalidInput: the file cannot be read, or is shorter than `KEY_BYTES`.
+        """
+        try:
+            secret = path.read_bytes().strip()
+        except OSError as error:
+            raise InvalidInput(f"ACESNIPER_DECISION_KEY={path}: {error.strerror}") from error
+        if len(secret) < KEY_BYTES:
+            raise InvalidInput(f"ACESNIPER_DECISION_KEY={path}: shorter than {KEY_BYTES} bytes")
+        return cls(secret)
+
+    def annotations(self, pod: str, device: str, decision: str = "") -> dict[str, str]:
+        """The annotations of an admitted pod, given its UID."""
+        return {
+            DEVICE_ANNOTATION: device,
+            DECISION_ANNOTATION: decision,
+            DECISION_SIGNATURE_ANNOTATION: self._sign(pod, device, decision),
+        }
+
+    def verified(self, pod: PodView) -> PodView:
+        """The pod without device and decision, unless the planner wrote them."""
+        if self._is_valid(pod.uid, pod.device, pod.decision, pod.signature):
+            return pod
+        return replace(pod, device=None, decision=None, signature=None)
+
+    def device(self, pod: str, annotations: Mapping[str, str]) -> str | None:
+        """The device in a pod's annotations, given its UID; None unless the planner wrote it."""
+        names = (DEVICE_ANNOTATION, DECISION_ANNOTATION, DECISION_SIGNATURE_ANNOTATION)
+        device, decision, signature = map(annotations.get, names)
+        return device if self._is_valid(pod, device, decision, signature) else None
+
+    def _is_valid(
+        self, pod: str, device: str | None, decision: str | None, signature: str | None
+    ) -> bool:
+        if signature is None:
+            return False
+        expected = self._sign(pod, device or "", decision or "")
+        # As bytes: compare_digest raises TypeError on text that is not ASCII.
+        return hmac.compare_digest(expected.encode(), signature.encode(errors="replace"))
+
+    def _sign(self, *parts: str) -> str:
+        return hmac.new(self.secret, json.dumps(parts).encode(), hashlib.sha256).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

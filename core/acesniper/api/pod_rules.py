@@ -95,11 +95,14 @@ def task_rules(resource: InferenceTask) -> PodRules:
     spec, namespace = resource.spec, resource.metadata["namespace"]
     template = spec.template or {}
     try:
-        pod = dict(template.get("spec") or {"containers": [_runner(spec.resources)]})
+        pod = dict(template.get("spec") or {})
         pod["nodeSelector"] = {**(pod.get("nodeSelector") or {}), **spec.node_selector}
         pod["tolerations"] = [*(pod.get("tolerations") or ()), *spec.tolerations]
-        if not template:
-            pod["volumes"] = list(_mounted_claims(resource))
+        if not any(item.get("image") for item in pod.get("containers") or ()):
+            # The template is merged with our runner.
+            given = pod.get("containers") or [_runner(spec.resources)]
+            pod |= {"containers": given}
+            pod["volumes"] = [*(pod.get("volumes") or ()), *_mounted_claims(resource)]
         return pod_rules(namespace, "", pod)
     except (AttributeError, InvalidInput, KeyError, TypeError, ValueError):
         return NO_RULES  # the operator or the API server refuses such a pod, with the reason

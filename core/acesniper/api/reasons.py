@@ -131,7 +131,8 @@ class Reason(StrEnum):
     READING = (
         "Reading",
         (_NO_FEATURES, _NO_MODEL, _warning(TASK)),
-        "A pod reads the model, because it needs a Secret or a volume.",
+        "A pod reads the model: it needs a Secret, a volume, or an address that the operator may "
+        "not connect to.",
     )
     FETCH_FAILED = (
         "FetchFailed",
@@ -387,6 +388,19 @@ class Reason(StrEnum):
         "The API server rejects the pod as invalid, or spec.template is not a pod.",
         "Correct what the message names in a new task.",
     )
+    LIMIT_EXCEEDED = (
+        "LimitExceeded",
+        _FINAL,
+        "The task is predicted to run longer than one task may.",
+        "Use several tasks with fewer inferences each, or ask the administrator to raise"
+        " scheduling.settings.maxTaskS.",
+    )
+    RUN_TIME_EXCEEDED = (
+        "RunTimeExceeded",
+        _FINAL,
+        "The pod ran longer than its activeDeadlineSeconds and was ended.",
+        "Check whether the run hangs; use several tasks with fewer inferences each.",
+    )
     DEADLINE_MET = (
         "DeadlineMet",
         (_condition(TASK, ConditionType.DEADLINE_MET, holds=True),),
@@ -451,10 +465,17 @@ class Reason(StrEnum):
         (_condition(DEVICE, ConditionType.DRIFTING, holds=False),),
         "Observed latencies match the predictions.",
     )
+    LATENCY_DRIFT_UNCONFIRMED = (
+        "LatencyDriftUnconfirmed",
+        (_condition(DEVICE, ConditionType.DRIFTING, holds=False), _warning(DEVICE)),
+        "The latencies of one namespace have shifted, and no other namespace confirms it; only"
+        " predictions for this namespace follow. The device is measured again.",
+        "If the new measurement is the same, check the tasks of this namespace.",
+    )
     LATENCY_DRIFT = (
         "LatencyDrift",
         (_condition(DEVICE, ConditionType.DRIFTING, holds=True), _warning(DEVICE)),
-        "Observed latencies differ from the predictions; the device is measured again.",
+        "The latencies of at least two namespaces have shifted; the device is measured again.",
         "If it persists, check cooling, power mode and other work on the node.",
     )
 

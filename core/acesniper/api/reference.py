@@ -89,6 +89,8 @@ def _part(name: str, schema: Schema) -> Iterator[str]:
 def _fields(schema: Schema, path: str) -> Iterator[str]:
     required = set(schema.get("required", ()))
     for name, field in (schema.get("properties") or {}).items():
+        if "description" not in field:
+            continue  # Kubernetes' own, as in a pod template
         here = f"{path}.{name}".lstrip(".")
         default = f"`{field['default']}`" if "default" in field else ""
         needed = "required" if name in required and not default else default

@@ -3,12 +3,16 @@
     container start (+ image pull) + fetch of the model file + load of the model
 
 Each term is a rate or a time per node, learned from finished tasks. Defaults are used until there
-are observations; with few observations an estimate is shrunk to the mean over all nodes.
+are observations; with few observations an estimate is shrunk to the mean over all nodes. Each
+namespace learns from its own tasks, and of others what they agree on.
 """
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from math import exp, log
+
+from acesniper.domain.evidence import shared_shift
+from acesniper.domain.latency_history import MAX_NAMESPACES
 
 MB = 1e6
 
@@ -26,6 +30,10 @@ PRIOR_WEIGHT = 2.0
 """Weight of the prior mean, in observations."""
 MAX_WEIGHT = 20.0
 """Limit of a mean's weight: older observations decay."""
+SHARED_FACTOR = 16.0
+"""Most by which other namespaces change a rate that a namespace expects, of a node or device ..."""
+SHARED_START_S = 60.0
+"""... and the seconds by which they lengthen the start of a container."""
 
 
 @dataclass(slots=True)
@@ -46,10 +54,9 @@ class FadingMean:
 
 
 @dataclass(slots=True)
-class LearnedMeans:
-    """A quantity by key: shrunk to the mean over all keys, which is shrunk to `start`."""
+class NamespaceMeans:
+    """A quantity by key, as the tasks of one namespace observed it."""
 
-    start: float
     _all: FadingMean = field(default_factory=FadingMean)
     _by_key: dict[Hashable, FadingMean] = field(default_factory=dict)
 
@@ -58,11 +65,56 @@ class LearnedMeans:
         self._all.learn(value)
         self._by_key.setdefault(key, FadingMean()).learn(value)
 
-    def of(self, key: Hashable) -> float:
-        """The estimate for a key."""
-        expected = self._all.shrink_to(self.start)
+    def of(self, key: Hashable, prior: float) -> float:
+        """The mean for a key: shrunk to the mean over all keys, which is shrunk to `prior`."""
+        expected = self._all.shrink_to(prior)
         mean = self._by_key.get(key)
         return expected if mean is None else mean.shrink_to(expected)
+
+
+@dataclass(slots=True)
+class LearnedMeans:
+    """A quantity by key, for each namespace; `start` without observations.
+
+    A namespace's own mean is shrunk to what the other namespaces agree on (`shared_shift`), which
+    differs from `start` by `bound` at most.
+    """
+
+    start: float
+    bound: float
+    _own: dict[str, NamespaceMeans] = field(default_factory=dict)
+    _shared: dict[str, NamespaceMeans] = field(default_factory=dict)
+    _agreed: dict[tuple[Hashable, str], float] = field(default_factory=dict)
+
+    def learn(
+        self, key: Hashable, value: float, namespace: str = "", *, shared: bool = True
+    ) -> None:
+        """Add an observation for a key; others learn from it only if it is `shared`."""
+        self._agreed.clear()
+        for means in (self._own, self._shared) if shared else (self._own,):
+            # The namespaces that learned last are kept.
+            means[namespace] = means.pop(namespace) if namespace in means else NamespaceMeans()
+            means[namespace].learn(key, value)
+            if len(means) > MAX_NAMESPACES:
+                del means[next(iter(means))]
+
+    def of(self, key: Hashable, namespace: str = "") -> float:
+        """The estimate for a key, as a namespace may expect it."""
+        own = self._own.get(namespace)
+        prior = self._prior(key, namespace if namespace in self._shared else "")
+        return prior if own is None else own.of(key, prior)
+
+    def _prior(self, key: Hashable, namespace: str) -> float:
+        """What the namespaces other than this one agree on."""
+        prior = self._agreed.get((key, namespace))
+        if prior is None:
+            shifts = (
+                means.of(key, self.start) - self.start
+                for name, means in self._shared.items()
+                if name != namespace
+            )
+            prior = self._agreed[key, namespace] = self.start + shared_shift(shifts, self.bound)
+        return prior
 
 
 @dataclass(slots=True)
@@ -73,16 +125,25 @@ class LearnedRates:
     _logs: LearnedMeans = field(init=False)
 
     def __post_init__(self) -> None:
-        self._logs = LearnedMeans(log(self.start))
+        self._logs = LearnedMeans(log(self.start), log(SHARED_FACTOR))
 
-    def learn(self, key: Hashable, size: float, seconds: float) -> None:
+    def learn(
+        self,
+        key: Hashable,
+        size: float,
+        seconds: float,
+        namespace: str = "",
+        *,
+        shared: bool = True,
+    ) -> None:
         """Add an observation: `size` bytes took `seconds`."""
         if size > 0.0:
-            self._logs.learn(key, log(size / max(seconds, MIN_DURATION_S)))
+            value = log(size / max(seconds, MIN_DURATION_S))
+            self._logs.learn(key, value, namespace, shared=shared)
 
-    def seconds(self, key: Hashable, size: float) -> float:
+    def seconds(self, key: Hashable, size: float, namespace: str = "") -> float:
         """The estimated time for `size` bytes."""
-        return size / exp(self._logs.of(key))
+        return size / exp(self._logs.of(key, namespace))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +157,11 @@ class ColdStart:
     image_bytes: float = IMAGE_BYTES
     pulls: bool = False
     fetches: bool = False
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the task and its model."""
+        return self.model.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +196,8 @@ class ColdStartEstimator:
     """Estimates cold starts on every node, and learns from observed ones."""
 
     first: StartDefaults = field(default_factory=StartDefaults)
+    learn_from_containers: bool = False
+    """Learn from containers other than our runner, for their namespace alone."""
     _container: LearnedMeans = field(init=False)
     _pull: LearnedRates = field(init=False)
     _fetch: LearnedRates = field(init=False)
@@ -138,7 +206,7 @@ class ColdStartEstimator:
     _loads: dict[tuple[str, str], FadingMean] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._container = LearnedMeans(self.first.container_s)
+        self._container = LearnedMeans(self.first.container_s, SHARED_START_S)
         self._pull = LearnedRates(self.first.pull_bytes_per_s)
         self._fetch = LearnedRates(self.first.fetch_bytes_per_s)
         self._cached = LearnedRates(max(self.first.fetch_bytes_per_s, CACHED_BYTES_PER_S))
@@ -146,33 +214,41 @@ class ColdStartEstimator:
 
     def cold_s(self, at: ColdStart) -> float:
         """Estimated seconds for container start, image pull and model load."""
-        pull_s = self._pull.seconds(at.node, at.image_bytes) if at.pulls else 0.0
-        return self._container.of(at.node) + pull_s + self._load_s(at)
+        pull_s = 0.0
+        if at.pulls:
+            pull_s = self._pull.seconds(at.node, at.image_bytes, at.namespace)
+        return self._container.of(at.node, at.namespace) + pull_s + self._load_s(at)
 
     def transfer_s(self, at: ColdStart) -> float:
         """Estimated seconds to fetch the model file."""
         rate = self._fetch if at.fetches else self._cached
-        return rate.seconds(at.node, at.model_bytes)
+        return rate.seconds(at.node, at.model_bytes, at.namespace)
 
-    def learn(self, at: ColdStart, observed: ObservedStart) -> None:
-        """Learn from an observed start."""
+    def learn(self, at: ColdStart, observed: ObservedStart, *, by_runner: bool = True) -> None:
+        """Learn from an observed start; `by_runner`: of our runner, not of another container."""
+        if not (by_runner or self.learn_from_containers):
+            return
+        namespace = at.namespace
         if observed.container_s is not None:
             if at.pulls:
-                expected_s = self._pull.seconds(at.node, at.image_bytes)
-                read_s = max(observed.container_s - self._container.of(at.node), 0.0)
-                self._pull.learn(at.node, at.image_bytes, _nearest(expected_s, read_s))
+                expected_s = self._pull.seconds(at.node, at.image_bytes, namespace)
+                started_s = self._container.of(at.node, namespace)
+                read_s = _nearest(expected_s, max(observed.container_s - started_s, 0.0))
+                self._pull.learn(at.node, at.image_bytes, read_s, namespace, shared=by_runner)
             else:
-                expected_s = self._container.of(at.node)
-                self._container.learn(at.node, _nearest(expected_s, observed.container_s))
+                expected_s = self._container.of(at.node, namespace)
+                read_s = _nearest(expected_s, observed.container_s)
+                self._container.learn(at.node, read_s, namespace, shared=by_runner)
         if observed.fetch_s is not None:
             rate = self._fetch if at.fetches else self._cached
-            rate.learn(at.node, at.model_bytes, observed.fetch_s)
+            rate.learn(at.node, at.model_bytes, observed.fetch_s, namespace, shared=by_runner)
         if observed.load_s is not None:
-            self._load.learn(at.device, at.model_bytes, observed.load_s)
-            self._loads.setdefault((at.device, at.model), FadingMean()).learn(observed.load_s)
+            seconds = observed.load_s
+            self._load.learn(at.device, at.model_bytes, seconds, namespace, shared=by_runner)
+            self._loads.setdefault((at.device, at.model), FadingMean()).learn(seconds)
 
     def _load_s(self, at: ColdStart) -> float:
-        by_size_s = self._load.seconds(at.device, at.model_bytes)
+        by_size_s = self._load.seconds(at.device, at.model_bytes, at.namespace)
         observed = self._loads.get((at.device, at.model))
         return by_size_s if observed is None else observed.shrink_to(by_size_s)
 

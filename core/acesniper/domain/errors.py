@@ -5,6 +5,7 @@ AcesniperError
 │   ├── InvalidTask
 │   └── InvalidModel
 ├── Unavailable               a dependency does not answer now; retry later
+│   ├── AddressNotAllowed     a server is at an address that may not be connected to
 │   ├── Conflict              the object changed or exists already; read it again
 │   ├── Forbidden             a permission or quota is missing
 │   │   └── NamespaceTerminating
@@ -77,6 +78,10 @@ class InvalidModel(InvalidInput):
 
 class Unavailable(AcesniperError):
     """An external dependency does not answer now; the same call may succeed later."""
+
+
+class AddressNotAllowed(Unavailable):
+    """A server is at an address that this process must not connect to; another one may."""
 
 
 class Conflict(Unavailable):

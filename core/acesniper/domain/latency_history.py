@@ -5,8 +5,9 @@ Latencies are compared in log seconds, so that an error of 10 % counts the same 
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from math import exp, log
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from math import exp, inf, log
 from statistics import median
 
 from acesniper.domain.task import ModelKey
@@ -14,7 +15,11 @@ from acesniper.domain.task import ModelKey
 RUNS_PER_MODEL = 5
 """Runs kept per model and device: the median of five is not affected by two outliers."""
 MAX_RUNS = 64
-"""Runs kept per device."""
+"""Runs kept per device and namespace."""
+MAX_DEVICE_RUNS = 128
+"""Runs kept per device, shared equally between namespaces ..."""
+MAX_NAMESPACES = 16
+"""... and the number of namespaces: those whose tasks finished last."""
 RUN_SIGMA = 0.03
 """Default standard deviation of the log latency between runs of one model on one device."""
 Z_90 = 1.2816
@@ -29,6 +34,9 @@ DRIFT_THRESHOLD = 0.7
 where the prediction for the second already contains half of the shift."""
 MAX_DRIFT_STEP = 0.5
 """Limit of what one run adds, so that a single run never counts as drift."""
+CHANGE_VARIANCE = 9.0
+"""Variance (log seconds, squared) that a drift adds to latencies from before it: so large that
+predictions adapt as fast as without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,8 @@ class ObservedRun:
     """One finished task on a device: observed median and 90th percentile, and predicted median.
 
     Latencies in seconds; `at_s` is the finish in seconds since the epoch. `task` is the UID of the
-    task's pod. `missed`: the latency was outside its 90 % interval; set only for new runs.
+    task's pod. `shared`: other namespaces learn from it too, because our runner reported it.
+    `missed`: the latency was outside its 90 % interval; set only for new runs.
     """
 
     task: str
@@ -45,12 +54,18 @@ class ObservedRun:
     p90_s: float
     expected_s: float
     at_s: float
+    shared: bool = True
     missed: bool = field(default=False, compare=False)
 
     @property
     def log_error(self) -> float:
         """Log of observed over predicted latency."""
         return log(self.latency_s / self.expected_s)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the task and its model."""
+        return self.model.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,28 +80,62 @@ class ObservedLatency:
 def newest_runs(
     earlier: Iterable[ObservedRun], new: Iterable[ObservedRun]
 ) -> tuple[ObservedRun, ...]:
-    """The newest runs, oldest first: at most RUNS_PER_MODEL per model and MAX_RUNS in total."""
+    """The newest runs, oldest first: at most RUNS_PER_MODEL per model and MAX_RUNS per namespace.
+
+    Of MAX_DEVICE_RUNS in total, each namespace has an equal share; what one does not use goes to
+    the others.
+    """
     by_task = {run.task: run for run in (*earlier, *new)}
-    newest = sorted(by_task.values(), key=lambda run: (run.at_s, run.task), reverse=True)
-    kept: list[ObservedRun] = []
+    newest = sorted(by_task.values(), key=_age, reverse=True)
+    by_namespace: dict[str, list[ObservedRun]] = {}
     count: dict[ModelKey, int] = defaultdict(int)
     for run in newest:
-        if count[run.model] < RUNS_PER_MODEL and len(kept) < MAX_RUNS:
+        own = by_namespace.get(run.namespace)
+        if own is None:
+            if len(by_namespace) == MAX_NAMESPACES:
+                continue
+            own = by_namespace[run.namespace] = []
+        if count[run.model] < RUNS_PER_MODEL and len(own) < MAX_RUNS:
             count[run.model] += 1
-            kept.append(run)
-    return tuple(reversed(kept))
+            own.append(run)
+    in_turn = [run for turn in zip_longest(*by_namespace.values()) for run in turn if run]
+    return tuple(sorted(in_turn[:MAX_DEVICE_RUNS], key=_age))
 
 
-def observed_latencies(runs: Sequence[ObservedRun]) -> list[ObservedLatency]:
+def _age(run: ObservedRun) -> tuple[float, str]:
+    return run.at_s, run.task
+
+
+def observed_latencies(
+    runs: Sequence[ObservedRun], changed_s: float | None = None
+) -> list[ObservedLatency]:
     """One latency per model: the median over its runs.
 
     The median is robust to single outliers. With only one run, the variance is estimated from the
     spread within it and raised if the run is an outlier; a second run that agrees removes that.
+    Runs from before `changed_s`, when a drift began, count only for models without newer runs, and
+    with CHANGE_VARIANCE.
     """
-    by_model: dict[ModelKey, list[ObservedRun]] = defaultdict(list)
+    since_s = -inf if changed_s is None else changed_s
+    since = [run for run in runs if run.at_s >= since_s]
+    newer, older = _by_model(since), _by_model(run for run in runs if run.at_s < since_s)
+    return [
+        _evidence(model, newer[model], since)
+        if model in newer
+        else _discounted(_evidence(model, older[model], runs))
+        for model in dict.fromkeys(run.model for run in runs)
+    ]
+
+
+def _by_model(runs: Iterable[ObservedRun]) -> dict[ModelKey, list[ObservedRun]]:
+    by_model: dict[ModelKey, list[ObservedRun]] = {}
     for run in runs:
-        by_model[run.model].append(run)
-    return [_evidence(model, of_model, runs) for model, of_model in by_model.items()]
+        by_model.setdefault(run.model, []).append(run)
+    return by_model
+
+
+def _discounted(latency: ObservedLatency) -> ObservedLatency:
+    return replace(latency, variance=latency.variance + CHANGE_VARIANCE)
 
 
 def is_outlier(run: ObservedRun, runs: Iterable[ObservedRun]) -> bool:
@@ -119,12 +168,19 @@ def _evidence(
     return ObservedLatency(model, exp(middle), variance)
 
 
-def drift_start_s(runs: Sequence[ObservedRun], measured_s: float) -> float | None:
-    """Start of a latency drift since the device was measured, in seconds since the epoch.
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A lasting shift of latencies, since the end of its first run (seconds since the epoch)."""
+
+    since_s: float
+    slower: bool
+
+
+def find_drift(runs: Sequence[ObservedRun], measured_s: float) -> Drift | None:
+    """The latency drift since the device was measured, or None.
 
     Page's CUSUM test (Biometrika 41, 1954) for a shift of the mean in either direction, over the
-    log errors of runs after `measured_s`. Returns the end of the first run of the shift; None if
-    there is no drift.
+    log errors of runs after `measured_s`, in seconds since the epoch.
     """
     sums, since = {1: 0.0, -1: 0.0}, {1: 0.0, -1: 0.0}
     for run in runs:
@@ -136,7 +192,7 @@ def drift_start_s(runs: Sequence[ObservedRun], measured_s: float) -> float | Non
                 since[sign] = run.at_s
             sums[sign] = max(sums[sign] + min(excess, MAX_DRIFT_STEP), 0.0)
             if sums[sign] >= DRIFT_THRESHOLD:
-                return since[sign]
+                return Drift(since[sign], slower=sign > 0)
     return None
 
 

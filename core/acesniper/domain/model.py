@@ -5,6 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+MAX_AMOUNT = 1e30
+"""Limit of a feature and of a model's operations and bytes; no real model comes near it."""
+MAX_COUNT = (1 << 63) - 1
+"""Limit of sizes and counts, that of integers in the API."""
+
 
 @dataclass(frozen=True)
 class ModelFeatures:

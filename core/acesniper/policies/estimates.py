@@ -24,6 +24,7 @@ Bools = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
 
+LIMIT_TEXT = "the limit of a task's run time"
 EXCLUDED = Feasibility(False, "the task's pod recently failed to bind there")
 
 NEUTRAL_SPREAD = 10.0

@@ -16,7 +16,7 @@ from acesniper.domain.device import Device, DeviceId
 from acesniper.domain.prediction import Feasibility, FinishEstimate
 from acesniper.domain.task import Task, TaskKey
 from acesniper.policies.batch import BATCHES, Batch
-from acesniper.policies.estimates import EXCLUDED, FleetSnapshot, Floats
+from acesniper.policies.estimates import EXCLUDED, LIMIT_TEXT, FleetSnapshot, Floats
 from acesniper.policies.feasibility import check_feasibility
 from acesniper.policies.order import ORDERS, Queue
 from acesniper.policies.placement import QUEUE_PLACEMENTS
@@ -25,7 +25,6 @@ from acesniper.policies.select import LaneSelector
 from acesniper.policies.shares import FairQueue, ShareAccounts
 
 DEADLINE_TEXT = "the deadline"
-LIMIT_TEXT = "the limit of a task's run time"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ from acesniper.policies.policy import Policy, RuleSet
 CREDIT_S = 120.0
 """A namespace that could not use its share, because the devices that its tasks need were busy, may
 catch up on this many device seconds per unit of weight."""
+MAX_IDLE = 500
+"""Namespaces without tasks whose debts and use are kept: those with the largest debts."""
 OTHERS = "*"
 """In weights and limits: every namespace that is not named."""
 
@@ -174,11 +176,15 @@ class ShareAccounts:
             self._accounts_s[namespace] = max(self.account_s(namespace), least_s)
         self._waiting = waiting
         active = waiting | self.held_s.keys()
-        self._accounts_s = {
-            namespace: account_s
-            for namespace, account_s in self._accounts_s.items()
-            if namespace in active or account_s > self.reached_s
-        }
+        idle = [name for name in self._accounts_s if name not in active]
+        debtors = {name for name in idle if self._accounts_s[name] > self.reached_s}
+        kept = active | set(sorted(debtors, key=self.account_s)[-MAX_IDLE:])
+        for name in idle:
+            if name not in kept:
+                del self._accounts_s[name]
+        if len(self.used_s) > len(active) + MAX_IDLE:
+            for name in [name for name in self.used_s if name not in active][:-MAX_IDLE]:
+                del self.used_s[name]
 
 
 @dataclass(slots=True, eq=False)

@@ -2,17 +2,21 @@
 
 Clocks of different machines are never compared: a Lease has expired when this process has seen it
 unchanged for the duration of the Lease (docs/adr/0019 compares the official client's election).
+
+A Lease lasts longer while requests are slow, up to a limit, as on an API server that stores on an
+SD card: a renewal is two requests, and must succeed before the Lease expires.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import ceil
-from typing import Any
+from typing import Any, TypeVar
 
-from acesniper.api.names import LEASES
+from acesniper.api.names import LEASES, SLOW_REQUESTS_ANNOTATION
 from acesniper.api.objects import Json
 from acesniper.domain.errors import AcesniperError, Conflict, NotFound
 from acesniper.runtime.client import Cluster
@@ -20,7 +24,13 @@ from acesniper.runtime.client import Cluster
 log = logging.getLogger(__name__)
 
 RENEWALS_PER_LEASE = 4
-"""Renewal attempts within the duration of a Lease."""
+"""Renewal attempts within the duration of a Lease, if requests are fast."""
+REQUESTS_PER_LEASE = 8
+"""A Lease lasts at least as long as this many of the slowest recent requests: half of it is the
+time limit of a renewal of two requests, and a renewal that fails is followed by another one."""
+RECENT_REQUESTS = 16
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(slots=True)
@@ -53,12 +63,24 @@ class LeaderElection:
     wall_clock: Callable[[], float]
     on_change: Callable[[], None] = lambda: None
     """Called when this process becomes the leader."""
+    max_duration_s: float = 60.0
+    """Limit of the duration while requests are slow. With 60 s, a request may take up to 14 s; with
+    slower ones, no process leads all the time."""
+    _request_s: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_REQUESTS))
     _until_s: float = float("-inf")
     _others: ObservedLease | None = None
 
     def held(self) -> bool:
         """Whether this process is the leader: no other process can hold the Lease now."""
         return self.clock() < self._until_s
+
+    def current_duration_s(self) -> float:
+        """Duration of the Lease that is written next, by the time that recent requests took."""
+        slow_s = REQUESTS_PER_LEASE * max(self._request_s, default=0.0)
+        longest_s = max(self.duration_s, self.max_duration_s)
+        scaled_s = min(max(self.duration_s, slow_s), longest_s)
+        # A shorter Lease must not expire for others before the one that this process still counts.
+        return max(scaled_s, self._until_s - self.clock())
 
     async def run(self) -> None:
         """Acquire and renew the Lease forever; releases it when cancelled."""
@@ -72,11 +94,11 @@ class LeaderElection:
                 await self._release()
 
     async def _attempt(self) -> None:
-        started_s, held = self.clock(), self.held()
+        started_s, held, duration_s = self.clock(), self.held(), self.current_duration_s()
         try:
             # A later response is useless, and the next attempt may succeed.
-            async with asyncio.timeout(self.duration_s / 2):
-                taken = await self._acquire()
+            async with asyncio.timeout(duration_s / 2):
+                taken = await self._acquire(duration_s)
         except Conflict:
             return  # another process acquired it
         except (AcesniperError, TimeoutError) as error:
@@ -84,27 +106,37 @@ class LeaderElection:
             return
         if taken:
             # Other processes count from when they observe the renewal, which is later.
-            self._until_s = started_s + self.duration_s
+            self._until_s = started_s + duration_s
             if not held:
                 log.info("acquired lease %s", self.name)
                 self.on_change()
 
-    async def _acquire(self) -> bool:
-        lease = await self.cluster.get(LEASES, self.name, self.namespace)
+    async def _acquire(self, duration_s: float) -> bool:
+        lease = await self._timed(self.cluster.get(LEASES, self.name, self.namespace))
         if lease is None:
-            metadata = {"name": self.name, "namespace": self.namespace}
-            manifest = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
-            spec = self._spec()
-            await self.cluster.create(
-                LEASES, {**manifest, "metadata": metadata, "spec": spec}, self.namespace
-            )
+            metadata: Json = {"name": self.name, "namespace": self.namespace}
+            manifest: Json = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
+            manifest |= {"metadata": metadata, "spec": self._spec(duration_s)}
+            await self._timed(self.cluster.create(LEASES, manifest, self.namespace))
             return True
         if not self._is_available(lease):
             return False
-        version = {"resourceVersion": lease["metadata"]["resourceVersion"]}
-        patch = {"metadata": version, "spec": self._spec()}
-        await self.cluster.patch(LEASES, self.name, self.namespace, patch)
+        slow_s = f"{max(self._request_s):.1f}" if duration_s > self.duration_s else None
+        metadata = {
+            "resourceVersion": lease["metadata"]["resourceVersion"],
+            "annotations": {SLOW_REQUESTS_ANNOTATION: slow_s},
+        }
+        patch = {"metadata": metadata, "spec": self._spec(duration_s)}
+        await self._timed(self.cluster.patch(LEASES, self.name, self.namespace, patch))
         return True
+
+    async def _timed(self, request: Awaitable[Answer]) -> Answer:
+        """Await a request and note how long it took, also if it failed or was given up."""
+        started_s = self.clock()
+        try:
+            return await request
+        finally:
+            self._request_s.append(self.clock() - started_s)
 
     def _is_available(self, lease: Json) -> bool:
         spec = lease.get("spec") or {}
@@ -115,11 +147,11 @@ class LeaderElection:
             return True
         return unchanged_s > float(spec.get("leaseDurationSeconds") or self.duration_s)
 
-    def _spec(self) -> dict[str, Any]:
+    def _spec(self, duration_s: float) -> dict[str, Any]:
         return {
             "holderIdentity": self.identity,
             # An integer, never shorter than `duration_s`.
-            "leaseDurationSeconds": ceil(self.duration_s),
+            "leaseDurationSeconds": ceil(duration_s),
             "renewTime": micro_time(self.wall_clock()),
         }
 

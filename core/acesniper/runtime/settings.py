@@ -6,6 +6,7 @@ that `acesniper.policies`, which loads numpy, is imported only where a policy's 
 
 import socket
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from math import inf
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -17,6 +18,8 @@ from acesniper.domain.errors import InvalidInput
 PREFIX = "ACESNIPER_"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+QUANTITY_PATTERN = r"^[0-9]+([.][0-9]+)?([KMGTP]i?|[mk])?$"
+OptionalQuantity = Annotated[str, Field(pattern=rf"{QUANTITY_PATTERN}|^$")]
 OptionalPath = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 
 
@@ -38,10 +41,12 @@ def _parse_policy_classes(text: object) -> object:
     return {name.strip(): policy.strip() for name, _, policy in pairs}
 
 
-def _parse_numbers(text: object) -> object:
-    """`namespace=number,namespace=number` as a mapping; the numbers must be positive."""
-    if not isinstance(text, str):
-        return text
+def parse_numbers(text: str) -> dict[str, float]:
+    """`namespace=number,namespace=number` as a mapping.
+
+    Raises:
+        ValueError: an item has another form, or its number is not positive.
+    """
     numbers: dict[str, float] = {}
     for item in text.split(","):
         name, equals, number = (part.strip() for part in item.partition("="))
@@ -56,7 +61,20 @@ def _parse_numbers(text: object) -> object:
     return numbers
 
 
-Numbers = Annotated[Mapping[str, float], BeforeValidator(_parse_numbers)]
+Numbers = Annotated[
+    Mapping[str, float],
+    BeforeValidator(lambda value: parse_numbers(value) if isinstance(value, str) else value),
+]
+
+
+def _parse_networks(text: object) -> object:
+    """`network,network` as networks."""
+    if not isinstance(text, str):
+        return text
+    return tuple(ip_network(item.strip()) for item in text.split(",") if item.strip())
+
+
+Network = IPv4Network | IPv6Network
 
 
 class EnvironmentSettings(BaseModel):
@@ -120,6 +138,9 @@ class PolicySettings(EnvironmentSettings):
     """Policies for the tasks of single priority classes, such as `batch=min-min,urgent=edf-mct`."""
     aging_s: Annotated[float, Field(gt=0)] = 600.0
     """A task that has waited this long goes before all that have not, whatever its priority."""
+    learn_from_containers: bool = False
+    """Learn latencies and start times also from containers other than the runner image, which may
+    report anything; for predictions of their own namespace only."""
     fair_shares: bool = True
     """Divide the devices between namespaces by weight. False: the policy orders the tasks of all
     namespaces, as where Kueue decides which tasks may start."""
@@ -152,8 +173,15 @@ class LeaseSettings(PredictorSettings):
     lease_s: Annotated[float, Field(ge=1)] = 8.0
     """Duration of a Lease that is not renewed. After the loss of its holder, another replica takes
     over within one and a half times this time."""
+    lease_max_s: Annotated[float, Field(ge=1)] = 60.0
+    """Longest duration of a Lease while requests to the API server are slow: it lasts eight times
+    as long as the slowest recent one."""
     identity: str = Field(default_factory=socket.gethostname)
     """Identity of this replica in the Lease; by default the name of its pod."""
+    decision_key: OptionalPath = None
+    """File with the key that signs the planner's decisions, the same for extender and operator.
+    Empty: the extender makes one up, which ends with its process, and the operator records
+    decisions without a check."""
     watch_silence_s: Annotated[float, Field(gt=0)] = 90.0
     """A watch that is idle for this long is reopened, as its connection may be lost. The API server
     sends a bookmark about once a minute, at the latest after 75 s."""
@@ -207,6 +235,11 @@ class OperatorSettings(LeaseSettings):
     max_gated_pods: Annotated[int, Field(ge=1)] = 500
     """Limit of gated pods that wait for the planner. Tasks beyond have no pod yet."""
     runner_image: str = "acesniper/runner:0.1.0"
+    runner_scratch: Annotated[str, Field(pattern=QUANTITY_PATTERN)] = "8Gi"
+    """Size limit of the volume into which a runner fetches its model and input."""
+    runner_cpu: OptionalQuantity = "100m"
+    runner_memory: OptionalQuantity = "256Mi"
+    """Requests of a runner whose task states none; empty: none."""
     model_cache: str = ""
     """Folder on each node where tasks' models are cached; empty: each pod fetches its own."""
     model_cache_bytes: Annotated[int, Field(ge=0)] = 4 * 1024**3
@@ -215,6 +248,13 @@ class OperatorSettings(LeaseSettings):
     """Shortest time between two progress requests to a running task; 0: never ask."""
     max_model_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
     fetch_timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    fetch_networks: Annotated[tuple[Network, ...], BeforeValidator(_parse_networks)] = ()
+    """Networks such as `10.1.2.0/24,fd00::/8` from which the operator may fetch models, in addition
+    to the public internet. Models elsewhere are read by a pod in their namespace."""
+    read_cpu_s: Annotated[int, Field(ge=1)] = 30
+    """CPU time for reading one model's graph; a model that takes more is unsupported."""
+    profile_grace_s: Annotated[float, Field(ge=0)] = 3600.0
+    """How long a ModelProfile that was made for a task is kept after the last task that uses it."""
     planner_patience_s: Annotated[float, Field(gt=0)] = 30.0
     """How long the planner's Lease may stay unchanged before tasks start without a plan, in order
     of creation. Must be longer than the Lease lasts."""

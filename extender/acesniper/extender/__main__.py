@@ -4,30 +4,30 @@ import asyncio
 import gc
 import logging
 import os
-import ssl
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from socket import socket
 
-import uvicorn
 import uvloop
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from acesniper.domain.errors import InvalidInput
 from acesniper.extender.app import create_app, create_health_app
+from acesniper.extender.http_server import (
+    HEALTH_LIMITS,
+    PAGE_LIMITS,
+    SCHEDULER_LIMITS,
+    LimitedServer,
+)
 from acesniper.extender.metrics import ModelMetrics
-from acesniper.extender.page.routes import Page
 from acesniper.extender.wiring import Extender
 from acesniper.predictor.base import LatencyPredictor
 from acesniper.predictor.csv import CsvPredictor
 from acesniper.predictor.factory import ReplaceablePredictor, default_predictor
 from acesniper.runtime import logs
 from acesniper.runtime.client import Cluster
+from acesniper.runtime.listener import listening_socket
 from acesniper.runtime.settings import ExtenderSettings
 
 log = logging.getLogger(__name__)
@@ -55,28 +55,34 @@ async def serve(settings: ExtenderSettings) -> None:
     predictor = predictor_of(settings)
     async with Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster:
         extender = Extender.build(settings, cluster, predictor, registry)
-        config = uvicorn.Config(
+        server = LimitedServer(
             create_app(extender, registry),
-            host=settings.host,
-            port=settings.port,
-            access_log=False,
-            log_config=None,
-            **tls_options(settings.tls_folder),
+            listen(settings.host, settings.port),
+            SCHEDULER_LIMITS,
+            tls_folder=settings.tls_folder,
+            handles_signals=True,
+            on_closed=extender.metrics.connection_closed("scheduler"),
         )
         relax_garbage_collector()
         shorten_switch_interval()
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(extender.run())]
             if settings.health_port:
-                health = create_health_app(extender, registry)
-                background.append(group.create_task(serve_health(health, settings.health_port)))
+                health = LimitedServer(
+                    create_health_app(extender, registry),
+                    # The kubelet and Prometheus connect from outside.
+                    listen("0.0.0.0", settings.health_port),  # noqa: S104
+                    HEALTH_LIMITS,
+                    on_closed=extender.metrics.connection_closed("health"),
+                )
+                background.append(group.create_task(health.serve()))
             if extender.page is not None:
-                background.append(group.create_task(serve_page(extender.page, settings)))
+                background.append(group.create_task(serve_page(extender, settings)))
             if isinstance(predictor, ReplaceablePredictor):
                 ModelMetrics.on(registry, predictor)
                 follow = predictor.follow(extender.cache.invalidate_predictions)
                 background.append(group.create_task(follow))
-            await uvicorn.Server(config).serve()
+            await server.serve()
             for task in background:
                 task.cancel()
 
@@ -90,16 +96,16 @@ def predictor_of(settings: ExtenderSettings) -> LatencyPredictor:
     return default_predictor()
 
 
-def tls_options(folder: Path | None) -> dict[str, Any]:
-    """Return the uvicorn options that require a client certificate."""
-    if folder is None:
-        return {}
-    return {
-        "ssl_certfile": folder / "tls.crt",
-        "ssl_keyfile": folder / "tls.key",
-        "ssl_ca_certs": str(folder / "ca.crt"),
-        "ssl_cert_reqs": ssl.CERT_REQUIRED,
-    }
+def listen(host: str, port: int) -> socket:
+    """Return a socket that listens on an address.
+
+    Raises:
+        InvalidInput: the address cannot be used.
+    """
+    try:
+        return listening_socket(host, port)
+    except OSError as error:
+        raise InvalidInput(f"cannot listen on {host} port {port}: {error}") from error
 
 
 def relax_garbage_collector() -> None:
@@ -120,40 +126,17 @@ def shorten_switch_interval() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
-class SecondaryServer(uvicorn.Server):
-    """A server next to the main one, which alone handles signals."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Install no signal handlers."""
-        yield
-
-
-async def serve_health(health: FastAPI, port: int) -> None:
-    """Serve health and metrics to the kubelet and Prometheus, which connect from outside."""
-    config = uvicorn.Config(
-        health,
-        host="0.0.0.0",  # noqa: S104
-        port=port,
-        access_log=False,
-        log_config=None,
-    )
-    await SecondaryServer(config).serve()
-
-
-async def serve_page(page: Page, settings: ExtenderSettings) -> None:
+async def serve_page(extender: Extender, settings: ExtenderSettings) -> None:
     """Serve the page on its own port until cancelled. The extender works without it."""
-    config = uvicorn.Config(
-        page.app(settings.page_host),
-        host=settings.page_host,
-        port=settings.page_port,
-        access_log=False,
-        log_config=None,
-    )
+    assert extender.page is not None  # noqa: S101 - by the caller
     try:
-        await SecondaryServer(config).serve()
-    except SystemExit:  # raised by uvicorn when the port is in use
-        log.error("page not served: port %d is in use", settings.page_port)
+        listening = listen(settings.page_host, settings.page_port)
+    except InvalidInput as error:
+        log.error("page not served: %s", error)
+        return
+    app = extender.page.app(settings.page_host)
+    on_closed = extender.metrics.connection_closed("page")
+    await LimitedServer(app, listening, PAGE_LIMITS, on_closed=on_closed).serve()
 
 
 if __name__ == "__main__":

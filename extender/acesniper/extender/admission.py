@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acesniper.api.decision import Decision
-from acesniper.api.names import DECISION_ANNOTATION, DEVICE_ANNOTATION, PODS, REFUSED_ANNOTATION
+from acesniper.api.names import PODS, REFUSED_ANNOTATION
 from acesniper.api.objects import PodView
 from acesniper.domain.device import Device
 from acesniper.domain.errors import AcesniperError
@@ -40,10 +40,8 @@ class Admission:
     async def admit(self, pod: PodView, device: Device, decision: Decision) -> bool:
         """Open the gate of a pod whose slot is reserved; return whether it may be open now."""
         self.decisions.put(pod.uid, decision)
-        annotations = {
-            DEVICE_ANNOTATION: device.id,
-            DECISION_ANNOTATION: decision.model_dump_json(by_alias=True, exclude={"answered"}),
-        }
+        text = decision.model_dump_json(by_alias=True, exclude={"answered"})
+        annotations = self.cache.key.annotations(pod.uid, device.id, text)
         fields = {"task": decision.task, "pod": pod.uid}
         try:
             async with self._concurrent:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from acesniper.domain.task import TaskKey
 from acesniper.extender.filter_score import FilterScore
+from acesniper.extender.http_server import MAX_ARGS_BYTES, BodyLimit
 from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.protocol import (
     ExtenderArgs,
@@ -76,6 +77,7 @@ def create_app(extender: Extender, registry: CollectorRegistry) -> FastAPI:
         return [use.row() for use in extender.planner.shares.uses.values()]
 
     _add_health_routes(app, extender, registry)
+    app.add_middleware(BodyLimit, max_bytes=MAX_ARGS_BYTES)
     return app
 
 

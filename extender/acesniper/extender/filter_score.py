@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from acesniper.api.names import DEVICE_ANNOTATION, MODEL_LABEL, TASK_LABEL
+from acesniper.api.names import MODEL_LABEL, TASK_LABEL
 from acesniper.api.objects import namespaced_key
 from acesniper.api.reasons import Notice, Reason
 from acesniper.domain.reservations import PodUid
@@ -107,9 +107,10 @@ class FilterScore:
         if TASK_LABEL not in (pod.metadata.labels or {}):
             return None
         reservation = self._cache.ledger.get(PodUid(pod.metadata.uid))
+        annotations = pod.metadata.annotations or {}
         # The planner of another replica may just have admitted it: then only the pod has the node.
-        annotated = (pod.metadata.annotations or {}).get(DEVICE_ANNOTATION)
-        device = self._cache.devices.get(reservation.device if reservation else annotated)
+        written = None if reservation else self._cache.key.device(pod.metadata.uid, annotations)
+        device = self._cache.devices.get(reservation.device if reservation else written)
         return device.node if device else None
 
     def _latency_by_node(self, pod: Pod) -> Mapping[str, float] | None:

@@ -6,26 +6,17 @@ once, so that thousands of devices are predicted in one call, which may run in a
 """
 
 import logging
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from acesniper.api import convert
-from acesniper.api.reasons import ConditionType
-from acesniper.api.v1alpha1 import DeviceProfileStatus, condition_is_true
-from acesniper.domain.device import DeviceId, HardwareVector
-from acesniper.domain.latency_history import ObservedLatency, observed_latencies
+from acesniper.domain.device import DeviceId
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import ModelKey
-from acesniper.predictor.base import (
-    DRIFTED_SHIFT,
-    PRIOR_SHIFT,
-    LatencyArrays,
-    LatencyPredictor,
-    Observation,
-)
+from acesniper.predictor.base import LatencyArrays, LatencyPredictor
+from acesniper.predictor.namespaces import FeaturesByModel, MeasuredDevice, namespace_table
 
 log = logging.getLogger(__name__)
 
@@ -33,43 +24,6 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True)
-class MeasuredDevice:
-    """What predictions for a device are made from.
-
-    Attributes:
-        vector: readings of the last probe.
-        observed_latencies: latencies of tasks that ran there since.
-        drifted: whether its latencies have drifted since the probe.
-        interval_factor: factor by which its intervals are wider than usual.
-    """
-
-    vector: HardwareVector
-    observed_latencies: tuple[ObservedLatency, ...] = ()
-    drifted: bool = False
-    interval_factor: float = 1.0
-
-    @classmethod
-    def of(cls, status: DeviceProfileStatus) -> "MeasuredDevice | None":
-        """Read the status of a profile; None before the device was probed."""
-        vector = convert.to_hardware_vector(status)
-        if vector is None:
-            return None
-        latencies = observed_latencies(convert.observed_runs(status))
-        drifting = condition_is_true(status.conditions, ConditionType.DRIFTING)
-        return cls(vector, tuple(latencies), drifting, status.interval_factor)
-
-    def observations(self, models: Mapping[ModelKey, ModelFeatures]) -> Sequence[Observation]:
-        """Return the observed latencies of known models, for the predictor."""
-        shift = DRIFTED_SHIFT if self.drifted else PRIOR_SHIFT
-        return [
-            Observation(models[run.model], run.latency_s, run.variance, shift)
-            for run in self.observed_latencies
-            if run.model in models
-        ]
-
-
-FeaturesByModel = Mapping[ModelKey, ModelFeatures]
 MeasuredById = Mapping[DeviceId, MeasuredDevice]
 
 
@@ -92,14 +46,8 @@ class TableBlock:
     def predicted(self, predictor: LatencyPredictor) -> "TableBlock":
         """Return the block with its latencies."""
         devices = [*self.devices.values()]
-        latencies = predictor.table(
-            [*self.models.values()],
-            [device.vector for device in devices],
-            [device.observations(self.known) for device in devices],
-        )
-        factors = np.array([device.interval_factor for device in devices], np.float16)
-        spread = latencies.spread * factors
-        return replace(self, latencies=latencies._replace(spread=spread).sound())
+        latencies = namespace_table(predictor, self.models, devices, self.known)
+        return replace(self, latencies=latencies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +132,12 @@ class TableAxis(Generic[K, V]):
             self._indices[key] = self._free.pop() if self._free else len(self._indices)
         return True
 
+    def predict_again(self, keys: Iterable[K], version: int) -> None:
+        """Mark those of `keys` that exist as changed."""
+        changed = [key for key in keys if key in self.vectors]
+        self._changed_in |= dict.fromkeys(changed, version)
+        self._pending.update(changed)
+
     def delete(self, key: K) -> int | None:
         """Delete a key and return its former index; None for an unknown key."""
         if self.vectors.pop(key, None) is None:
@@ -229,6 +183,8 @@ class LatencyTable:
     _devices: TableAxis[DeviceId, MeasuredDevice] = field(default_factory=TableAxis)
     _latency: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
     _spread: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float16))
+    _ran_on: dict[ModelKey, set[DeviceId]] = field(default_factory=dict)
+    """The devices on which each model was observed, known or not."""
     _version: int = 0
     """Incremented whenever pending predictions are handed out."""
     _view: LatencyView | None = None
@@ -249,7 +205,13 @@ class LatencyTable:
         return float(self._latency[row, column])
 
     def set_model(self, model: ModelKey, features: ModelFeatures | None) -> None:
-        """Upsert a model, to be predicted, or delete it at once (None)."""
+        """Upsert a model, to be predicted, or delete it at once (None).
+
+        Devices on which it was observed are predicted again: their observations of it now count, or
+        no longer count.
+        """
+        if self._models.vectors.get(model) != features:
+            self._devices.predict_again(self._ran_on.get(model, ()), self._version)
         if features is not None:
             if self._models.upsert(model, features, self._version):
                 self._view = None
@@ -259,12 +221,24 @@ class LatencyTable:
 
     def set_device(self, device: DeviceId, measured: MeasuredDevice | None) -> None:
         """Upsert a device, to be predicted, or delete it at once (None)."""
+        self._set_ran_on(device, measured)
         if measured is not None:
             if self._devices.upsert(device, measured, self._version):
                 self._view = None
         elif (column := self._devices.delete(device)) is not None:
             self._unshare()
             self._latency[:, column : column + 1] = np.nan
+
+    def _set_ran_on(self, device: DeviceId, measured: MeasuredDevice | None) -> None:
+        before = self._devices.vectors.get(device)
+        was = before.observed_models if before is not None else frozenset()
+        now = measured.observed_models if measured is not None else frozenset()
+        for model in was - now:
+            self._ran_on[model].discard(device)
+            if not self._ran_on[model]:
+                del self._ran_on[model]
+        for model in now - was:
+            self._ran_on.setdefault(model, set()).add(device)
 
     def invalidate(self) -> None:
         """Predict all pairs again: the predictor was replaced."""

@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from acesniper.predictor.factory import ReplaceablePredictor
+from acesniper.runtime.listener import CLOSE_REASONS, CloseReason
 from acesniper.runtime.metrics import (
     DEVICE,
     NAMESPACE,
@@ -92,6 +93,17 @@ class ExtenderMetrics(Instruments):
     queue_age_seconds: Gauge = gauge(
         "acesniper_queue_age_seconds", "Age of the oldest pending task."
     )
+    closed_connections: Counter = counter(
+        "acesniper_extender_closed_connections",
+        "HTTP connections closed because of a limit: the number of connections, the size of "
+        "requests, or the time for a handshake, a request, a response or between requests.",
+        Label.of("port", "scheduler", "health", "page"),
+        Label.of("reason", *CLOSE_REASONS),
+    )
+
+    def connection_closed(self, port: str) -> Callable[[CloseReason], None]:
+        """Return a function that counts a closed connection of a port."""
+        return lambda reason: self.closed_connections.labels(port, reason).inc()
 
 
 BACKLOG = Declaration(

@@ -52,6 +52,10 @@ class HostPriority(msgspec.Struct, gc=False):
 
 
 MAX_SCORE = 10
+MAX_NODES = 20_000
+"""Maximum number of candidates in a request."""
+MAX_POD_QUOTES = 3 << 19
+"""Quotation marks in a pod: one in each byte that etcd stores of it."""
 
 _args = msgspec.json.Decoder(ExtenderArgs)
 _encoder = msgspec.json.Encoder()
@@ -61,9 +65,15 @@ def decode_args(body: bytes) -> ExtenderArgs:
     """Decode a request.
 
     Raises:
-        msgspec.ValidationError: it is not what kube-scheduler sends with nodeCacheCapable.
+        msgspec.MsgspecError: it is not what kube-scheduler sends with nodeCacheCapable.
     """
-    return _args.decode(body)
+    # Short strings take up to eighteen times their size in memory.
+    if len(body) > MAX_POD_QUOTES and body.count(b'"') > MAX_POD_QUOTES + 2 * MAX_NODES:
+        raise msgspec.ValidationError(f"more strings than a pod and {MAX_NODES} names")
+    try:
+        return _args.decode(body)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"not UTF-8: {error}") from error
 
 
 def encode(response: FilterResult | list[HostPriority]) -> bytes:

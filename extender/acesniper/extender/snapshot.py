@@ -16,7 +16,7 @@ from acesniper.domain.reservations import PodUid, Reservation
 from acesniper.domain.task import Task, TaskKey
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.namespaces import NamespaceShares, NamespaceUse
-from acesniper.policies.estimates import Estimates, FleetSnapshot
+from acesniper.policies.estimates import LIMIT_TEXT, Estimates, FleetSnapshot
 from acesniper.policies.feasibility import check_feasibility
 from acesniper.policies.node_resources import FreeResources
 from acesniper.policies.plan import DEADLINE_TEXT, Plan, PlannedTask, make_plan
@@ -102,7 +102,7 @@ class PlanningSnapshot:
         return Decision.of(planned.task.key, planned.candidates, self.now_s, rules.name, refused)
 
     def _unschedulable(self, plan: Plan, fleet: FleetSnapshot) -> Iterator[tuple[TaskKey, str]]:
-        """Yield tasks that must not be late and that no device can finish in time, with reasons.
+        """Yield tasks that no device can finish in time or within the limit, with reasons.
 
         A task is left out while a device that is only temporarily unavailable might do it.
         """
@@ -111,15 +111,18 @@ class PlanningSnapshot:
             if pod is None or pod.refused is not None:
                 continue
             verdicts = plan.infeasible_devices(task, fleet)
-            late = [
-                device
-                for device, verdict in verdicts.items()
-                if verdict.reason.endswith(DEADLINE_TEXT)
-            ]
-            if late and all(verdict.lasting for verdict in verdicts.values()):
-                named = late[:MAX_DEADLINE_REASONS]
-                reasons = "; ".join(f"{device} {verdicts[device].reason}" for device in named)
-                yield task, f"no device can meet the deadline: {reasons}"
+            if not all(verdict.lasting for verdict in verdicts.values()):
+                continue
+            for cause in (DEADLINE_TEXT, LIMIT_TEXT):
+                named = [
+                    f"{device} {verdict.reason}"
+                    for device, verdict in verdicts.items()
+                    if cause in verdict.reason
+                ]
+                if named:
+                    reasons = "; ".join(named[:MAX_DEADLINE_REASONS])
+                    yield task, f"no device can meet {cause}: {reasons}"
+                    break
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

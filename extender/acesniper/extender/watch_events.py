@@ -1,6 +1,6 @@
 """Applies watch events to the cluster cache: one method per watched kind."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from acesniper.api import convert
 from acesniper.api.names import Kind
@@ -12,7 +12,7 @@ from acesniper.domain.reservations import PodUid
 from acesniper.domain.task import ModelKey, TaskKey
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.cache.reservations import RemainingTime
-from acesniper.extender.latency_table import MeasuredDevice
+from acesniper.predictor.namespaces import MeasuredDevice
 from acesniper.runtime.skipped import DELETE
 
 
@@ -82,11 +82,16 @@ class WatchEvents:
             cache.release(uid)
             cache.pending.rules.delete_pod(uid)
             return
-        pod = PodView.of(manifest)
+        pod = cache.key.verified(PodView.of(manifest))
         cache.pending.rules.upsert_pod(pod, manifest, cache.devices.get(pod.device))
         if pod.model is None and not pod.slots:
             return  # it occupies nothing that we manage
         before = cache.pods.get(uid)
+        if before is not None and before.signature and not pod.signature:
+            # A user removed or changed the decision of an admitted pod: it still counts.
+            pod = replace(
+                pod, device=before.device, decision=before.decision, signature=before.signature
+            )
         if before is not None and before.task != pod.task:
             cache.pending.delete_pod(before)  # its task label was changed or removed
         cache.pods[uid] = pod

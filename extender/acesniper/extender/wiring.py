@@ -18,7 +18,7 @@ from acesniper.api.names import (
     PLANNER_LEASE,
     PODS,
 )
-from acesniper.api.objects import Json
+from acesniper.api.objects import DecisionKey, Json
 from acesniper.api.units import epoch_s
 from acesniper.api.volume_rules import VOLUME_KINDS
 from acesniper.domain.cold_start import MB, ColdStartEstimator, StartDefaults
@@ -97,6 +97,7 @@ class Extender:
             time.monotonic,
             time.time,
             cache.changed.set,
+            settings.lease_max_s,
         )
         planner = Planner(
             cache=cache,
@@ -191,11 +192,13 @@ def _cache(settings: ExtenderSettings, predictor: LatencyPredictor) -> ClusterCa
         settings.model_fetch_mb_per_s * MB,
         settings.model_load_mb_per_s * MB,
     )
+    path = settings.decision_key
     return ClusterCache(
+        key=DecisionKey.of_file(path) if path else DecisionKey.random(),
         table=LatencyTable(predictor),
         clock=time.time,
         bind_timeout_s=settings.bind_timeout_s,
-        start_times=ColdStartEstimator(defaults),
+        start_times=ColdStartEstimator(defaults, settings.learn_from_containers),
     )
 
 

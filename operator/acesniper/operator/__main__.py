@@ -6,12 +6,13 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import kopf
 import uvloop
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.process_collector import ProcessCollector
 
 from acesniper.api.names import (
@@ -22,6 +23,7 @@ from acesniper.api.names import (
     PRIORITY_CLASSES,
     TASK_LABEL,
 )
+from acesniper.api.objects import DecisionKey
 from acesniper.api.v1alpha1 import ModelProfileSpec
 from acesniper.api.volume_rules import VOLUME_KINDS
 from acesniper.domain.errors import InvalidInput
@@ -33,19 +35,24 @@ from acesniper.operator.controller import Controller
 from acesniper.operator.crds import wait_until_served
 from acesniper.operator.degraded import DegradedMode
 from acesniper.operator.device_profiles import DeviceReconciler
+from acesniper.operator.endpoints import Health, endpoints_served
 from acesniper.operator.handlers import build_registry
 from acesniper.operator.metrics import OperatorMetrics
+from acesniper.operator.model_fetcher import FETCHES, ModelFetcher
 from acesniper.operator.model_profiles import ModelReconciler
-from acesniper.operator.model_readers import FETCHES, ModelFetcher, ModelReaderPods
+from acesniper.operator.model_readers import ModelReaderPods
+from acesniper.operator.model_reading import ModelReading, fair_order
 from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.task.reconciler import TaskReconciler
-from acesniper.operator.task.volumes import NodeCache
+from acesniper.operator.task.volumes import NodeCache, PodDefaults
+from acesniper.operator.unused_profiles import UnusedProfiles
 from acesniper.policies.policy import Policy
 from acesniper.policies.shares import ShareAccounts, Shares
 from acesniper.predictor.factory import ReplaceablePredictor, default_predictor
 from acesniper.predictor.features import FEATURES_VERSION
-from acesniper.predictor.onnx.sandbox import container_limits, read_model
+from acesniper.predictor.onnx.sandbox import DEFAULT_LIMITS, container_limits, read_model
 from acesniper.runtime import logs
+from acesniper.runtime.artifacts import Destinations
 from acesniper.runtime.client import Cluster, WriteGuard
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
@@ -54,10 +61,9 @@ from acesniper.runtime.skipped import SINGULAR
 from acesniper.runtime.watch import Reflector
 
 
-def _read(path: Path, spec: ModelProfileSpec) -> ModelFeatures:
-    return read_model(
-        path, batch=spec.batch_size, shapes=spec.input_shapes, limits=container_limits()
-    )
+def _read(cpu_s: int, path: Path, spec: ModelProfileSpec) -> ModelFeatures:
+    limits = container_limits(replace(DEFAULT_LIMITS, cpu_s=cpu_s))
+    return read_model(path, batch=spec.batch_size, shapes=spec.input_shapes, limits=limits)
 
 
 def predictor_of(settings: OperatorSettings) -> Predictor:
@@ -75,7 +81,8 @@ def build_controller(
     may_act: Callable[[], bool] = lambda: True,
 ) -> Controller:
     """Wire the controller; nothing is written while `may_act` is False."""
-    store, clock = ObjectCache(), time.time
+    path = settings.decision_key
+    store, clock = ObjectCache(key=DecisionKey.of_file(path) if path else None), time.time
     cluster = connection.guarded(WriteGuard(may_act))
     events = EventRecorder(cluster, "acesniper-operator")
     policy = Policy(settings.policy, settings.policy_classes, settings.aging_s)
@@ -102,21 +109,37 @@ def build_controller(
             clock=clock,
             start_patience_s=settings.start_patience_s,
             cache=_node_cache(settings),
+            max_task_s=settings.max_task_s,
+            defaults=PodDefaults(
+                settings.runner_scratch, settings.runner_cpu, settings.runner_memory
+            ),
         ),
         models=ModelReconciler(
             cluster=cluster,
             store=store,
-            fetcher=ModelFetcher(cluster, settings.max_model_bytes, settings.fetch_timeout_s),
-            read=_read,
+            reading=ModelReading(
+                fetcher=ModelFetcher(
+                    cluster,
+                    settings.max_model_bytes,
+                    settings.fetch_timeout_s,
+                    Destinations(settings.fetch_networks, internal=store.cluster_networks),
+                ),
+                read_graph=partial(_read, settings.read_cpu_s),
+                pods=ModelReaderPods(cluster, settings.runner_image, settings.runner_scratch),
+            ),
             features_version=FEATURES_VERSION,
             metrics=metrics,
             events=events,
             predictor=predictor,
             clock=clock,
-            pods=ModelReaderPods(cluster, settings.runner_image),
         ),
         devices=DeviceReconciler(
-            cluster=cluster, store=store, metrics=metrics, events=events, clock=clock
+            cluster=cluster,
+            store=store,
+            metrics=metrics,
+            events=events,
+            clock=clock,
+            learn_from_containers=settings.learn_from_containers,
         ),
         metrics=metrics,
         clock=clock,
@@ -131,6 +154,7 @@ def build_controller(
         ),
         progress=progress,
         may_act=may_act,
+        model_order=fair_order(store.models),
     )
 
 
@@ -148,6 +172,22 @@ def _node_cache(settings: OperatorSettings) -> NodeCache | None:
     return NodeCache(settings.model_cache, settings.model_cache_bytes)
 
 
+def build_unused_profiles(
+    settings: OperatorSettings,
+    controller: Controller,
+    connection: Cluster,
+    may_act: Callable[[], bool],
+) -> UnusedProfiles:
+    """The collector of profiles that no task uses any more."""
+    return UnusedProfiles(
+        cluster=connection.guarded(WriteGuard(may_act)),
+        store=controller.store,
+        grace_s=settings.profile_grace_s,
+        clock=time.monotonic,
+        may_act=may_act,
+    )
+
+
 def build_leader_election(settings: OperatorSettings, cluster: Cluster) -> LeaderElection:
     """The election that decides whether this operator may act."""
     return LeaderElection(
@@ -156,14 +196,20 @@ def build_leader_election(settings: OperatorSettings, cluster: Cluster) -> Leade
         name=OPERATOR_LEASE,
         identity=settings.identity,
         duration_s=settings.lease_s,
+        max_duration_s=settings.lease_max_s,
         clock=time.monotonic,
         wall_clock=time.time,
     )
 
 
-async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
+async def operate(settings: OperatorSettings, registry: CollectorRegistry) -> None:
     """Run the operator until kopf is stopped."""
-    async with Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster:
+    metrics, health = OperatorMetrics.on(registry), Health()
+    ports = settings.health_port, settings.metrics_port
+    async with (
+        endpoints_served(ports, health, registry, metrics),
+        Cluster.connect(settings.kubeconfig, settings.watch_silence_s) as cluster,
+    ):
         predictor = predictor_of(settings)
         election = build_leader_election(settings, cluster)
         controller = build_controller(settings, cluster, metrics, predictor, election.held)
@@ -189,19 +235,19 @@ async def operate(settings: OperatorSettings, metrics: OperatorMetrics) -> None:
             reconciling = controller.run(settings.workers, model_workers=FETCHES)
             background.append(group.create_task(reconciling))
             background.append(group.create_task(election.run()))
+            unused = build_unused_profiles(settings, controller, cluster, election.held)
+            background.append(group.create_task(unused.run()))
             if isinstance(predictor, ReplaceablePredictor):
                 reload = predictor.follow(controller.predictor_replaced)
                 background.append(group.create_task(reload))
 
-            def stalled() -> list[str]:
-                return [kind for reflector in reflectors for kind in reflector.liveness.stalled()]
-
+            watches = (controller.store, *reflectors)
             await wait_until_served(cluster)
+            health.stalled = lambda: [kind for by in watches for kind in by.liveness.stalled()]
             await kopf.operator(
-                registry=build_registry(controller, settings.watch_silence_s, stalled),
+                registry=build_registry(controller, settings.watch_silence_s),
                 clusterwide=not settings.namespace,
                 namespaces=[settings.namespace] if settings.namespace else [],
-                liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
             )
             for task in background:
                 task.cancel()
@@ -221,9 +267,8 @@ def main() -> int:
         os.environ["KUBECONFIG"] = str(settings.kubeconfig)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    start_http_server(settings.metrics_port, registry=registry)
     try:
-        uvloop.run(operate(settings, OperatorMetrics.on(registry)))
+        uvloop.run(operate(settings, registry))
     except InvalidInput as error:
         return _report(error)
     return 0

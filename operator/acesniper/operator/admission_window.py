@@ -182,12 +182,8 @@ class AdmissionWindow:
         in_order = queue_order(tasks, fastest_s, self.policy, now_s, self.shares)
         feasible = feasible_tasks(tasks, self.store)
         # Tasks that cannot start would fill the window and keep out those that could.
-        return [
-            str(key)
-            for key in sorted(
-                in_order, key=lambda key: key not in feasible or self._waits_for_others(key)
-            )
-        ]
+        cannot_start = {key: (self._waits_for_others(key), key not in feasible) for key in in_order}
+        return [str(key) for key in sorted(in_order, key=cannot_start.__getitem__)]
 
     def _waits_for_others(self, key: str) -> bool:
         """Whether a task's pod has a scheduling gate of another controller."""

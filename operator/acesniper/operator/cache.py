@@ -5,12 +5,14 @@ The answer to a write is cached at once; an older version that a watch delivers 
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from acesniper.api import convert
 from acesniper.api.names import DECISION_ANNOTATION, TASK_LABEL, Kind
-from acesniper.api.objects import PodView, namespaced_key, object_key
+from acesniper.api.objects import DecisionKey, PodView, namespaced_key, object_key
 from acesniper.api.pod_rules import rules_by_node
 from acesniper.api.reasons import ConditionType
 from acesniper.api.v1alpha1 import FINISHED, ApiType, DeviceProfile, InferenceTask, ModelProfile
@@ -41,6 +43,8 @@ class ObjectCache:
     volumes: VolumeIndex = field(default_factory=VolumeIndex)
     priorities: dict[str, int] = field(default_factory=dict)
     """Values of PriorityClasses by name."""
+    key: DecisionKey | None = None
+    """Verifies the planner's decisions; None: they are taken as they are."""
     liveness: WatchLiveness = field(default_factory=WatchLiveness)
 
     def expect_event(self, kind: str, before: Object, after: Object) -> None:
@@ -84,6 +88,7 @@ class ObjectCache:
             "spec": {
                 "unschedulable": spec.get("unschedulable"),
                 "taints": spec.get("taints") or [],
+                "podCIDRs": spec.get("podCIDRs") or [],
             },
             "status": obj.get("status", {}),
         }
@@ -95,6 +100,14 @@ class ObjectCache:
     def node_rules(self) -> dict[NodeName, NodeRules]:
         """What kube-scheduler's filters read of each node."""
         return rules_by_node(self.nodes)
+
+    def cluster_networks(self) -> Iterator[IPv4Network | IPv6Network]:
+        """Addresses of nodes and pods, which may be public ones."""
+        for node in self.nodes.values():
+            addresses = node["status"].get("addresses") or ()
+            for text in (*node["spec"]["podCIDRs"], *(address["address"] for address in addresses)):
+                with suppress(ValueError):  # a host name
+                    yield ip_network(text, strict=False)
 
     def delete_task(self, obj: Object) -> None:
         """Delete a task."""
@@ -111,6 +124,8 @@ class ObjectCache:
     def upsert_pod(self, obj: Object) -> str | None:
         """Add or update a pod; returns the key of its task, None for a pod without a task."""
         view = PodView.of(obj)
+        if self.key is not None:
+            view = self.key.verified(view)
         if view.task is None:
             return None
         task = namespaced_key(view.namespace, view.task)
@@ -202,7 +217,7 @@ class NamespaceModels(Mapping[str, ModelProfile]):
 def _trimmed(pod: Object) -> Object:
     """A pod trimmed to the fields that are used: thousands of complete pods need too much memory.
 
-    The decision is in the pod's view; of the spec, only the containers are used.
+    The decision is in the pod's view; of the spec, only containers and the deadline are used.
     """
     metadata = _metadata(pod)
     annotations = metadata.get("annotations") or {}
@@ -210,6 +225,8 @@ def _trimmed(pod: Object) -> Object:
         kept = {name: value for name, value in annotations.items() if name != DECISION_ANNOTATION}
         metadata["annotations"] = kept
     spec = {"containers": pod["spec"].get("containers") or []}
+    if (deadline_s := pod["spec"].get("activeDeadlineSeconds")) is not None:
+        spec["activeDeadlineSeconds"] = deadline_s
     return {"metadata": metadata, "spec": spec, "status": pod.get("status", {})}
 
 

@@ -16,7 +16,7 @@ from acesniper.operator.metrics import OperatorMetrics, count_deleted
 from acesniper.operator.model_profiles import ModelReconciler
 from acesniper.operator.progress import ProgressFollower
 from acesniper.operator.task.reconciler import TaskReconciler
-from acesniper.operator.workqueue import WorkQueue
+from acesniper.operator.workqueue import ReadyKeys, WorkQueue
 from acesniper.runtime.skipped import DELETE, SkippedObjects
 
 Key = tuple[str, str]
@@ -49,13 +49,15 @@ class Controller:
     progress: ProgressFollower | None = None
     may_act: Callable[[], bool] = lambda: True
     """Whether this operator holds the lease; checked before each reconciliation."""
+    model_order: ReadyKeys[Key] | None = None
+    """The order of models; by default first come, first served."""
     skipped: SkippedObjects = field(default_factory=SkippedObjects)
     queue: WorkQueue[Key] = field(init=False)
     models_queue: WorkQueue[Key] = field(init=False)
 
     def __post_init__(self) -> None:
         self.queue = WorkQueue(self._reconcile, self._failed)
-        self.models_queue = WorkQueue(self._reconcile, self._failed)
+        self.models_queue = WorkQueue(self._reconcile, self._failed, self.model_order)
 
     # --- events --------------------------------------------------------------------------------
 
@@ -207,10 +209,6 @@ class Controller:
             return None
         finally:
             self.metrics.reconcile_seconds.labels(kind).observe(time.perf_counter() - started_s)
-
-    def queued(self) -> int:
-        """The number of keys that are queued or being reconciled."""
-        return len(self.queue) + len(self.models_queue)
 
     def _failed(self, key: Key) -> None:
         self.metrics.reconcile_errors.labels(key[0]).inc()

@@ -69,13 +69,18 @@ class DegradedMode:
     def _next_pods(self) -> Iterator[PodView]:
         """The gated pods that fit into the free slots, in order of priority and age."""
         pods = [view for pods in self.store.pods.values() for view, _ in pods.values()]
-        live = [pod for pod in pods if not pod.finished]
+        # Labels prove nothing: a pod counts if it is on a node, or if the operator made it.
+        live = [pod for pod in pods if not pod.finished and (pod.node or self._is_of_task(pod))]
         taken = sum(pod.slots for pod in live if not pod.gated)
         free = self._slots() - taken
         for pod in sorted(self._feasible(filter(_may_be_opened, live)), key=self._order):
             if (free := free - pod.slots) < 0:
                 return
             yield pod
+
+    def _is_of_task(self, pod: PodView) -> bool:
+        task = self.store.tasks.get(namespaced_key(pod.namespace, str(pod.task)))
+        return task is not None and task.status.pod_uid == pod.uid
 
     def _feasible(self, pods: Iterable[PodView]) -> Iterator[PodView]:
         """The pods whose task some device can run; others would hold a slot forever."""

@@ -1,4 +1,4 @@
-"""The kopf registry: event handlers, connection settings and the liveness probe.
+"""The kopf registry: event handlers and connection settings.
 
 The handlers are `event` handlers that only update the cache and the work queue. The controller is
 level-based, and kopf writes nothing into objects (no finalizers, no annotations).
@@ -6,7 +6,7 @@ level-based, and kopf writes nothing into objects (no finalizers, no annotations
 
 import dataclasses
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import kopf
@@ -29,15 +29,8 @@ EventHandler = Callable[[bool, Json], None]
 """Called with whether the object is gone, and the object."""
 
 
-def build_registry(
-    controller: Controller,
-    watch_silence_s: float,
-    stalled: Callable[[], Sequence[str]] = tuple,
-) -> kopf.OperatorRegistry:
-    """The handlers of a controller, on a registry of their own.
-
-    `stalled` names further kinds whose watch is stalled; the liveness probe fails then.
-    """
+def build_registry(controller: Controller, watch_silence_s: float) -> kopf.OperatorRegistry:
+    """The handlers of a controller, on a registry of their own."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=registry)
@@ -77,18 +70,6 @@ def build_registry(
     @kopf.on.event(GROUP, VERSION, "deviceprofiles", registry=registry)
     async def device(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401
         deliver(DEVICE_PROFILES, controller.device_event, event)
-
-    @kopf.on.probe(id="queued", registry=registry)
-    def queued(**_: Any) -> int:  # noqa: ANN401
-        return controller.queued()
-
-    @kopf.on.probe(id="stalled", registry=registry)
-    def stalled_watches(**_: Any) -> list[str]:  # noqa: ANN401
-        kinds = [*controller.store.liveness.stalled(), *stalled()]
-        if kinds:
-            # kopf answers 500, and the kubelet restarts the operator.
-            raise kopf.PermanentError(f"no watch events for {', '.join(kinds)} for 5 minutes")
-        return kinds
 
     @kopf.on.login(registry=registry)
     async def login(**arguments: Any) -> kopf.AiohttpSession | None:  # noqa: ANN401

@@ -1,12 +1,13 @@
 """The operator's metrics and the functions that count tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from prometheus_client import Counter, Gauge, Histogram, Summary
 
 from acesniper.api.objects import namespaced_key
-from acesniper.api.reasons import ConditionType
+from acesniper.api.reasons import ConditionType, Reason
 from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import (
     FINISHED,
@@ -18,6 +19,7 @@ from acesniper.api.v1alpha1 import (
     find_condition,
 )
 from acesniper.operator.cache import ObjectCache
+from acesniper.runtime.listener import CLOSE_REASONS, CloseReason
 from acesniper.runtime.metrics import (
     DEVICE,
     MODEL,
@@ -177,6 +179,17 @@ class OperatorMetrics(Instruments):
         "acesniper_operator_leading",
         "1 for the operator that holds the lease, 0 for a standby.",
     )
+    closed_connections: Counter = counter(
+        "acesniper_operator_closed_connections",
+        "HTTP connections closed because of a limit: the number of connections, the size of "
+        "requests, or the time for a handshake, a request, a response or between requests.",
+        Label.of("port", "health", "metrics"),
+        Label.of("reason", *CLOSE_REASONS),
+    )
+
+    def connection_closed(self, port: str) -> Callable[[CloseReason], None]:
+        """A function that counts a closed connection of a port."""
+        return lambda reason: self.closed_connections.labels(port, reason).inc()
 
 
 def declarations() -> Sequence[Declaration]:
@@ -185,7 +198,11 @@ def declarations() -> Sequence[Declaration]:
 
 
 UNKNOWN = "unknown"
-"""The provider if the device was deleted or the pod was placed without one."""
+"""An unknown reason; the provider if the device was deleted or none was predicted for."""
+MAX_MODELS = 100
+"""Models of a namespace with a label value of their own."""
+OTHERS = "(other)"
+"""Not a valid name of a model."""
 
 
 def count_phase(
@@ -204,7 +221,9 @@ def count_phase(
     if status.phase is not Phase.SUCCEEDED or status.observed is None:
         return
     _count_times(metrics, status.observed, epoch_s(before.metadata["creationTimestamp"]))
-    if status.predicted is not None and status.error_ratio is not None:
+    # Containers of tasks report anything, and nothing learns from them.
+    by_runner = status.observed.reported_by != "Container"
+    if status.predicted is not None and status.error_ratio is not None and by_runner:
         device = store.devices.get(status.device or "")
         provider = device.spec.provider if device else UNKNOWN
         metrics.prediction_error_ratio.labels(provider).observe(status.error_ratio)
@@ -212,8 +231,18 @@ def count_phase(
             metrics.device_error_ratio.labels(status.device).observe(status.error_ratio)
         model = namespaced_key(before.metadata["namespace"], str(status.model_profile))
         if model in store.models:
-            metrics.model_error_ratio.labels(model).observe(status.error_ratio)
+            label = _model_label(store, model, before.metadata["namespace"])
+            metrics.model_error_ratio.labels(label).observe(status.error_ratio)
         _count_run(metrics, provider, before.spec.inferences, status)
+
+
+def _model_label(store: ObjectCache, model: str, namespace: str) -> str:
+    """The model, if it is one of the first of its namespace; else one label for all others.
+
+    Users create models, and each label value is a series until the model is deleted.
+    """
+    same_namespace = (key for key in store.models if key.startswith(f"{namespace}/"))
+    return model if model in islice(same_namespace, MAX_MODELS) else f"{namespace}/{OTHERS}"
 
 
 def count_deleted(metrics: OperatorMetrics, task: InferenceTask) -> None:
@@ -262,4 +291,6 @@ def _interval_outcome(observed: TaskObservation, expected: TaskPrediction) -> st
 def _reason(status: InferenceTaskStatus) -> str:
     """The reason of the end or of the last failed attempt; one of a closed set."""
     reasons = {condition.type: condition.reason for condition in status.conditions}
-    return reasons.get(ConditionType.FINISHED) or reasons.get(ConditionType.RETRYING) or UNKNOWN
+    reason = reasons.get(ConditionType.FINISHED) or reasons.get(ConditionType.RETRYING)
+    # A status can be written by others, and each new reason would be one more series.
+    return reason if reason in set(Reason) else UNKNOWN

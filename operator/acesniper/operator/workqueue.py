@@ -7,7 +7,7 @@ added while it is processed is processed again afterwards, and a queued key is n
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from acesniper.domain.backoff import Backoff
 from acesniper.domain.errors import AcesniperError, Throttled
@@ -19,6 +19,25 @@ K = TypeVar("K", bound=Hashable)
 RETRY = Backoff(first_s=0.2, max_s=60.0)
 
 
+class ReadyKeys(Protocol[K]):
+    """Keys that wait for a worker, in the order in which they are worked on."""
+
+    def put_nowait(self, key: K) -> None:
+        """Add a key that is not in the queue."""
+
+    async def get(self) -> K:
+        """Remove and return the next key, after waiting for one."""
+        ...
+
+    def done(self, key: K) -> None:
+        """The worker has finished with a key."""
+
+
+class _FirstInFirstOut(asyncio.Queue[K]):
+    def done(self, key: K) -> None:
+        """Keep no account of keys in progress."""
+
+
 class WorkQueue(Generic[K]):
     """Keys to reconcile and the workers that process them."""
 
@@ -26,15 +45,17 @@ class WorkQueue(Generic[K]):
         self,
         handle: Callable[[K], Awaitable[float | None]],
         on_failure: Callable[[K], None] = lambda _: None,
+        ready: ReadyKeys[K] | None = None,
     ) -> None:
         """Create a queue.
 
         Args:
             handle: reconciles a key; may return the seconds until it is requeued.
             on_failure: called for each key whose reconciliation failed, before the retry.
+            ready: the order of keys; by default first come, first served.
         """
         self._handle = handle
-        self._ready: asyncio.Queue[K] = asyncio.Queue()
+        self._ready: ReadyKeys[K] = ready or _FirstInFirstOut()
         self._waiting: set[K] = set()
         self._working: set[K] = set()
         self._added_meanwhile: set[K] = set()
@@ -82,6 +103,7 @@ class WorkQueue(Generic[K]):
                 await self._attempt(key)
             finally:
                 self._working.discard(key)
+                self._ready.done(key)
                 if key in self._added_meanwhile:
                     self._added_meanwhile.discard(key)
                     self.add(key)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from acesniper.api.names import DEVICE_PROFILES
 from acesniper.domain.errors import InvalidInput, Unavailable
 from acesniper.probe import VERSION
 from acesniper.probe.agent import Agent
@@ -18,13 +19,14 @@ MEASURE_TIMEOUT_S = 900.0
 """A measurement that takes longer is killed."""
 
 
-def measuring(settings: ProbeSettings) -> Callable[[str | None], None]:
+def measuring(settings: ProbeSettings) -> Callable[[str | None, int | None], None]:
     """Function that measures this node in a child process, which publishes the result."""
 
-    def measure(reprobe: str | None) -> None:
+    def measure(reprobe: str | None, threads: int | None) -> None:
         argv = [sys.executable, "-m", "acesniper.cli", "probe", "--publish"]
         argv += ["--node", settings.node, "--output", "json", "--file", os.devnull]
         argv += ["--reprobed", reprobe] if reprobe else []
+        argv += ["--threads", str(threads)] if threads else []
         argv += ["--quick"] if settings.quick else []
         try:
             subprocess.run(argv, check=True, timeout=MEASURE_TIMEOUT_S)
@@ -43,7 +45,7 @@ def main() -> int:
         sys.stderr.write(f"acesniper probe: {error}\n")
         return 2
     logs.configure(settings.log_format, settings.log_level)
-    path = f"/apis/acesniper.io/v1alpha1/deviceprofiles/{settings.node}-{PROVIDER}"
+    path = DEVICE_PROFILES.path(name=f"{settings.node}-{PROVIDER}")
     agent = Agent(
         suite_version=VERSION,
         profile=lambda: api.get(path),

@@ -25,13 +25,13 @@ class Agent:
     """Reconciles a node's DeviceProfile.
 
     `profile` reads the DeviceProfile, None if it is missing. `measure` measures and publishes, or
-    raises; its argument is the value of `spec.reprobe` that the measurement answers. `published` is
-    called whenever the DeviceProfile is up to date.
+    raises; its arguments are the value of `spec.reprobe` that the measurement answers and
+    `spec.threads`. `published` is called whenever the DeviceProfile is up to date.
     """
 
     suite_version: str
     profile: Callable[[], Profile | None]
-    measure: Callable[[str | None], None]
+    measure: Callable[[str | None, int | None], None]
     published: Callable[[], object]
     check_s: float
 
@@ -42,7 +42,7 @@ class Agent:
             reason = reason_to_measure(profile, self.suite_version)
             if reason is not None:
                 log.info("measuring this node: %s", reason)
-                self.measure(requested_reprobe(profile))
+                self.measure(requested_reprobe(profile), requested_threads(profile))
                 log.info("measured this node and published its DeviceProfile")
         except AcesniperError as error:
             failures += 1
@@ -75,6 +75,9 @@ def reason_to_measure(profile: Profile | None, suite_version: str) -> str | None
     measured_with = status.get("suiteVersion")
     if measured_with != suite_version:
         return f"it was measured with suite {measured_with}, the current suite is {suite_version}"
+    threads = requested_threads(profile)
+    if threads is not None and threads != status.get("threads"):
+        return f"spec.threads requests {threads} threads"
     reprobe = requested_reprobe(profile)
     if reprobe != status.get("reprobed"):
         return f"spec.reprobe requests {reprobe!r}"
@@ -84,3 +87,8 @@ def reason_to_measure(profile: Profile | None, suite_version: str) -> str | None
 def requested_reprobe(profile: Profile | None) -> str | None:
     """Value of `spec.reprobe`; None if it is unset or empty."""
     return ((profile or {}).get("spec") or {}).get("reprobe") or None
+
+
+def requested_threads(profile: Profile | None) -> int | None:
+    """Value of `spec.threads`, which only people set; None if it is unset."""
+    return ((profile or {}).get("spec") or {}).get("threads")

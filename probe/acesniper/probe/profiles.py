@@ -48,6 +48,8 @@ def read_profile(path: Path) -> ProbeResult:
 async def publish(manifest: Mapping[str, Any], kubeconfig: Path | None) -> None:
     """Apply a DeviceProfile and its status server-side; fields of other managers are kept.
 
+    `spec.threads` is a request to the probe and not applied; `status.threads` is what was measured.
+
     Raises:
         Unavailable: the API server does not respond, or RBAC denies the request.
         InvalidInput: the API server rejects the DeviceProfile.
@@ -60,6 +62,10 @@ async def publish(manifest: Mapping[str, Any], kubeconfig: Path | None) -> None:
     head = {key: manifest[key] for key in ("apiVersion", "kind")}
     head["metadata"] = {"name": name}
     async with Cluster.connect(kubeconfig) as cluster:
-        for part, subresource in (("spec", ""), ("status", "status")):
-            body = {**head, part: manifest[part]}
+        spec = {name: value for name, value in manifest["spec"].items() if name != "threads"}
+        for part, fields, subresource in (
+            ("spec", spec, ""),
+            ("status", manifest["status"], "status"),
+        ):
+            body = {**head, part: fields}
             await cluster.patch(DEVICE_PROFILES, name, None, body, subresource, "apply")

@@ -5,10 +5,14 @@ A task's pod thus needs no permissions in the cluster, and writes nothing.
 
 import http.server
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+MAX_CONNECTIONS = 8
+"""Any pod may connect; further connections are closed, so that they take no memory of the run."""
 
 
 class ProgressServer:
@@ -53,7 +57,7 @@ class ProgressServer:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Log nothing: standard output is for the report."""
 
-        with http.server.ThreadingHTTPServer(("", port), Handler) as server:
+        with _LimitedServer(("", port), Handler) as server:
             thread = threading.Thread(target=server.serve_forever, daemon=True)
             thread.start()
             try:
@@ -61,3 +65,34 @@ class ProgressServer:
             finally:
                 server.shutdown()
                 thread.join()
+
+
+class _LimitedServer(http.server.ThreadingHTTPServer):
+    """A thread for each connection, up to the limit."""
+
+    def __init__(
+        self, address: tuple[str, int], handler: type[http.server.BaseHTTPRequestHandler]
+    ) -> None:
+        self._slots = threading.Semaphore(MAX_CONNECTIONS)
+        super().__init__(address, handler)
+
+    def process_request(
+        self, request: "socket.socket | tuple[bytes, socket.socket]", client_address: object
+    ) -> None:
+        """Start a thread, or close the connection."""
+        if not self._slots.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(
+        self, request: "socket.socket | tuple[bytes, socket.socket]", client_address: object
+    ) -> None:
+        """Serve one connection."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log nothing: a client that leaves is no error of the run."""

@@ -11,6 +11,7 @@ from functools import partial
 from math import inf
 
 from acesniper.policies.policy import Policy, rule_names
+from acesniper.policies.shares import Shares
 from acesniper.predictor.tables.measurements import MeasuredTable
 from acesniper.simulator.cluster import select_cluster
 from acesniper.simulator.latency_source import (
@@ -35,7 +36,8 @@ class Scenario:
     """Conditions under which policies are compared; `size` None: all usable devices of the table.
 
     `aging_s` is that of the policy. By default there is no aging, as it would replace any policy
-    that lets tasks wait. With `learn`, estimates are updated from finished tasks.
+    that lets tasks wait. With `learn`, estimates are updated from finished tasks. `shares` divide
+    the devices between namespaces; None: the policy orders the tasks of all namespaces.
     """
 
     table: MeasuredTable
@@ -44,6 +46,7 @@ class Scenario:
     size: int | None = None
     aging_s: float = inf
     learn: bool = False
+    shares: Shares | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ def simulate_policy(
     estimates = latency_rows(cluster, estimate, "simulated")
     learner = OnlineLearner(cluster, estimate, estimates) if scenario.learn else None
     rules = Policy(policy, aging_s=scenario.aging_s)
-    return Simulation(cluster, estimates, rules, tasks, faults, learner).run()
+    return Simulation(cluster, estimates, rules, tasks, faults, learner, scenario.shares).run()
 
 
 def _run_all(

@@ -63,10 +63,11 @@ class Arrival:
     model: str | None = None
     inferences: int | None = None
     deadline_s: float | None = None
+    namespace: str | None = None
 
 
 def read_trace(path: Path) -> list[Arrival]:
-    """Read arrivals: the column `arrival_s`, optionally `model`, `inferences` and `deadline_s`.
+    """Read arrivals: the column `arrival_s`, and the other fields of `Arrival` where present.
 
     Raises:
         InvalidInput: the file is not a trace, or contains an invalid number.
@@ -89,6 +90,7 @@ def _arrival(row: Mapping[str, str]) -> Arrival:
         row.get("model") or None,
         int(_number(inferences, least=1.0)) if inferences else None,
         _number(deadline_s, least=0.0) if deadline_s else None,
+        row.get("namespace") or None,
     )
 
 
@@ -105,7 +107,8 @@ class SimulatedWorkload:
 
     `load` is the arrival rate over what the devices finish together. `inferences` and `deadlines`
     are the ends of an even draw; a deadline in run times on the median device. A `trace` says when
-    tasks come; with a load its time is stretched to it.
+    tasks come; with a load its time is stretched to it. `namespaces` are the shares of the tasks
+    that each namespace submits; empty: all are of one namespace.
     """
 
     tasks: int = 1000
@@ -114,6 +117,7 @@ class SimulatedWorkload:
     inferences: tuple[int, int] = (100, 100)
     deadlines: tuple[float, float] | None = None
     trace: tuple[Arrival, ...] = ()
+    namespaces: tuple[tuple[str, float], ...] = ()
 
     @property
     def mean_inferences(self) -> float:
@@ -136,6 +140,7 @@ def make_tasks(workload: SimulatedWorkload, cluster: SimulatedCluster, seed: int
     drawn_models = models.integers(len(cluster.models), size=count).tolist()
     drawn_sizes = sizes.integers(workload.inferences[0], workload.inferences[1] + 1, count).tolist()
     slack = deadline_rng.uniform(*(workload.deadlines or (0.0, 0.0)), count).tolist()
+    namespaces = _namespaces(workload, count, seed)
     typical_s = dict(zip(cluster.models, np.median(cluster.latency_s, axis=0), strict=True))
     tasks = []
     for number, at_s in enumerate(_instants(workload, cluster, arrival_rng)):
@@ -149,7 +154,7 @@ def make_tasks(workload: SimulatedWorkload, cluster: SimulatedCluster, seed: int
             due_s = slack[number] * inferences * float(typical_s[model])
         tasks.append(
             Task(
-                TaskKey(f"seed-{seed}/{number:06d}"),
+                TaskKey(f"{given.namespace or namespaces[number]}/{number:06d}"),
                 ModelKey(model),
                 at_s,
                 inferences,
@@ -157,6 +162,16 @@ def make_tasks(workload: SimulatedWorkload, cluster: SimulatedCluster, seed: int
             )
         )
     return tasks
+
+
+def _namespaces(workload: SimulatedWorkload, count: int, seed: int) -> Sequence[str]:
+    """The namespace of each task."""
+    if not workload.namespaces:
+        return (f"seed-{seed}",) * count
+    names, parts = zip(*workload.namespaces, strict=True)
+    draw = np.random.default_rng([seed, 2, 4])
+    drawn = draw.choice(len(names), count, p=np.array(parts) / sum(parts))
+    return [names[number] for number in drawn.tolist()]
 
 
 def _instants(

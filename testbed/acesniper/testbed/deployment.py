@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import sys
 import tempfile
 import urllib.error
@@ -16,6 +17,7 @@ from typing import Any
 import yaml
 
 from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE
+from acesniper.api.objects import KEY_BYTES
 from acesniper.api.scheduler_config import SchedulerConfig
 from acesniper.testbed.control_plane import ControlPlane, start_scheduler
 from acesniper.testbed.errors import CommandFailed
@@ -31,6 +33,9 @@ NO_START_DELAY = {
     "ACESNIPER_MODEL_LOAD_MB_PER_S": "1e9",
 }
 """The extender's cold-start settings: emulated pods pull, fetch and load nothing."""
+
+FETCH_FROM_LOOPBACK = {"ACESNIPER_FETCH_NETWORKS": "127.0.0.0/8"}
+"""The operator's setting for servers of the testbed."""
 
 NAMESPACE = "acesniper-system"
 STANDBY = "-standby"
@@ -121,6 +126,7 @@ class Deployment:
             {
                 "ACESNIPER_HEALTH_PORT": str(self.health_port),
                 "ACESNIPER_METRICS_PORT": str(self.metrics_port),
+                **FETCH_FROM_LOOPBACK,
             },
             self.health_port,
             "/healthz",
@@ -140,6 +146,13 @@ class Deployment:
         finally:
             self.plane.stop(SCHEDULER + STANDBY)
             self.plane.stop(EXTENDER + STANDBY)
+
+    def decision_key(self) -> Path:
+        """The file with the key that signs decisions, which is made at the first call."""
+        path = self.plane.folder / "decision-key"
+        if not path.exists():
+            path.write_text(secrets.token_hex(KEY_BYTES))
+        return path
 
     def kill(self, name: str) -> None:
         """Send SIGKILL to a component."""
@@ -214,6 +227,7 @@ class Deployment:
         config = {
             "ACESNIPER_KUBECONFIG": str(kubeconfig),
             "ACESNIPER_LEASE_NAMESPACE": self.namespace,
+            "ACESNIPER_DECISION_KEY": str(self.decision_key()),
         }
         self.plane.spawn(
             name + suffix,

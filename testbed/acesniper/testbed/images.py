@@ -23,6 +23,8 @@ REPOSITORY = "docker.io/acesniper"
 """The repository in the chart's default values."""
 PARTS = ("runner", "probe", "operator", "extender")
 RELEASE = "bookworm"
+MIRROR_VARIABLE = "ACESNIPER_DEBIAN_MIRROR"
+"""Address of a Debian archive, or of a snapshot of it: the same packages whenever it is built."""
 BASES: Mapping[str, str] = {
     "base": "python3,ca-certificates",
     "tools": "python3-venv,ca-certificates",
@@ -79,7 +81,8 @@ def _ensure_base(name: str, packages: str) -> None:
         return
     with tempfile.TemporaryDirectory(prefix="acesniper-base-") as folder:
         root = Path(folder) / "root"
-        run("debootstrap", "--variant=minbase", f"--include={packages}", RELEASE, root)
+        mirror = [url] if (url := os.environ.get(MIRROR_VARIABLE)) else []
+        run("debootstrap", "--variant=minbase", f"--include={packages}", RELEASE, root, *mirror)
         for folder_in_root in LEFT_OUT:
             shutil.rmtree(root / folder_in_root, ignore_errors=True)
         container = run("buildah", "from", "scratch").strip()

@@ -16,10 +16,15 @@ def schema_of(resource: Resource) -> dict[str, Any]:
     return dict(schema["openAPIV3Schema"])
 
 
+KUBERNETES_TYPES = ("template", "resources", "tolerations")
+"""Fields of InferenceTask.spec with Kubernetes' own schemas, which have no descriptions."""
+
+
 def fields(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name, field in schema.get("properties", {}).items():
         yield f"{path}.{name}", field
-        yield from fields(field, f"{path}.{name}")
+        if name not in KUBERNETES_TYPES:
+            yield from fields(field, f"{path}.{name}")
     for keyword in ("items", "additionalProperties"):
         if isinstance(nested := schema.get(keyword), Mapping):
             yield from fields(nested, f"{path}[]")

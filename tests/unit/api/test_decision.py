@@ -1,10 +1,13 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from acesniper.api.decision import Decision
+from acesniper.api.objects import KEY_BYTES, DecisionKey, PodView
+from acesniper.domain.errors import InvalidInput
 from acesniper.domain.prediction import FinishEstimate
-from builders import make_device, make_prediction, make_task
+from builders import TEST_KEY, make_device, make_pod, make_prediction, make_task
 
 
 def make_decision(*candidates: FinishEstimate) -> Decision:
@@ -101,3 +104,45 @@ def test_a_decision_with_invalid_numbers_is_ignored(field: str, value: float) ->
     content["candidates"][0][field] = value
 
     assert Decision.read(json.dumps(content)) is None
+
+
+def test_a_signed_decision_counts_for_its_own_pod_only() -> None:
+    signed = PodView.of(make_pod("one", device="d1", decision="{}"))
+    copied = make_pod("two")
+    copied["metadata"]["annotations"] = TEST_KEY.annotations(signed.uid, "d1", "{}")
+
+    assert TEST_KEY.verified(signed) == signed
+    assert TEST_KEY.verified(PodView.of(copied)).device is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("device", "d2"),
+        ("decision", '{"policy": "other"}'),
+        ("decision-signature", ""),
+        ("decision-signature", "\ud800 not ASCII"),
+    ],
+)
+def test_a_changed_annotation_voids_device_and_decision(name: str, value: str) -> None:
+    pod = make_pod(device="d1", decision="{}")
+    pod["metadata"]["annotations"][f"acesniper.io/{name}"] = value
+
+    view = TEST_KEY.verified(PodView.of(pod))
+
+    assert (view.device, view.decision) == (None, None)
+
+
+def test_each_process_without_a_key_file_has_its_own_key() -> None:
+    pod = PodView.of(make_pod(device="d1"))
+
+    assert DecisionKey.random().verified(pod).device is None
+
+
+def test_a_key_that_is_too_short_or_missing_is_reported_with_its_file(tmp_path: Path) -> None:
+    short = tmp_path / "key"
+    short.write_bytes(b"x" * (KEY_BYTES - 1) + b"\n")
+
+    for path in (short, tmp_path / "absent"):
+        with pytest.raises(InvalidInput, match=str(path)):
+            DecisionKey.of_file(path)

@@ -76,8 +76,13 @@ VALID = {
         {"labels": {"x": -5}},
         {"similar": {"resnet18": 1e300}},
         {"version": None},
+        {"values": {"unheard-of": 1.0}},
+        {"operators": {"q" * 101: 1}},
+        {"operators": {"\x1b[2J": 1}},
+        {"operators": {f"Kind{i}": 1 for i in range(2_000)}},
+        {"labels": {"": 1}},
     ],
-    ids=str,
+    ids=lambda forged: str(forged)[:60],
 )
 def test_forged_features_are_ignored(forged: dict[str, Any]) -> None:
     names = ("work",)

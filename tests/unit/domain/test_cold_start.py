@@ -1,4 +1,5 @@
 from dataclasses import replace
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -106,7 +107,7 @@ def test_missing_observations_change_no_estimate() -> None:
 def test_an_estimate_lies_within_the_observations_and_the_initial_value(
     start: float, samples: list[tuple[str, float]]
 ) -> None:
-    means, rates = LearnedMeans(start), LearnedRates(start)
+    means, rates = LearnedMeans(start, inf), LearnedRates(start)
     for key, value in samples:
         means.learn(key, value)
         rates.learn(key, value, 1.0)
@@ -121,7 +122,7 @@ def test_an_estimate_lies_within_the_observations_and_the_initial_value(
 
 @given(start=values, old=values, new=values)
 def test_an_estimate_follows_a_change(start: float, old: float, new: float) -> None:
-    means = LearnedMeans(start)
+    means = LearnedMeans(start, inf)
     for value in (*[old] * 100, *[new] * 100):
         means.learn("a", value)
 

@@ -10,9 +10,10 @@ from acesniper.domain.latency_history import (
     MIN_FACTOR,
     RUNS_PER_MODEL,
     TARGET_COVERAGE,
+    Drift,
     ObservedRun,
     adapted_factor,
-    drift_start_s,
+    find_drift,
     is_outlier,
     newest_runs,
     observed_latencies,
@@ -93,14 +94,15 @@ def test_more_and_steadier_runs_have_a_smaller_variance() -> None:
 def test_a_lasting_shift_is_a_drift(latencies: list[float], since: float | None) -> None:
     runs = [run(float(at), latency_s) for at, latency_s in enumerate(latencies)]
 
-    assert drift_start_s(runs, measured_s=-1.0) == since
+    drift = find_drift(runs, measured_s=-1.0)
+    assert (drift.since_s if drift else None) == since
 
 
 def test_runs_before_the_last_measurement_are_ignored_for_drift() -> None:
     runs = [run(1.0, 2.0), run(2.0, 2.0), run(3.0, 1.0)]
 
-    assert drift_start_s(runs, measured_s=0.0) == 1.0
-    assert drift_start_s(runs, measured_s=2.5) is None
+    assert find_drift(runs, measured_s=0.0) == Drift(1.0, slower=True)
+    assert find_drift(runs, measured_s=2.5) is None
 
 
 def test_an_outlier_has_a_large_variance_until_another_run_confirms_it() -> None:

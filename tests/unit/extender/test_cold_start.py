@@ -10,7 +10,8 @@ from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import FinishEstimate
 from acesniper.domain.task import ModelKey
 from acesniper.extender.cache.cold_start import REFRESH_S, CachedStarts, ColdStartCache
-from acesniper.extender.latency_table import LatencyTable, MeasuredDevice
+from acesniper.extender.latency_table import LatencyTable
+from acesniper.predictor.namespaces import MeasuredDevice
 from builders import (
     WorkPredictor,
     make_device,

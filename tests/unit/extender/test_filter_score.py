@@ -1,7 +1,7 @@
 from prometheus_client import CollectorRegistry
 
 from acesniper.api.decision import Decision
-from acesniper.api.names import DEVICE_ANNOTATION, MODEL_LABEL, TASK_LABEL
+from acesniper.api.names import MODEL_LABEL, TASK_LABEL
 from acesniper.api.objects import PodView
 from acesniper.domain.device import DeviceId
 from acesniper.domain.reservations import PodUid
@@ -12,7 +12,14 @@ from acesniper.extender.metrics import ExtenderMetrics
 from acesniper.extender.protocol import HostPriority, Pod
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.runtime.skipped import UPSERT
-from builders import make_device_profile, make_gated_pod, make_model_profile, make_node, make_pod
+from builders import (
+    TEST_KEY,
+    make_device_profile,
+    make_gated_pod,
+    make_model_profile,
+    make_node,
+    make_pod,
+)
 from fleets import make_answers, make_args, make_fleet, predict_news
 from virtual_time import Clock
 
@@ -46,11 +53,20 @@ def test_a_planned_pod_goes_to_its_node_only() -> None:
 def test_the_node_of_a_pod_admitted_by_another_replica_is_read_from_the_pod() -> None:
     """This replica has not received the event yet."""
     args = make_args("node-a", "node-b", uid="u", labels=TASK)
-    args.pod.metadata.annotations = {DEVICE_ANNOTATION: "b"}
+    args.pod.metadata.annotations = TEST_KEY.annotations("u", "b")
 
     answer = make_answers(make_fleet({"a": 1.0, "b": 2.0})).filter(args)
 
     assert answer.node_names == ["node-b"]
+
+
+def test_a_device_that_the_planner_did_not_sign_for_this_pod_plans_no_node() -> None:
+    args = make_args("node-a", "node-b", uid="u", labels=TASK)
+    args.pod.metadata.annotations = TEST_KEY.annotations("another pod", "b")
+
+    answer = make_answers(make_fleet({"a": 1.0, "b": 2.0})).filter(args)
+
+    assert answer.node_names == ["node-a", "node-b"]
 
 
 def test_a_planned_pod_whose_node_is_no_candidate_gets_no_node() -> None:

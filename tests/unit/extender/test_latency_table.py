@@ -3,12 +3,14 @@ from dataclasses import replace
 from math import inf, isnan, nan
 
 from acesniper.domain.device import DeviceId, HardwareVector, Reading
+from acesniper.domain.evidence import NamespaceHistory
 from acesniper.domain.latency_history import ObservedLatency
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Prediction
 from acesniper.domain.task import ModelKey
-from acesniper.extender.latency_table import LatencyTable, MeasuredDevice
+from acesniper.extender.latency_table import LatencyTable
 from acesniper.predictor.base import MAX_SPREAD, LatencyArrays, Observations
+from acesniper.predictor.namespaces import MeasuredDevice
 from builders import WorkPredictor
 
 M, D = ModelKey("ns/m"), DeviceId("d")
@@ -19,7 +21,8 @@ def model(work: float) -> ModelFeatures:
 
 
 def hardware(pace: float, version: str = "1", *seen: ObservedLatency) -> MeasuredDevice:
-    return MeasuredDevice(HardwareVector("hrm", version, {"pace": Reading(pace, 0.0)}), seen)
+    history = (NamespaceHistory("ns", seen, seen),) if seen else ()
+    return MeasuredDevice(HardwareVector("hrm", version, {"pace": Reading(pace, 0.0)}), history)
 
 
 def seconds(table: LatencyTable) -> dict[str, dict[str, float]]:
@@ -113,7 +116,8 @@ def test_the_predictor_receives_the_observed_latencies_of_a_device() -> None:
     table.set_device(D, hardware(3.0, "1", ObservedLatency(M, 7.0, 0.01), gone))
     table.predict_pending()
 
-    ((latency,),) = predictor.received
+    from_probe, (latency,) = predictor.received
+    assert from_probe == ()
     assert (latency.model, latency.latency_s, latency.variance) == (model(2.0), 7.0, 0.01)
 
 

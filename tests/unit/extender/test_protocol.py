@@ -47,3 +47,8 @@ def test_arguments_are_read_from_a_whole_pod() -> None:
 def test_a_request_without_node_names_is_invalid(body: bytes) -> None:
     with pytest.raises(msgspec.MsgspecError):
         decode_args(body)
+
+
+def test_a_request_that_is_not_utf_8_is_refused() -> None:
+    with pytest.raises(msgspec.MsgspecError, match="not UTF-8"):
+        decode_args(b'{"Pod":{"metadata":{"name":"p"}},"NodeNames":["a\xff"]}')

@@ -10,6 +10,7 @@ from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.runtime.skipped import UPSERT
 from builders import (
+    TEST_KEY,
     WorkPredictor,
     make_device,
     make_device_profile,
@@ -23,7 +24,7 @@ from virtual_time import Clock
 
 
 def test_a_device_may_be_named_like_its_node() -> None:
-    cache = ClusterCache(LatencyTable(WorkPredictor()), Clock())
+    cache = ClusterCache(LatencyTable(WorkPredictor()), Clock(), key=TEST_KEY)
     WatchEvents(cache).node(UPSERT, make_node("same"))
     WatchEvents(cache).device_profile(UPSERT, make_device_profile("same", "same"))
     running = make_pod(node="same", device="same")
@@ -38,7 +39,7 @@ def test_a_device_may_be_named_like_its_node() -> None:
 
 def test_a_runner_that_is_slower_than_predicted_lengthens_its_devices_backlog() -> None:
     clock = Clock(1000.0)
-    cache = ClusterCache(LatencyTable(WorkPredictor()), clock)
+    cache = ClusterCache(LatencyTable(WorkPredictor()), clock, key=TEST_KEY)
     WatchEvents(cache).node(UPSERT, make_node("n"))
     WatchEvents(cache).device_profile(UPSERT, make_device_profile("d", "n"))
     WatchEvents(cache).pod(UPSERT, make_pod(uid="u", node="n", device="d", phase="Running"))
@@ -57,7 +58,7 @@ def test_a_runner_that_is_slower_than_predicted_lengthens_its_devices_backlog() 
 
 
 def test_an_unbounded_expected_time_leaves_backlogs_finite() -> None:
-    cache = ClusterCache(LatencyTable(WorkPredictor()), Clock())
+    cache = ClusterCache(LatencyTable(WorkPredictor()), Clock(), key=TEST_KEY)
     WatchEvents(cache).node(UPSERT, make_node("n"))
     WatchEvents(cache).device_profile(UPSERT, make_device_profile("d", "n"))
     for_ever = FinishEstimate(make_device("d", "n"), make_prediction(1e20), 10**9)

@@ -1,6 +1,6 @@
 import pytest
 
-from acesniper.api.names import DEVICE_ANNOTATION
+from acesniper.api.names import DECISION_ANNOTATION
 from acesniper.domain.errors import InvalidInput
 from acesniper.operator.cache import ObjectCache
 from acesniper.runtime.watch import STALLED_AFTER_S, WatchLiveness
@@ -139,7 +139,7 @@ def test_fields_that_are_not_used_are_not_cached() -> None:
     assert "managedFields" not in store.tasks[key].metadata
     assert kept["spec"] == {"containers": pod["spec"]["containers"]}
     assert view.decision == "{}"
-    assert kept["metadata"]["annotations"] == {DEVICE_ANNOTATION: "d"}
+    assert DECISION_ANNOTATION not in kept["metadata"]["annotations"]
 
 
 @pytest.mark.parametrize(("after", "expected"), [(11, ["InferenceTask"]), (10, [])])

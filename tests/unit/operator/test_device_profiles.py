@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from math import exp
 
@@ -13,6 +12,7 @@ from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask
 from acesniper.domain.errors import Unavailable
 from acesniper.domain.latency_history import (
     LEARNING_RATE,
+    MAX_DEVICE_RUNS,
     MAX_RUNS,
     RUNS_PER_MODEL,
     ObservedRun,
@@ -20,8 +20,14 @@ from acesniper.domain.latency_history import (
 )
 from acesniper.domain.task import ModelKey
 from acesniper.operator.cache import ObjectCache
-from acesniper.operator.device_profiles import STALE_AFTER_S, DeviceReconciler, device_conditions
+from acesniper.operator.device_profiles import REPROBE_INTERVAL_S, DeviceReconciler
+from acesniper.operator.device_status import (
+    STALE_AFTER_S,
+    device_conditions,
+    updated_profile_status,
+)
 from acesniper.operator.metrics import OperatorMetrics
+from acesniper.predictor.namespaces import MeasuredDevice
 from acesniper.runtime.events import EventRecorder
 from builders import make_device_profile, make_itask, make_node
 from fake_cluster import Call, FakeCluster
@@ -152,10 +158,16 @@ RUN = ObservedRun(
 
 
 def finished(
-    name: str, at_s: float, latency_s: float = 1.0, phase: str = "Succeeded"
+    name: str,
+    at_s: float,
+    latency_s: float = 1.0,
+    phase: str = "Succeeded",
+    namespace: str = "default",
+    reported_by: str = "Runner",
 ) -> InferenceTask:
-    """A task that took `latency_s` where 1 s was predicted."""
+    """A task on node n that took `latency_s` where 1 s was predicted."""
     status = {
+        "node": "n",
         "phase": phase,
         "modelProfile": "model",
         "device": "d",
@@ -172,12 +184,13 @@ def finished(
         },
         "observed": {
             "text": "",
+            "reportedBy": reported_by,
             "latencyMedianSeconds": latency_s,
             "latencyP90Seconds": latency_s,
             "finishTime": rfc3339(at_s),
         },
     }
-    return InferenceTask.model_validate(make_itask(name, status=status))
+    return InferenceTask.model_validate(make_itask(name, namespace=namespace, status=status))
 
 
 def unavailable(call: Call) -> None:
@@ -205,10 +218,34 @@ class LearningSetup:
         return [run.latency_s for run in runs]
 
     def drifting(self) -> str:
+        return str(self._drift()["status"])
+
+    def drift_reason(self) -> str:
+        return str(self._drift()["reason"])
+
+    def _drift(self) -> Json:
         conditions = self.profile()["status"]["conditions"]
-        return next(
-            str(condition["status"]) for condition in conditions if condition["type"] == "Drifting"
+        (found,) = (condition for condition in conditions if condition["type"] == "Drifting")
+        return dict(found)
+
+    async def measure(self, at_s: float) -> None:
+        """Publish a new measurement, which responds to the request for it."""
+        requested = self.profile()["spec"].get("reprobe")
+        status = {"measuredAt": rfc3339(at_s), "reprobed": requested}
+        written = await self.cluster.patch(
+            DEVICE_PROFILES, "d", None, {"status": status}, subresource="status"
         )
+        self.store.upsert_device(written)
+        self.clock.now_s = at_s
+        await self.devices.reconcile("d")
+
+
+def slower(namespace: str, start_s: float = 1.0) -> list[InferenceTask]:
+    """Two tasks of a namespace that take twice as long as predicted."""
+    return [
+        finished(f"{namespace}-{start_s}-{number}", start_s + number, 2.0, namespace=namespace)
+        for number in range(2)
+    ]
 
 
 async def test_the_run_of_a_finished_task_is_stored_in_its_device() -> None:
@@ -253,58 +290,110 @@ async def test_a_run_on_a_deleted_device_is_ignored() -> None:
     assert setup.devices.note(finished("a", 1.0)) is None
 
 
-async def test_a_slower_device_is_probed_again_and_drops_older_runs() -> None:
+async def test_a_device_drifts_once_two_namespaces_show_it_and_is_probed_again() -> None:
     setup = LearningSetup()
 
-    await setup.learn(
-        finished("a", 1.0, 1.01),
-        finished("b", 2.0, 2.0),
-        finished("c", 3.0, 2.1),
-        finished("d", 4.0, 2.0),
-    )
+    await setup.learn(finished("a", 1.0, 1.01), *slower("a", 2.0), *slower("b", 3.0))
 
-    assert setup.latencies() == [2.0, 2.1, 2.0]
-    assert setup.drifting() == "True"
-    assert setup.profile()["spec"]["reprobe"].startswith("drift-")
-    (event,) = setup.cluster.created(EVENTS)
-    assert (event["reason"], event["type"]) == ("LatencyDrift", "Warning")
-    assert event["metadata"]["namespace"] == "default"
+    assert (setup.drifting(), setup.drift_reason()) == ("True", "LatencyDrift")
+    assert setup.latencies() == [1.01, 2.0, 2.0, 2.0, 2.0], "nothing is dropped"
+    assert setup.profile()["spec"]["reprobe"] == f"drift-{rfc3339(2.0)}"
+    events = setup.cluster.created(EVENTS)
+    assert [(event["reason"], event["type"]) for event in events] == [
+        ("LatencyDriftUnconfirmed", "Warning"),
+        ("LatencyDrift", "Warning"),
+    ]
+    assert events[0]["metadata"]["namespace"] == "default"
     assert setup.metrics.drifts._value.get() == 1
 
 
-async def test_a_device_drifts_until_it_is_probed_again_even_if_runs_are_dropped() -> None:
+async def test_one_namespace_alone_is_no_drift_but_the_device_is_probed_again() -> None:
     setup = LearningSetup()
-    await setup.learn(finished("a", 1.0, 2.0), finished("b", 2.0, 2.0))
+
+    await setup.learn(finished("h", 0.5, namespace="honest"), *slower("a"))
+
+    entries = {entry["namespace"]: entry for entry in setup.profile()["status"]["namespaces"]}
+    assert (setup.drifting(), setup.drift_reason()) == ("False", "LatencyDriftUnconfirmed")
+    assert (entries["a"]["drift"], entries["a"]["driftedAt"]) == ("Slower", rfc3339(1.0))
+    assert "drift" not in entries["honest"]
+    assert setup.profile()["spec"]["reprobe"].startswith("drift-")
+    assert setup.metrics.drifts._value.get() == 0
+
+
+async def test_opposite_drifts_of_two_namespaces_confirm_nothing() -> None:
+    setup = LearningSetup()
+    faster = [finished(f"f{at}", at, 0.4, namespace="b") for at in (3.0, 4.0)]
+
+    await setup.learn(*slower("a"), *faster)
+
+    assert (setup.drifting(), setup.drift_reason()) == ("False", "LatencyDriftUnconfirmed")
+
+
+async def test_a_drift_lasts_until_the_device_is_probed_again() -> None:
+    setup = LearningSetup()
+    await setup.learn(*slower("a"), *slower("b"))
     before = setup.drifting()
 
-    await setup.learn(*(finished(f"t{at}", 3.0 + at, 1.0) for at in range(2 * RUNS_PER_MODEL)))
+    await setup.learn(*(finished(f"t{at}", 4.0 + at, 1.0) for at in range(2 * RUNS_PER_MODEL)))
+    still = setup.drifting()
+    await setup.measure(100.0)
 
-    assert (before, setup.drifting()) == ("True", "True")
-    assert setup.metrics.drifts._value.get() == 1, "it is asked for once"
+    assert (before, still, setup.drifting()) == ("True", "True", "False")
+    assert setup.metrics.drifts._value.get() == 1, "it is counted once"
+
+
+async def test_drift_requests_no_probe_within_the_interval_of_the_last() -> None:
+    setup = LearningSetup()
+    requests = []
+    for day in range(4):
+        start_s = day * REPROBE_INTERVAL_S / 2 + 1
+        setup.clock.now_s = start_s + 2
+        await setup.learn(*slower("a", start_s))
+        requests.append(setup.profile()["spec"]["reprobe"])
+        await setup.measure(start_s + 10)
+
+    assert requests == [
+        f"drift-{rfc3339(at_s)}"
+        for at_s in (1.0, 1.0, REPROBE_INTERVAL_S + 1, REPROBE_INTERVAL_S + 1)
+    ]
+
+
+async def test_a_drift_within_the_interval_is_measured_when_the_interval_is_over() -> None:
+    setup = LearningSetup()
+    await setup.learn(*slower("a"))
+    await setup.measure(10.0)
+    await setup.learn(*slower("a", 20.0))
+
+    wait_s = await setup.devices.reconcile("d")
+    assert wait_s is not None
+    setup.clock.now_s += wait_s
+    await setup.devices.reconcile("d")
+
+    assert setup.profile()["spec"]["reprobe"] == f"drift-{rfc3339(20.0)}"
 
 
 async def test_a_failed_request_for_another_probe_is_retried() -> None:
     setup = LearningSetup()
-    await setup.learn(finished("a", 1.0, 2.0))
-    setup.devices.note(finished("b", 2.0, 2.0))
-    writes = 0
+    first, second = slower("a")
+    await setup.learn(first)
+    setup.devices.note(second)
 
-    def fails_at_the_second(call: Call) -> None:
-        nonlocal writes
-        writes += 1
-        if writes == 2:
+    written: list[Call] = []
+
+    def fails_to_request(call: Call) -> None:
+        written.extend([call] if call.kind == DEVICE_PROFILES else [])
+        if len(written) == 2:  # after the status
             raise Unavailable("for a moment")
 
-    setup.cluster.before = fails_at_the_second
+    setup.cluster.before = fails_to_request
     with pytest.raises(Unavailable):
         await setup.devices.reconcile("d")
     before = setup.profile()["spec"].get("reprobe")
-    await setup.devices.reconcile("d")
+    setup.cluster.before = lambda call: None
     await setup.devices.reconcile("d")
 
-    assert (before, setup.drifting()) == (None, "True")
+    assert before is None
     assert setup.profile()["spec"]["reprobe"] == f"drift-{rfc3339(1.0)}"
-    assert setup.metrics.drifts._value.get() == 1, "it is asked for once"
 
 
 async def test_no_second_probe_is_requested_while_one_is_pending() -> None:
@@ -312,7 +401,7 @@ async def test_no_second_probe_is_requested_while_one_is_pending() -> None:
     asked = await setup.cluster.patch(DEVICE_PROFILES, "d", None, {"spec": {"reprobe": "please"}})
     setup.store.upsert_device(asked)
 
-    await setup.learn(finished("a", 1.0, 2.0), finished("b", 2.0, 2.0))
+    await setup.learn(*slower("a"), *slower("b"))
 
     assert (setup.drifting(), setup.profile()["spec"]["reprobe"]) == ("True", "please")
 
@@ -323,26 +412,55 @@ async def test_a_completed_and_removed_request_does_not_block_the_next() -> None
     patched = await setup.cluster.patch(DEVICE_PROFILES, "d", None, answered, subresource="status")
     setup.store.upsert_device(patched)
 
-    await setup.learn(finished("a", 1.0, 2.0), finished("b", 2.0, 2.0))
+    await setup.learn(*slower("a"))
 
     assert setup.profile()["spec"]["reprobe"].startswith("drift-")
 
 
-async def test_runs_from_before_the_new_probe_do_not_return() -> None:
+async def test_runs_from_before_a_drift_stay_discounted_after_the_new_probe() -> None:
     setup = LearningSetup()
-    old = finished("a", 1.0, 1.01)
-    await setup.learn(old, finished("b", 2.0, 2.0), finished("c", 3.0, 2.0))
-    measured = make_device_profile("d", "n", measured_at=rfc3339(10.0))["status"]
-    written = await setup.cluster.patch(
-        DEVICE_PROFILES, "d", None, {"status": {"measuredAt": measured["measuredAt"]}}, "status"
-    )
-    setup.store.upsert_device(written)
+    await setup.learn(finished("old", 1.0, 1.01), *slower("default", 2.0))
 
-    await setup.devices.reconcile("d")
-    await setup.learn(old)
+    await setup.measure(10.0)
+
+    measured = MeasuredDevice.of(DeviceProfile.model_validate(setup.profile()).status)
+    assert measured is not None
+    assert setup.latencies() == [1.01, 2.0, 2.0]
+    assert [latency.latency_s for latency in measured.histories[0].own] == [2.0]
+
+
+async def test_other_containers_are_learned_from_only_if_allowed_and_apart() -> None:
+    foreign = finished("t", 1.0, 300.0, reported_by="Container")
+    setup, allowed = LearningSetup(), LearningSetup()
+    allowed.devices.learn_from_containers = True
+
+    await allowed.learn(foreign)
+
+    (observation,) = allowed.profile()["status"]["observations"]
+    assert setup.devices.note(foreign) is None
+    assert observation["reportedBy"] == "Container"
+
+
+async def test_drifts_of_other_containers_confirm_nothing_and_request_no_probe() -> None:
+    setup = LearningSetup()
+    setup.devices.learn_from_containers = True
+    foreign = [
+        finished(f"{name}{at}", at, 2.0, namespace=name, reported_by="Container")
+        for name in ("a", "b", "c")
+        for at in (1.0, 2.0)
+    ]
+
+    await setup.learn(*foreign)
 
     assert setup.drifting() == "False"
-    assert setup.latencies() == [2.0, 2.0]
+    assert "reprobe" not in setup.profile()["spec"]
+
+
+def test_a_run_on_another_node_than_the_devices_is_not_recorded() -> None:
+    task = finished("t", 1.0)
+    elsewhere = task.model_copy(update={"status": task.status.model_copy(update={"node": "x"})})
+
+    assert LearningSetup().devices.note(elsewhere) is None
 
 
 async def test_runs_of_a_failed_write_are_written_next_time() -> None:
@@ -365,7 +483,9 @@ async def test_runs_outside_their_intervals_widen_the_intervals() -> None:
     await setup.learn(finished("a", 1.0, 1.05), finished("b", 2.0, 1.2))
 
     inside, outside = exp(-0.1 * LEARNING_RATE), exp(0.9 * LEARNING_RATE)
-    assert setup.profile()["status"]["intervalFactor"] == pytest.approx(inside * outside)
+    status = setup.profile()["status"]
+    assert status["namespaces"][0]["intervalFactor"] == pytest.approx(inside * outside)
+    assert status["intervalFactor"] == 1.0, "of other namespaces"
 
 
 async def test_an_unconfirmed_outlier_is_counted() -> None:
@@ -379,14 +499,22 @@ async def test_an_unconfirmed_outlier_is_counted() -> None:
 def test_the_stored_runs_of_a_device_are_bounded_in_bytes() -> None:
     """A namespace has at most 63 characters, a ModelProfile 253, a UID 36."""
     runs = [
-        replace(RUN, task=f"{at:036}", model=ModelKey(f"{at:063}/{'m' * 253}"), at_s=float(at))
-        for at in range(3 * MAX_RUNS)
+        replace(
+            RUN,
+            task=f"{at:036}",
+            model=ModelKey(f"{at % 99:063}/{at // 99:0253}"),
+            at_s=float(at),
+        )
+        for at in range(30 * MAX_RUNS)
     ]
 
-    kept = convert.to_observations(newest_runs([], runs))
+    kept = newest_runs([], runs)
+    profile = DeviceProfile.model_validate(make_device_profile("d", "n"))
+    status = updated_profile_status(profile, runs, 1e9)
 
-    stored = [observation.model_dump(by_alias=True, mode="json") for observation in kept]
-    assert len(json.dumps(stored)) < 64 * 1024, "etcd takes 1.5 MiB for an object"
+    stored = status.model_dump_json(by_alias=True)
+    assert len(kept) == MAX_DEVICE_RUNS
+    assert len(stored) < 128 * 1024, "etcd takes 1.5 MiB for an object"
 
 
 @pytest.mark.parametrize(("seen_s", "expected_s"), [(1e300, 1.0), (1e-300, 1.0), (1.0, 0.0)])

@@ -3,7 +3,7 @@ from prometheus_client import CollectorRegistry
 
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskStatus
 from acesniper.operator.cache import ObjectCache
-from acesniper.operator.metrics import OperatorMetrics, count_deleted, count_phase
+from acesniper.operator.metrics import MAX_MODELS, OperatorMetrics, count_deleted, count_phase
 from builders import make_device_profile, make_itask, make_model_profile
 
 FINISHED = {
@@ -69,6 +69,19 @@ def test_a_success_counts_its_times_and_the_prediction_error() -> None:
     assert sum_of("prediction_error_ratio", provider="cuda") == 0.2
     assert sum_of("device_prediction_error_ratio", device="d") == 0.2
     assert sum_of("model_prediction_error_ratio", model="default/model") == 0.2
+
+
+def test_what_a_container_of_a_task_reports_is_no_prediction_error() -> None:
+    status = succeeded(1e-6)
+    assert status.observed is not None
+    observed = status.observed.model_copy(update={"reported_by": "Container"})
+    registry = counted({"phase": "Running"}, status.model_copy(update={"observed": observed}))
+
+    for name in ("prediction_error_ratio", "prediction_intervals"):
+        for suffix in ("_sum", "_total"):
+            labels = {"provider": "cuda"}
+            assert not registry.get_sample_value(f"acesniper_{name}{suffix}", labels)
+    assert registry.get_sample_value("acesniper_task_run_seconds_sum", {}) == 7.0
 
 
 def test_a_success_adds_the_predicted_and_the_observed_time() -> None:
@@ -137,3 +150,39 @@ def test_a_task_deleted_before_its_end_counts_as_deleted(phase: str, number: flo
 
     name = "acesniper_task_endings_total"
     assert registry.get_sample_value(name, {"reason": "Deleted"}) == number
+
+
+def test_a_foreign_reason_is_no_label() -> None:
+    registry = CollectorRegistry()
+    metrics = OperatorMetrics.on(registry)
+    task = InferenceTask.model_validate(make_itask(status={"phase": "Running"}))
+
+    for number in range(50):
+        foreign = {**FINISHED, "reason": f"Reason{number}\n"}
+        status = InferenceTaskStatus.model_validate({"phase": "Failed", "conditions": [foreign]})
+        count_phase(metrics, ObjectCache(), task, status)
+
+    (family,) = (family for family in registry.collect() if family.name == "acesniper_task_endings")
+    assert [sample.labels for sample in family.samples] == [{"reason": "unknown"}]
+
+
+def test_models_of_a_namespace_beyond_a_number_share_a_series() -> None:
+    registry, store = CollectorRegistry(), ObjectCache()
+    metrics = OperatorMetrics.on(registry)
+    store.upsert_device(make_device_profile("d"))
+    names = [f"model-{number}" for number in range(MAX_MODELS + 50)]
+    for name in names:
+        store.upsert_model(make_model_profile(name))
+    task = InferenceTask.model_validate(make_itask(status={"phase": "Running"}))
+
+    for name in names:
+        count_phase(metrics, store, task, succeeded().model_copy(update={"model_profile": name}))
+
+    (family,) = (
+        family
+        for family in registry.collect()
+        if family.name == "acesniper_model_prediction_error_ratio"
+    )
+    counts = {s.labels["model"]: s.value for s in family.samples if s.name.endswith("_count")}
+    assert len(counts) == MAX_MODELS + 1
+    assert counts["default/(other)"] == 50

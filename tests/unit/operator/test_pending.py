@@ -168,7 +168,8 @@ def test_a_variant_has_the_source_of_its_base_and_both_shapes() -> None:
         variant_manifest("v", "ns", profile.spec.source, wanted, profile)
     )
 
-    assert manifest.metadata == {"name": "v", "namespace": "ns"}
+    labels = {"acesniper.io/derived": "true"}
+    assert manifest.metadata == {"name": "v", "namespace": "ns", "labels": labels}
     assert manifest.spec.source == profile.spec.source
     assert manifest.spec.batch_size == 4
     assert manifest.spec.input_shapes == {"height": 512, "width": 224}

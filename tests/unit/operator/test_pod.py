@@ -1,3 +1,4 @@
+import copy
 from typing import Any
 
 import pytest
@@ -59,6 +60,7 @@ def test_a_plain_task_renders_to_this_pod() -> None:
                 for taint in ("not-ready", "unreachable")
             ],
             "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": 65532,
@@ -95,7 +97,10 @@ def test_a_plain_task_renders_to_this_pod() -> None:
                         }
                     ],
                     "ports": [{"name": "progress", "containerPort": 8786}],
-                    "resources": {"limits": {"acesniper.io/slot": "1"}},
+                    "resources": {
+                        "limits": {"acesniper.io/slot": "1"},
+                        "requests": {"cpu": "100m", "memory": "256Mi"},
+                    },
                     "terminationMessagePolicy": "FallbackToLogsOnError",
                     "securityContext": {
                         "allowPrivilegeEscalation": False,
@@ -105,7 +110,7 @@ def test_a_plain_task_renders_to_this_pod() -> None:
                     "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],  # noqa: S108
                 }
             ],
-            "volumes": [{"name": "scratch", "emptyDir": {}}],
+            "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "8Gi"}}],
         },
     }
 
@@ -159,6 +164,17 @@ def test_tolerations_of_unreachable_nodes_in_the_spec_are_kept(
     spec = rendered(tolerations=tolerations)["spec"]
 
     assert [toleration["key"] for toleration in spec["tolerations"][len(tolerations) :]] == left
+
+
+def test_other_containers_of_a_template_hold_no_slots() -> None:
+    many = {"limits": {"acesniper.io/slot": "7"}, "requests": {"acesniper.io/slot": "7"}}
+    names = "other", "runner"
+    containers = [{"name": name, "resources": copy.deepcopy(many)} for name in names]
+
+    other, runner = rendered(template={"spec": {"containers": containers}})["spec"]["containers"]
+
+    assert other["resources"] == {"limits": {}, "requests": {}}
+    assert runner["resources"]["limits"] == {"acesniper.io/slot": "1"}
 
 
 def test_without_a_runner_container_the_first_takes_the_slot() -> None:
@@ -248,3 +264,32 @@ def test_a_name_is_a_function_of_task_attempt_and_incarnation() -> None:
     assert len(set(names)) == 4
     assert names[0] == pod_name(task())
     assert all(name.startswith("t-") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("resources", "requests"),
+    [
+        ({}, {"cpu": "100m", "memory": "256Mi"}),
+        ({"limits": {"cpu": "2"}}, {"memory": "256Mi"}),
+        ({"requests": {"memory": "1Gi"}}, {"cpu": "100m", "memory": "1Gi"}),
+        ({"requests": {"cpu": "1"}, "limits": {"cpu": "50m", "memory": "1Mi"}}, {"cpu": "1"}),
+    ],
+)
+def test_a_runner_requests_what_its_task_leaves_out(
+    resources: dict[str, Any], requests: dict[str, str]
+) -> None:
+    before = copy.deepcopy(resources)
+
+    (container,) = rendered(resources=resources)["spec"]["containers"]
+
+    assert container["resources"]["requests"] == requests
+    assert resources == before
+
+
+def test_a_template_keeps_its_own_resources_and_service_links() -> None:
+    template = {"spec": {"containers": [{"name": "runner", "image": "mine"}]}}
+
+    spec = rendered(template=template)["spec"]
+
+    assert "enableServiceLinks" not in spec
+    assert spec["containers"][0]["resources"] == {"limits": {SLOT_RESOURCE: "1"}}

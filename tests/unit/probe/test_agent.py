@@ -24,19 +24,22 @@ class World:
     profile: dict[str, Any] | None = None
     broken: int = 0
     answered: list[str | None] = field(default_factory=list)
+    threads: list[int | None] = field(default_factory=list)
     published: int = 0
     waits: list[float] = field(default_factory=list)
 
-    def measure(self, reprobe: str | None) -> None:
+    def measure(self, reprobe: str | None, threads: int | None) -> None:
         if self.broken:
             self.broken -= 1
             raise Unavailable("measuring failed")
         self.answered.append(reprobe)
+        self.threads.append(threads)
         spec = (self.profile or {}).get("spec", {})
         status: dict[str, Any] = {
             "readings": {"null": {}},
             "suiteVersion": "2",
             "reprobed": reprobe,
+            "threads": threads or 4,
         }
         self.profile = {"spec": spec, "status": status}
 
@@ -79,6 +82,18 @@ def test_a_measurement_answers_the_requested_reprobe() -> None:
     world.run(rounds=2)
 
     assert world.answered == ["please"]
+
+
+def test_a_number_of_threads_set_by_a_user_is_measured_once() -> None:
+    world = World()
+    world.run(rounds=1)
+    assert world.profile is not None
+    world.profile["spec"] = {"threads": 2}
+
+    world.waits.clear()
+    world.run(rounds=3)
+
+    assert world.threads == [None, 2]
 
 
 def test_failures_back_off_exponentially_and_keep_the_pod_unready() -> None:

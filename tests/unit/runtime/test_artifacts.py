@@ -12,7 +12,7 @@ import pytest
 from acesniper.api.address import Address
 from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
 from acesniper.runtime.artifacts import Credentials, DownloadLimits, download, oci
-from acesniper.runtime.artifacts.http import Deadline
+from acesniper.runtime.artifacts.http import Transfer
 
 DATA = b"weights" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -134,9 +134,13 @@ def test_a_registry_request_is_repeated_with_the_token_it_demands(tmp_path: Path
 def test_a_password_is_not_sent_to_a_token_realm_without_tls() -> None:
     address = Address.parse("oci://registry.example/net")
 
-    with pytest.raises(Unavailable, match="without TLS"):
+    with pytest.raises(Unavailable, match="with TLS"):
         oci._authorization(
-            'Bearer realm="http://elsewhere/token"', address, SECRET, Deadline.after(1.0)
+            'Bearer realm="http://registry.example/token"',
+            "https://registry.example/v2/net/blobs/sha256:0",
+            address,
+            SECRET,
+            Transfer.after(1.0),
         )
 
 

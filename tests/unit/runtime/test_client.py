@@ -9,9 +9,13 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
 
 from acesniper.api.names import NODES, PODS, Kind
 from acesniper.api.untrusted_json import UNREADABLE
@@ -222,6 +226,53 @@ def test_the_path_of_an_object_follows_from_its_kind_and_name(
     kind: Kind, arguments: tuple[str], path: str
 ) -> None:
     assert kind.path(*arguments) == path
+
+
+@given(st.text(min_size=1, max_size=40), st.sampled_from([None, "status"]))
+def test_a_name_stays_one_segment_of_the_path(name: str, subresource: str | None) -> None:
+    try:
+        path = PODS.path("ns", name, subresource or "")
+    except InvalidInput:
+        assert name in (".", "..") or "/" in name or "%" in name
+        return
+
+    url = URL(f"http://server{path}?watch=true", encoded=False)
+    expected = ["/", "api", "v1", "namespaces", "ns", "pods", name]
+    assert list(url.parts) == expected + ([subresource] if subresource else [])
+    assert url.query_string == "watch=true"
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "../../secrets", "a/b", "%2e%2e", "a%2Fb"])
+@pytest.mark.parametrize("verb", ["get", "delete", "patch"])
+async def test_a_name_that_is_a_path_reaches_no_other_object(name: str, verb: str) -> None:
+    paths: list[str] = []
+
+    async def record(request: web.Request) -> web.Response:
+        paths.append(request.raw_path)
+        return web.json_response({})
+
+    arguments: list[object] = [{}] if verb == "patch" else []
+    async with cluster_with(record) as cluster:
+        with pytest.raises(InvalidInput, match="is not the name of an object"):
+            await getattr(cluster, verb)(PODS, name, "ns", *arguments)
+
+    assert paths == []
+
+
+@pytest.mark.parametrize("name", ["a?dryRun=All", "a#b", "a b", "ä", "a;b", "a&b=c+d"])
+async def test_a_name_reaches_the_server_as_it_is(name: str) -> None:
+    paths: list[str] = []
+
+    async def record(request: web.Request) -> web.Response:
+        paths.append(request.raw_path)
+        return web.json_response({})
+
+    async with cluster_with(record) as cluster:
+        await cluster.get(PODS, name, "ns")
+
+    (path,) = paths
+    assert "?" not in path
+    assert unquote(path) == f"/api/v1/namespaces/ns/pods/{name}"
 
 
 async def test_an_unusable_kubeconfig_is_reported_with_the_remedy(tmp_path: Path) -> None:

@@ -73,3 +73,18 @@ def test_settings_are_immutable() -> None:
 
     with pytest.raises(ValueError, match="frozen"):
         settings.workers = 3
+
+
+@pytest.mark.parametrize("text", ["a=0", "a=-1", "a=nan", "a=inf", "a", "=2", "a=x", "a=1,b"])
+def test_weights_that_are_no_positive_numbers_are_rejected(text: str) -> None:
+    with pytest.raises(InvalidInput, match="ACESNIPER_NAMESPACE_WEIGHTS"):
+        OperatorSettings.read({"ACESNIPER_NAMESPACE_WEIGHTS": text})
+
+
+def test_weights_and_limits_are_read_by_namespace() -> None:
+    settings = ExtenderSettings.read(
+        {"ACESNIPER_NAMESPACE_WEIGHTS": "a=3, *=0.5", "ACESNIPER_NAMESPACE_LIMITS": ""}
+    )
+
+    assert settings.namespace_weights == {"a": 3.0, "*": 0.5}
+    assert settings.namespace_limits == {}

@@ -6,7 +6,7 @@ Ages are computed with the API server's clock; `check_clocks` compares the other
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE
+from acesniper.api.names import OPERATOR_LEASE, PLANNER_LEASE, SLOW_REQUESTS_ANNOTATION
 from acesniper.api.scheduler_config import SchedulerConfig
 from acesniper.api.units import duration_text, epoch_s
 from acesniper.cli.doctor.findings import (
@@ -154,6 +154,14 @@ def _lease(holder: LeaseHolder, inventory: Inventory) -> Iterator[Finding]:
     if age_s > LEASE_DURATIONS * duration_s:
         renewed = f"its lease was last renewed {duration_text(age_s)} ago"
         yield Finding(f"{holder.name} is down: {renewed}; {holder.consequence}", where, fix)
+    elif slow_s := (lease["metadata"].get("annotations") or {}).get(SLOW_REQUESTS_ANNOTATION):
+        yield Finding(
+            f"a request of {holder.name} to the API server took {slow_s} s: its lease lasts "
+            f"{duration_text(duration_s)}, and its loss is noticed only then",
+            where,
+            "give the API server faster storage or more processor time",
+            severity=Severity.WARNING,
+        )
 
 
 def _skew(seconds: float) -> str:

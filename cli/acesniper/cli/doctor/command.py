@@ -8,6 +8,7 @@ import typer
 
 from acesniper.cli.connection import Connection, ContextOption, KubeconfigOption
 from acesniper.cli.options import JsonOption
+from acesniper.domain.foreign_text import bounded_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -75,8 +76,10 @@ def _finding_lines(finding: "Finding") -> "Iterator[Text]":
     from rich.text import Text
 
     style = {"error": "bold red", "warning": "bold yellow"}[finding.severity]
-    yield Text.assemble((f"{finding.severity.value:8} ", style), finding.where)
-    yield Text(f"         {finding.what}")
-    yield Text(f"         fix: {finding.fix}")
+    # Quotes conditions and events of other programs: each is one line.
+    where, what, fix = map(bounded_text, (finding.where, finding.what, finding.fix))
+    yield Text.assemble((f"{finding.severity.value:8} ", style), where)
+    yield Text(f"         {what}")
+    yield Text(f"         fix: {fix}")
     if finding.command:
         yield Text(f"           {finding.command}", style="bold")

@@ -8,6 +8,7 @@ from acesniper.api.v1alpha1.conditions import condition_is_true, find_condition,
 from acesniper.api.v1alpha1.device_profile import (
     DEVICE_COLUMNS,
     DEVICE_RULES,
+    DeviceNamespace,
     DeviceObservation,
     DeviceProfile,
     DeviceProfileSpec,
@@ -39,6 +40,7 @@ from acesniper.api.v1alpha1.model_profile import (
     ModelProfile,
     ModelProfileSpec,
     ModelProfileStatus,
+    ReaderPod,
 )
 from acesniper.api.v1alpha1.schema import NAME_RULE, ApiType, Condition, ModelSource, Seconds
 
@@ -55,6 +57,7 @@ __all__ = [
     "Condition",
     "DeadlinePolicy",
     "DeviceClassLatency",
+    "DeviceNamespace",
     "DeviceObservation",
     "DeviceProfile",
     "DeviceProfileSpec",
@@ -69,6 +72,7 @@ __all__ = [
     "ModelProfileStatus",
     "ModelSource",
     "Phase",
+    "ReaderPod",
     "Seconds",
     "TaskCandidate",
     "TaskDecision",

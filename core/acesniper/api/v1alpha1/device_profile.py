@@ -38,7 +38,8 @@ class DeviceProfileSpec(ApiType):
         default=None,
         ge=1,
         le=1024,
-        description="Number of threads per inference. Default: one per core.",
+        description="Number of threads per inference. The probe measures again with a new number. "
+        "Default: one per core.",
     )
     reprobe: str | None = Field(
         default=None,
@@ -73,6 +74,36 @@ class DeviceObservation(ApiType):
     )
     expected_seconds: LatencySeconds = Field(description="Predicted median latency, in seconds.")
     finished_at: Time = Field(description="Time of the finish.")
+    reported_by: Literal["Runner", "Container"] = Field(
+        default="Runner",
+        description="What measured the latency: the runner image, or a container of the task's own,"
+        " from which other namespaces do not learn. Default: Runner.",
+    )
+
+
+class DeviceNamespace(ApiType):
+    """What the tasks of one namespace showed of the device."""
+
+    namespace: str = Field(description="Namespace of the tasks.")
+    calibration: str | None = Field(
+        default=None,
+        description="Comparison of observed with predicted latencies of these tasks.",
+    )
+    interval_factor: float = Field(
+        default=1.0,
+        ge=0.1,
+        le=10.0,
+        description="Factor on the width of the prediction intervals of the namespace's models on"
+        " this device, adapted so that 90 % of the latencies are inside. Default: 1.",
+    )
+    drift: Literal["Slower", "Faster"] | None = Field(
+        default=None, description="Direction of the latest drift of these latencies."
+    )
+    drifted_at: Time | None = Field(
+        default=None,
+        description="Start of the latest drift; for this namespace, earlier latencies are"
+        " discounted.",
+    )
 
 
 class DeviceProfileStatus(ApiType):
@@ -119,6 +150,12 @@ class DeviceProfileStatus(ApiType):
         description="The newest finished tasks on the device; predictions for the device learn "
         "from them.",
     )
+    namespaces: list[DeviceNamespace] = Field(
+        default_factory=list,
+        max_length=32,
+        description="The namespaces of these tasks. Each learns from its own tasks; the others"
+        " learn the median of what the namespaces show.",
+    )
     calibration: str | None = Field(
         default=None,
         description='Comparison of observed with predicted latencies, such as "1.05 x '
@@ -128,13 +165,8 @@ class DeviceProfileStatus(ApiType):
         default=1.0,
         ge=0.1,
         le=10.0,
-        description="Factor on the width of the prediction intervals of this device, adapted so"
-        " that 90 % of the latencies are inside. Default: 1.",
-    )
-    learns_from: Time | None = Field(
-        default=None,
-        description="Time of the last change of the device, as by a drift; tasks that finished "
-        "before it are ignored.",
+        description="Factor on the width of the prediction intervals of this device, for namespaces"
+        " whose tasks have not run on it: the median of those of `namespaces`. Default: 1.",
     )
     observed_generation: int | None = Field(
         default=None, description="Generation of the spec that this status reflects."

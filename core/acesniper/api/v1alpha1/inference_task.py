@@ -14,14 +14,16 @@ from acesniper.api.v1alpha1.schema import (
     CelRule,
     Condition,
     Duration,
-    FreeForm,
     Message,
     ModelSource,
     Name,
+    PodTemplate,
     PrinterColumn,
+    ResourceRequirements,
     Seconds,
     Shapes,
     Time,
+    Toleration,
     address_rules,
     conditions_field,
     immutable,
@@ -152,15 +154,15 @@ class InferenceTaskSpec(ApiType):
         description="Labels that a node must have to run the task, such as {kubernetes.io/arch:"
         " arm64}.",
     )
-    tolerations: list[FreeForm] = Field(
+    tolerations: list[Toleration] = Field(
         default_factory=list, max_length=64, description="Tolerations of the pods of the task."
     )
-    resources: FreeForm = Field(
+    resources: ResourceRequirements = Field(
         default_factory=dict,
         description="Resource requests and limits of the runner container, such as {limits: "
         "{memory: 2Gi}}.",
     )
-    template: FreeForm = Field(
+    template: PodTemplate = Field(
         default_factory=dict,
         description="Pod template for a custom container. Default: the runner image runs the "
         "model. The termination message of the container named `runner` is read as "
@@ -272,6 +274,12 @@ class TaskPrediction(ApiType):
 class TaskObservation(ApiType):
     """Observed times of a finished task, in seconds."""
 
+    reported_by: Literal["Runner", "Container"] | None = Field(
+        default=None,
+        description="What measured the latency: Runner, the runner image as the operator starts it;"
+        " or Container, any other container. Predictions learn from Container only if the"
+        " administrator allows it, and for this namespace alone.",
+    )
     text: str = Field(description='Median latency of one inference, such as "12.5 ms".')
     latency_median_seconds: float | None = Field(
         default=None,

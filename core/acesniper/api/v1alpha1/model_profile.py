@@ -44,6 +44,13 @@ class DeviceClassLatency(ApiType):
     slowest_seconds: float = Field(description="Latency on the slowest device, in seconds.")
 
 
+class ReaderPod(ApiType):
+    """The pod that reads a model in the operator's place."""
+
+    name: str = Field(description="Name of the pod.")
+    uid: str = Field(description="UID of the pod. What another pod of its name reports is ignored.")
+
+
 class ModelProfileStatus(ApiType):
     """Features of the graph of the model, written by the operator."""
 
@@ -88,6 +95,9 @@ class ModelProfileStatus(ApiType):
     )
     latency: list[DeviceClassLatency] = Field(
         default_factory=list, description="Predicted latency by device class."
+    )
+    reader_pod: ReaderPod | None = Field(
+        default=None, description="Pod that reads the model, while it does."
     )
     observed_generation: int | None = Field(
         default=None, description="Generation of the spec that this status reflects."

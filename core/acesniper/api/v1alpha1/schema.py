@@ -8,6 +8,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
 from acesniper.api.address import MODEL_PATTERN
+from acesniper.api.kubernetes_schema import REFERENCE
 from acesniper.api.units import DURATION_PATTERN
 from acesniper.domain.foreign_text import bounded_text
 from acesniper.domain.prediction import MAX_LATENCY_S, MIN_LATENCY_S
@@ -70,7 +71,10 @@ Time = Annotated[str, Field(pattern=TIME_PATTERN, json_schema_extra={"format": "
 Message = Annotated[str, PlainSerializer(bounded_text)]
 """Explanation for users. It may quote a server, a file or another object, so it is written as one
 printable line of limited length, whatever it quotes."""
-FreeForm = Annotated[dict[str, Any], RawSchema({"x-kubernetes-preserve-unknown-fields": True})]
+Toleration = Annotated[dict[str, Any], RawSchema({REFERENCE: "Toleration"})]
+ResourceRequirements = Annotated[dict[str, Any], RawSchema({REFERENCE: "ResourceRequirements"})]
+PodTemplate = Annotated[dict[str, Any], RawSchema({REFERENCE: "PodTemplateSpec"})]
+"""Handled as plain JSON; the API server validates them by Kubernetes' own schema."""
 
 
 class ApiType(BaseModel):

@@ -5,7 +5,17 @@ store one GET is needed (of S3 a PUT as well).
 """
 
 from acesniper.runtime.artifacts.credentials import NO_CREDENTIALS, Credentials
+from acesniper.runtime.artifacts.destinations import Destinations
 from acesniper.runtime.artifacts.download import DownloadLimits, download
+from acesniper.runtime.artifacts.http import HttpStatusError
 from acesniper.runtime.artifacts.s3 import Bucket
 
-__all__ = ["NO_CREDENTIALS", "Bucket", "Credentials", "DownloadLimits", "download"]
+__all__ = [
+    "NO_CREDENTIALS",
+    "Bucket",
+    "Credentials",
+    "Destinations",
+    "DownloadLimits",
+    "HttpStatusError",
+    "download",
+]

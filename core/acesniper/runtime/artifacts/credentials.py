@@ -18,6 +18,7 @@ KEYS = (
     "endpoint",
     "region",
     "ca.crt",
+    "tokenHost",
     ".dockerconfigjson",
 )
 """Including those of `kubernetes.io/basic-auth` and `kubernetes.io/dockerconfigjson`."""

@@ -10,10 +10,11 @@ from acesniper.api.address import HTTP, OCI, Address
 from acesniper.domain.errors import InvalidModel, Unavailable
 from acesniper.runtime.artifacts import oci
 from acesniper.runtime.artifacts.credentials import NO_CREDENTIALS, Credentials
-from acesniper.runtime.artifacts.http import Deadline, request, translated
+from acesniper.runtime.artifacts.destinations import ANYWHERE, Destinations
+from acesniper.runtime.artifacts.http import Transfer, request, translated
 from acesniper.runtime.artifacts.s3 import Bucket
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +32,27 @@ def download(
     sha256: str | None,
     credentials: Credentials = NO_CREDENTIALS,
     limits: DownloadLimits = DownloadLimits(),
+    destinations: Destinations = ANYWHERE,
 ) -> str:
     """Write the file to `target` and return its SHA-256.
 
     Raises:
         Unavailable: the file cannot be fetched now.
+        AddressNotAllowed: a server is at an address outside `destinations`.
         InvalidModel: TooLarge or DigestMismatch; a retry is useless.
     """
     digest = hashlib.sha256()
     size = 0
-    deadline = Deadline.after(limits.total_s)
-    with _open(address, sha256 or "", credentials, deadline) as response:
+    transfer = Transfer.after(limits.total_s, destinations)
+    with _open(address, sha256 or "", credentials, transfer) as response:
+        if (response.length or 0) > limits.most_bytes:
+            raise _too_large(address, limits)
         try:
             with target.open("wb") as file:
                 for chunk in _chunks(response, address):
                     size += len(chunk)
                     if size > limits.most_bytes:
-                        limit = f"{limits.most_bytes / 2**20:.0f} MiB"
-                        raise InvalidModel("TooLarge", f"{address.shown} is larger than {limit}")
+                        raise _too_large(address, limits)
                     digest.update(chunk)
                     file.write(chunk)
         except OSError as error:
@@ -60,19 +64,24 @@ def download(
     return actual
 
 
+def _too_large(address: Address, limits: DownloadLimits) -> InvalidModel:
+    limit = f"{limits.most_bytes / 2**20:.0f} MiB"
+    return InvalidModel("TooLarge", f"{address.shown} is larger than {limit}")
+
+
 def _open(
-    address: Address, sha256: str, credentials: Credentials, deadline: Deadline
+    address: Address, sha256: str, credentials: Credentials, transfer: Transfer
 ) -> HTTPResponse:
     if address.scheme == "s3":
-        return Bucket(address, credentials).get(deadline)
+        return Bucket(address, credentials).get(transfer)
     if address.scheme in OCI:
-        return oci.get_blob(address, sha256, credentials, deadline)
+        return oci.get_blob(address, sha256, credentials, transfer)
     if address.scheme not in HTTP:
         raise AssertionError(f"{address.scheme} is mounted, not fetched")
     authorization = credentials.authorization(address.host)
     headers = {"Authorization": authorization} if authorization else {}
     return request(
-        address.uri, headers, shown=address.shown, deadline=deadline, credentials=credentials
+        address.uri, headers, shown=address.shown, transfer=transfer, credentials=credentials
     )
 
 

@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import Message
 from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse, HTTPSConnection
@@ -23,6 +23,10 @@ from urllib.request import HTTPHandler, HTTPSHandler, Request
 from acesniper.domain.errors import Unavailable
 from acesniper.domain.foreign_text import bounded_text
 from acesniper.runtime.artifacts.credentials import NO_CREDENTIALS, Credentials
+from acesniper.runtime.artifacts.destinations import ANYWHERE, Destinations
+
+_Resolved = tuple[int, int, int, Any]
+"""Family, type, protocol and address of a socket."""
 
 SOCKET_TIMEOUT_S = 30.0
 """Timeout of a connection without data."""
@@ -46,6 +50,34 @@ class Deadline:
         if left_s <= 0:
             raise TimeoutError(f"not finished after {self.total_s:g} s")
         return min(left_s, SOCKET_TIMEOUT_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One transfer of one or several requests: its deadline and where it may connect to.
+
+    Each name is resolved once, so that a changed DNS answer cannot send what one server answered to
+    another.
+    """
+
+    deadline: Deadline
+    destinations: Destinations = ANYWHERE
+    _resolved: dict[tuple[str, int], list[_Resolved]] = field(default_factory=dict)
+
+    @classmethod
+    def after(cls, total_s: float, destinations: Destinations = ANYWHERE) -> "Transfer":
+        """A transfer that has to end in this many seconds."""
+        return cls(Deadline.after(total_s), destinations)
+
+    def resolved(self, host: str, port: int) -> list[_Resolved]:
+        """Addresses of a host. Raises AddressNotAllowed if one of them is not allowed."""
+        found = self._resolved.get((host, port))
+        if found is None:
+            infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = [(family, kind, protocol, where) for family, kind, protocol, _, where in infos]
+            self.destinations.check(host, (str(where[0]) for *_, where in found))
+            self._resolved[host, port] = found
+        return found
 
 
 class _Plain(socket.socket):
@@ -76,30 +108,30 @@ class _SecureConnection(HTTPSConnection):
 
 
 class Http(HTTPHandler):
-    """Opens http:// URLs with a deadline."""
+    """Opens http:// URLs of a transfer."""
 
-    def __init__(self, deadline: Deadline) -> None:
-        """Apply `deadline` to every connection."""
+    def __init__(self, transfer: Transfer) -> None:
+        """Apply the deadline and the destinations of `transfer` to every connection."""
         super().__init__()
-        self._deadline = deadline
+        self._transfer = transfer
 
     def http_open(self, req: Request) -> HTTPResponse:
         """Open a URL, as called by urllib."""
 
         def connection(host: str, **options: Any) -> HTTPConnection:  # noqa: ANN401 - urllib's
-            return _with_deadline(HTTPConnection(host, **options), self._deadline)
+            return _restricted(HTTPConnection(host, **options), self._transfer)
 
         return self.do_open(connection, req)
 
 
 class Https(HTTPSHandler):
-    """Opens https:// URLs with a deadline."""
+    """Opens https:// URLs of a transfer."""
 
-    def __init__(self, deadline: Deadline, trust: ssl.SSLContext) -> None:
+    def __init__(self, transfer: Transfer, trust: ssl.SSLContext) -> None:
         """Verify servers with `trust`."""
         super().__init__()
         trust.sslsocket_class = _Secure
-        self._deadline = deadline
+        self._transfer = transfer
         self._trust = trust
 
     def https_open(self, req: Request) -> HTTPResponse:
@@ -107,30 +139,33 @@ class Https(HTTPSHandler):
 
         def connection(host: str, **options: Any) -> HTTPConnection:  # noqa: ANN401 - urllib's
             connection = _SecureConnection(host, context=self._trust, **options)
-            connection.deadline = self._deadline
-            return _with_deadline(connection, self._deadline)
+            connection.deadline = self._transfer.deadline
+            return _restricted(connection, self._transfer)
 
         return self.do_open(connection, req)
 
 
-def _with_deadline(connection: HTTPConnection, deadline: Deadline) -> HTTPConnection:
+def _restricted(connection: HTTPConnection, transfer: Transfer) -> HTTPConnection:
     """The connection with `_connected` as its connect function, also for proxies and TLS."""
 
     def connect(where: tuple[str, int], *_: object) -> socket.socket:
-        return _connected(where, deadline)
+        return _connected(where, transfer)
 
     connection._create_connection = connect  # type: ignore[attr-defined]  # typeshed has it not
     return connection
 
 
-def _connected(where: tuple[str, int], deadline: Deadline) -> socket.socket:
-    """A socket to one of the host's addresses, within the deadline for all of them."""
+def _connected(where: tuple[str, int], transfer: Transfer) -> socket.socket:
+    """A socket to one of the host's addresses, within the deadline for all of them.
+
+    It connects to the very address that was checked.
+    """
     failure = OSError(f"{where[0]} has no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(*where, type=socket.SOCK_STREAM):
+    for family, kind, protocol, address in transfer.resolved(*where):
         plain = _Plain(family, kind, protocol)
-        plain.deadline = deadline
+        plain.deadline = transfer.deadline
         try:
-            plain.settimeout(deadline.remaining_s())
+            plain.settimeout(transfer.deadline.remaining_s())
             plain.connect(address)
         except OSError as error:
             plain.close()
@@ -159,6 +194,10 @@ class HttpStatusError(Unavailable):
 class _Redirects(urllib.request.HTTPRedirectHandler):
     max_redirections = MAX_REDIRECTS
 
+    def __init__(self, followed: bool) -> None:
+        super().__init__()
+        self._followed = followed
+
     def redirect_request(
         self,
         req: urllib.request.Request,
@@ -168,6 +207,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         headers: HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
+        if not self._followed:
+            raise urllib.error.URLError("redirects are not followed here")
         scheme = urlsplit(newurl).scheme
         if scheme != "https" and scheme != req.type:
             raise urllib.error.URLError(f"redirect from {req.type} to {scheme} is not allowed")
@@ -179,10 +220,11 @@ def request(
     headers: Mapping[str, str],
     *,
     shown: str,
-    deadline: Deadline,
+    transfer: Transfer,
     credentials: Credentials = NO_CREDENTIALS,
     method: str = "GET",
     body: bytes | None = None,
+    redirects: bool = True,
 ) -> HTTPResponse:
     """Send a request and return the open response; the deadline also applies to reading it.
 
@@ -190,6 +232,7 @@ def request(
 
     Raises:
         HttpStatusError: the status is not 2xx.
+        AddressNotAllowed: the server is at an address that the transfer must not connect to.
         Unavailable: there is no response.
     """
     with translated(shown):
@@ -204,7 +247,7 @@ def request(
         for name, value in headers.items():
             prepared.add_unredirected_header(name, _sendable(value))
         try:
-            response: HTTPResponse = _opener(credentials, deadline).open(
+            response: HTTPResponse = _opener(credentials, transfer, redirects).open(
                 prepared, timeout=SOCKET_TIMEOUT_S
             )
         except urllib.error.HTTPError as error:
@@ -235,17 +278,24 @@ def _sendable(value: str) -> str:
     return value
 
 
-def _opener(credentials: Credentials, deadline: Deadline) -> urllib.request.OpenerDirector:
-    """An opener for http and https only; the default one also opens files."""
+def _opener(
+    credentials: Credentials, transfer: Transfer, redirects: bool
+) -> urllib.request.OpenerDirector:
+    """An opener for http and https only; the default one also opens files.
+
+    A proxy resolves names itself, so that the check of addresses would be void: transfers with
+    restricted destinations do not use the proxies of the environment.
+    """
     opener = urllib.request.OpenerDirector()
+    proxies: dict[str, str] | None = None if transfer.destinations.everywhere else {}
     for handler in (
-        urllib.request.ProxyHandler(),
+        urllib.request.ProxyHandler(proxies),
         urllib.request.UnknownHandler(),
-        Http(deadline),
-        Https(deadline, _trust(credentials.get("ca.crt"))),
+        Http(transfer),
+        Https(transfer, _trust(credentials.get("ca.crt"))),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
-        _Redirects(),
+        _Redirects(redirects),
     ):
         opener.add_handler(handler)
     return opener

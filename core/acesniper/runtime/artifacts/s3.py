@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from acesniper.api.address import Address
 from acesniper.runtime.artifacts.credentials import Credentials
-from acesniper.runtime.artifacts.http import Deadline, request
+from acesniper.runtime.artifacts.http import Transfer, request
 
 DEFAULT_REGION = "us-east-1"
 MAX_PUT_S = 3600.0
@@ -32,18 +32,18 @@ class Bucket:
     credentials: Credentials
     clock: Callable[[], datetime] = _now
 
-    def get(self, deadline: Deadline) -> HTTPResponse:
+    def get(self, transfer: Transfer) -> HTTPResponse:
         """Open the object at the address; raises Unavailable."""
-        return self._send("GET", self.address.path, b"", self.address.shown, deadline)
+        return self._send("GET", self.address.path, b"", self.address.shown, transfer)
 
     def put(self, name: str, content: bytes) -> None:
         """Write an object below the address atomically; raises Unavailable."""
         key = f"{self.address.path.rstrip('/')}/{name}".lstrip("/")
         shown = f"s3://{self.address.host}/{key}"
-        self._send("PUT", key, content, shown, Deadline.after(MAX_PUT_S)).close()
+        self._send("PUT", key, content, shown, Transfer.after(MAX_PUT_S)).close()
 
     def _send(
-        self, method: str, key: str, body: bytes, shown: str, deadline: Deadline
+        self, method: str, key: str, body: bytes, shown: str, transfer: Transfer
     ) -> HTTPResponse:
         url = f"{self._endpoint()}/{quote(self.address.host)}/{quote(key, safe='/~')}"
         headers = self._signed(method, url, body)
@@ -51,7 +51,7 @@ class Bucket:
             url,
             headers,
             shown=shown,
-            deadline=deadline,
+            transfer=transfer,
             credentials=self.credentials,
             method=method,
             body=body if method == "PUT" else None,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
-from acesniper.api.objects import PodView, namespaced_key
+from acesniper.api.objects import DecisionKey, PodView, namespaced_key
 from acesniper.domain.cold_start import ColdStartEstimator
 from acesniper.domain.device import Device, DeviceId
 from acesniper.domain.reservations import PodUid, Reservation, ReservationLedger
@@ -42,6 +42,7 @@ class ClusterCache:
         clock: returns seconds since the epoch.
         bind_timeout_s: how long a reservation lasts without its pod being bound.
         changed: set by every event that may change the plan.
+        key: signs and verifies the planner's decisions.
     """
 
     table: LatencyTable
@@ -50,6 +51,7 @@ class ClusterCache:
     start_times: ColdStartEstimator = field(default_factory=ColdStartEstimator)
     ledger: ReservationLedger = field(default_factory=ReservationLedger)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    key: DecisionKey = field(default_factory=DecisionKey.random)
     pods: dict[PodUid, PodView] = field(default_factory=dict)
     devices: DeviceIndex = field(default_factory=DeviceIndex)
     reservations: Reservations = field(init=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from acesniper.api import convert
 from acesniper.api.objects import PodView, namespaced_key
 from acesniper.api.v1alpha1 import InferenceTask, Phase
 from acesniper.domain.cold_start import (
@@ -107,7 +108,7 @@ class ColdStartCache:
         times = ObservedStart(
             observed.container_seconds, observed.fetch_seconds, observed.load_seconds
         )
-        self.estimator.learn(start, times)
+        self.estimator.learn(start, times, by_runner=convert.reported_by_runner(resource))
         self.changed = True
 
     def delete_task(self, uid: str) -> None:

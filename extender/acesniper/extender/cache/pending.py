@@ -41,6 +41,8 @@ class PendingTasks:
     gated_pods: dict[TaskKey, PodView] = field(default_factory=dict)
     _tasks: dict[TaskKey, Task] = field(default_factory=dict)
     """All tasks that are not finished, suspended or being deleted."""
+    _pod_uids: dict[TaskKey, str | None] = field(default_factory=dict)
+    """The pod that the operator made for each of `_tasks`, by the task's status."""
     _pods: dict[TaskKey, dict[PodUid, PodView]] = field(default_factory=dict)
     _by_model: dict[ModelKey, set[TaskKey]] = field(default_factory=dict)
     _avoid_until_s: dict[TaskKey, dict[DeviceId, float]] = field(default_factory=dict)
@@ -61,12 +63,14 @@ class PendingTasks:
     def set_task(self, key: TaskKey, resource: InferenceTask | None) -> None:
         """Upsert a task, or delete it (None)."""
         before = self._tasks.pop(key, None)
+        self._pod_uids.pop(key, None)
         if before is not None:
             self._by_model[before.model].discard(key)
         if resource is None:
             self._avoid_until_s.pop(key, None)
         elif (task := _plannable_task(resource)) is not None:
             self._tasks[key] = task
+            self._pod_uids[key] = resource.status.pod_uid
             self._by_model.setdefault(task.model, set()).add(key)
         self.invalidate(key)
 
@@ -127,7 +131,7 @@ class PendingTasks:
             self.ungated[key] = task
         else:
             # The pod has what admission in the API server added: the value of its priority class,
-            # default requests, tolerations, sidecars, or the node selector of a queue manager.
+            # default requests, tolerations, sidecars, or the node selector of Kueue's flavor.
             rules = self.rules.rules_of(gated_pod.uid)
             self.gated[key] = replace(task, priority=gated_pod.priority, pod_rules=rules)
             self.gated_pods[key] = gated_pod
@@ -136,8 +140,10 @@ class PendingTasks:
         return chain(self.gated.values(), self.ungated.values())
 
     def _active_pods(self, key: TaskKey) -> Iterable[PodView]:
+        """The pod that the operator made for a task; labels and owners can be written by all."""
+        uid = self._pod_uids.get(key)
         pods = self._pods.get(key, {}).values()
-        return (pod for pod in pods if not pod.finished and not pod.deleting)
+        return (pod for pod in pods if pod.uid == uid and not pod.finished and not pod.deleting)
 
 
 def task_key(pod: PodView) -> TaskKey:

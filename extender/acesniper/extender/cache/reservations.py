@@ -106,6 +106,9 @@ class Reservations:
         before, device = self.ledger.get(pod.uid), self.devices.device_of(pod)
         self._estimated.discard(pod.uid)
         if device is None:
+            # Admitted by this process, and opened before the watch shows the decision.
+            if before is not None and before.expires_s is not None and pod.node is None:
+                return False
             return self.ledger.release(pod.uid)
         started_s = expires_s = None
         if pod.node is not None:

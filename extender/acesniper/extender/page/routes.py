@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from acesniper.domain.errors import Unavailable
+from acesniper.domain.errors import InvalidInput, Unavailable
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.page.explain import explain
 from acesniper.extender.page.fleet import (
@@ -174,6 +174,8 @@ class Page:
         namespace, name = (request.path_params[field] for field in ("namespace", "name"))
         try:
             explanation = await explain(self.cluster, self.planner, namespace, name)
+        except InvalidInput as error:
+            raise HTTPException(400, str(error)) from error
         except Unavailable as error:
             raise HTTPException(503, f"the API server does not respond: {error}") from error
         if explanation is None:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from acesniper.api import messages
 from acesniper.api.decision import Decision
 from acesniper.api.names import GENERATION_ANNOTATION, MODEL_DIGEST_ANNOTATION
 from acesniper.api.objects import PodView
@@ -22,7 +21,7 @@ from acesniper.api.v1alpha1 import (
     find_condition,
     with_condition,
 )
-from acesniper.operator.task import pending, pod_health, termination
+from acesniper.operator.task import pending, pod_health, reports, termination
 from acesniper.operator.task.pod import pod_name
 from acesniper.operator.task.pod_health import Failure, Fault, PodProblem
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
@@ -111,9 +110,8 @@ def _gated(
     if (expired := termination.deadline_exceeded(snapshot)) is not None:
         return replace(expired, delete_pod=pod)
     if pod.refused is not None:
-        reason = Reason.DEADLINE_UNREACHABLE
-        end = termination.finish(snapshot, status, Phase.FAILED, reason, pod.refused)
-        return replace(end, delete_pod=pod)
+        refused = pending.refused_by_planner(snapshot, status, pod.refused)
+        return replace(refused, delete_pod=pod)
     if (notices := _outdated(snapshot, pod, manifest)) is not None:
         # Nothing has run yet: replace the pod by one of the current model and spec.
         renewed = next_incarnation(status)
@@ -122,6 +120,8 @@ def _gated(
     if blocked is not None:
         return _without_model(blocked, status)
     if profile is not None:
+        if (over_limit := pending.over_limit(snapshot, status, profile)) is not None:
+            return replace(over_limit, delete_pod=pod)
         conditions, _ = pending.with_profiled_model(snapshot, name, profile)
         text = pending.waiting_message(snapshot, name, profile, pod.other_gates)
         status = status.model_copy(update={"conditions": conditions, "message": text})
@@ -279,10 +279,12 @@ def _pod_vanished(snapshot: TaskSnapshot) -> Action:
 def _succeeded(snapshot: TaskSnapshot, pod: PodView, manifest: Manifest) -> Action:
     """The last action of a task that succeeded, with what was observed."""
     placed = _healthy(snapshot, pod, manifest)
-    report = messages.parse_report(str(messages.terminated_state(manifest).get("message", "")))
+    report = reports.read_report(manifest)
     created_s = epoch_s(snapshot.task.metadata["creationTimestamp"])
     observed, text = termination.observed_outcome(report, manifest, created_s, snapshot.now_s)
-    update: dict[str, Any] = {"observed": observed}
+    node = (snapshot.nodes or {}).get(str(pod.node))
+    reported_by = reports.reporter(snapshot.task, manifest, snapshot.image, node)
+    update: dict[str, Any] = {"observed": observed.model_copy(update={"reported_by": reported_by})}
     if report is not None and report.inferences:
         total = snapshot.task.spec.inferences
         run_s = max((report.total_s or 0.0) - (report.load_s or 0.0), 0.0)

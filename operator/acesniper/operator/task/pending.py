@@ -7,11 +7,11 @@ from dataclasses import replace
 from math import inf
 
 from acesniper.api import convert
-from acesniper.api.names import API_VERSION
+from acesniper.api.names import API_VERSION, DERIVED_LABEL
 from acesniper.api.objects import Json
 from acesniper.api.pod_rules import rules_by_node
 from acesniper.api.reasons import ConditionType, Notice, Reason
-from acesniper.api.units import rfc3339
+from acesniper.api.units import duration_text, rfc3339
 from acesniper.api.v1alpha1 import (
     Condition,
     InferenceTaskSpec,
@@ -29,6 +29,7 @@ from acesniper.domain.errors import InvalidTask
 from acesniper.operator.task import termination
 from acesniper.operator.task.pod import render_pod
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
+from acesniper.policies.estimates import LIMIT_TEXT
 from acesniper.policies.feasibility import infeasible_everywhere
 
 SUSPENDED = "suspended; set spec.suspend to false to resume"
@@ -157,7 +158,7 @@ def variant_manifest(
     return {
         "apiVersion": API_VERSION,
         "kind": "ModelProfile",
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace, "labels": {DERIVED_LABEL: "true"}},
         "spec": variant.model_dump(by_alias=True, mode="json", exclude_none=True),
     }
 
@@ -170,6 +171,8 @@ def enqueue(snapshot: TaskSnapshot, name: str, profile: ModelProfile) -> Action:
     task = snapshot.task
     conditions, notices = with_profiled_model(snapshot, name, profile)
     status = termination.updated_status(snapshot, conditions=conditions, model_profile=name)
+    if (refused := over_limit(snapshot, status, profile)) is not None:
+        return refused
     if task.spec.suspend:
         status = status.model_copy(update={"phase": Phase.PENDING, "message": SUSPENDED})
         return Action(status, notices=tuple(notices))
@@ -189,11 +192,50 @@ def enqueue(snapshot: TaskSnapshot, name: str, profile: ModelProfile) -> Action:
     status = _without_rejection(snapshot, status, name, profile)
     source = profile.spec.source
     try:
-        pod = render_pod(task, name, source, snapshot.image, snapshot.cache)
+        pod = render_pod(
+            task,
+            name,
+            source,
+            snapshot.image,
+            snapshot.cache,
+            snapshot.max_task_s,
+            snapshot.defaults,
+        )
     except InvalidTask as error:
         text = str(error)
         return termination.finish(snapshot, status, Phase.FAILED, Reason.INVALID_POD, text)
     return Action(status, create_pod=pod, notices=tuple(notices))
+
+
+def over_limit(
+    snapshot: TaskSnapshot, status: InferenceTaskStatus, profile: ModelProfile
+) -> Action | None:
+    """The end of a task that is longer than one may be; None if it is not, or not predictable."""
+    spec, limit_s = snapshot.task.spec, snapshot.max_task_s
+    latencies_s = [
+        latency.fastest_seconds
+        for latency in profile.status.latency
+        if not spec.runtime or latency.device_class.partition("/")[0] in spec.runtime
+    ]
+    fastest_s = min(latencies_s, default=0.0)
+    if not limit_s or spec.inferences * fastest_s <= limit_s:
+        return None
+    most = int(limit_s / fastest_s)
+    remedy = f"use tasks of at most {most} inferences" if most else "use a smaller model or batch"
+    run_s, limit = spec.inferences * fastest_s, duration_text(limit_s)
+    text = (
+        f"spec.inferences {spec.inferences} is predicted to run for {duration_text(run_s)} on the"
+        f" fastest device, longer than the limit of {limit} per task"
+        f" (scheduling.settings.maxTaskS); {remedy}"
+    )
+    return termination.finish(snapshot, status, Phase.FAILED, Reason.LIMIT_EXCEEDED, text)
+
+
+def refused_by_planner(snapshot: TaskSnapshot, status: InferenceTaskStatus, text: str) -> Action:
+    """The end of a task that no device can finish before its deadline or within the limit."""
+    limited = LIMIT_TEXT in text
+    reason = Reason.LIMIT_EXCEEDED if limited else Reason.DEADLINE_UNREACHABLE
+    return termination.finish(snapshot, status, Phase.FAILED, reason, text)
 
 
 def _without_rejection(

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from math import ceil
 from typing import Any
 
 from acesniper.api.address import Address
@@ -16,6 +17,7 @@ from acesniper.api.names import (
     MODEL_LABEL,
     PLAN_GATE,
     PROGRESS_PORT,
+    QUEUE_LABELS,
     RUNNER_CONTAINER,
     SCHEDULER_NAME,
     SLOT_RESOURCE,
@@ -24,9 +26,11 @@ from acesniper.api.names import (
 from acesniper.api.objects import Json
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskSpec, ModelSource
 from acesniper.domain.errors import InvalidInput, InvalidTask
-from acesniper.operator.task.volumes import NodeCache, PodVolumes
+from acesniper.operator.task.volumes import POD_DEFAULTS, NodeCache, PodDefaults, PodVolumes
 
 MAX_NAME_LENGTH = 63
+RUN_TOLERANCE = 1.5
+"""How much longer than the longest predicted run a pod may be active, its start included."""
 NODE_DOWN_SECONDS = 60
 NODE_DOWN_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 TEMPLATE = "spec.template"
@@ -48,16 +52,25 @@ def pod_name(task: InferenceTask) -> str:
 
 
 def render_pod(
-    task: InferenceTask, model: str, source: ModelSource, image: str, cache: NodeCache | None = None
+    task: InferenceTask,
+    model: str,
+    source: ModelSource,
+    image: str,
+    cache: NodeCache | None = None,
+    max_task_s: float = 0.0,
+    defaults: PodDefaults = POD_DEFAULTS,
 ) -> Json:
     """The gated pod that runs one attempt of `task`.
+
+    It is ended after 1.5 times `max_task_s`, so that a wrong prediction or a run that hangs does
+    not hold a device forever; 0: never.
 
     Raises:
         InvalidTask: spec.template is not a valid pod (its schema accepts any JSON), or an address
             is invalid.
     """
     pod: Json = copy.deepcopy(task.spec.template) or {
-        "spec": runner_spec(task.spec, task.metadata["name"], source, image, cache)
+        "spec": runner_spec(task.spec, task.metadata["name"], source, image, cache, defaults)
     }
     spec = _object(pod, "spec", TEMPLATE)
     given = _object(pod, "metadata", TEMPLATE)
@@ -67,7 +80,9 @@ def render_pod(
     metadata["name"] = pod_name(task)
     metadata["namespace"] = task.metadata["namespace"]
     metadata["ownerReferences"] = [_owner(task)]
+    own_labels = task.metadata.get("labels") or {}
     metadata["labels"] = {
+        **{label: own_labels[label] for label in QUEUE_LABELS if label in own_labels},
         **_object(metadata, "labels", f"{TEMPLATE}.metadata"),
         TASK_LABEL: task.metadata["name"],
         MODEL_LABEL: model,
@@ -81,6 +96,10 @@ def render_pod(
     spec["schedulerName"] = SCHEDULER_NAME
     spec["schedulingGates"] = [*_list(spec, "schedulingGates"), {"name": PLAN_GATE}]
     spec["restartPolicy"] = "Never"
+    if max_task_s:
+        longest_s = ceil(RUN_TOLERANCE * max_task_s)
+        given_s = spec.get("activeDeadlineSeconds")
+        spec["activeDeadlineSeconds"] = min(given_s or longest_s, longest_s)
     if task.spec.node_selector:
         selector = _object(spec, "nodeSelector", f"{TEMPLATE}.spec")
         spec["nodeSelector"] = {**selector, **task.spec.node_selector}
@@ -126,17 +145,29 @@ def _node_down_tolerations(tolerations: list[Any]) -> Iterator[Json]:
 
 
 def _request_slot(spec: Json, where: str) -> None:
-    """Request one slot for the pod, in its runner container or else its first one."""
+    """Request one slot for the pod, in its runner container or else its first one.
+
+    The planner reserves one: a template that asks for more would hold slots of others.
+    """
     containers = _list(spec, "containers")
     if not all(isinstance(container, dict) for container in containers):
         raise InvalidTask(f"{where} must be a list of objects")
     runners = [container for container in containers if container.get("name") == RUNNER_CONTAINER]
+    for container in containers:
+        _without_slot(container)
     for container in (runners or containers)[:1]:
         resources = _object(container, "resources", where)
         resources["limits"] = {
             **_object(resources, "limits", f"{where}.resources"),
             SLOT_RESOURCE: "1",
         }
+
+
+def _without_slot(container: Json) -> None:
+    resources = container.get("resources")
+    for amounts in resources.values() if isinstance(resources, dict) else ():
+        if isinstance(amounts, dict):
+            amounts.pop(SLOT_RESOURCE, None)
 
 
 def _object(parent: Json, field: str, where: str) -> Json:
@@ -163,7 +194,12 @@ PORT = 8786
 
 
 def runner_spec(
-    spec: InferenceTaskSpec, name: str, source: ModelSource, image: str, cache: NodeCache | None
+    spec: InferenceTaskSpec,
+    name: str,
+    source: ModelSource,
+    image: str,
+    cache: NodeCache | None,
+    defaults: PodDefaults,
 ) -> Json:
     """The pod spec of a task that has no template; `name` is the task's.
 
@@ -184,11 +220,14 @@ def runner_spec(
         raise InvalidTask(str(error)) from error
     arguments += ["--progress-port", str(PORT)]
     device = {"fieldRef": {"fieldPath": f"metadata.annotations['{DEVICE_ANNOTATION}']"}}
-    pod = pod_spec(image, arguments, mounts)
+    pod = pod_spec(image, arguments, mounts, defaults.scratch)
     (container,) = pod["containers"]
     container["env"] = [{"name": "ACESNIPER_DEVICE", "valueFrom": device}]
     container["ports"] = [{"name": PROGRESS_PORT, "containerPort": PORT}]
-    container["resources"] = copy.deepcopy(spec.resources)
+    resources = container["resources"] = copy.deepcopy(spec.resources)
+    _object(resources, "limits", "spec.resources")
+    requests = _object(resources, "requests", "spec.resources")
+    requests |= defaults.requests(resources)
     if spec.output is not None and spec.output.uri.startswith("pvc://"):
         # Makes a new volume writable; a volume that is writable already stays as it is.
         pod["securityContext"] |= {"fsGroup": USER, "fsGroupChangePolicy": "OnRootMismatch"}
@@ -201,10 +240,15 @@ def model_arguments(mounts: PodVolumes, source: ModelSource) -> list[str]:
     return arguments + _secret(mounts, "model", "--secret", source.secret)
 
 
-def pod_spec(image: str, arguments: Sequence[str], mounts: PodVolumes) -> Json:
-    """A pod spec of one container that meets the restricted standard, without an API token."""
+def pod_spec(image: str, arguments: Sequence[str], mounts: PodVolumes, scratch: str) -> Json:
+    """A pod spec of one container that meets the restricted standard, without an API token.
+
+    `scratch` is the size limit of its temporary files, a quantity.
+    """
     return {
         "automountServiceAccountToken": False,
+        # Thousands of Services in a namespace would fill the environment.
+        "enableServiceLinks": False,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
@@ -227,7 +271,7 @@ def pod_spec(image: str, arguments: Sequence[str], mounts: PodVolumes) -> Json:
                 ],
             }
         ],
-        "volumes": [{"name": "scratch", "emptyDir": {}}, *mounts.volumes],
+        "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": scratch}}, *mounts.volumes],
     }
 
 

@@ -193,6 +193,10 @@ def attempt_failure(pod: Manifest, spec: InferenceTaskSpec, device_bytes: int | 
     if (disrupted := disruption(pod)) is not None:
         reason, message = disrupted
         return _cluster_failure(reason, f"pod {name}: {message}")
+    if pod.get("status", {}).get("reason") == "DeadlineExceeded":
+        limit_s = pod.get("spec", {}).get("activeDeadlineSeconds")
+        text = f"pod {name}: ran longer than its limit of {limit_s} s (activeDeadlineSeconds)"
+        return Failure(Reason.RUN_TIME_EXCEEDED, text, Fault.FINAL)
     if (container := _oom_killed_container(pod)) is not None:
         return _out_of_memory(pod, container, device_bytes)
     code = terminated_state(pod).get("exitCode")

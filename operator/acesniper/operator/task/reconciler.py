@@ -27,7 +27,7 @@ from acesniper.operator.task.lifecycle import (
     reconcile_failed,
 )
 from acesniper.operator.task.snapshot import Action, TaskSnapshot, UnschedulableReasons
-from acesniper.operator.task.volumes import NodeCache, without_cache
+from acesniper.operator.task.volumes import POD_DEFAULTS, NodeCache, PodDefaults, without_cache
 from acesniper.runtime.client import Cluster
 from acesniper.runtime.events import EventRecorder
 
@@ -59,6 +59,9 @@ class TaskReconciler:
     start_patience_s: float = 300.0
     """How long a container may fail to start before the attempt has failed."""
     cache: NodeCache | None = None
+    max_task_s: float = 0.0
+    """Longest predicted run of a task; 0: no limit."""
+    defaults: PodDefaults = POD_DEFAULTS
     _unschedulable: UnschedulableReasons = field(default_factory=dict)
     _failures: dict[str, int] = field(default_factory=dict)
     """Consecutive failures by task."""
@@ -116,12 +119,14 @@ class TaskReconciler:
             may_queue=key in self.window,
             now_s=self.clock(),
             image=self.image,
+            defaults=self.defaults,
             cache=self.cache,
             nodes=self.store.nodes,
             devices=self.store.devices,
             start_patience_s=self.start_patience_s,
             volumes=self.store.volumes,
             unschedulable=self._unschedulable,
+            max_task_s=self.max_task_s,
         )
 
     async def _execute(self, task: InferenceTask, action: Action) -> float | None:

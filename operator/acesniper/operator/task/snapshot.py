@@ -7,7 +7,7 @@ from typing import Any
 from acesniper.api.objects import PodView
 from acesniper.api.reasons import Notice
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, InferenceTaskStatus, ModelProfile
-from acesniper.operator.task.volumes import NodeCache
+from acesniper.operator.task.volumes import POD_DEFAULTS, NodeCache, PodDefaults
 from acesniper.policies.feasibility import VolumeRules
 
 UnschedulableReasons = MutableMapping[tuple[object, ...], tuple[float, str | None]]
@@ -21,7 +21,8 @@ class TaskSnapshot:
     `pods` are the pods that the task owns, by name, as (view, manifest). `models` are the
     ModelProfiles of its namespace, by name. `may_queue` is True while the task is inside the
     admission window. With `nodes` None, no node counts as lost. `start_patience_s` is how long a
-    container may fail to start. `unschedulable` is shared by all tasks.
+    container may fail to start. `unschedulable` is shared by all tasks. `max_task_s` is the longest
+    predicted run of a task; 0: no limit.
     """
 
     task: InferenceTask
@@ -36,6 +37,8 @@ class TaskSnapshot:
     cache: NodeCache | None = None
     volumes: VolumeRules | None = None
     unschedulable: UnschedulableReasons = field(default_factory=dict)
+    max_task_s: float = 0.0
+    defaults: PodDefaults = POD_DEFAULTS
 
 
 @dataclass(frozen=True, slots=True)

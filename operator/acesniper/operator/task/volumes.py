@@ -4,7 +4,9 @@ Secret and ConfigMap volumes are optional: a pod that waits for a missing one wo
 device without end. It starts, reports what is missing, and fails.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from acesniper.api.address import Address
 from acesniper.api.objects import Json
@@ -12,6 +14,28 @@ from acesniper.api.objects import Json
 FILES = "/mnt/acesniper"
 SECRETS = "/run/acesniper"
 CACHE = "/var/cache/acesniper"
+
+
+@dataclass(frozen=True, slots=True)
+class PodDefaults:
+    """What a pod of our runner image gets unless its task says otherwise, as quantities."""
+
+    scratch: str = "8Gi"
+    """Size limit of the volume for files that are fetched; the pod is evicted beyond."""
+    cpu: str = "100m"
+    """Requested cores."""
+    memory: str = "256Mi"
+    """Requested memory."""
+
+    def requests(self, resources: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The requests of a container with these resources; a limit given counts as a request."""
+        given = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+        defaults = {"cpu": self.cpu, "memory": self.memory}
+        missing = {name: value for name, value in defaults.items() if value and name not in given}
+        return {**missing, **(resources.get("requests") or {})}
+
+
+POD_DEFAULTS = PodDefaults()
 
 
 @dataclass(frozen=True, slots=True)

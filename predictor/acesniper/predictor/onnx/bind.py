@@ -162,13 +162,22 @@ def check_external_data(model: ModelProto, folder: Path) -> None:
     home = folder.resolve()
     for tensor in external_tensors(model):
         entry = _external_entries(tensor).get("location", "")
-        location = Path(entry)
-        inside = (home / location).resolve().is_relative_to(home)
-        if not entry or location.is_absolute() or ".." in location.parts or not inside:
+        if not _is_inside(home, entry):
             raise InvalidModel(
                 "ExternalDataOutside",
                 f"tensor {tensor.name!r} has its data at {entry!r}, outside the model's folder",
             )
+
+
+def _is_inside(home: Path, entry: str) -> bool:
+    """Whether a location names a file in a folder, also after its links are followed."""
+    try:
+        location = Path(entry)
+        target = (home / location).resolve()
+    except (OSError, RuntimeError, TypeError, ValueError):  # NUL, a loop of links, not UTF-8
+        return False
+    is_plain = bool(entry) and not location.is_absolute() and ".." not in location.parts
+    return is_plain and target.is_relative_to(home)
 
 
 def inline_small_values(model: ModelProto, folder: Path) -> None:
@@ -182,8 +191,7 @@ def inline_small_values(model: ModelProto, folder: Path) -> None:
             continue
         size = math.ceil(math.prod(tensor.dims) * item_bytes(tensor.data_type))
         entries = _external_entries(tensor)
-        offset, file = entries.get("offset", "0"), folder / entries["location"]
-        data = _read_range(file, int(offset), size) if offset.isdecimal() else b""
+        data = _read_range(folder / entries["location"], entries.get("offset", "0"), size)
         if len(data) == size:
             tensor.raw_data = data
             tensor.data_location = TensorProto.DEFAULT
@@ -202,13 +210,13 @@ def _external_entries(tensor: TensorProto) -> dict[str, str]:
     return {entry.key: entry.value for entry in tensor.external_data}
 
 
-def _read_range(path: Path, offset: int, size: int) -> bytes:
+def _read_range(path: Path, offset: str, size: int) -> bytes:
     """A range of a regular file; shorter if the file ends before, empty if it is unreadable."""
     try:
         if not path.is_file():
             return b""
         with path.open("rb") as file:
-            file.seek(offset)
+            file.seek(int(offset))
             return file.read(size)
-    except (OSError, OverflowError):
+    except (OSError, OverflowError, TypeError, ValueError):  # such as an offset of 2^63
         return b""

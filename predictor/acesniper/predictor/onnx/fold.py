@@ -14,7 +14,13 @@ import numpy as np
 from onnx import NodeProto, TensorProto, TypeProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from acesniper.predictor.onnx.node import KEPT_ELEMENTS, RANDOM, Node, has_subgraph, tensor_values
+from acesniper.predictor.onnx.node import (
+    BY_REFERENCE,
+    KEPT_ELEMENTS,
+    Node,
+    has_subgraph,
+    tensor_values,
+)
 from acesniper.predictor.onnx.scope import Scope, dims_of
 
 Array = np.ndarray
@@ -23,9 +29,8 @@ Inputs = Sequence[Array | None]
 MAX_REFERENCE_ELEMENTS = 64
 """Maximum elements of a result for which the slow reference evaluator is used."""
 
-# RuntimeError includes NotImplementedError.
 FAILURES = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError)
-"""Errors of an operator whose inputs do not match its definition."""
+"""Errors of an operator whose inputs do not match its definition, NotImplementedError included."""
 
 
 def fold(
@@ -70,7 +75,7 @@ def _computed(
         s is not None and 0 < math.prod(dim or 0 for dim in s) <= MAX_REFERENCE_ELEMENTS
         for s in shapes
     )
-    if node.op in RANDOM or has_subgraph(proto) or not small:
+    if node.op not in BY_REFERENCE or has_subgraph(proto) or not small:
         return ()
     return _by_reference(proto, inputs, opset)
 
@@ -131,7 +136,13 @@ def _stays_small(node: Node, inputs: Inputs) -> bool:
         return delta != 0 and abs((limit - start) / delta) <= KEPT_ELEMENTS
     if node.op in ("ConstantOfShape", "Expand", "Tile"):
         size = operands[0].size if node.op != "ConstantOfShape" else 1
-        return float(np.prod(operands[-1].astype(np.float64))) * size <= KEPT_ELEMENTS
+        # A count of zero is no bound: the other counts are applied before it.
+        counts = np.maximum(operands[-1].astype(np.float64), 1.0)
+        return float(np.prod(counts)) * size <= KEPT_ELEMENTS
+    if node.op == "Gather":
+        shape, axis = operands[0].shape, node.integer("axis")
+        taken = operands[0].size // max(1, shape[axis]) if -len(shape) <= axis < len(shape) else 0
+        return taken * operands[-1].size <= KEPT_ELEMENTS
     if node.op in BINARY:
         try:
             return math.prod(np.broadcast_shapes(*(x.shape for x in operands))) <= KEPT_ELEMENTS
@@ -176,10 +187,6 @@ def _axes(node: Node, inputs: Inputs, place: int = 1) -> tuple[int, ...] | None:
     return node.integers("axes") or None
 
 
-def _gather(node: Node, inputs: Inputs) -> Array:
-    return np.take(_first(inputs), _second(inputs), axis=node.integer("axis"))
-
-
 def _concat(node: Node, inputs: Inputs) -> Array:
     return np.concatenate(
         [value for value in inputs if value is not None], axis=node.integer("axis")
@@ -200,14 +207,6 @@ def _slice(node: Node, inputs: Inputs) -> Array:
         backwards_to_start = step < 0 and end < -data.shape[axis]
         index[axis] = slice(start, None if backwards_to_start else end, step)
     return data[tuple(index)]
-
-
-def _unsqueeze(node: Node, inputs: Inputs) -> Array:
-    return np.expand_dims(_first(inputs), _axes(node, inputs) or ())
-
-
-def _squeeze(node: Node, inputs: Inputs) -> Array:
-    return np.squeeze(_first(inputs), _axes(node, inputs))
 
 
 def _reshape(node: Node, inputs: Inputs) -> Array:
@@ -337,10 +336,15 @@ FOLDABLE: Mapping[str, Callable[[Node, Inputs], Array | list[Array]]] = {
     **{"Round": _unary(np.round), "Identity": _unary(np.asarray), "Sign": _unary(np.sign)},
     **{"Cast": _cast, "Clip": _clip, "Concat": _concat},
     **{"ConstantOfShape": _filled, "CumSum": _cumsum},
-    **{"Expand": _expand, "Gather": _gather, "Range": _range, "Reshape": _reshape},
+    "Gather": lambda node, inputs: np.take(
+        _first(inputs), _second(inputs), axis=node.integer("axis")
+    ),
+    **{"Expand": _expand, "Range": _range, "Reshape": _reshape},
     **{"NonZero": _unary(lambda data: np.asarray(np.nonzero(data), dtype=np.int64))},
     **{"ReduceMax": _reduce(np.max), "ReduceMin": _reduce(np.min), "ReduceSum": _reduce(np.sum)},
     **{"ReduceProd": _reduce(np.prod), "ScatterND": _scatter, "Slice": _slice, "Split": _split},
-    **{"Squeeze": _squeeze, "Tile": _tile, "Transpose": _transpose, "Unsqueeze": _unsqueeze},
+    "Squeeze": lambda node, inputs: np.squeeze(_first(inputs), _axes(node, inputs)),
+    **{"Tile": _tile, "Transpose": _transpose},
+    "Unsqueeze": lambda node, inputs: np.expand_dims(_first(inputs), _axes(node, inputs) or ()),
 }
 """Operators that exporters use in shape arithmetic; cheap on small tensors."""

@@ -12,7 +12,6 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, NodeProto, TypeProto, helper
-from onnx.inliner import inline_local_functions
 
 from acesniper.domain.errors import InvalidModel
 from acesniper.predictor.onnx import control_flow
@@ -26,7 +25,16 @@ from acesniper.predictor.onnx.bind import (
 )
 from acesniper.predictor.onnx.fold import fold
 from acesniper.predictor.onnx.infer import Opsets, infer_types, sequence_types
-from acesniper.predictor.onnx.node import Node, Tensor, has_subgraph, node_of
+from acesniper.predictor.onnx.local_functions import inlined
+from acesniper.predictor.onnx.node import (
+    Node,
+    Tensor,
+    check_texts,
+    graphs,
+    has_subgraph,
+    node_of,
+    subgraphs,
+)
 from acesniper.predictor.onnx.op_class import ClassifiedGraph, classify_nodes
 from acesniper.predictor.onnx.scope import Scope, dims_of, tensor_type, type_of
 
@@ -36,9 +44,7 @@ Declared = Mapping[str, TypeProto]
 
 def load_graph(path: Path, batch: int, shapes: Mapping[str, int]) -> ClassifiedGraph:
     """The classified graph of the model at `path`, with bound inputs. Raises InvalidModel."""
-    model = parse_model(path)
-    if model.functions:
-        model = _inlined(model)
+    model = inlined(parse_model(path))
     check_external_data(model, path.parent)
     inline_small_values(model, path.parent)
     declared = declared_types(model)
@@ -53,25 +59,19 @@ def parse_model(path: Path) -> ModelProto:
     try:
         model.ParseFromString(path.read_bytes())
     except DecodeError as error:
-        raise InvalidModel("NotOnnx", f"{path.name} is not an ONNX file: {error}") from error
+        raise InvalidModel("NotOnnx", f"not an ONNX file: {error}") from error
+    check_texts(model)
     if not model.graph.node or not model.opset_import:
-        raise InvalidModel("NotOnnx", f"{path.name} contains no ONNX graph")
+        raise InvalidModel("NotOnnx", "the file contains no ONNX graph")
     newest = onnx.defs.onnx_opset_version()
     for opset in model.opset_import:
         if opset.domain in ("", "ai.onnx") and opset.version > newest:
             raise InvalidModel(
                 "UnsupportedOpset",
-                f"{path.name} uses opset {opset.version}, the newest supported opset is {newest};"
+                f"the model uses opset {opset.version}, the newest supported opset is {newest};"
                 f" export it with opset {newest} or older",
             )
     return model
-
-
-def _inlined(model: ModelProto) -> ModelProto:
-    try:
-        return inline_local_functions(model)
-    except (RuntimeError, ValueError, onnx.checker.ValidationError) as error:
-        raise InvalidModel("NotOnnx", f"cannot resolve local functions: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def walk_graph(
         opset.domain if opset.domain != "ai.onnx" else "": opset.version
         for opset in model.opset_import
     }
-    walker = _Walker(opsets, declared, sizes or {})
+    walker = _Walker(opsets, declared, sizes or {}, sum(len(g.node) for g in graphs(model.graph)))
     scope = Scope()
     inputs = model_inputs(model)
     for value in inputs:
@@ -110,16 +110,27 @@ def walk_graph(
 _SubgraphResult = tuple[list[Node], list[TypeProto], Scope]
 """Nodes of a subgraph, the types of its outputs, and its scope."""
 
+STEPS_PER_NODE = 32
+"""Visits per node of the file. A loop takes up to four walks; nested loops multiply them if the
+shapes inside depend on every counter."""
+MIN_STEPS = 10_000
+
 
 class _Walker:
     """Walk over a graph and its subgraphs, with the state that they share."""
 
-    def __init__(self, opsets: Opsets, declared: Declared, sizes: Mapping[str, int]) -> None:
+    def __init__(
+        self, opsets: Opsets, declared: Declared, sizes: Mapping[str, int], node_count: int
+    ) -> None:
         self._opsets = opsets
         self._declared = declared
         self._sizes = sizes
         # By value of unknown shape: the data-dependent dimensions that caused it.
         self._origins: dict[str, tuple[str, ...]] = {}
+        self._steps_left = max(MIN_STEPS, STEPS_PER_NODE * node_count)
+        # By identity of a subgraph, which is kept: its Python object would be made again otherwise.
+        self._captured: dict[int, tuple[GraphProto, tuple[str, ...]]] = {}
+        self._results: dict[tuple[object, ...], _SubgraphResult] = {}
 
     def walk(
         self, graph: GraphProto, scope: Scope, repeats: float, bounded: bool
@@ -130,6 +141,7 @@ class _Walker:
             kind = helper.make_tensor_type_proto(sparse.values.data_type, sparse.dims)
             scope.declare(sparse.values.name, kind, constant=True)
         for proto in graph.node:
+            self._count_step()
             self._check_inputs(proto, graph, scope)
             node = replace(node_of(proto, scope.tensor), repeats=repeats, bounded=bounded)
             inner, types = self._walk_subgraphs(proto, node, scope)
@@ -225,7 +237,21 @@ class _Walker:
         outer: Scope,
         iteration: float | None = None,
     ) -> _SubgraphResult:
-        """One walk through a subgraph; `iteration` is the value of a loop's counter."""
+        """One walk through a subgraph; `iteration` is the value of a loop's counter.
+
+        The same walk is made once, as long as the outer values that the subgraph reads are the
+        same: each loop around it would multiply the walks otherwise.
+        """
+        captured = outer.fingerprint(self._captured_names(run.graph))
+        kinds = tuple(kind.SerializeToString(deterministic=True) for kind in run.inputs)
+        key = (id(run.graph), kinds, run.empty, run.repeats, node.repeats, iteration, captured)
+        if key not in self._results:
+            self._results[key] = self._walk_again(run, node, outer, iteration)
+        return self._results[key]
+
+    def _walk_again(
+        self, run: control_flow.SubgraphRun, node: Node, outer: Scope, iteration: float | None
+    ) -> _SubgraphResult:
         scope = Scope(outer)
         for value, kind in zip(run.graph.input, run.inputs, strict=False):
             scope.declare(value.name, kind if kind.WhichOneof("value") else value.type)
@@ -239,6 +265,29 @@ class _Walker:
         nodes = list(self.walk(run.graph, scope, repeats, bounded))
         return nodes, [scope.types[value.name] for value in run.graph.output], scope
 
+    def _captured_names(self, graph: GraphProto) -> tuple[str, ...]:
+        """Names of outer values that a subgraph, or one inside it, reads or returns."""
+        if id(graph) not in self._captured:
+            read = {value.name for value in graph.output}
+            made = {value.name for value in graph.input}
+            made.update(tensor.name for tensor in graph.initializer)
+            for proto in graph.node:
+                read.update(proto.input)
+                for inner in subgraphs(proto):
+                    read.update(self._captured_names(inner))
+                made.update(proto.output)
+            self._captured[id(graph)] = graph, tuple(sorted(read - made - {""}))
+        return self._captured[id(graph)][1]
+
+    def _count_step(self) -> None:
+        self._steps_left -= 1
+        if self._steps_left < 0:
+            raise InvalidModel(
+                "TooLarge",
+                "the shapes in nested loops depend on each other in too many ways; export the"
+                " model with fixed shapes, or without nested loops",
+            )
+
     def _adopt_values(
         self, proto: NodeProto, run: control_flow.SubgraphRun, inner: Scope, outer: Scope
     ) -> None:
@@ -248,9 +297,6 @@ class _Walker:
                 outer.protos[name] = inner.protos[value.name]
 
     def _check_inputs(self, proto: NodeProto, graph: GraphProto, scope: Scope) -> None:
-        texts = (proto.op_type, proto.domain, *proto.input, *proto.output)
-        if not all(isinstance(text, str) for text in texts):  # protobuf returns bytes otherwise
-            raise InvalidModel("NotOnnx", f"a node has a name that is not valid UTF-8: {texts}")
         for name in proto.input:
             if name and name not in scope.types:
                 is_later = any(name in other.output for other in graph.node)

@@ -13,7 +13,7 @@ from onnx import NodeProto, TensorProto, TypeProto, helper
 from acesniper.domain.errors import InvalidModel
 from acesniper.predictor.onnx.infer_contrib import LIKE_FIRST, SAME, contrib_types
 from acesniper.predictor.onnx.matrix_products import CONVOLUTIONS, operand, weight
-from acesniper.predictor.onnx.node import CONTRIB_DOMAINS, STANDARD_DOMAINS, Node
+from acesniper.predictor.onnx.node import CONTRIB_DOMAINS, KEPT_ELEMENTS, STANDARD_DOMAINS, Node
 from acesniper.predictor.onnx.scope import Scope, dims_of, tensor_type
 
 Opsets = Mapping[str, int]
@@ -170,6 +170,8 @@ def _split_parts(proto: NodeProto, scope: Scope) -> Sequence[TypeProto] | None:
         return None
     if split is None or split.ndim == 0:
         size = 1 if split is None else max(1, int(split))
+        if length > size * KEPT_ELEMENTS:
+            return None
         sizes = [min(size, length - start) for start in range(0, length, size)]
     else:
         sizes = [int(size) for size in split]

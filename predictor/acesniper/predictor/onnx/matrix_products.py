@@ -7,10 +7,12 @@ products count in full, since runtimes compute them in full and FLOP counters co
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
-from acesniper.predictor.onnx.node import OMITTED, Node, Tensor, op_names
+from acesniper.predictor.onnx.node import MAX_TEXT_BYTES, OMITTED, Node, Tensor, op_names
 
 Shape = tuple[int, ...]
 
@@ -156,10 +158,9 @@ def _einsum(node: Node) -> Products:
     def extent(letters: set[str]) -> float:
         return float(math.prod(sizes[letter] for letter in letters))
 
-    products = []
+    later, products = [*accumulate(reversed(sides[2:]), set.union, initial=result)][::-1], []
     left = sides[0] if sides else set()
-    for place, right in enumerate(sides[1:], start=2):
-        needed = result.union(*sides[place:])
+    for right, needed in zip(sides[1:], later, strict=False):
         both, rows, columns = left & right, (left - right) & needed, (right - left) & needed
         counts, summed = extent(both & needed), extent(both - needed)
         products.append(MatrixProduct(counts, extent(rows), extent(columns), summed))
@@ -172,7 +173,8 @@ def einsum_letters(node: Node) -> tuple[list[set[str]], set[str], Mapping[str, i
 
     The dimensions of an ellipsis are named by numbers, counted from the right.
     """
-    terms, arrow, result = node.text("equation").replace(" ", "").partition("->")
+    equation = node.text("equation")[:MAX_TEXT_BYTES].replace(" ", "")
+    terms, arrow, result = equation.partition("->")
     sizes: dict[str, int] = {}
     sides: list[set[str]] = []
     for term, tensor in zip(terms.split(","), node.inputs, strict=False):
@@ -185,8 +187,8 @@ def einsum_letters(node: Node) -> tuple[list[set[str]], set[str], Mapping[str, i
     if len(sides) != len(node.inputs):
         return [], set(), {}
     hidden = sum(letter.isdigit() for letter in sizes)
-    every = "".join(terms.split(","))
-    given = _letters(result, hidden) if arrow else [c for c in every if every.count(c) == 1]
+    counts = Counter(terms.replace(",", ""))
+    given = _letters(result, hidden) if arrow else [c for c, count in counts.items() if count == 1]
     return sides, set(given), sizes
 
 

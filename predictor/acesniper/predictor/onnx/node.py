@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from google.protobuf.message import Message  # type: ignore[import-untyped]
 from onnx import (
     AttributeProto,
     GraphProto,
@@ -18,6 +19,11 @@ from acesniper.domain.errors import InvalidModel
 
 MAX_ELEMENTS = 1 << 40
 """Limit on the elements of a tensor; more than a tebi is a mistake or an attack."""
+
+MAX_TEXT_BYTES = 4096
+"""Text of an attribute that is analysed, such as an Einsum's equation."""
+MAX_RANK = 64
+"""Limit of dimensions, that of numpy."""
 
 KEPT_ELEMENTS = 4096
 """Constants up to this size keep their values, since shapes may depend on them."""
@@ -64,6 +70,8 @@ OMITTED = Tensor((), 0.0, constant=True)
 def checked_tensor(name: str, dims: Iterable[int], kind: int, constant: bool) -> Tensor:
     """Tensor of known shape. Raises InvalidModel if the shape is absurd."""
     shape = tuple(int(dim) for dim in dims)
+    if len(shape) > MAX_RANK:
+        raise InvalidModel("TooLarge", f"tensor {name!r} has {len(shape)} dimensions")
     if any(dim < 0 for dim in shape):
         raise InvalidModel("NotOnnx", f"tensor {name!r} has a negative dimension: {shape}")
     if math.prod(shape) > MAX_ELEMENTS:
@@ -116,6 +124,28 @@ def graphs(graph: GraphProto) -> Iterator[GraphProto]:
             yield from graphs(inner)
 
 
+def check_texts(message: Message) -> None:
+    """Raise InvalidModel (NotOnnx) for a text that is not UTF-8, which protobuf gives as bytes."""
+    # Not all fields of a tensor: a list of its fields would copy its data.
+    if isinstance(message, TensorProto):
+        _check_text(message.DESCRIPTOR.name, [message.name])
+        for entry in message.external_data:
+            _check_text("external_data", [entry.key, entry.value])
+        return
+    for field, value in message.ListFields():
+        values = value if field.is_repeated else [value]
+        if field.type == field.TYPE_STRING:
+            _check_text(field.full_name, values)
+        elif field.type == field.TYPE_MESSAGE:
+            for inner in values:
+                check_texts(inner)
+
+
+def _check_text(where: str, texts: Iterable[object]) -> None:
+    if not all(isinstance(text, str) for text in texts):
+        raise InvalidModel("NotOnnx", f"a text in {where} is not valid UTF-8")
+
+
 def constant_tensors(graph: GraphProto) -> Iterator[TensorProto]:
     """Weights and constants of a graph, without those of its subgraphs."""
     yield from graph.initializer
@@ -137,6 +167,17 @@ def op_names(text: str) -> frozenset[str]:
     """Operator names in a whitespace-separated text."""
     return frozenset(text.split())
 
+
+BY_REFERENCE = op_names(
+    "Acos Acosh ArgMax ArgMin Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr "
+    "BitwiseXor CastLike Compress Cos Cosh CumProd DepthToSpace Elu Erf EyeLike Flatten "
+    "GatherElements GatherND Gelu Gemm HardSigmoid HardSwish IsInf IsNaN LeakyRelu MatMul Mean "
+    "Mish OneHot PRelu Pad ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMean "
+    "ReduceSumSquare Relu ReverseSequence ScatterElements Selu Shrink Sigmoid Sin Sinh Softmax "
+    "Softplus Softsign SpaceToDepth Sum Tan Tanh ThresholdedRelu TopK Trilu Unique"
+)
+"""Rarer operators of shape arithmetic: their cost is bounded by the sizes of inputs and outputs.
+That of others is not: the window of a pool, the terms of an Einsum, a regular expression."""
 
 RANDOM = op_names(
     "RandomNormal RandomUniform RandomNormalLike RandomUniformLike Bernoulli Multinomial"

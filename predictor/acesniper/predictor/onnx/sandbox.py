@@ -9,17 +9,20 @@ shapes, memory_bytes, cpu_s); the response on standard output is one JSON object
 """
 
 import json
+import os
 import resource
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from acesniper.api.objects import Json
 from acesniper.domain.errors import InvalidModel, invalid_model_reason
-from acesniper.domain.model import ModelFeatures
+from acesniper.domain.foreign_text import bounded_text
+from acesniper.domain.model import MAX_AMOUNT, MAX_COUNT, ModelFeatures
 from acesniper.runtime.memory import available_bytes
 
 PARSED_RATIO = 2
@@ -37,14 +40,20 @@ class ReadLimits:
 
 
 DEFAULT_LIMITS = ReadLimits()
+MAX_OPERATORS = 256
+"""Kinds of operators that are reported by name."""
+MAX_NAME_CHARS = 100
+NICENESS = 10
 
 
-def container_limits(available: Callable[[], int | None] = available_bytes) -> ReadLimits:
+def container_limits(
+    limits: ReadLimits = DEFAULT_LIMITS, available: Callable[[], int | None] = available_bytes
+) -> ReadLimits:
     """Limits inside a container: a model that needs too much memory may only end the child."""
     memory_bytes = available()
     if memory_bytes is None:
-        return DEFAULT_LIMITS
-    return replace(DEFAULT_LIMITS, memory_bytes=min(memory_bytes, DEFAULT_LIMITS.memory_bytes))
+        return limits
+    return replace(limits, memory_bytes=min(memory_bytes, limits.memory_bytes))
 
 
 def read_model(
@@ -90,7 +99,7 @@ def _read_in_child(path: Path, batch: int, shapes: dict[str, int], limits: ReadL
     except subprocess.TimeoutExpired as error:
         message = f"reading {path.name} timed out after {limits.wall_s:g} s"
         raise InvalidModel("TimedOut", message) from error
-    return _response(path.name, process)
+    return _response(path.name, process, limits)
 
 
 def _check_file(path: Path, limits: ReadLimits) -> None:
@@ -105,7 +114,7 @@ def _check_file(path: Path, limits: ReadLimits) -> None:
         )
 
 
-def _response(name: str, process: subprocess.CompletedProcess[bytes]) -> Json:
+def _response(name: str, process: subprocess.CompletedProcess[bytes], limits: ReadLimits) -> Json:
     if process.returncode == 0 and process.stdout:
         response: Json = json.loads(process.stdout)
         if "reason" in response:
@@ -114,14 +123,16 @@ def _response(name: str, process: subprocess.CompletedProcess[bytes]) -> Json:
         return response
     last_lines = process.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
     if process.returncode == -signal.SIGXCPU:
-        raise InvalidModel("TimedOut", f"reading {name} exceeded the limit of CPU time")
+        raise InvalidModel(
+            "TimedOut", f"reading {name} took more than {limits.cpu_s} s of CPU time"
+        )
     # In a container, the kernel's OOM killer sends SIGKILL.
     out_of_memory = process.returncode == -signal.SIGKILL or any(
         word in process.stderr for word in (b"MemoryError", b"bad_alloc", b"Cannot alloc")
     )
     if out_of_memory:
         raise InvalidModel("OutOfMemory", f"reading {name} exceeded the limit of memory")
-    raise InvalidModel("ReaderCrashed", f"cannot read {name}: {last_lines[0][:300]}")
+    raise InvalidModel("ReaderCrashed", f"cannot read {name}: {bounded_text(last_lines[0], 300)}")
 
 
 def apply_limits(memory_bytes: int, cpu_s: int) -> None:
@@ -132,6 +143,8 @@ def apply_limits(memory_bytes: int, cpu_s: int) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(limit, (maximum, maximum))
+    # The process that waits for the result has other work.
+    os.nice(NICENESS)
     # The soft limit is the lower one: its signal distinguishes time from memory.
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
 
@@ -153,7 +166,27 @@ def extract_features(path: Path, batch: int, shapes: dict[str, int]) -> ModelFea
 
     check_memory(path.stat().st_size)
     features = extract(load_graph(path, batch, shapes))
+    _check_amounts(features)
+    features = replace(features, operators=_bounded_names(features.operators))
     return replace(features, similar=nearest(features))
+
+
+def _check_amounts(features: ModelFeatures) -> None:
+    """Raise InvalidModel for amounts that a status cannot hold: loops multiply them."""
+    amounts = (features.flops, features.bytes_moved, features.parameters, *features.values.values())
+    if (
+        not all(0 <= amount <= MAX_AMOUNT for amount in amounts)
+        or max(features.parameters, features.peak_memory_bytes) > MAX_COUNT
+    ):
+        raise InvalidModel("TooLarge", f"the graph's operations or sizes exceed {MAX_AMOUNT:g}")
+
+
+def _bounded_names(operators: Mapping[str, int]) -> dict[str, int]:
+    """The operators, most frequent first, with names that a file cannot make arbitrarily long."""
+    bounded: Counter[str] = Counter()
+    for place, (name, count) in enumerate(operators.items()):
+        bounded[bounded_text(name, MAX_NAME_CHARS) if place < MAX_OPERATORS else "others"] += count
+    return dict(bounded)
 
 
 def main() -> None:
@@ -165,7 +198,7 @@ def main() -> None:
         features = extract_features(Path(request["path"]), request["batch"], request["shapes"])
         response = {"features": asdict(features)}
     except InvalidModel as error:
-        response = {"reason": error.reason, "message": str(error)}
+        response = {"reason": error.reason, "message": bounded_text(error)}
     except MemoryError:
         response = {"reason": "OutOfMemory", "message": "reading exceeded the limit of memory"}
     except RecursionError:

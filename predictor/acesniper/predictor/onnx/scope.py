@@ -1,5 +1,6 @@
 """Scope of a graph: types, small constants and sequences of the values visible in it."""
 
+import hashlib
 from collections import ChainMap
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
@@ -52,6 +53,18 @@ class Scope:
         """Set the value of a constant; a large one is not kept."""
         if value.size <= KEPT_ELEMENTS:
             self.protos[name] = numpy_helper.from_array(value, name)
+
+    def fingerprint(self, names: Iterable[str]) -> bytes:
+        """Digest of all that is known about values of the outer scopes."""
+        digest = hashlib.sha256()
+        for name in names:
+            kinds = [self.types.get(name), self.protos.get(name), *self.sequences.get(name, ())]
+            constant = self.tensors[name].constant if name in self.tensors else False
+            digest.update(f"{len(kinds)} {name in self.sequences} {constant}".encode())
+            for kind in kinds:
+                content = b"" if kind is None else kind.SerializeToString(deterministic=True)
+                digest.update(b"%d:" % len(content) + content)
+        return digest.digest()
 
     def array(self, name: str) -> np.ndarray | None:
         """Value of a small constant; None if it is unknown."""

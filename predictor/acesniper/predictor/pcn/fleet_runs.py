@@ -132,6 +132,8 @@ def _device_runs(
     inputs = device_inputs([vector], suite)
     if not (np.isfinite(inputs.seconds).all() and np.isfinite(inputs.shape).all()):
         return None
-    runs = [run for run in convert.observed_runs(profile.status) if run.model in models]
+    observed = convert.observed_runs(profile.status)
+    # A network is for all namespaces: it is not trained on what containers of tasks report.
+    runs = [run for run in observed if run.shared and run.model in models]
     runtime = profile.status.runtime or profile.spec.provider
     return DeviceRuns(str(profile.metadata["name"]), runtime, vector, runs)

@@ -91,6 +91,8 @@ SETTINGS: Mapping[str, type[EnvironmentSettings]] = {
 _REGISTRY = "[a-z0-9]([a-z0-9._-]|:[0-9]|/[a-z0-9])*"
 """A registry without scheme and without trailing slash, as image names require."""
 
+_NETWORK = "[0-9a-fA-F.:]+/[0-9]+"
+
 LIMITS: Mapping[str, Json] = {
     "mirror": {"pattern": f"^({_REGISTRY})?$"},
     "image.registry": {"pattern": f"^{_REGISTRY}$"},
@@ -115,6 +117,10 @@ LIMITS: Mapping[str, Json] = {
     "scheduler.timeoutS": {"type": "number", "exclusiveMinimum": 0},
     "scheduler.qps": {"minimum": 1},
     "scheduling.settings.policyClasses": {"type": "string"},
+    "operator.settings.fetchNetworks": {
+        "type": "string",
+        "pattern": f"^({_NETWORK}( *, *{_NETWORK})*)?$",
+    },
     "scheduling.settings.namespaceWeights": {"type": "string"},
     "scheduling.settings.namespaceLimits": {"type": "string"},
 }
@@ -136,6 +142,8 @@ def values_schema(values: Sequence[Value]) -> Json:
     root = _group(nested(values))
     # Helm passes `global` to every subchart.
     root["properties"]["global"] = {"type": "object"}
+    # An umbrella chart's condition for this dependency, such as `acesniper.enabled`.
+    root["properties"]["enabled"] = {"type": "boolean"}
     return {"$schema": "http://json-schema.org/draft-07/schema#", **root}
 
 

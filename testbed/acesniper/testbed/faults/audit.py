@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from acesniper.api.names import DEVICE_PROFILES, NODES, PODS
+from acesniper.api.objects import DecisionKey
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.watch_events import WatchEvents
@@ -99,16 +100,16 @@ def _reserved(backlogs: Mapping[str, float]) -> Iterable[str]:
             yield f"device {device}: {seconds:.1f} s reserved for no pod"
 
 
-def rebuilt_backlogs(kubeconfig: Path) -> Mapping[str, float]:
+def rebuilt_backlogs(kubeconfig: Path, key: Path) -> Mapping[str, float]:
     """Backlog by device, in seconds, of a ledger built from one list of the API server's objects.
 
     To compare with the ledger of a running extender.
     """
-    return asyncio.run(_rebuild(kubeconfig))
+    return asyncio.run(_rebuild(kubeconfig, DecisionKey.of_file(key)))
 
 
-async def _rebuild(kubeconfig: Path) -> Mapping[str, float]:
-    cache = ClusterCache(LatencyTable(default_predictor()), time.time)
+async def _rebuild(kubeconfig: Path, key: DecisionKey) -> Mapping[str, float]:
+    cache = ClusterCache(LatencyTable(default_predictor()), time.time, key=key)
     events = WatchEvents(cache)
     handlers = (
         (NODES, events.node),

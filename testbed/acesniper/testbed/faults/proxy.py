@@ -35,10 +35,12 @@ class Faults:
 
     A `share` of the requests other than watches fails with 409 (writes only), 429 or 500, the one
     injected least so far; half of the 500s after the request was executed. While `stalled`, watches
-    deliver no events, and those that are open then stay stalled.
+    deliver no events, and those that are open then stay stalled. Each request is answered `delay_s`
+    later.
     """
 
     share: float = 0.0
+    delay_s: float = 0.0
     stalled: bool = False
 
 
@@ -120,6 +122,7 @@ class FaultProxy:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
+        await asyncio.sleep(self.faults.delay_s)
         watches = request.query.get("watch") == "true"
         status = None if watches else self._fault(request.method)
         if status is not None and (

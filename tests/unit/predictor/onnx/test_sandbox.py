@@ -310,6 +310,6 @@ def test_the_child_process_has_an_empty_environment(
 
 
 def test_the_memory_of_the_container_limits_the_reader() -> None:
-    assert container_limits(lambda: 200 << 20) == ReadLimits(memory_bytes=200 << 20)
-    assert container_limits(lambda: 64 << 30) == ReadLimits()
-    assert container_limits(lambda: None) == ReadLimits()
+    assert container_limits(available=lambda: 200 << 20) == ReadLimits(memory_bytes=200 << 20)
+    assert container_limits(available=lambda: 64 << 30) == ReadLimits()
+    assert container_limits(available=lambda: None) == ReadLimits()

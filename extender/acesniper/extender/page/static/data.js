@@ -93,6 +93,13 @@ export function useWidth(first) {
   return /** @type {const} */ ([place, width]);
 }
 
+/**
+ * A path whose parts are names. URLs resolve "." and "..", encoded or not: encoded twice, they stay parts of the path.
+ * @param {string[]} parts
+ */
+export const pathOf = (...parts) =>
+  parts.map((part) => encodeURIComponent(part).replace(/^\.{1,2}$/, (dots) => dots.replaceAll(".", "%252E"))).join("/");
+
 /** @param {Record<string, string | number | undefined>} values */
 export function query(values) {
   const given = Object.entries(values).filter(([, value]) => value !== undefined && value !== "");

@@ -1,7 +1,7 @@
 // @ts-check
 /** The view of one task: its candidates with the terms of their finish time, and its result. */
 import { html } from "./h.js";
-import { useView, useWidth } from "./data.js";
+import { pathOf, useView, useWidth } from "./data.js";
 import { count, off, seconds, tick } from "./format.js";
 import { timeStep } from "./scale.js";
 import { Phase, Waiting } from "./parts.js";
@@ -100,7 +100,7 @@ const Planned = ({ planned }) => html`<section class="panel pad"><p class="note"
 
 /** @param {{namespace: string, name: string}} props */
 export function Task({ namespace, name }) {
-  const path = `api/tasks/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
+  const path = pathOf("api", "tasks", namespace, name);
   const { data: task, error } = useView(path, 5000);
   if (!task) return html`<p class="tools"><a href="#/tasks">← Tasks</a></p><${Waiting} error=${error} />`;
   const facts = [
@@ -116,7 +116,8 @@ export function Task({ namespace, name }) {
     <div class="lead split"><h2>${name} <span class="soft" style=${{ fontWeight: 400 }}>in ${namespace}</span></h2><${Phase} phase=${task.phase} /></div>
     <div class="stack">
       <section class="panel pad"><dl class="facts">${facts.map(([label, value]) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`)}</dl>
-        ${task.message && html`<p class="soft" style=${{ marginTop: "10px" }}>${task.message}</p>`}</section>
+        ${task.message && html`<p class="soft" style=${{ marginTop: "10px" }}>${task.message}</p>`}
+        ${task.waiting && html`<p class="soft">The planner: ${task.waiting}.</p>`}</section>
       ${task.decision ? html`<${Decision} decision=${task.decision} />` : task.planned ? html`<${Planned} planned=${task.planned} />`
         : html`<section class="panel empty">${task.phase === "Succeeded" || task.phase === "Failed" || task.phase === "Running"
           ? "The task was scheduled without a latency prediction." : "No decision yet."}</section>`}

@@ -9,7 +9,7 @@ from acesniper.api.v1alpha1 import (
 from acesniper.domain.device import HardwareVector
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Prediction
-from acesniper.operator.model_profiles import class_latencies
+from acesniper.operator.model_status import class_latencies
 
 MODEL = ModelFeatures("1", {}, 1.0, 1.0, 1, 1, {}, {})
 
