@@ -96,7 +96,7 @@ def test_a_taint_that_a_task_does_not_tolerate_costs_no_attempt(
     assert not any(status.get("incarnation") for status in statuses.values())
 
 
-def test_tasks_too_large_for_every_node_say_so_and_delay_no_other(
+def test_tasks_too_large_for_every_node_give_a_reason_and_delay_no_other(
     fleet: FleetOfFive, namespace: str
 ) -> None:
     fleet.add_model(namespace)

@@ -7,12 +7,12 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from acesniper.api.names import API_VERSION
 from acesniper.api.objects import Json, namespaced_key
 from acesniper.api.pod_rules import task_rules
 from acesniper.api.reasons import ConditionType
 from acesniper.api.units import duration_s, duration_text, epoch_s, rfc3339
 from acesniper.api.v1alpha1 import (
+    API_VERSION,
     ApiType,
     DeadlinePolicy,
     DeviceNamespace,

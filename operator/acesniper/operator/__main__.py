@@ -241,7 +241,7 @@ async def operate(settings: OperatorSettings, registry: CollectorRegistry) -> No
                 reload = predictor.follow(controller.predictor_replaced)
                 background.append(group.create_task(reload))
 
-            watches = (controller.store, *reflectors)
+            watches: tuple[ObjectCache | Reflector, ...] = (controller.store, *reflectors)
             await wait_until_served(cluster)
             health.stalled = lambda: [kind for by in watches for kind in by.liveness.stalled()]
             await kopf.operator(

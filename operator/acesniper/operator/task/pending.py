@@ -9,7 +9,6 @@ from math import inf
 from acesniper.api import convert
 from acesniper.api.names import API_VERSION, DERIVED_LABEL
 from acesniper.api.objects import Json
-from acesniper.api.pod_rules import rules_by_node
 from acesniper.api.reasons import ConditionType, Notice, Reason
 from acesniper.api.units import duration_text, rfc3339
 from acesniper.api.v1alpha1 import (
@@ -288,7 +287,7 @@ def unschedulable_reason(snapshot: TaskSnapshot, name: str, profile: ModelProfil
             for profile in snapshot.devices.values()
             if profile.spec.node in nodes
         ]
-        reason = infeasible_everywhere(task, devices, rules_by_node(nodes), snapshot.volumes)
+        reason = infeasible_everywhere(task, devices, snapshot.node_rules(), snapshot.volumes)
         if len(snapshot.unschedulable) >= MAX_CACHED_DEMANDS:
             snapshot.unschedulable.clear()
         snapshot.unschedulable[demand] = snapshot.now_s, reason
