@@ -56,7 +56,7 @@ class World:
             ModelReading(
                 ModelFetcher(self.cluster, 100, 1.0),
                 must_not_read,
-                ModelReaderPods(self.cluster, "runner:1", "1"),
+                ModelReaderPods(self.cluster, "runner:1", features_version="1"),
             ),
             "1",
             OperatorMetrics.on(CollectorRegistry()),

@@ -27,6 +27,7 @@ from acesniper.predictor.base import LatencyPredictor
 from acesniper.predictor.factory import default_predictor
 from acesniper.predictor.namespaces import MeasuredDevice, namespace_table, namespace_view
 from small_atlas import KINDS, make_features, make_vector
+from strategies import floats
 
 MODELS = {name: make_features(kind, 1.0) for name, kind in sorted(KINDS.items())[:3]}
 ROUNDING = 1e-3
@@ -172,7 +173,7 @@ def test_a_namespace_views_a_device_as_the_table_predicts_it() -> None:
             assert seen.latency[0, 0] * exp(view.shift[0]) == pytest.approx(table[name], rel=1e-3)
 
 
-durations = st.floats(0.0, 1e6)
+durations = floats(0.0, 1e6)
 
 
 @given(st.lists(st.tuples(durations, durations, durations), max_size=30), st.integers(1, 4))

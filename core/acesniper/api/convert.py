@@ -77,6 +77,7 @@ def to_task(resource: InferenceTask, model: str, memory_bytes: int = 0, priority
         priority_class=spec.priority_class_name or "",
         memory_bytes=memory_bytes,
         pod_rules=task_rules(resource),
+        avoided=frozenset(DeviceId(device) for device in resource.status.failed_devices),
     )
 
 

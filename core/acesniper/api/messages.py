@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from acesniper.api.names import RUNNER_CONTAINER
+from acesniper.api.names import RUNNER_CONTAINER, SLOT_RESOURCE
 from acesniper.domain.errors import InvalidModel, Unavailable, invalid_model_reason
 from acesniper.domain.model import MAX_AMOUNT, MAX_COUNT, ModelFeatures
 from acesniper.domain.prediction import MAX_LATENCY_S, MIN_LATENCY_S
@@ -67,10 +67,27 @@ def parse_report(message: str) -> TaskReport | None:
         return None
 
 
+def runner_container(pod: Mapping[str, Any]) -> str | None:
+    """Name of the container that does the work: `runner`, or else the one that has the slot.
+
+    Sidecars that an admission webhook adds may come first in the spec; kubelet sorts by name.
+    """
+    containers = pod.get("spec", {}).get("containers") or ()
+    if any(container.get("name") == RUNNER_CONTAINER for container in containers):
+        return RUNNER_CONTAINER
+    limited = (
+        container
+        for container in containers
+        if SLOT_RESOURCE in ((container.get("resources") or {}).get("limits") or {})
+    )
+    container = next(limited, None) or next(iter(containers), None)
+    return None if container is None else str(container.get("name"))
+
+
 def terminated_state(pod: Mapping[str, Any]) -> Mapping[str, Any]:
     """Terminated state of the runner container, or of the first one; otherwise empty."""
     statuses = pod.get("status", {}).get("containerStatuses") or []
-    named = [status for status in statuses if status.get("name") == RUNNER_CONTAINER]
+    named = [status for status in statuses if status.get("name") == runner_container(pod)]
     for status in named or statuses:
         state: Mapping[str, Any] = (status.get("state") or {}).get("terminated") or {}
         return state

@@ -397,9 +397,17 @@ class Reason(StrEnum):
     )
     RUN_TIME_EXCEEDED = (
         "RunTimeExceeded",
-        _FINAL,
-        "The pod ran longer than its activeDeadlineSeconds and was ended.",
-        "Check whether the run hangs; use several tasks with fewer inferences each.",
+        _ATTEMPT,
+        "The pod ran longer than its activeDeadlineSeconds, or than a multiple of its predicted"
+        " time, and was ended.",
+        "Check whether the run hangs; set spec.activeDeadline, or use fewer inferences per task.",
+    )
+    POD_LIMIT_EXCEEDED = (
+        "PodLimitExceeded",
+        _ATTEMPT,
+        "The pod was evicted because it used more than a limit of its own, such as the sizeLimit of"
+        " a volume.",
+        "Raise the limit that the message names, or write less.",
     )
     DEADLINE_MET = (
         "DeadlineMet",

@@ -17,7 +17,8 @@ class Task:
     """A finite amount of inference work.
 
     `created_s` and `deadline_s` are in seconds since the epoch. Empty `providers`: any. `excluded`
-    are devices on which the task's pod recently failed to bind.
+    are devices on which the task's pod recently failed to bind. `avoided` are devices on which
+    attempts of the task failed; they are used only if no other device is feasible.
     """
 
     key: TaskKey
@@ -32,6 +33,7 @@ class Task:
     memory_bytes: int = 0
     pod_rules: PodRules = NO_RULES
     excluded: frozenset[DeviceId] = frozenset()
+    avoided: frozenset[DeviceId] = frozenset()
 
     @property
     def namespace(self) -> str:

@@ -1,5 +1,6 @@
 """Selection of a lane for one task, given the lanes as the plan has filled them so far."""
 
+from collections.abc import Iterable
 from math import inf
 
 import numpy as np
@@ -88,10 +89,24 @@ class LaneSelector:
         busy_s = terms.busy_s(task.inferences)
         if task.inferences * terms.slowest_s > max_run_s:
             busy_s = np.where(task.inferences * terms.latency_s > max_run_s, inf, busy_s)
-        for device in task.excluded:
+        self._exclude(task.excluded, busy_s)
+        self._exclude_full_nodes(task, busy_s)
+        if task.avoided:
+            elsewhere_s = busy_s.copy()
+            self._exclude(task.avoided, elsewhere_s)
+            if np.isfinite(elsewhere_s).any():
+                return elsewhere_s
+        return busy_s
+
+    def _exclude(self, devices: Iterable[DeviceId], busy_s: Floats) -> None:
+        """Make the lanes of some devices infeasible, in place."""
+        for device in devices:
             if (lane := self._snapshot.estimates.lane_of.get(device)) is not None:
                 slots = self._snapshot.estimates.device_of[lane].slots
                 busy_s[lane : lane + slots] = inf
+
+    def _exclude_full_nodes(self, task: Task, busy_s: Floats) -> None:
+        """Make lanes infeasible, in place, whose node has not what the task requests."""
         now, later = self._snapshot.resources.fitting(task.pod_rules.requests)
         places = self._snapshot.estimates.places
         if later is not None:
@@ -99,7 +114,6 @@ class LaneSelector:
         if now is not None:
             # The slot is free, but other pods still use what the task requests of the node.
             busy_s[(self.lanes.free_s <= 0.0) & ~now[places]] = inf
-        return busy_s
 
     def _meeting_deadline(self, task: Task, costs: Floats) -> Floats:
         """Costs restricted to the lanes that meet the deadline, if there are any."""

@@ -260,5 +260,10 @@ class OperatorSettings(LeaseSettings):
     of creation. Must be longer than the Lease lasts."""
     start_patience_s: Annotated[float, Field(gt=0)] = 300.0
     """How long a container may fail to pull its image or to be created before its attempt fails."""
+    run_limit_factor: Annotated[float, Field(ge=0)] = 10.0
+    """Multiple of the longest predicted run of a task after which a run without progress is ended;
+    0: no limit. A task's `spec.activeDeadline` takes its place."""
+    run_limit_floor_s: Annotated[float, Field(ge=0)] = 1800.0
+    """A run is not ended earlier than this, whatever was predicted."""
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     """Objects that are reconciled at the same time."""

@@ -110,6 +110,8 @@ def build_controller(
             start_patience_s=settings.start_patience_s,
             cache=_node_cache(settings),
             max_task_s=settings.max_task_s,
+            run_limit_factor=settings.run_limit_factor,
+            run_limit_floor_s=settings.run_limit_floor_s,
             defaults=PodDefaults(
                 settings.runner_scratch, settings.runner_cpu, settings.runner_memory
             ),

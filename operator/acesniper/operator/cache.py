@@ -217,7 +217,7 @@ class NamespaceModels(Mapping[str, ModelProfile]):
 def _trimmed(pod: Object) -> Object:
     """A pod trimmed to the fields that are used: thousands of complete pods need too much memory.
 
-    The decision is in the pod's view; of the spec, only containers and the deadline are used.
+    The decision is in the pod's view; of the spec, only containers and limits are used.
     """
     metadata = _metadata(pod)
     annotations = metadata.get("annotations") or {}
@@ -225,8 +225,9 @@ def _trimmed(pod: Object) -> Object:
         kept = {name: value for name, value in annotations.items() if name != DECISION_ANNOTATION}
         metadata["annotations"] = kept
     spec = {"containers": pod["spec"].get("containers") or []}
-    if (deadline_s := pod["spec"].get("activeDeadlineSeconds")) is not None:
-        spec["activeDeadlineSeconds"] = deadline_s
+    for used in ("initContainers", "resources", "activeDeadlineSeconds"):
+        if pod["spec"].get(used) is not None:
+            spec[used] = pod["spec"][used]
     return {"metadata": metadata, "spec": spec, "status": pod.get("status", {})}
 
 

@@ -18,7 +18,7 @@ from acesniper.api.v1alpha1 import ModelProfile, ModelSource, ReaderPod
 from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
 from acesniper.domain.model import ModelFeatures
 from acesniper.operator.task.pod import model_arguments, pod_spec
-from acesniper.operator.task.pod_health import failure_message
+from acesniper.operator.task.pod_failure import failure_message
 from acesniper.operator.task.volumes import PodVolumes
 from acesniper.predictor.features import FEATURE_NAMES, FEATURES_VERSION
 from acesniper.runtime.client import Cluster

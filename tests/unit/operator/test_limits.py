@@ -9,7 +9,7 @@ from acesniper.api.objects import Json, PodView
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskSpec, ModelProfile, ModelSource
 from acesniper.operator.task.lifecycle import next_action
 from acesniper.operator.task.pod import pod_name, render_pod
-from acesniper.operator.task.pod_health import Fault, attempt_failure
+from acesniper.operator.task.pod_failure import Fault, attempt_failure
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
 from acesniper.policies.estimates import LIMIT_TEXT
 from builders import SHA256, make_gated_pod, make_itask, make_model_profile, make_pod

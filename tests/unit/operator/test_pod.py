@@ -267,6 +267,24 @@ def test_a_name_is_a_function_of_task_attempt_and_incarnation() -> None:
 
 
 @pytest.mark.parametrize(
+    ("spec", "max_task_s", "expected"),
+    [
+        ({}, 0.0, None),
+        ({"activeDeadline": "90s"}, 0.0, 90),
+        ({"activeDeadline": "1500ms"}, 3600.0, 2),
+        ({"activeDeadline": "3h"}, 3600.0, 5400),
+        ({"template": {"spec": {"activeDeadlineSeconds": 60}}, "activeDeadline": "2m"}, 0.0, 60),
+    ],
+)
+def test_a_pod_is_ended_after_the_shortest_of_its_limits(
+    spec: dict[str, Any], max_task_s: float, expected: int | None
+) -> None:
+    pod = render_pod(task(**spec), "m", SOURCE, "runner:1", max_task_s=max_task_s)
+
+    assert pod["spec"].get("activeDeadlineSeconds") == expected
+
+
+@pytest.mark.parametrize(
     ("resources", "requests"),
     [
         ({}, {"cpu": "100m", "memory": "256Mi"}),

@@ -5,21 +5,26 @@ from typing import Any
 
 import pytest
 
+from acesniper.api.decision import Decision
 from acesniper.api.objects import Json, PodView
 from acesniper.api.units import epoch_s, rfc3339
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, ModelProfile, Phase, find_condition
+from acesniper.domain.prediction import FinishEstimate
+from acesniper.domain.task import TaskKey
 from acesniper.operator.task.lifecycle import next_action
 from acesniper.operator.task.pod import pod_name
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
 from acesniper.operator.task.termination import MAX_DISRUPTIONS, observed_outcome
 from builders import (
     condition,
+    make_device,
     make_device_profile,
     make_gated_pod,
     make_itask,
     make_model_profile,
     make_node,
     make_pod,
+    make_prediction,
 )
 
 RUNNING: Json = {
@@ -67,6 +72,8 @@ def see(
         nodes=None if nodes is None else {node["metadata"]["name"]: node for node in nodes},
         devices={name: DeviceProfile.model_validate(profile) for name, profile in profiles.items()},
         start_patience_s=60.0,
+        run_limit_factor=10.0,
+        run_limit_floor_s=600.0,
     )
 
 
@@ -136,6 +143,16 @@ def test_disruptions_leave_all_retries_to_the_application() -> None:
 
     assert step.status.phase is Phase.PENDING
     assert str(step.status.message).endswith("retry 1 of 1")
+
+
+def test_the_status_keeps_the_devices_on_which_attempts_failed() -> None:
+    status = {**RUNNING, "failedDevices": ["d", "other"]}
+
+    step = next_action(see(failed(), status=status))
+    evicted = next_action(see(failed(143, conditions=disruption("EvictionByEvictionAPI"))))
+
+    assert step.status.failed_devices == ["other", "d"]
+    assert evicted.status.failed_devices == []
 
 
 def test_a_final_failure_is_not_retried() -> None:
@@ -230,6 +247,133 @@ def test_a_slow_start_is_not_a_problem(state: str) -> None:
     step = next_action(see(waiting(state)))
 
     assert (healthy(step), reasons(step)) == (None, [])
+
+
+def crashing(exit_code: int) -> Json:
+    """A pod whose native sidecar ends again and again, at a moment at which it runs."""
+    pod = make_pod(node="n", device="d")
+    pod["spec"]["initContainers"] = [{"name": "tunnel", "restartPolicy": "Always"}]
+    ended = {"exitCode": exit_code, "reason": "Error", "message": "no route to host"}
+    pod["status"]["initContainerStatuses"] = [
+        {
+            "name": "tunnel",
+            "restartCount": 3,
+            "state": {"running": {}},
+            "lastState": {"terminated": ended},
+        }
+    ]
+    return pod
+
+
+def test_a_sidecar_that_is_restarted_for_ever_fails_the_attempt() -> None:
+    snapshot = see(crashing(7))
+
+    first = next_action(snapshot)
+    due = next_action(later(snapshot, first, 60.0))
+
+    assert "sidecar tunnel" in str(first.status.message)
+    assert "exit code 7: no route to host" in str(first.status.message)
+    assert (due.status.attempts, reasons(due)) == (1, ["ContainerNotStarted"])
+
+
+def test_a_permanent_exit_code_of_a_sidecar_fails_the_task_immediately() -> None:
+    step = next_action(see(crashing(7), permanentExitCodes=[7]))
+
+    assert (step.status.phase, reasons(step)) == (Phase.FAILED, ["PermanentExitCode"])
+    assert step.delete_pod is not None
+
+
+# --- sidecars and limits of time -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "phase"), [(0, Phase.SUCCEEDED), (1, Phase.PENDING)], ids=["success", "failure"]
+)
+def test_a_sidecar_that_runs_on_does_not_hold_the_slot(exit_code: int, phase: Phase) -> None:
+    pod = running()
+    pod["spec"]["containers"].append({"name": "proxy"})
+    pod["status"]["containerStatuses"] = [
+        {"name": "proxy", "state": {"running": {}}},
+        {"name": "runner", "state": {"terminated": {"exitCode": exit_code}}},
+    ]
+
+    step = next_action(see(pod))
+
+    assert step.status.phase is phase
+    assert step.delete_pod is not None
+
+
+def bound(decision: Decision | None = None, **spec: Any) -> Json:  # noqa: ANN401 - of the pod
+    """A running pod that was bound at the epoch."""
+    pod = running(decision=decision)
+    pod["status"]["conditions"] = [
+        {"type": "PodScheduled", "status": "True", "lastTransitionTime": rfc3339(0.0)}
+    ]
+    pod["spec"] |= spec
+    return pod
+
+
+def decided() -> Decision:
+    """The decision for a run that is predicted to take 200 s at most."""
+    prediction = make_prediction(10.0)
+    estimate = FinishEstimate(make_device("d"), prediction, 10, 0.0)
+    return Decision.of(TaskKey("default/task"), [estimate], 0.0, "test", {})
+
+
+def test_a_run_that_hangs_is_ended_after_a_multiple_of_its_prediction() -> None:
+    early = next_action(see(bound(decided()), now_s=1999.0))
+    due = next_action(see(bound(decided()), now_s=2001.0))
+
+    assert early.status.phase is Phase.RUNNING
+    assert early.requeue_after_s == pytest.approx(1.0)
+    assert (due.status.phase, reasons(due)) == (Phase.PENDING, ["RunTimeExceeded"])
+    assert due.delete_pod is not None
+
+
+def test_a_run_that_makes_progress_is_not_ended() -> None:
+    progress = {"text": "1/10", "done": 1, "total": 10, "runSeconds": 1.0}
+    status = {**RUNNING, "progress": {**progress, "seenAt": rfc3339(9900.0)}}
+
+    step = next_action(see(bound(decided()), status=status, now_s=10_000.0))
+
+    assert step.status.phase is Phase.RUNNING
+    assert step.requeue_after_s == pytest.approx(500.0)
+
+
+def test_the_time_limit_of_a_pod_holds_even_if_its_kubelet_does_not_end_it() -> None:
+    pod = bound(activeDeadlineSeconds=30)
+
+    kubelets_turn = next_action(see(pod, now_s=35.0))
+    due = next_action(see(pod, now_s=41.0))
+
+    assert kubelets_turn.status.phase is Phase.RUNNING
+    assert (due.status.phase, reasons(due)) == (Phase.FAILED, ["RunTimeExceeded"])
+
+
+def test_the_own_time_limit_of_a_task_takes_the_place_of_the_default() -> None:
+    pod = bound(decided(), activeDeadlineSeconds=7200)
+
+    assert next_action(see(pod, now_s=7000.0, activeDeadline="2h")).status.phase is Phase.RUNNING
+
+
+def test_a_run_that_hangs_after_its_reject_deadline_is_ended() -> None:
+    given: dict[str, Any] = {"deadline": "1m", "deadlinePolicy": "Reject"}
+
+    late = next_action(see(bound(decided()), now_s=1000.0, **given))
+    due = next_action(see(bound(decided()), now_s=2001.0, **given))
+
+    assert late.status.phase is Phase.RUNNING
+    assert reasons(due) == ["RunTimeExceeded"]
+
+
+def test_out_of_memory_at_its_own_limit_is_not_tried_again() -> None:
+    pod = failed(137, "OOMKilled")
+    pod["spec"]["containers"][0]["resources"]["limits"]["memory"] = "64Mi"
+
+    step = next_action(see(pod, devices={"d": GIB, "larger": 2 * GIB}))
+
+    assert (step.status.phase, step.status.attempts) == (Phase.FAILED, 1)
+    assert "at its limit of 64Mi; it needs more" in str(step.status.message)
 
 
 # --- nodes ---------------------------------------------------------------------------------------

@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from acesniper.domain.device import Device
+from acesniper.domain.device import Device, DeviceId
 from acesniper.policies.batch import BATCHES
 from acesniper.policies.estimates import FleetSnapshot
 from acesniper.policies.plan import Plan, make_plan
 from acesniper.policies.policy import Policy, policy_by_name, rule_names
-from builders import make_device, make_snapshot, make_task
+from builders import make_device, make_snapshot, make_task, selecting
 
 FAST, SLOW = make_device("fast"), make_device("slow")
 LATENCY = {"model": {"fast": 1.0, "slow": 10.0}}
@@ -133,6 +133,24 @@ def test_a_device_that_failed_to_bind_the_pod_is_excluded() -> None:
     assert reasons(plan, snapshot, "n/both")["fast"] == (
         "the task's pod recently failed to bind there"
     )
+
+
+@pytest.mark.parametrize(
+    ("avoided", "labels", "device"),
+    [
+        ({FAST.id}, {}, "slow"),
+        ({FAST.id, SLOW.id}, {}, "fast"),
+        ({FAST.id}, {"zone": "a"}, "fast"),
+    ],
+    ids=["another device", "all have failed", "no other is feasible"],
+)
+def test_a_device_on_which_the_task_failed_is_used_if_there_is_no_other(
+    avoided: set[DeviceId], labels: dict[str, str], device: str
+) -> None:
+    snapshot = make_snapshot([FAST, SLOW], LATENCY, labels={"fast": {"zone": "a"}})
+    task = make_task("n/t", avoided=frozenset(avoided), pod_rules=selecting(**labels))
+
+    assert placed(make_plan([task], snapshot, Policy())) == {"n/t": (device, 0.0)}
 
 
 def test_reject_excludes_devices_that_would_miss_the_deadline() -> None:

@@ -143,6 +143,12 @@ class InferenceTaskSpec(ApiType):
         description="What happens to a task that cannot meet its deadline: BestEffort runs it "
         "anyway, Reject fails it as soon as no device can meet the deadline.",
     )
+    active_deadline: Duration | None = Field(
+        default=None,
+        description="Longest time that one attempt may run, from its binding to a node, such as "
+        "10m; then it is ended, and the task fails. Default: a multiple of the predicted run, see "
+        "the chart value operator.settings.runLimitFactor.",
+    )
     priority_class_name: str | None = Field(
         default=None,
         max_length=253,
@@ -355,6 +361,12 @@ class InferenceTaskStatus(ApiType):
         description="Number of failed attempts that the cluster ended (node lost, eviction, "
         "preemption); they do not count as retries.",
     )
+    failed_devices: list[str] = Field(
+        default_factory=list,
+        max_length=8,
+        description="Names of the DeviceProfiles on which attempts failed, the newest last; "
+        "further attempts prefer other devices.",
+    )
     incarnation: int = Field(
         default=0,
         description="Number of pods of the current attempt that were withdrawn before they "
@@ -403,6 +415,7 @@ TASK_RULES = (
         "spec.deadlinePolicy Reject needs spec.deadline, such as 90s",
     ),
     _duration("deadline"),
+    _duration("activeDeadline"),
     _duration("ttlAfterFinished"),
     CelRule("!oldSelf.cancel || self.cancel", "spec.cancel cannot be reset; create a new task"),
     CelRule(

@@ -21,9 +21,8 @@ from acesniper.api.v1alpha1 import (
     find_condition,
     with_condition,
 )
-from acesniper.operator.task import pending, pod_health, reports, termination
-from acesniper.operator.task.pod import pod_name
-from acesniper.operator.task.pod_health import Failure, Fault, PodProblem
+from acesniper.operator.task import pending, pod_failure, pod_health, reports, termination
+from acesniper.operator.task.pod_failure import Failure, Fault
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
 
 Manifest = Mapping[str, Any]
@@ -37,7 +36,7 @@ def next_action(snapshot: TaskSnapshot) -> Action:
     task = snapshot.task
     if task.status.phase in FINISHED:
         return termination.clean_up(snapshot)
-    pod = _current_pod(snapshot)
+    pod = pod_health.current_pod(snapshot)
     if pod is not None:
         return _follow_pod(snapshot, *pod)
     if task.spec.cancel:
@@ -57,31 +56,18 @@ def next_action(snapshot: TaskSnapshot) -> Action:
 # --- while there is a pod ----------------------------------------------------------------------
 
 
-def _current_pod(snapshot: TaskSnapshot) -> tuple[PodView, Manifest] | None:
-    """The pod of the current attempt, by name.
-
-    If a user edited the status, the name no longer matches: then it is the pod that the status
-    names or, if the status was emptied, a live one.
-    """
-    status, pods = snapshot.task.status, snapshot.pods
-    pod = pods.get(pod_name(snapshot.task)) or pods.get(status.pod or "")
-    if pod is None and status.phase is None:
-        live = (entry for entry in pods.values() if not entry[0].finished and not entry[0].deleting)
-        return next(live, None)
-    return pod
-
-
 def _follow_pod(snapshot: TaskSnapshot, pod: PodView, manifest: Manifest) -> Action:
     """The next action while the pod of the current attempt exists."""
     update: dict[str, Any] = {"pod": pod.name, "pod_uid": pod.uid, "model_profile": pod.model}
-    if pod.phase == "Succeeded":
-        return _succeeded(snapshot, pod, manifest)
+    live = None if pod.finished or pod.deleting else pod
+    if pod_failure.has_succeeded(manifest, snapshot.task.spec):
+        return replace(_succeeded(snapshot, pod, manifest), delete_pod=live)
     if snapshot.task.spec.cancel:
         return termination.cancel(snapshot)
-    if pod.phase == "Failed":
+    if pod_failure.has_failed(manifest, snapshot.task.spec):
         device_bytes = _device_memory_bytes(snapshot, pod)
-        failure = pod_health.attempt_failure(manifest, snapshot.task.spec, device_bytes)
-        return termination.retry(snapshot, failure)
+        failure = pod_failure.attempt_failure(manifest, snapshot.task.spec, device_bytes)
+        return replace(termination.retry(snapshot, failure, pod.device), delete_pod=live)
     if pod.gated and not pod.deleting:
         update["phase"] = Phase.QUEUED
         return _gated(snapshot, pod, manifest, termination.updated_status(snapshot, **update))
@@ -89,14 +75,22 @@ def _follow_pod(snapshot: TaskSnapshot, pod: PodView, manifest: Manifest) -> Act
         status = termination.updated_status(snapshot, **update)
         return _admitted(pod, manifest, status, snapshot.now_s)
     problem = pod_health.pod_problem(snapshot, pod, manifest)
+    overrun = pod_health.run_time_failure(snapshot, pod, manifest)
+    if live is not None and overrun is not None:
+        force = problem is not None and problem.node_lost
+        return replace(
+            termination.retry(snapshot, overrun, pod.device), delete_pod=pod, force=force
+        )
     action = (
         _healthy(snapshot, pod, manifest)
         if problem is None
         else _unhealthy(snapshot, pod, manifest, problem)
     )
-    if pod.deleting and action.requeue_after_s is None:
-        return replace(action, requeue_after_s=DELETING_S)
-    return action
+    limits_s = (action.requeue_after_s, pod_health.run_time_left_s(snapshot, pod, manifest))
+    left_s = [limit_s for limit_s in limits_s if limit_s is not None]
+    if pod.deleting:
+        left_s = [action.requeue_after_s or DELETING_S]
+    return replace(action, requeue_after_s=min(left_s, default=None))
 
 
 def _gated(
@@ -105,7 +99,7 @@ def _gated(
     """The pod waits for the planner."""
     if snapshot.task.spec.suspend:
         update = {"phase": Phase.PENDING, "message": pending.SUSPENDED}
-        suspended = next_incarnation(status).model_copy(update=update)
+        suspended = termination.next_incarnation(status).model_copy(update=update)
         return Action(suspended, delete_pod=pod)
     if (expired := termination.deadline_exceeded(snapshot)) is not None:
         return replace(expired, delete_pod=pod)
@@ -114,7 +108,7 @@ def _gated(
         return replace(refused, delete_pod=pod)
     if (notices := _outdated(snapshot, pod, manifest)) is not None:
         # Nothing has run yet: replace the pod by one of the current model and spec.
-        renewed = next_incarnation(status)
+        renewed = termination.next_incarnation(status)
         return Action(renewed, delete_pod=pod, notices=notices, requeue_after_s=0.0)
     name, profile, blocked = pending.resolve_model(snapshot)
     if blocked is not None:
@@ -203,12 +197,12 @@ def _placed(snapshot: TaskSnapshot, pod: PodView) -> Action:
 
 
 def _unhealthy(
-    snapshot: TaskSnapshot, pod: PodView, manifest: Manifest, problem: PodProblem
+    snapshot: TaskSnapshot, pod: PodView, manifest: Manifest, problem: pod_health.PodProblem
 ) -> Action:
     """Report a problem; once it has lasted for its limit, the attempt has failed."""
     due_s = problem.due_s(snapshot, pod, manifest)
     if due_s is not None and snapshot.now_s >= due_s:
-        action = termination.retry(snapshot, problem.failure)
+        action = termination.retry(snapshot, problem.failure, pod.device)
         return replace(action, delete_pod=pod, force=problem.node_lost)
     placed = _placed(snapshot, pod)
     reason, text = problem.failure.reason, problem.failure.message
@@ -272,7 +266,7 @@ def _pod_vanished(snapshot: TaskSnapshot) -> Action:
         action = termination.retry(snapshot, Failure(reason, text, Fault.CLUSTER))
         return replace(action, confirm_gone=pod)
     update = {"message": "withdrawn before binding; queued again"}
-    withdrawn = next_incarnation(status).model_copy(update=update)
+    withdrawn = termination.next_incarnation(status).model_copy(update=update)
     return Action(withdrawn, confirm_gone=pod, requeue_after_s=0.0)
 
 
@@ -306,6 +300,12 @@ def _succeeded(snapshot: TaskSnapshot, pod: PodView, manifest: Manifest) -> Acti
 # --- after the API server has rejected a request ------------------------------------------------
 
 
+def pod_name_taken(action: Action) -> Action:
+    """The action after the name of a pod turned out to be another owner's: use the next name."""
+    status = termination.next_incarnation(action.status)
+    return replace(action, status=status, requeue_after_s=0.0)
+
+
 def pod_rejected(snapshot: TaskSnapshot, action: Action, cause: str) -> Action:
     """The action after the API server has rejected the pod for now: report it and keep waiting."""
     before = pending.placement_problem(snapshot.task.status)
@@ -333,12 +333,6 @@ def pod_invalid(snapshot: TaskSnapshot, cause: str) -> Action:
     return termination.finish(
         snapshot, snapshot.task.status, Phase.FAILED, Reason.INVALID_POD, text
     )
-
-
-def next_incarnation(status: InferenceTaskStatus) -> InferenceTaskStatus:
-    """The status for another pod of the same attempt."""
-    update = {"incarnation": status.incarnation + 1, "pod": None, "pod_uid": None}
-    return status.model_copy(update=update)
 
 
 def reconcile_failed(snapshot: TaskSnapshot, cause: str) -> Action:

@@ -24,6 +24,7 @@ from acesniper.api.names import (
     TASK_LABEL,
 )
 from acesniper.api.objects import Json
+from acesniper.api.units import duration_s
 from acesniper.api.v1alpha1 import InferenceTask, InferenceTaskSpec, ModelSource
 from acesniper.domain.errors import InvalidInput, InvalidTask
 from acesniper.operator.task.volumes import POD_DEFAULTS, NodeCache, PodDefaults, PodVolumes
@@ -62,8 +63,8 @@ def render_pod(
 ) -> Json:
     """The gated pod that runs one attempt of `task`.
 
-    It is ended after 1.5 times `max_task_s`, so that a wrong prediction or a run that hangs does
-    not hold a device forever; 0: never.
+    It is ended after spec.activeDeadline, and after 1.5 times `max_task_s`, so that a wrong
+    prediction or a run that hangs does not hold a device forever; 0: never.
 
     Raises:
         InvalidTask: spec.template is not a valid pod (its schema accepts any JSON), or an address
@@ -96,10 +97,15 @@ def render_pod(
     spec["schedulerName"] = SCHEDULER_NAME
     spec["schedulingGates"] = [*_list(spec, "schedulingGates"), {"name": PLAN_GATE}]
     spec["restartPolicy"] = "Never"
-    if max_task_s:
-        longest_s = ceil(RUN_TOLERANCE * max_task_s)
-        given_s = spec.get("activeDeadlineSeconds")
-        spec["activeDeadlineSeconds"] = min(given_s or longest_s, longest_s)
+    given_s = spec.get("activeDeadlineSeconds") or 0
+    if not isinstance(given_s, int):
+        text = json.dumps(given_s)[:40]
+        raise InvalidTask(f"{TEMPLATE}.spec.activeDeadlineSeconds must be an integer, not {text}")
+    limits_s = [RUN_TOLERANCE * max_task_s, float(given_s)]
+    if task.spec.active_deadline:
+        limits_s.append(duration_s(task.spec.active_deadline))
+    if any(limits_s):
+        spec["activeDeadlineSeconds"] = ceil(min(limit_s for limit_s in limits_s if limit_s))
     if task.spec.node_selector:
         selector = _object(spec, "nodeSelector", f"{TEMPLATE}.spec")
         spec["nodeSelector"] = {**selector, **task.spec.node_selector}

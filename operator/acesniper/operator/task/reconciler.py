@@ -21,8 +21,8 @@ from acesniper.operator.cache import ObjectCache
 from acesniper.operator.metrics import OperatorMetrics, count_deleted, count_phase
 from acesniper.operator.task.lifecycle import (
     next_action,
-    next_incarnation,
     pod_invalid,
+    pod_name_taken,
     pod_rejected,
     reconcile_failed,
 )
@@ -61,6 +61,9 @@ class TaskReconciler:
     cache: NodeCache | None = None
     max_task_s: float = 0.0
     """Longest predicted run of a task; 0: no limit."""
+    run_limit_factor: float = 0.0
+    """Multiple of the longest predicted run after which a run is ended; 0: no limit."""
+    run_limit_floor_s: float = 0.0
     defaults: PodDefaults = POD_DEFAULTS
     _unschedulable: UnschedulableReasons = field(default_factory=dict)
     _failures: dict[str, int] = field(default_factory=dict)
@@ -127,6 +130,8 @@ class TaskReconciler:
             volumes=self.store.volumes,
             unschedulable=self._unschedulable,
             max_task_s=self.max_task_s,
+            run_limit_factor=self.run_limit_factor,
+            run_limit_floor_s=self.run_limit_floor_s,
         )
 
     async def _execute(self, task: InferenceTask, action: Action) -> float | None:
@@ -221,7 +226,7 @@ class TaskReconciler:
             await self.cluster.delete(PODS, name, namespace, metadata["uid"])
             return self._pod_rejected(task, action, MUTATED_POD)
         # Another owner's pod has this name: use the next name.
-        return replace(action, status=next_incarnation(action.status), requeue_after_s=0.0)
+        return pod_name_taken(action)
 
     def _pod_rejected(self, task: InferenceTask, action: Action, cause: str) -> Action:
         """Leave the admission window for a while, and report the cause."""

@@ -25,7 +25,8 @@ class TaskSnapshot:
     ModelProfiles of its namespace, by name. `may_queue` is True while the task is inside the
     admission window. With `nodes` None, no node counts as lost. `start_patience_s` is how long a
     container may fail to start. `unschedulable` is shared by all tasks. `max_task_s` is the longest
-    predicted run of a task; 0: no limit.
+    predicted run of a task; 0: no limit. A run is ended after `run_limit_factor` times the upper
+    end of its prediction, but not before `run_limit_floor_s`; 0: no limit.
     """
 
     task: InferenceTask
@@ -41,6 +42,8 @@ class TaskSnapshot:
     volumes: VolumeRules | None = None
     unschedulable: UnschedulableReasons = field(default_factory=dict)
     max_task_s: float = 0.0
+    run_limit_factor: float = 0.0
+    run_limit_floor_s: float = 0.0
     defaults: PodDefaults = POD_DEFAULTS
 
     def node_rules(self) -> dict[NodeName, NodeRules]:

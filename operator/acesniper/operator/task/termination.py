@@ -26,12 +26,14 @@ from acesniper.api.v1alpha1 import (
 )
 from acesniper.domain.backoff import Backoff
 from acesniper.domain.prediction import Prediction
-from acesniper.operator.task.pod_health import Failure, Fault
+from acesniper.operator.task.pod_failure import Failure, Fault
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
 
 RETRY_BACKOFF = Backoff(first_s=5.0, max_s=300.0)
 MAX_DISRUPTIONS = 10
 """Attempts of a task that the cluster may end before the task fails."""
+MAX_FAILED_DEVICES = 8
+"""Devices on which attempts failed that a task's status keeps."""
 MAX_CLOCK_SKEW_S = 2.0
 """Times of different machines that are out of order by no more than this are left as they are."""
 
@@ -88,15 +90,17 @@ def _ttl_s(snapshot: TaskSnapshot) -> float | None:
 # --- another attempt ---------------------------------------------------------------------------
 
 
-def retry(snapshot: TaskSnapshot, failure: Failure) -> Action:
-    """Count a failed attempt; try again unless that is useless or no retry is left."""
+def retry(snapshot: TaskSnapshot, failure: Failure, device: str | None = None) -> Action:
+    """Count a failed attempt on a device; try again unless that is useless or no retry is left."""
     before = snapshot.task.status
+    device = device or before.device
     attempts = before.attempts + 1
     disruptions = before.disruptions + (failure.fault is Fault.CLUSTER)
     status = before.model_copy(
         update={
             "attempts": attempts,
             "disruptions": disruptions,
+            "failed_devices": _with_failed_device(before.failed_devices, device, failure),
             "incarnation": 0,
             "pod": None,
             "pod_uid": None,
@@ -124,6 +128,23 @@ def retry(snapshot: TaskSnapshot, failure: Failure) -> Action:
         notices=(Notice(failure.reason, text, warning=True),),
         requeue_after_s=0.0,
     )
+
+
+def _with_failed_device(before: list[str], device: str | None, failure: Failure) -> list[str]:
+    """The devices on which attempts failed for a reason that another device may not have."""
+    may_be_the_device = failure.fault is Fault.APPLICATION or (
+        failure.reason is Reason.REJECTED_BY_NODE
+    )
+    if device is None or not may_be_the_device:
+        return before
+    others = [name for name in before if name != device]
+    return [*others, device][-MAX_FAILED_DEVICES:]
+
+
+def next_incarnation(status: InferenceTaskStatus) -> InferenceTaskStatus:
+    """The status for another pod of the same attempt."""
+    update = {"incarnation": status.incarnation + 1, "pod": None, "pod_uid": None}
+    return status.model_copy(update=update)
 
 
 def retry_due_s(snapshot: TaskSnapshot) -> float:
