@@ -307,7 +307,10 @@ def test_without_probe_none_of_its_objects_are_rendered() -> None:
     policies = [
         manifest for manifest in manifests if manifest["kind"] == "ValidatingAdmissionPolicy"
     ]
-    assert [policy["metadata"]["name"] for policy in policies] == ["acesniper-same-pod"]
+    assert [policy["metadata"]["name"] for policy in policies] == [
+        "acesniper-same-pod",
+        "acesniper-author",
+    ]
 
 
 def test_external_mode_exposes_a_service_with_certificates() -> None:

@@ -45,6 +45,12 @@ RIGHTS = {
         "acesniper.io/deviceprofiles": "get create patch",
         "acesniper.io/deviceprofiles/status": "patch",
     },
+    # For tenants, and bound by administrators: no pods, no Secrets.
+    "acesniper-tenant": {
+        "acesniper.io/inferencetasks": "create get list watch update patch delete",
+        "acesniper.io/modelprofiles": "create get list watch update patch delete",
+        "acesniper.io/deviceprofiles": "get list watch",
+    },
     "acesniper-lease": {"coordination.k8s.io/leases": "get update create"},
     "acesniper-planner-lease": {"coordination.k8s.io/leases": "get patch create"},
     "acesniper-operator-lease": {"coordination.k8s.io/leases": "get patch create"},
