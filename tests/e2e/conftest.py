@@ -34,6 +34,8 @@ SHORT_TIMEOUTS = {
     "ACESNIPER_START_PATIENCE_S": "2",
 }
 """Shorter than the defaults: timeouts of a planner and of an image pull."""
+LONG_TASKS = {"ACESNIPER_MAX_TASK_S": "100000"}
+"""Longer than the default: tasks that run for the whole of a test take hours on slow devices."""
 
 _namespace_numbers = count()
 """Namespaces are deleted slowly: each case of a parametrised test gets a number of its own."""
@@ -100,7 +102,9 @@ def network_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def system(control_plane: ControlPlane, network_file: Path) -> Deployment:
     """Ace-Sniper on the control plane: CRDs, operator, extender, our kube-scheduler."""
-    system = Deployment(control_plane, {**SHORT_TIMEOUTS, "ACESNIPER_NETWORK": str(network_file)})
+    system = Deployment(
+        control_plane, {**SHORT_TIMEOUTS, **LONG_TASKS, "ACESNIPER_NETWORK": str(network_file)}
+    )
     system.start()
     return system
 
@@ -118,7 +122,7 @@ def installed(request: pytest.FixtureRequest) -> Iterator[FreshFleet]:
     with ControlPlane() as plane:
         start_kwok(plane)
         # Not on loopback: the API server refuses to proxy to a loopback address.
-        system = Installed(plane, {**SHORT_TIMEOUTS, "ACESNIPER_HOST": "0.0.0.0"})
+        system = Installed(plane, {**SHORT_TIMEOUTS, **LONG_TASKS, "ACESNIPER_HOST": "0.0.0.0"})
         system.start()
         with FreshFleet(system) as fleet:
             yield fleet

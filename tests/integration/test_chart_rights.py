@@ -26,6 +26,9 @@ RIGHTS = {
         "nodes/status": "patch",
         "events": "create",
         "configmaps": "get",
+        "persistentvolumeclaims": "get list watch",
+        "persistentvolumes": "get list watch",
+        "storage.k8s.io/storageclasses": "get list watch",
     },
     "acesniper-extender": {
         "acesniper.io/inferencetasks": "get list watch",
@@ -34,6 +37,9 @@ RIGHTS = {
         "nodes": "get list watch",
         "pods": "get list watch patch delete",
         "events": "create",
+        "persistentvolumeclaims": "get list watch",
+        "persistentvolumes": "get list watch",
+        "storage.k8s.io/storageclasses": "get list watch",
     },
     "acesniper-probe": {
         "acesniper.io/deviceprofiles": "get create patch",

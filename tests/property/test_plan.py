@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from acesniper.domain.device import DeviceId
 from acesniper.domain.task import Task
-from acesniper.policies.estimates import FleetSnapshot, check_feasibility
+from acesniper.policies.estimates import FleetSnapshot
+from acesniper.policies.feasibility import check_feasibility
 from acesniper.policies.plan import Plan, make_plan
 from acesniper.policies.policy import Policy, rule_names
 from builders import make_task
@@ -79,10 +80,10 @@ def test_a_device_is_never_assigned_an_infeasible_task(
     tasks: list[Task], snapshot: FleetSnapshot, policy: Policy
 ) -> None:
     for planned in make_plan(tasks, snapshot, policy).planned:
-        labels = snapshot.estimates.labels
-        assert check_feasibility(planned.task, planned.device, labels).feasible
+        nodes = snapshot.estimates.nodes
+        assert check_feasibility(planned.task, planned.device, nodes).feasible
         for candidate in planned.candidates:
-            assert check_feasibility(planned.task, candidate.device, labels).feasible
+            assert check_feasibility(planned.task, candidate.device, nodes).feasible
 
 
 @given(tasks=task_lists(), snapshot=snapshots(), policy=policies)

@@ -21,6 +21,7 @@ from acesniper.api.units import rfc3339
 from acesniper.domain.device import Device, DeviceId, HardwareVector, NodeName
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Explanation, Prediction
+from acesniper.domain.scheduling_rules import LabelRequirement, NodeRules, PodRules
 from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.policies.estimates import Estimates, FleetSnapshot, PredictionRow, StartRow
 from acesniper.predictor.base import LatencyArrays, Observation, Observations
@@ -53,6 +54,12 @@ def make_device(
     return Device(DeviceId(name), on, provider, slots, memory_bytes, schedulable)
 
 
+def selecting(**labels: str) -> PodRules:
+    """The rules of a pod with a node selector."""
+    items = sorted(labels.items())
+    return PodRules(tuple(LabelRequirement(key, "In", (value,)) for key, value in items))
+
+
 def make_prediction(latency_s: float = 1.0, low_s: float | None = None) -> Prediction:
     low_s = latency_s / 2 if low_s is None else low_s
     return Prediction(latency_s, low_s, latency_s * 2, "test")
@@ -75,7 +82,11 @@ def make_snapshot(
     estimates = Estimates(
         tuple(devices),
         rows,
-        {DeviceId(node): value for node, value in (labels or {}).items()},
+        {
+            device.node: NodeRules(str(device.node), labels[device.id])
+            for device in devices
+            if labels and device.id in labels
+        },
         dict.fromkeys(rows, start),
     )
     running = {DeviceId(device): tuple(sorted(value)) for device, value in (busy or {}).items()}

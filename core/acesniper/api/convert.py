@@ -7,11 +7,12 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from acesniper.api.names import API_VERSION
 from acesniper.api.objects import Json, namespaced_key
+from acesniper.api.pod_rules import task_rules
 from acesniper.api.reasons import ConditionType
 from acesniper.api.units import duration_s, duration_text, epoch_s, rfc3339
 from acesniper.api.v1alpha1 import (
+    API_VERSION,
     ApiType,
     DeadlinePolicy,
     DeviceNamespace,
@@ -75,7 +76,7 @@ def to_task(resource: InferenceTask, model: str, memory_bytes: int = 0, priority
         priority=priority,
         priority_class=spec.priority_class_name or "",
         memory_bytes=memory_bytes,
-        node_selector=tuple(sorted(spec.node_selector.items())),
+        pod_rules=task_rules(resource),
         avoided=frozenset(DeviceId(device) for device in resource.status.failed_devices),
     )
 

@@ -62,7 +62,6 @@ class PodView:
     image: str = ""
     other_gates: tuple[str, ...] = ()
     affinity: Mapping[str, Any] = field(default_factory=dict)
-    node_selector: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> str:
@@ -102,7 +101,6 @@ class PodView:
             image=str((spec.get("containers") or [{}])[0].get("image") or ""),
             other_gates=tuple(name for name in gates if name != PLAN_GATE),
             affinity=spec.get("affinity") or {},
-            node_selector=tuple(sorted((spec.get("nodeSelector") or {}).items())),
         )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal, DecimalException
 from math import isfinite
 
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(h|m|s|ms))+$"
@@ -47,12 +48,26 @@ _POWERS = {unit: 1000.0**power for power, unit in enumerate("kMGTPE", start=1)}
 _SCALES = {"": 1.0, "m": 1e-3, **_POWERS} | {
     f"{unit.upper()}i": 1024.0**power for power, unit in enumerate("kmgtpe", start=1)
 }
+_EXACT = {"": Decimal(1), "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3")} | {
+    unit: Decimal(int(scale)) for unit, scale in _SCALES.items() if scale > 1.0
+}
 _AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:([eE][-+]?\d+)|([A-Za-z]*))")
 
 
 def parse_count(quantity: str | int | None) -> int:
     """An integer quantity of an extended resource, such as 1k; 0 for None."""
     return parse_quantity(quantity) or 0
+
+
+def quantity(text: object) -> Decimal | None:
+    """The exact value of a quantity, such as 250m or 1.5Gi; None if it is missing or malformed."""
+    match = _AMOUNT.fullmatch(str(text).lstrip("+")) if text is not None else None
+    if match is None or (match[3] or "") not in _EXACT:
+        return None
+    try:
+        return Decimal(match[1] + (match[2] or "")) * _EXACT[match[3] or ""]
+    except DecimalException:
+        return None
 
 
 def parse_quantity(quantity: object) -> int | None:

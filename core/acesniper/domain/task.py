@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NewType
 
 from acesniper.domain.device import DeviceId
+from acesniper.domain.scheduling_rules import NO_RULES, PodRules
 
 TaskKey = NewType("TaskKey", str)
 """`namespace/name`, unique in the cluster."""
@@ -30,7 +31,7 @@ class Task:
     priority: int = 0
     priority_class: str = ""
     memory_bytes: int = 0
-    node_selector: tuple[tuple[str, str], ...] = ()
+    pod_rules: PodRules = NO_RULES
     excluded: frozenset[DeviceId] = frozenset()
     avoided: frozenset[DeviceId] = frozenset()
 

@@ -5,16 +5,19 @@ devices have shape (devices,) and arrays over lanes (lanes,), both in the order 
 make plans over thousands of tasks fast.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acesniper.domain.device import Device, DeviceId
-from acesniper.domain.prediction import FEASIBLE, Feasibility, FinishEstimate, Prediction
+from acesniper.domain.prediction import Feasibility, FinishEstimate, Prediction
 from acesniper.domain.reservations import slots_free_s
+from acesniper.domain.scheduling_rules import PodRules, VolumeRule
 from acesniper.domain.task import ModelKey, Task
+from acesniper.policies.feasibility import NodeRulesByName, VolumeRules, check_feasibility
+from acesniper.policies.node_resources import FreeResources
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -24,57 +27,6 @@ Integers = NDArray[np.int64]
 LIMIT_TEXT = "the limit of a task's run time"
 EXCLUDED = Feasibility(False, "the task's pod recently failed to bind there")
 
-
-def check_feasibility(
-    task: Task, device: Device, labels: Mapping[DeviceId, Mapping[str, str]]
-) -> Feasibility:
-    """Whether `device` can run `task`, regardless of its backlog.
-
-    `labels[device]` are the labels of its node. Devices that the task excludes are not considered.
-    """
-    if task.providers and device.provider not in task.providers:
-        requested = ", ".join(sorted(task.providers))
-        return Feasibility(
-            False, f"its provider is {device.provider}, the task requires {requested}", True
-        )
-    if not device.schedulable:
-        return Feasibility(False, "its node is cordoned or not ready")
-    node_labels = labels.get(device.id, {})
-    for name, value in task.node_selector:
-        if node_labels.get(name) != value:
-            return Feasibility(False, f"its node has no label {name}={value}", True)
-    if device.memory_bytes and task.memory_bytes > device.memory_bytes:
-        need, have = task.memory_bytes / 2**20, device.memory_bytes / 2**20
-        return Feasibility(
-            False, f"the model needs {need:.0f} MiB, the device has {have:.0f}", True
-        )
-    return FEASIBLE
-
-
-MAX_SHOWN_DEVICES = 3
-"""Devices whose reasons a message lists."""
-
-
-def infeasible_everywhere(
-    task: Task, devices: Iterable[tuple[Device, Mapping[str, str]]]
-) -> str | None:
-    """Why no device can run `task`; None if one can, or may become feasible.
-
-    `devices` are pairs of a device and the labels of its node.
-    """
-    reasons = []
-    for device, labels in devices:
-        feasibility = check_feasibility(task, device, {device.id: labels})
-        if feasibility.feasible or not feasibility.lasting:
-            return None
-        reasons.append(f"{device.id}: {feasibility.reason}")
-    if not reasons:
-        return None
-    hidden = len(reasons) - MAX_SHOWN_DEVICES
-    others = f"; and {hidden} more" if hidden > 0 else ""
-    return f"no device can run the task: {'; '.join(reasons[:MAX_SHOWN_DEVICES])}{others}"
-
-
 NEUTRAL_SPREAD = 10.0
 """Half-width of the interval around a neutral latency, as a factor."""
 NEUTRAL_S = 1.0
@@ -83,7 +35,11 @@ NEUTRAL = "neutral"
 TYPICAL_MODELS = 64
 """Number of models sampled to estimate the typical speed of each device."""
 
-Demand = tuple[ModelKey, frozenset[str], tuple[tuple[str, str], ...], int]
+Shape = tuple[frozenset[str], int, PodRules, tuple[VolumeRule | None, ...]]
+"""What the feasibility of a task depends on, apart from the devices."""
+Demand = tuple[ModelKey, Shape]
+MAX_CACHED_DEMANDS = 2000
+"""Demands whose terms are kept: each needs some bytes per lane."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,41 +114,55 @@ class Estimates:
     """Which lanes can run a task and for how long it occupies them; valid for one set of devices.
 
     `rows` and `starts` may be live mappings whose entries are replaced but never modified.
-    `labels[device]` are the labels of its node. A gap in a row is filled with the median of the
-    predicted latencies and a very wide interval; a model without a start row has no cold start.
+    `nodes` and `volumes` are what kube-scheduler's filters read. A gap in a row is filled with the
+    median of the predicted latencies and a very wide interval; a model without a start row has no
+    cold start.
     """
 
     devices: Sequence[Device]
     rows: Mapping[ModelKey, PredictionRow]
-    labels: Mapping[DeviceId, Mapping[str, str]] = field(default_factory=dict)
+    nodes: NodeRulesByName = field(default_factory=dict)
     starts: Mapping[ModelKey, StartRow] = field(default_factory=dict)
+    volumes: VolumeRules | None = None
     lane_of: Mapping[DeviceId, int] = field(init=False)
     """The first lane of each device."""
     device_of: Sequence[Device] = field(init=False)
     """The device of each lane."""
-    _places: Integers = field(init=False)
+    places: Integers = field(init=False)
+    """The place of each lane's device in `devices`."""
     _cache: dict[Demand, tuple[PredictionRow | None, StartRow | None, LaneTerms]] = field(
         default_factory=dict
     )
+    _feasible_cache: dict[Shape, Bools] = field(default_factory=dict)
     _typical: Floats | None = None
 
     def __post_init__(self) -> None:
         slots = [device.slots for device in self.devices]
         first = np.cumsum([0, *slots])[:-1].tolist()
         self.lane_of = {device.id: lane for device, lane in zip(self.devices, first, strict=True)}
-        self._places = np.repeat(np.arange(len(slots)), slots).astype(np.int64)
-        self.device_of = [self.devices[place] for place in self._places.tolist()]
+        self.places = np.repeat(np.arange(len(slots)), slots).astype(np.int64)
+        self.device_of = [self.devices[place] for place in self.places.tolist()]
 
     def terms(self, task: Task) -> LaneTerms:
         """The terms of a task; cached for tasks with the same demand."""
-        demand = (task.model, task.providers, task.node_selector, task.memory_bytes)
+        shape = self.shape(task)
+        demand = (task.model, shape)
         row, start = self.rows.get(task.model), self.starts.get(task.model)
         cached = self._cache.get(demand)
         if cached is not None and cached[0] is row and cached[1] is start:
             return cached[2]
-        terms = self._terms(task, row, start)
+        terms = self._terms(task, shape, row, start)
+        if len(self._cache) >= MAX_CACHED_DEMANDS:
+            self._cache.clear()
         self._cache[demand] = row, start, terms
         return terms
+
+    def shape(self, task: Task) -> Shape:
+        """What the feasibility of a task depends on."""
+        claims = task.pod_rules.claims
+        volumes = self.volumes
+        rules = () if volumes is None or not claims else tuple(map(volumes.get, claims))
+        return task.providers, task.memory_bytes, task.pod_rules, rules
 
     def finish_estimate(self, task: Task, lane: int, backlog_s: float) -> FinishEstimate:
         """The finish estimate of a task on one lane."""
@@ -212,17 +182,29 @@ class Estimates:
             float(terms.transfer_s[lane]),
         )
 
-    def _terms(self, task: Task, row: PredictionRow | None, start: StartRow | None) -> LaneTerms:
+    def _feasible(self, task: Task, shape: Shape) -> Bools:
+        """Which devices can run a task; evaluated once for all tasks of a shape."""
+        if (feasible := self._feasible_cache.get(shape)) is None:
+            verdicts = [
+                check_feasibility(task, device, self.nodes, self.volumes).feasible
+                for device in self.devices
+            ]
+            if len(self._feasible_cache) >= MAX_CACHED_DEMANDS:
+                self._feasible_cache.clear()
+            feasible = self._feasible_cache[shape] = np.array(verdicts, bool)
+        return feasible
+
+    def _terms(
+        self, task: Task, shape: Shape, row: PredictionRow | None, start: StartRow | None
+    ) -> LaneTerms:
         count = len(self.devices)
         cold_s = np.zeros(count) if start is None else start.cold_s
         transfer_s = np.zeros(count) if start is None else start.transfer_s
         latency_s, low_s, high_s, unknown = _without_gaps(row, count)
-        feasible = np.array(
-            [check_feasibility(task, device, self.labels).feasible for device in self.devices], bool
-        )
+        feasible = self._feasible(task, shape)
         penalty_s = np.where(feasible, 0.0, np.inf)
         latency_s, low_s, high_s = (array + penalty_s for array in (latency_s, low_s, high_s))
-        over_lanes = self._places
+        over_lanes = self.places
         compared = feasible & ~unknown
         misfit = self._misfit(latency_s, compared)
         return LaneTerms(
@@ -287,11 +269,15 @@ def _without_gaps(row: PredictionRow | None, count: int) -> tuple[Floats, Floats
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FleetSnapshot:
-    """The state of the fleet at `now_s`; `busy_s[device]` are the remaining seconds of its pods."""
+    """The state of the fleet at `now_s`; `busy_s[device]` are the remaining seconds of its pods.
+
+    `resources` is what the pods leave of the nodes' resources; empty if that is unknown.
+    """
 
     now_s: float
     estimates: Estimates
     busy_s: Mapping[DeviceId, tuple[float, ...]]
+    resources: FreeResources = field(default_factory=FreeResources)
 
     def free_s(self) -> Floats:
         """Seconds until each lane is free; the lanes of a device are sorted, soonest first."""

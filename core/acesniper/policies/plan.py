@@ -16,13 +16,8 @@ from acesniper.domain.device import Device, DeviceId
 from acesniper.domain.prediction import Feasibility, FinishEstimate
 from acesniper.domain.task import Task, TaskKey
 from acesniper.policies.batch import BATCHES, Batch
-from acesniper.policies.estimates import (
-    EXCLUDED,
-    LIMIT_TEXT,
-    FleetSnapshot,
-    Floats,
-    check_feasibility,
-)
+from acesniper.policies.estimates import EXCLUDED, LIMIT_TEXT, FleetSnapshot, Floats
+from acesniper.policies.feasibility import check_feasibility
 from acesniper.policies.order import ORDERS, Queue
 from acesniper.policies.placement import QUEUE_PLACEMENTS
 from acesniper.policies.policy import Policy, RuleSet
@@ -79,9 +74,10 @@ class Plan:
         """Why each device cannot run an unschedulable task."""
         unplanned = self.unplanned[task]
         estimates = snapshot.estimates
+        requests = unplanned.pod_rules.requests
         reasons = {}
-        for device in estimates.devices:
-            feasibility = check_feasibility(unplanned, device, estimates.labels)
+        for place, device in enumerate(estimates.devices):
+            feasibility = check_feasibility(unplanned, device, estimates.nodes, estimates.volumes)
             if feasibility.feasible and device.id in unplanned.excluded:
                 feasibility = EXCLUDED
             if feasibility.feasible:
@@ -92,6 +88,8 @@ class Plan:
                     feasibility = Feasibility(False, text, lasting=True)
             if feasibility.feasible:
                 finish_s = self.late_s[task][estimates.lane_of[device.id]]
+                feasibility = snapshot.resources.verdict(requests, place, now=finish_s == inf)
+            if feasibility.feasible:
                 text = f"would finish in {finish_s:.1f} s, after {DEADLINE_TEXT}"
                 feasibility = Feasibility(False, text, lasting=True)
             reasons[device.id] = feasibility

@@ -90,6 +90,7 @@ class LaneSelector:
         if task.inferences * terms.slowest_s > max_run_s:
             busy_s = np.where(task.inferences * terms.latency_s > max_run_s, inf, busy_s)
         self._exclude(task.excluded, busy_s)
+        self._exclude_full_nodes(task, busy_s)
         if task.avoided:
             elsewhere_s = busy_s.copy()
             self._exclude(task.avoided, elsewhere_s)
@@ -103,6 +104,16 @@ class LaneSelector:
             if (lane := self._snapshot.estimates.lane_of.get(device)) is not None:
                 slots = self._snapshot.estimates.device_of[lane].slots
                 busy_s[lane : lane + slots] = inf
+
+    def _exclude_full_nodes(self, task: Task, busy_s: Floats) -> None:
+        """Make lanes infeasible, in place, whose node has not what the task requests."""
+        now, later = self._snapshot.resources.fitting(task.pod_rules.requests)
+        places = self._snapshot.estimates.places
+        if later is not None:
+            busy_s[~later[places]] = inf
+        if now is not None:
+            # The slot is free, but other pods still use what the task requests of the node.
+            busy_s[(self.lanes.free_s <= 0.0) & ~now[places]] = inf
 
     def _meeting_deadline(self, task: Task, costs: Floats) -> Floats:
         """Costs restricted to the lanes that meet the deadline, if there are any."""

@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heapreplace
 from math import inf
-from types import MappingProxyType
 
 import numpy as np
 
@@ -44,8 +43,8 @@ class Shares:
             default it orders the tasks of one namespace.
     """
 
-    weights: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    limits_s: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    weights: Mapping[str, float] = field(default_factory=dict)
+    limits_s: Mapping[str, float] = field(default_factory=dict)
     cluster_priorities: bool = False
 
     def __post_init__(self) -> None:

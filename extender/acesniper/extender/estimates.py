@@ -13,6 +13,7 @@ from acesniper.domain.device import DeviceId
 from acesniper.domain.task import ModelKey
 from acesniper.extender.cache.cold_start import CachedStarts, ColdStartCache
 from acesniper.extender.cache.devices import DeviceIndex
+from acesniper.extender.cache.scheduler_rules import SchedulerRules
 from acesniper.extender.latency_table import LatencyTable, LatencyView
 from acesniper.policies.estimates import Estimates, PredictionRow
 
@@ -64,6 +65,7 @@ class EstimateCache:
     devices: DeviceIndex
     cold_starts: ColdStartCache
     clock: Callable[[], float]
+    rules: SchedulerRules
     _starts: CachedStarts | None = None
     _estimates: Estimates | None = None
     _rows: CachedRows | None = None
@@ -77,7 +79,7 @@ class EstimateCache:
             self._rows = CachedRows(self.table.view(), [device.id for device in devices])
             self._starts = CachedStarts(self.cold_starts, devices, self.clock())
             self._estimates = Estimates(
-                devices, self._rows, self.devices.node_labels(), self._starts
+                devices, self._rows, dict(self.rules.nodes), self._starts, self.rules.volumes
             )
         return self._estimates
 

@@ -97,7 +97,7 @@ class Planner:
         for planned, decision in result.starting:
             task, device = planned.task, planned.device
             pod = self._gated_pod(result, task.key)
-            if pod is not None and self.cache.has_free_slot(device.id):
+            if pod is not None and self.cache.can_start(pod, device):
                 self.cache.reserve(pod, device, planned.busy_s)
                 self.shares.reserve(pod.uid, self.cache.ledger.get(pod.uid))
                 start = self.cache.cold_starts.cold_start(task.model, device)

@@ -16,12 +16,9 @@ from acesniper.domain.reservations import PodUid, Reservation
 from acesniper.domain.task import Task, TaskKey
 from acesniper.extender.cache.cluster import ClusterCache
 from acesniper.extender.namespaces import NamespaceShares, NamespaceUse
-from acesniper.policies.estimates import (
-    LIMIT_TEXT,
-    Estimates,
-    FleetSnapshot,
-    check_feasibility,
-)
+from acesniper.policies.estimates import LIMIT_TEXT, Estimates, FleetSnapshot
+from acesniper.policies.feasibility import check_feasibility
+from acesniper.policies.node_resources import FreeResources
 from acesniper.policies.plan import DEADLINE_TEXT, Plan, PlannedTask, make_plan
 from acesniper.policies.policy import Policy
 
@@ -39,6 +36,7 @@ class PlanningSnapshot:
         gated: pending tasks whose gated pod exists; these can be admitted.
         ungated: pending tasks without a pod; they are planned behind the others.
         gated_pods: the pod of each task in `gated`.
+        resources: what the pods leave of the nodes' resources.
     """
 
     now_s: float
@@ -47,15 +45,18 @@ class PlanningSnapshot:
     gated: Sequence[Task]
     ungated: Sequence[Task]
     gated_pods: Mapping[TaskKey, PodView]
+    resources: FreeResources = field(default_factory=FreeResources)
 
     @classmethod
     def of(cls, cache: ClusterCache) -> "PlanningSnapshot":
         """Take a snapshot of the cluster cache."""
         now_s = cache.clock()
         cache.pending.reset_backoff(now_s)
+        estimates = cache.estimates.current()
         return cls(
             now_s=now_s,
-            estimates=cache.estimates.current(),
+            estimates=estimates,
+            resources=cache.pending.rules.free_resources(estimates.devices),
             reservations=dict(cache.ledger.items()),
             gated=tuple(cache.pending.gated.values()),
             ungated=tuple(cache.pending.ungated.values()),
@@ -69,7 +70,7 @@ class PlanningSnapshot:
             remaining_s = reservation.remaining_s(self.now_s)
             busy_s[reservation.device] += [remaining_s] * reservation.slots
         running = {device: tuple(sorted(seconds)) for device, seconds in busy_s.items()}
-        return FleetSnapshot(self.now_s, self.estimates, running)
+        return FleetSnapshot(self.now_s, self.estimates, running, self.resources)
 
     def decide(
         self, policy: Policy, previous: Plan, shares: NamespaceShares | None = None
@@ -160,7 +161,7 @@ class _RefusalReasons:
         self._by_demand: dict[tuple[object, ...], Mapping[str, str]] = {}
 
     def of(self, task: Task) -> Mapping[str, str]:
-        demand = (task.providers, task.node_selector, task.memory_bytes)
+        demand = self._estimates.shape(task)
         if (reasons := self._by_demand.get(demand)) is None:
             reasons = dict(islice(self._refused(task), MAX_REASONS))
             self._by_demand[demand] = reasons
@@ -168,6 +169,8 @@ class _RefusalReasons:
 
     def _refused(self, task: Task) -> Iterator[tuple[str, str]]:
         for device in self._estimates.devices:
-            verdict = check_feasibility(task, device, self._estimates.labels)
+            verdict = check_feasibility(
+                task, device, self._estimates.nodes, self._estimates.volumes
+            )
             if not verdict.feasible:
                 yield device.id, verdict.reason

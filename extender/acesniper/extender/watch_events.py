@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from acesniper.api import convert
+from acesniper.api.names import Kind
 from acesniper.api.objects import Json, NodeView, PodView, object_key
 from acesniper.api.units import epoch_s
 from acesniper.api.v1alpha1 import FINISHED, DeviceProfile, InferenceTask, ModelProfile
@@ -25,8 +26,15 @@ class WatchEvents:
         """Apply a node: its readiness and labels decide what its devices can run."""
         cache, name = self.cache, NodeName(node["metadata"]["name"])
         cache.cold_starts.set_node(name, None if change == DELETE else node)
-        if cache.devices.set_node(name, None if change == DELETE else NodeView.of(node)):
+        current = None if change == DELETE else node
+        rules_changed = cache.pending.rules.set_node(name, current)
+        if cache.devices.set_node(name, NodeView.of(current) if current else None) or rules_changed:
             cache.invalidate_devices((name,), (name,))
+
+    def volume(self, kind: Kind, change: str, manifest: Json) -> None:
+        """Apply a volume claim, a volume or a storage class: they restrict the nodes of a pod."""
+        if self.cache.pending.rules.set_volume(kind, manifest, deleted=change == DELETE):
+            self.cache.changed.set()
 
     def device_profile(self, change: str, manifest: Json) -> None:
         """Apply a DeviceProfile: its device is added, removed, or predicted again."""
@@ -72,8 +80,10 @@ class WatchEvents:
             if (deleted := cache.pods.pop(uid, None)) is not None:
                 cache.pending.delete_pod(deleted)
             cache.release(uid)
+            cache.pending.rules.delete_pod(uid)
             return
         pod = cache.key.verified(PodView.of(manifest))
+        cache.pending.rules.upsert_pod(pod, manifest, cache.devices.get(pod.device))
         if pod.model is None and not pod.slots:
             return  # it occupies nothing that we manage
         before = cache.pods.get(uid)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 from prometheus_client import CollectorRegistry
@@ -19,6 +20,7 @@ from acesniper.api.names import (
 )
 from acesniper.api.objects import DecisionKey, Json
 from acesniper.api.units import epoch_s
+from acesniper.api.volume_rules import VOLUME_KINDS
 from acesniper.domain.cold_start import MB, ColdStartEstimator, StartDefaults
 from acesniper.domain.reservations import PodUid
 from acesniper.extender.admission import Admission
@@ -234,6 +236,10 @@ def _reflectors(cluster: Cluster, events: WatchEvents, page: Page | None) -> lis
         Reflector(cluster, MODEL_PROFILES, events.model_profile, skipped=skipped),
         Reflector(cluster, INFERENCE_TASKS, tasks, skipped=skipped),
         Reflector(cluster, PODS, events.pod, skipped=skipped),
+        *(
+            Reflector(cluster, kind, partial(events.volume, kind), skipped=skipped)
+            for kind in VOLUME_KINDS
+        ),
     ]
 
 

@@ -25,6 +25,7 @@ from acesniper.api.names import (
 )
 from acesniper.api.objects import DecisionKey
 from acesniper.api.v1alpha1 import ModelProfileSpec
+from acesniper.api.volume_rules import VOLUME_KINDS
 from acesniper.domain.errors import InvalidInput
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.prediction import Predictor
@@ -224,7 +225,11 @@ async def operate(settings: OperatorSettings, registry: CollectorRegistry) -> No
         priorities = Reflector(
             cluster, PRIORITY_CLASSES, controller.priority_change, skipped=skipped
         )
-        reflectors = (pods, nodes, priorities)
+        volumes = [
+            Reflector(cluster, kind, partial(controller.store.volume_change, kind), skipped=skipped)
+            for kind in VOLUME_KINDS
+        ]
+        reflectors = (pods, nodes, priorities, *volumes)
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(reflector.run()) for reflector in reflectors]
             # Decisions about a task need its pods and nodes in the cache.
@@ -238,7 +243,7 @@ async def operate(settings: OperatorSettings, registry: CollectorRegistry) -> No
                 reload = predictor.follow(controller.predictor_replaced)
                 background.append(group.create_task(reload))
 
-            watches = (controller.store, *reflectors)
+            watches: tuple[ObjectCache | Reflector, ...] = (controller.store, *reflectors)
             await wait_until_served(cluster)
             health.stalled = lambda: [kind for by in watches for kind in by.liveness.stalled()]
             await kopf.operator(

@@ -11,10 +11,15 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from acesniper.api import convert
-from acesniper.api.names import DECISION_ANNOTATION, TASK_LABEL
+from acesniper.api.names import DECISION_ANNOTATION, TASK_LABEL, Kind
 from acesniper.api.objects import DecisionKey, PodView, namespaced_key, object_key
+from acesniper.api.pod_rules import rules_by_node
 from acesniper.api.reasons import ConditionType
 from acesniper.api.v1alpha1 import FINISHED, ApiType, DeviceProfile, InferenceTask, ModelProfile
+from acesniper.api.volume_rules import VolumeIndex
+from acesniper.domain.device import NodeName
+from acesniper.domain.scheduling_rules import NodeRules
+from acesniper.runtime.skipped import DELETE
 from acesniper.runtime.watch import WatchLiveness
 
 log = logging.getLogger(__name__)
@@ -35,6 +40,7 @@ class ObjectCache:
     devices: dict[str, DeviceProfile] = field(default_factory=dict)
     nodes: dict[str, Object] = field(default_factory=dict)
     pods: dict[str, dict[str, tuple[PodView, Object]]] = field(default_factory=dict)
+    volumes: VolumeIndex = field(default_factory=VolumeIndex)
     priorities: dict[str, int] = field(default_factory=dict)
     """Values of PriorityClasses by name."""
     key: DecisionKey | None = None
@@ -78,13 +84,22 @@ class ObjectCache:
         """Add or update a node, trimmed to the fields that decisions use."""
         metadata, spec = obj["metadata"], obj.get("spec") or {}
         self.nodes[str(metadata["name"])] = {
-            "metadata": {"labels": metadata.get("labels") or {}},
+            "metadata": {"name": metadata["name"], "labels": metadata.get("labels") or {}},
             "spec": {
                 "unschedulable": spec.get("unschedulable"),
+                "taints": spec.get("taints") or [],
                 "podCIDRs": spec.get("podCIDRs") or [],
             },
             "status": obj.get("status", {}),
         }
+
+    def volume_change(self, kind: Kind, change: str, obj: Object) -> None:
+        """Apply a change of a volume claim, volume or storage class."""
+        self.volumes.apply(kind, obj, deleted=change == DELETE)
+
+    def node_rules(self) -> dict[NodeName, NodeRules]:
+        """What kube-scheduler's filters read of each node."""
+        return rules_by_node(self.nodes)
 
     def cluster_networks(self) -> Iterator[IPv4Network | IPv6Network]:
         """Addresses of nodes and pods, which may be public ones."""

@@ -12,6 +12,7 @@ from acesniper.api import convert
 from acesniper.api.objects import NodeView, namespaced_key
 from acesniper.domain.device import Device, DeviceId, NodeName
 from acesniper.domain.reservations import PodUid, Reservation
+from acesniper.domain.scheduling_rules import NO_RULES
 from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.operator.cache import ObjectCache
 from acesniper.policies.estimates import (
@@ -19,8 +20,8 @@ from acesniper.policies.estimates import (
     Estimates,
     FleetSnapshot,
     PredictionRow,
-    check_feasibility,
 )
+from acesniper.policies.feasibility import check_feasibility
 from acesniper.policies.plan import make_plan
 from acesniper.policies.policy import Policy
 from acesniper.policies.shares import ShareAccounts
@@ -90,7 +91,7 @@ def _unconstrained(task: Task) -> Task:
     return replace(
         task,
         providers=frozenset(),
-        node_selector=(),
+        pod_rules=NO_RULES,
         memory_bytes=0,
         reject_late=False,
         excluded=frozenset(),
@@ -105,16 +106,16 @@ def feasible_tasks(tasks: Sequence[Task], store: ObjectCache) -> set[TaskKey]:
         for profile in store.devices.values()
         if profile.spec.node in nodes
     ]
-    labels = {device.id: nodes[device.node].labels for device in devices}
+    rules = store.node_rules()
     memory_bytes = {model: _memory_bytes(model, store) for model in {task.model for task in tasks}}
     checked: dict[tuple[object, ...], bool] = {}
     feasible = set()
     for resource in tasks:
         task = replace(resource, memory_bytes=memory_bytes[resource.model])
-        demand = (task.providers, task.node_selector, task.memory_bytes)
+        demand = (task.providers, task.pod_rules, task.memory_bytes)
         if demand not in checked:
             checked[demand] = any(
-                check_feasibility(task, device, labels).feasible for device in devices
+                check_feasibility(task, device, rules, store.volumes).feasible for device in devices
             )
         if checked[demand]:
             feasible.add(task.key)

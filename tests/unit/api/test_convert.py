@@ -7,7 +7,7 @@ from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask
 from acesniper.domain.device import HardwareVector, ProbeResult, Reading
 from acesniper.domain.model import ModelFeatures
 from acesniper.domain.task import Task
-from builders import EPOCH, make_device_profile, make_itask, make_prediction
+from builders import EPOCH, make_device_profile, make_itask, make_prediction, selecting
 
 RESULT = ProbeResult(
     vector=HardwareVector("hrm", "3", {"gemm": Reading(0.25, 0.01), "copy": Reading(1e-6, 0.2)}),
@@ -37,7 +37,7 @@ def test_a_task_has_a_namespaced_key_and_a_model_key() -> None:
     assert (task.key, task.model, task.created_s) == ("ns/t", "ns/profile", 0.0)
     assert task.inferences == 5
     assert task.providers == {"cuda", "cpu"}
-    assert task.node_selector == (("a", "1"), ("b", "2"))
+    assert task.pod_rules.selector == selecting(a="1", b="2").selector
 
 
 def test_a_deadline_counts_from_the_creation_time() -> None:

@@ -5,7 +5,7 @@ from acesniper.api.units import rfc3339
 from acesniper.domain.device import DeviceId
 from acesniper.domain.prediction import FinishEstimate
 from acesniper.extender.cache.cluster import ClusterCache
-from acesniper.extender.cache.reservations import MAX_EXPECTED_S
+from acesniper.extender.cache.reservations import MAX_EXPECTED_S, REPORTED_SLOWDOWN
 from acesniper.extender.latency_table import LatencyTable
 from acesniper.extender.watch_events import WatchEvents
 from acesniper.runtime.skipped import UPSERT
@@ -55,6 +55,23 @@ def test_a_runner_that_is_slower_than_predicted_lengthens_its_devices_backlog() 
 
     assert told_s == 200.0
     assert later_s == 100.0
+
+
+def test_a_forged_progress_report_lengthens_the_backlog_within_a_bound() -> None:
+    clock = Clock(1000.0)
+    cache = ClusterCache(LatencyTable(WorkPredictor()), clock, key=TEST_KEY)
+    WatchEvents(cache).node(UPSERT, make_node("n"))
+    WatchEvents(cache).device_profile(UPSERT, make_device_profile("d", "n"))
+    WatchEvents(cache).pod(UPSERT, make_pod(uid="u", node="n", device="d", phase="Running"))
+    expected_s = cache.ledger.backlog_s(DeviceId("d"), clock.now_s)
+    progress = {"text": "", "done": 1, "total": 10**9, "runSeconds": 1e9}
+    progress["seenAt"] = rfc3339(clock.now_s)
+    status = {"phase": "Running", "podUid": "u", "progress": progress}
+
+    WatchEvents(cache).task(UPSERT, make_itask("task", status=status, inferences=10**9))
+
+    backlog_s = cache.ledger.backlog_s(DeviceId("d"), clock.now_s)
+    assert backlog_s == REPORTED_SLOWDOWN * expected_s
 
 
 def test_an_unbounded_expected_time_leaves_backlogs_finite() -> None:

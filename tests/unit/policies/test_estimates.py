@@ -3,9 +3,11 @@ import pytest
 
 from acesniper.domain.device import Device
 from acesniper.domain.prediction import FEASIBLE, FinishEstimate
+from acesniper.domain.scheduling_rules import NodeRules
 from acesniper.domain.task import ModelKey, Task
-from acesniper.policies.estimates import Estimates, StartRow, check_feasibility
-from builders import make_device, make_prediction, make_row, make_snapshot, make_task
+from acesniper.policies.estimates import Estimates, StartRow
+from acesniper.policies.feasibility import check_feasibility
+from builders import make_device, make_prediction, make_row, make_snapshot, make_task, selecting
 
 FAST, SLOW, ODD = make_device("fast"), make_device("slow"), make_device("odd")
 NAN = float("nan")
@@ -88,7 +90,7 @@ def test_a_task_without_requirements_is_feasible() -> None:
             id="node",
         ),
         pytest.param(
-            make_task(node_selector=(("zone", "a"),)),
+            make_task(pod_rules=selecting(zone="a")),
             make_device(),
             "its node has no label zone=a",
             True,
@@ -106,7 +108,7 @@ def test_a_task_without_requirements_is_feasible() -> None:
 def test_an_infeasible_verdict_has_a_reason_and_a_lasting_flag(
     task: Task, device: Device, reason: str, lasting: bool
 ) -> None:
-    verdict = check_feasibility(task, device, {device.id: {"zone": "b"}})
+    verdict = check_feasibility(task, device, {device.node: NodeRules(labels={"zone": "b"})})
 
     assert (verdict.feasible, verdict.reason, verdict.lasting) == (False, reason, lasting)
 
@@ -115,13 +117,13 @@ def test_an_infeasible_verdict_has_a_reason_and_a_lasting_flag(
     ("task", "device"),
     [
         pytest.param(make_task(providers=frozenset({"cpu", "x"})), make_device(), id="provider"),
-        pytest.param(make_task(node_selector=(("zone", "b"),)), make_device(), id="label"),
+        pytest.param(make_task(pod_rules=selecting(zone="b")), make_device(), id="label"),
         pytest.param(make_task(memory_bytes=MIB), make_device(memory_bytes=MIB), id="exact size"),
         pytest.param(make_task(memory_bytes=MIB), make_device(memory_bytes=0), id="unknown size"),
     ],
 )
 def test_a_matching_device_is_feasible(task: Task, device: Device) -> None:
-    assert check_feasibility(task, device, {device.id: {"zone": "b"}}).feasible
+    assert check_feasibility(task, device, {device.node: NodeRules(labels={"zone": "b"})}).feasible
 
 
 @pytest.mark.parametrize(

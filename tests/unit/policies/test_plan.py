@@ -7,7 +7,7 @@ from acesniper.policies.batch import BATCHES
 from acesniper.policies.estimates import FleetSnapshot
 from acesniper.policies.plan import Plan, make_plan
 from acesniper.policies.policy import Policy, policy_by_name, rule_names
-from builders import make_device, make_snapshot, make_task
+from builders import make_device, make_snapshot, make_task, selecting
 
 FAST, SLOW = make_device("fast"), make_device("slow")
 LATENCY = {"model": {"fast": 1.0, "slow": 10.0}}
@@ -148,7 +148,7 @@ def test_a_device_on_which_the_task_failed_is_used_if_there_is_no_other(
     avoided: set[DeviceId], labels: dict[str, str], device: str
 ) -> None:
     snapshot = make_snapshot([FAST, SLOW], LATENCY, labels={"fast": {"zone": "a"}})
-    task = make_task("n/t", avoided=frozenset(avoided), node_selector=tuple(labels.items()))
+    task = make_task("n/t", avoided=frozenset(avoided), pod_rules=selecting(**labels))
 
     assert placed(make_plan([task], snapshot, Policy())) == {"n/t": (device, 0.0)}
 

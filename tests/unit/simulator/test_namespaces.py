@@ -1,5 +1,7 @@
 """Namespaces in the simulator: thousands of tasks of one, and ten of another."""
 
+import pickle
+
 from acesniper.domain.task import ModelKey, Task, TaskKey
 from acesniper.policies.shares import Shares
 from acesniper.simulator.statistics import run_statistics
@@ -48,3 +50,9 @@ def test_a_workload_has_tasks_of_each_namespace_and_statistics_for_them() -> Non
     ]
     statistics = run_statistics(simulate(DEVICES, drawn, shares=Shares({"b": 2.0})))
     assert set(statistics.namespaces) == {"a", "b"}
+
+
+def test_a_scenario_with_shares_can_be_sent_to_other_processes() -> None:
+    shares = Shares({"a": 2.0}, {})
+
+    assert pickle.loads(pickle.dumps((Shares(), shares))) == (Shares(), shares)  # noqa: S301 - own data

@@ -4,6 +4,7 @@
 these models. Messages of validation rules name the field and the fix.
 """
 
+from acesniper.api.names import API_VERSION
 from acesniper.api.v1alpha1.conditions import condition_is_true, find_condition, with_condition
 from acesniper.api.v1alpha1.device_profile import (
     DEVICE_COLUMNS,
@@ -45,6 +46,7 @@ from acesniper.api.v1alpha1.model_profile import (
 from acesniper.api.v1alpha1.schema import NAME_RULE, ApiType, Condition, ModelSource, Seconds
 
 __all__ = [
+    "API_VERSION",
     "DEVICE_COLUMNS",
     "DEVICE_RULES",
     "FINISHED",

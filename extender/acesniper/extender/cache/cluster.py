@@ -70,13 +70,14 @@ class ClusterCache:
             bind_timeout_s=self.bind_timeout_s,
         )
         self.cold_starts = ColdStartCache(self.table, self.start_times)
+        self.pending = PendingTasks(self._memory_bytes, self.ledger.__contains__)
         self.estimates = EstimateCache(
             table=self.table,
             devices=self.devices,
             cold_starts=self.cold_starts,
             clock=self.clock,
+            rules=self.pending.rules,
         )
-        self.pending = PendingTasks(self._memory_bytes, self.ledger.__contains__)
         self.availability = Availability(self.ledger, self.devices)
 
     # --- Read by decisions ---------------------------------------------------------------------
@@ -104,6 +105,10 @@ class ClusterCache:
         reserved = sum(reservation.slots for reservation in self.ledger.on(device_id))
         return reserved < device.slots
 
+    def can_start(self, pod: PodView, device: Device) -> bool:
+        """Whether a slot of a device is free, and its node has left what a gated pod requests."""
+        return self.has_free_slot(device.id) and self.pending.rules.fits(pod.uid, device)
+
     def gated_pod(self, task: TaskKey, uid: PodUid) -> PodView | None:
         """Return the current gated pod of a task, if it is still the one with this UID."""
         pod = self.pending.gated_pods.get(task)
@@ -118,11 +123,13 @@ class ClusterCache:
             device.id, expected_s, expires_s=expires_s, namespace=pod.namespace
         )
         self.ledger.reserve(pod.uid, reservation)
+        self.pending.rules.reserve(pod.uid, device)
         self.pending.invalidate(task_key(pod))
 
     def cancel_reservation(self, pod: PodView) -> None:
         """Cancel the reservation of a pod whose admission failed; its task is pending again."""
         self.release(pod.uid)
+        self.pending.rules.cancel(pod.uid)
         self.pending.invalidate(task_key(pod))
 
     def renew_reservation(self, pod: PodView) -> None:
@@ -142,6 +149,7 @@ class ClusterCache:
             pod = self.pods.get(uid)
             if pod is not None and pod.node is None:
                 expired.append(pod)
+                self.pending.rules.cancel(uid)
                 self.pending.avoid_device(pod, reservation.device, now_s)
         return expired
 

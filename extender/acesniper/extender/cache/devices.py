@@ -1,6 +1,6 @@
 """Index of the devices of the cluster: every DeviceProfile whose node exists."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from acesniper.api import convert
@@ -41,10 +41,6 @@ class DeviceIndex:
     def profiles(self) -> dict[DeviceId, DeviceProfile]:
         """Return a copy of all profiles."""
         return dict(self._profiles)
-
-    def node_labels(self) -> dict[DeviceId, Mapping[str, str]]:
-        """Return the labels of each device's node."""
-        return {device.id: self._nodes[device.node].labels for device in self}
 
     def device_of(self, pod: PodView) -> DeviceId | None:
         """Return the device that a pod runs on or was admitted to.

@@ -14,6 +14,7 @@ from acesniper.api.v1alpha1 import FINISHED, InferenceTask
 from acesniper.domain.device import DeviceId
 from acesniper.domain.reservations import PodUid
 from acesniper.domain.task import ModelKey, Task, TaskKey
+from acesniper.extender.cache.scheduler_rules import SchedulerRules
 
 AVOID_DEVICE_S = 60.0
 """How long a device is excluded for a task whose pod was not bound there in time."""
@@ -26,6 +27,7 @@ class PendingTasks:
     Attributes:
         memory_bytes: returns the memory that a model needs; None if its profile is not ready.
         reserved: returns whether a pod holds a reservation.
+        rules: what kube-scheduler's filters read of the pods and nodes.
         gated: tasks whose gated pod exists; these can be admitted.
         ungated: tasks without a pod; they are planned behind the others.
         gated_pods: the pod of each task in `gated`.
@@ -33,6 +35,7 @@ class PendingTasks:
 
     memory_bytes: Callable[[ModelKey], int | None]
     reserved: Callable[[PodUid], bool]
+    rules: SchedulerRules = field(default_factory=SchedulerRules)
     gated: dict[TaskKey, Task] = field(default_factory=dict)
     ungated: dict[TaskKey, Task] = field(default_factory=dict)
     gated_pods: dict[TaskKey, PodView] = field(default_factory=dict)
@@ -127,11 +130,10 @@ class PendingTasks:
         if gated_pod is None:
             self.ungated[key] = task
         else:
-            # Admission in the API server resolved the priority class in the pod.
-            # Its node selector may be narrower, as where Kueue has assigned a resource flavor.
-            self.gated[key] = replace(
-                task, priority=gated_pod.priority, node_selector=gated_pod.node_selector
-            )
+            # The pod has what admission in the API server added: the value of its priority class,
+            # default requests, tolerations, sidecars, or the node selector of Kueue's flavor.
+            rules = self.rules.rules_of(gated_pod.uid)
+            self.gated[key] = replace(task, priority=gated_pod.priority, pod_rules=rules)
             self.gated_pods[key] = gated_pod
 
     def _pending(self) -> Iterable[Task]:

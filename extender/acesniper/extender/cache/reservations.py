@@ -18,6 +18,8 @@ from acesniper.extender.cache.pending import task_key
 
 MAX_EXPECTED_S = 1e12
 """Upper bound of a pod's expected time: annotations are user input, and backlogs are sums."""
+REPORTED_SLOWDOWN = 32.0
+"""How many times the expected run a task may report as left: its container may report anything."""
 TIMESTAMP_RESOLUTION_S = 1.0
 """The API server truncates timestamps to whole seconds: 7.9 s is written as 7."""
 
@@ -118,7 +120,8 @@ class Reservations:
         expected_s = self._expected_s(pod, device)
         remaining = self._remaining.get(task_key(pod))
         if remaining is not None and remaining.pod == pod.uid and started_s is not None:
-            expected_s = max(remaining.at_s - started_s, 0.0) + remaining.seconds
+            left_s = min(remaining.seconds, REPORTED_SLOWDOWN * expected_s)
+            expected_s = max(remaining.at_s - started_s, 0.0) + left_s
         known_device = self.devices.get(device)
         slots = min(pod.slots, known_device.slots if known_device else 1)
         reservation = Reservation(

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
@@ -24,12 +24,12 @@ from acesniper.api.v1alpha1 import (
     find_condition,
     with_condition,
 )
-from acesniper.domain.device import Device
 from acesniper.domain.errors import InvalidTask
 from acesniper.operator.task import termination
 from acesniper.operator.task.pod import render_pod
 from acesniper.operator.task.snapshot import Action, TaskSnapshot
-from acesniper.policies.estimates import LIMIT_TEXT, infeasible_everywhere
+from acesniper.policies.estimates import LIMIT_TEXT
+from acesniper.policies.feasibility import infeasible_everywhere
 
 SUSPENDED = "suspended; set spec.suspend to false to resume"
 WAITING = "waits for a device"
@@ -278,20 +278,17 @@ def unschedulable_reason(snapshot: TaskSnapshot, name: str, profile: ModelProfil
     features = convert.model_features(profile)
     memory_bytes = features.peak_memory_bytes if features else 0
     task = convert.to_task(snapshot.task, name, memory_bytes)
-    demand = (task.providers, task.node_selector, task.memory_bytes)
+    demand = (task.providers, task.pod_rules, task.memory_bytes)
     cached_s, reason = snapshot.unschedulable.get(demand, (-inf, None))
     if not 0.0 <= snapshot.now_s - cached_s < UNSCHEDULABLE_TTL_S:
-        reason = infeasible_everywhere(task, _known_devices(snapshot))
+        nodes = snapshot.nodes or {}
+        devices = [
+            convert.to_device(profile, schedulable=True)
+            for profile in snapshot.devices.values()
+            if profile.spec.node in nodes
+        ]
+        reason = infeasible_everywhere(task, devices, snapshot.node_rules(), snapshot.volumes)
         if len(snapshot.unschedulable) >= MAX_CACHED_DEMANDS:
             snapshot.unschedulable.clear()
         snapshot.unschedulable[demand] = snapshot.now_s, reason
     return reason
-
-
-def _known_devices(snapshot: TaskSnapshot) -> Iterator[tuple[Device, Mapping[str, str]]]:
-    """Each device whose node is known, with the labels of the node."""
-    for profile in snapshot.devices.values():
-        node = (snapshot.nodes or {}).get(profile.spec.node)
-        if node is not None:
-            device = convert.to_device(profile, schedulable=True)
-            yield device, node.get("metadata", {}).get("labels") or {}

@@ -127,6 +127,7 @@ class TaskReconciler:
             nodes=self.store.nodes,
             devices=self.store.devices,
             start_patience_s=self.start_patience_s,
+            volumes=self.store.volumes,
             unschedulable=self._unschedulable,
             max_task_s=self.max_task_s,
             run_limit_factor=self.run_limit_factor,

@@ -5,9 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acesniper.api.objects import PodView
+from acesniper.api.pod_rules import rules_by_node
 from acesniper.api.reasons import Notice
 from acesniper.api.v1alpha1 import DeviceProfile, InferenceTask, InferenceTaskStatus, ModelProfile
+from acesniper.domain.device import NodeName
+from acesniper.domain.scheduling_rules import NodeRules
 from acesniper.operator.task.volumes import POD_DEFAULTS, NodeCache, PodDefaults
+from acesniper.policies.feasibility import VolumeRules
 
 UnschedulableReasons = MutableMapping[tuple[object, ...], tuple[float, str | None]]
 """Cache by demand: when it was computed, and why no device can take such a task."""
@@ -35,11 +39,16 @@ class TaskSnapshot:
     devices: Mapping[str, DeviceProfile] = field(default_factory=dict)
     start_patience_s: float = 300.0
     cache: NodeCache | None = None
+    volumes: VolumeRules | None = None
     unschedulable: UnschedulableReasons = field(default_factory=dict)
     max_task_s: float = 0.0
     run_limit_factor: float = 0.0
     run_limit_floor_s: float = 0.0
     defaults: PodDefaults = POD_DEFAULTS
+
+    def node_rules(self) -> dict[NodeName, NodeRules]:
+        """What kube-scheduler's filters read of each node."""
+        return rules_by_node(self.nodes or {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Comparison of the feasibility rules with the real kube-scheduler."""
