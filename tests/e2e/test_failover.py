@@ -2,11 +2,12 @@
 
 import json
 import re
+import subprocess
 from collections import Counter
 
 import pytest
 
-from acesniper.testbed.deployment import EXTENDER, NAMESPACE, SCHEDULER, STANDBY
+from acesniper.testbed.deployment import EXTENDER, NAMESPACE, OPERATOR, SCHEDULER, STANDBY
 from fleet_of_five import FleetOfFive, overlaps
 
 TASKS = 20
@@ -118,3 +119,22 @@ def test_deleted_leases_are_created_again(fleet: FleetOfFive, namespace: str) ->
 
     assert statuses["after"]["phase"] == "Succeeded"
     assert all(uid(fleet, lease) not in ("", before[lease]) for lease in LEASES)
+
+
+def test_a_restarted_operator_keeps_the_slots_of_nodes(fleet: FleetOfFive, namespace: str) -> None:
+    plane, system = fleet.system.plane, fleet.system
+    fleet.add_model(namespace)
+    shown = r'jsonpath={.status.allocatable.acesniper\.io/slot}{"\n"}'
+    watch = [plane.program("kubectl"), "--kubeconfig", plane.kubeconfig(), "get", "nodes"]
+
+    with subprocess.Popen(
+        [*map(str, watch), "--watch", "-o", shown], stdout=subprocess.PIPE, text=True
+    ) as watching:
+        system.kill(OPERATOR)
+        system.restart(OPERATOR)
+        fleet.apply([fleet.task("after", namespace)])
+        fleet.finish(namespace)
+        watching.terminate()
+        slots, _ = watching.communicate(timeout=10)
+
+    assert set(slots.split()) == {"1"}

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.process_collector import ProcessCollector
 
 from acesniper.api.names import (
+    DEVICE_PROFILES,
     NODES,
     OPERATOR_LEASE,
     PLANNER_LEASE,
@@ -32,7 +33,7 @@ from acesniper.domain.prediction import Predictor
 from acesniper.operator.admission_window import AdmissionWindow
 from acesniper.operator.cache import ObjectCache
 from acesniper.operator.controller import Controller
-from acesniper.operator.crds import wait_until_served
+from acesniper.operator.crds import list_when_served
 from acesniper.operator.degraded import DegradedMode
 from acesniper.operator.device_profiles import DeviceReconciler
 from acesniper.operator.endpoints import Health, endpoints_served
@@ -57,7 +58,7 @@ from acesniper.runtime.client import Cluster, WriteGuard
 from acesniper.runtime.events import EventRecorder
 from acesniper.runtime.leader_election import LeaderElection
 from acesniper.runtime.settings import OperatorSettings
-from acesniper.runtime.skipped import SINGULAR
+from acesniper.runtime.skipped import SINGULAR, UPSERT
 from acesniper.runtime.watch import Reflector
 
 
@@ -234,6 +235,9 @@ async def operate(settings: OperatorSettings, registry: CollectorRegistry) -> No
             background = [group.create_task(reflector.run()) for reflector in reflectors]
             # Decisions about a task need its pods and nodes in the cache.
             await asyncio.gather(pods.synced.wait(), nodes.synced.wait())
+            # A node has the slots of its devices: while they are unknown, it would get none.
+            for profile in await list_when_served(cluster, DEVICE_PROFILES):
+                skipped.deliver(DEVICE_PROFILES, controller.device_change, UPSERT, profile)
             reconciling = controller.run(settings.workers, model_workers=FETCHES)
             background.append(group.create_task(reconciling))
             background.append(group.create_task(election.run()))
@@ -244,7 +248,6 @@ async def operate(settings: OperatorSettings, registry: CollectorRegistry) -> No
                 background.append(group.create_task(reload))
 
             watches: tuple[ObjectCache | Reflector, ...] = (controller.store, *reflectors)
-            await wait_until_served(cluster)
             health.stalled = lambda: [kind for by in watches for kind in by.liveness.stalled()]
             await kopf.operator(
                 registry=build_registry(controller, settings.watch_silence_s),

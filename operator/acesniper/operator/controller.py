@@ -114,6 +114,10 @@ class Controller:
             for model in self.store.models:
                 self.models_queue.add_after((MODEL, model), DEVICE_CHANGE_DELAY_S)
 
+    def device_change(self, change: str, obj: Mapping[str, Any]) -> None:
+        """Handle a change of a DeviceProfile."""
+        self.device_event(change == DELETE, obj)
+
     def predictor_replaced(self) -> None:
         """Requeue all models: a new predictor changes their latencies per device class."""
         for model in self.store.models:

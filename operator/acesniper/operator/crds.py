@@ -8,7 +8,15 @@ import asyncio
 import json
 import logging
 
-from acesniper.api.names import DEVICE_PROFILES, GROUP, INFERENCE_TASKS, MODEL_PROFILES, VERSION
+from acesniper.api.names import (
+    DEVICE_PROFILES,
+    GROUP,
+    INFERENCE_TASKS,
+    MODEL_PROFILES,
+    VERSION,
+    Kind,
+)
+from acesniper.api.objects import Json
 from acesniper.domain.errors import AcesniperError
 from acesniper.runtime.client import Cluster
 
@@ -26,6 +34,19 @@ async def wait_until_served(cluster: Cluster) -> None:
             log.warning("waiting for the custom resources: %s", cause)
         logged = cause
         await asyncio.sleep(POLL_S)
+
+
+async def list_when_served(cluster: Cluster, kind: Kind) -> list[Json]:
+    """All objects of a custom resource, once the API server serves it and answers."""
+    while True:
+        await wait_until_served(cluster)
+        try:
+            objects, _ = await cluster.list(kind)
+        except AcesniperError as error:
+            log.warning("%s not listed: %s", kind.plural, error)
+            await asyncio.sleep(POLL_S)
+        else:
+            return objects
 
 
 async def _not_served(cluster: Cluster) -> str:

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Sequence
 
+from acesniper.api.names import DEVICE_PROFILES
 from acesniper.domain.errors import NotFound, Unavailable
-from acesniper.operator.crds import RESOURCES, wait_until_served
+from acesniper.operator.crds import RESOURCES, list_when_served, wait_until_served
 from acesniper.runtime.client import RawResponse
+from builders import make_device_profile
 from fake_cluster import FakeCluster
 from virtual_time import in_virtual_time, now_s
 
@@ -45,3 +47,13 @@ async def test_it_returns_immediately_if_all_resources_are_served() -> None:
     await wait_until_served(Installing([*RESOURCES, "inferencetasks/status"]))
 
     assert now_s() == before
+
+
+@in_virtual_time
+async def test_a_list_is_retried_until_the_api_server_answers() -> None:
+    cluster = Installing(Unavailable("away"), sorted(RESOURCES))
+    await cluster.create(DEVICE_PROFILES, make_device_profile("d", "n"))
+
+    profiles = await list_when_served(cluster, DEVICE_PROFILES)
+
+    assert [profile["metadata"]["name"] for profile in profiles] == ["d"]
