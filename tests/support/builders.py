@@ -250,7 +250,8 @@ def make_node(
     labels: Mapping[str, str] | None = None,
     slots: int | None = None,
 ) -> Json:
-    offered = {} if slots is None else {SLOT_RESOURCE: str(slots)}
+    machine = {"cpu": "8", "memory": "16Gi", "pods": "110"}
+    offered = {} if slots is None else {**machine, SLOT_RESOURCE: str(slots)}
     return {
         "apiVersion": "v1",
         "kind": "Node",
