@@ -1,7 +1,5 @@
 """Pods run on the planned device, one at a time; also without the extender."""
 
-import json
-
 import pytest
 
 from acesniper.operator.admission_window import SPARE_TASKS
@@ -169,7 +167,7 @@ def test_a_node_without_a_profile_is_not_a_candidate(fleet: FleetOfFive, namespa
 
 
 def test_a_task_on_a_tainted_node_is_planned_on_another(fleet: FleetOfFive, namespace: str) -> None:
-    """Its taint makes kube-scheduler reject the planned node; the task is planned elsewhere."""
+    """The planner knows the taint before kube-scheduler is asked: no pod is withdrawn."""
     fleet.add_model(namespace)
     fleet.wait_idle()
     fleet.apply([fleet.task("first", namespace)])
@@ -185,5 +183,4 @@ def test_a_task_on_a_tainted_node_is_planned_on_another(fleet: FleetOfFive, name
 
     assert status["phase"] == "Succeeded"
     assert status["node"] != best
-    assert status["attempts"] == 0, "a withdrawn pod costs no retry"
-    assert json.dumps(status["incarnation"]) == "1"
+    assert status["attempts"] == status["incarnation"] == 0

@@ -81,7 +81,7 @@ def test_endless_tasks_are_refused_and_others_start(
         assert (status["phase"], finished["reason"]) == ("Failed", "LimitExceeded")
         inferences = 700_000_000 + int(name.rpartition("-")[2])
         assert f"spec.inferences {inferences} " in finished["message"]
-        assert "limit of 60.0 min per task" in finished["message"]
+        assert "per task (scheduling.settings.maxTaskS)" in finished["message"]
     assert not fleet.runs(crowd)
     (pod,) = fleet.get("pods", namespace)
     assert pod["spec"]["activeDeadlineSeconds"] == 5400

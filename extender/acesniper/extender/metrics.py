@@ -27,7 +27,16 @@ REQUEST_BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 NODE_BUCKETS = (1, 10, 100, 500, 1000, 5000)
 PLAN_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
 VERB = Label.of("verb", "filter", "prioritize")
-WATCHED = ("nodes", "deviceprofiles", "modelprofiles", "inferencetasks", "pods")
+WATCHED = (
+    "nodes",
+    "deviceprofiles",
+    "modelprofiles",
+    "inferencetasks",
+    "pods",
+    "persistentvolumes",
+    "persistentvolumeclaims",
+    "storageclasses",
+)
 OUTCOMES = ("planned", "predicted", "refused", "stock", "neutral", "failed", "expired")
 REASONS = (
     "",
