@@ -84,7 +84,8 @@ def test_endless_tasks_are_refused_and_others_start(
         assert "per task (scheduling.settings.maxTaskS)" in finished["message"]
     assert not fleet.runs(crowd)
     (pod,) = fleet.get("pods", namespace)
-    assert pod["spec"]["activeDeadlineSeconds"] == 5400
+    limit_s = float(fleet.system.environment["ACESNIPER_MAX_TASK_S"])
+    assert pod["spec"]["activeDeadlineSeconds"] == 1.5 * limit_s
 
 
 def test_a_pod_that_another_controller_holds_takes_no_device_until_it_is_released(
