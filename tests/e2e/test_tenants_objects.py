@@ -156,8 +156,12 @@ def test_unreadable_objects_stop_no_part_also_not_after_a_restart(
     plane.children[OPERATOR].wait_until(lambda: tenant.skipped() == 3)
     extender = 'acesniper_extender_skipped_objects{kind="inferencetasks"}'
     assert sample(fleet.system.text("/metrics"), extender) == 3
-    for name in ("arrays", "objects", "quantities"):
-        fleet.wait_until(lambda name=name: "Unreadable" in fleet.events(tenant.namespace, name))  # type: ignore[misc]  # mypy: a default of a lambda
+    fleet.wait_until(
+        lambda: all(
+            "Unreadable" in fleet.events(tenant.namespace, name)
+            for name in ("arrays", "objects", "quantities")
+        )
+    )
     tenant.delete_tasks()
     plane.children[OPERATOR].wait_until(lambda: tenant.skipped() == 0)
 

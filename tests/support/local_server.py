@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler
 
 from aiohttp import web
 
@@ -22,3 +23,15 @@ async def serving(
         yield f"http://{host}:{port}"
     finally:
         await runner.cleanup()
+
+
+def respond(
+    handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str
+) -> None:
+    """Send a response from a handler of the standard library; `_` in a header's name is `-`."""
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)

@@ -13,6 +13,7 @@ from acesniper.api.address import Address
 from acesniper.domain.errors import InvalidInput, InvalidModel, Unavailable
 from acesniper.runtime.artifacts import Credentials, DownloadLimits, download, oci
 from acesniper.runtime.artifacts.http import Transfer
+from local_server import respond
 
 DATA = b"weights" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -42,15 +43,6 @@ def server(answer: Answer) -> Iterator[str]:
         finally:
             http_server.shutdown()
             thread.join()
-
-
-def respond(handler: Handler, status: int, body: bytes = b"", **headers: str) -> None:
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
 
 
 def fetch(

@@ -15,6 +15,7 @@ from acesniper.domain.errors import AddressNotAllowed, Unavailable
 from acesniper.runtime.artifacts import Credentials, Destinations, DownloadLimits, download
 from acesniper.runtime.artifacts.destinations import ANYWHERE, is_public
 from acesniper.runtime.artifacts.oci import may_issue_token
+from local_server import respond
 
 DATA = b"weights" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -59,15 +60,6 @@ def servers(*answers: Answer) -> Iterator[Sequence[Server]]:
             server.http.shutdown()
             server.http.server_close()
             thread.join()
-
-
-def respond(handler: Handler, status: int, body: bytes = b"", **headers: str) -> None:
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
 
 
 def fetch(uri: str, folder: Path, destinations: Destinations, **options: Credentials) -> bytes:
